@@ -1,0 +1,53 @@
+# bus_lightning: `make help` lists the targets.
+PYTHON ?= python3
+TORCH ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# A CPU build of PyTorch, where pip can reach an index that has one.
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+EPOCHS ?= 8
+DEMO := data=phantom data.size=96 trainer.max_epochs=$(EPOCHS) group=demo channels_last=true print_config=false
+
+.PHONY: help setup demo test lint data audit grid evaluate clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## build .venv and install the project (TORCH=cpu takes a CPU build of PyTorch)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make setup PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the project and its libraries into $(VENV): about two minutes, up to 6 GB"
+	$(if $(filter cpu,$(TORCH)),$(BIN)/python -m pip install --disable-pip-version-check --index-url $(CPU_INDEX) torch torchvision)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on -e '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## train a small grid on synthetic images and print the comparison
+	$(BIN)/python train.py -m model=resnet50,alexnet,deepcardinal50,u2net_lite $(DEMO)
+
+test: $(READY)  ## run the fast tests
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: $(READY)  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+data: $(READY)  ## get BUSI into data/: from ZIP=file.zip, or from its official address
+	$(BIN)/python -m bus_lightning.data.download $(if $(ZIP),--zip '$(ZIP)')
+
+audit: $(READY)  ## look for broken files and duplicates in the data folder (DIR=...), report in audit/
+	$(BIN)/python -m bus_lightning.data.audit $(DIR) --out audit
+
+grid: $(READY)  ## train the comparison grid on BUSI (ARGS="trainer.precision=bf16-mixed channels_last=true")
+	$(BIN)/python train.py -m model=resnet34,resnet50,alexnet,deepcardinal50,efficientnet_lite0,u2net_lite $(ARGS)
+
+evaluate: $(READY)  ## evaluate the kept checkpoints again (RUNS='runs/classification/*')
+	$(BIN)/python evaluate.py runs='$(or $(RUNS),runs/classification/*)' $(ARGS)
+
+clean:  ## remove the environment, caches, phantoms; runs/ and real data stay
+	rm -rf $(VENV) data/phantom data/cache audit .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

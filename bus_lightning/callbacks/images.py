@@ -1,0 +1,64 @@
+"""Pictures of a run's answers."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from bus_lightning.data.dataset import BusDataset
+from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.files import aside
+from bus_lightning.tasks.base import BusTask
+from bus_lightning.tasks.segmentation import restore
+
+_TILE, _COLUMNS = 240, 4  # pixels, tiles
+_TRUTH, _ANSWER = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers tell apart
+
+
+def save_sheet(task: BusTask, dataset: BusDataset, path: Path, count: int = 8) -> None:
+    """Save a sheet of evenly chosen images with the truth and the network's answer.
+
+    Args:
+        task: The trained task.
+        dataset: Images of an evaluated part.
+        path: The PNG.
+        count: Number of images.
+    """
+    positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
+    tiles = [_tile(task, dataset, position) for position in positions]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % _COLUMNS)
+    rows = [np.hstack(tiles[start : start + _COLUMNS]) for start in range(0, len(tiles), _COLUMNS)]
+    encoded = cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1]
+    with aside(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+@torch.inference_mode()
+def _tile(task: BusTask, dataset: BusDataset, position: int) -> np.ndarray:
+    """Draw one image with its outlines and a caption, (tile, tile, 3) uint8 RGB."""
+    task.eval()
+    row, sample = dataset.rows[position], dataset[position]
+    logits = task(sample["image"][None].to(task.device)).float().cpu()[0]
+    image = read_image(dataset.root / row.image)
+    truth = read_mask(dataset.root, row.masks, image.shape[:2])
+    scale = _TILE / max(image.shape[:2])
+    tile = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    outlines = [(truth, _TRUTH)]
+    if logits.ndim == 3:
+        answer = restore(logits.sigmoid(), sample["box"].tolist(), truth.shape).numpy().astype(np.uint8)
+        outlines.append((answer, _ANSWER))
+        shared = int((answer & truth).sum())
+        whole = int(answer.sum()) + int(truth.sum())
+        caption = f"Dice {2 * shared / whole:.2f}" if whole else "no lesion, none found"
+    else:
+        best = int(logits.argmax())
+        caption = f"{task.classes[best]} {float(logits.softmax(0)[best]):.2f}"
+    for mask, color in outlines:
+        small = cv2.resize(mask, tile.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        cv2.drawContours(tile, cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0], -1, color, 1)
+    square = np.zeros((_TILE + 40, _TILE, 3), np.uint8)
+    square[: tile.shape[0], : tile.shape[1]] = tile
+    for line, (text, color) in enumerate([(f"truth: {row.class_name}", _TRUTH), (caption, _ANSWER)]):
+        cv2.putText(square, text, (6, _TILE + 15 + 18 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
+    return square

@@ -1,0 +1,151 @@
+"""The config: the only `instantiate`, checks across groups, a run's name and identity, saving and loading."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bus_lightning.errors import UserError
+from bus_lightning.files import write_aside
+from bus_lightning.randomness import stable_hash
+
+# What decides a run's numbers. Where the data lie, how many workers read them and who logs does not.
+IDENTITY = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay", "data", "seed", "debug_size",
+            "channels_last", "trainer", "callbacks.early_stopping")  # fmt: skip
+_NOT_IDENTITY = re.compile(
+    r"data\.(root|cache|workers|phantom|exclude|skip_unreadable|drop_conflicts|split\.file)(\..*)?"
+    r"|trainer\.(max_epochs|accelerator|devices|strategy|num_nodes|log_every_n_steps|profiler|enable_.*|_target_)"
+)
+_NOT_IN_NAME = ("model", "name", "group", "runs_dir", "logger", "sweep", "rerun", "keep_last", "fail_fast", "print_config")
+_NAME_LIMIT = 120
+
+
+def build(node: Any, **runtime: Any) -> Any:
+    """Build the object that a config node names. The package's only call of instantiate.
+
+    Args:
+        node: Config with a `_target_`; empty or None gives None.
+        runtime: Arguments that are known only now.
+
+    Raises:
+        UserError: When an option of the node is not one that its target takes.
+    """
+    if not node:
+        return None
+    try:
+        return instantiate(node, _convert_="all", **runtime)
+    except Exception as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None  # Hydra wraps what a target raises
+        if isinstance(cause, TypeError | ImportError):
+            raise UserError(f"{node.get('_target_')}: {' '.join(str(cause).split())}") from error
+        raise
+
+
+def build_net(model: DictConfig, debug_size: bool) -> Any:
+    """Build the network of a model config, small when `debug_size` is set."""
+    options: dict[str, Any] = OmegaConf.to_container(model.net, resolve=True)  # type: ignore[assignment]
+    return build(options | dict(model.debug_size or {}) if debug_size else options)
+
+
+def check(cfg: DictConfig, sweeps_score: bool = False) -> None:
+    """Refuse what cannot work together, before any compute.
+
+    Args:
+        cfg: The composed config.
+        sweeps_score: Whether a sweeper optimises the score that training returns.
+
+    Raises:
+        UserError: One line that names the options and the cure.
+    """
+    from bus_lightning.data.datamodule import BALANCES
+    from bus_lightning.data.splits import METHODS, shares
+
+    split = cfg.data.split
+    has_val = shares(split.ratio, split.val_from_train)[1] > 0 or split.method == "file"
+    cure = "data.split.val_from_train=1 takes a part of the training images for validation."
+    if not has_val and "ReduceLROnPlateau" in str(cfg.scheduler.get("_target_")):
+        raise UserError(
+            f"scheduler=plateau needs a validation set, and data.split.ratio={split.ratio} has none: {cure}"
+        )
+    if not has_val and cfg.callbacks.get("early_stopping"):
+        raise UserError(f"Early stopping needs a validation set, and data.split.ratio={split.ratio} has none: {cure}")
+    if not has_val and sweeps_score:
+        raise UserError(
+            f"A sweeper has no score to optimise: data.split.ratio={split.ratio} has no validation set: {cure}"
+        )
+    if split.method not in METHODS:
+        raise UserError(f"data.split.method={split.method} is unknown: choose one of {', '.join(METHODS)}.")
+    if cfg.data.balance not in BALANCES:
+        raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
+    if cfg.data.channels not in (1, 3):
+        raise UserError(f"data.channels={cfg.data.channels}: images have 3 channels, or 1 for grey.")
+    if cfg.data.balance == "class_weights" and cfg.task.name == "segmentation":
+        raise UserError("data.balance=class_weights weighs classes, and segmentation has none: use oversample or none.")
+    if cfg.task.name == "segmentation" and cfg.overlay.style != "none" and cfg.overlay.source == "ground_truth":
+        raise UserError(
+            f"overlay={cfg.overlay.style} draws the true label into the input, which segmentation has to find: "
+            "use overlay=none."
+        )
+
+
+def run_name(model: str, overrides: Iterable[str]) -> str:
+    """Name a run after its model and every other override, sorted by key: `resnet50__seed-1`.
+
+    Args:
+        model: The model's name.
+        overrides: `key=value` as on the command line.
+
+    Returns:
+        A folder name in `[A-Za-z0-9._-]`; above 120 characters its end becomes a hash.
+    """
+    said = dict(override.lstrip("+~").partition("=")[::2] for override in overrides)
+    # Hydra hands a grid's booleans over as Python writes them.
+    values = {"True": "true", "False": "false", "None": "null"}
+    others = sorted(f"{key}-{values.get(value, value)}" for key, value in said.items() if _shapes_name(key))
+    name = "__".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in [model, *others])
+    return name if len(name) <= _NAME_LIMIT else f"{name[: _NAME_LIMIT - 17]}-{stable_hash(name):016x}"
+
+
+def _shapes_name(key: str) -> bool:
+    return key not in _NOT_IN_NAME and not key.startswith(("hydra.", "hydra/", "logger."))
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """Flatten what decides a run's numbers into dotted keys."""
+    flat: dict[str, Any] = {}
+    for key in IDENTITY:
+        _flatten(key, OmegaConf.select(cfg, key), flat)
+    return {key: value for key, value in flat.items() if not _NOT_IDENTITY.fullmatch(key)}
+
+
+def _flatten(key: str, value: Any, flat: dict[str, Any]) -> None:
+    if isinstance(value, DictConfig):
+        for name in value:
+            _flatten(f"{key}.{name!s}", value[name], flat)
+    else:
+        flat[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def save_config(cfg: DictConfig, path: Path) -> None:
+    """Write the resolved config as YAML."""
+    write_aside(path, OmegaConf.to_yaml(cfg, resolve=True))
+
+
+def load_config(path: Path) -> DictConfig:
+    """Read a run's resolved config.
+
+    Raises:
+        UserError: When it is missing or no config.
+    """
+    try:
+        cfg = OmegaConf.load(path)
+        assert isinstance(cfg, DictConfig)
+    except (OSError, AssertionError, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{path} is no run's config: {error}") from error
+    return cfg

@@ -1,0 +1,222 @@
+"""Can this folder be trained on? Counts, broken files, odd masks, duplicates; and the groups that splits keep whole.
+
+`python -m bus_lightning.data.audit DIR --out OUT` prints a table and writes `audit.json` and `groups.csv`.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from bus_lightning.data.duplicates import Fingerprint, fingerprint, group_of, matching_pairs
+from bus_lightning.data.index import content_hash, find_root, orphan_masks, read_image, read_index, read_mask
+from bus_lightning.errors import UserError
+from bus_lightning.files import write_aside
+
+VERSION = 1  # part of the cache's key: raise it when a finding changes
+HEALTHY = "normal"  # the class that has no lesion, by BUSI's name
+_BLOCKING = ("unreadable", "mask_size_mismatch", "image_without_mask")
+_COLOR_SPREAD, _COLOR_PIXELS = 40, 20  # grey levels between channels, pixels: above the noise of a re-saved JPEG
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found in a data folder.
+
+    Attributes:
+        counts: Number of images per class, and of masks.
+        problems: Kind of finding -> ids or paths, sorted.
+        groups: Id -> number of its near-duplicate group; a lone image is its own.
+        exact_duplicate_of: Id -> first id with the same decoded pixels, for those that have one.
+        conflicts: Ids whose group carries more than one class.
+        content: Hash of the files.
+    """
+
+    counts: dict[str, int]
+    problems: dict[str, list[str]]
+    groups: dict[str, int]
+    exact_duplicate_of: dict[str, str]
+    conflicts: list[str]
+    content: str
+
+    @property
+    def trainable(self) -> bool:
+        """Whether every image and mask can be read and they fit each other."""
+        return not any(self.problems[kind] for kind in _BLOCKING)
+
+    def groups_table(self) -> pd.DataFrame:
+        """Tabulate the groups, with the columns `id,class,group,exact_duplicate_of,conflict`."""
+        conflicts = set(self.conflicts)
+        return pd.DataFrame(
+            {
+                "id": id_,
+                "class": id_.partition("/")[0],
+                "group": group,
+                "exact_duplicate_of": self.exact_duplicate_of.get(id_, ""),
+                "conflict": id_ in conflicts,
+            }
+            for id_, group in self.groups.items()
+        )
+
+    def summary(self) -> dict[str, int]:
+        """Count the findings, in the order in which they are shown."""
+        sizes = pd.Series(self.groups).value_counts() if self.groups else pd.Series(dtype=int)
+        groups = sizes[sizes > 1]
+        return {
+            **self.counts,
+            **{kind: len(found) for kind, found in self.problems.items()},
+            "exact_duplicates": len(self.exact_duplicate_of),
+            "near_duplicate_groups": len(groups),
+            "images_in_near_duplicate_groups": int(groups.sum()),
+            "groups_with_several_classes": len({self.groups[id_] for id_ in self.conflicts}),
+        }
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one image and its masks tell when they are decoded."""
+
+    error: str | None = None
+    print: Fingerprint | None = None
+    pixels: bytes = b""
+    colored: bool = False
+    lesion: bool = False
+    mismatch: str | None = None
+
+
+def audit_folder(root: Path, progress: bool = True) -> Audit:
+    """Decode every file of a data folder once and report what is there.
+
+    Args:
+        root: Folder in BUSI's layout, with any class names.
+        progress: Whether to show progress bars on the standard error.
+    """
+    frame = read_index(root)
+
+    def bar(things: Iterable[Any], what: str, total: int | None = None) -> Iterable[Any]:
+        return tqdm(things, total=total, desc=what, disable=None if progress else True, leave=False)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        rows = list(frame.itertuples(index=False))
+        looks = list(bar(pool.map(lambda row: _look(root, row), rows), "decoding", len(rows)))
+
+    read = [(row.id, look) for row, look in zip(rows, looks, strict=True) if look.print is not None]
+    prints = [look.print for _, look in read if look.print is not None]
+    first: dict[bytes, str] = {}
+    exact = {id_: first[look.pixels] for id_, look in read if first.setdefault(look.pixels, id_) != id_}
+    position = {id_: number for number, (id_, _) in enumerate(read)}
+    pairs = matching_pairs(prints, progress=lambda things: bar(things, "comparing"))
+    pairs += [(position[twin], position[id_]) for id_, twin in exact.items()]
+    groups = {id_: int(group) for (id_, _), group in zip(read, group_of(len(read), pairs), strict=True)}
+
+    classes: dict[int, set[str]] = {}
+    for id_, group in groups.items():
+        classes.setdefault(group, set()).add(id_.partition("/")[0])
+    healthy = frame["class"] == HEALTHY
+    lesion = np.array([look.lesion for look in looks])
+    decoded = np.array([look.print is not None and look.mismatch is None for look in looks])
+
+    def ids(condition: "pd.Series[bool] | np.ndarray") -> list[str]:
+        return frame.loc[np.asarray(condition), "id"].tolist()
+
+    return Audit(
+        counts={name: int(number) for name, number in frame["class"].value_counts().sort_index().items()}
+        | {"images": len(frame), "masks": int(frame["masks"].map(len).sum())},
+        problems={
+            "unreadable": [look.error for look in looks if look.error],
+            "mask_size_mismatch": [look.mismatch for look in looks if look.mismatch],
+            "image_without_mask": ids((frame["masks"].map(len) == 0) & ~healthy),
+            "mask_without_image": orphan_masks(root),
+            "normal_with_lesion": ids(healthy & lesion),
+            "lesion_with_empty_mask": ids(~healthy & ~lesion & decoded),
+            "several_masks": ids(frame["masks"].map(len) > 1),
+            "color_marks": ids(np.array([look.colored for look in looks])),
+        },
+        groups=groups,
+        exact_duplicate_of=exact,
+        conflicts=[id_ for id_, group in groups.items() if len(classes[group]) > 1],
+        content=content_hash(root, frame),
+    )
+
+
+def cached_audit(root: Path, cache: Path) -> Audit:
+    """Audit a folder, or take the findings of an earlier audit of the same content.
+
+    Jobs that start together wait for the first; the file is written aside and renamed.
+
+    Args:
+        root: The data folder.
+        cache: Folder that keeps the findings, a file per content.
+    """
+    name = f"audit-{VERSION}-{content_hash(root, read_index(root))[:16]}"
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / f"{name}.json"
+    with FileLock(cache / f"{name}.lock"):
+        if not path.is_file():
+            write_aside(path, json.dumps(asdict(audit_folder(root))))
+        return Audit(**json.loads(path.read_text()))
+
+
+def _look(root: Path, row: Any) -> _Look:
+    """Decode one image and its masks."""
+    try:
+        image = read_image(root / row.image)
+    except UserError as error:
+        return _Look(error=str(error))
+    seen: dict[str, Any] = {
+        "print": fingerprint(image),
+        "pixels": hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest(),
+        "colored": bool((np.ptp(image, axis=2) > _COLOR_SPREAD).sum() > _COLOR_PIXELS),
+    }
+    try:
+        seen["lesion"] = bool(read_mask(root, row.masks, image.shape[:2]).any())
+    except UserError as error:
+        seen["mismatch"] = str(error)
+    return _Look(**seen)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns 0 when the folder can be trained on, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m bus_lightning.data.audit", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", help="data folder (default: BUSI_ROOT, else data/...)")
+    parser.add_argument("--out", type=Path, default=Path("audit"), help="where audit.json and groups.csv go")
+    options = parser.parse_args(arguments)
+    try:
+        audit = audit_folder(find_root(options.folder))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+    write_aside(options.out / "audit.json", json.dumps({"summary": audit.summary()} | asdict(audit), indent=1) + "\n")
+    write_aside(options.out / "groups.csv", audit.groups_table().to_csv(index=False))
+    table = Table("finding", "number", "for example", title=f"Audit of {find_root(options.folder)}")
+    for finding, number in audit.summary().items():
+        examples = audit.problems.get(finding, [])[:2]
+        table.add_row(
+            finding.replace("_", " "),
+            str(number),
+            "\n".join(examples),
+            style="red" if examples and finding in _BLOCKING else None,
+        )
+    console = Console()
+    console.print(table)
+    verdict = "can be trained on" if audit.trainable else "can not be trained on: mend the files in red"
+    console.print(f"The folder {verdict}. Written: {options.out}/audit.json, {options.out}/groups.csv")
+    return 0 if audit.trainable else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

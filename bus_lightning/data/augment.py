@@ -1,0 +1,61 @@
+"""Random changes of the training images: the one place that knows albumentations."""
+
+import os
+import random
+from collections.abc import Mapping
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the internet for news when it is imported
+
+import albumentations
+import cv2
+import numpy as np
+
+from bus_lightning.errors import UserError
+
+_TRANSFORMS = {
+    "horizontal_flip": albumentations.HorizontalFlip,
+    "vertical_flip": albumentations.VerticalFlip,
+    "rotation": albumentations.Rotate,
+    "color_jitter": albumentations.ColorJitter,
+    "gaussian_blur": albumentations.GaussianBlur,
+}
+
+
+class Augmentation:
+    """Change image and mask together, decided by a seed alone.
+
+    Args:
+        transforms: Name of a transform -> its options, `p` (its probability) among them; in the order given.
+
+    Raises:
+        UserError: For a name or an option that does not exist.
+    """
+
+    def __init__(self, transforms: Mapping[str, Mapping[str, Any]]) -> None:
+        steps = []
+        for name, options in transforms.items():
+            if name not in _TRANSFORMS:
+                raise UserError(f"augment.{name} is unknown: choose from {', '.join(_TRANSFORMS)}.")
+            fixed = {"border_mode": cv2.BORDER_CONSTANT} if name == "rotation" else {}
+            try:
+                steps.append(_TRANSFORMS[name](**fixed, **options))
+            except (TypeError, ValueError) as error:
+                raise UserError(f"augment.{name}: {' '.join(str(error).split())}") from error
+        self._compose = albumentations.Compose(steps)
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Augment one image.
+
+        Args:
+            image: (H, W, 3) uint8.
+            mask: (H, W) uint8.
+            seed: Decides everything, in whichever process it is used.
+        """
+        # set_random_seed would mix in the worker's own seed: the number of workers would change the images.
+        generator, python_random = np.random.default_rng(seed), random.Random(seed)
+        self._compose.set_random_state(generator, python_random)
+        for transform in self._compose.transforms:
+            transform.set_random_state(generator, python_random)
+        changed = self._compose(image=image, mask=mask)
+        return changed["image"], changed["mask"]

@@ -1,0 +1,90 @@
+"""The one LightningDataModule: batches of the three parts of a split."""
+
+from collections import Counter
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from bus_lightning.data.augment import Augmentation
+from bus_lightning.data.dataset import BusDataset, EpochSampler, collate
+from bus_lightning.data.prepare import PreparedData
+from bus_lightning.data.preprocess import Overlay, Preprocessing
+from bus_lightning.data.splits import Split
+
+BALANCES = ("none", "oversample", "class_weights")
+
+
+class BusDataModule(pl.LightningDataModule):
+    """Serve dict batches: `image` (B, C, H, W) float32, `mask` (B, 1, H, W), `label` (B,), `id` list.
+
+    Args:
+        prepared: Index and groups.
+        split: Who is in which part.
+        cfg: The config, of which `data`, `preprocess`, `overlay`, `augment` and `seed` are read.
+        full_masks: Whether evaluation batches carry the masks at the images' own resolution.
+    """
+
+    def __init__(self, prepared: PreparedData, split: Split, cfg: DictConfig, full_masks: bool) -> None:
+        super().__init__()
+        options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        data = self.data = options["data"]
+        self.seed: int = cfg.seed if cfg.seed is not None else 0
+        shared = {
+            "root": prepared.root,
+            "preprocessing": Preprocessing(size=data["size"], resize=data["resize"], **options["preprocess"]),
+            "overlay": Overlay(**options["overlay"]),
+            "mean": data["mean"],
+            "std": data["std"],
+            "channels": data["channels"],
+        }
+        rows = prepared.frame.set_index("id", drop=False)
+        self.train = BusDataset(
+            frame=rows.loc[split.train], part="train", augmentation=Augmentation(options["augment"]), **shared
+        )
+        self.parts = {
+            part: BusDataset(frame=rows.loc[split.part(part)], part=part, full_masks=full_masks, **shared)
+            for part in ("train", "val", "test")
+        }
+        self.labels = rows.loc[split.train, "label"].tolist()
+        self.sampler = EpochSampler(split.train, self.labels, self.seed, data["balance"] == "oversample")
+
+    def class_weights(self) -> Tensor | None:
+        """Weigh each class by its rarity in training, (K,) float32 with mean 1 over images; None unless asked for."""
+        if self.data["balance"] != "class_weights":
+            return None
+        counts = Counter(self.labels)
+        return torch.tensor([len(self.labels) / (len(counts) * counts[label]) for label in sorted(counts)])
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Serve augmented training images in the order of the epoch."""
+        # A lone last image cannot be batch-normalised: it is left out of that epoch, another one in each.
+        drop_last = len(self.sampler) % self.data["batch_size"] == 1
+        return self._loader(self.train, sampler=self.sampler, drop_last=drop_last)
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]] | list[Any]:
+        """Serve the validation images, or nothing where the split has none."""
+        return self.evaluation_dataloader("val") if len(self.parts["val"]) else []
+
+    def test_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Serve the test images."""
+        return self.evaluation_dataloader("test")
+
+    def evaluation_dataloader(self, part: str) -> DataLoader[dict[str, Any]]:
+        """Serve the images of any part as they are, in the order of their ids."""
+        return self._loader(self.parts[part])
+
+    def _loader(self, dataset: BusDataset, **options: Any) -> DataLoader[dict[str, Any]]:
+        workers = self.data["workers"]
+        return DataLoader(
+            dataset,
+            batch_size=self.data["batch_size"],
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=collate,
+            **options,
+        )

@@ -1,0 +1,121 @@
+"""From the data options of a config to an index and a split, every check done before any compute."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+from omegaconf import DictConfig
+
+from bus_lightning.data.audit import HEALTHY, Audit, cached_audit
+from bus_lightning.data.index import find_root, read_index
+from bus_lightning.data.splits import Split, make_split
+from bus_lightning.errors import UserError
+from bus_lightning.randomness import stable_hash
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """The images that a run may use.
+
+    Attributes:
+        root: The data folder.
+        frame: The index, without what was left out.
+        groups: Near-duplicate group of each id.
+        content: Hash of the folder's files and of the choice made among them.
+    """
+
+    root: Path
+    frame: pd.DataFrame
+    groups: dict[str, int]
+    content: str
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes in the order of their labels."""
+        return self.frame.drop_duplicates("label").sort_values("label")["class"].tolist()
+
+    def split(self, options: DictConfig) -> Split:
+        """Split the images as `data.split` says."""
+        return make_split(self.frame, self.groups, **{str(key): value for key, value in options.items()})
+
+
+def prepare_data(data: DictConfig, needs_masks: bool) -> PreparedData:
+    """Find, index and audit the data folder, and leave out what the options say.
+
+    Args:
+        data: The config group `data`.
+        needs_masks: Whether an image without a mask is an error, as in segmentation.
+
+    Raises:
+        UserError: When the folder is missing, or holds files that cannot be trained on.
+    """
+    if data.phantom:
+        _draw_phantom(Path(data.root), **data.phantom)
+    root = find_root(data.root)
+    frame = read_index(root, data.classes)
+    audit = cached_audit(root, Path(data.cache))
+    kept = frame[~frame["id"].isin(_left_out(data, frame, audit))].reset_index(drop=True)
+    _refuse_broken(kept, audit, needs_masks)
+    for name in frame["class"].unique():
+        if name not in set(kept["class"]):
+            raise UserError(
+                f"No image of class '{name}' is left after data.exclude, drop_conflicts and skip_unreadable."
+            )
+    content = f"{audit.content[:16]}-{stable_hash(*kept['id'], *kept['class']):016x}"
+    return PreparedData(root, kept, {id_: audit.groups[id_] for id_ in kept["id"]}, content)
+
+
+def _left_out(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:
+    """Collect the ids that the options leave out, and say how many each leaves out."""
+    here = set(frame["id"])
+    reasons: dict[str, set[str]] = {}
+    if data.exclude:
+        reasons[f"data.exclude={data.exclude}"] = _excluded(Path(data.exclude), here)
+    if data.drop_conflicts:
+        reasons["data.drop_conflicts (their twin has another class)"] = here & set(audit.conflicts)
+    if data.skip_unreadable:
+        reasons["data.skip_unreadable"] = here - set(audit.groups)
+    for reason, ids in reasons.items():
+        log.info("Left out by %s: %d of %d images.", reason, len(ids), len(frame))
+    return set().union(*reasons.values())
+
+
+def _excluded(file: Path, known: set[str]) -> set[str]:
+    """Read the ids that a CSV lists, with or without their ending."""
+    try:
+        listed = set(pd.read_csv(file)["id"].str.removesuffix(".png"))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"data.exclude={file} is no CSV with a column 'id': {error}") from error
+    if unknown := listed - known:
+        log.warning("data.exclude=%s: %d ids are not in the data, '%s' for one.", file, len(unknown), min(unknown))
+    return listed & known
+
+
+def _refuse_broken(frame: pd.DataFrame, audit: Audit, needs_masks: bool) -> None:
+    """Refuse images that were not decoded, masks that do not fit, and in segmentation lesions without a mask."""
+    if unreadable := set(frame["id"]) - set(audit.groups):
+        others = f" ({len(unreadable)} files are unreadable; `make audit` lists them)" if len(unreadable) > 1 else ""
+        named = [error for error in audit.problems["unreadable"] if any(f"{id_}." in error for id_ in unreadable)]
+        raise UserError(named[0] + others)
+    if misfits := audit.problems["mask_size_mismatch"]:
+        raise UserError(misfits[0])
+    maskless = frame[(frame["masks"].map(len) == 0) & (frame["class"] != HEALTHY)]
+    if needs_masks and len(maskless):
+        raise UserError(
+            f"'{maskless['id'].iloc[0]}' has no mask ({len(maskless)} images have none): segmentation needs "
+            "<name>_mask.png beside each image, or leave them out with data.exclude=FILE.csv."
+        )
+
+
+def _draw_phantom(root: Path, images: int, seed: int) -> None:
+    """Draw the phantom folder once; jobs that start together wait for the first."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_name(f".{root.name}.lock")):
+        if not root.is_dir():
+            from bus_lightning.data.phantom import draw_phantom  # not needed for real data
+
+            draw_phantom(root, images=images, seed=seed)

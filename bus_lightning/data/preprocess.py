@@ -1,0 +1,142 @@
+"""What is done to an image before it is augmented: cleaning, resizing, and the paper's label overlay.
+
+Everything works on (H, W, 3) uint8 RGB arrays and (H, W) uint8 masks in {0, 1}, and is the same at every epoch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from bus_lightning.errors import UserError
+
+DENOISERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "none": lambda image: image,
+    "median": lambda image: cv2.medianBlur(image, 5),
+    "bilateral": lambda image: cv2.bilateralFilter(image, d=7, sigmaColor=40, sigmaSpace=5),
+    "nlmeans": lambda image: cv2.fastNlMeansDenoisingColored(
+        image, h=8, hColor=8, templateWindowSize=7, searchWindowSize=15
+    ),
+}
+STYLES = ("none", "contour", "fill", "class_mark")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Clean and resize images.
+
+    Attributes:
+        size: Side of the square that the network sees, in pixels.
+        resize: `stretch` to the square, or `pad`: keep the aspect ratio and fill up with black.
+        denoise: none, median, bilateral or nlmeans.
+        contrast: none or clahe (contrast-limited adaptive histogram equalisation of the lightness).
+        parts: Parts of the split whose images are cleaned; all are resized.
+    """
+
+    size: int
+    resize: str = "stretch"
+    denoise: str = "none"
+    contrast: str = "none"
+    parts: Sequence[str] = ("train", "val", "test")
+
+    def __post_init__(self) -> None:
+        _choose("preprocess.denoise", self.denoise, DENOISERS)
+        _choose("preprocess.contrast", self.contrast, ("none", "clahe"))
+        _choose("data.resize", self.resize, ("stretch", "pad"))
+        _check_parts("preprocess.parts", self.parts)
+
+    def clean(self, image: np.ndarray) -> np.ndarray:
+        """Remove noise, then raise the contrast."""
+        image = DENOISERS[self.denoise](image)
+        if self.contrast == "clahe":
+            lightness, a, b = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2LAB))
+            lightness = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(lightness)
+            image = cv2.cvtColor(cv2.merge((lightness, a, b)), cv2.COLOR_LAB2RGB)
+        return image
+
+    def box(self, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Tell where an image of this shape (H, W) lies within the square: top, left, height, width."""
+        if self.resize == "stretch":
+            return 0, 0, self.size, self.size
+        scale = self.size / max(shape)
+        height, width = (max(1, round(side * scale)) for side in shape)
+        return (self.size - height) // 2, (self.size - width) // 2, height, width
+
+    def fit(self, array: np.ndarray, is_mask: bool = False) -> np.ndarray:
+        """Resize an image (H, W, 3) or a mask (H, W) into the square, (size, size[, 3])."""
+        top, left, height, width = self.box(array.shape[:2])
+        shrinks = height < array.shape[0]
+        smooth = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized = cv2.resize(array, (width, height), interpolation=cv2.INTER_NEAREST_EXACT if is_mask else smooth)
+        square = np.zeros((self.size, self.size, *array.shape[2:]), array.dtype)
+        square[top : top + height, left : left + width] = resized
+        return square
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Draw the label into the image, as the paper's preprocessing says it does.
+
+    Attributes:
+        style: `none`; `contour` or `fill` of the lesion; `class_mark`: the name of the class on every image.
+        source: Where the label comes from; `ground_truth` is the only source.
+        parts: Parts of the split whose images get it.
+        color: RGB of a drawing, 0 to 255.
+        color_by_class: RGB per class, in the order of the labels; takes the place of `color`.
+        alpha: Opacity of `fill` in [0, 1].
+    """
+
+    style: str = "none"
+    source: str = "ground_truth"
+    parts: Sequence[str] = ("train", "val", "test")
+    color: Sequence[int] = (255, 255, 0)
+    color_by_class: Sequence[Sequence[int]] | None = None
+    alpha: float = 0.4
+
+    def __post_init__(self) -> None:
+        _choose("overlay.style", self.style, STYLES)
+        _choose("overlay.source", self.source, ("ground_truth",))
+        _check_parts("overlay.parts", self.parts)
+        if not 0 <= self.alpha <= 1:
+            raise UserError(f"overlay.alpha={self.alpha}: give an opacity from 0 to 1.")
+
+    def applies_to(self, part: str) -> bool:
+        """Tell whether the images of a part carry the label."""
+        return self.style != "none" and part in self.parts
+
+    def draw(self, image: np.ndarray, mask: np.ndarray, label: int, name: str) -> np.ndarray:
+        """Draw the label of one image; the input stays as it is.
+
+        Args:
+            image: (H, W, 3) uint8.
+            mask: (H, W) uint8 in {0, 1}, the lesion.
+            label: Position of the class.
+            name: Name of the class.
+        """
+        drawn = image.copy()
+        by_class = self.color_by_class
+        color = tuple(by_class[label % len(by_class)] if by_class else self.color)
+        height = image.shape[0]
+        if self.style == "contour":
+            outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(drawn, outlines, -1, color, thickness=max(1, height // 100))
+        elif self.style == "fill":
+            blend = image * (1 - self.alpha) + np.array(color) * self.alpha
+            drawn = np.where(mask[..., None] > 0, blend.round(), image).astype(np.uint8)
+        elif self.style == "class_mark":
+            scale = height / 300
+            cv2.putText(drawn, name, (round(8 * scale), round(28 * scale)), cv2.FONT_HERSHEY_SIMPLEX,
+                        scale, color, max(1, round(2 * scale)), cv2.LINE_AA)  # fmt: skip
+        return drawn
+
+
+def _choose(option: str, value: str, known: object) -> None:
+    names = list(known)  # type: ignore[call-overload]
+    if value not in names:
+        raise UserError(f"{option}={value} is unknown: choose one of {', '.join(names)}.")
+
+
+def _check_parts(option: str, parts: Sequence[str]) -> None:
+    for part in parts:
+        _choose(option, part, ("train", "val", "test"))

@@ -1,0 +1,266 @@
+"""Who is trained on, who chooses the epoch, who is tested: a file that can be reviewed.
+
+One rule serves every method: units (images, or whole groups of near-duplicates) are ordered by a hash of (seed, unit)
+and taken in that order while they fit into each class's quota. The test part is taken first, from the
+test share alone, so it is the same set for 12:3 and for 11:1:3.
+"""
+
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bus_lightning.errors import UserError
+from bus_lightning.files import write_aside
+from bus_lightning.randomness import shuffled, stable_hash
+
+log = logging.getLogger(__name__)
+PARTS = ("train", "val", "test")
+METHODS = ("grouped", "stratified", "random", "file")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The ids of each part and how they came about; exactly what `split.json` holds.
+
+    Attributes:
+        train, val, test: Sorted ids; `val` may be empty.
+        method: grouped, stratified, random or file.
+        ratio: Shares of train, (val,) test as they were asked for.
+        seed: The split's seed.
+        groups: Near-duplicate group of every image.
+        hash: Hash of the three lists, which names the split.
+    """
+
+    train: list[str]
+    val: list[str]
+    test: list[str]
+    method: str
+    ratio: list[int]
+    seed: int
+    groups: dict[str, int]
+    hash: str
+
+    def part(self, name: str) -> list[str]:
+        """Look up the ids of one part, `train`, `val` or `test`, or of `all` three."""
+        if name == "all":
+            return sorted(self.train + self.val + self.test)
+        return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+    def save(self, path: Path) -> None:
+        """Write the split as JSON."""
+        write_aside(path, json.dumps(asdict(self), indent=1) + "\n")
+
+
+def load_split(path: Path) -> Split:
+    """Read a `split.json` and check it.
+
+    Raises:
+        UserError: When the file is no split, was edited, or holds an image or a group on two sides.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        split = Split(**content)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is no split file ({error}); delete its run folder or pass rerun=true.") from error
+    if split.hash != _hash_of(split.train, split.val, split.test):
+        raise UserError(f"{path} was changed after it was written: its hash does not fit its lists.")
+    check_disjoint(split)
+    return split
+
+
+def make_split(
+    frame: pd.DataFrame,
+    groups: dict[str, int],
+    method: str = "grouped",
+    seed: int = 0,
+    ratio: Sequence[int] = (11, 1, 3),
+    folds: int | None = None,
+    fold: int | None = None,
+    val_from_train: int = 0,
+    file: str | None = None,
+) -> Split:
+    """Split an index into train, validation and test.
+
+    Args:
+        frame: The index, with the columns `id` and `class`.
+        groups: Near-duplicate group of every id.
+        method: `grouped` (by class, groups kept whole), `stratified` (by class), `random`, or `file`.
+        seed: Decides the split and nothing else.
+        ratio: `[train, test]` or `[train, val, test]` in parts.
+        folds: Number of folds; the test part is then one of them and the ratio's test share is not used.
+        fold: Which fold is tested, from 0.
+        val_from_train: How many of the training parts become validation.
+        file: JSON with the lists `train`, `val` and `test`, for the method `file`.
+
+    Raises:
+        UserError: When an option makes no sense, a class is too small for the ratio, or a group would be torn apart.
+    """
+    train_share, val_share, test_share = shares(ratio, val_from_train)
+    if method not in METHODS:
+        raise UserError(f"data.split.method={method} is unknown: choose one of {', '.join(METHODS)}.")
+    if method == "file":
+        return _from_file(frame, groups, file, list(ratio), seed)
+
+    classes = frame.set_index("id")["class"] if method != "random" else pd.Series("any", index=frame["id"])
+    units = _units(frame["id"], groups if method == "grouped" else None)
+    counts = {name: Counter(classes[ids]) for name, ids in units.items()}
+    order = shuffled(units, "split", seed)
+
+    if folds is not None:
+        test_units = _fold(order, counts, folds, fold)
+    else:
+        test_units = _take(order, counts, test_share / (train_share + val_share + test_share))
+    rest = [unit for unit in order if unit not in test_units]
+    val_units = _take(rest, counts, val_share / (train_share + val_share))
+    parts = {
+        "test": sorted(id_ for unit in test_units for id_ in units[unit]),
+        "val": sorted(id_ for unit in val_units for id_ in units[unit]),
+        "train": sorted(id_ for unit in rest if unit not in val_units for id_ in units[unit]),
+    }
+    _check_classes(frame, parts, val_share > 0, ratio)
+    return _finish(parts, method, list(ratio), seed, {id_: groups[id_] for id_ in frame["id"]})
+
+
+def shares(ratio: Sequence[int], val_from_train: int = 0) -> tuple[int, int, int]:
+    """Read a ratio of two or three numbers as the parts of train, validation and test.
+
+    Raises:
+        UserError: When it is no such ratio.
+    """
+    if len(ratio) not in (2, 3) or any(share < 0 for share in ratio) or ratio[0] <= 0 or ratio[-1] <= 0:
+        raise UserError(f"data.split.ratio={list(ratio)}: give [train,test] or [train,val,test] in parts, as [11,1,3].")
+    train, val, test = (ratio[0], 0, ratio[1]) if len(ratio) == 2 else ratio
+    if not 0 <= val_from_train < train:
+        raise UserError(
+            f"data.split.val_from_train={val_from_train}: take from 0 to {train - 1} of the training parts."
+        )
+    return train - val_from_train, val + val_from_train, test
+
+
+def check_disjoint(split: Split) -> None:
+    """Check that no image, and no group of near-duplicates, stands in two parts.
+
+    `random` and `stratified` splits part twins by their nature: there it is a warning that counts them.
+
+    Raises:
+        UserError: When an image stands in two parts, or a group does although the method keeps them whole.
+    """
+    train, val, test = (set(split.part(name)) for name in PARTS)
+    if both := (train & val) | (train & test) | (val & test):
+        raise UserError(f"The split has '{min(both)}' in two parts ({len(both)} images are); each may stand in one.")
+    trained = {split.groups[id_] for id_ in split.train}
+    twins = [id_ for id_ in split.val + split.test if split.groups[id_] in trained]
+    across = {split.groups[id_] for id_ in split.val} & {split.groups[id_] for id_ in split.test}
+    if split.method in ("random", "stratified"):
+        if twins:
+            held_out = len(split.val) + len(split.test)
+            log.warning(
+                "Split '%s': %d of %d held-out images have a near-duplicate in training; scores flatter. "
+                "data.split.method=grouped keeps twins together.",
+                split.method, len(twins), held_out,
+            )  # fmt: skip
+    elif twins or across:
+        raise UserError(
+            f"The split parts near-duplicates: '{(twins or split.val)[0]}' has a twin in another part "
+            f"({len(twins)} held-out images have one in training). Use data.split.method=grouped, or write "
+            '"method": "random" into the file if you mean it.'
+        )
+
+
+def _units(ids: Iterable[str], groups: dict[str, int] | None) -> dict[str, list[str]]:
+    """Collect the images that must stay together, named by the first of them."""
+    if groups is None:
+        return {id_: [id_] for id_ in ids}
+    together: dict[int, list[str]] = {}
+    for id_ in sorted(ids):
+        together.setdefault(groups[id_], []).append(id_)
+    return {members[0]: members for members in together.values()}
+
+
+def _take(order: list[str], counts: dict[str, Counter[str]], share: float) -> set[str]:
+    """Take units in order until each class has its share, as nearly as whole units allow."""
+    total: Counter[str] = Counter()
+    for unit in order:
+        total += counts[unit]
+    missing = Counter({name: _round(number * share) for name, number in total.items()})
+    taken = set()
+    for unit in order:
+        if all(missing[name] >= number for name, number in counts[unit].items()):
+            taken.add(unit)
+            missing.subtract(counts[unit])
+    # What is still missing is smaller than every unit left: take one where that comes nearer to the quota.
+    for unit in order:
+        gain = sum(abs(missing[name]) - abs(missing[name] - number) for name, number in counts[unit].items())
+        if unit not in taken and gain > 0:
+            taken.add(unit)
+            missing.subtract(counts[unit])
+    return taken
+
+
+def _round(number: float) -> int:
+    return math.floor(number + 0.5)
+
+
+def _fold(order: list[str], counts: dict[str, Counter[str]], folds: int, fold: int | None) -> set[str]:
+    """Part the units into folds of nearly equal class counts and return one of them."""
+    if folds < 2 or fold is None or not 0 <= fold < folds:
+        raise UserError(f"data.split.folds={folds} needs data.split.fold from 0 to {folds - 1}; it is {fold}.")
+    rest = order
+    for number in range(fold):
+        before = _take(rest, counts, 1 / (folds - number))
+        rest = [unit for unit in rest if unit not in before]
+    return _take(rest, counts, 1 / (folds - fold)) if fold < folds - 1 else set(rest)
+
+
+def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ratio: list[int], seed: int) -> Split:
+    """Take the user's lists; images that they do not name are left out."""
+    if not file:
+        raise UserError("data.split.method=file needs data.split.file=FILE.json with the lists train, val and test.")
+    try:
+        content = json.loads(Path(file).read_text())
+        parts = {name: sorted(content.get(name, [])) for name in PARTS}
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"data.split.file={file} is no JSON with the lists train, val and test: {error}") from error
+    known = set(frame["id"])
+    for name, ids in parts.items():
+        if unknown := [id_ for id_ in ids if id_ not in known]:
+            raise UserError(
+                f"data.split.file={file}: '{unknown[0]}' in {name} is not in the data ({len(unknown)} ids are not); "
+                "an id is the path below the data root without its ending, as 'benign/benign (1)'."
+            )
+    if not parts["train"] or not parts["test"]:
+        raise UserError(f"data.split.file={file}: the lists train and test must not be empty.")
+    method = content.get("method", "file")
+    named = {id_: groups[id_] for ids in parts.values() for id_ in ids}
+    return _finish(parts, method if method in METHODS else "file", ratio, seed, named)
+
+
+def _check_classes(frame: pd.DataFrame, parts: dict[str, list[str]], wants_val: bool, ratio: Sequence[int]) -> None:
+    """Refuse a split that leaves a class without an image in a part."""
+    class_of = frame.set_index("id")["class"]
+    for name in PARTS if wants_val else ("train", "test"):
+        here = Counter(class_of[parts[name]])
+        for missing in sorted(set(class_of) - set(here)):
+            number = int((class_of == missing).sum())
+            raise UserError(
+                f"Class '{missing}' has too few images ({number}) for data.split.ratio={list(ratio)}: "
+                f"none would be in {name}. Add images, change the ratio, or leave the class out with data.classes."
+            )
+
+
+def _hash_of(*parts: list[str]) -> str:
+    return f"{stable_hash(*map(json.dumps, parts)):016x}"
+
+
+def _finish(parts: dict[str, list[str]], method: str, ratio: list[int], seed: int, groups: dict[str, int]) -> Split:
+    name = _hash_of(parts["train"], parts["val"], parts["test"])
+    split = Split(**parts, method=method, ratio=ratio, seed=seed, groups=groups, hash=name)
+    check_disjoint(split)
+    return split

@@ -1,0 +1,12 @@
+"""The one kind of error that is shown to the user as a single line."""
+
+
+class UserError(Exception):
+    """A mistake in the input that the user can mend.
+
+    The message is one line that names the file or option and the cure; the command line prints it without a traceback.
+    """
+
+
+class WeightsMissingError(UserError):
+    """Weights that a model asks for cannot be had here; the grid's table says so."""

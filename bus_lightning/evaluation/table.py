@@ -1,0 +1,98 @@
+"""Runs side by side: one flat row per run, from the files of its folder."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from bus_lightning.config import load_config
+from bus_lightning.evaluation.metrics import majority_accuracy
+from bus_lightning.run_dir import RunDir
+
+_SCORES = {
+    "accuracy": "accuracy",
+    "f1_macro": "macro F1",
+    "auroc_macro": "macro AUC",
+    "iou_image": "IoU",
+    "dice_image": "Dice",
+}
+
+
+def collect(folders: list[Path], part: str = "test", evaluations: list[Path] | None = None) -> pd.DataFrame:
+    """Read the results of runs.
+
+    Args:
+        folders: Run folders, complete or not.
+        part: Part of the split whose scores are shown.
+        evaluations: Folders with the `metrics.json` and `cases.csv` to show; None takes those of the runs.
+
+    Returns:
+        A row per run: `run`, `model`, `state`, `parameters`, `seconds`, `epochs`, `n`, the scores of the part,
+        `majority` (accuracy of always answering the most frequent class), `error`, `folder`.
+    """
+    results = evaluations or folders
+    return pd.DataFrame(
+        [_row(RunDir(folder), RunDir(result), part) for folder, result in zip(folders, results, strict=True)]
+    )
+
+
+def _row(run: RunDir, results: RunDir, part: str) -> dict[str, Any]:
+    status, scores = run.status, results.metrics.get(part, {})
+    state = status.get("state", "not started")
+    if status.get("kind") == "WeightsMissingError" and state == "failed":
+        state = "not run: weights missing"
+    row = {
+        "run": run.path.name,
+        "model": load_config(run.config).model.name if run.config.is_file() else run.path.name.partition("__")[0],
+        "state": state,
+        "parameters": status.get("parameters"),
+        "seconds": status.get("seconds"),
+        "epochs": status.get("epochs"),
+        "n": scores.get("n"),
+        **{key: scores.get(key) for key in _SCORES},
+        "majority": None,
+        "error": status.get("error") if state != "complete" else None,
+        "folder": str(run.path),
+    }
+    if "f1_macro" in scores:
+        cases = pd.read_csv(results.cases)
+        row["majority"] = majority_accuracy(cases if part == "all" else cases[cases["split"] == part])
+    return row
+
+
+def show(runs: pd.DataFrame, title: str = "Test results", console: Console | None = None) -> None:
+    """Print the table, what went wrong, and where everything lies.
+
+    Args:
+        runs: From `collect`.
+        title: Heading.
+        console: Where to; None is the standard output.
+    """
+    console = console or Console(width=None if Console().is_terminal else 140)
+    table = Table(title=title, title_style="bold")
+    table.add_column("run", overflow="fold")
+    for heading in ("parameters", "epochs", "seconds", "n", *_SCORES.values(), "majority class"):
+        table.add_column(heading, justify="right")
+    for row in runs.to_dict("records"):
+        if row["state"] == "complete":
+            whole = [
+                f"{row[key]:,.0f}" if _there(row[key]) else "-" for key in ("parameters", "epochs", "seconds", "n")
+            ]
+            scores = [f"{row[key]:.3f}" if _there(row[key]) else "-" for key in (*_SCORES, "majority")]
+            table.add_row(row["run"], *whole, *scores)
+        else:
+            table.add_row(f"{row['run']} ({row['state']})", style="yellow")
+    console.print(table)
+    for row in runs.to_dict("records"):
+        if row["state"] != "complete" and _there(row["error"]):
+            console.print(
+                f"{row['run']}: {row['error']}", style="yellow", markup=False, highlight=False, soft_wrap=True
+            )
+    for folder in sorted({str(Path(folder).parent) for folder in runs["folder"]}):
+        console.print(f"Everything lies in {folder}/", markup=False, highlight=False, soft_wrap=True)
+
+
+def _there(value: Any) -> bool:
+    return value is not None and not pd.isna(value)

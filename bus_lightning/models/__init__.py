@@ -1,0 +1,1 @@
+"""Networks as plain modules: images in, logits out; they know nothing of Lightning or Hydra."""

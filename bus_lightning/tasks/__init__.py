@@ -1,0 +1,1 @@
+"""What is trained: LightningModules that know nothing of loggers or files."""

@@ -1,0 +1,79 @@
+"""Outline the lesion."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bus_lightning.errors import UserError
+from bus_lightning.tasks.base import Batch, BusTask
+
+THRESHOLD = 0.5
+
+
+class SegmentationTask(BusTask):
+    """Train a segmenter; its network returns logits (B, 1, H, W).
+
+    Args:
+        deep_supervision: Let the loss see every side output (B, S, H, W) of networks that have `side_logits`.
+        options: Those of `BusTask`.
+
+    Raises:
+        UserError: When the network has no side outputs to supervise.
+    """
+
+    def __init__(self, *, deep_supervision: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.deep_supervision = deep_supervision
+        if deep_supervision and not hasattr(self.net, "side_logits"):
+            raise UserError("task.deep_supervision=true needs a network with side outputs: u2net_lite or u2net.")
+
+    def training_logits(self, image: Tensor) -> Tensor:
+        """Return the fused logits (B, 1, H, W), or all side outputs (B, S, H, W)."""
+        if not self.deep_supervision:
+            return self(image)
+        sides: Tensor = self.net.side_logits(image.to(memory_format=self.memory_format))  # type: ignore[operator]
+        return sides
+
+    def target(self, batch: Batch) -> Tensor:
+        """Pick the masks, (B, 1, H, W) float32 in {0, 1}."""
+        masks: Tensor = batch["mask"]
+        return masks
+
+    def rows(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
+        """Make a row per image: `id`, `label` and counts of pixels at the image's own resolution."""
+        described = zip(batch["id"], batch["label"].tolist(), strict=True)
+        counted = zip(logits.sigmoid(), batch["box"].tolist(), batch["full_mask"], strict=True)
+        return [
+            {"id": id_, "label": self.classes[label], **count_pixels(restore(*seen[:2], seen[2].shape), seen[2])}
+            for (id_, label), seen in zip(described, counted, strict=True)
+        ]
+
+
+def restore(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tensor:
+    """Bring a map from the network's square back to the image's own resolution, and cut it at 0.5.
+
+    Args:
+        probability: (1, size, size) float32 in [0, 1].
+        box: Where the image lies in the square: top, left, height, width.
+        shape: (H, W) of the image.
+
+    Returns:
+        (H, W) bool.
+    """
+    top, left, height, width = box
+    inside = probability[None, :, top : top + height, left : left + width]
+    return functional.interpolate(inside, size=tuple(shape), mode="bilinear", align_corners=False)[0, 0] >= THRESHOLD
+
+
+def count_pixels(answer: Tensor, truth: Tensor) -> dict[str, int]:
+    """Count true and false positives and negatives.
+
+    Args:
+        answer: (H, W) bool.
+        truth: (H, W) uint8 in {0, 1}.
+    """
+    lesion = truth.to(answer.device, torch.bool)
+    tp, predicted, actual = (int(pixels.sum()) for pixels in (answer & lesion, answer, lesion))
+    return {"tp": tp, "fp": predicted - tp, "fn": actual - tp, "tn": answer.numel() - predicted - actual + tp}

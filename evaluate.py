@@ -1,0 +1,20 @@
+"""Evaluate the kept checkpoints of runs: `python evaluate.py runs='runs/classification/*'`."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from bus_lightning.command_line import launch
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
+def evaluate(cfg: DictConfig) -> None:
+    """Evaluate the runs that the config names."""
+    from bus_lightning.jobs import evaluate_job  # after Hydra has parsed: --help must not wait for torch
+
+    evaluate_job(cfg)
+
+
+if __name__ == "__main__":
+    sys.exit(launch(evaluate))
