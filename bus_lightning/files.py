@@ -24,6 +24,6 @@ def aside(path: Path) -> Iterator[Path]:
 
 
 def write_aside(path: Path, text: str) -> None:
-    """Write a text file aside and rename it."""
+    """Write a text file, in UTF-8, aside and rename it."""
     with aside(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")

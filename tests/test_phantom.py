@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_lightning.data import phantom
-from bus_lightning.data.phantom import KINDS, draw_case, draw_phantom, main, plan_set
+from bus_lightning.data.phantom import KINDS, draw_phantom, main, plan_set
+from bus_lightning.data.phantom_frame import draw_case
 from bus_lightning.errors import UserError
 
 IMAGES = 60

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -22,11 +21,19 @@ from rich.table import Table
 from tqdm import tqdm
 
 from bus_lightning.data.duplicates import Fingerprint, fingerprint, group_of, matching_pairs
-from bus_lightning.data.index import content_hash, find_root, orphan_masks, read_image, read_index, read_mask
+from bus_lightning.data.index import (
+    MaskSizeError,
+    content_hash,
+    find_root,
+    orphan_masks,
+    read_image,
+    read_index,
+    read_mask,
+)
 from bus_lightning.errors import UserError
 from bus_lightning.files import write_aside
 
-VERSION = 1  # part of the cache's key: raise it when a finding changes
+VERSION = 2  # part of the cache's key: raise it when a finding changes
 HEALTHY = "normal"  # the class that has no lesion, by BUSI's name
 _BLOCKING = ("unreadable", "mask_size_mismatch", "image_without_mask")
 _COLOR_SPREAD, _COLOR_PIXELS = 40, 20  # grey levels between channels, pixels: above the noise of a re-saved JPEG
@@ -38,8 +45,9 @@ class Audit:
 
     Attributes:
         counts: Number of images per class, and of masks.
-        problems: Kind of finding -> ids or paths, sorted.
-        groups: Id -> number of its near-duplicate group; a lone image is its own.
+        problems: Kind of finding -> ids, or files below the root, sorted.
+        broken: File below the root -> why it cannot be used, a line that begins with its name.
+        groups: Id -> number of its near-duplicate group; a lone or unreadable image is its own.
         exact_duplicate_of: Id -> first id with the same decoded pixels, for those that have one.
         conflicts: Ids whose group carries more than one class.
         content: Hash of the files.
@@ -47,6 +55,7 @@ class Audit:
 
     counts: dict[str, int]
     problems: dict[str, list[str]]
+    broken: dict[str, str]
     groups: dict[str, int]
     exact_duplicate_of: dict[str, str]
     conflicts: list[str]
@@ -89,12 +98,10 @@ class Audit:
 class _Look:
     """What one image and its masks tell when they are decoded."""
 
-    error: str | None = None
+    broken: dict[str, UserError]
     print: Fingerprint | None = None
-    pixels: bytes = b""
     colored: bool = False
     lesion: bool = False
-    mismatch: str | None = None
 
 
 def audit_folder(root: Path, progress: bool = True) -> Audit:
@@ -113,21 +120,23 @@ def audit_folder(root: Path, progress: bool = True) -> Audit:
         rows = list(frame.itertuples(index=False))
         looks = list(bar(pool.map(lambda row: _look(root, row), rows), "decoding", len(rows)))
 
-    read = [(row.id, look) for row, look in zip(rows, looks, strict=True) if look.print is not None]
-    prints = [look.print for _, look in read if look.print is not None]
+    read = [number for number, look in enumerate(looks) if look.print is not None]
+    prints = [look.print for look in looks if look.print is not None]
     first: dict[bytes, str] = {}
-    exact = {id_: first[look.pixels] for id_, look in read if first.setdefault(look.pixels, id_) != id_}
-    position = {id_: number for number, (id_, _) in enumerate(read)}
+    named = [(frame["id"][number], print_.digest) for number, print_ in zip(read, prints, strict=True)]
+    exact = {id_: first[digest] for id_, digest in named if first.setdefault(digest, id_) != id_}
     pairs = matching_pairs(prints, progress=lambda things: bar(things, "comparing"))
-    pairs += [(position[twin], position[id_]) for id_, twin in exact.items()]
-    groups = {id_: int(group) for (id_, _), group in zip(read, group_of(len(read), pairs), strict=True)}
+    numbers = group_of(len(frame), [(read[one], read[other]) for one, other in pairs])
+    groups = {id_: int(number) for id_, number in zip(frame["id"], numbers, strict=True)}
 
     classes: dict[int, set[str]] = {}
     for id_, group in groups.items():
         classes.setdefault(group, set()).add(id_.partition("/")[0])
     healthy = frame["class"] == HEALTHY
     lesion = np.array([look.lesion for look in looks])
-    decoded = np.array([look.print is not None and look.mismatch is None for look in looks])
+    whole = np.array([not look.broken for look in looks])
+    broken = {file: error for look in looks for file, error in look.broken.items()}
+    misfits = sorted(file for file, error in broken.items() if isinstance(error, MaskSizeError))
 
     def ids(condition: "pd.Series[bool] | np.ndarray") -> list[str]:
         return frame.loc[np.asarray(condition), "id"].tolist()
@@ -136,15 +145,17 @@ def audit_folder(root: Path, progress: bool = True) -> Audit:
         counts={name: int(number) for name, number in frame["class"].value_counts().sort_index().items()}
         | {"images": len(frame), "masks": int(frame["masks"].map(len).sum())},
         problems={
-            "unreadable": [look.error for look in looks if look.error],
-            "mask_size_mismatch": [look.mismatch for look in looks if look.mismatch],
+            "unreadable": sorted(broken.keys() - misfits),
+            "mask_size_mismatch": misfits,
             "image_without_mask": ids((frame["masks"].map(len) == 0) & ~healthy),
             "mask_without_image": orphan_masks(root),
             "normal_with_lesion": ids(healthy & lesion),
-            "lesion_with_empty_mask": ids(~healthy & ~lesion & decoded),
+            "lesion_with_empty_mask": ids(~healthy & ~lesion & whole),
             "several_masks": ids(frame["masks"].map(len) > 1),
             "color_marks": ids(np.array([look.colored for look in looks])),
         },
+        # The findings are kept by content, wherever the folder lies: without the root.
+        broken={file: str(error).removeprefix(f"{root}/") for file, error in broken.items()},
         groups=groups,
         exact_duplicate_of=exact,
         conflicts=[id_ for id_, group in groups.items() if len(classes[group]) > 1],
@@ -171,21 +182,23 @@ def cached_audit(root: Path, cache: Path) -> Audit:
 
 
 def _look(root: Path, row: Any) -> _Look:
-    """Decode one image and its masks."""
+    """Decode one image and its masks; all of them, so that every broken file is named."""
+    broken: dict[str, UserError] = {}
+    image, lesion = None, False
     try:
         image = read_image(root / row.image)
     except UserError as error:
-        return _Look(error=str(error))
-    seen: dict[str, Any] = {
-        "print": fingerprint(image),
-        "pixels": hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest(),
-        "colored": bool((np.ptp(image, axis=2) > _COLOR_SPREAD).sum() > _COLOR_PIXELS),
-    }
-    try:
-        seen["lesion"] = bool(read_mask(root, row.masks, image.shape[:2]).any())
-    except UserError as error:
-        seen["mismatch"] = str(error)
-    return _Look(**seen)
+        broken[row.image] = error
+    for file in row.masks:
+        try:
+            mask = read_image(root / file) if image is None else read_mask(root, (file,), image.shape[:2])
+            lesion = lesion or bool(mask.any())
+        except UserError as error:
+            broken[file] = error
+    if image is None:
+        return _Look(broken)
+    colored = bool((np.ptp(image, axis=2) > _COLOR_SPREAD).sum() > _COLOR_PIXELS)
+    return _Look(broken, fingerprint(image), colored, lesion)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -204,7 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
     write_aside(options.out / "groups.csv", audit.groups_table().to_csv(index=False))
     table = Table("finding", "number", "for example", title=f"Audit of {find_root(options.folder)}")
     for finding, number in audit.summary().items():
-        examples = audit.problems.get(finding, [])[:2]
+        examples = [audit.broken.get(name, name) for name in audit.problems.get(finding, [])[:2]]
         table.add_row(
             finding.replace("_", " "),
             str(number),

@@ -39,7 +39,8 @@ class Augmentation:
                 raise UserError(f"augment.{name} is unknown: choose from {', '.join(_TRANSFORMS)}.")
             fixed = {"border_mode": cv2.BORDER_CONSTANT} if name == "rotation" else {}
             try:
-                steps.append(_TRANSFORMS[name](**fixed, **options))
+                # Without `strict`, an option that does not exist is only warned of.
+                steps.append(_TRANSFORMS[name](**fixed, **options, strict=True))
             except (TypeError, ValueError) as error:
                 raise UserError(f"augment.{name}: {' '.join(str(error).split())}") from error
         self._compose = albumentations.Compose(steps)
@@ -52,10 +53,7 @@ class Augmentation:
             mask: (H, W) uint8.
             seed: Decides everything, in whichever process it is used.
         """
-        # set_random_seed would mix in the worker's own seed: the number of workers would change the images.
-        generator, python_random = np.random.default_rng(seed), random.Random(seed)
-        self._compose.set_random_state(generator, python_random)
-        for transform in self._compose.transforms:
-            transform.set_random_state(generator, python_random)
+        # set_random_seed would start every transform from the same number: whatever flips once would flip twice.
+        self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         changed = self._compose(image=image, mask=mask)
         return changed["image"], changed["mask"]

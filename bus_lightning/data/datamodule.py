@@ -49,15 +49,21 @@ class BusDataModule(pl.LightningDataModule):
             part: BusDataset(frame=rows.loc[split.part(part)], part=part, full_masks=full_masks, **shared)
             for part in ("train", "val", "test")
         }
+        self.classes = int(rows["label"].max()) + 1
         self.labels = rows.loc[split.train, "label"].tolist()
         self.sampler = EpochSampler(split.train, self.labels, self.seed, data["balance"] == "oversample")
 
     def class_weights(self) -> Tensor | None:
-        """Weigh each class by its rarity in training, (K,) float32 with mean 1 over images; None unless asked for."""
-        if self.data["balance"] != "class_weights":
+        """Weigh each class by its rarity in training, (K,) float32 with mean 1 over images.
+
+        Returns:
+            The weights, 0 for a class without training images; None unless asked for, and where nothing is trained on.
+        """
+        if self.data["balance"] != "class_weights" or not self.labels:
             return None
         counts = Counter(self.labels)
-        return torch.tensor([len(self.labels) / (len(counts) * counts[label]) for label in sorted(counts)])
+        even = len(self.labels) / len(counts)
+        return torch.tensor([even / counts[k] if k in counts else 0.0 for k in range(self.classes)])
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Serve augmented training images in the order of the epoch."""
@@ -65,9 +71,9 @@ class BusDataModule(pl.LightningDataModule):
         drop_last = len(self.sampler) % self.data["batch_size"] == 1
         return self._loader(self.train, sampler=self.sampler, drop_last=drop_last)
 
-    def val_dataloader(self) -> DataLoader[dict[str, Any]] | list[Any]:
-        """Serve the validation images, or nothing where the split has none."""
-        return self.evaluation_dataloader("val") if len(self.parts["val"]) else []
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Serve the validation images; the loader is empty where the split has none."""
+        return self.evaluation_dataloader("val")
 
     def test_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Serve the test images."""

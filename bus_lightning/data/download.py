@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-import pooch
+import pooch  # type: ignore[import-untyped]
 from tqdm import tqdm
 
 from bus_lightning.data.index import DEFAULT_ROOT, read_index
@@ -41,11 +41,15 @@ def download(folder: Path) -> Path:
     try:
         return Path(fetcher.fetch("Dataset_BUSI.zip", downloader=http))
     except ValueError as error:  # pooch's word for a wrong checksum
-        raise UserError(f"{ADDRESS} did not give the known file (wrong SHA-256): fetch it by hand, then make data ZIP=FILE.") from error
-    except OSError as error:
-        reason = str(error).splitlines()[0][:150]
         raise UserError(
-            f"{ADDRESS} cannot be reached ({reason}). Fetch the zip by hand, then run: make data ZIP=path/to/Dataset_BUSI.zip"
+            f"{ADDRESS} did not give the known file (wrong SHA-256): fetch it by hand, then make data ZIP=FILE."
+        ) from error
+    except OSError as error:
+        # Of urllib3's nested words, the innermost say it: "Failed to resolve ...".
+        reason = str(error).splitlines()[0].rpartition("): ")[2].removesuffix('"))')[:150]
+        raise UserError(
+            f"{ADDRESS} cannot be reached ({reason}). "
+            "Fetch the zip by hand, then run: make data ZIP=path/to/Dataset_BUSI.zip"
         ) from error
 
 
@@ -68,8 +72,9 @@ def unpack(archive: Path, out: Path) -> list[str]:
         raise UserError(f"No zip at {archive}: check ZIP=...")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacking-") as scratch:
-        _extract(archive, Path(scratch))
-        found = sorted(path.parent for path in Path(scratch).rglob("benign") if path.is_dir())
+        folder = Path(scratch) / "zip"  # the scratch folder itself is closed to other users
+        _extract(archive, folder)
+        found = sorted(path.parent for path in folder.rglob("benign") if path.is_dir())
         if not found:
             raise UserError(f"{archive} holds no folder 'benign': it is no zip of BUSI.")
         complaints = compare_with_known(found[0])
@@ -85,13 +90,13 @@ def _extract(archive: Path, folder: Path) -> None:
             for member in members:
                 path = PurePosixPath(member.filename.replace("\\", "/"))
                 is_link = (member.external_attr >> 16) & 0o170000 == 0o120000
-                if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link:
+                if path.is_absolute() or ".." in path.parts or ":" in str(path) or is_link:
                     raise UserError(f"{archive} is refused: its member '{member.filename}' climbs out of the folder.")
             if sum(member.file_size for member in members) > _MOST_BYTES:
                 raise UserError(f"{archive} is refused: it would unpack to more than {_MOST_BYTES // 1024**3} GiB.")
             for member in tqdm(members, desc="unpacking", unit="file", disable=None):
                 zipped.extract(member, folder)
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, zlib.error) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, zlib.error) as error:
         raise UserError(f"{archive} is no whole zip ({error}): fetch it again.") from error
 
 
@@ -100,7 +105,11 @@ def compare_with_known(root: Path) -> list[str]:
     frame = read_index(root)
     here = {str(name): int(number) for name, number in frame["class"].value_counts().items()}
     masks = int(frame["masks"].map(len).sum())
-    complaints = [f"{name}: {here.get(name, 0)} images instead of {known}" for name, known in COUNTS.items() if here.get(name, 0) != known]
+    complaints = [
+        f"{name}: {here.get(name, 0)} images instead of {known}"
+        for name, known in COUNTS.items()
+        if here.get(name, 0) != known
+    ]
     if masks != MASKS:
         complaints.append(f"{masks} masks instead of {MASKS}")
     for name, known in COUNTS.items():

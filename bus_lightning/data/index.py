@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from bus_lightning.errors import UserError
 
 DEFAULT_ROOT = Path("data/Dataset_BUSI_with_GT")
 _MASK = re.compile(r"(?P<image>.+)_mask(_\d+)?")
+
+
+class MaskSizeError(UserError):
+    """A mask has another size than its image."""
 
 
 def find_root(root: str | Path | None) -> Path:
@@ -74,9 +78,10 @@ def _files(root: Path) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     images: dict[str, str] = {}
     masks: dict[str, tuple[str, ...]] = {}
     for path in sorted(root.glob("*/*"), key=lambda path: path.relative_to(root).as_posix()):
-        if path.suffix.lower() != ".png" or path.name.startswith("."):
-            continue
         file = path.relative_to(root).as_posix()
+        is_hidden = any(part.startswith(".") for part in file.split("/"))
+        if path.suffix.lower() != ".png" or is_hidden or path.is_dir():
+            continue
         id_ = file[: -len(path.suffix)]
         if mask := _MASK.fullmatch(id_):
             masks[mask["image"]] = (*masks.get(mask["image"], ()), file)
@@ -90,8 +95,12 @@ def content_hash(root: Path, frame: pd.DataFrame) -> str:
     digest = hashlib.sha256()
     for row in frame.itertuples(index=False):
         for file in (row.image, *row.masks):
-            with (root / file).open("rb") as stream:
-                digest.update(f"{file}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+            try:
+                with (root / file).open("rb") as stream:
+                    found = hashlib.file_digest(stream, "sha256").hexdigest()
+            except OSError:  # a dangling link, no permission: whoever decodes the file reports it
+                found = "unreadable"
+            digest.update(f"{file}\0{found}\n".encode())
     return digest.hexdigest()
 
 
@@ -106,9 +115,16 @@ def read_image(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
+                levels = np.array(image)
+                levels = levels >> 8 if levels.max() > 255 else levels
+                return np.repeat(levels.astype(np.uint8)[..., None], 3, axis=2)
             return np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "is empty (0 bytes)" if path.is_file() and not path.stat().st_size else f"cannot be read: {error}"
+        # `strerror`, for the message itself names the path once more.
+        reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        if isinstance(error, UnidentifiedImageError):
+            reason = "is no image" if path.stat().st_size else "is empty (0 bytes)"
         raise UserError(f"{path} {reason}. Get the file anew, or pass data.skip_unreadable=true.") from error
 
 
@@ -124,15 +140,16 @@ def read_mask(root: Path, files: tuple[str, ...], shape: tuple[int, int]) -> np.
         (H, W) uint8 in {0, 1}.
 
     Raises:
-        UserError: When a mask cannot be read or has another size than its image.
+        MaskSizeError: When a mask has another size than its image.
+        UserError: When a mask cannot be read.
     """
     union = np.zeros(shape, np.uint8)
     for file in files:
-        # The brightest channel, against half of its own maximum: right for 1-bit, 0/1 and 0/255 masks, grey or coloured.
+        # The brightest channel against half of its own maximum: right for 0/1 and 0/255, in grey or in colour.
         mask = read_image(root / file).max(axis=2)
         if mask.shape != shape:
             (height, width), (mask_height, mask_width) = shape, mask.shape
-            raise UserError(
+            raise MaskSizeError(
                 f"{root / file} is {mask_width}x{mask_height} pixels but its image {width}x{height}. "
                 "Mend the mask, or leave the image out with data.exclude=FILE.csv."
             )

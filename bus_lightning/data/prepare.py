@@ -1,5 +1,6 @@
 """From the data options of a config to an index and a split, every check done before any compute."""
 
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def prepare_data(data: DictConfig, needs_masks: bool) -> PreparedData:
     frame = read_index(root, data.classes)
     audit = cached_audit(root, Path(data.cache))
     kept = frame[~frame["id"].isin(_left_out(data, frame, audit))].reset_index(drop=True)
-    _refuse_broken(kept, audit, needs_masks)
+    _refuse_broken(root, kept, audit, needs_masks)
     for name in frame["class"].unique():
         if name not in set(kept["class"]):
             raise UserError(
@@ -78,7 +79,9 @@ def _left_out(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:
     if data.drop_conflicts:
         reasons["data.drop_conflicts (their twin has another class)"] = here & set(audit.conflicts)
     if data.skip_unreadable:
-        reasons["data.skip_unreadable"] = here - set(audit.groups)
+        unreadable = set(audit.problems["unreadable"])
+        touched = [not unreadable.isdisjoint((row.image, *row.masks)) for row in frame.itertuples()]
+        reasons["data.skip_unreadable"] = set(frame.loc[touched, "id"])
     for reason, ids in reasons.items():
         log.info("Left out by %s: %d of %d images.", reason, len(ids), len(frame))
     return set().union(*reasons.values())
@@ -87,7 +90,7 @@ def _left_out(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:
 def _excluded(file: Path, known: set[str]) -> set[str]:
     """Read the ids that a CSV lists, with or without their ending."""
     try:
-        listed = set(pd.read_csv(file)["id"].str.removesuffix(".png"))
+        listed = set(pd.read_csv(file)["id"].dropna().str.removesuffix(".png"))
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UserError(f"data.exclude={file} is no CSV with a column 'id': {error}") from error
     if unknown := listed - known:
@@ -95,14 +98,11 @@ def _excluded(file: Path, known: set[str]) -> set[str]:
     return listed & known
 
 
-def _refuse_broken(frame: pd.DataFrame, audit: Audit, needs_masks: bool) -> None:
-    """Refuse images that were not decoded, masks that do not fit, and in segmentation lesions without a mask."""
-    if unreadable := set(frame["id"]) - set(audit.groups):
-        others = f" ({len(unreadable)} files are unreadable; `make audit` lists them)" if len(unreadable) > 1 else ""
-        named = [error for error in audit.problems["unreadable"] if any(f"{id_}." in error for id_ in unreadable)]
-        raise UserError(named[0] + others)
-    if misfits := audit.problems["mask_size_mismatch"]:
-        raise UserError(misfits[0])
+def _refuse_broken(root: Path, frame: pd.DataFrame, audit: Audit, needs_masks: bool) -> None:
+    """Refuse files that cannot be read, masks that do not fit, and in segmentation lesions without a mask."""
+    if broken := [file for row in frame.itertuples() for file in (row.image, *row.masks) if file in audit.broken]:
+        others = f" ({len(broken)} files are broken; `make audit` lists them)" if len(broken) > 1 else ""
+        raise UserError(f"{root}/{audit.broken[broken[0]]}{others}")
     maskless = frame[(frame["masks"].map(len) == 0) & (frame["class"] != HEALTHY)]
     if needs_masks and len(maskless):
         raise UserError(
@@ -113,9 +113,12 @@ def _refuse_broken(frame: pd.DataFrame, audit: Audit, needs_masks: bool) -> None
 
 def _draw_phantom(root: Path, images: int, seed: int) -> None:
     """Draw the phantom folder once; jobs that start together wait for the first."""
+    from bus_lightning.data.phantom import MARKER, draw_phantom  # not needed for real data
+
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_name(f".{root.name}.lock")):
         if not root.is_dir():
-            from bus_lightning.data.phantom import draw_phantom  # not needed for real data
-
             draw_phantom(root, images=images, seed=seed)
+        elif (marker := root / MARKER).is_file() and json.loads(marker.read_text()) != {"images": images, "seed": seed}:
+            log.warning("%s is used as it was drawn, %s; remove it to draw data.phantom.images=%d, seed=%d.",
+                        root, marker.read_text().strip(), images, seed)  # fmt: skip

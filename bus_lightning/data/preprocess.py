@@ -3,7 +3,7 @@
 Everything works on (H, W, 3) uint8 RGB arrays and (H, W) uint8 masks in {0, 1}, and is the same at every epoch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -45,6 +45,8 @@ class Preprocessing:
         _choose("preprocess.contrast", self.contrast, ("none", "clahe"))
         _choose("data.resize", self.resize, ("stretch", "pad"))
         _check_parts("preprocess.parts", self.parts)
+        if self.size < 1:
+            raise UserError(f"data.size={self.size}: give the side of the square in pixels, as 224.")
 
     def clean(self, image: np.ndarray) -> np.ndarray:
         """Remove noise, then raise the contrast."""
@@ -98,6 +100,9 @@ class Overlay:
         _choose("overlay.style", self.style, STYLES)
         _choose("overlay.source", self.source, ("ground_truth",))
         _check_parts("overlay.parts", self.parts)
+        for color in (self.color, *(self.color_by_class or ())):
+            if len(color) != 3 or not all(0 <= value <= 255 for value in color):
+                raise UserError(f"overlay.color: {list(color)} is no color, give red, green and blue from 0 to 255.")
         if not 0 <= self.alpha <= 1:
             raise UserError(f"overlay.alpha={self.alpha}: give an opacity from 0 to 1.")
 
@@ -113,10 +118,15 @@ class Overlay:
             mask: (H, W) uint8 in {0, 1}, the lesion.
             label: Position of the class.
             name: Name of the class.
+
+        Raises:
+            UserError: When `color_by_class` ends before this class.
         """
         drawn = image.copy()
         by_class = self.color_by_class
-        color = tuple(by_class[label % len(by_class)] if by_class else self.color)
+        if by_class and label >= len(by_class):
+            raise UserError(f"overlay.color_by_class has {len(by_class)} colors and none for '{name}': give one more.")
+        color = tuple(by_class[label] if by_class else self.color)
         height = image.shape[0]
         if self.style == "contour":
             outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -131,10 +141,9 @@ class Overlay:
         return drawn
 
 
-def _choose(option: str, value: str, known: object) -> None:
-    names = list(known)  # type: ignore[call-overload]
-    if value not in names:
-        raise UserError(f"{option}={value} is unknown: choose one of {', '.join(names)}.")
+def _choose(option: str, value: str, known: Iterable[str]) -> None:
+    if value not in known:
+        raise UserError(f"{option}={value} is unknown: choose one of {', '.join(known)}.")
 
 
 def _check_parts(option: str, parts: Sequence[str]) -> None:

@@ -67,9 +67,10 @@ def load_split(path: Path) -> Split:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
         split = Split(**content)
+        ids = split.part("all")
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} is no split file ({error}); delete its run folder or pass rerun=true.") from error
-    if split.hash != _hash_of(split.train, split.val, split.test):
+    if split.hash != _hash_of(split.train, split.val, split.test) or not split.groups.keys() >= set(ids):
         raise UserError(f"{path} was changed after it was written: its hash does not fit its lists.")
     check_disjoint(split)
     return split
@@ -105,12 +106,14 @@ def make_split(
     train_share, val_share, test_share = shares(ratio, val_from_train)
     if method not in METHODS:
         raise UserError(f"data.split.method={method} is unknown: choose one of {', '.join(METHODS)}.")
+    if folds is None and fold is not None:
+        raise UserError(f"data.split.fold={fold} needs data.split.folds, the number of folds.")
     if method == "file":
         return _from_file(frame, groups, file, list(ratio), seed)
 
-    classes = frame.set_index("id")["class"] if method != "random" else pd.Series("any", index=frame["id"])
+    class_of = dict(zip(frame["id"], frame["class"] if method != "random" else ["any"] * len(frame), strict=True))
     units = _units(frame["id"], groups if method == "grouped" else None)
-    counts = {name: Counter(classes[ids]) for name, ids in units.items()}
+    counts = {name: Counter(class_of[id_] for id_ in ids) for name, ids in units.items()}
     order = shuffled(units, "split", seed)
 
     if folds is not None:
@@ -134,8 +137,9 @@ def shares(ratio: Sequence[int], val_from_train: int = 0) -> tuple[int, int, int
     Raises:
         UserError: When it is no such ratio.
     """
-    if len(ratio) not in (2, 3) or any(share < 0 for share in ratio) or ratio[0] <= 0 or ratio[-1] <= 0:
-        raise UserError(f"data.split.ratio={list(ratio)}: give [train,test] or [train,val,test] in parts, as [11,1,3].")
+    numbers = isinstance(ratio, Sequence) and all(isinstance(share, int | float) and share >= 0 for share in ratio)
+    if not numbers or len(ratio) not in (2, 3) or ratio[0] == 0 or ratio[-1] == 0:
+        raise UserError(f"data.split.ratio={ratio}: give [train,test] or [train,val,test] in parts, as [11,1,3].")
     train, val, test = (ratio[0], 0, ratio[1]) if len(ratio) == 2 else ratio
     if not 0 <= val_from_train < train:
         raise UserError(
@@ -155,9 +159,9 @@ def check_disjoint(split: Split) -> None:
     train, val, test = (set(split.part(name)) for name in PARTS)
     if both := (train & val) | (train & test) | (val & test):
         raise UserError(f"The split has '{min(both)}' in two parts ({len(both)} images are); each may stand in one.")
-    trained = {split.groups[id_] for id_ in split.train}
+    trained, tested = ({split.groups[id_] for id_ in part} for part in (split.train, split.test))
     twins = [id_ for id_ in split.val + split.test if split.groups[id_] in trained]
-    across = {split.groups[id_] for id_ in split.val} & {split.groups[id_] for id_ in split.test}
+    torn = twins + [id_ for id_ in split.val if split.groups[id_] in tested]
     if split.method in ("random", "stratified"):
         if twins:
             held_out = len(split.val) + len(split.test)
@@ -166,9 +170,9 @@ def check_disjoint(split: Split) -> None:
                 "data.split.method=grouped keeps twins together.",
                 split.method, len(twins), held_out,
             )  # fmt: skip
-    elif twins or across:
+    elif torn:
         raise UserError(
-            f"The split parts near-duplicates: '{(twins or split.val)[0]}' has a twin in another part "
+            f"The split parts near-duplicates: '{torn[0]}' has a twin in another part "
             f"({len(twins)} held-out images have one in training). Use data.split.method=grouped, or write "
             '"method": "random" into the file if you mean it.'
         )
@@ -225,8 +229,8 @@ def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ra
         raise UserError("data.split.method=file needs data.split.file=FILE.json with the lists train, val and test.")
     try:
         content = json.loads(Path(file).read_text())
-        parts = {name: sorted(content.get(name, [])) for name in PARTS}
-    except (OSError, ValueError, AttributeError) as error:
+        parts = {name: sorted(set(content.get(name, []))) for name in PARTS}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise UserError(f"data.split.file={file} is no JSON with the lists train, val and test: {error}") from error
     known = set(frame["id"])
     for name, ids in parts.items():
