@@ -1,0 +1,195 @@
+"""The audit names what is wrong with a folder, and finds the groups that splits keep whole."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from bus_lightning.data import audit as module
+from bus_lightning.data.audit import audit_folder, cached_audit, main
+from bus_lightning.data.index import read_index
+
+
+@pytest.fixture(scope="module")
+def healthy(phantom):
+    return audit_folder(phantom, progress=False)
+
+
+@pytest.fixture(scope="module")
+def damaged(phantom, tmp_path_factory):
+    """A phantom folder with one of everything that goes wrong."""
+    root = Path(shutil.copytree(phantom, tmp_path_factory.mktemp("damaged") / "set"))
+
+    def save(name, array):
+        Image.fromarray(array).save(root / name)
+
+    image = root / "benign/benign (1).png"
+    image.write_bytes(image.read_bytes()[:3000])
+    (root / "benign/benign (1)_mask.png").write_bytes(b"junk")
+    (root / "benign/benign (2).png").write_bytes(b"")
+    (root / "malignant/malignant (1)_mask.png").write_bytes(b"no image")
+    save("benign/benign (3)_mask.png", np.ones((7, 9), bool))
+    (root / "malignant/malignant (2)_mask.png").unlink()
+    save("normal/stray_mask.png", np.ones((7, 9), bool))
+    height, width = np.array(Image.open(root / "normal/normal (1).png")).shape[:2]
+    save("normal/normal (1)_mask.png", np.eye(height, width, dtype=bool))
+    height, width = np.array(Image.open(root / "benign/benign (6).png")).shape[:2]
+    save("benign/benign (6)_mask.png", np.zeros((height, width), bool))
+    return root
+
+
+@pytest.fixture(scope="module")
+def found(damaged):
+    return audit_folder(damaged, progress=False)
+
+
+def test_counts_are_those_of_the_folder(healthy, phantom):
+    masks = sum("_mask" in path.name for path in phantom.glob("*/*.png"))
+    kinds = read_index(phantom)["class"].value_counts().to_dict()
+    assert healthy.counts == kinds | {"images": 72, "masks": masks}
+    assert healthy.summary()["images"] == 72
+
+
+def test_a_whole_folder_can_be_trained_on(healthy):
+    assert healthy.trainable
+    assert not healthy.broken
+    blameless = {"several_masks", "color_marks"}
+    assert [kind for kind, names in healthy.problems.items() if names and kind not in blameless] == []
+    assert healthy.problems["several_masks"] == ["benign/benign (3)", "malignant/malignant (7)"]
+    assert "benign/benign (6)" in healthy.problems["color_marks"]
+    assert not any(id_.startswith("normal/") for id_ in healthy.problems["color_marks"])
+
+
+def test_every_broken_file_is_listed_with_its_reason(found):
+    assert found.problems["unreadable"] == [
+        "benign/benign (1).png",
+        "benign/benign (1)_mask.png",
+        "benign/benign (2).png",
+        "malignant/malignant (1)_mask.png",
+    ]
+    assert found.problems["mask_size_mismatch"] == ["benign/benign (3)_mask.png"]
+    assert found.broken.keys() == {*found.problems["unreadable"], *found.problems["mask_size_mismatch"]}
+    for file, reason in found.broken.items():
+        assert reason.startswith(f"{file} ")
+    assert "truncated" in found.broken["benign/benign (1).png"]
+    assert "is empty (0 bytes)" in found.broken["benign/benign (2).png"]
+    assert "is 9x7 pixels" in found.broken["benign/benign (3)_mask.png"]
+    assert not found.trainable
+
+
+def test_odd_masks_are_listed(found):
+    assert found.problems["image_without_mask"] == ["malignant/malignant (2)"]
+    assert found.problems["mask_without_image"] == ["normal/stray_mask.png"]
+    assert found.problems["normal_with_lesion"] == ["normal/normal (1)"]
+    assert found.problems["lesion_with_empty_mask"] == ["benign/benign (6)", "malignant/malignant (2)"]
+
+
+def test_there_is_a_group_for_every_image_the_unreadable_too(found, damaged):
+    assert list(found.groups) == read_index(damaged)["id"].tolist()
+    sizes = pd.Series(found.groups).value_counts()
+    assert sizes[found.groups["benign/benign (1)"]] == sizes[found.groups["benign/benign (2)"]] == 1
+
+
+def test_twins_share_a_group_and_broken_neighbours_do_not_shift_it(healthy, found):
+    for audit in (healthy, found):
+        groups = audit.groups
+        assert groups["benign/benign (5)"] == groups["benign/benign (8)"] != groups["benign/benign (7)"]
+        assert groups["benign/benign (13)"] == groups["benign/benign (14)"] == groups["benign/benign (16)"]
+        assert audit.exact_duplicate_of == {"benign/benign (14)": "benign/benign (13)"}
+        assert audit.conflicts == ["benign/benign (9)", "malignant/malignant (9)"]
+        assert audit.summary()["groups_with_several_classes"] == 1
+
+
+def test_the_groups_table_has_a_row_per_image(healthy):
+    table = healthy.groups_table().set_index("id")
+    assert list(table) == ["class", "group", "exact_duplicate_of", "conflict"]
+    assert len(table) == 72
+    assert table.loc["malignant/malignant (9)"].tolist() == [
+        "malignant", healthy.groups["benign/benign (9)"], "", True,
+    ]  # fmt: skip
+    assert table.loc["benign/benign (14)", "exact_duplicate_of"] == "benign/benign (13)"
+    assert table["conflict"].sum() == 2
+
+
+def test_the_command_prints_a_table_and_writes_both_files(small_phantom, tmp_path, capsys):
+    assert main([str(small_phantom), "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "near duplicate groups" in printed
+    assert "can be trained on" in printed
+    content = json.loads((tmp_path / "audit.json").read_text())
+    assert content["summary"]["images"] == 12
+    assert content["problems"]["unreadable"] == []
+    assert (tmp_path / "groups.csv").read_text().splitlines()[0] == "id,class,group,exact_duplicate_of,conflict"
+    table = pd.read_csv(tmp_path / "groups.csv")
+    assert dict(zip(table["id"], table["group"], strict=True)) == content["groups"]
+
+
+def test_the_command_fails_for_a_folder_that_cannot_be_trained_on(small_copy, tmp_path):
+    root = small_copy
+    (root / "normal/normal (1).png").write_bytes(b"")
+    command = [sys.executable, "-m", "bus_lightning.data.audit", str(root), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "normal/normal (1).png is empty" in " ".join(done.stdout.split())
+    assert "can not be trained on" in " ".join(done.stdout.split())
+    assert len(pd.read_csv(tmp_path / "out/groups.csv")) == 12
+
+
+def test_the_command_fails_for_a_missing_folder_in_one_line(tmp_path, capsys):
+    assert main([str(tmp_path / "nowhere")]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_findings_are_kept_by_content(small_copy, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(module, "audit_folder", lambda root: calls.append(root) or audit_folder(root, progress=False))
+    cache = tmp_path / "cache"
+    first = cached_audit(small_copy, cache)
+    elsewhere = small_copy.rename(tmp_path / "moved")
+    assert cached_audit(elsewhere, cache) == first
+    assert len(calls) == 1
+    (elsewhere / "normal/normal (1).png").write_bytes(b"")
+    second = cached_audit(elsewhere, cache)
+    assert len(calls) == 2
+    assert second.broken["normal/normal (1).png"].startswith("normal/normal (1).png is empty")
+    assert str(tmp_path) not in "".join(path.read_text() for path in cache.glob("*.json"))
+
+
+def test_jobs_that_start_together_audit_once(healthy, small_phantom, tmp_path, monkeypatch):
+    calls, answers, start = [], [], threading.Barrier(3)
+
+    def slow(root):
+        calls.append(root)
+        threading.Event().wait(0.2)
+        return healthy
+
+    def job():
+        start.wait()
+        answers.append(cached_audit(small_phantom, tmp_path))
+
+    monkeypatch.setattr(module, "audit_folder", slow)
+    threads = [threading.Thread(target=job) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+    assert answers == [healthy] * 3
+
+
+@pytest.mark.busi
+def test_busi_has_the_published_duplicates(busi):
+    summary = audit_folder(busi).summary()
+    assert (summary["benign"], summary["malignant"], summary["normal"], summary["masks"]) == (437, 210, 133, 798)
+    assert summary["unreadable"] == summary["mask_size_mismatch"] == summary["image_without_mask"] == 0
+    assert summary["several_masks"] == 17
+    assert summary["near_duplicate_groups"] == pytest.approx(149, abs=3)
+    assert summary["images_in_near_duplicate_groups"] == pytest.approx(330, abs=6)
+    assert summary["groups_with_several_classes"] == 8

@@ -1,0 +1,101 @@
+"""The commands as a user types them, in processes of their own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments, cwd=ROOT):
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def train(phantom, audit_cache, tmp_path):
+    """Run train.py on the phantom; what it prints and its exit code come back."""
+
+    def go(*arguments):
+        fixed = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}", "data.size=64",
+                 "print_config=false"]  # fmt: skip
+        return run("train.py", *arguments, *fixed)
+
+    return go
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_help_shows_examples_and_does_not_wait_for_torch(script):
+    done = run("-X", "importtime", script, "--help")
+    assert done.returncode == 0
+    assert f"python {script}" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "hydra" in imported
+    assert not imported & {"torch", "lightning", "numpy"}
+
+
+def test_a_mistyped_model_is_refused_before_the_first_job_with_the_names_that_exist(train, tmp_path):
+    done = train("-m", "model=alexnet,resnet5", "debug=fast")
+    assert done.returncode == 1
+    assert "resnet5" in done.stderr
+    assert "deepcardinal50" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "runs").glob("*/*"))
+
+
+def test_a_mistyped_option_is_refused_in_one_line_with_the_nearest_name(train, tmp_path):
+    done = train("model=alexnet", "data.batchsize=4")
+    assert done.returncode == 1
+    assert "Did you mean 'batch_size'?" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list((tmp_path / "runs").glob("*/*"))
+
+
+def test_a_failed_job_does_not_stop_a_grid_and_the_table_still_comes(train, tmp_path):
+    done = train("-m", "model=alexnet", "debug=fast", "model.weights=/no/file.pth,null", "logger=csv")
+    assert done.returncode == 1
+    assert "(failed)" in done.stdout
+    assert "/no/file.pth" in done.stdout
+    assert "macro F1" in done.stdout
+    states = [json.loads(file.read_text())["state"] for file in (tmp_path / "runs").glob("debug/*/status.json")]
+    assert sorted(states) == ["complete", "failed"]
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_fail_fast_stops_a_grid_at_its_first_failure(train, tmp_path):
+    done = train("-m", "model=alexnet", "debug=fast", "model.weights=/no/file.pth,null", "fail_fast=true")
+    assert done.returncode == 1
+    assert len(list((tmp_path / "runs").glob("debug/*/status.json"))) == 1
+
+
+def test_several_devices_in_a_grid_are_refused(train):
+    done = train("-m", "model=alexnet", "trainer.devices=2", "logger=csv")
+    assert done.returncode == 1
+    assert "would start the whole grid again" in done.stderr
+
+
+def test_no_data_folder_is_one_line_that_says_how_to_get_it():
+    done = run("train.py", "model=alexnet", "data.root=/no/such/folder", "logger=csv", "runs_dir=/tmp/unused",
+               "print_config=false")  # fmt: skip
+    assert done.returncode == 1
+    assert "make data" in done.stderr
+    assert "data=phantom" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_jobs_of_one_grid_are_w_and_b_runs_of_their_own(train, tmp_path):
+    done = train("-m", "model=alexnet,resnet34", "debug=fast", "logger=wandb", "group=mine")
+    assert done.returncode == 0, done.stderr
+    seen = set()
+    for folder in (tmp_path / "runs" / "mine").glob("*/wandb/offline-run-*"):
+        shown = run("-m", "wandb", "leet", "inspect", str(folder), "--json", cwd=tmp_path).stdout
+        records = [json.loads(line) for line in shown.splitlines()]
+        (recorded,) = [
+            record["run"] for record in records if record["type"] == "run" and "display_name" in record["run"]
+        ]
+        assert recorded["display_name"] == folder.parent.parent.name
+        assert (recorded["run_group"], recorded["job_type"]) == ("mine", "classification")
+        seen.add(recorded["display_name"].partition("__")[0])
+    assert seen == {"alexnet", "resnet34"}

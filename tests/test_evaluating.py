@@ -1,0 +1,100 @@
+"""Kept checkpoints evaluated again: the same numbers, other parts, other folders."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from bus_lightning import training
+from bus_lightning.errors import UserError
+from bus_lightning.evaluating import evaluate_run, evaluate_runs
+from bus_lightning.run_dir import RunDir
+
+
+def request(**options):
+    base = {"runs": "", "part": "test", "data": {"root": None}, "split": None, "progress": False}
+    return OmegaConf.create(base | options)
+
+
+@pytest.fixture
+def trained(composed, monkeypatch):
+    """Train a small network and return its folder."""
+
+    def make(*overrides):
+        monkeypatch.setattr(training, "save_sheet", lambda *_: None)
+        cfg = composed(*overrides)
+        training.run(cfg)
+        return RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
+
+    return make
+
+
+@pytest.mark.parametrize("model", ["alexnet", "u2net_lite"])
+def test_a_runs_own_test_images_give_exactly_what_training_wrote(trained, model):
+    run = trained(f"model={model}")
+    again = evaluate_run(run, request())
+    assert again.metrics["test"] == run.metrics["test"]
+    written = pd.read_csv(run.cases, dtype=str).query("split == 'test'")
+    assert pd.read_csv(again.cases, dtype=str).equals(written.reset_index(drop=True))
+
+
+def test_another_part_and_all_parts_are_evaluated(trained):
+    run = trained("model=alexnet")
+    assert evaluate_run(run, request(part="train")).metrics["train"]["n"] == len(
+        json.loads(run.split.read_text())["train"]
+    )
+    every = evaluate_run(run, request(part="all")).metrics
+    assert every["all"]["n"] == sum(every[part]["n"] for part in ("train", "val", "test")) == 72
+
+
+def test_every_image_of_a_foreign_folder_is_tested_even_if_a_class_is_missing(trained, phantom, tmp_path):
+    run = trained("model=alexnet")
+    foreign = tmp_path / "foreign"
+    for name in ("malignant", "benign"):
+        (foreign / name).mkdir(parents=True)
+        for number in (1, 2, 3):
+            for ending in (".png", "_mask.png"):
+                shutil.copy(phantom / name / f"{name} ({number}){ending}", foreign / name / f"case {number}{ending}")
+    result = evaluate_run(run, request(data={"root": str(foreign)}))
+    cases = pd.read_csv(result.cases)
+    assert len(cases) == 6
+    own = pd.read_csv(run.cases)
+    shared = own[own["id"].str.fullmatch(r"(benign|malignant)/\w+ \([123]\)")]
+    for row in shared.to_dict("records"):  # the same pixels give the same answer, with the same meaning of columns
+        twin = cases[cases["id"] == row["id"].replace(row["label"] + " (", "case ").rstrip(")")].iloc[0]
+        assert twin["label"] == row["label"]
+        assert twin["prob_malignant"] == pytest.approx(row["prob_malignant"], abs=1e-5)
+    assert result.metrics["test"]["auroc_macro"] is None
+
+
+def test_runs_are_found_by_a_pattern_and_shown_in_one_table(trained, capsys):
+    run = trained("model=alexnet")
+    trained("model=resnet34")
+    evaluate_runs(request(runs=str(run.path.parent / "*")))
+    shown = capsys.readouterr().out
+    assert "alexnet" in shown
+    assert "resnet34" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "named"), [({"runs": "nowhere/*"}, "nowhere"), ({"part": "tset"}, "train, val, test")]
+)
+def test_what_cannot_be_evaluated_is_refused_in_one_line(options, named):
+    with pytest.raises(UserError, match=named):
+        evaluate_runs(request(**options))
+
+
+def test_a_checkpoint_of_another_network_or_with_code_is_refused(trained):
+    run = trained("model=alexnet")
+    content = torch.load(run.best, weights_only=True)
+    content["state_dict"].pop("net.classifier.6.bias")
+    torch.save(content, run.best)
+    with pytest.raises(UserError, match=r"classifier\.6\.bias"):
+        evaluate_run(run, request())
+    torch.save({"state_dict": torch.nn.Linear(1, 1)}, run.best)
+    with pytest.raises(UserError, match="pickled code"):
+        evaluate_run(run, request())

@@ -1,0 +1,295 @@
+"""Splits: reviewable, repeatable, and twins stay together."""
+
+import json
+import logging
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bus_lightning.data.audit import audit_folder
+from bus_lightning.data.index import read_index
+from bus_lightning.data.splits import PARTS, load_split, make_split, shares
+from bus_lightning.errors import UserError
+
+COUNTS = {"benign": 437, "malignant": 210, "normal": 133}
+FRAME = pd.DataFrame(
+    [{"id": f"{kind}/{kind} ({n})", "class": kind} for kind in COUNTS for n in range(1, COUNTS[kind] + 1)]
+)
+ALONE = {id_: number for number, id_ in enumerate(FRAME["id"])}
+
+
+def grouped_as_in_busi():
+    """149 groups of 330 images among the 780, eight of them across classes."""
+    rng = np.random.default_rng(0)
+    groups = dict(ALONE)
+    ids = rng.permutation(FRAME["id"])
+    sizes = [2] * 130 + [3] * 10 + [4] * 6 + [5, 5, 6]
+    assert (len(sizes), sum(sizes)) == (149, 330)
+    crossing, rest = ids[:16], ids[16:]
+    for one, other in crossing.reshape(8, 2):
+        groups[one] = groups[other]
+    by_class = {kind: [id_ for id_ in rest if id_.startswith(kind)] for kind in COUNTS}
+    for size in sizes[8:]:
+        kind = rng.choice(list(COUNTS), p=[0.56, 0.27, 0.17])
+        members = [by_class[kind].pop() for _ in range(size)]
+        groups.update(dict.fromkeys(members, groups[members[0]]))
+    return groups
+
+
+GROUPS = grouped_as_in_busi()
+CLASS = dict(zip(FRAME["id"], FRAME["class"], strict=True))
+
+
+def sizes(split):
+    return tuple(len(split.part(part)) for part in PARTS)
+
+
+def classes(ids):
+    return Counter(CLASS[id_] for id_ in ids)
+
+
+def is_partition(split):
+    return sorted(split.train + split.val + split.test) == sorted(FRAME["id"]) == split.part("all")
+
+
+def test_random_gives_the_sizes_of_the_paper():
+    assert sizes(make_split(FRAME, ALONE, "random", ratio=[11, 1, 3])) == (572, 52, 156)
+    assert sizes(make_split(FRAME, ALONE, "random", ratio=[12, 3])) == (624, 0, 156)
+
+
+@pytest.mark.parametrize("method", ["grouped", "stratified", "random"])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_test_part_is_the_same_with_and_without_validation(method, seed):
+    def split(**options):
+        return make_split(FRAME, GROUPS, method, seed, **options)
+
+    three = split(ratio=[11, 1, 3])
+    assert three.test == split(ratio=[12, 3]).test == split(ratio=[12, 3], val_from_train=2).test
+    assert split(ratio=[12, 3], val_from_train=1).hash == three.hash
+    assert is_partition(three)
+
+
+@pytest.mark.parametrize("method", ["grouped", "stratified"])
+@pytest.mark.parametrize("seed", range(4))
+def test_every_part_has_each_class_in_proportion(method, seed):
+    split = make_split(FRAME, GROUPS, method, seed)
+    for part, share in zip(PARTS, (11 / 15, 1 / 15, 3 / 15), strict=True):
+        for kind, number in classes(split.part(part)).items():
+            assert abs(number - share * COUNTS[kind]) <= (2 if method == "grouped" else 1), (part, kind)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_group_of_near_duplicates_stands_in_two_parts(seed):
+    split = make_split(FRAME, GROUPS, "grouped", seed)
+    train, val, test = ({GROUPS[id_] for id_ in split.part(part)} for part in PARTS)
+    assert not train & val
+    assert not train & test
+    assert not val & test
+    assert sum(sizes(split)) == 780
+
+
+def test_same_seed_same_ids_on_every_machine():
+    pairs = {id_: number // 2 for id_, number in ALONE.items()}
+    made = {method: make_split(FRAME, pairs, method).hash for method in ("grouped", "stratified", "random")}
+    assert made == {"grouped": "2a15172ba9eafe5c", "stratified": "55db939a58dfe326", "random": "0db1118926062c27"}
+    assert make_split(FRAME, pairs, "random", seed=1).hash != made["random"]
+
+
+@pytest.mark.parametrize("method", ["grouped", "stratified", "random"])
+def test_neither_the_order_of_the_rows_nor_the_numbers_of_the_groups_matter(method):
+    shuffled = FRAME.sample(frac=1, random_state=1)
+    renumbered = {id_: 5000 - GROUPS[id_] for id_ in shuffled["id"]}
+    assert make_split(shuffled, renumbered, method).hash == make_split(FRAME, GROUPS, method).hash
+
+
+@pytest.mark.parametrize("method", ["grouped", "stratified", "random"])
+def test_the_folds_partition_the_data_and_each_is_tested_once(method):
+    folds = [make_split(FRAME, GROUPS, method, folds=5, fold=fold) for fold in range(5)]
+    assert sorted(id_ for split in folds for id_ in split.test) == sorted(FRAME["id"])
+    for split in folds:
+        assert is_partition(split)
+        assert len(split.val) == pytest.approx((780 - len(split.test)) / 12, abs=4)
+        assert len(split.test) == pytest.approx(156, abs=4)
+        if method == "grouped":
+            assert not {GROUPS[id_] for id_ in split.val} & {GROUPS[id_] for id_ in split.train}
+        if method != "random":
+            assert all(classes(split.test)[kind] == pytest.approx(COUNTS[kind] / 5, abs=3) for kind in COUNTS)
+
+
+@pytest.mark.parametrize(
+    "options", [{"folds": 5}, {"folds": 5, "fold": 5}, {"folds": 5, "fold": -1}, {"folds": 1, "fold": 0}, {"fold": 2}]
+)
+def test_a_fold_that_does_not_exist_is_refused(options):
+    with pytest.raises(UserError, match=r"data.split.fold"):
+        make_split(FRAME, ALONE, **options)
+
+
+@pytest.mark.parametrize("method", ["random", "stratified"])
+def test_methods_that_part_twins_warn_with_their_number(method, caplog):
+    with caplog.at_level(logging.WARNING):
+        split = make_split(FRAME, GROUPS, method)
+    trained = {GROUPS[id_] for id_ in split.train}
+    twins = sum(GROUPS[id_] in trained for id_ in split.val + split.test)
+    assert 40 < twins < 110
+    assert f"'{method}': {twins} of 208 held-out images have a near-duplicate in training" in caplog.text
+
+
+def test_grouped_splits_and_data_without_twins_do_not_warn(caplog):
+    make_split(FRAME, GROUPS, "grouped")
+    make_split(FRAME, ALONE, "random")
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    "ratio", [[1], [1, 2, 3, 4], [0, 1], [5, 0], [11, 1, 0], [-1, 3], [11, -1, 3], [], 5, "12:3", ["a", "b"]]
+)
+def test_nonsense_ratios_are_refused(ratio):
+    with pytest.raises(UserError, match=r"data.split.ratio=.*\[11,1,3\]"):
+        shares(ratio)
+
+
+@pytest.mark.parametrize("val_from_train", [-1, 12, 99])
+def test_validation_cannot_take_more_than_training_has(val_from_train):
+    with pytest.raises(UserError, match="take from 0 to 11"):
+        shares([12, 3], val_from_train)
+
+
+def test_val_from_train_moves_training_parts_to_validation():
+    assert shares([12, 3], 1) == shares([11, 1, 3]) == (11, 1, 3)
+    assert shares([11, 1, 3], 2) == (9, 3, 3)
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(UserError, match="grouped, stratified, random, file"):
+        make_split(FRAME, ALONE, "by_patient")
+
+
+@pytest.mark.parametrize("method", ["grouped", "stratified", "random"])
+def test_a_class_with_too_few_images_for_the_ratio_is_refused(method):
+    few = FRAME[(FRAME["class"] != "normal") | (FRAME.index > len(FRAME) - 3)]
+    with pytest.raises(UserError, match=r"'normal' has too few images \(2\).*val"):
+        make_split(few, ALONE, method)
+
+
+def test_a_split_is_read_back_as_it_was_written(tmp_path):
+    split = make_split(FRAME, GROUPS)
+    split.save(tmp_path / "split.json")
+    assert load_split(tmp_path / "split.json") == split
+    assert split.groups == GROUPS
+
+
+def moved(content):
+    content["train"].append(content["test"].pop())
+
+
+def forgotten(content):
+    del content["groups"][content["test"][0]]
+
+
+def regrouped(content):
+    content["groups"][content["test"][0]] = content["groups"][content["train"][0]]
+
+
+def emptied(content):
+    content["val"] = None
+
+
+def without_hash(content):
+    del content["hash"]
+
+
+@pytest.mark.parametrize("edit", [moved, forgotten, regrouped, emptied, without_hash])
+def test_an_edited_split_is_refused(edit, tmp_path):
+    path = tmp_path / "split.json"
+    make_split(FRAME, GROUPS).save(path)
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"split.json|parts near-duplicates"):
+        load_split(path)
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Split by a file of lists."""
+
+    def make(content, groups=ALONE):
+        path = tmp_path / "lists.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return make_split(FRAME, groups, "file", file=str(path))
+
+    return make
+
+
+def test_a_file_names_the_parts_and_leaves_the_rest_out(listed):
+    split = listed({"train": ["benign/benign (2)", "benign/benign (1)"], "test": ["normal/normal (1)"]})
+    assert (split.train, split.val, split.test) == (
+        ["benign/benign (1)", "benign/benign (2)"],
+        [],
+        ["normal/normal (1)"],
+    )
+    assert set(split.groups) == set(split.part("all"))
+
+
+def test_a_split_json_can_be_the_file(listed, tmp_path):
+    split = make_split(FRAME, GROUPS)
+    split.save(tmp_path / "split.json")
+    assert listed((tmp_path / "split.json").read_text(), GROUPS).hash == split.hash
+
+
+ONE, TWO, THREE = "benign/benign (1)", "benign/benign (2)", "normal/normal (1)"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"train": [ONE], "test": ["benign/benign (999)"]}, r"'benign/benign \(999\)' in test is not in the data"),
+        ({"train": [ONE, TWO], "test": [TWO]}, r"'benign/benign \(2\)' in two parts"),
+        ({"train": [ONE], "val": [TWO], "test": [TWO]}, "in two parts"),
+        ({"train": [ONE], "test": []}, "must not be empty"),
+        ({"train": [ONE, 5], "test": [TWO]}, "is no JSON with the lists"),
+        ([ONE, TWO], "is no JSON with the lists"),
+        ("{", "is no JSON with the lists"),
+    ],
+)
+def test_bad_lists_are_refused_in_one_line(content, complaint, listed):
+    with pytest.raises(UserError, match=complaint) as caught:
+        listed(content)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("held_out", ["val", "test"])
+def test_lists_that_part_twins_are_refused_unless_they_say_so(held_out, listed, caplog):
+    groups = ALONE | {TWO: ALONE[ONE]}
+    content = {"train": [ONE], "val": ["benign/benign (9)"], "test": [THREE]}
+    content[held_out] = [TWO]
+    with pytest.raises(UserError, match=r"'benign/benign \(2\)' has a twin in another part"):
+        listed(content, groups)
+    assert listed(content | {"method": "random"}, groups).method == "random"
+    assert "1 of 2 held-out images" in caplog.text
+
+
+def test_lists_with_twins_in_validation_and_test_are_refused_by_name(listed):
+    content = {"train": ["benign/benign (9)"], "val": ["benign/benign (8)", TWO], "test": [ONE]}
+    with pytest.raises(UserError, match=r"'benign/benign \(2\)' has a twin"):
+        listed(content, ALONE | {TWO: ALONE[ONE]})
+
+
+def test_the_file_must_be_given_and_be_there():
+    with pytest.raises(UserError, match=r"data.split.file=FILE.json"):
+        make_split(FRAME, ALONE, "file")
+    with pytest.raises(UserError, match=r"data.split.file=nowhere.json"):
+        make_split(FRAME, ALONE, "file", file="nowhere.json")
+
+
+@pytest.mark.busi
+def test_busi_has_the_sizes_of_the_paper_and_twins_stay_together(busi):
+    frame, groups = read_index(busi), audit_folder(busi).groups
+    assert sizes(make_split(frame, groups, "random", ratio=[11, 1, 3])) == (572, 52, 156)
+    assert sizes(make_split(frame, groups, "random", ratio=[12, 3])) == (624, 0, 156)
+    split = make_split(frame, groups, "grouped")
+    parts = [{groups[id_] for id_ in split.part(part)} for part in PARTS]
+    assert sum(map(len, parts)) == len(set().union(*parts))
+    assert sizes(split) == pytest.approx((572, 52, 156), abs=6)

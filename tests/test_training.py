@@ -1,0 +1,279 @@
+"""A run from config to a complete folder: what it holds, that it repeats, resumes, and refuses."""
+
+import errno
+import json
+
+import lightning.pytorch as pl
+import pandas as pd
+import pytest
+import torch
+
+from bus_lightning import training
+from bus_lightning.data.dataset import BusDataset
+from bus_lightning.errors import UserError, WeightsMissingError
+from bus_lightning.evaluation.table import collect
+from bus_lightning.run_dir import RunDir
+
+NET = "model=alexnet"  # has dropout, so that a wrong seed shows
+
+
+def folder_of(cfg):
+    return RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name)
+
+
+def results_of(run):
+    return {file.name: file.read_bytes() for file in (run.cases, run.metrics_file, run.history)}
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    monkeypatch.setattr(training, "save_sheet", lambda *_: None)
+
+
+def test_a_classification_run_leaves_a_folder_that_holds_everything(composed):
+    cfg = composed(NET)
+    score = training.run(cfg)
+    run = folder_of(cfg)
+    assert run.metrics["val"].keys() == run.metrics["test"].keys() == {
+        "n", "loss", "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro",
+    }  # fmt: skip
+    cases = pd.read_csv(run.cases)
+    assert list(cases) == ["id", "split", "label", "prob_benign", "prob_malignant", "prob_normal"]
+    assert cases.filter(like="prob_").sum(axis=1).round(5).eq(1).all()
+    split = json.loads(run.split.read_text())
+    assert {"train", "val", "test", "method", "ratio", "seed", "groups", "hash"} <= split.keys()
+    assert sorted(cases.loc[cases["split"] == "test", "id"]) == split["test"]
+    assert len(pd.read_csv(run.history)) == 1
+    status = run.status
+    assert (status["state"], status["precision"], status["score"]) == ("complete", "32-true", score)
+    assert status["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert (run.figures / "test_samples.png").stat().st_size > 10_000
+    assert not run.last.exists()
+    assert "state_dict" in torch.load(run.best, weights_only=True)
+    assert "optimizer_states" not in torch.load(run.best, weights_only=True)
+    assert str(cfg.data.root) not in run.cases.read_text()
+    assert not run.error.exists()
+
+
+def test_segmentation_without_validation_keeps_the_last_epoch_and_gives_no_score(composed):
+    cfg = composed("model=u2net_lite", "trainer.max_epochs=2")
+    assert training.run(cfg) is None
+    run = folder_of(cfg)
+    assert run.metrics["val"]["n"] == 0
+    assert set(run.metrics["val"].values()) == {0, None}
+    assert {"iou_pooled", "dice_pooled", "iou_image", "dice_image", "false_alarm_rate", "loss"} <= run.metrics[
+        "test"
+    ].keys()
+    cases = pd.read_csv(run.cases)
+    assert list(cases) == ["id", "split", "label", "tp", "fp", "fn", "tn"]
+    assert set(cases["split"]) == {"test"}
+    assert torch.load(run.best, weights_only=True)["epoch"] == 1
+    assert not any(name.startswith("val") for name in pd.read_csv(run.history))
+
+
+def test_pixels_are_counted_at_the_images_own_resolution(composed, phantom):
+    from PIL import Image
+
+    cfg = composed("model=u2net_lite", "data.resize=pad")
+    training.run(cfg)
+    for row in pd.read_csv(folder_of(cfg).cases).itertuples():
+        with Image.open(phantom / f"{row.id}.png") as image:
+            width, height = image.size
+        assert row.tp + row.fp + row.fn + row.tn == width * height
+
+
+def test_the_same_command_gives_the_same_bits(composed, no_pictures):
+    first, second = composed(NET, "trainer.max_epochs=2"), composed(NET, "trainer.max_epochs=2", "group=again")
+    training.run(first)
+    training.run(second)
+    assert results_of(folder_of(first)) == results_of(folder_of(second))
+
+
+def test_the_seed_changes_the_training_and_not_the_split(composed, no_pictures):
+    first, second = composed(NET), composed(NET, "seed=1")
+    training.run(first)
+    training.run(second)
+    assert folder_of(first).split.read_text() == folder_of(second).split.read_text()
+    assert folder_of(first).cases.read_bytes() != folder_of(second).cases.read_bytes()
+
+
+class Interruption(pl.Callback):
+    """Pulls the plug in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.current_epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("model", ["alexnet", "u2net_lite"])
+def test_an_interrupted_run_resumes_to_the_bits_of_an_undisturbed_one(composed, no_pictures, monkeypatch, model):
+    # A plateau scheduler without patience changes the rate between epochs: its state must survive, too.
+    more = ["scheduler.patience=0", "+scheduler.threshold=0.9"] if model == "alexnet" else ["scheduler=cosine"]
+    said = [f"model={model}", "trainer.max_epochs=3", *more]
+    undisturbed, disturbed = composed(*said), composed(*said, "group=disturbed")
+    training.run(undisturbed)
+
+    usual = training.build_trainer
+    with monkeypatch.context() as patch:
+        pulled = Interruption(1)
+        patch.setattr(
+            training, "build_trainer", lambda cfg, callbacks, **o: usual(cfg, callbacks=[*callbacks, pulled], **o)
+        )
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            training.run(disturbed)
+    run = folder_of(disturbed)
+    assert run.status["state"] == "interrupted"
+    assert run.last.is_file()
+    training.run(composed(*said, "group=disturbed"))
+    assert results_of(run) == results_of(folder_of(undisturbed))
+    assert len(pd.read_csv(run.history)["lr"].unique()) > 1, "the scheduler never stepped: nothing was tested"
+
+
+def test_a_second_launch_skips_a_complete_run(composed, no_pictures, monkeypatch):
+    score = training.run(composed(NET))
+    monkeypatch.setattr(training, "_train_and_test", lambda *_: pytest.fail("it trained again"))
+    assert training.run(composed(NET)) == score
+
+
+def test_the_same_name_with_another_identity_is_refused_by_key_and_left_as_it_is(composed, no_pictures):
+    cfg = composed(NET, "name=mine")
+    training.run(cfg)
+    before = results_of(folder_of(cfg)) | {"status": folder_of(cfg).status_file.read_bytes()}
+    with pytest.raises(UserError, match=r"optimizer\.lr \(here 0\.0001, asked 0\.5\)"):
+        training.run(composed(NET, "name=mine", "optimizer.lr=0.5"))
+    assert results_of(folder_of(cfg)) | {"status": folder_of(cfg).status_file.read_bytes()} == before
+
+
+def test_other_data_under_the_same_name_is_refused(composed, no_pictures, phantom_copy):
+    training.run(composed(NET, "name=mine"))
+    (phantom_copy / "benign" / "benign (2).png").unlink()
+    (phantom_copy / "benign" / "benign (2)_mask.png").unlink()
+    with pytest.raises(UserError, match="differs in data"):
+        training.run(composed(NET, "name=mine", root=phantom_copy))
+
+
+def test_a_moved_data_folder_is_the_same_experiment(composed, no_pictures, phantom_copy, monkeypatch):
+    training.run(composed(NET, "name=mine"))
+    monkeypatch.setattr(training, "_train_and_test", lambda *_: pytest.fail("it trained again"))
+    training.run(composed(NET, "name=mine", root=phantom_copy))
+
+
+def test_rerun_moves_the_old_folder_aside(composed, no_pictures):
+    cfg = composed(NET)
+    training.run(cfg)
+    training.run(composed(NET, "rerun=true"))
+    run = folder_of(cfg)
+    (old,) = run.path.parent.glob(f"{run.path.name}.old-*")
+    assert results_of(RunDir(old)) == results_of(run)
+
+
+@pytest.mark.parametrize("keep_last", ["true", "false"])
+def test_a_larger_max_epochs_gives_what_training_that_long_at_once_gives(composed, no_pictures, keep_last):
+    training.run(composed(NET, "name=short", "trainer.max_epochs=1", f"keep_last={keep_last}"))
+    longer = composed(NET, "name=short", "trainer.max_epochs=3", f"keep_last={keep_last}")
+    training.run(longer)
+    at_once = composed(NET, "name=long", "trainer.max_epochs=3")
+    training.run(at_once)
+    assert results_of(folder_of(longer)) == results_of(folder_of(at_once))
+
+
+def test_no_test_image_is_read_before_training_has_ended(composed, no_pictures, monkeypatch):
+    read = []
+    usual = BusDataset._kept
+    monkeypatch.setattr(BusDataset, "_kept", lambda self, position: read.append(self.part) or usual(self, position))
+    fit = pl.Trainer.fit
+    monkeypatch.setattr(pl.Trainer, "fit", lambda self, *a, **k: (fit(self, *a, **k), read.append("fitted"))[0])
+    training.run(composed(NET))
+    assert "test" in read
+    assert read.index("test") > read.index("fitted")
+
+
+def test_a_failed_job_leaves_its_traceback_and_its_state(composed, no_pictures):
+    cfg = composed(NET, "model.weights=/no/such/file.pth")
+    with pytest.raises(UserError, match="/no/such/file"):
+        training.run(cfg)
+    run = folder_of(cfg)
+    assert run.status["state"] == "failed"
+    assert "Traceback" in run.error.read_text()
+    assert "/no/such/file.pth" in collect([run.path])["error"][0]
+
+
+def test_missing_imagenet_weights_stop_the_job_before_training_and_show_in_the_table(composed, monkeypatch):
+    def missing(name):
+        raise WeightsMissingError(f"{name} is not here: pass model.weights=FILE.")
+
+    monkeypatch.setattr("bus_lightning.models.weights.torchvision_imagenet", missing)
+    cfg = composed("model=resnet34_pretrained")
+    with pytest.raises(WeightsMissingError, match="pass model"):
+        training.run(cfg)
+    assert collect([folder_of(cfg).path])["state"][0] == "not run: weights missing"
+
+
+def test_a_rerun_of_a_failed_job_tries_again_and_clears_the_error(composed, no_pictures, monkeypatch):
+    cfg = composed(NET)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "build_trainer", lambda *_, **__: (_ for _ in ()).throw(MemoryError("no room")))
+        with pytest.raises(MemoryError):
+            training.run(cfg)
+    assert folder_of(cfg).status["error"] == "no room"
+    training.run(composed(NET))
+    assert folder_of(cfg).status["state"] == "complete"
+    assert not folder_of(cfg).error.exists()
+    assert collect([folder_of(cfg).path])["error"][0] is None
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path, monkeypatch):
+    from bus_lightning.callbacks.checkpoints import SafeCheckpointIO
+
+    path = tmp_path / "best.ckpt"
+    SafeCheckpointIO().save_checkpoint({"epoch": 1}, path)
+
+    def full(content, file):
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        SafeCheckpointIO().save_checkpoint({"epoch": 2}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_last_checkpoint_is_refused_in_one_line(composed, no_pictures):
+    cfg = composed(NET, "keep_last=true")
+    training.run(cfg)
+    run = folder_of(cfg)
+    run.last.write_bytes(run.last.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"last\.ckpt is cut off") as error:
+        training.run(composed(NET, "keep_last=true", "name=" + cfg.name, "trainer.max_epochs=2"))
+    assert "\n" not in str(error.value)
+
+
+def test_class_weights_and_oversampling_reach_the_training(composed, no_pictures):
+    results = {}
+    for balance in ("none", "class_weights", "oversample"):
+        cfg = composed(NET, f"data.balance={balance}")
+        training.run(cfg)
+        results[balance] = folder_of(cfg).cases.read_bytes()
+    assert len(set(results.values())) == 3
+
+
+def test_a_label_in_the_input_is_said(composed, no_pictures, caplog):
+    training.run(composed(NET, "overlay=class_mark"))
+    assert "The label is in the input" in caplog.text
+    caplog.clear()
+    training.run(composed(NET, "overlay=class_mark", "overlay.parts=[train]"))
+    assert "The label is in the input" not in caplog.text
+
+
+def test_one_channel_trains(composed, no_pictures):
+    training.run(composed(NET, "data.channels=1"))
+
+
+def test_deep_supervision_trains_a_u2net_and_is_refused_for_others(composed, no_pictures):
+    training.run(composed("model=u2net_lite", "task.deep_supervision=true"))
+    with pytest.raises(UserError, match="side outputs"):
+        training.run(composed("model=unet", "task.deep_supervision=true"))
