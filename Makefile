@@ -6,8 +6,6 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # A CPU build of PyTorch, where pip can reach an index that has one.
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
-EPOCHS ?= 8
-DEMO := data=phantom data.size=96 trainer.max_epochs=$(EPOCHS) group=demo channels_last=true print_config=false
 
 .PHONY: help setup demo test lint data audit grid evaluate clean
 .DEFAULT_GOAL := help
@@ -26,7 +24,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 demo: $(READY)  ## train a small grid on synthetic images and print the comparison
-	$(BIN)/python train.py -m model=resnet50,alexnet,deepcardinal50,u2net_lite $(DEMO)
+	$(BIN)/python train.py -m model=resnet50,alexnet,deepcardinal50,u2net_lite experiment=demo group=demo print_config=false
 
 test: $(READY)  ## run the fast tests
 	$(BIN)/python -m pytest -n auto $(ARGS)

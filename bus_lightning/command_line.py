@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from bus_lightning.errors import UserError
 
@@ -59,11 +59,12 @@ def report_job(folder: Path) -> None:
 def _explain(error: Exception) -> str:
     """Say what is wrong with a command line, in one line, with the names that exist."""
     cause = error.__cause__
-    if isinstance(cause, ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
         key, parent = str(cause.key), cause.parent_node
         known = [str(name) for name in parent if name != "hydra"]
         close = difflib.get_close_matches(key, known, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
-        where = str(cause.full_key).rpartition(".")[0]
-        return f"'{cause.full_key}' does not exist.{hint} Keys {f'of {where}' if where else 'at the top'}: {', '.join(known)}."
+        above = str(cause.full_key).rpartition(".")[0]
+        where = f"of {above}" if above else "at the top"
+        return f"'{cause.full_key}' does not exist.{hint} Keys {where}: {', '.join(known)}."
     return " ".join(str(error).split())

@@ -20,7 +20,18 @@ _NOT_IDENTITY = re.compile(
     r"data\.(root|cache|workers|phantom|exclude|skip_unreadable|drop_conflicts|split\.file)(\..*)?"
     r"|trainer\.(max_epochs|accelerator|devices|strategy|num_nodes|log_every_n_steps|profiler|enable_.*|_target_)"
 )
-_NOT_IN_NAME = ("model", "name", "group", "runs_dir", "logger", "sweep", "rerun", "keep_last", "fail_fast", "print_config")
+_NOT_IN_NAME = (
+    "model",
+    "name",
+    "group",
+    "runs_dir",
+    "logger",
+    "sweep",
+    "rerun",
+    "keep_last",
+    "fail_fast",
+    "print_config",
+)
 _NAME_LIMIT = 120
 
 

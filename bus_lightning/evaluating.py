@@ -15,7 +15,7 @@ from bus_lightning.data.splits import PARTS, Split, load_split
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import metrics_of
 from bus_lightning.evaluation.table import collect, show
-from bus_lightning.models.weights import load_weights, read_checkpoint
+from bus_lightning.models.weights import load_kept_weights
 from bus_lightning.run_dir import RunDir
 from bus_lightning.training import build_task, build_trainer, evaluate_parts
 
@@ -65,7 +65,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     datamodule = BusDataModule(prepared, split, own, full_masks=own.task.name == "segmentation")
     own.model.weights = None  # the checkpoint holds them all
     task = build_task(own, datamodule)
-    load_weights(task.net, read_checkpoint(run.best), source=str(run.best))
+    load_kept_weights(task.net, run.best)
     own.trainer.precision = run.status.get("precision", own.trainer.precision)
     bar = own.callbacks.get("progress") if cfg.progress else None
     trainer = build_trainer(own, logger=False, callbacks=[build(bar)] if bar else [], enable_progress_bar=bool(bar))

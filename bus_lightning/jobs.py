@@ -22,6 +22,9 @@ for name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(name).setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated")  # Lightning 2.6 on newer torch
 warnings.filterwarnings("ignore", message=r".*does not have many workers")  # images are in memory
+warnings.filterwarnings(
+    "ignore", message=r"Checkpoint directory .* exists and is not empty"
+)  # a run is resumed in place
 
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 

@@ -72,13 +72,15 @@ class RunDir:
         return [f"{key} (here {here.get(key)}, asked {asked.get(key)})" for key in keys]
 
     def set_aside(self) -> Path:
-        """Move the folder away under a name that says when, and return where it is now."""
+        """Move the folder away under a name that says when, make an empty one, and return where the old one is."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         moved = self.path.with_name(f"{self.path.name}.old-{stamp}")
         number = 1
         while moved.exists():
             moved = moved.with_name(f"{self.path.name}.old-{stamp}-{(number := number + 1)}")
-        return self.path.rename(moved)
+        self.path.rename(moved)
+        self.path.mkdir()
+        return moved
 
     def update_status(self, **news: Any) -> None:
         """Write news into status.json, keeping what it said before."""

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import logging.handlers
 import sys
 import time
 import traceback
@@ -24,7 +25,7 @@ from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.splits import Split
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import Metrics, metrics_of
-from bus_lightning.models.weights import load_weights, read_checkpoint
+from bus_lightning.models.weights import load_kept_weights, load_weights, read_checkpoint
 from bus_lightning.run_dir import RunDir
 from bus_lightning.tasks.base import BusTask
 
@@ -45,6 +46,8 @@ def run(cfg: DictConfig, optimised: bool = False) -> float | None:
         UserError: For what the user can mend; the traceback is in the run's `error.txt`.
     """
     folder = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    if cfg.rerun and folder.config.is_file():
+        log.info("%s: rerun, the old folder is now %s", folder.path, folder.set_aside().name)
     with _recorded(folder) as status:
         check(cfg, optimised)
         prepared = prepare_data(cfg.data, needs_masks=cfg.task.name == "segmentation")
@@ -73,20 +76,23 @@ def _train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spl
     best, last = checkpoint_callbacks(folder, monitor, cfg.task.mode)
     callbacks = [build(node) for node in cfg.callbacks.values() if node]
     loggers = [build(node, save_dir=str(folder.path)) for node in cfg.logger.values() if node]
-    trainer = build_trainer(cfg, callbacks=[*callbacks, History(folder.history), best, last], logger=loggers)
+    no_validation = {} if split.val else {"limit_val_batches": 0}
+    callbacks += [History(folder.history), best, last]
+    trainer = build_trainer(cfg, callbacks=callbacks, logger=loggers, **no_validation)
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
     folder.update_status(parameters=parameters, precision=str(trainer.precision), device=_device_name(trainer))
 
-    log.info("%s: %s parameters, %s on %s, %d training, %d validation and %d test images", cfg.model.name,
-             f"{parameters:,}", trainer.precision, _device_name(trainer), *map(len, (split.train, split.val, split.test)))  # fmt: skip
+    sizes = f"{len(split.train)} training, {len(split.val)} validation and {len(split.test)} test images"
+    where = f"{trainer.precision} on {_device_name(trainer)}"
+    log.info("%s: %s parameters, %s, %s", cfg.model.name, f"{parameters:,}", where, sizes)
 
     checkpoint = folder.last if folder.last.is_file() else None
     trainer.fit(task, datamodule, ckpt_path=checkpoint)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    load_weights(task.net, read_checkpoint(folder.best), source=str(folder.best))
+    load_kept_weights(task.net, folder.best)
     cases, metrics = evaluate_parts(trainer, task, datamodule, [part for part in ("val", "test") if split.part(part)])
     save_sheet(task, datamodule.parts["test"], folder.figures / "test_samples.png")
     folder.write_cases(cases)
@@ -159,9 +165,6 @@ def _is_done(folder: RunDir, cfg: DictConfig, hashes: dict[str, str]) -> bool:
     """
     if not folder.config.is_file():
         return False
-    if cfg.rerun:
-        log.info("%s: rerun, the old folder is now %s", folder.path, folder.set_aside().name)
-        return False
     if differences := folder.differences(cfg, hashes):
         raise UserError(
             f"{folder.path} holds another experiment: it differs in {'; '.join(differences[:3])}. "
@@ -191,7 +194,8 @@ def _recorded(folder: RunDir) -> Iterator[dict[str, bool]]:
     exit_code = 1
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(folder.log, delay=True)
+        # Watched: when the folder is set aside, the log goes on in the new one.
+        handler = logging.handlers.WatchedFileHandler(folder.log, delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logging.getLogger().addHandler(handler)
         yield status

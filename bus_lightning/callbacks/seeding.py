@@ -18,7 +18,10 @@ class EpochSeed(pl.Callback):
     def __init__(self, seed: int | None) -> None:
         self.seed = seed
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Seed torch's generators, on the CPU and on every device."""
-        if self.seed is not None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        """Seed torch's generators, on the CPU and on every device, before an epoch's first batch."""
+        # Not in on_train_epoch_start, which Lightning leaves out for the first epoch after a resumption.
+        if self.seed is not None and batch_idx == 0:
             torch.manual_seed(stable_hash("epoch", self.seed, trainer.current_epoch))

@@ -70,10 +70,11 @@ def show(runs: pd.DataFrame, title: str = "Test results", console: Console | Non
         title: Heading.
         console: Where to; None is the standard output.
     """
-    console = console or Console(width=None if Console().is_terminal else 140)
+    console = console or Console(width=None if Console().is_terminal else 150)
     table = Table(title=title, title_style="bold")
+    table.add_column("model", no_wrap=True)
     table.add_column("run", overflow="fold")
-    for heading in ("parameters", "epochs", "seconds", "n", *_SCORES.values(), "majority class"):
+    for heading in ("parameters", "epochs", "seconds", "n", *_SCORES.values(), "majority"):
         table.add_column(heading, justify="right")
     for row in runs.to_dict("records"):
         if row["state"] == "complete":
@@ -81,9 +82,9 @@ def show(runs: pd.DataFrame, title: str = "Test results", console: Console | Non
                 f"{row[key]:,.0f}" if _there(row[key]) else "-" for key in ("parameters", "epochs", "seconds", "n")
             ]
             scores = [f"{row[key]:.3f}" if _there(row[key]) else "-" for key in (*_SCORES, "majority")]
-            table.add_row(row["run"], *whole, *scores)
+            table.add_row(row["model"], _short_name(row), *whole, *scores)
         else:
-            table.add_row(f"{row['run']} ({row['state']})", style="yellow")
+            table.add_row(row["model"], f"{_short_name(row)} ({row['state']})", style="yellow")
     console.print(table)
     for row in runs.to_dict("records"):
         if row["state"] != "complete" and _there(row["error"]):
@@ -92,6 +93,11 @@ def show(runs: pd.DataFrame, title: str = "Test results", console: Console | Non
             )
     for folder in sorted({str(Path(folder).parent) for folder in runs["folder"]}):
         console.print(f"Everything lies in {folder}/", markup=False, highlight=False, soft_wrap=True)
+
+
+def _short_name(row: dict[str, Any]) -> str:
+    """Leave out what the column of models says already."""
+    return str(row["run"]).removeprefix(row["model"]).removeprefix("__")
 
 
 def _there(value: Any) -> bool:

@@ -99,6 +99,16 @@ def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str) -> lis
     return lines
 
 
+def load_kept_weights(net: nn.Module, path: Path) -> None:
+    """Load the checkpoint that a run kept, every tensor of it.
+
+    Raises:
+        UserError: It is damaged, or was kept of another network.
+    """
+    if notes := load_weights(net, read_checkpoint(path), str(path)):
+        raise UserError(f"{path} does not fit the network of its run: {notes[0]}")
+
+
 def torchvision_imagenet(name: str) -> dict[str, Tensor]:
     """Fetch ImageNet weights of torchvision, from its cache or the internet.
 
