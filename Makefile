@@ -20,7 +20,7 @@ $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the project and its libraries into $(VENV): about two minutes, up to 6 GB"
 	$(if $(filter cpu,$(TORCH)),$(BIN)/python -m pip install --disable-pip-version-check --index-url $(CPU_INDEX) torch torchvision)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on -e '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 demo: $(READY)  ## train a small grid on synthetic images and print the comparison
@@ -38,7 +38,7 @@ data: $(READY)  ## get BUSI into data/: from ZIP=file.zip, or from its official 
 	$(BIN)/python -m bus_lightning.data.download $(if $(ZIP),--zip '$(ZIP)')
 
 audit: $(READY)  ## look for broken files and duplicates in the data folder (DIR=...), report in audit/
-	$(BIN)/python -m bus_lightning.data.audit $(DIR) --out audit
+	$(BIN)/python -m bus_lightning.data.audit $(if $(DIR),'$(DIR)') --out audit
 
 grid: $(READY)  ## train the comparison grid on BUSI (ARGS="trainer.precision=bf16-mixed channels_last=true")
 	$(BIN)/python train.py -m model=resnet34,resnet50,alexnet,deepcardinal50,efficientnet_lite0,u2net_lite $(ARGS)

@@ -1,6 +1,7 @@
 """The frame around Hydra's main: one line for a mistake, and a table at the end, whatever happened."""
 
 import difflib
+import json
 import os
 import sys
 import tempfile
@@ -10,7 +11,7 @@ from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from bus_lightning.errors import UserError
 
@@ -45,15 +46,21 @@ def launch(main: Callable[[], Any]) -> int:
             if jobs.exists():
                 from bus_lightning.evaluation.table import collect, show  # not for --help
 
-                show(collect(list(dict.fromkeys(map(Path, jobs.read_text().splitlines())))))
+                reported = dict(map(json.loads, jobs.read_text().splitlines()))
+                show(collect([Path(folder) for folder in reported], refused=reported))
     return 0
 
 
-def report_job(folder: Path) -> None:
-    """Add a run folder to those that the table at the end shows."""
+def report_job(folder: Path, refused: str | None = None) -> None:
+    """Add a run folder to those that the table at the end shows.
+
+    Args:
+        folder: The run's folder.
+        refused: Why it was not touched, when it belongs to another experiment or process.
+    """
     if file := os.environ.get(JOBS):
         with open(file, "a") as jobs:
-            jobs.write(f"{folder}\n")
+            jobs.write(json.dumps([str(folder), refused]) + "\n")
 
 
 def _explain(error: Exception) -> str:
@@ -67,4 +74,6 @@ def _explain(error: Exception) -> str:
         above = str(cause.full_key).rpartition(".")[0]
         where = f"of {above}" if above else "at the top"
         return f"'{cause.full_key}' does not exist.{hint} Keys {where}: {', '.join(known)}."
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} has no value: set {error.full_key}=..."
     return " ".join(str(error).split())

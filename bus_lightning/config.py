@@ -78,22 +78,20 @@ def check(cfg: DictConfig, sweeps_score: bool = False) -> None:
     from bus_lightning.data.splits import METHODS, shares
 
     split = cfg.data.split
-    has_val = shares(split.ratio, split.val_from_train)[1] > 0 or split.method == "file"
-    cure = "data.split.val_from_train=1 takes a part of the training images for validation."
-    if not has_val and "ReduceLROnPlateau" in str(cfg.scheduler.get("_target_")):
-        raise UserError(
-            f"scheduler=plateau needs a validation set, and data.split.ratio={split.ratio} has none: {cure}"
-        )
-    if not has_val and cfg.callbacks.get("early_stopping"):
-        raise UserError(f"Early stopping needs a validation set, and data.split.ratio={split.ratio} has none: {cure}")
-    if not has_val and sweeps_score:
-        raise UserError(
-            f"A sweeper has no score to optimise: data.split.ratio={split.ratio} has no validation set: {cure}"
-        )
+    if split.method != "file":
+        check_validation(cfg, shares(split.ratio, split.val_from_train)[1] > 0, sweeps_score)
     if split.method not in METHODS:
         raise UserError(f"data.split.method={split.method} is unknown: choose one of {', '.join(METHODS)}.")
     if cfg.data.balance not in BALANCES:
         raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
+    if OmegaConf.is_missing(cfg.data, "root"):
+        raise UserError("data=folder needs data.root=FOLDER, with a folder per class.")
+    devices = cfg.trainer.devices
+    if str(devices) != "1" and not (OmegaConf.is_list(devices) and len(devices) == 1):
+        raise UserError(
+            f"trainer.devices={devices}: a run takes one device (in a grid each further process would start the whole "
+            "grid again). Use trainer.devices=1."
+        )
     if cfg.data.channels not in (1, 3):
         raise UserError(f"data.channels={cfg.data.channels}: images have 3 channels, or 1 for grey.")
     if cfg.data.balance == "class_weights" and cfg.task.name == "segmentation":
@@ -103,6 +101,27 @@ def check(cfg: DictConfig, sweeps_score: bool = False) -> None:
             f"overlay={cfg.overlay.style} draws the true label into the input, which segmentation has to find: "
             "use overlay=none."
         )
+
+
+def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) -> None:
+    """Refuse what needs a validation set where there is none.
+
+    Raises:
+        UserError: One line that names the option and the cure.
+    """
+    if has_validation:
+        return
+    if "ReduceLROnPlateau" in str(cfg.scheduler.get("_target_")):
+        needs = "scheduler=plateau needs a validation set"
+    elif cfg.callbacks.get("early_stopping"):
+        needs = "Early stopping needs a validation set"
+    elif sweeps_score:
+        needs = "A sweeper has no score to optimise without a validation set"
+    else:
+        return
+    raise UserError(
+        f"{needs}, and this split has none: data.split.val_from_train=1 takes a part of the training images for it."
+    )
 
 
 def run_name(model: str, overrides: Iterable[str]) -> str:

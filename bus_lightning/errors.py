@@ -8,5 +8,9 @@ class UserError(Exception):
     """
 
 
+class OccupiedError(UserError):
+    """A run folder belongs to another experiment or another process, and is left as it is."""
+
+
 class WeightsMissingError(UserError):
     """Weights that a model asks for cannot be had here; the grid's table says so."""

@@ -11,13 +11,13 @@ from bus_lightning.config import build, load_config
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import find_root
 from bus_lightning.data.prepare import PreparedData, prepare_data
-from bus_lightning.data.splits import PARTS, Split, load_split
+from bus_lightning.data.splits import PARTS, Split, load_split, make_named_split
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import metrics_of
 from bus_lightning.evaluation.table import collect, show
 from bus_lightning.models.weights import load_kept_weights
 from bus_lightning.run_dir import RunDir
-from bus_lightning.training import build_task, build_trainer, evaluate_parts
+from bus_lightning.training import announce_label_in_input, build_task, build_trainer, evaluate_parts
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,21 @@ def evaluate_runs(cfg: DictConfig) -> None:
     if cfg.part not in (*PARTS, "all"):
         raise UserError(f"part={cfg.part} is unknown: choose one of {', '.join(PARTS)}, all.")
     runs = [RunDir(Path(path)) for path in sorted(glob.glob(str(cfg.runs)))]
-    runs = [run for run in runs if run.best.is_file()]
+    runs = [run for run in runs if run.best.is_file() and ".old-" not in run.path.name]
     if not runs:
         raise UserError(f"runs={cfg.runs} matches no run folder with a kept checkpoint (checkpoints/best.ckpt).")
-    results = [evaluate_run(run, cfg).path for run in runs]
-    show(collect([run.path for run in runs], cfg.part, results), title=f"Evaluation, part '{cfg.part}'")
+    results: dict[Path, Path] = {}
+    refused: dict[str, str | None] = {}
+    for run in runs:
+        try:
+            results[run.path] = evaluate_run(run, cfg).path
+        except UserError as error:
+            log.error("%s", error)
+            results[run.path], refused[str(run.path)] = run.path, str(error)
+    title = f"Evaluation, part '{cfg.part}'"
+    show(collect(list(results), cfg.part, list(results.values()), refused), title=title)
+    if refused:
+        raise UserError(f"{len(refused)} of {len(runs)} runs could not be evaluated.")
 
 
 def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
@@ -50,9 +60,12 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     """
     own = load_config(run.config)
     classes = list(own.data.classes)
+    # The split names the images: what was left out in training need not be left out again.
+    own.data.exclude, own.data.drop_conflicts = None, False
+    own.data.skip_unreadable = own.data.skip_unreadable or cfg.data.skip_unreadable
     if cfg.data.root:
         root = find_root(cfg.data.root)
-        own.data.root, own.data.phantom, own.data.exclude = str(root), None, None
+        own.data.root, own.data.phantom = str(root), None
         own.data.classes = [name for name in classes if (root / name).is_dir()] or classes
     prepared = prepare_data(own.data, needs_masks=own.task.name == "segmentation")
     prepared.frame["label"] = prepared.frame["class"].map(classes.index)
@@ -66,10 +79,12 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     own.model.weights = None  # the checkpoint holds them all
     task = build_task(own, datamodule)
     load_kept_weights(task.net, run.best)
+    own.trainer.accelerator, own.trainer.devices = "auto", 1  # this machine's, not that of the training
     own.trainer.precision = run.status.get("precision", own.trainer.precision)
     bar = own.callbacks.get("progress") if cfg.progress else None
     trainer = build_trainer(own, logger=False, callbacks=[build(bar)] if bar else [], enable_progress_bar=bool(bar))
     parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
+    announce_label_in_input(own, parts)
     with torch.inference_mode():
         cases, metrics = evaluate_parts(trainer, task, datamodule, parts)
     if cfg.part == "all":
@@ -84,16 +99,28 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
 
 
 def _split_for(run: RunDir, cfg: DictConfig, prepared: PreparedData) -> Split:
-    """Take the run's own split, the one that the user names, or every image of a folder that is foreign to it."""
-    split = load_split(Path(cfg.split) if cfg.split else run.split)
+    """Take the run's own split, the one that the user names, or every image of another data folder.
+
+    Raises:
+        UserError: When the images are not there, or when it cannot be known whether they were trained on.
+    """
+    own = load_split(run.split)
     known = set(prepared.frame["id"])
-    if set(split.part("all")) <= known:
+    if cfg.split not in (None, "own", "all"):
+        split = load_split(Path(cfg.split))
+        if missing := set(split.part("all")) - known:
+            raise UserError(
+                f"split={cfg.split}: '{min(missing)}' is not in {prepared.root} ({len(missing)} ids are not)."
+            )
         return split
-    if not cfg.data.root:
-        missing = min(set(split.part("all")) - known)
+    is_own = prepared.content.partition("-")[0] == str(run.status.get("data")).partition("-")[0]
+    if cfg.split == "own" or (cfg.split is None and is_own):
+        parts = {part: [id_ for id_ in own.part(part) if id_ in known] for part in PARTS}
+        return own if is_own else make_named_split(parts, own.method, prepared.groups)
+    if cfg.split is None and (shared := known & set(own.train)):
         raise UserError(
-            f"{run.path}: '{missing}' of its split is not in the data folder any more; set data.root=FOLDER."
+            f"{prepared.root} holds other files than the run was trained on, yet {len(shared)} of its ids were trained "
+            "on: pass split=own (the ids are the same images: take the run's parts) or split=all (they are others)."
         )
-    ids = sorted(known)
-    log.info("%s: %s is foreign to its split, so all %d images are test images", run.path, cfg.data.root, len(ids))
-    return Split([], [], ids, "file", [], 0, prepared.groups, "foreign")
+    log.info("%s: every one of the %d images of %s is a test image", run.path, len(known), prepared.root)
+    return make_named_split({"train": [], "val": [], "test": sorted(known)}, "file", prepared.groups)

@@ -82,14 +82,21 @@ class RunDir:
         self.path.mkdir()
         return moved
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs have been trained, by history.csv."""
+        return len(pd.read_csv(self.history)) if self.history.is_file() else 0
+
     def update_status(self, **news: Any) -> None:
         """Write news into status.json, keeping what it said before."""
-        write_aside(self.status_file, json.dumps(self.status | news, indent=1) + "\n")
+        write_aside(self.status_file, json.dumps(self.status | news, indent=1, allow_nan=False) + "\n")
 
     def start(self, **news: Any) -> None:
         """Mark the run as running, with the commit and the versions that it runs on."""
         self.error.unlink(missing_ok=True)
-        now = {"state": "running", "started": _now(), "command": " ".join(sys.argv)}
+        for half_written in self.checkpoints.glob(".*"):  # by a process that was killed
+            half_written.unlink()
+        now = {"state": "running", "started": _now(), "command": " ".join(sys.argv), "error": None, "kind": None}
         self.update_status(**now, **_commit(), versions={name: version(name) for name in _PACKAGES}, **news)
 
     def finish(self, state: str, started: float, **news: Any) -> None:
@@ -110,7 +117,7 @@ class RunDir:
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json, which makes the run complete."""
-        write_aside(self.metrics_file, json.dumps(metrics, indent=1) + "\n")
+        write_aside(self.metrics_file, json.dumps(metrics, indent=1, allow_nan=False) + "\n")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,13 +1,7 @@
 """One run, from a config to a complete run folder."""
 
-import gc
 import logging
-import logging.handlers
-import sys
-import time
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 from bus_lightning.callbacks.checkpoints import SafeCheckpointIO, checkpoint_callbacks
 from bus_lightning.callbacks.history import History
 from bus_lightning.callbacks.images import save_sheet
-from bus_lightning.config import build, build_net, check, save_config
+from bus_lightning.config import build, build_net, check, check_validation, load_config, save_config
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.splits import Split
-from bus_lightning.errors import UserError
+from bus_lightning.errors import OccupiedError, UserError
 from bus_lightning.evaluation.metrics import Metrics, metrics_of
 from bus_lightning.models.weights import load_kept_weights, load_weights, read_checkpoint
+from bus_lightning.recording import recorded
 from bus_lightning.run_dir import RunDir
 from bus_lightning.tasks.base import BusTask
 
@@ -46,13 +41,14 @@ def run(cfg: DictConfig, optimised: bool = False) -> float | None:
         UserError: For what the user can mend; the traceback is in the run's `error.txt`.
     """
     folder = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
-    if cfg.rerun and folder.config.is_file():
-        log.info("%s: rerun, the old folder is now %s", folder.path, folder.set_aside().name)
-    with _recorded(folder) as status:
+    with recorded(folder, cfg.model.name, afresh=cfg.rerun) as record:
         check(cfg, optimised)
         prepared = prepare_data(cfg.data, needs_masks=cfg.task.name == "segmentation")
         cfg.data.classes, cfg.data.num_classes = prepared.classes, len(prepared.classes)
+        if cfg.task.name == "classification" and len(prepared.classes) < 2:
+            raise UserError(f"{prepared.root} has one class, {prepared.classes[0]}: classification needs at least two.")
         split = prepared.split(cfg.data.split)
+        check_validation(cfg, bool(split.val), optimised)
         hashes = {"data": prepared.content, "split": split.hash}
         if _is_done(folder, cfg, hashes):
             log.info("%s: complete, skipped", folder.path)
@@ -61,13 +57,13 @@ def run(cfg: DictConfig, optimised: bool = False) -> float | None:
         save_config(cfg, folder.config)
         split.save(folder.split)
         folder.start(**hashes)
-        status["taken_up"] = True
+        record.taken_up = True
         return _train_and_test(cfg, folder, prepared, split)
 
 
 def _train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split) -> float | None:
     """Do the work of a run."""
-    _announce_label_in_input(cfg)
+    announce_label_in_input(cfg, ["val", "test"])
     if cfg.seed is not None:
         pl.seed_everything(cfg.seed, verbose=False)
     datamodule = BusDataModule(prepared, split, cfg, full_masks=cfg.task.name == "segmentation")
@@ -76,9 +72,12 @@ def _train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spl
     best, last = checkpoint_callbacks(folder, monitor, cfg.task.mode)
     callbacks = [build(node) for node in cfg.callbacks.values() if node]
     loggers = [build(node, save_dir=str(folder.path)) for node in cfg.logger.values() if node]
-    no_validation = {} if split.val else {"limit_val_batches": 0}
+    shows_bar = cfg.trainer.enable_progress_bar and bool(cfg.callbacks.get("progress"))
+    options: dict[str, Any] = {"enable_progress_bar": shows_bar}
+    if not split.val:
+        options["limit_val_batches"] = 0
     callbacks += [History(folder.history), best, last]
-    trainer = build_trainer(cfg, callbacks=callbacks, logger=loggers, **no_validation)
+    trainer = build_trainer(cfg, callbacks=callbacks, logger=loggers, **options)
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
@@ -90,13 +89,14 @@ def _train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spl
 
     checkpoint = folder.last if folder.last.is_file() else None
     trainer.fit(task, datamodule, ckpt_path=checkpoint)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     load_kept_weights(task.net, folder.best)
     cases, metrics = evaluate_parts(trainer, task, datamodule, [part for part in ("val", "test") if split.part(part)])
-    save_sheet(task, datamodule.parts["test"], folder.figures / "test_samples.png")
     folder.write_cases(cases)
-    score = float(best.best_model_score) if monitor and best.best_model_score is not None else None
+    try:
+        save_sheet(task, datamodule.parts["test"], folder.figures / "test_samples.png")
+    except Exception as error:  # a picture is not worth a finished training
+        log.warning("%s: no picture of test samples: %s", folder.path, error)
+    score = _finite(best.best_model_score) if monitor else None
     folder.update_status(score=score, epochs=trainer.current_epoch)
     folder.write_metrics({"val": metrics_of_nothing(cases)} | metrics)
     if not cfg.keep_last:
@@ -147,7 +147,7 @@ def evaluate_parts(
         table.insert(1, "split", part)
         tables.append(table)
         found = metrics_of(table)
-        metrics[part] = {"n": found.pop("n"), "loss": task.mean_loss, **found}
+        metrics[part] = {"n": found.pop("n"), "loss": _finite(task.mean_loss), **found}
     return pd.concat(tables, ignore_index=True), metrics
 
 
@@ -155,6 +155,11 @@ def metrics_of_nothing(cases: pd.DataFrame) -> Metrics:
     """Tell the metrics of a part without images: n is 0 and the rest null."""
     found = metrics_of(cases.iloc[:0])
     return {"n": found.pop("n"), "loss": None, **found}
+
+
+def _finite(value: Any) -> float | None:
+    """Turn a number into a float that JSON knows; what is not finite becomes None."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _is_done(folder: RunDir, cfg: DictConfig, hashes: dict[str, str]) -> bool:
@@ -166,70 +171,35 @@ def _is_done(folder: RunDir, cfg: DictConfig, hashes: dict[str, str]) -> bool:
     if not folder.config.is_file():
         return False
     if differences := folder.differences(cfg, hashes):
-        raise UserError(
+        raise OccupiedError(
             f"{folder.path} holds another experiment: it differs in {'; '.join(differences[:3])}. "
             "Choose another name=..., or pass rerun=true to move the old folder aside."
         )
-    trained, asked = folder.status.get("epochs"), cfg.trainer.max_epochs
+    asked, before = cfg.trainer.max_epochs, load_config(folder.config).trainer.max_epochs
+    if folder.is_complete and asked <= before:
+        if asked < before:
+            log.info("%s: was trained for up to %d epochs, more than the %d asked for", folder.path, before, asked)
+        return True
+    if folder.epochs > asked:
+        raise OccupiedError(
+            f"{folder.path} has {folder.epochs} epochs behind it, more than trainer.max_epochs={asked}: ask for at "
+            "least as many, or pass rerun=true."
+        )
     if not folder.is_complete:
         return False
-    if trained is None or asked <= trained:
-        return True
     if folder.last.is_file():
-        log.info("%s: extended from %d to %d epochs", folder.path, trained, asked)
+        log.info("%s: extended from %d to %d epochs", folder.path, before, asked)
         folder.metrics_file.unlink()
     else:
         old = folder.set_aside()
         log.info("%s: %d epochs instead of %d, from the start, for last.ckpt was not kept (keep_last=true keeps it); "
-                 "the old folder is now %s", folder.path, asked, trained, old.name)  # fmt: skip
+                 "the old folder is now %s", folder.path, asked, before, old.name)  # fmt: skip
     return False
 
 
-@contextmanager
-def _recorded(folder: RunDir) -> Iterator[dict[str, bool]]:
-    """Keep the record of a run, however it ends, and leave nothing of it in memory."""
-    started = time.monotonic()
-    status = {"taken_up": False}
-    handler: logging.Handler | None = None
-    exit_code = 1
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        # Watched: when the folder is set aside, the log goes on in the new one.
-        handler = logging.handlers.WatchedFileHandler(folder.log, delay=True)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logging.getLogger().addHandler(handler)
-        yield status
-        if status["taken_up"]:
-            folder.finish("complete", started)
-        exit_code = 0
-    except (KeyboardInterrupt, SystemExit):
-        folder.finish("interrupted", started)
-        log.warning("%s: interrupted; the same command goes on with it", folder.path)
-        raise
-    except BaseException as error:
-        _record_failure(folder, error, started, is_foreign=folder.is_complete and not status["taken_up"])
-        raise
-    finally:
-        if handler:
-            logging.getLogger().removeHandler(handler)
-            handler.close()
-        if "wandb" in sys.modules:
-            sys.modules["wandb"].finish(exit_code=exit_code)
-        gc.collect()
-        torch.cuda.empty_cache()
-
-
-def _record_failure(folder: RunDir, error: BaseException, started: float, is_foreign: bool) -> None:
-    """Write the traceback and the state; a complete run that was only refused stays as it is."""
-    if is_foreign:
-        return
-    first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    folder.error.write_text("".join(traceback.format_exception(error)))
-    folder.finish("failed", started, error=first_line, kind=type(error).__name__)
-
-
-def _announce_label_in_input(cfg: DictConfig) -> None:
-    drawn = [part for part in ("val", "test") if cfg.overlay.style != "none" and part in cfg.overlay.parts]
+def announce_label_in_input(cfg: DictConfig, evaluated: list[str]) -> None:
+    """Say when the label is drawn into images whose scores are shown."""
+    drawn = [part for part in evaluated if cfg.overlay.style != "none" and part in cfg.overlay.parts]
     if drawn:
         log.warning("The label is in the input: overlay=%s is drawn into %s; those scores measure the drawing.",
                     cfg.overlay.style, " and ".join(drawn))  # fmt: skip

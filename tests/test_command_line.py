@@ -76,6 +76,21 @@ def test_several_devices_in_a_grid_are_refused(train):
     assert "would start the whole grid again" in done.stderr
 
 
+def test_a_refused_job_shows_the_refusal_and_not_the_other_experiments_scores(train):
+    assert train("model=alexnet", "debug=fast", "rerun=false", "name=mine", "logger=csv").returncode == 0
+    done = train("model=alexnet", "debug=fast", "rerun=false", "name=mine", "logger=csv", "seed=7")
+    assert done.returncode == 1
+    assert "(refused)" in done.stdout
+    assert "seed (here 0, asked 7)" in done.stdout
+
+
+def test_a_name_that_is_no_folder_name_is_refused(train):
+    done = train("model=alexnet", "name=a/b")
+    assert done.returncode == 1
+    assert "name=a/b" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_no_data_folder_is_one_line_that_says_how_to_get_it():
     done = run("train.py", "model=alexnet", "data.root=/no/such/folder", "logger=csv", "runs_dir=/tmp/unused",
                "print_config=false")  # fmt: skip

@@ -15,9 +15,9 @@ from bus_lightning.evaluating import evaluate_run, evaluate_runs
 from bus_lightning.run_dir import RunDir
 
 
-def request(**options):
-    base = {"runs": "", "part": "test", "data": {"root": None}, "split": None, "progress": False}
-    return OmegaConf.create(base | options)
+def request(root=None, **options):
+    base = {"runs": "", "part": "test", "split": None, "progress": False}
+    return OmegaConf.create(base | {"data": {"root": root, "skip_unreadable": False}} | options)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_every_image_of_a_foreign_folder_is_tested_even_if_a_class_is_missing(tr
         for number in (1, 2, 3):
             for ending in (".png", "_mask.png"):
                 shutil.copy(phantom / name / f"{name} ({number}){ending}", foreign / name / f"case {number}{ending}")
-    result = evaluate_run(run, request(data={"root": str(foreign)}))
+    result = evaluate_run(run, request(root=str(foreign)))
     cases = pd.read_csv(result.cases)
     assert len(cases) == 6
     own = pd.read_csv(run.cases)
@@ -69,6 +69,43 @@ def test_every_image_of_a_foreign_folder_is_tested_even_if_a_class_is_missing(tr
         assert twin["label"] == row["label"]
         assert twin["prob_malignant"] == pytest.approx(row["prob_malignant"], abs=1e-5)
     assert result.metrics["test"]["auroc_macro"] is None
+
+
+def test_a_folder_that_shares_ids_with_the_training_is_not_tested_without_a_word(trained, phantom_copy):
+    run = trained("model=alexnet")
+    split = json.loads(run.split.read_text())
+    gone = split["train"][0]
+    for file in phantom_copy.glob(f"{gone}*.png"):
+        file.unlink()
+    with pytest.raises(UserError, match="split=own"):
+        evaluate_run(run, request(root=str(phantom_copy)))
+    own = evaluate_run(run, request(root=str(phantom_copy), split="own"))
+    assert own.metrics["test"] == run.metrics["test"]
+    assert evaluate_run(run, request(root=str(phantom_copy), split="all")).metrics["test"]["n"] == 71
+
+
+def test_another_split_is_taken_and_one_that_does_not_fit_is_refused(trained, tmp_path):
+    run = trained("model=alexnet")
+    other = trained("model=alexnet", "data.split.seed=3")
+    result = evaluate_run(run, request(split=str(other.split)))
+    assert sorted(pd.read_csv(result.cases)["id"]) == json.loads(other.split.read_text())["test"]
+
+
+def test_one_run_that_cannot_be_evaluated_does_not_stop_the_others(trained, capsys):
+    good, bad = trained("model=alexnet"), trained("model=resnet34")
+    bad.best.write_bytes(b"cut off")
+    with pytest.raises(UserError, match="1 of 2 runs"):
+        evaluate_runs(request(runs=str(good.path.parent / "*")))
+    shown = capsys.readouterr().out
+    assert "refused" in shown
+    assert "alexnet" in shown
+
+
+def test_a_label_in_the_input_is_said_when_evaluating(trained, caplog):
+    run = trained("model=alexnet", "overlay=fill", "overlay.parts=[train]")
+    caplog.clear()
+    evaluate_run(run, request(part="train"))
+    assert "The label is in the input" in caplog.text
 
 
 def test_runs_are_found_by_a_pattern_and_shown_in_one_table(trained, capsys):

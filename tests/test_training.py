@@ -7,10 +7,11 @@ import lightning.pytorch as pl
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from bus_lightning import training
 from bus_lightning.data.dataset import BusDataset
-from bus_lightning.errors import UserError, WeightsMissingError
+from bus_lightning.errors import OccupiedError, UserError, WeightsMissingError
 from bus_lightning.evaluation.table import collect
 from bus_lightning.run_dir import RunDir
 
@@ -168,6 +169,86 @@ def test_rerun_moves_the_old_folder_aside(composed, no_pictures):
     run = folder_of(cfg)
     (old,) = run.path.parent.glob(f"{run.path.name}.old-*")
     assert results_of(RunDir(old)) == results_of(run)
+
+
+def test_a_refused_job_changes_nothing_in_an_incomplete_foreign_folder(composed, no_pictures):
+    cfg = composed(NET, "name=mine")
+    training.run(cfg)
+    run = folder_of(cfg)
+    run.metrics_file.unlink()
+    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    with pytest.raises(OccupiedError, match="another experiment"):
+        training.run(composed(NET, "name=mine", "seed=5"))
+    assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
+
+
+def test_a_run_that_another_process_trains_is_refused(composed, no_pictures):
+    cfg = composed(NET)
+    run = folder_of(cfg)
+    run.path.parent.mkdir(parents=True)
+    with FileLock(run.path.with_name(f".{run.path.name}.lock")), pytest.raises(OccupiedError, match="another process"):
+        training.run(cfg)
+    assert not run.path.exists()
+
+
+def test_an_early_stopped_run_is_complete(composed, no_pictures, monkeypatch):
+    said = [NET, "callbacks=early_stopping", "callbacks.progress=null", "callbacks.early_stopping.patience=1",
+            "callbacks.early_stopping.min_delta=1", "trainer.max_epochs=6"]  # fmt: skip
+    training.run(composed(*said))
+    run = folder_of(composed(*said))
+    assert run.status["epochs"] < 6
+    monkeypatch.setattr(training, "_train_and_test", lambda *_: pytest.fail("it trained again"))
+    training.run(composed(*said))
+
+
+def test_a_run_goes_on_after_its_folder_was_moved(composed, no_pictures, monkeypatch, tmp_path):
+    said = [NET, "trainer.max_epochs=3", "name=mine"]
+    usual, pulled = training.build_trainer, Interruption(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            training, "build_trainer", lambda cfg, callbacks, **o: usual(cfg, callbacks=[*callbacks, pulled], **o)
+        )
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            training.run(composed(*said))
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    moved = composed(*said)
+    moved.runs_dir = str(tmp_path / "elsewhere")
+    training.run(moved)
+    undisturbed = composed(*said)
+    training.run(undisturbed)
+    assert results_of(folder_of(moved)) == results_of(folder_of(undisturbed))
+
+
+def test_a_file_split_without_validation_refuses_what_needs_it(composed, tmp_path, phantom):
+    ids = sorted(path.relative_to(phantom).with_suffix("").as_posix() for path in phantom.glob("*/*).png"))
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"train": ids[::2], "test": ids[1::2], "method": "random"}))
+    with pytest.raises(UserError, match="scheduler=plateau needs a validation set"):
+        training.run(composed(NET, "data.split.method=file", f"data.split.file={file}"))
+
+
+def test_an_undefined_score_is_null_and_not_infinite(composed, no_pictures):
+    cfg = composed(NET, "trainer.limit_val_batches=1", "data.batch_size=2")
+    assert training.run(cfg) is None
+    assert folder_of(cfg).status["score"] is None
+
+
+def test_half_precision_and_channels_last_train(composed):
+    cfg = composed("model=resnet34", "trainer.precision=bf16-mixed", "channels_last=true")
+    training.run(cfg)
+    assert folder_of(cfg).status["precision"] == "bf16-mixed"
+
+
+def test_data_folder_takes_any_classes_and_needs_a_root(composed, phantom, tmp_path):
+    import shutil
+
+    for ours, theirs in (("benign", "liver"), ("malignant", "thyroid")):
+        (tmp_path / "organs" / theirs).mkdir(parents=True)
+        for path in (phantom / ours).iterdir():
+            shutil.copy(path, tmp_path / "organs" / theirs / path.name)
+    cfg = composed(NET, "data=folder", root=tmp_path / "organs")
+    training.run(cfg)
+    assert list(pd.read_csv(folder_of(cfg).cases))[3:] == ["prob_liver", "prob_thyroid"]
 
 
 @pytest.mark.parametrize("keep_last", ["true", "false"])

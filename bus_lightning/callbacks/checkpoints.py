@@ -28,6 +28,20 @@ class SafeCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(Path(path))
 
 
+class MovableCheckpoint(ModelCheckpoint):
+    """Remember the best score also when the run's folder was moved; Lightning forgets it then."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the state, with every path in the folder where the run is now."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        paths = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict | paths | {"dirpath": str(self.dirpath), "best_k_models": best})
+
+
 def checkpoint_callbacks(run: RunDir, monitor: str | None, mode: str) -> tuple[ModelCheckpoint, ModelCheckpoint]:
     """Make the two callbacks that keep checkpoints.
 
@@ -40,13 +54,13 @@ def checkpoint_callbacks(run: RunDir, monitor: str | None, mode: str) -> tuple[M
         The one for best.ckpt and the one for last.ckpt, in the order in which they must run: last.ckpt holds the
         other's best score.
     """
-    best = ModelCheckpoint(
+    best = MovableCheckpoint(
         dirpath=run.checkpoints, filename="best", monitor=monitor, mode=mode, save_weights_only=True,
         enable_version_counter=False, auto_insert_metric_name=False,
         # Without a validation set the end of the training epoch is the only moment there is.
         save_on_train_epoch_end=monitor is None,
     )  # fmt: skip
-    last = ModelCheckpoint(
+    last = MovableCheckpoint(
         dirpath=run.checkpoints, filename="last", every_n_epochs=1, save_on_train_epoch_end=True,
         enable_version_counter=False,
     )  # fmt: skip

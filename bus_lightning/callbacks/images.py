@@ -39,7 +39,7 @@ def _tile(task: BusTask, dataset: BusDataset, position: int) -> np.ndarray:
     """Draw one image with its outlines and a caption, (tile, tile, 3) uint8 RGB."""
     task.eval()
     row, sample = dataset.rows[position], dataset[position]
-    logits = task(sample["image"][None].to(task.device)).float().cpu()[0]
+    logits = task(sample["image"][None].to(task.device, task.dtype)).float().cpu()[0]
     image = read_image(dataset.root / row.image)
     truth = read_mask(dataset.root, row.masks, image.shape[:2])
     scale = _TILE / max(image.shape[:2])

@@ -14,6 +14,7 @@ from bus_lightning.data.dataset import BusDataset, EpochSampler, collate
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import Split
+from bus_lightning.randomness import shuffled
 
 BALANCES = ("none", "oversample", "class_weights")
 
@@ -44,16 +45,18 @@ class BusDataModule(pl.LightningDataModule):
             "channels": data["channels"],
         }
         rows = prepared.frame.set_index("id", drop=False)
+        # Mixed, not by class: the first batches are what debug=overfit learns by heart.
+        order = shuffled(split.train, "order")
         self.train = BusDataset(
-            frame=rows.loc[split.train], part="train", augmentation=Augmentation(options["augment"]), **shared
+            frame=rows.loc[order], part="train", augmentation=Augmentation(options["augment"]), **shared
         )
         self.parts = {
             part: BusDataset(frame=rows.loc[split.part(part)], part=part, full_masks=full_masks, **shared)
             for part in ("train", "val", "test")
         }
         self.classes = int(rows["label"].max()) + 1
-        self.labels = rows.loc[split.train, "label"].tolist()
-        self.sampler = EpochSampler(split.train, self.labels, self.seed, data["balance"] == "oversample")
+        self.labels = rows.loc[order, "label"].tolist()
+        self.sampler = EpochSampler(order, self.labels, self.seed, data["balance"] == "oversample")
 
     def class_weights(self) -> Tensor | None:
         """Weigh each class by its rarity in training, (K,) float32 with mean 1 over images.

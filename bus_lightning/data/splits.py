@@ -128,7 +128,7 @@ def make_split(
         "train": sorted(id_ for unit in rest if unit not in val_units for id_ in units[unit]),
     }
     _check_classes(frame, parts, val_share > 0, ratio)
-    return _finish(parts, method, list(ratio), seed, {id_: groups[id_] for id_ in frame["id"]})
+    return make_named_split(parts, method, {id_: groups[id_] for id_ in frame["id"]}, ratio, seed)
 
 
 def shares(ratio: Sequence[int], val_from_train: int = 0) -> tuple[int, int, int]:
@@ -243,7 +243,7 @@ def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ra
         raise UserError(f"data.split.file={file}: the lists train and test must not be empty.")
     method = content.get("method", "file")
     named = {id_: groups[id_] for ids in parts.values() for id_ in ids}
-    return _finish(parts, method if method in METHODS else "file", ratio, seed, named)
+    return make_named_split(parts, method if method in METHODS else "file", named, ratio, seed)
 
 
 def _check_classes(frame: pd.DataFrame, parts: dict[str, list[str]], wants_val: bool, ratio: Sequence[int]) -> None:
@@ -263,8 +263,11 @@ def _hash_of(*parts: list[str]) -> str:
     return f"{stable_hash(*map(json.dumps, parts)):016x}"
 
 
-def _finish(parts: dict[str, list[str]], method: str, ratio: list[int], seed: int, groups: dict[str, int]) -> Split:
+def make_named_split(
+    parts: dict[str, list[str]], method: str, groups: dict[str, int], ratio: Sequence[int] = (), seed: int = 0
+) -> Split:
+    """Make a split of lists that are already known, and check it."""
     name = _hash_of(parts["train"], parts["val"], parts["test"])
-    split = Split(**parts, method=method, ratio=ratio, seed=seed, groups=groups, hash=name)
+    split = Split(**parts, method=method, ratio=list(ratio), seed=seed, groups=groups, hash=name)
     check_disjoint(split)
     return split

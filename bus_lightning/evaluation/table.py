@@ -7,7 +7,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from bus_lightning.config import load_config
+from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import majority_accuracy
 from bus_lightning.run_dir import RunDir
 
@@ -20,13 +20,19 @@ _SCORES = {
 }
 
 
-def collect(folders: list[Path], part: str = "test", evaluations: list[Path] | None = None) -> pd.DataFrame:
+def collect(
+    folders: list[Path],
+    part: str = "test",
+    evaluations: list[Path] | None = None,
+    refused: dict[str, str | None] | None = None,
+) -> pd.DataFrame:
     """Read the results of runs.
 
     Args:
         folders: Run folders, complete or not.
         part: Part of the split whose scores are shown.
         evaluations: Folders with the `metrics.json` and `cases.csv` to show; None takes those of the runs.
+        refused: Folder -> why its job left it untouched; its row shows that, not what is in the folder.
 
     Returns:
         A row per run: `run`, `model`, `state`, `parameters`, `seconds`, `epochs`, `n`, the scores of the part,
@@ -34,18 +40,27 @@ def collect(folders: list[Path], part: str = "test", evaluations: list[Path] | N
     """
     results = evaluations or folders
     return pd.DataFrame(
-        [_row(RunDir(folder), RunDir(result), part) for folder, result in zip(folders, results, strict=True)]
+        [
+            _row(RunDir(folder), RunDir(result), part, (refused or {}).get(str(folder)))
+            for folder, result in zip(folders, results, strict=True)
+        ]
     )
 
 
-def _row(run: RunDir, results: RunDir, part: str) -> dict[str, Any]:
-    status, scores = run.status, results.metrics.get(part, {})
-    state = status.get("state", "not started")
+def _row(run: RunDir, results: RunDir, part: str, refused: str | None) -> dict[str, Any]:
+    try:
+        status, scores = run.status, results.metrics.get(part, {})
+    except UserError as error:
+        status, scores = {"state": "damaged", "error": str(error)}, {}
+    if refused:
+        status, scores = {"state": "refused", "error": refused, "model": status.get("model")}, {}
+    # metrics.json makes a run complete, even if the process was killed before it could say so.
+    state = "complete" if scores else status.get("state", "not started")
     if status.get("kind") == "WeightsMissingError" and state == "failed":
         state = "not run: weights missing"
     row = {
         "run": run.path.name,
-        "model": load_config(run.config).model.name if run.config.is_file() else run.path.name.partition("__")[0],
+        "model": status.get("model") or run.path.name.partition("__")[0],
         "state": state,
         "parameters": status.get("parameters"),
         "seconds": status.get("seconds"),

@@ -37,7 +37,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"No file of weights at {path}: check model.weights.")
+        raise UserError(f"No checkpoint at {path}: check the path (model.weights, or the run's folder).")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
@@ -48,7 +48,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
                 f"{path} holds pickled code, which is never run: save the weights alone, "
                 "with torch.save(net.state_dict(), path)."
             ) from error
-        raise UserError(f"{path} is cut off or not a PyTorch checkpoint: copy or download it again.") from error
+        raise UserError(
+            f"{path} is cut off or not a PyTorch checkpoint: get it anew, or pass rerun=true if it is a run's own."
+        ) from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not a state dict.")
     return content

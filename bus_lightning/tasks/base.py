@@ -24,7 +24,7 @@ class BusTask(pl.LightningModule):
         classes: Names of the classes, in the order of the labels.
         optimizer: Parameters -> optimizer.
         scheduler: Optimizer -> scheduler, stepped once per epoch; None keeps the learning rate.
-        monitor: What a plateau scheduler watches.
+        monitor: Metric that the progress bar shows; a plateau scheduler watches `val/loss`.
         channels_last: Keep weights and images in the channels-last memory layout, which is faster on most hardware.
     """
 
