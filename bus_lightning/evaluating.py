@@ -60,17 +60,19 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     """
     own = load_config(run.config)
     classes = list(own.data.classes)
-    # The split names the images: what was left out in training need not be left out again.
+    named = load_split(run.split if cfg.split in (None, "own", "all") else Path(cfg.split))
+    # On the run's own data the split names the images; what was left out in training does not matter any more.
     own.data.exclude, own.data.drop_conflicts = None, False
     own.data.skip_unreadable = own.data.skip_unreadable or cfg.data.skip_unreadable
+    only = None if cfg.data.root or cfg.split == "all" else named.part("all")
     if cfg.data.root:
         root = find_root(cfg.data.root)
         own.data.root, own.data.phantom = str(root), None
         own.data.classes = [name for name in classes if (root / name).is_dir()] or classes
-    prepared = prepare_data(own.data, needs_masks=own.task.name == "segmentation")
+    prepared = prepare_data(own.data, needs_masks=own.task.name == "segmentation", only=only)
     prepared.frame["label"] = prepared.frame["class"].map(classes.index)
     own.data.classes = classes
-    split = _split_for(run, cfg, prepared)
+    split = _split_for(run, named, cfg, prepared)
     log.info("%s: evaluating %d images", run.path, len(split.part(cfg.part)))
     if not split.part(cfg.part):
         raise UserError(f"{run.path}: the part '{cfg.part}' of its split has no images.")
@@ -98,26 +100,26 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     return out
 
 
-def _split_for(run: RunDir, cfg: DictConfig, prepared: PreparedData) -> Split:
+def _split_for(run: RunDir, named: Split, cfg: DictConfig, prepared: PreparedData) -> Split:
     """Take the run's own split, the one that the user names, or every image of another data folder.
 
     Raises:
         UserError: When the images are not there, or when it cannot be known whether they were trained on.
     """
-    own = load_split(run.split)
     known = set(prepared.frame["id"])
     if cfg.split not in (None, "own", "all"):
-        split = load_split(Path(cfg.split))
-        if missing := set(split.part("all")) - known:
+        if missing := set(named.part("all")) - known:
             raise UserError(
                 f"split={cfg.split}: '{min(missing)}' is not in {prepared.root} ({len(missing)} ids are not)."
             )
-        return split
+        return named
     is_own = prepared.content.partition("-")[0] == str(run.status.get("data")).partition("-")[0]
-    if cfg.split == "own" or (cfg.split is None and is_own):
-        parts = {part: [id_ for id_ in own.part(part) if id_ in known] for part in PARTS}
-        return own if is_own else make_named_split(parts, own.method, prepared.groups)
-    if cfg.split is None and (shared := known & set(own.train)):
+    if is_own and cfg.split != "all":
+        return named
+    if cfg.split == "own":
+        parts = {part: [id_ for id_ in named.part(part) if id_ in known] for part in PARTS}
+        return make_named_split(parts, named.method, prepared.groups)
+    if cfg.split is None and (shared := known & set(named.train)):
         raise UserError(
             f"{prepared.root} holds other files than the run was trained on, yet {len(shared)} of its ids were trained "
             "on: pass split=own (the ids are the same images: take the run's parts) or split=all (they are others)."

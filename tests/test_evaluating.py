@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 
 from bus_lightning import training
 from bus_lightning.errors import UserError
@@ -24,9 +25,9 @@ def request(root=None, **options):
 def trained(composed, monkeypatch):
     """Train a small network and return its folder."""
 
-    def make(*overrides):
+    def make(*overrides, **options):
         monkeypatch.setattr(training, "save_sheet", lambda *_: None)
-        cfg = composed(*overrides)
+        cfg = composed(*overrides, **options)
         training.run(cfg)
         return RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
 
@@ -82,6 +83,18 @@ def test_a_folder_that_shares_ids_with_the_training_is_not_tested_without_a_word
     own = evaluate_run(run, request(root=str(phantom_copy), split="own"))
     assert own.metrics["test"] == run.metrics["test"]
     assert evaluate_run(run, request(root=str(phantom_copy), split="all")).metrics["test"]["n"] == 71
+
+
+def test_a_broken_file_that_was_excluded_in_training_does_not_stop_the_evaluation(trained, phantom_copy, tmp_path):
+    mask = phantom_copy / "benign" / "benign (2)_mask.png"
+    with Image.open(mask) as image:
+        size = image.size
+    Image.new("L", (size[0] + 1, size[1])).save(mask)
+    exclude = tmp_path / "exclude.csv"
+    exclude.write_text("id\nbenign/benign (2)\n")
+    run = trained("model=alexnet", f"data.exclude={exclude}", root=phantom_copy)
+    exclude.unlink()  # the split names the images: the list is not needed any more
+    assert evaluate_run(run, request()).metrics["test"] == run.metrics["test"]
 
 
 def test_another_split_is_taken_and_one_that_does_not_fit_is_refused(trained, tmp_path):

@@ -33,9 +33,8 @@ class BusDataModule(pl.LightningDataModule):
         super().__init__()
         options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         data = self.data = options["data"]
-        self.seed: int = (
-            cfg.seed if cfg.seed is not None else torch.seed()
-        )  # null: not seeded, so another order each time
+        # Without a seed, another order and augmentation each time.
+        self.seed: int = torch.seed() if cfg.seed is None else cfg.seed
         shared = {
             "root": prepared.root,
             "preprocessing": Preprocessing(size=data["size"], resize=data["resize"], **options["preprocess"]),

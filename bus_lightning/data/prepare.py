@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +45,13 @@ class PreparedData:
         return make_split(self.frame, self.groups, **{str(key): value for key, value in options.items()})
 
 
-def prepare_data(data: DictConfig, needs_masks: bool) -> PreparedData:
+def prepare_data(data: DictConfig, needs_masks: bool, only: Collection[str] | None = None) -> PreparedData:
     """Find, index and audit the data folder, and leave out what the options say.
 
     Args:
         data: The config group `data`.
         needs_masks: Whether an image without a mask is an error, as in segmentation.
+        only: Ids to take where they are there, whatever else the folder holds; None takes all.
 
     Raises:
         UserError: When the folder is missing, or holds files that cannot be trained on.
@@ -58,6 +60,8 @@ def prepare_data(data: DictConfig, needs_masks: bool) -> PreparedData:
         _draw_phantom(Path(data.root), **data.phantom)
     root = find_root(data.root)
     frame = read_index(root, data.classes)
+    if only is not None:
+        frame = frame[frame["id"].isin(only)].reset_index(drop=True)
     audit = cached_audit(root, Path(data.cache))
     kept = frame[~frame["id"].isin(_left_out(data, frame, audit))].reset_index(drop=True)
     _refuse_broken(root, kept, audit, needs_masks)
