@@ -1,6 +1,7 @@
 """Write a file so that it is whole or not there."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ def aside(path: Path) -> Iterator[Path]:
     A full disk, an exception or a kill leaves what was at `path` untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         yield temporary
         with temporary.open("rb") as stream:

@@ -151,12 +151,12 @@ def test_findings_are_kept_by_content(small_copy, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(module, "audit_folder", lambda root: calls.append(root) or audit_folder(root, progress=False))
     cache = tmp_path / "cache"
-    first = cached_audit(small_copy, cache)
+    first = cached_audit(small_copy, read_index(small_copy), cache)
     elsewhere = small_copy.rename(tmp_path / "moved")
-    assert cached_audit(elsewhere, cache) == first
+    assert cached_audit(elsewhere, read_index(elsewhere), cache) == first
     assert len(calls) == 1
     (elsewhere / "normal/normal (1).png").write_bytes(b"")
-    second = cached_audit(elsewhere, cache)
+    second = cached_audit(elsewhere, read_index(elsewhere), cache)
     assert len(calls) == 2
     assert second.broken["normal/normal (1).png"].startswith("normal/normal (1).png is empty")
     assert str(tmp_path) not in "".join(path.read_text() for path in cache.glob("*.json"))
@@ -172,7 +172,7 @@ def test_jobs_that_start_together_audit_once(healthy, small_phantom, tmp_path, m
 
     def job():
         start.wait()
-        answers.append(cached_audit(small_phantom, tmp_path))
+        answers.append(cached_audit(small_phantom, read_index(small_phantom), tmp_path))
 
     monkeypatch.setattr(module, "audit_folder", slow)
     threads = [threading.Thread(target=job) for _ in range(3)]

@@ -10,7 +10,6 @@ from PIL import Image
 from bus_lightning.data import index
 from bus_lightning.data.index import (
     MaskSizeError,
-    content_hash,
     find_root,
     orphan_masks,
     read_image,
@@ -161,17 +160,3 @@ def test_a_mask_of_another_size_than_its_image_is_named(tmp_path):
     save(tmp_path / "m.png", LESION)
     with pytest.raises(MaskSizeError, match=r"m.png is 30x20 pixels but its image 20x30.*data.exclude"):
         read_mask(tmp_path, ("m.png",), SHAPE[::-1])
-
-
-def test_content_is_named_by_bytes_and_names_and_not_by_place(folder, tmp_path):
-    def content(root):
-        return content_hash(root, read_index(root))
-
-    elsewhere = Path(shutil.copytree(folder, tmp_path / "elsewhere"))
-    first = content(folder)
-    assert content(elsewhere) == first
-    save(elsewhere / "liver/x (2)_mask.png", ~LESION)
-    second = content(elsewhere)
-    (elsewhere / "liver/x (2)_mask.png").unlink()
-    (elsewhere / "liver/x (2)_mask.png").symlink_to("nowhere")  # read by nobody, but no reason to crash
-    assert len({first, second, content(elsewhere)}) == 3

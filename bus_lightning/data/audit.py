@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from bus_lightning.data.content import content_hash, known_content
 from bus_lightning.data.duplicates import Fingerprint, fingerprint, group_of, matching_pairs
 from bus_lightning.data.index import (
     MaskSizeError,
-    content_hash,
     find_root,
     orphan_masks,
     read_image,
@@ -163,22 +163,24 @@ def audit_folder(root: Path, progress: bool = True) -> Audit:
     )
 
 
-def cached_audit(root: Path, cache: Path) -> Audit:
+def cached_audit(root: Path, frame: pd.DataFrame, cache: Path) -> Audit:
     """Audit a folder, or take the findings of an earlier audit of the same content.
 
     Jobs that start together wait for the first; the file is written aside and renamed.
 
     Args:
         root: The data folder.
+        frame: Its whole index, with every class.
         cache: Folder that keeps the findings, a file per content.
     """
-    name = f"audit-{VERSION}-{content_hash(root, read_index(root))[:16]}"
-    cache.mkdir(parents=True, exist_ok=True)
+    name = f"audit-{VERSION}-{known_content(root, frame, cache)[:16]}"
     path = cache / f"{name}.json"
-    with FileLock(cache / f"{name}.lock"):
-        if not path.is_file():
-            write_aside(path, json.dumps(asdict(audit_folder(root))))
-        return Audit(**json.loads(path.read_text()))
+    if not path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f"{name}.lock"):
+            if not path.is_file():
+                write_aside(path, json.dumps(asdict(audit_folder(root))))
+    return Audit(**json.loads(path.read_text()))
 
 
 def _look(root: Path, row: Any) -> _Look:

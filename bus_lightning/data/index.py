@@ -1,8 +1,8 @@
 """A folder in BUSI's layout becomes a data frame, a row per image; and the only reader of image files."""
 
-import hashlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,20 +51,32 @@ def read_index(root: Path, classes: list[str] | None = None) -> pd.DataFrame:
         UserError: When a class has no folder or no images, or the folder holds no images at all.
     """
     images, masks = _files(root)
-    found = sorted({image.partition("/")[0] for image in images})
-    if not found:
+    if not images:
         raise UserError(f"{root} holds no images: expected <class>/<name>.png and <name>_mask.png below it.")
-    classes = list(classes) if classes else found
+    ids = sorted(images)
+    frame = pd.DataFrame(
+        {
+            "id": ids,
+            "class": [id_.partition("/")[0] for id_ in ids],
+            "image": [images[id_] for id_ in ids],
+            "masks": [masks.get(id_, ()) for id_ in ids],
+        }
+    )
+    return select_classes(frame, classes or sorted(frame["class"].unique()), root)
+
+
+def select_classes(frame: pd.DataFrame, classes: list[str], root: Path) -> pd.DataFrame:
+    """Keep the images of the named classes of an index, labelled in the order of the names.
+
+    Raises:
+        UserError: When a class has no images.
+    """
+    found = sorted(frame["class"].unique())
     for name in classes:
         if name not in found:
             raise UserError(f"data.classes: no images of class '{name}' in {root}; it has {', '.join(found)}.")
-    rows = [
-        {"id": id_, "class": (name := id_.partition("/")[0]), "label": classes.index(name), "image": file,
-         "masks": masks.get(id_, ())}
-        for id_, file in sorted(images.items())
-        if id_.partition("/")[0] in classes
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+    chosen = frame[frame["class"].isin(classes)].reset_index(drop=True)
+    return chosen.assign(label=chosen["class"].map(classes.index))[["id", "class", "label", "image", "masks"]]
 
 
 def orphan_masks(root: Path) -> list[str]:
@@ -77,12 +89,8 @@ def _files(root: Path) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """Part the PNG files of a folder into images and masks, both keyed by the image's id."""
     images: dict[str, str] = {}
     masks: dict[str, tuple[str, ...]] = {}
-    for path in sorted(root.glob("*/*"), key=lambda path: path.relative_to(root).as_posix()):
-        file = path.relative_to(root).as_posix()
-        is_hidden = any(part.startswith(".") for part in file.split("/"))
-        if path.suffix.lower() != ".png" or is_hidden or path.is_dir():
-            continue
-        id_ = file[: -len(path.suffix)]
+    for file in sorted(_png_files(root)):
+        id_ = file[: -len(".png")]
         if mask := _MASK.fullmatch(id_):
             masks[mask["image"]] = (*masks.get(mask["image"], ()), file)
         else:
@@ -90,18 +98,13 @@ def _files(root: Path) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     return images, masks
 
 
-def content_hash(root: Path, frame: pd.DataFrame) -> str:
-    """Hash the ids and the bytes of all files of an index; where the folder lies does not matter."""
-    digest = hashlib.sha256()
-    for row in frame.itertuples(index=False):
-        for file in (row.image, *row.masks):
-            try:
-                with (root / file).open("rb") as stream:
-                    found = hashlib.file_digest(stream, "sha256").hexdigest()
-            except OSError:  # a dangling link, no permission: whoever decodes the file reports it
-                found = "unreadable"
-            digest.update(f"{file}\0{found}\n".encode())
-    return digest.hexdigest()
+def _png_files(root: Path) -> Iterator[str]:
+    """List the PNG files below the folders of a data folder; hidden ones are left out."""
+    for folder in os.scandir(root):
+        if folder.is_dir() and not folder.name.startswith("."):
+            for file in os.scandir(folder):
+                if file.name.lower().endswith(".png") and not file.name.startswith(".") and not file.is_dir():
+                    yield f"{folder.name}/{file.name}"
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -11,7 +11,7 @@ from filelock import FileLock
 from omegaconf import DictConfig
 
 from bus_lightning.data.audit import HEALTHY, Audit, cached_audit
-from bus_lightning.data.index import find_root, read_index
+from bus_lightning.data.index import find_root, read_index, select_classes
 from bus_lightning.data.splits import Split, make_split
 from bus_lightning.errors import UserError
 from bus_lightning.randomness import stable_hash
@@ -59,10 +59,11 @@ def prepare_data(data: DictConfig, needs_masks: bool, only: Collection[str] | No
     if data.phantom:
         _draw_phantom(Path(data.root), **data.phantom)
     root = find_root(data.root)
-    frame = read_index(root, data.classes)
+    whole = read_index(root)
+    frame = select_classes(whole, list(data.classes), root) if data.classes else whole
     if only is not None:
         frame = frame[frame["id"].isin(only)].reset_index(drop=True)
-    audit = cached_audit(root, Path(data.cache))
+    audit = cached_audit(root, whole, Path(data.cache))
     kept = frame[~frame["id"].isin(_left_out(data, frame, audit))].reset_index(drop=True)
     _refuse_broken(root, kept, audit, needs_masks)
     for name in frame["class"].unique():

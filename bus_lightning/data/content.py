@@ -1,0 +1,68 @@
+"""What the files of a data folder hold, as one hash; known again by their sizes and times."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from bus_lightning.files import write_aside
+from bus_lightning.randomness import stable_hash
+
+_SETTLED_S = 2.0  # a file changed twice within one tick of the clock of a file system keeps its time
+
+
+def content_hash(root: Path, frame: pd.DataFrame) -> str:
+    """Hash the ids and the bytes of all files of an index; where the folder lies does not matter."""
+    digest = hashlib.sha256()
+    for file in _files(frame):
+        try:
+            with (root / file).open("rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError:  # a dangling link, no permission: whoever decodes the file reports it
+            found = "unreadable"
+        digest.update(f"{file}\0{found}\n".encode())
+    return digest.hexdigest()
+
+
+def known_content(root: Path, frame: pd.DataFrame, cache: Path) -> str:
+    """Tell the `content_hash` of a folder, without reading its files again while none has changed.
+
+    Args:
+        root: The data folder.
+        frame: Its index.
+        cache: Folder that keeps what is known, a file per data folder.
+    """
+    stamp, newest = _stamp(root, frame)
+    note = cache / f"content-{stable_hash(root.resolve()):016x}.json"
+    try:
+        noted = json.loads(note.read_text())
+    except (OSError, ValueError):
+        noted = {}
+    if noted.get("stamp") == stamp:
+        return str(noted["content"])
+    before, content = time.time(), content_hash(root, frame)
+    if newest < before - _SETTLED_S:
+        write_aside(note, json.dumps({"stamp": stamp, "content": content}) + "\n")
+    return content
+
+
+def _stamp(root: Path, frame: pd.DataFrame) -> tuple[str, float]:
+    """Hash names, sizes and times of all files; and tell the newest time, in seconds since 1970."""
+    digest, newest = hashlib.sha256(), 0
+    for file in _files(frame):
+        try:
+            found = (root / file).stat()
+            # The time of the change as well: a copy may keep the time of its content.
+            stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        except OSError:
+            stamp = (-1, 0, 0)
+        newest = max(newest, *stamp[1:])
+        digest.update(f"{file}\0{stamp}\n".encode())
+    return digest.hexdigest(), newest / 1e9
+
+
+def _files(frame: pd.DataFrame) -> list[str]:
+    """List the images and masks of an index, in its order."""
+    return [file for image, masks in zip(frame["image"], frame["masks"], strict=True) for file in (image, *masks)]

@@ -1,0 +1,73 @@
+"""A data folder is known by what its files hold; what was read once is not read again until a file changes."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from bus_lightning.data import content as module
+from bus_lightning.data.content import content_hash, known_content
+from bus_lightning.data.index import read_index
+
+MASK = "benign/benign (1)_mask.png"
+
+
+@pytest.fixture
+def settled(small_copy, monkeypatch):
+    """A folder whose files are old enough for their times to be trusted."""
+    monkeypatch.setattr(module, "_SETTLED_S", -1.0)
+    return small_copy
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Count how often all files are read."""
+    calls = []
+    monkeypatch.setattr(module, "content_hash", lambda *given: calls.append(given) or content_hash(*given))
+    return calls
+
+
+def content(root):
+    return content_hash(root, read_index(root))
+
+
+def test_content_is_named_by_bytes_and_names_and_not_by_place(small_copy, tmp_path):
+    elsewhere = Path(shutil.copytree(small_copy, tmp_path / "elsewhere"))
+    first = content(small_copy)
+    assert content(elsewhere) == first
+    (elsewhere / MASK).write_bytes(b"another")
+    second = content(elsewhere)
+    (elsewhere / MASK).unlink()
+    (elsewhere / MASK).symlink_to("nowhere")  # read by nobody, but no reason to crash
+    assert len({first, second, content(elsewhere)}) == 3
+
+
+def test_files_are_read_once_while_none_changes(settled, tmp_path, reads):
+    frame = read_index(settled)
+    assert [known_content(settled, frame, tmp_path) for _ in range(3)] == [content(settled)] * 3
+    assert len(reads) == 1
+
+
+def test_a_change_is_seen_even_where_size_and_time_stay(settled, tmp_path, reads):
+    frame, file = read_index(settled), settled / MASK
+    before, found = known_content(settled, frame, tmp_path), file.stat()
+    time.sleep(0.02)  # a tick of the file system's clock
+    file.write_bytes(file.read_bytes()[:-1] + b"X")
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert known_content(settled, frame, tmp_path) not in (before, None)
+    assert len(reads) == 2
+
+
+def test_files_that_changed_a_moment_ago_are_read_again(small_copy, tmp_path, reads):
+    for _ in range(2):
+        known_content(small_copy, read_index(small_copy), tmp_path)
+    assert len(reads) == 2
+
+
+def test_a_damaged_note_is_no_obstacle(settled, tmp_path):
+    known_content(settled, read_index(settled), tmp_path)
+    (note,) = tmp_path.glob("content-*.json")
+    note.write_text("{")
+    assert known_content(settled, read_index(settled), tmp_path) == content(settled)
