@@ -17,8 +17,8 @@ from bus_lightning.randomness import stable_hash
 IDENTITY = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay", "data", "seed", "debug_size",
             "channels_last", "trainer", "callbacks.early_stopping")  # fmt: skip
 _NOT_IDENTITY = re.compile(
-    r"data\.(root|cache|workers|phantom|exclude|skip_unreadable|drop_conflicts|split\.file)(\..*)?"
-    r"|trainer\.(max_epochs|accelerator|devices|strategy|num_nodes|log_every_n_steps|profiler|enable_.*|_target_)"
+    r"data\.(root|cache|cache_gb|workers|on_device|phantom|exclude|skip_unreadable|drop_conflicts|split\.file)(\..*)?"
+    r"|trainer\.(max_epochs|accelerator|devices|strategy|num_nodes|log_every_n_steps|profiler|enable_.*|benchmark|_target_)"
 )
 _NOT_IN_NAME = (
     "model",
@@ -33,6 +33,7 @@ _NOT_IN_NAME = (
     "print_config",
 )
 _NAME_LIMIT = 120
+BALANCES = ("none", "oversample", "class_weights")
 
 
 def build(node: Any, **runtime: Any) -> Any:
@@ -74,7 +75,6 @@ def check(cfg: DictConfig, sweeps_score: bool = False) -> None:
     Raises:
         UserError: One line that names the options and the cure.
     """
-    from bus_lightning.data.datamodule import BALANCES
     from bus_lightning.data.splits import METHODS, shares
 
     split = cfg.data.split
@@ -86,6 +86,8 @@ def check(cfg: DictConfig, sweeps_score: bool = False) -> None:
         raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
     if OmegaConf.is_missing(cfg.data, "root"):
         raise UserError("data=folder needs data.root=FOLDER, with a folder per class.")
+    if cfg.channels_last not in (True, False, "auto"):
+        raise UserError(f"channels_last={cfg.channels_last} is unknown: choose one of auto, true, false.")
     devices = cfg.trainer.devices
     if str(devices) != "1" and not (OmegaConf.is_list(devices) and len(devices) == 1):
         raise UserError(

@@ -15,9 +15,10 @@ from bus_lightning.data.splits import PARTS, Split, load_split, make_named_split
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import metrics_of
 from bus_lightning.evaluation.table import collect, show
+from bus_lightning.fitting import announce_label_in_input, build_task, build_trainer, evaluate_parts
+from bus_lightning.hardware import choose_hardware
 from bus_lightning.models.weights import load_kept_weights
 from bus_lightning.run_dir import RunDir
-from bus_lightning.training import announce_label_in_input, build_task, build_trainer, evaluate_parts
 
 log = logging.getLogger(__name__)
 
@@ -77,14 +78,19 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     if not split.part(cfg.part):
         raise UserError(f"{run.path}: the part '{cfg.part}' of its split has no images.")
 
-    datamodule = BusDataModule(prepared, split, own, full_masks=own.task.name == "segmentation")
-    own.model.weights = None  # the checkpoint holds them all
-    task = build_task(own, datamodule)
-    load_kept_weights(task.net, run.best)
     own.trainer.accelerator, own.trainer.devices = "auto", 1  # this machine's, not that of the training
+    # As it was trained, even where `auto` would choose otherwise now; older runs kept no layout.
     own.trainer.precision = run.status.get("precision", own.trainer.precision)
+    own.channels_last = run.status.get("channels_last", own.channels_last)
+    hardware = choose_hardware(own, before={})
+    datamodule = BusDataModule(prepared, split, own, own.task.name == "segmentation", hardware.device)
+    own.model.weights = None  # the checkpoint holds them all
+    task = build_task(own, datamodule, hardware)
+    load_kept_weights(task.net, run.best)
     bar = own.callbacks.get("progress") if cfg.progress else None
-    trainer = build_trainer(own, logger=False, callbacks=[build(bar)] if bar else [], enable_progress_bar=bool(bar))
+    trainer = build_trainer(
+        own, hardware, logger=False, callbacks=[build(bar)] if bar else [], enable_progress_bar=bool(bar)
+    )
     parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
     announce_label_in_input(own, parts)
     with torch.inference_mode():

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import warnings
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -11,21 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.syntax import Syntax
 
-from bus_lightning import evaluating, training
+from bus_lightning import training
 from bus_lightning.command_line import report_job
 from bus_lightning.config import run_name
 from bus_lightning.errors import OccupiedError, UserError
 
 log = logging.getLogger(__name__)
-# Lightning prints through a handler of its own, beside ours, and its news of the day are not the user's.
-logging.getLogger("lightning.pytorch").handlers.clear()
-for name in ("lightning.pytorch", "lightning.fabric"):
-    logging.getLogger(name).setLevel(logging.WARNING)
-logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # debug=profile prints its table there
-warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated")  # Lightning 2.6 on newer torch
-warnings.filterwarnings("ignore", message=r".*does not have many workers")  # images are in memory
-warnings.filterwarnings("ignore", message=r"Checkpoint directory .* is not empty")  # a run is resumed in place
-
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -61,4 +51,6 @@ def train_job(cfg: DictConfig) -> float | None:
 
 def evaluate_job(cfg: DictConfig) -> None:
     """Evaluate the kept checkpoint of every run that `runs` names."""
-    evaluating.evaluate_runs(cfg)
+    from bus_lightning.evaluating import evaluate_runs  # not for training: a finished run needs no torch
+
+    evaluate_runs(cfg)

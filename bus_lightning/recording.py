@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
 from filelock import FileLock, Timeout
 
 from bus_lightning.errors import OccupiedError
@@ -75,6 +74,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
         handler.close()
         if "wandb" in sys.modules:
             sys.modules["wandb"].finish(exit_code=exit_code)
-        gc.collect()
-        torch.cuda.empty_cache()
+        if "torch" in sys.modules:  # not for a finished run, which was only looked at
+            gc.collect()
+            sys.modules["torch"].cuda.empty_cache()
         lock.release()

@@ -17,6 +17,11 @@ IDS = [f"image {number}" for number in range(30)]
 LABELS = [0] * 17 + [1] * 9 + [2] * 4
 
 
+def images_of(datamodule, part="test"):
+    """The normalised images of an evaluated part, (N, C, size, size)."""
+    return torch.cat([batch["image"] for batch in datamodule.evaluation_dataloader(part)])
+
+
 @pytest.fixture
 def made(data_config):
     """Make the datamodule of a config on the phantom folder."""
@@ -62,18 +67,22 @@ def test_batches_have_the_promised_keys_shapes_and_types(made):
 
 
 def test_values_are_normalised_by_mean_and_deviation(made):
-    dataset = made("data.mean=[0.1,0.2,0.3]", "data.std=[0.5,0.25,0.2]").parts["test"]
+    datamodule = made("data.mean=[0.1,0.2,0.3]", "data.std=[0.5,0.25,0.2]")
+    dataset = datamodule.parts["test"]
     image = dataset.preprocessing.fit(read_image(dataset.root / dataset.rows[0].image))
     expected = (image / 255 - [0.1, 0.2, 0.3]) / [0.5, 0.25, 0.2]
-    np.testing.assert_allclose(dataset[0]["image"].permute(1, 2, 0), expected, atol=1e-5)
+    np.testing.assert_allclose(images_of(datamodule)[0].permute(1, 2, 0), expected, atol=1e-5)
 
 
 def test_one_channel_is_grey_with_the_first_mean_and_deviation(made):
-    three = made("data.mean=[0.1,0.1,0.1]", "data.std=[0.5,0.5,0.5]").parts["test"]
-    one = made("data.channels=1", "data.mean=[0.1,0.2,0.3]", "data.std=[0.5,0.25,0.2]").parts["test"]
-    grey = next(position for position in range(len(three)) if (three[position]["image"].std(dim=0) < 1e-6).all())
-    assert one[grey]["image"].shape == (1, 64, 64)
-    np.testing.assert_allclose(one[grey]["image"], three[grey]["image"][:1], atol=1e-5)
+    three = images_of(made("data.mean=[0.1,0.1,0.1]", "data.std=[0.5,0.5,0.5]"))
+    one = images_of(made("data.channels=1", "data.mean=[0.1,0.2,0.3]", "data.std=[0.5,0.25,0.2]"))
+    assert one.shape[1:] == (1, 64, 64)
+    grey = (three.std(dim=1) < 1e-6).all(dim=(1, 2))
+    assert grey.any()
+    np.testing.assert_allclose(one[grey], three[grey][:, :1], atol=1e-5)
+    # A coloured image is weighed as the eye does, not averaged.
+    assert not torch.allclose(one[~grey], three[~grey].mean(dim=1, keepdim=True), atol=1e-3)
 
 
 @pytest.mark.parametrize("resize", ["stretch", "pad"])
@@ -87,7 +96,7 @@ def test_full_masks_come_in_the_size_of_the_image_with_their_box(resize, made):
         assert sample["full_mask"].dtype == torch.uint8
         assert tuple(sample["box"].tolist()) == dataset.preprocessing.box(shape)
         top, left, height, width = sample["box"].tolist()
-        cropped = sample["mask"][0, top : top + height, left : left + width]
+        cropped = sample["mask"][top : top + height, left : left + width]
         assert cropped.mean() == pytest.approx(float(sample["full_mask"].float().mean()), abs=0.02)
         sizes.add(shape)
     assert len(sizes) > 1
@@ -98,10 +107,10 @@ def test_cleaning_and_overlay_reach_the_parts_that_they_name(made):
     marked = made("overlay.parts=[train]", augment="none", overlay="class_mark")
     cleaned = made("preprocess.parts=[val]", augment="none", preprocess="clean")
     for part in ("train", "val", "test"):
-        image = plain.parts[part][0]["image"]
-        assert torch.equal(marked.parts[part][0]["image"], image) == (part != "train")
-        assert torch.equal(cleaned.parts[part][0]["image"], image) == (part != "val")
-    assert not torch.equal(marked.train[0]["image"], plain.train[0]["image"])
+        images = images_of(plain, part)
+        assert torch.equal(images_of(marked, part), images) == (part != "train")
+        assert torch.equal(images_of(cleaned, part), images) == (part != "val")
+    assert not np.array_equal(marked.train[0]["image"], plain.train[0]["image"])
 
 
 def test_the_number_of_workers_changes_nothing(made):

@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bus_lightning import training
+from bus_lightning import fitting, training
 from bus_lightning.errors import UserError
 from bus_lightning.evaluating import evaluate_run, evaluate_runs
 from bus_lightning.run_dir import RunDir
@@ -26,7 +26,7 @@ def trained(composed, monkeypatch):
     """Train a small network and return its folder."""
 
     def make(*overrides, **options):
-        monkeypatch.setattr(training, "save_sheet", lambda *_: None)
+        monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
         cfg = composed(*overrides, **options)
         training.run(cfg)
         return RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)

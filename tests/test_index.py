@@ -1,6 +1,5 @@
 """A folder in BUSI's layout becomes one index, and its images and masks are read right whatever their PNG mode."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np

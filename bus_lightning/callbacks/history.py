@@ -22,7 +22,9 @@ class History(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the epoch's row and write the file anew."""
-        measured = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        # Without times: the same command gives the same file.
+        found = sorted(trainer.callback_metrics.items())
+        measured = {name: float(value) for name, value in found if not name.startswith("time/")}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.rows.append({"epoch": trainer.current_epoch, "lr": rate, **measured})
         with aside(self.path) as temporary:

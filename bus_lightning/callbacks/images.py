@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from bus_lightning.data.dataset import BusDataset
+from bus_lightning.data.dataset import BusDataset, Collate
 from bus_lightning.data.index import read_image, read_mask
 from bus_lightning.files import aside
 from bus_lightning.tasks.base import BusTask
@@ -16,17 +16,18 @@ _TILE, _COLUMNS = 240, 4  # pixels, tiles
 _TRUTH, _ANSWER = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers tell apart
 
 
-def save_sheet(task: BusTask, dataset: BusDataset, path: Path, count: int = 8) -> None:
+def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path, count: int = 8) -> None:
     """Save a sheet of evenly chosen images with the truth and the network's answer.
 
     Args:
         task: The trained task.
         dataset: Images of an evaluated part.
+        collate: Makes the batches that the network takes.
         path: The PNG.
         count: Number of images.
     """
     positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
-    tiles = [_tile(task, dataset, position) for position in positions]
+    tiles = [_tile(task, dataset, collate, position) for position in positions]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % _COLUMNS)
     rows = [np.hstack(tiles[start : start + _COLUMNS]) for start in range(0, len(tiles), _COLUMNS)]
     encoded = cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1]
@@ -35,18 +36,18 @@ def save_sheet(task: BusTask, dataset: BusDataset, path: Path, count: int = 8) -
 
 
 @torch.inference_mode()
-def _tile(task: BusTask, dataset: BusDataset, position: int) -> np.ndarray:
+def _tile(task: BusTask, dataset: BusDataset, collate: Collate, position: int) -> np.ndarray:
     """Draw one image with its outlines and a caption, (tile, tile, 3) uint8 RGB."""
     task.eval()
-    row, sample = dataset.rows[position], dataset[position]
-    logits = task(sample["image"][None].to(task.device, task.dtype)).float().cpu()[0]
+    row, batch = dataset.rows[position], collate([dataset[position]])
+    logits = task(batch["image"].to(task.device, task.dtype)).float().cpu()[0]
     image = read_image(dataset.root / row.image)
     truth = read_mask(dataset.root, row.masks, image.shape[:2])
     scale = _TILE / max(image.shape[:2])
     tile = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     outlines = [(truth, _TRUTH)]
     if logits.ndim == 3:
-        answer = restore(logits.sigmoid(), sample["box"].tolist(), truth.shape).numpy().astype(np.uint8)
+        answer = restore(logits.sigmoid(), batch["box"][0].tolist(), truth.shape).numpy().astype(np.uint8)
         outlines.append((answer, _ANSWER))
         shared = int((answer & truth).sum())
         whole = int(answer.sum()) + int(truth.sum())

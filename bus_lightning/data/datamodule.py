@@ -1,22 +1,28 @@
 """The one LightningDataModule: batches of the three parts of a split."""
 
 from collections import Counter
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bus_lightning.data.augment import Augmentation
-from bus_lightning.data.dataset import BusDataset, EpochSampler, collate
+from bus_lightning.data.batch_augment import BatchAugmentation
+from bus_lightning.data.dataset import BusDataset, Collate, EpochSampler, Normalisation
+from bus_lightning.data.device_set import DeviceBatches, Keys
+from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
-from bus_lightning.data.splits import Split
+from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.randomness import shuffled
 
-BALANCES = ("none", "oversample", "class_weights")
+_SHARE_OF_GPU = 0.25  # of its memory: what the images may take when nobody said whether they go there
 
 
 class BusDataModule(pl.LightningDataModule):
@@ -27,32 +33,54 @@ class BusDataModule(pl.LightningDataModule):
         split: Who is in which part.
         cfg: The config, of which `data`, `preprocess`, `overlay`, `augment` and `seed` are read.
         full_masks: Whether evaluation batches carry the masks at the images' own resolution.
+        device: What trains. On a GPU the images lie in its memory and are augmented there, where they fit.
     """
 
-    def __init__(self, prepared: PreparedData, split: Split, cfg: DictConfig, full_masks: bool) -> None:
+    def __init__(
+        self,
+        prepared: PreparedData,
+        split: Split,
+        cfg: DictConfig,
+        full_masks: bool,
+        device: torch.device = torch.device("cpu"),  # noqa: B008, a device never changes
+    ) -> None:
         super().__init__()
         options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         data = self.data = options["data"]
+        self.batch_size: int = data["batch_size"]
         # Without a seed, another order and augmentation each time.
         self.seed: int = torch.seed() if cfg.seed is None else cfg.seed
-        shared = {
-            "root": prepared.root,
-            "preprocessing": Preprocessing(size=data["size"], resize=data["resize"], **options["preprocess"]),
-            "overlay": Overlay(**options["overlay"]),
-            "mean": data["mean"],
-            "std": data["std"],
-            "channels": data["channels"],
-        }
-        rows = prepared.frame.set_index("id", drop=False)
+        preprocessing = Preprocessing(size=data["size"], resize=data["resize"], **options["preprocess"])
+        overlay = Overlay(**options["overlay"])
+        self.normalisation = Normalisation(data["mean"], data["std"], data["channels"])
+        self.collate = Collate(self.normalisation)
+
+        @cache
+        def pixels(cleaned: bool) -> np.ndarray:
+            return cached_pixels(
+                prepared.root, prepared.frame, prepared.content, preprocessing, cleaned,
+                Path(data["cache"]), data["cache_gb"],
+            )  # fmt: skip
+
+        rows = prepared.frame.assign(position=range(len(prepared.frame))).set_index("id", drop=False)
+
+        def part_of(part: str, ids: list[str], **further: Any) -> BusDataset:
+            return BusDataset(
+                prepared.root,
+                rows.loc[ids],
+                part,
+                pixels(part in preprocessing.parts),
+                preprocessing,
+                overlay,
+                **further,
+            )
+
         # Mixed, not by class: the first batches are what debug=overfit learns by heart.
         order = shuffled(split.train, "order")
-        self.train = BusDataset(
-            frame=rows.loc[order], part="train", augmentation=Augmentation(options["augment"]), **shared
-        )
-        self.parts = {
-            part: BusDataset(frame=rows.loc[split.part(part)], part=part, full_masks=full_masks, **shared)
-            for part in ("train", "val", "test")
-        }
+        self.train = part_of("train", order, augmentation=Augmentation(options["augment"]))
+        self.parts = {part: part_of(part, split.part(part), full_masks=full_masks) for part in PARTS}
+        self.device = device if self._lies_on(device) else None
+        self.batch_augmentation = BatchAugmentation(options["augment"]) if self.device else None
         self.classes = int(rows["label"].max()) + 1
         self.labels = rows.loc[order, "label"].tolist()
         self.sampler = EpochSampler(order, self.labels, self.seed, data["balance"] == "oversample")
@@ -72,7 +100,7 @@ class BusDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Serve augmented training images in the order of the epoch."""
         # A lone last image cannot be batch-normalised: it is left out of that epoch, another one in each.
-        drop_last = len(self.sampler) % self.data["batch_size"] == 1
+        drop_last = len(self.sampler) % self.batch_size == 1
         return self._loader(self.train, sampler=self.sampler, drop_last=drop_last)
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
@@ -87,14 +115,26 @@ class BusDataModule(pl.LightningDataModule):
         """Serve the images of any part as they are, in the order of their ids."""
         return self._loader(self.parts[part])
 
-    def _loader(self, dataset: BusDataset, **options: Any) -> DataLoader[dict[str, Any]]:
+    def _loader(self, dataset: BusDataset, **options: Any) -> DataLoader[Any]:
+        if self.device and self.batch_augmentation:
+            batches = DeviceBatches(dataset, self.normalisation, self.batch_augmentation, self.device)
+            return DataLoader(Keys(len(dataset)), batch_size=self.batch_size, collate_fn=batches, **options)
         workers = self.data["workers"]
         return DataLoader(
             dataset,
-            batch_size=self.data["batch_size"],
+            batch_size=self.batch_size,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=collate,
+            collate_fn=self.collate,
             **options,
         )
+
+    def _lies_on(self, device: torch.device) -> bool:
+        """Decide whether the images are to lie on the device: as `data.on_device` says, else on a GPU that has room."""
+        if self.data["on_device"] is not None:
+            return bool(self.data["on_device"])
+        if device.type != "cuda":
+            return False  # augmenting one image after the other is ten times as fast on a CPU
+        needed = 4 * self.data["size"] ** 2 * sum(map(len, self.parts.values()))
+        return needed < _SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]

@@ -1,11 +1,10 @@
-"""One image, decoded once, as the tensors that a network sees; and the order in which an epoch takes them."""
+"""One image as what a network sees, in memory after its first use; and the order in which an epoch takes them."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -13,26 +12,24 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from bus_lightning.data.augment import Augmentation
-from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.index import read_mask
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.randomness import stable_hash
 
 Draw = tuple[int, int]  # position of an image, seed of its augmentation
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, ITU-R BT.601, as OpenCV weighs them
 
 
 class BusDataset(Dataset[dict[str, Any]]):
     """The images of one part of a split.
 
-    Decoded, cleaned, resized and drawn upon once, then kept in memory as uint8.
-
     Args:
         root: The data folder.
         frame: Rows of the index, one per image of the part.
-        part: `train`, `val` or `test`: decides who is cleaned and drawn upon.
-        preprocessing: How to clean and resize.
+        part: `train`, `val` or `test`: decides who is drawn upon.
+        pixels: The records of `cached_pixels`, one per row of the frame.
+        preprocessing: How the pixels were resized.
         overlay: The label drawn into the image.
-        mean, std: Per channel, for inputs in [0, 1].
-        channels: 3, or 1 for grey.
         augmentation: Random changes, for keys that carry a seed.
         full_masks: Also return the mask at the image's own resolution, which metrics are counted at.
     """
@@ -42,22 +39,18 @@ class BusDataset(Dataset[dict[str, Any]]):
         root: Path,
         frame: pd.DataFrame,
         part: str,
+        pixels: np.ndarray,
         preprocessing: Preprocessing,
         overlay: Overlay,
-        mean: Sequence[float],
-        std: Sequence[float],
-        channels: int = 3,
         augmentation: Augmentation | None = None,
         full_masks: bool = False,
     ) -> None:
-        self.root, self.part, self.channels = root, part, channels
+        self.root, self.part, self.pixels = root, part, pixels
         self.rows: list[Any] = list(frame.rename(columns={"class": "class_name"}).itertuples(index=False))
+        self.positions: list[int] = frame["position"].tolist()
         self.preprocessing, self.overlay = preprocessing, overlay
         self.augmentation, self.full_masks = augmentation, full_masks
-        select = slice(None) if channels == 3 else slice(0, 1)
-        self._scale = (1 / (255 * np.array(std, np.float32)))[select]
-        self._shift = (np.array(mean, np.float32) / np.array(std, np.float32))[select]
-        self._cache: dict[int, dict[str, Any]] = {}
+        self._full_masks: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -69,55 +62,89 @@ class BusDataset(Dataset[dict[str, Any]]):
             key: A position, or (position, seed) to augment.
 
         Returns:
-            `image` (C, size, size) float32, `mask` (1, size, size) float32 in {0, 1}, `label` int, `id` str; and for
-            evaluation `box` (4,) int64, where the image lies in the square, and `full_mask` (H, W) uint8.
+            `image` (size, size, 3) uint8, or (size, size, 1) where all channels are equal; `mask` (size, size) uint8 in
+            {0, 1}, `label` int, `id` str; and for evaluation what `truth` returns.
         """
         position, seed = key if isinstance(key, tuple) else (key, None)
         row = self.rows[position]
-        kept = self._kept(position)
-        image, mask = kept["image"], kept["mask"]
+        image, mask = self.square(position)
         if seed is not None and self.augmentation is not None:
             image, mask = self.augmentation(image, mask, seed)
-        sample = {"image": self._to_tensor(image), "mask": torch.from_numpy(mask[None].astype(np.float32)),
-                  "label": row.label, "id": row.id}  # fmt: skip
-        if self.full_masks:
-            # Kept apart from the cache: at full resolution the masks of a set would fill the memory.
-            sample["box"] = torch.tensor(self.preprocessing.box(kept["shape"]))
-            sample["full_mask"] = torch.from_numpy(read_mask(self.root, row.masks, kept["shape"]))
-        return sample
+        return {"image": image, "mask": mask, "label": row.label, "id": row.id} | self.truth(position)
 
-    def _kept(self, position: int) -> dict[str, Any]:
-        """Decode an image and its mask on first use."""
-        if position not in self._cache:
-            row = self.rows[position]
-            image = read_image(self.root / row.image)
-            mask = read_mask(self.root, row.masks, image.shape[:2])
-            shape = image.shape[:2]
-            if self.part in self.preprocessing.parts:
-                image = self.preprocessing.clean(image)
-            image, mask = self.preprocessing.fit(image), self.preprocessing.fit(mask, is_mask=True)
-            if self.overlay.applies_to(self.part):
-                image = self.overlay.draw(image, mask, row.label, row.class_name)
-            self._cache[position] = {"image": image, "mask": mask, "shape": shape}
-        return self._cache[position]
+    def square(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return image and mask in the network's square, not augmented, as `__getitem__` does."""
+        record, row = self.pixels[self.positions[position]], self.rows[position]
+        image, mask = record["image"], record["mask"]
+        if self.overlay.applies_to(self.part):
+            return self.overlay.draw(image, mask, row.label, row.class_name), mask
+        # A third of the work for every step that follows; albumentations gives the same grey levels.
+        return (np.ascontiguousarray(image[..., :1]) if record["grey"] else image), mask
 
-    def _to_tensor(self, image: np.ndarray) -> Tensor:
+    def truth(self, position: int) -> dict[str, Tensor]:
+        """Return what a segmentation is measured against, at the image's own resolution.
+
+        Returns:
+            `box` (4,) int64, where the image lies in the square, and `full_mask` (H, W) uint8; nothing unless
+            `full_masks` was asked for.
+        """
+        if not self.full_masks:
+            return {}
+        height, width = self.pixels["shape"][self.positions[position]].tolist()
+        if position not in self._full_masks:  # as bits: an eighth of the memory
+            self._full_masks[position] = np.packbits(read_mask(self.root, self.rows[position].masks, (height, width)))
+        mask = np.unpackbits(self._full_masks[position], count=height * width).reshape(height, width)
+        return {"box": torch.tensor(self.preprocessing.box((height, width))), "full_mask": torch.from_numpy(mask)}
+
+
+class Normalisation:
+    """Turn uint8 images into the float32 that a network takes.
+
+    Args:
+        mean, std: Per channel, for inputs in [0, 1].
+        channels: 3, or 1 for grey, which takes the first mean and deviation.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], channels: int = 3) -> None:
+        self.channels = channels
+        self.scale = (1 / (255 * torch.tensor(std)))[:channels].reshape(1, -1, 1, 1)
+        self.shift = (torch.tensor(mean) / torch.tensor(std))[:channels].reshape(1, -1, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalise (B, 3, H, W) uint8 to (B, channels, H, W) float32, in the memory layout that they have."""
+        levels = images.float()
         if self.channels == 1:
-            image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-        normalised = image * self._scale - self._shift
-        return torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32))
+            luma = torch.tensor(_LUMA, device=images.device).reshape(1, 3, 1, 1)
+            levels = (levels * luma).sum(dim=1, keepdim=True)
+        return levels.mul_(self.scale.to(images.device)).sub_(self.shift.to(images.device))
 
 
-def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Stack samples into a batch; `id` and `full_mask` stay lists, for masks differ in size."""
-    batch: dict[str, Any] = {}
-    for key in samples[0]:
-        values = [sample[key] for sample in samples]
-        if key == "label":
-            batch[key] = torch.tensor(values)
-        else:
-            batch[key] = values if key in ("id", "full_mask") else torch.stack(values)
-    return batch
+class Collate:
+    """Make a batch of samples: `image` (B, C, H, W) float32, `mask` (B, 1, H, W) float32, `label` (B,) int64, lists.
+
+    Args:
+        normalisation: What the images go through.
+    """
+
+    def __init__(self, normalisation: Normalisation) -> None:
+        self.normalisation = normalisation
+
+    def __call__(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Stack the samples; `id` and `full_mask` stay lists, for masks differ in size."""
+        size = samples[0]["mask"].shape
+        # Channels last, as images lie in memory; a grey image stands for three equal channels.
+        images = np.stack([np.broadcast_to(sample["image"], (*size, 3)) for sample in samples])
+        masks = np.stack([sample["mask"] for sample in samples])
+        batch = {
+            "image": self.normalisation(torch.from_numpy(images).permute(0, 3, 1, 2)),
+            "mask": torch.from_numpy(masks)[:, None].float(),
+            "label": torch.tensor([sample["label"] for sample in samples]),
+            "id": [sample["id"] for sample in samples],
+        }
+        if "box" in samples[0]:
+            batch["box"] = torch.stack([sample["box"] for sample in samples])
+            batch["full_mask"] = [sample["full_mask"] for sample in samples]
+        return batch
 
 
 class EpochSampler(Sampler[Draw]):

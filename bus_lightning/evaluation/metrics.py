@@ -79,10 +79,5 @@ def segmentation_metrics(cases: pd.DataFrame) -> Metrics:
     }
 
 
-def majority_accuracy(cases: pd.DataFrame) -> float | None:
-    """Compute the accuracy of always answering the most frequent class of these cases."""
-    return float(cases["label"].value_counts(normalize=True).iloc[0]) if len(cases) else None
-
-
 def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None

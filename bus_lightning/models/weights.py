@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torchvision.models import get_weight
 
@@ -90,6 +89,8 @@ def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str) -> lis
     for name in _layers(net, nn.Conv2d)[:1]:
         there, here = saved.get(f"{name}.weight"), own[f"{name}.weight"]
         if there is not None and there.ndim == 4 and (there.shape[1], here.shape[1]) == (3, 1):
+            from timm.models import adapt_input_conv  # a second to import, for this line alone
+
             saved[f"{name}.weight"] = adapt_input_conv(1, there)
             notes.append(f"summed {name}, the first convolution, over its 3 channels")
 

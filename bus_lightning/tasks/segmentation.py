@@ -75,5 +75,6 @@ def count_pixels(answer: Tensor, truth: Tensor) -> dict[str, int]:
         truth: (H, W) uint8 in {0, 1}.
     """
     lesion = truth.to(answer.device, torch.bool)
-    tp, predicted, actual = (int(pixels.sum()) for pixels in (answer & lesion, answer, lesion))
+    # One answer for three questions: each would wait for the device.
+    tp, predicted, actual = torch.stack([pixels.sum() for pixels in (answer & lesion, answer, lesion)]).tolist()
     return {"tp": tp, "fp": predicted - tp, "fn": actual - tp, "tn": answer.numel() - predicted - actual + tp}

@@ -1,0 +1,49 @@
+"""How fast a run trains and how long it waits for data, measured in every run."""
+
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+
+
+class Timing(pl.Callback):
+    """Log the speed of each epoch, `time/images_per_second`, and the share of it between two steps.
+
+    Between the end of one step and the start of the next a batch is made: `time/data_fraction` is the wait for data.
+    An epoch's first step is left out, for what surrounds epochs comes before it. The clock is the host's, which runs
+    ahead of a GPU: a large share there says that the host is late.
+    """
+
+    def __init__(self) -> None:
+        # Images, seconds between steps, seconds in all: of the epoch, and of all epochs before it.
+        self._epoch, self._run = np.zeros(3), np.zeros(3)
+        self._started = self._ended = 0.0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note when a step starts."""
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add a step up."""
+        before, self._ended = self._ended, time.perf_counter()
+        if batch_idx > 0:
+            self._epoch += (len(batch["id"]), self._started - before, self._ended - before)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the epoch's speed."""
+        pl_module.log_dict({f"time/{name}": value for name, value in _rates(self._epoch).items()})
+        self._run, self._epoch = self._run + self._epoch, np.zeros(3)
+
+    def summary(self) -> dict[str, float]:
+        """Tell the speed of the run, for its status; empty where no epoch had two steps."""
+        return {name: round(value, 4) for name, value in _rates(self._run).items()}
+
+
+def _rates(sums: np.ndarray) -> dict[str, float]:
+    images, waited, seconds = sums.tolist()
+    return {"images_per_second": images / seconds, "data_fraction": waited / seconds} if images else {}

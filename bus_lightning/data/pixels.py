@@ -1,0 +1,122 @@
+"""Images decoded, cleaned and resized once, into a memory-mapped file that every job of a machine shares."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from tqdm import tqdm
+
+from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.preprocess import Preprocessing
+from bus_lightning.errors import UserError
+from bus_lightning.files import aside
+from bus_lightning.randomness import stable_hash
+
+log = logging.getLogger(__name__)
+VERSION = 1  # part of a file's name: raise it when what is kept of an image changes
+_GB = 1e9
+
+
+def cached_pixels(
+    root: Path,
+    frame: pd.DataFrame,
+    content: str,
+    preprocessing: Preprocessing,
+    cleaned: bool,
+    cache: Path,
+    limit: float,
+) -> np.ndarray:
+    """Open the pixels of all images of an index; decode them first where no job has done so.
+
+    Jobs that start together wait for the first; the file is written aside and renamed.
+
+    Args:
+        root: The data folder.
+        frame: Its index.
+        content: Hash of what the index names.
+        preprocessing: How to clean and resize.
+        cleaned: Whether to clean, or only to resize.
+        cache: Folder of the file.
+        limit: What all such files may take together, in gigabytes; those that were not used for longest go first.
+
+    Returns:
+        (N,) records in the order of the index: `image` (size, size, 3) uint8, `mask` (size, size) uint8 in {0, 1},
+        `shape` (2,) int32, height and width of the image's file, and `grey`, whether its three channels are equal.
+        Mapped from the file: only what is read is in memory, once for all jobs; changes stay private.
+
+    Raises:
+        UserError: When the file would be larger than the limit, or than the disk.
+    """
+    settings = (preprocessing.denoise, preprocessing.contrast) if cleaned else ("none", "none")
+    name = stable_hash(VERSION, content, preprocessing.size, preprocessing.resize, *settings)
+    path = cache / f"pixels-{name:016x}.npy"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            kind = _record(preprocessing.size)
+            _make_room(cache, len(frame) * kind.itemsize / _GB, limit)
+            with aside(path) as temporary:
+                _write(temporary, kind, len(frame), _decoded(root, frame, preprocessing, cleaned))
+        os.utime(path)  # the time of its last use
+        return np.load(path, mmap_mode="c")
+
+
+def _record(size: int) -> np.dtype[Any]:
+    square = (size, size)
+    return np.dtype([("image", "u1", (*square, 3)), ("mask", "u1", square), ("shape", "<i4", 2), ("grey", "?")])
+
+
+def _decoded(root: Path, frame: pd.DataFrame, preprocessing: Preprocessing, cleaned: bool) -> Iterator[tuple[Any, ...]]:
+    """Decode, clean and resize the images of an index, in its order."""
+
+    def decode(row: Any) -> tuple[Any, ...]:
+        image = read_image(root / row.image)
+        mask = read_mask(root, row.masks, image.shape[:2])
+        fitted = preprocessing.fit(preprocessing.clean(image) if cleaned else image)
+        grey = bool((fitted == fitted[..., :1]).all())
+        return fitted, preprocessing.fit(mask, is_mask=True), image.shape[:2], grey
+
+    rows = list(frame.itertuples(index=False))
+    step = 256  # the pool would run ahead of the disk and fill the memory
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(rows), desc="decoding", disable=None, leave=False) as bar,
+    ):
+        for start in range(0, len(rows), step):
+            for decoded in pool.map(decode, rows[start : start + step]):
+                bar.update()
+                yield decoded
+
+
+def _write(path: Path, kind: np.dtype[Any], number: int, rows: Iterator[tuple[Any, ...]]) -> None:
+    """Write records one after another; not through a map, which a full disk would end with a bus error."""
+    with path.open("wb") as stream:
+        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (number,)}
+        np.lib.format.write_array_header_2_0(stream, header)
+        for row in rows:
+            stream.write(np.array(row, kind).tobytes())
+
+
+def _make_room(cache: Path, needed: float, limit: float) -> None:
+    """Remove files until `needed` more gigabytes are within the limit; jobs that have one open keep it."""
+    if needed > limit:
+        raise UserError(
+            f"The decoded images take {needed:.1f} GB, more than data.cache_gb={limit:g}: "
+            f"set data.cache_gb={needed * 1.1:.0f}, or take a smaller data.size."
+        )
+    files = sorted(cache.glob("pixels-*.npy"), key=lambda file: file.stat().st_mtime)
+    while files and needed + sum(file.stat().st_size for file in files) / _GB > limit:
+        log.info("Removed %s, which was not used for longest (data.cache_gb=%g).", files[0], limit)
+        files.pop(0).unlink()
+    if (free := shutil.disk_usage(cache).free / _GB) < needed:
+        raise UserError(
+            f"The decoded images take {needed:.1f} GB and {cache} has {free:.1f} GB left: "
+            "free some space (`make clean-cache`), or set data.cache=FOLDER on another disk."
+        )

@@ -1,0 +1,162 @@
+"""The work of one run: build everything, fit, test the kept checkpoint, write what came of it."""
+
+import logging
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from bus_lightning.callbacks.checkpoints import SafeCheckpointIO, checkpoint_callbacks
+from bus_lightning.callbacks.history import History
+from bus_lightning.callbacks.images import save_sheet
+from bus_lightning.callbacks.timing import Timing
+from bus_lightning.config import build, build_net
+from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.prepare import PreparedData
+from bus_lightning.data.splits import Split
+from bus_lightning.errors import UserError
+from bus_lightning.evaluation.metrics import Metrics, metrics_of
+from bus_lightning.hardware import Hardware, choose_hardware
+from bus_lightning.models.weights import load_kept_weights, load_weights, read_checkpoint
+from bus_lightning.run_dir import RunDir
+from bus_lightning.tasks.base import BusTask
+
+log = logging.getLogger(__name__)
+# Lightning prints through a handler of its own, beside ours, and its news of the day are not the user's.
+logging.getLogger("lightning.pytorch").handlers.clear()
+for name in ("lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(name).setLevel(logging.WARNING)
+logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # debug=profile prints its table there
+warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated")  # Lightning 2.6 on newer torch
+warnings.filterwarnings("ignore", message=r".*does not have many workers")  # images are in memory
+warnings.filterwarnings("ignore", message=r"Checkpoint directory .* is not empty")  # a run is resumed in place
+
+
+def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split) -> float | None:
+    """Train, test the kept checkpoint and write the rest of the run's folder.
+
+    Args:
+        cfg: The config, complete.
+        folder: The run's folder, started.
+        prepared: Index and groups.
+        split: Who is in which part.
+
+    Returns:
+        Validation score of the kept epoch; None where there is no validation set.
+    """
+    announce_label_in_input(cfg, ["val", "test"])
+    hardware = choose_hardware(cfg, before=folder.status)
+    if cfg.callbacks.get("batch_size") and hardware.device.type == "cpu":
+        raise UserError(
+            "debug=batch_size fills the memory of a GPU, and this is a CPU: there, try a few data.batch_size."
+        )
+    if cfg.seed is not None:
+        pl.seed_everything(cfg.seed, verbose=False)
+    datamodule = BusDataModule(prepared, split, cfg, cfg.task.name == "segmentation", hardware.device)
+    task = build_task(cfg, datamodule, hardware)
+    monitor = cfg.task.monitor if split.val else None
+    best, last = checkpoint_callbacks(folder, monitor, cfg.task.mode)
+    timing = Timing()
+    callbacks = [build(node) for node in cfg.callbacks.values() if node]
+    loggers = [build(node, save_dir=str(folder.path)) for node in cfg.logger.values() if node]
+    shows_bar = cfg.trainer.enable_progress_bar and bool(cfg.callbacks.get("progress"))
+    options: dict[str, Any] = {"enable_progress_bar": shows_bar}
+    if not split.val:
+        options["limit_val_batches"] = 0
+    callbacks += [timing, History(folder.history), best, last]
+    trainer = build_trainer(cfg, hardware, callbacks=callbacks, logger=loggers, **options)
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+    parameters = sum(parameter.numel() for parameter in task.net.parameters())
+    used = {"precision": hardware.precision, "channels_last": hardware.channels_last, "device": hardware.name}
+    folder.update_status(parameters=parameters, **used)
+
+    sizes = f"{len(split.train)} training, {len(split.val)} validation and {len(split.test)} test images"
+    log.info("%s: %s parameters, %s, %s", cfg.model.name, f"{parameters:,}", hardware, sizes)
+
+    checkpoint = folder.last if folder.last.is_file() else None
+    trainer.fit(task, datamodule, ckpt_path=checkpoint)
+    load_kept_weights(task.net, folder.best)
+    cases, metrics = evaluate_parts(trainer, task, datamodule, [part for part in ("val", "test") if split.part(part)])
+    folder.write_cases(cases)
+    try:
+        save_sheet(task, datamodule.parts["test"], datamodule.collate, folder.figures / "test_samples.png")
+    except Exception as error:  # a picture is not worth a finished training
+        log.warning("%s: no picture of test samples: %s", folder.path, error)
+    score = _finite(best.best_model_score) if monitor else None
+    folder.update_status(score=score, epochs=trainer.current_epoch, **timing.summary())
+    folder.write_metrics({"val": metrics_of_nothing(cases)} | metrics)
+    if not cfg.keep_last:
+        folder.last.unlink(missing_ok=True)
+    return score
+
+
+def build_task(cfg: DictConfig, datamodule: BusDataModule, hardware: Hardware) -> BusTask:
+    """Build network, weights, loss and task of a run.
+
+    Raises:
+        WeightsMissingError: When the model's weights cannot be had.
+    """
+    net = build_net(cfg.model, cfg.debug_size)
+    if cfg.model.weights == "imagenet":
+        if not cfg.model.imagenet:
+            raise UserError(f"model.weights=imagenet: none are known for {cfg.model.name}; give a file.")
+        load_weights(net, build(cfg.model.imagenet), source="imagenet")
+    elif cfg.model.weights:
+        load_weights(net, read_checkpoint(Path(cfg.model.weights)), source=str(cfg.model.weights))
+    weights = datamodule.class_weights()
+    loss = build(cfg.task.loss, **({} if weights is None else {"weight": weights}))
+    special = {key: value for key, value in cfg.task.items() if key not in ("name", "mode", "loss")}
+    return build(
+        OmegaConf.create(special), net=net, loss=loss, classes=list(cfg.data.classes),
+        optimizer=build(cfg.optimizer), scheduler=build(cfg.scheduler), channels_last=hardware.channels_last,
+    )  # fmt: skip
+
+
+def build_trainer(cfg: DictConfig, hardware: Hardware, **options: Any) -> pl.Trainer:
+    """Build the Trainer, which writes and reads checkpoints safely."""
+    options |= {"precision": hardware.precision, "enable_checkpointing": True}
+    return build(cfg.trainer, plugins=[SafeCheckpointIO()], **options)
+
+
+def evaluate_parts(
+    trainer: pl.Trainer, task: BusTask, datamodule: BusDataModule, parts: list[str]
+) -> tuple[pd.DataFrame, dict[str, Metrics]]:
+    """Evaluate the task's weights on parts of the split.
+
+    Returns:
+        The cases, with the columns `id,split,label` first, and the metrics of each part.
+    """
+    tables, metrics = [], {}
+    for part in parts:
+        evaluate = trainer.validate if part == "val" else trainer.test
+        evaluate(task, datamodule.evaluation_dataloader(part), verbose=False)
+        table = task.cases.copy()
+        table.insert(1, "split", part)
+        tables.append(table)
+        found = metrics_of(table)
+        metrics[part] = {"n": found.pop("n"), "loss": _finite(task.mean_loss), **found}
+    return pd.concat(tables, ignore_index=True), metrics
+
+
+def metrics_of_nothing(cases: pd.DataFrame) -> Metrics:
+    """Tell the metrics of a part without images: n is 0 and the rest null."""
+    found = metrics_of(cases.iloc[:0])
+    return {"n": found.pop("n"), "loss": None, **found}
+
+
+def _finite(value: Any) -> float | None:
+    """Turn a number into a float that JSON knows; what is not finite becomes None."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def announce_label_in_input(cfg: DictConfig, evaluated: list[str]) -> None:
+    """Say when the label is drawn into images whose scores are shown."""
+    drawn = [part for part in evaluated if cfg.overlay.style != "none" and part in cfg.overlay.parts]
+    if drawn:
+        log.warning("The label is in the input: overlay=%s is drawn into %s; those scores measure the drawing.",
+                    cfg.overlay.style, " and ".join(drawn))  # fmt: skip
