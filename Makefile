@@ -7,11 +7,11 @@ READY := $(VENV)/.ready
 # A CPU build of PyTorch, where pip can reach an index that has one.
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help setup demo test lint data audit grid evaluate clean
+.PHONY: help setup demo test lint data audit grid evaluate bench bench-quick clean-cache clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(READY)  ## build .venv and install the project (TORCH=cpu takes a CPU build of PyTorch)
 
@@ -40,11 +40,20 @@ data: $(READY)  ## get BUSI into data/: from ZIP=file.zip, or from its official 
 audit: $(READY)  ## look for broken files and duplicates in the data folder (DIR=...), report in audit/
 	$(BIN)/python -m bus_lightning.data.audit $(if $(DIR),'$(DIR)') --out audit
 
-grid: $(READY)  ## train the comparison grid on BUSI (ARGS="trainer.precision=bf16-mixed channels_last=true")
+grid: $(READY)  ## train the comparison grid on BUSI (ARGS="seed=0,1,2")
 	$(BIN)/python train.py -m model=resnet34,resnet50,alexnet,deepcardinal50,efficientnet_lite0,u2net_lite $(ARGS)
 
 evaluate: $(READY)  ## evaluate the kept checkpoints again (RUNS='runs/classification/*')
 	$(BIN)/python evaluate.py runs='$(or $(RUNS),runs/classification/*)' $(ARGS)
+
+bench: $(READY)  ## measure speed, start-up, growth and memory: benchmarks/README.md (ARGS="throughput grid" picks)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(READY)  ## a glance at the same in three minutes, printed
+	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+clean-cache:  ## remove findings of audits and decoded images; they are made again when needed
+	rm -rf data/cache
 
 clean:  ## remove the environment, caches, phantoms; runs/ and real data stay
 	rm -rf $(VENV) data/phantom data/cache audit .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -80,6 +80,8 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
 
     checkpoint = folder.last if folder.last.is_file() else None
     trainer.fit(task, datamodule, ckpt_path=checkpoint)
+    if cfg.callbacks.get("batch_size"):
+        log.info("%s: the largest batch that fits has %d images", cfg.model.name, datamodule.batch_size)
     load_kept_weights(task.net, folder.best)
     cases, metrics = evaluate_parts(trainer, task, datamodule, [part for part in ("val", "test") if split.part(part)])
     folder.write_cases(cases)

@@ -18,10 +18,10 @@ def run(*arguments, cwd=ROOT):
 def train(phantom, audit_cache, tmp_path):
     """Run train.py on the phantom; what it prints and its exit code come back."""
 
-    def go(*arguments):
+    def go(*arguments, flags=()):
         fixed = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}", "data.size=64",
                  "print_config=false"]  # fmt: skip
-        return run("train.py", *arguments, *fixed)
+        return run(*flags, "train.py", *arguments, *fixed)
 
     return go
 
@@ -34,6 +34,18 @@ def test_help_shows_examples_and_does_not_wait_for_torch(script):
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "hydra" in imported
     assert not imported & {"torch", "lightning", "numpy"}
+
+
+def test_a_finished_grid_does_not_wait_for_torch(train):
+    grid = ("-m", "model=alexnet", "debug=fast", "rerun=false", "seed=0,1", "logger=csv")
+    assert train(*grid).returncode == 0
+    again = train(*grid, flags=["-X", "importtime"])
+    assert again.returncode == 0
+    assert again.stderr.count("complete, skipped") + again.stdout.count("complete, skipped") == 2
+    assert "macro F1" in again.stdout
+    imported = {line.rpartition("|")[2].strip() for line in again.stderr.splitlines()}
+    assert "pandas" in imported
+    assert not imported & {"torch", "lightning", "albumentations"}
 
 
 def test_a_mistyped_model_is_refused_before_the_first_job_with_the_names_that_exist(train, tmp_path):

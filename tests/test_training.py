@@ -121,7 +121,7 @@ def test_an_interrupted_run_resumes_to_the_bits_of_an_undisturbed_one(composed, 
     with monkeypatch.context() as patch:
         pulled = Interruption(1)
         patch.setattr(
-            training, "build_trainer", lambda cfg, callbacks, **o: usual(cfg, callbacks=[*callbacks, pulled], **o)
+            fitting, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, pulled], **o)
         )
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             training.run(disturbed)
@@ -206,7 +206,7 @@ def test_a_run_goes_on_after_its_folder_was_moved(composed, no_pictures, monkeyp
     usual, pulled = fitting.build_trainer, Interruption(1)
     with monkeypatch.context() as patch:
         patch.setattr(
-            training, "build_trainer", lambda cfg, callbacks, **o: usual(cfg, callbacks=[*callbacks, pulled], **o)
+            fitting, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, pulled], **o)
         )
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             training.run(composed(*said))

@@ -33,23 +33,23 @@ class Augmentation:
     """
 
     def __init__(self, transforms: Mapping[str, Mapping[str, Any]]) -> None:
-        steps = []
+        self.steps: list[albumentations.BasicTransform] = []
         for name, options in transforms.items():
             if name not in _TRANSFORMS:
                 raise UserError(f"augment.{name} is unknown: choose from {', '.join(_TRANSFORMS)}.")
             fixed = {"border_mode": cv2.BORDER_CONSTANT} if name == "rotation" else {}
             try:
                 # Without `strict`, an option that does not exist is only warned of.
-                steps.append(_TRANSFORMS[name](**fixed, **options, strict=True))
+                self.steps.append(_TRANSFORMS[name](**fixed, **options, strict=True))
             except (TypeError, ValueError) as error:
                 raise UserError(f"augment.{name}: {' '.join(str(error).split())}") from error
-        self._compose = albumentations.Compose(steps)
+        self._compose = albumentations.Compose(self.steps)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Augment one image.
 
         Args:
-            image: (H, W, 3) uint8.
+            image: (H, W, 3) uint8, or (H, W, 1), which gives the same grey levels as three equal channels.
             mask: (H, W) uint8.
             seed: Decides everything, in whichever process it is used.
         """

@@ -35,7 +35,7 @@ class BatchAugmentation:
 
     def __init__(self, transforms: Mapping[str, Mapping[str, Any]]) -> None:
         # The library checks the options and fills in its own defaults, so that both paths read a config alike.
-        self._steps = dict(zip(transforms, Augmentation(transforms)._compose.transforms, strict=True))
+        self._steps = dict(zip(transforms, Augmentation(transforms).steps, strict=True))
         for name in self._steps:
             if alien := ", ".join(set(transforms[name]) - {"p", *_STRENGTHS[name]}):
                 raise UserError(f"augment.{name}: {alien} needs the CPU path: leave it out or data.on_device=false.")

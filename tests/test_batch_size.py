@@ -1,0 +1,47 @@
+"""debug=batch_size finds the largest batch that fits."""
+
+import pytest
+import torch
+
+from bus_lightning import fitting, training
+from bus_lightning.data.dataset import Collate
+from bus_lightning.errors import UserError
+from bus_lightning.hardware import Hardware
+from bus_lightning.run_dir import RunDir
+
+FINDER = ("model=resnet34", "debug=batch_size", "data.batch_size=2", "logger=none")
+
+
+def test_a_cpu_is_refused_for_it_would_swap(composed):
+    with pytest.raises(UserError, match="debug=batch_size fills the memory of a GPU, and this is a CPU"):
+        training.run(composed(*FINDER))
+
+
+@pytest.mark.filterwarnings("ignore")  # the finder, too, reloads the data more often than Lightning likes
+def test_the_largest_batch_that_fits_is_found_and_said(composed, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    seen, usual = [], Collate.__call__
+
+    def collate(self, samples):
+        seen.append(len(samples))
+        if len(samples) > 13:  # a memory of thirteen images
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return usual(self, samples)
+
+    # A CPU that is called a GPU: what matters here is what happens when the memory is full.
+    gpu = Hardware(torch.device("meta"), "a small GPU", "32-true", False)
+    monkeypatch.setattr(fitting, "choose_hardware", lambda *_, **__: gpu)
+    monkeypatch.setattr(Collate, "__call__", collate)
+    cfg = composed(*FINDER)
+    training.run(cfg)
+    assert "the largest batch that fits has 12 images" in caplog.text  # less five per cent
+    assert max(seen) > 13
+    assert RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name).is_complete
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_filled_and_the_run_goes_on(composed, caplog):
+    caplog.set_level("INFO")
+    cfg = composed("model=resnet34", "debug=batch_size", "logger=none")
+    training.run(cfg)
+    assert "the largest batch that fits has" in caplog.text

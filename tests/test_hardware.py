@@ -1,0 +1,92 @@
+"""`auto` takes what is fast on this machine, says so, and stays what it was for the rest of a run's life."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from bus_lightning import training
+from bus_lightning.config import check, load_config
+from bus_lightning.errors import UserError
+from bus_lightning.evaluating import evaluate_run
+from bus_lightning.hardware import choose_hardware
+from bus_lightning.run_dir import RunDir
+
+ABLE, UNABLE = {"avx512_bf16": True, "cpu_name": "a new CPU"}, {"avx512_bf16": False, "cpu_name": "an old CPU"}
+
+
+def asked(precision="auto", channels_last="auto"):
+    trainer = {"precision": precision, "accelerator": "cpu", "devices": 1}
+    return OmegaConf.create({"trainer": trainer, "channels_last": channels_last})
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    def become(capabilities):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+
+    return become
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [(ABLE, "bf16-mixed"), ({"amx_bf16": True}, "bf16-mixed"), (UNABLE, "32-true"), ({}, "32-true")],
+)
+def test_auto_is_bfloat16_where_the_processor_has_it(machine, capabilities, precision):
+    machine(capabilities)
+    chosen = choose_hardware(asked(), before={})
+    assert (chosen.precision, chosen.channels_last, chosen.device.type) == (precision, True, "cpu")
+
+
+@pytest.mark.parametrize("before", [{}, {"precision": "bf16-mixed", "channels_last": True}])
+def test_what_was_asked_for_wins_over_auto(machine, before):
+    machine(ABLE)
+    chosen = choose_hardware(asked("32-true", False), before)
+    assert (chosen.precision, chosen.channels_last) == ("32-true", False)
+
+
+def test_a_run_goes_on_as_it_began_whatever_the_machine(machine):
+    machine(UNABLE)
+    chosen = choose_hardware(asked(), before={"precision": "bf16-mixed", "channels_last": False})
+    assert (chosen.precision, chosen.channels_last) == ("bf16-mixed", False)
+
+
+def test_one_line_says_precision_layout_and_machine(machine):
+    machine(ABLE)
+    assert str(choose_hardware(asked(), before={})) == "bf16-mixed, channels last, on a new CPU with AVX512-BF16"
+
+
+def test_the_config_keeps_the_request_and_the_status_what_was_used(composed, machine, caplog):
+    machine(ABLE)
+    caplog.set_level("INFO")
+    cfg = composed("model=resnet34")
+    training.run(cfg)
+    run = RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name)
+    kept = load_config(run.config)
+    assert (kept.trainer.precision, kept.channels_last) == ("auto", "auto")
+    assert (run.status["precision"], run.status["channels_last"]) == ("bf16-mixed", True)
+    assert run.status["device"] == "a new CPU with AVX512-BF16"
+    assert sum("bf16-mixed, channels last, on a new CPU" in line for line in caplog.messages) == 1
+
+    machine(UNABLE)  # evaluated elsewhere, it must still give the same bits
+    assert evaluate_run(run, request()).metrics["test"] == run.metrics["test"]
+
+
+def request():
+    return OmegaConf.create(
+        {"part": "test", "split": None, "progress": False, "data": {"root": None, "skip_unreadable": False}}
+    )
+
+
+def test_an_unknown_layout_is_refused_by_name(composed):
+    with pytest.raises(UserError, match="channels_last=maybe is unknown: choose one of auto, true, false"):
+        check(composed("channels_last=maybe"))
+
+
+@pytest.mark.gpu
+def test_a_gpu_with_bfloat16_trains_in_it_with_its_images_in_its_memory(composed):
+    cfg = composed("model=resnet34", "trainer.accelerator=gpu")
+    training.run(cfg)
+    status = RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name).status
+    able = torch.cuda.is_bf16_supported(including_emulation=False)
+    assert status["precision"] == ("bf16-mixed" if able else "32-true")
+    assert status["device"] == torch.cuda.get_device_name()

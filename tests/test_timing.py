@@ -1,0 +1,49 @@
+"""Every run says how fast it trained and how long it waited for data; nothing that must repeat holds a time."""
+
+import itertools
+
+import pandas as pd
+import pytest
+
+from bus_lightning import training
+from bus_lightning.callbacks import timing
+from bus_lightning.callbacks.timing import Timing
+from bus_lightning.run_dir import RunDir
+
+
+class Module:
+    """What a callback needs of a task."""
+
+    def __init__(self):
+        self.logged = []
+
+    def log_dict(self, values):
+        self.logged.append(values)
+
+
+def test_speed_and_wait_are_those_of_the_clock(monkeypatch):
+    seconds = itertools.chain([0, 8], [10, 18], [20, 28], [100, 101], [104, 105])  # start and end of each step
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(seconds))
+    module, clock = Module(), Timing()
+    for steps in (3, 2):
+        for number in range(steps):
+            batch = {"id": ["some image"] * 5}
+            clock.on_train_batch_start(None, module, batch, number)
+            clock.on_train_batch_end(None, module, None, batch, number)
+        clock.on_train_epoch_end(None, module)
+    assert module.logged == [
+        {"time/images_per_second": pytest.approx(10 / 20), "time/data_fraction": pytest.approx(4 / 20)},
+        {"time/images_per_second": pytest.approx(5 / 4), "time/data_fraction": pytest.approx(3 / 4)},
+    ]
+    assert clock.summary() == {"images_per_second": 0.625, "data_fraction": pytest.approx(7 / 24, abs=1e-4)}
+
+
+def test_every_run_logs_its_speed_and_its_wait_but_not_in_the_history(composed):
+    cfg = composed("model=resnet34", "logger=csv", "data.batch_size=8")
+    training.run(cfg)
+    run = RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name)
+    assert run.status["images_per_second"] > 0
+    assert 0 <= run.status["data_fraction"] <= 1
+    logged = pd.read_csv(run.path / "csv/metrics.csv")
+    assert logged["time/data_fraction"].dropna().between(0, 1).sum() == 1
+    assert not any(name.startswith("time/") for name in pd.read_csv(run.history))
