@@ -1,5 +1,6 @@
 """The work of one run: build everything, fit, test the kept checkpoint, write what came of it."""
 
+import gc
 import logging
 import math
 import warnings
@@ -34,6 +35,7 @@ logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # debug
 warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated")  # Lightning 2.6 on newer torch
 warnings.filterwarnings("ignore", message=r".*does not have many workers")  # images are in memory
 warnings.filterwarnings("ignore", message=r"Checkpoint directory .* is not empty")  # a run is resumed in place
+gc.freeze()  # the libraries' objects stay: collecting after a job need not look at a million of them
 
 
 def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split) -> float | None:

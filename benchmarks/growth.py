@@ -1,0 +1,97 @@
+"""How seconds and memory grow with the number of images, and of runs in a grid."""
+
+import json
+import math
+import random
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contestants import limits
+from benchmarks.processes import SCRATCH, probe, run, say
+from benchmarks.report import table
+
+AUDIT_GOAL = 25  # minutes, for the largest folder, on two cores
+_STAGES = {
+    "index": "index",
+    "audit": "audit",
+    "split": "split",
+    "epochs": "cache and two epochs",
+    "metrics": "metrics of n cases",
+}
+_FOLDER = SCRATCH / "growth"
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """Measure each stage on folders of growing size, then tables of growing grids."""
+    images: dict[int, dict[str, Any]] = {}
+    for number in (78, 780) if quick else (780, 7_800, 31_200):
+        folder = _FOLDER / f"images-{number}"
+        probe("images", folder, number, timeout=3600)
+        shutil.rmtree(_FOLDER / "cache", ignore_errors=True)
+        images[number] = {}
+        for stage in _STAGES:
+            images[number][stage] = _stage(stage, folder, number)
+    runs = {number: _stage("runs", _grid_of(number), number) for number in ((10, 100) if quick else (10, 100, 1000))}
+    return {"images": images, "runs": runs}
+
+
+def _stage(stage: str, folder: Path, number: int) -> dict[str, float]:
+    """Measure one stage in a process of its own."""
+    found, finished = probe("stages", stage, folder, timeout=7200)
+    say(f"{stage:8s} {number:6d}: {found['seconds']:.2f} s, peak {finished.peak_mb:.0f} MB")
+    return {"seconds": found["seconds"], "peak_mb": finished.peak_mb}
+
+
+def _grid_of(number: int) -> Path:
+    """Copy a finished run many times, with other numbers in each."""
+    folder, model = _FOLDER / f"runs-{number}", _FOLDER / "run"
+    if not list(model.rglob("metrics.json")):
+        run(["python", "train.py", "data=phantom", "model=resnet34", "debug_size=true", "data.size=64", "logger=csv",
+             "name=one", "print_config=false", f"runs_dir={model}", *limits(1, 1, 1000)])  # fmt: skip
+    original = next(model.rglob("metrics.json")).parent
+    shutil.rmtree(folder, ignore_errors=True)
+    rng = random.Random(0)
+    for copy in range(number):
+        target = folder / f"resnet34__seed-{copy}"
+        target.mkdir(parents=True)
+        for name in ("status.json", "config.yaml", "history.csv"):
+            shutil.copy(original / name, target)
+        scores = json.loads((original / "metrics.json").read_text())
+        for part in scores.values():
+            part.update({name: rng.random() for name, value in part.items() if isinstance(value, float)})
+        (target / "metrics.json").write_text(json.dumps(scores))
+        lines = (original / "cases.csv").read_text().splitlines()
+        (target / "cases.csv").write_text("\n".join([lines[0], *rng.sample(lines[1:], len(lines) - 1)]) + "\n")
+    return folder
+
+
+def tables(results: dict[str, Any]) -> dict[str, str]:
+    """Make the tables `growth` and `runs`."""
+    # JSON knows no numbers as keys.
+    images = {int(number): found for number, found in results["images"].items()}
+    stages = {label: {number: found[stage] for number, found in images.items()} for stage, label in _STAGES.items()}
+    runs = {"table of a grid": {int(number): found for number, found in results["runs"].items()}}
+    return {"growth": _growth(stages, "images"), "runs": _growth(runs, "runs")}
+
+
+def _growth(stages: dict[str, dict[int, Any]], what: str) -> str:
+    """Make a table of seconds and memory at each size, and of the exponents between the sizes."""
+    sizes = list(next(iter(stages.values())))
+    steps = list(pairwise(sizes))
+    headings = [f"seconds (peak MB) with n {what}", *(f"{size:,}" for size in sizes),
+                *(f"exponent {one:,} to {other:,}" for one, other in steps)]  # fmt: skip
+    rows = [
+        [label, *(f"{found[size]['seconds']:.3g} ({found[size]['peak_mb']:.0f})" for size in sizes),
+         *(f"{_exponent(one, other, found[one]['seconds'], found[other]['seconds']):.2f}" for one, other in steps)]
+        for label, found in stages.items()
+    ]  # fmt: skip
+    allowed = [f"{_exponent(one, other, one * math.log(one), other * math.log(other)):.2f}" for one, other in steps]
+    rows.append(["*n log n, the goal*", *[""] * len(sizes), *allowed])
+    return table(headings, rows)
+
+
+def _exponent(size: int, larger: int, value: float, larger_value: float) -> float:
+    """Tell the power of n with which a value grows."""
+    return math.log(larger_value / value) / math.log(larger / size)

@@ -1,0 +1,52 @@
+"""How much of the machine's matrix product a training step reaches, and where the rest of the time goes."""
+
+from typing import Any
+
+from benchmarks.contestants import SETTINGS
+from benchmarks.processes import probe, say
+from benchmarks.report import table
+
+_PRECISIONS = ("bf16", "fp32")
+_KINDS = ("convolution forward", "convolution backward", "batch norm", "linear", "optimizer", "rest")
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """Measure every model in both precisions, and the single layers."""
+    models = []
+    for setting in SETTINGS:
+        if quick and setting.model != "alexnet":
+            continue
+        for precision in _PRECISIONS[:1] if quick else _PRECISIONS:
+            options = {"precision": precision, "batch": setting.batch, "size": setting.size, "steps": 2 if quick else 7}
+            found, _ = probe("efficiency", setting.model, *(f"--{key}={value}" for key, value in options.items()))
+            say(f"{setting.model:15s} {precision}: {found['flops'] / found['seconds'] / 1e9:.0f} of "
+                f"{found['matrix_product'] / 1e9:.0f} GFLOP/s")  # fmt: skip
+            models.append({"model": setting.model, **options, **found})
+    layers: Any = probe("layers", f"--repeats={2 if quick else 9}")[0]
+    say(f"{len(layers)} single layers")
+    return {"models": models, "layers": layers}
+
+
+def tables(results: dict[str, Any]) -> dict[str, str]:
+    """Make the tables `machine`, `profile` and `layers`."""
+    reached, profiled = [], []
+    for found in results["models"]:
+        label = f"{found['model']}, {found['precision']}"
+        rate = found["flops"] / found["seconds"]
+        reached.append([label, f"{found['flops'] / found['batch'] / 1e9:.1f}", f"{rate / 1e9:.0f}",
+                        f"{found['matrix_product'] / 1e9:.0f}", f"{rate / found['matrix_product']:.2f}"])  # fmt: skip
+        profiled.append([label, *(f"{found['shares'].get(kind, 0):.0%}" for kind in _KINDS)])
+    layers = [
+        [found["name"], *(f"{found[key]:.1f}" for key in ("forward_ms", "backward_ms")),
+         *(f"{found[key]:.0f}" for key in ("forward_gflops", "backward_gflops"))]
+        for found in results["layers"]
+    ]  # fmt: skip
+    return {
+        "machine": table(
+            ["training step", "GFLOP per image", "GFLOP/s", "matrix product GFLOP/s", "share reached"], reached
+        ),
+        "profile": table(["share of a step", *_KINDS], profiled),
+        "layers": table(
+            ["layer, batch 16, bf16", "forward ms", "backward ms", "forward GFLOP/s", "backward GFLOP/s"], layers
+        ),
+    }

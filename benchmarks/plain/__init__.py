@@ -1,0 +1,1 @@
+"""The baseline: what a typical project does with Lightning and Hydra, without this framework."""

@@ -1,0 +1,64 @@
+"""What a measurement ran on: without it a number says nothing."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import CORES, PROJECT, run
+
+CAPABILITIES = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16", "amx_tile")  # what decides how fast a CPU trains
+_ASK_TORCH = """
+import json, torch
+gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+print(json.dumps({"capabilities": dict(torch.cpu.get_capabilities()), "gpu": gpu}))
+"""
+
+
+def provenance() -> dict[str, Any]:
+    """Describe the machine, the code, the command and what else ran."""
+    load = os.getloadavg()[0]  # before anything of ours runs
+    said: dict[str, Any] = json.loads(run(["python", "-c", _ASK_TORCH]).output.splitlines()[-1])
+    return {
+        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "data": "BUSI" if os.environ.get("BUSI_ROOT") else "phantom",
+        "cpu": _cpu(),
+        "cores": CORES,
+        "capabilities": [name for name in CAPABILITIES if said["capabilities"].get(name)],
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "gpu": said["gpu"],
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "lightning")},
+        "commit": _git("describe", "--always", "--dirty"),
+        "load": round(load, 1),
+    }
+
+
+def sentence(told: dict[str, Any]) -> str:
+    """Put what `provenance` told into the line below a table."""
+    versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
+    return (
+        f"*`{told['command']}`, {told['date']}, data: {told['data']}. {told['cpu']}, {told['cores']} cores "
+        f"({', '.join(told['capabilities']) or 'no vector extensions'}), {told['memory_gb']} GB, "
+        f"{told['gpu'] or 'no GPU'}; {versions}; commit {told['commit']}; load average at the start {told['load']}.*"
+    )
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    told = subprocess.run(["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=20)
+    return told.stdout.strip() or "unknown"
