@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from benchmarks.clock import stamp
 from benchmarks.stamps import write_stamps
 from bus_lightning.config import build, build_net
+from bus_lightning.hardware import keep_freed_memory
 
 CONF = Path(__file__).parent.parent / "conf"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -91,7 +92,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="side of an image in pixels (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=9, help="number of steps (default: %(default)s)")
     parser.add_argument("--clock", type=Path, required=True, help="JSON for the time stamps")
+    parser.add_argument(
+        "--keep-memory", action="store_true", help="do not give freed memory back, as the framework does"
+    )
     options = parser.parse_args()
+    if options.keep_memory:
+        keep_freed_memory()
     loop = bare_loop(options.model, options.precision, options.layout, options.batch, options.size)
     starts = []
     for _ in range(options.steps):

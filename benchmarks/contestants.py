@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMES = ("ours", "bare", "plain")
+KEPT = "bare, memory kept"
 CLOCK = "+callbacks.clock._target_=benchmarks.clock.Clock"
 
 
@@ -19,21 +19,23 @@ class Setting:
         size: Side of an image, in pixels.
         steps: Timed steps per process.
         rounds: Processes of each contestant.
+        contestants: Who takes part; ours comes first.
     """
 
     model: str
     batch: int = 16
     size: int = 224
-    steps: int = 6
+    steps: int = 4
     rounds: int = 5
+    contestants: tuple[str, ...] = ("ours", "bare", "plain")
 
 
 SETTINGS = (
     Setting("resnet34"),
     Setting("resnet50"),
-    Setting("alexnet", steps=16),
+    Setting("alexnet", steps=12, contestants=("ours", "bare", KEPT, "plain")),
     Setting("deepcardinal50"),
-    Setting("u2net_lite", batch=8, size=320, steps=5, rounds=3),
+    Setting("u2net_lite", batch=8, size=320, steps=2, contestants=("ours", "bare", KEPT)),
 )
 
 
@@ -81,10 +83,11 @@ def _multirun(models: str, more: Sequence[str]) -> list[str]:
 def timed_command(contestant: str, setting: Setting, steps: int, folder: Path, resolved: Resolved) -> list[str]:
     """Give the command that trains `steps` steps and writes its time stamps to `clock.json` in the folder."""
     clock = folder / "clock.json"
-    if contestant == "bare":
+    if contestant.startswith("bare"):
+        kept = ["--keep-memory"] if contestant == KEPT else []
         return ["python", "-m", "benchmarks.bare", setting.model, "--precision", resolved.precision,
                 "--layout", resolved.layout, "--batch", str(setting.batch), "--size", str(setting.size),
-                "--steps", str(steps), "--clock", str(clock)]  # fmt: skip
+                "--steps", str(steps), "--clock", str(clock), *kept]  # fmt: skip
     shared = [*limits(steps, 1, 1), CLOCK, f"+callbacks.clock.path={clock}"]
     return ours(setting.model, folder, *shared) if contestant == "ours" else plain(setting.model, folder, *shared)
 

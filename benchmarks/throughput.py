@@ -8,7 +8,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from benchmarks.contestants import NAMES, SETTINGS, Resolved, Setting, resolved, timed_command
+from benchmarks.contestants import KEPT, SETTINGS, Resolved, Setting, resolved, timed_command
 from benchmarks.processes import SCRATCH, run, say
 from benchmarks.report import spread, table
 from benchmarks.stamps import SKIPPED, step_seconds
@@ -22,7 +22,8 @@ GOALS: dict[str, tuple[float, float | None]] = {
     "u2net_lite": (0.95, None),
 }
 MEMORY_GOAL = 1.3
-_QUICK = (Setting("resnet34", steps=3, rounds=1), Setting("alexnet", steps=6, rounds=1))
+_COLUMNS = ("ours", "bare", KEPT, "plain")
+_QUICK = (Setting("resnet34", steps=2, rounds=1), Setting("alexnet", steps=4, rounds=1))
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -31,9 +32,10 @@ def measure(quick: bool) -> dict[str, Any]:
     for setting in _QUICK if quick else SETTINGS:
         rounds, chosen = [], Resolved("fp32", "contiguous")
         for number in range(setting.rounds):
-            turn = number % len(NAMES)
+            names = setting.contestants
+            turn = number % len(names)
             found = {}
-            for contestant in NAMES[turn:] + NAMES[:turn]:
+            for contestant in names[turn:] + names[:turn]:
                 found[contestant] = _measure_one(contestant, setting, chosen)
                 if number == 0 and contestant == "ours":  # it comes first in the first round
                     chosen = resolved(SCRATCH / "throughput")
@@ -51,7 +53,7 @@ def _measure_one(contestant: str, setting: Setting, chosen: Resolved) -> dict[st
     finished = run(timed_command(contestant, setting, SKIPPED + setting.steps + 1, folder, chosen))
     seconds = step_seconds(folder / "clock.json")
     rate = setting.batch / median(seconds)
-    say(f"{setting.model:15s} {contestant:6s} {rate:6.2f} images/s, peak {finished.peak_mb:.0f} MB, "
+    say(f"{setting.model:15s} {contestant:17s} {rate:6.2f} images/s, peak {finished.peak_mb:.0f} MB, "
         f"{finished.seconds:.0f} s in all")  # fmt: skip
     return {"step_seconds": seconds, "images_per_second": rate, "peak_mb": finished.peak_mb, "wall": finished.seconds}
 
@@ -60,21 +62,28 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     """Make the tables `throughput` and `memory`."""
     speed, memory = [], []
     for model, found in results["models"].items():
-        rates = {name: [one[name]["images_per_second"] for one in found["rounds"]] for name in NAMES}
-        peaks = {name: [one[name]["peak_mb"] for one in found["rounds"]] for name in NAMES}
-        to_bare, to_plain = (
-            [mine / other for mine, other in zip(rates["ours"], rates[name], strict=True)] for name in ("bare", "plain")
-        )
-        bare_goal, plain_goal = GOALS[model]
-        setting, chosen = found["setting"], found["resolved"]
+        rates, peaks = (_by_contestant(found["rounds"], key) for key in ("images_per_second", "peak_mb"))
+        bare, kept, plain = (_ratio(rates, name) for name in ("bare", KEPT, "plain"))
+        setting, chosen, (bare_goal, plain_goal) = found["setting"], found["resolved"], GOALS[model]
         label = f"{model}, {setting['batch']} x {setting['size']}², {chosen['precision']}, {chosen['layout']}"
-        speed.append([label, *(spread(rates[name], 1) for name in NAMES), spread(to_bare), bare_goal,
-                      spread(to_plain), plain_goal or "none", len(found["rounds"])])  # fmt: skip
-        memory_ratio = median(peaks["ours"]) / median(peaks["bare"])
-        memory.append([model, *(f"{median(peaks[name]):.0f}" for name in NAMES), f"{memory_ratio:.2f}", MEMORY_GOAL])
+        shown = [spread(rates[name], 1) if name in rates else "" for name in _COLUMNS]
+        speed.append([label, *shown, bare, bare_goal, kept, plain, plain_goal or ""])
+        shown = [f"{median(peaks[name]):.0f}" if name in peaks else "" for name in _COLUMNS]
+        memory.append([model, *shown, f"{median(peaks['ours']) / median(peaks['bare']):.2f}", MEMORY_GOAL])
+    ratios = ["ours / bare", "goal, at least", f"ours / {KEPT}", "ours / plain", "goal, at least"]
     return {
-        "throughput": table(
-            ["images/s", *NAMES, "ours / bare", "goal, at least", "ours / plain", "goal, at least", "rounds"], speed
-        ),
-        "memory": table(["peak resident MB", *NAMES, "ours / bare", "goal, at most"], memory),
+        "throughput": table(["images/s", *_COLUMNS, *ratios], speed),
+        "memory": table(["peak resident MB", *_COLUMNS, "ours / bare", "goal, at most"], memory),
     }
+
+
+def _by_contestant(rounds: list[dict[str, Any]], key: str) -> dict[str, list[float]]:
+    """Turn rounds of contestants into each contestant's values."""
+    return {name: [one[name][key] for one in rounds] for name in rounds[0]}
+
+
+def _ratio(rates: dict[str, list[float]], name: str) -> str:
+    """Compare ours with a contestant round by round; empty where it took no part."""
+    return (
+        spread([mine / other for mine, other in zip(rates["ours"], rates[name], strict=True)]) if name in rates else ""
+    )

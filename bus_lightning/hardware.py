@@ -56,19 +56,11 @@ def choose_hardware(cfg: DictConfig, before: Mapping[str, Any]) -> Hardware:
         torch.set_float32_matmul_precision("high" if coarse else "highest")
         torch.backends.cudnn.allow_tf32 = coarse
     if device.type == "cpu":
-        _keep_freed_memory()
+        keep_freed_memory()
     return Hardware(device, name, str(precision), bool(channels_last))
 
 
-def release_memory() -> None:
-    """Give back what a job has left in memory."""
-    gc.collect()
-    torch.cuda.empty_cache()
-    if libc := _glibc():
-        libc.malloc_trim(0)
-
-
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let freed memory be used again, instead of giving it back to the kernel at once.
 
     glibc does so with every large tensor, and the kernel fills its pages with zeros anew in each step: AlexNet trains
@@ -77,6 +69,14 @@ def _keep_freed_memory() -> None:
     if libc := _glibc():
         libc.mallopt(_MMAP_THRESHOLD, 2**30)
         libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def release_memory() -> None:
+    """Give back what a job has left in memory."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    if libc := _glibc():
+        libc.malloc_trim(0)
 
 
 def _glibc() -> ctypes.CDLL | None:
