@@ -6,6 +6,7 @@ It is the upper bound of what the framework can reach with the same network, pre
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -13,7 +14,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from benchmarks.clock import stamp
-from benchmarks.stamps import write_stamps
+from benchmarks.stamps import step_seconds, write_stamps
 from bus_lightning.config import build, build_net
 from bus_lightning.hardware import keep_freed_memory
 
@@ -95,15 +96,19 @@ def main() -> None:
     parser.add_argument(
         "--keep-memory", action="store_true", help="do not give freed memory back, as the framework does"
     )
+    parser.add_argument("--compile", action="store_true", help="compile the network first, in the first step")
     options = parser.parse_args()
     if options.keep_memory:
         keep_freed_memory()
     loop = bare_loop(options.model, options.precision, options.layout, options.batch, options.size)
+    if options.compile:
+        loop.net.compile()
     starts = []
     for _ in range(options.steps):
         starts.append(stamp())
         loop.step()
     write_stamps(options.clock, starts)
+    print(f"{options.batch / median(step_seconds(options.clock)):.1f} images/s")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ _SCORES = {"classification": ("accuracy", "auroc_macro"), "segmentation": ("iou_
 # (data, model, task, overrides)
 _RECIPES = (
     ("phantom", "resnet34", "classification", ["data=phantom", "data.size=64", "trainer.max_epochs=8"]),
-    ("phantom", "u2net_lite", "segmentation", ["data=phantom", "data.size=64", "trainer.max_epochs=8"]),
-    ("BUSI", "resnet34", "classification", ["data.size=64", "trainer.max_epochs=10"]),
+    ("phantom", "u2net_lite", "segmentation", ["data=phantom", "data.size=64", "trainer.max_epochs=4"]),
+    ("BUSI", "resnet34", "classification", ["data.size=64", "trainer.max_epochs=5"]),
 )
 
 
