@@ -18,7 +18,7 @@ IDENTITY = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", 
             "channels_last", "trainer", "callbacks.early_stopping")  # fmt: skip
 _NOT_IDENTITY = re.compile(
     r"data\.(root|cache|cache_gb|workers|on_device|phantom|exclude|skip_unreadable|drop_conflicts|split\.file)(\..*)?"
-    r"|trainer\.(max_epochs|accelerator|devices|strategy|num_nodes|log_every_n_steps|profiler|enable_.*|benchmark|_target_)"
+    r"|trainer\.(max_epochs|accelerator|devices|strategy|num_nodes|log_every_n_steps|profiler|enable_.*|_target_)"
 )
 _NOT_IN_NAME = (
     "model",

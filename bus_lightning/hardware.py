@@ -50,7 +50,7 @@ def choose_hardware(cfg: DictConfig, before: Mapping[str, Any]) -> Hardware:
     if precision == "auto":
         precision = before.get("precision") or ("bf16-mixed" if has_bfloat16 else "32-true")
     if channels_last == "auto":
-        channels_last = before.get("channels_last", True)
+        channels_last = before.get("channels_last", device.type in ("cpu", "cuda"))
     if device.type == "cuda":
         coarse = precision != "32-true"
         torch.set_float32_matmul_precision("high" if coarse else "highest")

@@ -50,6 +50,14 @@ def test_a_run_goes_on_as_it_began_whatever_the_machine(machine):
     assert (chosen.precision, chosen.channels_last) == ("bf16-mixed", False)
 
 
+def test_without_bfloat16_and_a_known_layout_nothing_is_risked(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    cfg = asked()
+    cfg.trainer.accelerator = "auto"
+    chosen = choose_hardware(cfg, before={})
+    assert (chosen.device.type, chosen.precision, chosen.channels_last) == ("mps", "32-true", False)
+
+
 def test_one_line_says_precision_layout_and_machine(machine):
     machine(ABLE)
     assert str(choose_hardware(asked(), before={})) == "bf16-mixed, channels last, on a new CPU with AVX512-BF16"
