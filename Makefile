@@ -52,7 +52,7 @@ bench: $(READY)  ## measure speed, start-up, growth and memory: benchmarks/READM
 bench-quick: $(READY)  ## a glance at the same in three minutes, printed
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
-clean-cache:  ## remove findings of audits and decoded images; they are made again when needed
+clean-cache:  ## remove findings of audits and decoded images in data/cache; they are made again when needed
 	rm -rf data/cache
 
 clean:  ## remove the environment, caches, phantoms; runs/ and real data stay

@@ -17,7 +17,7 @@ def measure(quick: bool) -> dict[str, Any]:
         if quick and setting.model != "alexnet":
             continue
         for precision in _PRECISIONS[:1] if quick else _PRECISIONS:
-            options = {"precision": precision, "batch": setting.batch, "size": setting.size, "steps": 2 if quick else 7}
+            options = {"precision": precision, "batch": setting.batch, "size": setting.size, "steps": 2 if quick else 4}
             found, _ = probe("efficiency", setting.model, *(f"--{key}={value}" for key, value in options.items()))
             say(f"{setting.model:15s} {precision}: {found['flops'] / found['seconds'] / 1e9:.0f} of "
                 f"{found['matrix_product'] / 1e9:.0f} GFLOP/s")  # fmt: skip

@@ -1,4 +1,7 @@
-"""What bfloat16 does to the scores: bf16-mixed minus 32-true, paired by seed and split."""
+"""What bfloat16 does to the scores: bf16-mixed minus 32-true, paired by seed and split.
+
+What an earlier call trained is taken as it is; the table says of which commits.
+"""
 
 import json
 import math
@@ -41,7 +44,9 @@ def measure(quick: bool) -> dict[str, Any]:
         }
         say(f"{data}, {model}: {scores}")
         recipes.append({"data": data, "model": model, "scores": scores})
-    return {"seeds": list(seeds), "recipes": recipes}
+    statuses = [json.loads(file.read_text()) for file in (SCRATCH / "precision").glob("*/*/status.json")]
+    commits = {f"{status['commit'][:7]}{'-dirty' if status['dirty'] else ''}" for status in statuses}
+    return {"seeds": list(seeds), "recipes": recipes, "commits": sorted(commits)}
 
 
 def _score(group: str, seed: int, score: str) -> float:
@@ -59,7 +64,8 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
             differences = [second - first for first, second in pairs]
             each = ", ".join(f"{first:.3f} / {second:.3f}" for first, second in pairs)
             rows.append([f"{recipe['data']}, {recipe['model']}, {score}", interval(differences), each])
-    return {"precision": table(["test score", "bf16 - fp32, mean [95%]", "fp32 / bf16 of each seed"], rows)}
+    text = table(["test score", "bf16 - fp32, mean [95%]", "fp32 / bf16 of each seed"], rows)
+    return {"precision": f"{text}\n\nTrained at {', '.join(results['commits'])}."}
 
 
 def interval(values: list[float]) -> str:

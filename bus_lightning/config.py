@@ -17,7 +17,7 @@ from bus_lightning.randomness import stable_hash
 IDENTITY = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay", "data", "seed", "debug_size",
             "channels_last", "trainer", "callbacks.early_stopping")  # fmt: skip
 _NOT_IDENTITY = re.compile(
-    r"data\.(root|cache|cache_gb|workers|on_device|phantom|exclude|skip_unreadable|drop_conflicts|split\.file)(\..*)?"
+    r"data\.(root|cache|cache_gb|workers|phantom|exclude|skip_unreadable|drop_conflicts|split\.file)(\..*)?"
     r"|trainer\.(max_epochs|accelerator|devices|strategy|num_nodes|log_every_n_steps|profiler|enable_.*|_target_)"
 )
 _NOT_IN_NAME = (
@@ -94,6 +94,8 @@ def check(cfg: DictConfig, sweeps_score: bool = False) -> None:
             f"trainer.devices={devices}: a run takes one device (in a grid each further process would start the whole "
             "grid again). Use trainer.devices=1."
         )
+    if cfg.trainer.gradient_clip_val and cfg.optimizer.get("fused") and cfg.trainer.precision != "32-true":
+        raise UserError("trainer.gradient_clip_val needs a plain optimizer in 16 bits: add optimizer.fused=false.")
     if cfg.data.channels not in (1, 3):
         raise UserError(f"data.channels={cfg.data.channels}: images have 3 channels, or 1 for grey.")
     if cfg.data.balance == "class_weights" and cfg.task.name == "segmentation":

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config import build, load_config
 from bus_lightning.data.datamodule import BusDataModule
@@ -60,6 +60,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         The folder of the evaluation within the run's, with `cases.csv` and `metrics.json`.
     """
     own = load_config(run.config)
+    own.data = OmegaConf.merge({"cache_gb": 20, "on_device": None}, own.data)  # runs of older versions lack them
     classes = list(own.data.classes)
     named = load_split(run.split if cfg.split in (None, "own", "all") else Path(cfg.split))
     # On the run's own data the split names the images; what was left out in training does not matter any more.
@@ -82,8 +83,8 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     # As it was trained, even where `auto` would choose otherwise now; older runs kept no layout.
     own.trainer.precision = run.status.get("precision", own.trainer.precision)
     own.channels_last = run.status.get("channels_last", own.channels_last)
-    hardware = choose_hardware(own, before={})
-    datamodule = BusDataModule(prepared, split, own, own.task.name == "segmentation", hardware.device)
+    hardware = choose_hardware(own, before={}, images=len(prepared.frame))
+    datamodule = BusDataModule(prepared, split, own, own.task.name == "segmentation", hardware.home_of_images)
     own.model.weights = None  # the checkpoint holds them all
     task = build_task(own, datamodule, hardware)
     load_kept_weights(task.net, run.best)

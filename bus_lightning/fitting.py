@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
+from lightning.pytorch.callbacks import BatchSizeFinder
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.callbacks.checkpoints import SafeCheckpointIO, checkpoint_callbacks
@@ -51,14 +52,15 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
         Validation score of the kept epoch; None where there is no validation set.
     """
     announce_label_in_input(cfg, ["val", "test"])
-    hardware = choose_hardware(cfg, before=folder.status)
+    begun = folder.last.is_file()
+    hardware = choose_hardware(cfg, before=folder.status if begun else {}, images=len(prepared.frame))
     if cfg.callbacks.get("batch_size") and hardware.device.type == "cpu":
         raise UserError(
             "debug=batch_size fills the memory of a GPU, and this is a CPU: there, try a few data.batch_size."
         )
     if cfg.seed is not None:
         pl.seed_everything(cfg.seed, verbose=False)
-    datamodule = BusDataModule(prepared, split, cfg, cfg.task.name == "segmentation", hardware.device)
+    datamodule = BusDataModule(prepared, split, cfg, cfg.task.name == "segmentation", hardware.home_of_images)
     task = build_task(cfg, datamodule, hardware)
     monitor = cfg.task.monitor if split.val else None
     best, last = checkpoint_callbacks(folder, monitor, cfg.task.mode)
@@ -74,16 +76,14 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
-    used = {"precision": hardware.precision, "channels_last": hardware.channels_last, "device": hardware.name}
-    folder.update_status(parameters=parameters, **used)
+    folder.update_status(parameters=parameters, **hardware.used)
 
     sizes = f"{len(split.train)} training, {len(split.val)} validation and {len(split.test)} test images"
     log.info("%s: %s parameters, %s, %s", cfg.model.name, f"{parameters:,}", hardware, sizes)
 
-    checkpoint = folder.last if folder.last.is_file() else None
-    trainer.fit(task, datamodule, ckpt_path=checkpoint)
+    trainer.fit(task, datamodule, ckpt_path=folder.last if begun else None)
     if cfg.callbacks.get("batch_size"):
-        log.info("%s: the largest batch that fits has %d images", cfg.model.name, datamodule.batch_size)
+        _say_batch_size(trainer, datamodule)
     load_kept_weights(task.net, folder.best)
     cases, metrics = evaluate_parts(trainer, task, datamodule, [part for part in ("val", "test") if split.part(part)])
     folder.write_cases(cases)
@@ -145,6 +145,14 @@ def evaluate_parts(
         found = metrics_of(table)
         metrics[part] = {"n": found.pop("n"), "loss": _finite(task.mean_loss), **found}
     return pd.concat(tables, ignore_index=True), metrics
+
+
+def _say_batch_size(trainer: pl.Trainer, datamodule: BusDataModule) -> None:
+    """Say what debug=batch_size found, and let it rest: it would search again when it is validated and tested."""
+    found, images = datamodule.batch_size, len(datamodule.sampler)
+    more = ", or more: there are no more to try" if found >= 0.95 * images else ""
+    log.info("The largest batch that fits, less a margin, has %d images%s.", found, more)
+    trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, BatchSizeFinder)]
 
 
 def metrics_of_nothing(cases: pd.DataFrame) -> Metrics:

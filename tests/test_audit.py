@@ -15,6 +15,7 @@ from PIL import Image
 from bus_lightning.data import audit as module
 from bus_lightning.data.audit import audit_folder, cached_audit, main
 from bus_lightning.data.index import read_index
+from bus_lightning.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -162,13 +163,21 @@ def test_findings_are_kept_by_content(small_copy, tmp_path, monkeypatch):
     assert str(tmp_path) not in "".join(path.read_text() for path in cache.glob("*.json"))
 
 
-def test_jobs_that_start_together_audit_once(healthy, small_phantom, tmp_path, monkeypatch):
+def test_a_folder_that_changes_while_it_is_audited_is_refused(healthy, small_phantom, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "audit_folder", lambda _: healthy)  # of another content
+    with pytest.raises(UserError, match="changed while it was audited"):
+        cached_audit(small_phantom, read_index(small_phantom), tmp_path)
+    assert not list(tmp_path.glob("audit-*.json"))
+
+
+def test_jobs_that_start_together_audit_once(small_phantom, tmp_path, monkeypatch):
     calls, answers, start = [], [], threading.Barrier(3)
+    found = audit_folder(small_phantom, progress=False)
 
     def slow(root):
         calls.append(root)
         threading.Event().wait(0.2)
-        return healthy
+        return found
 
     def job():
         start.wait()
@@ -181,7 +190,7 @@ def test_jobs_that_start_together_audit_once(healthy, small_phantom, tmp_path, m
     for thread in threads:
         thread.join()
     assert len(calls) == 1
-    assert answers == [healthy] * 3
+    assert answers == [found] * 3
 
 
 @pytest.mark.busi

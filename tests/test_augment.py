@@ -111,3 +111,14 @@ def test_unknown_transforms_and_options_are_refused_in_one_line(transforms, name
     with pytest.raises(UserError, match=named) as caught:
         Augmentation(transforms)
     assert "\n" not in str(caught.value)
+
+
+def test_one_channel_gives_the_grey_levels_of_three_equal_ones():
+    rng = np.random.default_rng(0)
+    grey, mask = rng.integers(0, 256, (61, 47, 1), dtype=np.uint8), rng.integers(0, 2, (61, 47), dtype=np.uint8)
+    augmentation = Augmentation(PAPER)
+    for seed in range(60):
+        one, its_mask = augmentation(grey, mask, seed)
+        three, other_mask = augmentation(np.repeat(grey, 3, axis=2), mask, seed)
+        np.testing.assert_array_equal(three, np.broadcast_to(one.reshape(61, 47, 1), three.shape))
+        np.testing.assert_array_equal(its_mask, other_mask)

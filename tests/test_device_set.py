@@ -17,7 +17,8 @@ def made(data_config):
     def make(*overrides, **groups):
         cfg = data_config(*overrides, **groups)
         prepared = prepare_data(cfg.data, needs_masks=True)
-        return BusDataModule(prepared, prepared.split(cfg.data.split), cfg, full_masks=True)
+        home = torch.device("cpu") if cfg.data.on_device else None
+        return BusDataModule(prepared, prepared.split(cfg.data.split), cfg, full_masks=True, device=home)
 
     return make
 
@@ -54,9 +55,10 @@ def test_order_and_epoch_are_the_same_and_augmentation_has_its_own_draws(made):
     assert torch.equal(batches[0]["image"], next(iter(on_device.train_dataloader()))["image"])
 
 
-def test_on_a_cpu_images_stay_with_the_workers_unless_asked(made):
-    assert made().device is None
-    assert made(HELD).device == torch.device("cpu")
+def test_images_are_put_on_the_device_once(made):
+    datamodule = made(HELD)
+    first, second = (datamodule.evaluation_dataloader("test").collate_fn for _ in range(2))
+    assert first is second
 
 
 def test_a_run_trains_and_repeats_with_its_images_on_the_device(composed):
@@ -75,7 +77,17 @@ def test_learning_four_batches_by_heart_works_with_images_on_the_device(composed
     assert len(pd.read_csv(RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name).history)) == 2
 
 
+def test_a_run_goes_on_with_its_images_where_they_were(composed, monkeypatch):
+    cfg = composed("model=resnet34", "trainer.max_epochs=1", "keep_last=true", "name=grown")
+    training.run(cfg)
+    run = RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name)
+    run.update_status(on_device=True)  # as if a GPU had begun it
+    training.run(composed("model=resnet34", "trainer.max_epochs=2", "keep_last=true", "name=grown"))
+    assert run.status["on_device"]
+
+
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_a_batch_is_made_without_waiting_for_the_gpu(data_config):
     cfg = data_config()
     prepared = prepare_data(cfg.data, needs_masks=False)

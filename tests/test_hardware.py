@@ -1,5 +1,8 @@
 """`auto` takes what is fast on this machine, says so, and stays what it was for the rest of a run's life."""
 
+import contextlib
+from types import SimpleNamespace
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -16,7 +19,8 @@ ABLE, UNABLE = {"avx512_bf16": True, "cpu_name": "a new CPU"}, {"avx512_bf16": F
 
 def asked(precision="auto", channels_last="auto"):
     trainer = {"precision": precision, "accelerator": "cpu", "devices": 1}
-    return OmegaConf.create({"trainer": trainer, "channels_last": channels_last})
+    data = {"on_device": None, "size": 224}
+    return OmegaConf.create({"trainer": trainer, "channels_last": channels_last, "data": data, "augment": {}})
 
 
 @pytest.fixture
@@ -85,9 +89,76 @@ def request():
     )
 
 
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda", "mps", "tpu"])
+def test_a_device_that_is_not_here_is_refused_with_the_cure(accelerator, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cfg = asked()
+    cfg.trainer.accelerator = accelerator
+    with pytest.raises(UserError, match=f"trainer.accelerator={accelerator} is not here: use auto"):
+        choose_hardware(cfg, before={})
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """What a GPU of 8 GB answers when it is asked, and what is set on it."""
+    said = {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=8 * 10**9))
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda value: said.update(matmul=value))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("precision", "matmul"), [("auto", "high"), ("16-mixed", "high"), ("32-true", "highest"), (32, "highest")]
+)
+def test_tf32_is_off_where_float32_was_asked_for(gpu, precision, matmul):
+    cfg = asked(precision)
+    cfg.trainer.accelerator = "cuda"
+    choose_hardware(cfg, before={})
+    assert gpu["matmul"] == matmul
+    assert torch.backends.cudnn.allow_tf32 == (matmul == "high")
+
+
+def test_images_go_to_a_gpu_that_has_room_and_can_augment_them(gpu):
+    def goes(images, augment=None, before=None, **data):
+        cfg = asked()
+        cfg.trainer.accelerator, cfg.augment = "cuda", augment or {}
+        cfg.data.update(data)
+        return choose_hardware(cfg, before or {}, images).on_device
+
+    assert goes(5_000)
+    assert not goes(50_000)
+    assert not goes(5_000, augment={"rotation": {"limit": 5, "fill": 9}})  # what only the CPU can
+    assert goes(50_000, before={"on_device": True})
+    assert not goes(5_000, before={"on_device": False})
+    assert goes(50_000, on_device=True)
+
+
 def test_an_unknown_layout_is_refused_by_name(composed):
     with pytest.raises(UserError, match="channels_last=maybe is unknown: choose one of auto, true, false"):
         check(composed("channels_last=maybe"))
+
+
+def test_clipping_with_a_fused_optimizer_in_sixteen_bits_is_refused_with_the_cure(composed):
+    clipped = ("model=resnet34", "trainer.gradient_clip_val=1")
+    with pytest.raises(UserError, match=r"add optimizer.fused=false"):
+        check(composed(*clipped))
+    check(composed(*clipped, "trainer.precision=32-true"))
+    training.run(composed(*clipped, "optimizer.fused=false"))
+
+
+def test_a_run_of_an_older_version_is_evaluated(composed):
+    cfg = composed("model=resnet34")
+    training.run(cfg)
+    run = RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name)
+    kept = load_config(run.config)
+    del kept.data.cache_gb, kept.data.on_device
+    OmegaConf.save(kept, run.config)
+    assert evaluate_run(run, request()).metrics["test"] == run.metrics["test"]
 
 
 @pytest.mark.gpu
@@ -98,3 +169,4 @@ def test_a_gpu_with_bfloat16_trains_in_it_with_its_images_in_its_memory(composed
     able = torch.cuda.is_bf16_supported(including_emulation=False)
     assert status["precision"] == ("bf16-mixed" if able else "32-true")
     assert status["device"] == torch.cuda.get_device_name()
+    assert status["on_device"]

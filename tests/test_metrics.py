@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from bus_lightning.evaluation.metrics import classification_metrics, majority_accuracy, metrics_of, segmentation_metrics
+from bus_lightning.evaluation.metrics import classification_metrics, metrics_of, segmentation_metrics
+from bus_lightning.evaluation.table import majority_accuracy
 
 CLASSES = ["benign", "malignant", "normal"]
 

@@ -8,21 +8,24 @@ import pandas as pd
 import pytest
 
 from bus_lightning.data import pixels as module
+from bus_lightning.data.content import content_hash
 from bus_lightning.data.index import read_image, read_index, read_mask
 from bus_lightning.data.pixels import cached_pixels
+from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Preprocessing
 from bus_lightning.errors import UserError
 
-GB_OF_TWELVE = 12 * (4 * 32 * 32 + 9) / 1e9  # of `small_phantom` at 32 pixels
+GB_OF_TWELVE = 12 * (4 * 32 * 32 + 9) / 1e9  # of the folder's images at 32 pixels
 
 
 @pytest.fixture
-def opened(small_phantom, tmp_path):
-    frame = read_index(small_phantom)
+def opened(small_copy, tmp_path):
+    frame = read_index(small_copy)
+    digits = content_hash(small_copy, frame)[:16]
 
-    def make(content="some", size=32, limit=1.0, cleaned=False, **options):
-        preprocessing = Preprocessing(size=size, **options)
-        return cached_pixels(small_phantom, frame, content, preprocessing, cleaned, tmp_path / "cache", limit)
+    def make(choice="all", size=32, limit=1.0, cleaned=False, **options):
+        prepared = PreparedData(small_copy, frame, {}, f"{digits}-{choice}")
+        return cached_pixels(prepared, Preprocessing(size=size, **options), cleaned, tmp_path / "cache", limit)
 
     return make
 
@@ -39,11 +42,11 @@ def files(tmp_path):
     return sorted(path.name for path in (tmp_path / "cache").iterdir() if path.suffix == ".npy")
 
 
-def test_records_hold_what_decoding_and_resizing_gives(opened, small_phantom):
+def test_records_hold_what_decoding_and_resizing_gives(opened, small_copy):
     records, preprocessing = opened(), Preprocessing(size=32)
-    for record, row in zip(records, read_index(small_phantom).itertuples(), strict=True):
-        image = read_image(small_phantom / row.image)
-        mask = read_mask(small_phantom, row.masks, image.shape[:2])
+    for record, row in zip(records, read_index(small_copy).itertuples(), strict=True):
+        image = read_image(small_copy / row.image)
+        mask = read_mask(small_copy, row.masks, image.shape[:2])
         np.testing.assert_array_equal(record["image"], preprocessing.fit(image))
         np.testing.assert_array_equal(record["mask"], preprocessing.fit(mask, is_mask=True))
         assert tuple(record["shape"]) == image.shape[:2]
@@ -64,7 +67,7 @@ def test_images_are_decoded_once_for_all_jobs(opened, decoded):
     assert len(decoded) == 12
     np.testing.assert_array_equal(opened(), first)
     assert len(decoded) == 12
-    opened(content="other")
+    opened(choice="other")
     opened(size=16)
     opened(resize="pad")
     assert len(decoded) == 48
@@ -130,5 +133,32 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(opened, tmp_path, monkeypatc
         patch.setattr(module, "read_mask", full)
         with pytest.raises(OSError, match="No space left"):
             opened()
-    assert [path.name for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"] == []
+    assert files(tmp_path) == [path.name for path in (tmp_path / "cache").glob(".pixels*")] == []
     assert len(opened()) == 12
+
+
+def test_what_a_killed_job_left_is_cleared_away(opened, tmp_path):
+    (tmp_path / "cache").mkdir()
+    left = tmp_path / "cache" / ".pixels-0123456789abcdef.npy.1-1"
+    left.write_bytes(b"half")
+    opened()
+    assert not left.exists()
+
+
+def test_a_cache_that_may_only_be_read_serves_what_it_holds(opened, monkeypatch):
+    expected = opened()
+    monkeypatch.setattr(module.os, "utime", lambda _: (_ for _ in ()).throw(PermissionError("not yours")))
+    monkeypatch.setattr(module, "FileLock", lambda _: pytest.fail("it asked for a lock"))
+    np.testing.assert_array_equal(opened(), expected)
+
+
+def test_a_folder_that_changes_while_it_is_decoded_is_refused(opened, small_copy, tmp_path, monkeypatch):
+    def meddled(path):
+        (small_copy / "benign/benign (1).png").write_bytes(b"")
+        return np.zeros((8, 8, 3), np.uint8)
+
+    monkeypatch.setattr(module, "read_image", meddled)
+    monkeypatch.setattr(module, "read_mask", lambda *_: np.zeros((8, 8), np.uint8))
+    with pytest.raises(UserError, match="changed while its images were decoded"):
+        opened()
+    assert files(tmp_path) == []

@@ -38,6 +38,19 @@ def test_speed_and_wait_are_those_of_the_clock(monkeypatch):
     assert clock.summary() == {"images_per_second": 0.625, "data_fraction": pytest.approx(7 / 24, abs=1e-4)}
 
 
+def test_a_validation_between_two_steps_is_no_wait_for_data(monkeypatch):
+    seconds = iter([0, 1, 50, 51, 52])  # a step, the end of a validation, a step
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(seconds))
+    module, clock, batch = Module(), Timing(), {"id": ["some image"]}
+    clock.on_train_batch_start(None, module, batch, 0)
+    clock.on_train_batch_end(None, module, None, batch, 0)
+    clock.on_validation_end(None, module)
+    clock.on_train_batch_start(None, module, batch, 1)
+    clock.on_train_batch_end(None, module, None, batch, 1)
+    clock.on_train_epoch_end(None, module)
+    assert module.logged == [{"time/images_per_second": 0.5, "time/data_fraction": 0.5}]
+
+
 def test_every_run_logs_its_speed_and_its_wait_but_not_in_the_history(composed):
     cfg = composed("model=resnet34", "logger=csv", "data.batch_size=8")
     training.run(cfg)

@@ -19,5 +19,4 @@ def datamodule_of(cfg: DictConfig) -> BusDataModule:
 
 def epoch_of(datamodule: BusDataModule) -> Iterator[dict[str, Any]]:
     """Serve an epoch of training batches as the network takes them, normalised."""
-    for batch in datamodule.train_dataloader():
-        yield datamodule.on_after_batch_transfer(batch, 0)
+    yield from datamodule.train_dataloader()

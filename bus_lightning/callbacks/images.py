@@ -30,7 +30,8 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
     positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
     batch = collate([dataset[position] for position in positions])
     task.eval()
-    with torch.inference_mode(), task.trainer.precision_plugin.forward_context():  # as it was evaluated
+    in_bfloat16 = "bf16" in str(task.trainer.precision)  # as it was evaluated
+    with torch.inference_mode(), torch.autocast(task.device.type, torch.bfloat16, enabled=in_bfloat16):
         logits = task(batch["image"].to(task.device)).float().cpu()
     boxes = batch["box"].tolist() if "box" in batch else [None] * len(positions)
     tiles = [

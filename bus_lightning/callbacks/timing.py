@@ -10,9 +10,9 @@ import numpy as np
 class Timing(pl.Callback):
     """Log the speed of each epoch, `time/images_per_second`, and the share of it between two steps.
 
-    Between the end of one step and the start of the next a batch is made: `time/data_fraction` is the wait for data.
-    An epoch's first step is left out, for what surrounds epochs comes before it. The clock is the host's, which runs
-    ahead of a GPU: a large share there says that the host is late.
+    Between the end of one step and the start of the next a batch is made, and little else: `time/data_fraction` is
+    the wait for data. An epoch's first step is left out, for what surrounds epochs comes before it. The clock is the
+    host's, which runs ahead of a GPU: a large share there says that the host is late.
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,10 @@ class Timing(pl.Callback):
         before, self._ended = self._ended, time.perf_counter()
         if batch_idx > 0:
             self._epoch += (len(batch["id"]), self._started - before, self._ended - before)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave out a validation between two steps."""
+        self._ended = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch's speed."""

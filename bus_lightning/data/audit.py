@@ -172,14 +172,21 @@ def cached_audit(root: Path, frame: pd.DataFrame, cache: Path) -> Audit:
         root: The data folder.
         frame: Its whole index, with every class.
         cache: Folder that keeps the findings, a file per content.
+
+    Raises:
+        UserError: When files change meanwhile.
     """
-    name = f"audit-{VERSION}-{known_content(root, frame, cache)[:16]}"
+    content = known_content(root, frame, cache)
+    name = f"audit-{VERSION}-{content[:16]}"
     path = cache / f"{name}.json"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{name}.lock"):
             if not path.is_file():
-                write_aside(path, json.dumps(asdict(audit_folder(root))))
+                audit = audit_folder(root)
+                if audit.content != content:
+                    raise UserError(f"{root} changed while it was audited: give the command again.")
+                write_aside(path, json.dumps(asdict(audit)))
     return Audit(**json.loads(path.read_text()))
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -44,7 +45,8 @@ def known_content(root: Path, frame: pd.DataFrame, cache: Path) -> str:
         return str(noted["content"])
     before, content = time.time(), content_hash(root, frame)
     if newest < before - _SETTLED_S:
-        write_aside(note, json.dumps({"stamp": stamp, "content": content}) + "\n")
+        with suppress(OSError):  # the cache may be another user's
+            write_aside(note, json.dumps({"stamp": stamp, "content": content}) + "\n")
     return content
 
 

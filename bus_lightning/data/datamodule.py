@@ -22,8 +22,6 @@ from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.randomness import shuffled
 
-_SHARE_OF_GPU = 0.25  # of its memory: what the images may take when nobody said whether they go there
-
 
 class BusDataModule(pl.LightningDataModule):
     """Serve dict batches: `image` (B, C, H, W) float32, `mask` (B, 1, H, W), `label` (B,), `id` list.
@@ -33,7 +31,7 @@ class BusDataModule(pl.LightningDataModule):
         split: Who is in which part.
         cfg: The config, of which `data`, `preprocess`, `overlay`, `augment` and `seed` are read.
         full_masks: Whether evaluation batches carry the masks at the images' own resolution.
-        device: What trains. On a GPU the images lie in its memory and are augmented there, where they fit.
+        device: Where the images lie and are augmented; None leaves them on the host.
     """
 
     def __init__(
@@ -42,7 +40,7 @@ class BusDataModule(pl.LightningDataModule):
         split: Split,
         cfg: DictConfig,
         full_masks: bool,
-        device: torch.device = torch.device("cpu"),  # noqa: B008, a device never changes
+        device: torch.device | None = None,
     ) -> None:
         super().__init__()
         options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
@@ -57,10 +55,7 @@ class BusDataModule(pl.LightningDataModule):
 
         @cache
         def pixels(cleaned: bool) -> np.ndarray:
-            return cached_pixels(
-                prepared.root, prepared.frame, prepared.content, preprocessing, cleaned,
-                Path(data["cache"]), data["cache_gb"],
-            )  # fmt: skip
+            return cached_pixels(prepared, preprocessing, cleaned, Path(data["cache"]), data["cache_gb"])
 
         rows = prepared.frame.assign(position=range(len(prepared.frame))).set_index("id", drop=False)
 
@@ -79,8 +74,9 @@ class BusDataModule(pl.LightningDataModule):
         order = shuffled(split.train, "order")
         self.train = part_of("train", order, augmentation=Augmentation(options["augment"]))
         self.parts = {part: part_of(part, split.part(part), full_masks=full_masks) for part in PARTS}
-        self.device = device if self._lies_on(device) else None
-        self.batch_augmentation = BatchAugmentation(options["augment"]) if self.device else None
+        self.device = device
+        self.augment = options["augment"]
+        self._on_device: dict[BusDataset, DeviceBatches] = {}
         self.classes = int(rows["label"].max()) + 1
         self.labels = rows.loc[order, "label"].tolist()
         self.sampler = EpochSampler(order, self.labels, self.seed, data["balance"] == "oversample")
@@ -116,8 +112,8 @@ class BusDataModule(pl.LightningDataModule):
         return self._loader(self.parts[part])
 
     def _loader(self, dataset: BusDataset, **options: Any) -> DataLoader[Any]:
-        if self.device and self.batch_augmentation:
-            batches = DeviceBatches(dataset, self.normalisation, self.batch_augmentation, self.device)
+        if self.device:
+            batches = self._held(dataset, self.device)
             return DataLoader(Keys(len(dataset)), batch_size=self.batch_size, collate_fn=batches, **options)
         workers = self.data["workers"]
         return DataLoader(
@@ -130,11 +126,9 @@ class BusDataModule(pl.LightningDataModule):
             **options,
         )
 
-    def _lies_on(self, device: torch.device) -> bool:
-        """Decide whether the images are to lie on the device: as `data.on_device` says, else on a GPU that has room."""
-        if self.data["on_device"] is not None:
-            return bool(self.data["on_device"])
-        if device.type != "cuda":
-            return False  # augmenting one image after the other is ten times as fast on a CPU
-        needed = 4 * self.data["size"] ** 2 * sum(map(len, self.parts.values()))
-        return needed < _SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]
+    def _held(self, dataset: BusDataset, device: torch.device) -> DeviceBatches:
+        """Put a part's images on the device when they are first asked for."""
+        if dataset not in self._on_device:
+            augmentation = BatchAugmentation(self.augment) if dataset is self.train else None
+            self._on_device[dataset] = DeviceBatches(dataset, self.normalisation, augmentation, device)
+        return self._on_device[dataset]

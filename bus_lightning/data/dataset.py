@@ -1,7 +1,8 @@
-"""One image as what a network sees, in memory after its first use; and the order in which an epoch takes them."""
+"""One image as what a network sees; batches of them; and the order in which an epoch takes them."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -106,17 +107,23 @@ class Normalisation:
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], channels: int = 3) -> None:
-        self.channels = channels
         self.scale = (1 / (255 * torch.tensor(std)))[:channels].reshape(1, -1, 1, 1)
         self.shift = (torch.tensor(mean) / torch.tensor(std))[:channels].reshape(1, -1, 1, 1)
+        self.luma = torch.tensor(_LUMA).reshape(1, 3, 1, 1) if channels == 1 else None
+
+    def on(self, device: torch.device) -> "Normalisation":
+        """Copy what is multiplied to a device, once: in each batch it would wait for the device."""
+        moved = copy(self)
+        moved.scale, moved.shift = self.scale.to(device), self.shift.to(device)
+        moved.luma = None if self.luma is None else self.luma.to(device)
+        return moved
 
     def __call__(self, images: Tensor) -> Tensor:
         """Normalise (B, 3, H, W) uint8 to (B, channels, H, W) float32, in the memory layout that they have."""
         levels = images.float()
-        if self.channels == 1:
-            luma = torch.tensor(_LUMA, device=images.device).reshape(1, 3, 1, 1)
-            levels = (levels * luma).sum(dim=1, keepdim=True)
-        return levels.mul_(self.scale.to(images.device)).sub_(self.shift.to(images.device))
+        if self.luma is not None:
+            levels = (levels * self.luma).sum(dim=1, keepdim=True)
+        return levels.mul_(self.scale).sub_(self.shift)
 
 
 class Collate:

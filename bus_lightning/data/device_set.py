@@ -34,19 +34,25 @@ class DeviceBatches:
     Args:
         dataset: The part.
         normalisation: What the images go through.
-        augmentation: Random changes, for keys that carry a seed.
+        augmentation: Random changes, for keys that carry a seed; None where no key does.
         device: Where the images are to lie.
     """
 
     def __init__(
-        self, dataset: BusDataset, normalisation: Normalisation, augmentation: BatchAugmentation, device: torch.device
+        self,
+        dataset: BusDataset,
+        normalisation: Normalisation,
+        augmentation: BatchAugmentation | None,
+        device: torch.device,
     ) -> None:
-        self.dataset, self.normalisation, self.augmentation = dataset, normalisation, augmentation
-        self.device = device
-        squares = [dataset.square(position) for position in range(len(dataset))]
-        images = torch.stack([torch.from_numpy(image).expand(*mask.shape, 3) for image, mask in squares])
-        self.images = images.to(device).permute(0, 3, 1, 2)
-        self.masks = torch.stack([torch.from_numpy(mask) for _, mask in squares])[:, None].to(device)
+        self.dataset, self.normalisation, self.augmentation = dataset, normalisation.on(device), augmentation
+        size = dataset.preprocessing.size
+        images = torch.empty(len(dataset), size, size, 3, dtype=torch.uint8, device=device)
+        self.masks = torch.empty(len(dataset), 1, size, size, dtype=torch.uint8, device=device)
+        for position in range(len(dataset)):
+            image, mask = dataset.square(position)
+            images[position], self.masks[position, 0] = torch.from_numpy(image), torch.from_numpy(mask)
+        self.images = images.permute(0, 3, 1, 2)
         self.labels = torch.tensor([row.label for row in dataset.rows], device=device)
 
     def __call__(self, keys: list[int | Draw]) -> dict[str, Any]:
@@ -55,7 +61,7 @@ class DeviceBatches:
         chosen = self._moved(torch.tensor([position for position, _ in draws]))
         images, masks = self.images[chosen], self.masks[chosen]
         seeds = [seed for _, seed in draws if seed is not None]
-        if seeds:
+        if seeds and self.augmentation:
             images, masks = self.augmentation(images, masks, seeds)
         batch = {
             "image": self.normalisation(images),
@@ -71,5 +77,5 @@ class DeviceBatches:
 
     def _moved(self, positions: Tensor) -> Tensor:
         # Only from pinned memory does a copy go on beside the host.
-        pinned = positions.pin_memory() if self.device.type == "cuda" else positions
-        return pinned.to(self.device, non_blocking=True)
+        pinned = positions.pin_memory() if self.labels.is_cuda else positions
+        return pinned.to(self.labels.device, non_blocking=True)

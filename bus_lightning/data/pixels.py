@@ -5,15 +5,16 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from filelock import FileLock
 from tqdm import tqdm
 
 from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Preprocessing
 from bus_lightning.errors import UserError
 from bus_lightning.files import aside
@@ -25,22 +26,14 @@ _GB = 1e9
 
 
 def cached_pixels(
-    root: Path,
-    frame: pd.DataFrame,
-    content: str,
-    preprocessing: Preprocessing,
-    cleaned: bool,
-    cache: Path,
-    limit: float,
+    prepared: PreparedData, preprocessing: Preprocessing, cleaned: bool, cache: Path, limit: float
 ) -> np.ndarray:
     """Open the pixels of all images of an index; decode them first where no job has done so.
 
     Jobs that start together wait for the first; the file is written aside and renamed.
 
     Args:
-        root: The data folder.
-        frame: Its index.
-        content: Hash of what the index names.
+        prepared: The images.
         preprocessing: How to clean and resize.
         cleaned: Whether to clean, or only to resize.
         cache: Folder of the file.
@@ -52,20 +45,34 @@ def cached_pixels(
         Mapped from the file: only what is read is in memory, once for all jobs; changes stay private.
 
     Raises:
-        UserError: When the file would be larger than the limit, or than the disk.
+        UserError: When the file would be larger than the limit or the disk, or the images change meanwhile.
     """
     settings = (preprocessing.denoise, preprocessing.contrast) if cleaned else ("none", "none")
-    name = stable_hash(VERSION, content, preprocessing.size, preprocessing.resize, *settings)
+    name = stable_hash(VERSION, prepared.content, preprocessing.size, preprocessing.resize, *settings)
     path = cache / f"pixels-{name:016x}.npy"
+    with suppress(FileNotFoundError):
+        return _opened(path)
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.is_file():
-            kind = _record(preprocessing.size)
-            _make_room(cache, len(frame) * kind.itemsize / _GB, limit)
-            with aside(path) as temporary:
-                _write(temporary, kind, len(frame), _decoded(root, frame, preprocessing, cleaned))
-        os.utime(path)  # the time of its last use
-        return np.load(path, mmap_mode="c")
+    with FileLock(cache / "pixels.lock"):  # one for all files, for each job may remove those of others
+        with suppress(FileNotFoundError):
+            return _opened(path)
+        for left in cache.glob(".pixels-*"):  # by a process that was killed
+            left.unlink()
+        kind, number = _record(preprocessing.size), len(prepared.frame)
+        _make_room(cache, number * kind.itemsize / _GB, limit)
+        with aside(path) as temporary:
+            _write(temporary, kind, number, _decoded(prepared, preprocessing, cleaned))
+            if prepared.has_changed(cache):
+                raise UserError(f"{prepared.root} changed while its images were decoded: give the command again.")
+        return _opened(path)
+
+
+def _opened(path: Path) -> np.ndarray:
+    """Map a file into memory, and note that it is in use."""
+    records: np.ndarray = np.load(path, mmap_mode="c")
+    with suppress(OSError):  # the folder may be another user's
+        os.utime(path)
+    return records
 
 
 def _record(size: int) -> np.dtype[Any]:
@@ -73,17 +80,17 @@ def _record(size: int) -> np.dtype[Any]:
     return np.dtype([("image", "u1", (*square, 3)), ("mask", "u1", square), ("shape", "<i4", 2), ("grey", "?")])
 
 
-def _decoded(root: Path, frame: pd.DataFrame, preprocessing: Preprocessing, cleaned: bool) -> Iterator[tuple[Any, ...]]:
+def _decoded(prepared: PreparedData, preprocessing: Preprocessing, cleaned: bool) -> Iterator[tuple[Any, ...]]:
     """Decode, clean and resize the images of an index, in its order."""
 
     def decode(row: Any) -> tuple[Any, ...]:
-        image = read_image(root / row.image)
-        mask = read_mask(root, row.masks, image.shape[:2])
+        image = read_image(prepared.root / row.image)
+        mask = read_mask(prepared.root, row.masks, image.shape[:2])
         fitted = preprocessing.fit(preprocessing.clean(image) if cleaned else image)
         grey = bool((fitted == fitted[..., :1]).all())
         return fitted, preprocessing.fit(mask, is_mask=True), image.shape[:2], grey
 
-    rows = list(frame.itertuples(index=False))
+    rows = list(prepared.frame.itertuples(index=False))
     step = 256  # the pool would run ahead of the disk and fill the memory
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,

@@ -11,12 +11,14 @@ from filelock import FileLock
 from omegaconf import DictConfig
 
 from bus_lightning.data.audit import HEALTHY, Audit, cached_audit
+from bus_lightning.data.content import known_content
 from bus_lightning.data.index import find_root, read_index, select_classes
 from bus_lightning.data.splits import Split, make_split
 from bus_lightning.errors import UserError
 from bus_lightning.randomness import stable_hash
 
 log = logging.getLogger(__name__)
+_DIGITS = 16  # of the hash of a folder, which are enough
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class PreparedData:
     def classes(self) -> list[str]:
         """The classes in the order of their labels."""
         return self.frame.drop_duplicates("label").sort_values("label")["class"].tolist()
+
+    def has_changed(self, cache: Path) -> bool:
+        """Tell whether the folder's files are others now than when they were hashed."""
+        return known_content(self.root, read_index(self.root), cache)[:_DIGITS] != self.content.partition("-")[0]
 
     def split(self, options: DictConfig) -> Split:
         """Split the images as `data.split` says."""
@@ -71,7 +77,7 @@ def prepare_data(data: DictConfig, needs_masks: bool, only: Collection[str] | No
             raise UserError(
                 f"No image of class '{name}' is left after data.exclude, drop_conflicts and skip_unreadable."
             )
-    content = f"{audit.content[:16]}-{stable_hash(*kept['id'], *kept['class']):016x}"
+    content = f"{audit.content[:_DIGITS]}-{stable_hash(*kept['id'], *kept['class']):016x}"
     return PreparedData(root, kept, {id_: audit.groups[id_] for id_ in kept["id"]}, content)
 
 
