@@ -152,7 +152,8 @@ def _say_batch_size(trainer: pl.Trainer, datamodule: BusDataModule) -> None:
     found, images = datamodule.batch_size, len(datamodule.sampler)
     more = ", or more: there are no more to try" if found >= 0.95 * images else ""
     log.info("The largest batch that fits, less a margin, has %d images%s.", found, more)
-    trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, BatchSizeFinder)]
+    untyped: Any = trainer  # Lightning sets its callbacks behind the type checker's back
+    untyped.callbacks = [callback for callback in untyped.callbacks if not isinstance(callback, BatchSizeFinder)]
 
 
 def metrics_of_nothing(cases: pd.DataFrame) -> Metrics:
