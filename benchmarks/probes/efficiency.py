@@ -58,7 +58,7 @@ def kind(operation: str) -> str:
         return "batch norm"
     if any(word in name for word in ("fused_", "optimizer")):
         return "optimizer"
-    return "linear" if any(word in name for word in ("addmm", "aten::mm", "linear")) else "rest"
+    return "linear" if any(word in name for word in ("addmm", "aten::mm", "aten::linear")) else "rest"
 
 
 def shares(loop: BareLoop, steps: int) -> dict[str, float]:
