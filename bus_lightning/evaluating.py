@@ -80,10 +80,9 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         raise UserError(f"{run.path}: the part '{cfg.part}' of its split has no images.")
 
     own.trainer.accelerator, own.trainer.devices = "auto", 1  # this machine's, not that of the training
-    # As it was trained, even where `auto` would choose otherwise now; older runs kept no layout.
-    own.trainer.precision = run.status.get("precision", own.trainer.precision)
-    own.channels_last = run.status.get("channels_last", own.channels_last)
-    hardware = choose_hardware(own, before={}, images=len(prepared.frame))
+    # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.
+    before = {key: value for key, value in run.status.items() if key != "on_device"}
+    hardware = choose_hardware(own, before, images=len(prepared.frame))
     datamodule = BusDataModule(prepared, split, own, own.task.name == "segmentation", hardware.home_of_images)
     own.model.weights = None  # the checkpoint holds them all
     task = build_task(own, datamodule, hardware)

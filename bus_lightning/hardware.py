@@ -115,7 +115,7 @@ def _device(accelerator: str, devices: Any) -> torch.device:
         "auto": gpu or "cpu",
         "gpu": gpu,
         "cuda": "cuda" if cuda else None,
-        "mps": gpu if mps else None,
+        "mps": "mps" if mps else None,
         "cpu": "cpu",
     }
     if not (found := kind.get(accelerator)):

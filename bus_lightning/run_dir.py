@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from bus_lightning.config import identity, load_config
+from bus_lightning.config import identity
 from bus_lightning.errors import UserError
 from bus_lightning.files import aside, write_aside
 
@@ -57,16 +57,15 @@ class RunDir:
         """What metrics.json says; empty where the run is not complete."""
         return _read_json(self.metrics_file)
 
-    def differences(self, cfg: DictConfig, hashes: dict[str, str]) -> list[str]:
+    def differences(self, kept: DictConfig, cfg: DictConfig, hashes: dict[str, str]) -> list[str]:
         """Name what makes this folder another experiment than the config: `key (here A, asked B)`.
 
         Args:
+            kept: The config that is in this folder.
             cfg: The config that is to be run.
             hashes: Those of its data and its split, as status.json keeps them.
         """
-        if not self.config.is_file():
-            return []
-        here, asked = identity(load_config(self.config)), identity(cfg) | hashes
+        here, asked = identity(kept), identity(cfg) | hashes
         here |= {key: self.status.get(key, value) for key, value in hashes.items()}
         keys = sorted(key for key in here | asked if here.get(key) != asked.get(key))
         return [f"{key} (here {here.get(key)}, asked {asked.get(key)})" for key in keys]

@@ -58,12 +58,13 @@ def _is_done(folder: RunDir, cfg: DictConfig, hashes: dict[str, str]) -> bool:
     """
     if not folder.config.is_file():
         return False
-    if differences := folder.differences(cfg, hashes):
+    kept = load_config(folder.config)
+    if differences := folder.differences(kept, cfg, hashes):
         raise OccupiedError(
             f"{folder.path} holds another experiment: it differs in {'; '.join(differences[:3])}. "
             "Choose another name=..., or pass rerun=true to move the old folder aside."
         )
-    asked, before = cfg.trainer.max_epochs, load_config(folder.config).trainer.max_epochs
+    asked, before = cfg.trainer.max_epochs, kept.trainer.max_epochs
     if folder.is_complete and asked <= before:
         if asked < before:
             log.info("%s: was trained for up to %d epochs, more than the %d asked for", folder.path, before, asked)

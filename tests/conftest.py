@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from bus_lightning import training
 from bus_lightning.config import run_name
 from bus_lightning.data.phantom import draw_phantom
+from bus_lightning.run_dir import RunDir
 
 ROOT = Path(__file__).parent.parent
 os.environ["WANDB_MODE"] = "offline"
@@ -65,6 +69,35 @@ def composed(phantom, audit_cache, tmp_path):
         return cfg
 
     return make
+
+
+@pytest.fixture
+def trained(composed):
+    """Train a run and return its folder; the config is composed from overrides."""
+
+    def make(*overrides, **options):
+        cfg = composed(*overrides, **options)
+        training.run(cfg)
+        return RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
+
+    return make
+
+
+@pytest.fixture
+def together():
+    """Call a function in several threads that start at once, and return what the calls return."""
+
+    def call(job, number):
+        start = threading.Barrier(number)
+
+        def wait_and_call(_):
+            start.wait()
+            return job()
+
+        with ThreadPoolExecutor(number) as pool:
+            return list(pool.map(wait_and_call, range(number)))
+
+    return call
 
 
 @pytest.fixture

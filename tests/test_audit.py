@@ -170,25 +170,16 @@ def test_a_folder_that_changes_while_it_is_audited_is_refused(healthy, small_pha
     assert not list(tmp_path.glob("audit-*.json"))
 
 
-def test_jobs_that_start_together_audit_once(small_phantom, tmp_path, monkeypatch):
-    calls, answers, start = [], [], threading.Barrier(3)
-    found = audit_folder(small_phantom, progress=False)
+def test_jobs_that_start_together_audit_once(small_phantom, tmp_path, monkeypatch, together):
+    calls, found = [], audit_folder(small_phantom, progress=False)
 
     def slow(root):
         calls.append(root)
         threading.Event().wait(0.2)
         return found
 
-    def job():
-        start.wait()
-        answers.append(cached_audit(small_phantom, read_index(small_phantom), tmp_path))
-
     monkeypatch.setattr(module, "audit_folder", slow)
-    threads = [threading.Thread(target=job) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = together(lambda: cached_audit(small_phantom, read_index(small_phantom), tmp_path), 3)
     assert len(calls) == 1
     assert answers == [found] * 3
 

@@ -7,7 +7,6 @@ from bus_lightning import fitting, training
 from bus_lightning.data.dataset import Collate
 from bus_lightning.errors import UserError
 from bus_lightning.hardware import Hardware
-from bus_lightning.run_dir import RunDir
 
 FINDER = ("model=resnet34", "debug=batch_size", "data.batch_size=2", "logger=none")
 
@@ -18,7 +17,7 @@ def test_a_cpu_is_refused_for_it_would_swap(composed):
 
 
 @pytest.mark.filterwarnings("ignore")  # the finder, too, reloads the data more often than Lightning likes
-def test_the_largest_batch_that_fits_is_found_and_said(composed, monkeypatch, caplog):
+def test_the_largest_batch_that_fits_is_found_and_said(trained, monkeypatch, caplog):
     caplog.set_level("INFO")
     seen, usual = [], Collate.__call__
 
@@ -32,22 +31,20 @@ def test_the_largest_batch_that_fits_is_found_and_said(composed, monkeypatch, ca
     gpu = Hardware(torch.device("meta"), "a small GPU", "32-true", False)
     monkeypatch.setattr(fitting, "choose_hardware", lambda *_, **__: gpu)
     monkeypatch.setattr(Collate, "__call__", collate)
-    cfg = composed(*FINDER)
-    training.run(cfg)
+    run = trained(*FINDER)
     assert "The largest batch that fits, less a margin, has 12 images." in caplog.text
     assert max(seen) > 13
-    assert RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name).is_complete
+    assert run.is_complete
 
 
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore")
-def test_a_gpu_is_filled_and_the_run_goes_on(composed, caplog):
+def test_a_gpu_is_filled_and_the_run_goes_on(trained, caplog):
     caplog.set_level("INFO")
-    cfg = composed("model=alexnet", "debug_size=false", "debug=batch_size", "data.size=512", "logger=none")
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(3e9 / total)
     try:
-        training.run(cfg)
+        trained("model=alexnet", "debug_size=false", "debug=batch_size", "data.size=512", "logger=none")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert "The largest batch that fits, less a margin, has" in caplog.text

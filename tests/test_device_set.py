@@ -4,10 +4,8 @@ import pandas as pd
 import pytest
 import torch
 
-from bus_lightning import training
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import prepare_data
-from bus_lightning.run_dir import RunDir
 
 HELD = "data.on_device=true"  # on the CPU it does what it does on a GPU
 
@@ -61,28 +59,24 @@ def test_images_are_put_on_the_device_once(made):
     assert first is second
 
 
-def test_a_run_trains_and_repeats_with_its_images_on_the_device(composed):
+def test_a_run_trains_and_repeats_with_its_images_on_the_device(trained):
     losses = []
     for group in ("one", "two"):
-        cfg = composed("model=u2net_lite", HELD, f"group={group}", "trainer.max_epochs=2")
-        training.run(cfg)
-        losses.append(pd.read_csv(RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name).history)["train/loss"])
+        run = trained("model=u2net_lite", HELD, f"group={group}", "trainer.max_epochs=2")
+        losses.append(pd.read_csv(run.history)["train/loss"])
     assert losses[0].tolist() == losses[1].tolist()
 
 
 @pytest.mark.filterwarnings("ignore:You requested to overfit")
-def test_learning_four_batches_by_heart_works_with_images_on_the_device(composed):
-    cfg = composed("model=resnet34", "debug=overfit", HELD, "logger=none", "trainer.max_epochs=2")
-    training.run(cfg)
-    assert len(pd.read_csv(RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name).history)) == 2
+def test_learning_four_batches_by_heart_works_with_images_on_the_device(trained):
+    run = trained("model=resnet34", "debug=overfit", HELD, "logger=none", "trainer.max_epochs=2")
+    assert len(pd.read_csv(run.history)) == 2
 
 
-def test_a_run_goes_on_with_its_images_where_they_were(composed, monkeypatch):
-    cfg = composed("model=resnet34", "trainer.max_epochs=1", "keep_last=true", "name=grown")
-    training.run(cfg)
-    run = RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name)
+def test_a_run_goes_on_with_its_images_where_they_were(trained):
+    run = trained("model=resnet34", "trainer.max_epochs=1", "keep_last=true", "name=grown")
     run.update_status(on_device=True)  # as if a GPU had begun it
-    training.run(composed("model=resnet34", "trainer.max_epochs=2", "keep_last=true", "name=grown"))
+    trained("model=resnet34", "trainer.max_epochs=2", "keep_last=true", "name=grown")
     assert run.status["on_device"]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,10 +9,9 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bus_lightning import fitting, training
+from bus_lightning import fitting
 from bus_lightning.errors import UserError
 from bus_lightning.evaluating import evaluate_run, evaluate_runs
-from bus_lightning.run_dir import RunDir
 
 
 def request(root=None, **options):
@@ -22,16 +20,10 @@ def request(root=None, **options):
 
 
 @pytest.fixture
-def trained(composed, monkeypatch):
-    """Train a small network and return its folder."""
-
-    def make(*overrides, **options):
-        monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
-        cfg = composed(*overrides, **options)
-        training.run(cfg)
-        return RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
-
-    return make
+def trained(trained, monkeypatch):
+    """Train a small network, without its pictures, and return its folder."""
+    monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
+    return trained
 
 
 @pytest.mark.parametrize("model", ["alexnet", "u2net_lite"])

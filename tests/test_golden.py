@@ -3,9 +3,6 @@
 import pandas as pd
 import pytest
 
-from bus_lightning import training
-from bus_lightning.run_dir import RunDir
-
 # Training loss of three epochs on the phantom of 72 images at 64 pixels, small networks, seed 0, one thread, torch
 # 2.14.1; made before images were cached, normalised by the batch and augmented in one channel.
 GOLDEN = {
@@ -21,21 +18,20 @@ GOLDEN = {
 PLAIN = ["trainer.precision=32-true", "channels_last=false"]
 
 
-def losses(composed, model, augment, *more):
-    cfg = composed(f"model={model}", f"augment={augment}", "trainer.max_epochs=3", *PLAIN, *more)
-    training.run(cfg)
-    return pd.read_csv(RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name).history)["train/loss"].tolist()
+def losses(trained, model, augment, *more):
+    run = trained(f"model={model}", f"augment={augment}", "trainer.max_epochs=3", *PLAIN, *more)
+    return pd.read_csv(run.history)["train/loss"].tolist()
 
 
 @pytest.mark.parametrize(("model", "augment"), GOLDEN)
-def test_losses_are_the_golden_ones(composed, model, augment):
+def test_losses_are_the_golden_ones(trained, model, augment):
     # The optimizer's plain form, which the golden values were made with. Other CPUs round in another order.
-    found = losses(composed, model, augment, "optimizer.fused=false")
+    found = losses(trained, model, augment, "optimizer.fused=false")
     assert found == pytest.approx(GOLDEN[model, augment], rel=2e-3)
     assert found[0] == pytest.approx(GOLDEN[model, augment][0], rel=1e-4)
 
 
 @pytest.mark.parametrize("model", ["resnet34", "u2net_lite"])
-def test_the_fused_optimizer_takes_the_same_steps(composed, model):
-    found = losses(composed, model, "none", "optimizer.fused=true")
+def test_the_fused_optimizer_takes_the_same_steps(trained, model):
+    found = losses(trained, model, "none", "optimizer.fused=true")
     assert found == pytest.approx(GOLDEN[model, "none"], rel=3e-3)

@@ -12,7 +12,6 @@ from bus_lightning.config import check, load_config
 from bus_lightning.errors import UserError
 from bus_lightning.evaluating import evaluate_run
 from bus_lightning.hardware import choose_hardware
-from bus_lightning.run_dir import RunDir
 
 ABLE, UNABLE = {"avx512_bf16": True, "cpu_name": "a new CPU"}, {"avx512_bf16": False, "cpu_name": "an old CPU"}
 
@@ -67,12 +66,10 @@ def test_one_line_says_precision_layout_and_machine(machine):
     assert str(choose_hardware(asked(), before={})) == "bf16-mixed, channels last, on a new CPU with AVX512-BF16"
 
 
-def test_the_config_keeps_the_request_and_the_status_what_was_used(composed, machine, caplog):
+def test_the_config_keeps_the_request_and_the_status_what_was_used(trained, machine, caplog):
     machine(ABLE)
     caplog.set_level("INFO")
-    cfg = composed("model=resnet34")
-    training.run(cfg)
-    run = RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name)
+    run = trained("model=resnet34")
     kept = load_config(run.config)
     assert (kept.trainer.precision, kept.channels_last) == ("auto", "auto")
     assert (run.status["precision"], run.status["channels_last"]) == ("bf16-mixed", True)
@@ -151,10 +148,8 @@ def test_clipping_with_a_fused_optimizer_in_sixteen_bits_is_refused_with_the_cur
     training.run(composed(*clipped, "optimizer.fused=false"))
 
 
-def test_a_run_of_an_older_version_is_evaluated(composed):
-    cfg = composed("model=resnet34")
-    training.run(cfg)
-    run = RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name)
+def test_a_run_of_an_older_version_is_evaluated(trained):
+    run = trained("model=resnet34")
     kept = load_config(run.config)
     del kept.data.cache_gb, kept.data.on_device
     OmegaConf.save(kept, run.config)
@@ -162,10 +157,8 @@ def test_a_run_of_an_older_version_is_evaluated(composed):
 
 
 @pytest.mark.gpu
-def test_a_gpu_with_bfloat16_trains_in_it_with_its_images_in_its_memory(composed):
-    cfg = composed("model=resnet34", "trainer.accelerator=gpu")
-    training.run(cfg)
-    status = RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name).status
+def test_a_gpu_with_bfloat16_trains_in_it_with_its_images_in_its_memory(trained):
+    status = trained("model=resnet34", "trainer.accelerator=gpu").status
     able = torch.cuda.is_bf16_supported(including_emulation=False)
     assert status["precision"] == ("bf16-mixed" if able else "32-true")
     assert status["device"] == torch.cuda.get_device_name()

@@ -1,7 +1,6 @@
 """Every image is decoded once for all jobs; the file is whole, bounded in size, and never stale."""
 
 import errno
-import threading
 
 import numpy as np
 import pandas as pd
@@ -73,18 +72,8 @@ def test_images_are_decoded_once_for_all_jobs(opened, decoded):
     assert len(decoded) == 48
 
 
-def test_jobs_that_start_together_decode_once(opened, decoded):
-    start, found = threading.Barrier(4), []
-
-    def job():
-        start.wait()
-        found.append(opened())
-
-    threads = [threading.Thread(target=job) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def test_jobs_that_start_together_decode_once(opened, decoded, together):
+    found = together(opened, 4)
     assert len(decoded) == 12
     assert len(found) == 4
 

@@ -5,10 +5,8 @@ import itertools
 import pandas as pd
 import pytest
 
-from bus_lightning import training
 from bus_lightning.callbacks import timing
 from bus_lightning.callbacks.timing import Timing
-from bus_lightning.run_dir import RunDir
 
 
 class Module:
@@ -51,10 +49,8 @@ def test_a_validation_between_two_steps_is_no_wait_for_data(monkeypatch):
     assert module.logged == [{"time/images_per_second": 0.5, "time/data_fraction": 0.5}]
 
 
-def test_every_run_logs_its_speed_and_its_wait_but_not_in_the_history(composed):
-    cfg = composed("model=resnet34", "logger=csv", "data.batch_size=8")
-    training.run(cfg)
-    run = RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name)
+def test_every_run_logs_its_speed_and_its_wait_but_not_in_the_history(trained):
+    run = trained("model=resnet34", "logger=csv", "data.batch_size=8")
     assert run.status["images_per_second"] > 0
     assert 0 <= run.status["data_fraction"] <= 1
     logged = pd.read_csv(run.path / "csv/metrics.csv")

@@ -98,6 +98,11 @@ class BatchAugmentation:
         return np.concatenate([warp, factors, kernel / kernel.sum(0)]).T.astype(np.float32, order="C")
 
 
+def grey(pixels: Tensor) -> Tensor:
+    """Weigh red, green and blue as ITU-R BT.601 and OpenCV do: (B, 3, H, W) float to (B, 1, H, W)."""
+    return 0.299 * pixels[:, :1] + 0.587 * pixels[:, 1:2] + 0.114 * pixels[:, 2:]
+
+
 def _grid(warp: Tensor, height: int, width: int) -> Tensor:
     """Say where in [-1, 1] each pixel comes from: (B, 2 * 2) -> (B, H, W, 2); x is the first of each two.
 
@@ -114,10 +119,6 @@ def _jitter(pixels: Tensor, brightness: Tensor, contrast: Tensor, saturation: Te
     In one order, where albumentations shuffles: the steps commute but for what they clip, and for the little that a
     turn of the hue changes the grey.
     """
-
-    def grey(pixels: Tensor) -> Tensor:
-        return 0.299 * pixels[:, :1] + 0.587 * pixels[:, 1:2] + 0.114 * pixels[:, 2:]
-
     pixels = (pixels * brightness).clamp(0, 255)
     # In float64 the mean is the same in a batch of any size, however the device splits the sum.
     mean = grey(pixels).mean((2, 3), keepdim=True, dtype=torch.float64).float()

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from bus_lightning.data.augment import Augmentation
+from bus_lightning.data.batch_augment import grey
 from bus_lightning.data.index import read_mask
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.randomness import stable_hash
 
 Draw = tuple[int, int]  # position of an image, seed of its augmentation
-_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, ITU-R BT.601, as OpenCV weighs them
 
 
 class BusDataset(Dataset[dict[str, Any]]):
@@ -109,20 +109,17 @@ class Normalisation:
     def __init__(self, mean: Sequence[float], std: Sequence[float], channels: int = 3) -> None:
         self.scale = (1 / (255 * torch.tensor(std)))[:channels].reshape(1, -1, 1, 1)
         self.shift = (torch.tensor(mean) / torch.tensor(std))[:channels].reshape(1, -1, 1, 1)
-        self.luma = torch.tensor(_LUMA).reshape(1, 3, 1, 1) if channels == 1 else None
+        self.channels = channels
 
     def on(self, device: torch.device) -> "Normalisation":
         """Copy what is multiplied to a device, once: in each batch it would wait for the device."""
         moved = copy(self)
         moved.scale, moved.shift = self.scale.to(device), self.shift.to(device)
-        moved.luma = None if self.luma is None else self.luma.to(device)
         return moved
 
     def __call__(self, images: Tensor) -> Tensor:
         """Normalise (B, 3, H, W) uint8 to (B, channels, H, W) float32, in the memory layout that they have."""
-        levels = images.float()
-        if self.luma is not None:
-            levels = (levels * self.luma).sum(dim=1, keepdim=True)
+        levels = images.float() if self.channels == 3 else grey(images.float())
         return levels.mul_(self.scale).sub_(self.shift)
 
 
