@@ -31,6 +31,7 @@ _NOT_IN_NAME = (
     "keep_last",
     "fail_fast",
     "print_config",
+    "data.cache",
 )
 _NAME_LIMIT = 120
 BALANCES = ("none", "oversample", "class_weights")

@@ -60,7 +60,8 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         The folder of the evaluation within the run's, with `cases.csv` and `metrics.json`.
     """
     own = load_config(run.config)
-    own.data = OmegaConf.merge({"cache_gb": 20, "on_device": None}, own.data)  # runs of older versions lack them
+    lacking = {"cache_gb": 20, "on_device": None, "mistake": None}  # in runs of older versions
+    own.data = OmegaConf.merge(lacking, own.data)
     classes = list(own.data.classes)
     named = load_split(run.split if cfg.split in (None, "own", "all") else Path(cfg.split))
     # On the run's own data the split names the images; what was left out in training does not matter any more.
@@ -69,7 +70,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     only = None if cfg.data.root or cfg.split == "all" else named.part("all")
     if cfg.data.root:
         root = find_root(cfg.data.root)
-        own.data.root, own.data.phantom = str(root), None
+        own.data.root, own.data.phantom, own.data.mistake = str(root), None, None
         own.data.classes = [name for name in classes if (root / name).is_dir()] or classes
     prepared = prepare_data(own.data, needs_masks=own.task.name == "segmentation", only=only)
     prepared.frame["label"] = prepared.frame["class"].map(classes.index)

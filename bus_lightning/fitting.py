@@ -15,10 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from bus_lightning.callbacks.checkpoints import SafeCheckpointIO, checkpoint_callbacks
 from bus_lightning.callbacks.history import History
 from bus_lightning.callbacks.images import save_sheet
-from bus_lightning.callbacks.timing import Timing
+from bus_lightning.callbacks.timing import Timing, latency
 from bus_lightning.config import build, build_net
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import PreparedData
+from bus_lightning.data.probe import SUSPICIOUS, label_in_input
 from bus_lightning.data.splits import Split
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import Metrics, metrics_of
@@ -26,6 +27,7 @@ from bus_lightning.hardware import Hardware, choose_hardware
 from bus_lightning.models.weights import load_kept_weights, load_weights, read_checkpoint
 from bus_lightning.run_dir import RunDir
 from bus_lightning.tasks.base import BusTask
+from bus_lightning.tasks.segmentation import SegmentationTask
 
 log = logging.getLogger(__name__)
 # Lightning prints through a handler of its own, beside ours, and its news of the day are not the user's.
@@ -61,6 +63,7 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
     if cfg.seed is not None:
         pl.seed_everything(cfg.seed, verbose=False)
     datamodule = BusDataModule(prepared, split, cfg, cfg.task.name == "segmentation", hardware.home_of_images)
+    probe = probe_overlay(cfg, datamodule, split)
     task = build_task(cfg, datamodule, hardware)
     monitor = cfg.task.monitor if split.val else None
     best, last = checkpoint_callbacks(folder, monitor, cfg.task.mode)
@@ -76,7 +79,7 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
-    folder.update_status(parameters=parameters, **hardware.used)
+    folder.update_status(parameters=parameters, **hardware.used, **probe)
 
     sizes = f"{len(split.train)} training, {len(split.val)} validation and {len(split.test)} test images"
     log.info("%s: %s parameters, %s, %s", cfg.model.name, f"{parameters:,}", hardware, sizes)
@@ -87,12 +90,17 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
     load_kept_weights(task.net, folder.best)
     cases, metrics = evaluate_parts(trainer, task, datamodule, [part for part in ("val", "test") if split.part(part)])
     folder.write_cases(cases)
+    if isinstance(task, SegmentationTask):
+        folder.write_masks({id_: task.answers[id_] for id_ in cases.loc[cases["split"] == "test", "id"]})
+    milliseconds = latency(task, datamodule.collate([datamodule.parts["test"][0]])["image"])
     try:
         save_sheet(task, datamodule.parts["test"], datamodule.collate, folder.figures / "test_samples.png")
     except Exception as error:  # a picture is not worth a finished training
         log.warning("%s: no picture of test samples: %s", folder.path, error)
     score = _finite(best.best_model_score) if monitor else None
-    folder.update_status(score=score, epochs=trainer.current_epoch, **timing.summary())
+    folder.update_status(
+        score=score, epochs=trainer.current_epoch, latency_ms=round(milliseconds, 3), **timing.summary()
+    )
     folder.write_metrics({"val": metrics_of_nothing(cases)} | metrics)
     if not cfg.keep_last:
         folder.last.unlink(missing_ok=True)
@@ -173,3 +181,20 @@ def announce_label_in_input(cfg: DictConfig, evaluated: list[str]) -> None:
     if drawn:
         log.warning("The label is in the input: overlay=%s is drawn into %s; those scores measure the drawing.",
                     cfg.overlay.style, " and ".join(drawn))  # fmt: skip
+
+
+def probe_overlay(cfg: DictConfig, datamodule: BusDataModule, split: Split) -> dict[str, float]:
+    """Warn before training when plain statistics of the images tell the class because of the overlay.
+
+    Returns:
+        The macro AUC of the probe with and without overlay, for status.json; empty where nothing is drawn.
+    """
+    if cfg.task.name != "classification" or cfg.overlay.style == "none" or "train" not in cfg.overlay.parts:
+        return {}
+    if (found := label_in_input(datamodule.parts["train"], split.groups)) is None:
+        return {}
+    drawn, bare = found
+    if drawn - bare >= SUSPICIOUS:
+        log.warning("The label is in the input: 20 statistics of the intensities tell the class with a macro AUC of %.2f, "
+                    "and without overlay=%s with %.2f.", drawn, cfg.overlay.style, bare)  # fmt: skip
+    return {"probe_auc": round(drawn, 4), "probe_auc_without_overlay": round(bare, 4)}

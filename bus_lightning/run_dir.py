@@ -9,8 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
+from PIL import Image
 
 from bus_lightning.config import identity
 from bus_lightning.errors import UserError
@@ -38,6 +40,7 @@ class RunDir:
         self.log = path / "train.log"
         self.error = path / "error.txt"
         self.figures = path / "figures"
+        self.masks = path / "masks"
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
@@ -113,6 +116,12 @@ class RunDir:
         """Write cases.csv, a row per image; floats in full, so that reading them gives the same bits."""
         with aside(self.cases) as path:
             cases.to_csv(path, index=False)
+
+    def write_masks(self, masks: dict[str, np.ndarray]) -> None:
+        """Write the answered masks of images, (H, W) bool each, as `masks/<id>.png` of one bit per pixel."""
+        for id_, mask in masks.items():
+            with aside(self.masks / f"{id_}.png") as path:
+                Image.fromarray(mask).save(path, format="png")
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json, which makes the run complete."""

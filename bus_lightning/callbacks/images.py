@@ -4,7 +4,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from bus_lightning.data.dataset import BusDataset, Collate
@@ -29,10 +28,7 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
     """
     positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
     batch = collate([dataset[position] for position in positions])
-    task.eval()
-    in_bfloat16 = "bf16" in str(task.trainer.precision)  # as it was evaluated
-    with torch.inference_mode(), torch.autocast(task.device.type, torch.bfloat16, enabled=in_bfloat16):
-        logits = task(batch["image"].to(task.device)).float().cpu()
+    logits = task.answer(batch["image"])
     boxes = batch["box"].tolist() if "box" in batch else [None] * len(positions)
     tiles = [
         _tile(task, dataset, position, answer, box)

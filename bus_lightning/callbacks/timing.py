@@ -1,10 +1,14 @@
 """How fast a run trains and how long it waits for data, measured in every run."""
 
 import time
+from statistics import median
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+from torch import Tensor
+
+from bus_lightning.tasks.base import BusTask
 
 
 class Timing(pl.Callback):
@@ -46,6 +50,22 @@ class Timing(pl.Callback):
     def summary(self) -> dict[str, float]:
         """Tell the speed of the run, for its status; empty where no epoch had two steps."""
         return {name: round(value, 4) for name, value in _rates(self._run).items()}
+
+
+def latency(task: BusTask, image: Tensor, repeats: int = 5) -> float:
+    """Measure how long one image takes from the host's memory to the answer there: the median, in milliseconds.
+
+    Args:
+        task: The trained task.
+        image: (1, C, H, W) float32.
+        repeats: Timed answers, after one that is not.
+    """
+    times = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        task.answer(image)
+        times.append(time.perf_counter() - started)
+    return 1000 * median(times[1:])
 
 
 def _rates(sums: np.ndarray) -> dict[str, float]:

@@ -14,6 +14,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.mistakes import mirrored
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Preprocessing
 from bus_lightning.errors import UserError
@@ -86,9 +87,9 @@ def _decoded(prepared: PreparedData, preprocessing: Preprocessing, cleaned: bool
     def decode(row: Any) -> tuple[Any, ...]:
         image = read_image(prepared.root / row.image)
         mask = read_mask(prepared.root, row.masks, image.shape[:2])
-        fitted = preprocessing.fit(preprocessing.clean(image) if cleaned else image)
+        fitted = mirrored(preprocessing.fit(preprocessing.clean(image) if cleaned else image), row.flip)
         grey = bool((fitted == fitted[..., :1]).all())
-        return fitted, preprocessing.fit(mask, is_mask=True), image.shape[:2], grey
+        return fitted, mirrored(preprocessing.fit(mask, is_mask=True), row.flip), image.shape[:2], grey
 
     rows = list(prepared.frame.itertuples(index=False))
     step = 256  # the pool would run ahead of the disk and fill the memory

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from bus_lightning.data.audit import HEALTHY, Audit, cached_audit
 from bus_lightning.data.content import known_content
 from bus_lightning.data.index import find_root, read_index, select_classes
+from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.splits import Split, make_split
 from bus_lightning.errors import UserError
 from bus_lightning.randomness import stable_hash
@@ -77,8 +78,12 @@ def prepare_data(data: DictConfig, needs_masks: bool, only: Collection[str] | No
             raise UserError(
                 f"No image of class '{name}' is left after data.exclude, drop_conflicts and skip_unreadable."
             )
+    kept = with_mistake(kept, data.mistake)
+    if only is not None:
+        kept = kept[kept["id"].isin(only)].reset_index(drop=True)
     content = f"{audit.content[:_DIGITS]}-{stable_hash(*kept['id'], *kept['class']):016x}"
-    return PreparedData(root, kept, {id_: audit.groups[id_] for id_ in kept["id"]}, content)
+    groups = {row.id: audit.groups[row.source] for row in kept.itertuples()}
+    return PreparedData(root, kept, groups, content)
 
 
 def _left_out(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:

@@ -90,7 +90,8 @@ def make_split(
     """Split an index into train, validation and test.
 
     Args:
-        frame: The index, with the columns `id` and `class`.
+        frame: The index, with the columns `id` and `class`; where `source` is another id, the row is a copy of that
+            image, which came in after the test part was put away: it is not tested, nor trained on if that is.
         groups: Near-duplicate group of every id.
         method: `grouped` (by class, groups kept whole), `stratified` (by class), `random`, or `file`.
         seed: Decides the split and nothing else.
@@ -112,18 +113,25 @@ def make_split(
         return _from_file(frame, groups, file, list(ratio), seed)
 
     class_of = dict(zip(frame["id"], frame["class"] if method != "random" else ["any"] * len(frame), strict=True))
-    units = _units(frame["id"], groups if method == "grouped" else None)
-    counts = {name: Counter(class_of[id_] for id_ in ids) for name, ids in units.items()}
-    order = shuffled(units, "split", seed)
+    source_of = dict(zip(frame["id"], frame.get("source", frame["id"]), strict=True))
 
+    def arranged(ids: Iterable[str]) -> tuple[dict[str, list[str]], dict[str, Counter[str]], list[str]]:
+        """Collect the units of these images, their counts of classes, and their order."""
+        units = _units(ids, groups if method == "grouped" else None)
+        counts = {name: Counter(class_of[id_] for id_ in members) for name, members in units.items()}
+        return units, counts, shuffled(units, "split", seed)
+
+    units, counts, order = arranged(id_ for id_, source in source_of.items() if id_ == source)
     if folds is not None:
         test_units = _fold(order, counts, folds, fold)
     else:
         test_units = _take(order, counts, test_share / (train_share + val_share + test_share))
-    rest = [unit for unit in order if unit not in test_units]
+    test = sorted(id_ for unit in test_units for id_ in units[unit])
+    tested = set(test)
+    units, counts, rest = arranged(id_ for id_, source in source_of.items() if source not in tested)
     val_units = _take(rest, counts, val_share / (train_share + val_share))
     parts = {
-        "test": sorted(id_ for unit in test_units for id_ in units[unit]),
+        "test": test,
         "val": sorted(id_ for unit in val_units for id_ in units[unit]),
         "train": sorted(id_ for unit in rest if unit not in val_units for id_ in units[unit]),
     }

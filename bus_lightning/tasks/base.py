@@ -66,11 +66,34 @@ class BusTask(pl.LightningModule):
         """Make the evaluation's row of each image from float32 logits."""
         raise NotImplementedError
 
+    def training_scores(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Score a training batch, for the curves over training: scalars, which are averaged over the epoch's images."""
+        raise NotImplementedError
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a training batch."""
-        loss: Tensor = self.loss(self.training_logits(batch["image"]), self.target(batch))
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch["id"]))
+        logits = self.training_logits(batch["image"])
+        loss: Tensor = self.loss(logits, self.target(batch))
+        options = {"on_step": False, "on_epoch": True, "batch_size": len(batch["id"])}
+        self.log("train/loss", loss, prog_bar=True, **options)
+        scores = self.training_scores(logits.detach(), batch)
+        self.log_dict({f"train/{name}": score for name, score in scores.items()}, **options)
         return loss
+
+    def answer(self, image: Tensor) -> Tensor:
+        """Answer images as in an evaluation, outside of the Trainer's loops.
+
+        Args:
+            image: (B, C, H, W) float32 on any device.
+
+        Returns:
+            Logits, float32 on the CPU.
+        """
+        self.eval()
+        in_bfloat16 = "bf16" in str(self.trainer.precision)
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=in_bfloat16):
+            logits: Tensor = self(image.to(self.device)).float().cpu()
+        return logits
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the cases of a validation batch."""

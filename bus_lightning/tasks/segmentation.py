@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.nn import functional
 
 from bus_lightning.errors import UserError
+from bus_lightning.evaluation.surface import surface_scores
 from bus_lightning.tasks.base import Batch, BusTask
 
 THRESHOLD = 0.5
@@ -26,6 +29,7 @@ class SegmentationTask(BusTask):
     def __init__(self, *, deep_supervision: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.deep_supervision = deep_supervision
+        self.answers: dict[str, np.ndarray] = {}  # (H, W) bool of each image that was evaluated after training
         if deep_supervision and not hasattr(self.net, "side_logits"):
             raise UserError("task.deep_supervision=true needs a network with side outputs: u2net_lite or u2net.")
 
@@ -41,14 +45,28 @@ class SegmentationTask(BusTask):
         masks: Tensor = batch["mask"]
         return masks
 
+    def training_scores(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Tell the shares of true and false positives and negatives among the pixels of the square."""
+        answer, lesion = logits[:, :1] >= 0, batch["mask"] > 0  # the fused output, where there are several
+        kinds = {"tp": answer & lesion, "fp": answer & ~lesion, "fn": ~answer & lesion, "tn": ~answer & ~lesion}
+        return {name: pixels.float().mean() for name, pixels in kinds.items()}
+
     def rows(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
-        """Make a row per image: `id`, `label` and counts of pixels at the image's own resolution."""
+        """Make a row per image, at its own resolution: `id`, `label`, counts of pixels.
+
+        After training, also how far the outlines are apart, which takes longer; and `answers` keeps the masks.
+        """
+        found = []
         described = zip(batch["id"], batch["label"].tolist(), strict=True)
-        counted = zip(logits.sigmoid(), batch["box"].tolist(), batch["full_mask"], strict=True)
-        return [
-            {"id": id_, "label": self.classes[label], **count_pixels(restore(*seen[:2], seen[2].shape), seen[2])}
-            for (id_, label), seen in zip(described, counted, strict=True)
-        ]
+        seen = zip(logits.sigmoid(), batch["box"].tolist(), batch["full_mask"], strict=True)
+        for (id_, label), (probability, box, truth) in zip(described, seen, strict=True):
+            answer = restore(probability, box, truth.shape)
+            row: dict[str, Any] = {"id": id_, "label": self.classes[label], **count_pixels(answer, truth)}
+            if self.trainer.state.fn != TrainerFn.FITTING:
+                row |= surface_scores(answer, truth)
+                self.answers[id_] = answer.cpu().numpy()
+            found.append(row)
+        return found
 
 
 def restore(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tensor:

@@ -1,0 +1,44 @@
+"""What careless pipelines take for images: for measuring how much it flatters, and for nothing else."""
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from bus_lightning.errors import UserError
+
+# A name says how an image is mirrored: cv2.flip's code.
+FLIPS = {"horizontal": 1, "vertical": 0, "both": -1}
+MISTAKES = ("flipped_copies", "mask_files")
+
+
+def with_mistake(frame: pd.DataFrame, mistake: str | None) -> pd.DataFrame:
+    """Add the rows that a mistake brings into an index.
+
+    Args:
+        frame: The index.
+        mistake: `flipped_copies`: each image mirrored in three ways, made before training and validation were parted;
+            `mask_files`: each mask file taken for an image of its class, as a search for `*.png` does; None adds none.
+
+    Returns:
+        The index with two more columns: `source`, the id that a row was made of (its own for an image), and `flip`, how
+        it is mirrored (empty: not).
+
+    Raises:
+        UserError: When the mistake is unknown.
+    """
+    frame = frame.assign(source=frame["id"], flip="")
+    if mistake is None:
+        return frame
+    if mistake == "flipped_copies":
+        more = [frame.assign(id=frame["id"] + f"~{flip}", flip=flip) for flip in FLIPS]
+    elif mistake == "mask_files":
+        files = frame.assign(image=frame["masks"]).explode("image").dropna(subset="image")
+        more = [files.assign(id=files["image"].str.removesuffix(".png"))]
+    else:
+        raise UserError(f"data.mistake={mistake} is unknown: choose one of {', '.join(MISTAKES)}, null.")
+    return pd.concat([frame, *more]).sort_values("id", ignore_index=True)
+
+
+def mirrored(array: np.ndarray, flip: str) -> np.ndarray:
+    """Mirror an image (H, W[, C]) as its row says."""
+    return np.ascontiguousarray(cv2.flip(array, FLIPS[flip])) if flip else array
