@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # A CPU build of PyTorch, where pip can reach an index that has one.
+comma := ,
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help setup demo test lint data audit grid evaluate bench bench-quick clean-cache clean
+.PHONY: help setup demo test test-browser lint data audit grid evaluate report leakage reproduce bench bench-quick clean-cache clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -23,11 +24,15 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## train a small grid on synthetic images and print the comparison
+demo: $(READY)  ## train a small grid on synthetic images, print the comparison and write a report
 	$(BIN)/python train.py -m model=resnet50,alexnet,deepcardinal50,u2net_lite experiment=demo group=demo print_config=false
+	$(BIN)/python -m bus_lightning.evaluation.report runs/demo --title "The demo, on synthetic images"
 
 test: $(READY)  ## run the fast tests
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+test-browser: $(READY)  ## open a report in a real Chromium
+	$(BIN)/python -m pytest -m browser $(ARGS)
 
 lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .
@@ -45,6 +50,26 @@ grid: $(READY)  ## train the comparison grid on BUSI (ARGS="seed=0,1,2")
 
 evaluate: $(READY)  ## evaluate the kept checkpoints again (RUNS='runs/classification/*')
 	$(BIN)/python evaluate.py runs='$(or $(RUNS),runs/classification/*)' $(ARGS)
+
+report: $(READY)  ## write tables and figures of finished runs (GROUPS='runs/classification runs/segmentation')
+	$(BIN)/python -m bus_lightning.evaluation.report $(or $(GROUPS),runs/classification) $(ARGS)
+
+# QUICK=1: the sizes and epochs of conf/experiment/quick.yaml, for a CPU; else the paper's, for a GPU.
+SIZE = $(if $(QUICK),experiment=quick) print_config=false $(ARGS)
+
+leakage: $(READY)  ## what gives the paper's gap between validation and test? (QUICK=1)
+	$(BIN)/python train.py sweep=leakage $(SIZE)
+	$(BIN)/python train.py sweep=leakage_more $(SIZE)
+	$(BIN)/python -m bus_lightning.evaluation.report runs/leakage
+
+# A grid with a failed job does not stop the rest: the report says what was not run, and why.
+reproduce: $(READY)  ## the paper's grid, its segmentation, the leak, heat maps, the report; goes on where it stopped (QUICK=1)
+	-$(BIN)/python train.py -m model=resnet34_pretrained,resnet34,resnet50,alexnet,deepcardinal50 group=paper $(SIZE)
+	-$(BIN)/python train.py -m model=$(if $(QUICK),u2net_lite,u2net_lite$(comma)u2net) group=paper $(SIZE)
+	-$(BIN)/python train.py sweep=leakage $(SIZE)
+	-$(BIN)/python train.py sweep=leakage_more $(SIZE)
+	-$(BIN)/python evaluate.py runs='runs/paper/*' explain=true $(if $(QUICK),explain_options.images=40)
+	$(BIN)/python -m bus_lightning.evaluation.report runs/paper runs/leakage
 
 bench: $(READY)  ## measure speed, start-up, growth and memory: benchmarks/README.md (ARGS="throughput grid" picks)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -6,6 +6,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -15,6 +17,9 @@ from omegaconf import OmegaConf
 from bus_lightning import training
 from bus_lightning.config import run_name
 from bus_lightning.data.phantom import draw_phantom
+from bus_lightning.data.splits import make_named_split
+from bus_lightning.evaluation.metrics import metrics_of
+from bus_lightning.randomness import stable_hash
 from bus_lightning.run_dir import RunDir
 
 ROOT = Path(__file__).parent.parent
@@ -79,6 +84,48 @@ def trained(composed):
         cfg = composed(*overrides, **options)
         training.run(cfg)
         return RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
+
+    return make
+
+
+@pytest.fixture
+def finished(composed, tmp_path):
+    """Write the folder that a finished run leaves, without training: its answers are drawn, or those given."""
+
+    def make(*overrides, number=60, train=(), method="grouped", groups=None, cases=None, sure=2.0):
+        cfg = composed(*overrides)
+        run = RunDir(tmp_path / "runs" / cfg.group / cfg.name)
+        run.path.mkdir(parents=True)
+        OmegaConf.save(cfg, run.config)
+        classes = list(cfg.data.classes)
+        rng = np.random.default_rng(stable_hash(cfg.name))
+        if cases is None:
+            labels = [classes[k % 3] for k in range(number)]
+            ids = [f"{label}/{label} ({k})" for k, label in enumerate(labels)]
+            cases = pd.DataFrame({"id": ids, "split": ["val" if k < number // 3 else "test" for k in range(number)]})
+            cases["label"] = labels
+            if cfg.task.name == "classification":
+                raw = np.exp(rng.normal(0, 1, (number, 3)) + sure * np.eye(3)[[classes.index(name) for name in labels]])
+                for k, name in enumerate(classes):
+                    cases[f"prob_{name}"] = (raw / raw.sum(axis=1, keepdims=True))[:, k]
+            else:
+                lesion = (cases["label"] != "normal").to_numpy()
+                for name, low, high in (("tp", 20, 60), ("fp", 0, 20), ("fn", 0, 20), ("tn", 200, 300)):
+                    cases[name] = rng.integers(low, high, number) * (lesion | (name not in ("tp", "fn")))
+        parts = {part: sorted(cases.loc[cases["split"] == part, "id"]) for part in ("val", "test")}
+        parts["train"] = sorted({*train} or {"benign/benign (9999)"})
+        known = dict(zip(cases["id"], range(len(cases)), strict=True)) | (groups or {})
+        known |= {id_: 10_000 + k for k, id_ in enumerate(parts["train"]) if id_ not in known}
+        make_named_split(parts, method, known, [11, 1, 3]).save(run.split)
+        run.write_cases(cases)
+        run.update_status(state="complete", model=cfg.model.name, seconds=10.0, epochs=1, data="d", parameters=1000)
+        scores = {part: metrics_of(cases[cases["split"] == part]) | {"loss": 1.0} for part in ("val", "test")}
+        run.write_metrics(scores)
+        history = {"epoch": [0, 1], "lr": 1e-4, "train/loss": [1.0, 0.9], "val/loss": [1.1, 1.0]}
+        pd.DataFrame(history | {"train/accuracy": [0.4, 0.5], "val/accuracy": [0.4, 0.6]}).to_csv(
+            run.history, index=False
+        )
+        return run
 
     return make
 

@@ -21,8 +21,8 @@ def label_in_input(dataset: BusDataset, groups: Mapping[str, int]) -> tuple[floa
         groups: Near-duplicate group of each id; the cross-validation keeps them whole.
 
     Returns:
-        Macro AUC (one against rest, cross-validated) with the overlay and without, in [0, 1]; None where there are too few
-        groups of a class for a cross-validation.
+        Macro AUC (one against rest, cross-validated) with the overlay and without, in [0, 1]; None where there are too
+        few groups of a class for a cross-validation.
     """
     bare = copy(dataset)
     bare.overlay = Overlay()

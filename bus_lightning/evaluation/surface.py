@@ -3,7 +3,6 @@
 import math
 import warnings
 
-import torch
 from torch import Tensor
 
 TOLERANCE = 1.0  # per cent of the diagonal, within which two outlines agree: about 7 pixels of a 500 x 500 image
@@ -18,25 +17,27 @@ def surface_scores(answer: Tensor, truth: Tensor) -> dict[str, float | None]:
         truth: (H, W) bool or uint8 in {0, 1}.
 
     Returns:
-        `hd95`: 95th percentile of the distances between the outlines (the larger of both directions), in per cent of the
-        diagonal, 100 where the lesion was missed; `surface_dice`: share of both outlines that lies within 1% of the diagonal
-        of the other, 0 where it was missed. Both None for an image without a lesion.
+        `hd95`: 95th percentile of the distances between the outlines (the larger of both directions), in per cent of
+        the diagonal, 100 where the lesion was missed; `surface_dice`: share of both outlines that lies within 1% of the
+        diagonal of the other, 0 where it was missed. Both None for an image without a lesion.
 
     References:
-        Huttenlocher et al., Comparing images using the Hausdorff distance, 1993. Nikolov et al., Deep learning to achieve
-        clinically applicable segmentation of head and neck anatomy for radiotherapy, 2018.
+        Huttenlocher et al., Comparing images using the Hausdorff distance, 1993. Nikolov et al., Deep learning to
+        achieve clinically applicable segmentation of head and neck anatomy for radiotherapy, 2018.
     """
     lesion, found = truth.bool().cpu(), answer.bool().cpu()
     if not lesion.any():
         return {"hd95": None, "surface_dice": None}
     if not found.any():
         return {"hd95": MISSED, "surface_dice": 0.0}
-    from monai.metrics import compute_hausdorff_distance, compute_surface_dice  # seconds, for a segmenter's test only
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance  # seconds, for a segmenter's test only
+    from monai.metrics.surface_dice import compute_surface_dice
 
     diagonal = math.hypot(*truth.shape)
-    pair = [mask[None, None].float() for mask in (found, lesion)]
+    answered, true = (mask[None, None].float() for mask in (found, lesion))
+    thresholds = [diagonal * TOLERANCE / 100]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 uses an option that it deprecates itself
-        distance = compute_hausdorff_distance(*pair, include_background=True, percentile=95)
-        near = compute_surface_dice(*pair, class_thresholds=[diagonal * TOLERANCE / 100], include_background=True)
+        distance = compute_hausdorff_distance(answered, true, include_background=True, percentile=95)
+        near = compute_surface_dice(answered, true, thresholds, include_background=True)
     return {"hd95": 100 * float(distance) / diagonal, "surface_dice": float(near)}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from bus_lightning.evaluation.metrics import metrics_of
+from bus_lightning.evaluation.metrics import HEADLINE, metrics_of
 
 Batch = dict[str, Any]
 
@@ -74,10 +74,10 @@ class BusTask(pl.LightningModule):
         """Compute the loss of a training batch."""
         logits = self.training_logits(batch["image"])
         loss: Tensor = self.loss(logits, self.target(batch))
-        options = {"on_step": False, "on_epoch": True, "batch_size": len(batch["id"])}
-        self.log("train/loss", loss, prog_bar=True, **options)
-        scores = self.training_scores(logits.detach(), batch)
-        self.log_dict({f"train/{name}": score for name, score in scores.items()}, **options)
+        size = len(batch["id"])
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
+        scores = {f"train/{name}": score for name, score in self.training_scores(logits.detach(), batch).items()}
+        self.log_dict(scores, on_step=False, on_epoch=True, batch_size=size)
         return loss
 
     def answer(self, image: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class BusTask(pl.LightningModule):
         self.mean_loss = float(torch.stack(self._losses).sum() / len(self.cases))
         self.log(f"{stage}/loss", self.mean_loss, prog_bar=stage == "val")
         for name, value in metrics_of(self.cases).items():
-            if name != "n":
+            if name in HEADLINE:
                 # An undefined metric is logged as NaN, so that whoever monitors it finds the key.
                 in_bar = f"{stage}/{name}" == self.monitor
                 self.log(f"{stage}/{name}", float("nan") if value is None else value, prog_bar=in_bar)

@@ -1,0 +1,171 @@
+"""What a report is about: the runs of a group, those that differ in seed and fold only taken together."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig
+
+from bus_lightning.config import identity, load_config
+from bus_lightning.data.splits import load_split
+from bus_lightning.errors import UserError
+from bus_lightning.evaluation.metrics import COUNTS, PROBABILITY
+from bus_lightning.run_dir import RunDir
+
+_LUCK = ("seed", "data.split.fold", "data.split.seed")  # what may differ among the runs of a condition
+_LUCK_IN_NAME = re.compile(rf"__({'|'.join(map(re.escape, _LUCK))})-[^_]*(?=__|$)")
+
+
+@dataclass
+class Condition:
+    """Runs that differ only in seed and fold.
+
+    Attributes:
+        name: Their name without seed and fold, unique in a report.
+        model: Name of the model.
+        task: classification or segmentation.
+        classes: Names of the classes, in the order of the labels.
+        config: That of the first run.
+        runs: The runs, sorted by name.
+        cases: A row per image and run: `run`, `replicate` (the runs of one seed, their folds united), `id`, `split`
+            (val or test), `group` (of near-duplicates), `label`, then `prob_<class>` or counts of pixels.
+    """
+
+    name: str
+    model: str
+    task: str
+    classes: list[str]
+    config: DictConfig
+    runs: list[RunDir]
+    cases: pd.DataFrame
+
+    def part(self, name: str) -> pd.DataFrame:
+        """Take the cases of one part, val or test."""
+        return self.cases[self.cases["split"] == name]
+
+
+@dataclass
+class Group:
+    """The conditions of a folder of runs.
+
+    Attributes:
+        path: The folder.
+        conditions: Sorted by task and name.
+        left_out: Runs that cannot be taken: `run`, `model`, `state`, `reason`.
+    """
+
+    path: Path
+    conditions: list[Condition]
+    left_out: pd.DataFrame
+
+
+def read_group(path: Path) -> Group:
+    """Read the finished runs of a group.
+
+    Args:
+        path: The folder, `runs/<group>`.
+
+    Returns:
+        The conditions, and what was left out: unfinished, failed and damaged runs, and folders that are none.
+
+    Raises:
+        UserError: When the folder is missing or holds no run at all.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path} is no folder of runs: give one as runs/classification.")
+    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not _is_passed_over(folder)]
+    if not folders:
+        raise UserError(f"{path} holds no runs: train some with `python train.py group={path.name}`.")
+    read: dict[str, list[tuple[RunDir, DictConfig, pd.DataFrame]]] = {}
+    left_out = []
+    for folder in folders:
+        run = RunDir(folder)
+        try:
+            config = load_config(run.config)
+            cases = _cases(run)
+        except UserError as error:
+            left_out.append(_left_out(run, str(error)))
+            continue
+        read.setdefault(_key(config, run), []).append((run, config, cases))
+    conditions = [_condition(members) for members in read.values()]
+    _name_apart(conditions)
+    conditions.sort(key=lambda condition: (condition.task, condition.name))
+    return Group(path, conditions, pd.DataFrame(left_out, columns=["run", "model", "state", "reason"]))
+
+
+def _is_passed_over(folder: Path) -> bool:
+    """Tell what is no run of this group: hidden folders, old runs that were moved aside, and the report itself."""
+    return folder.name.startswith(".") or ".old-" in folder.name or folder.name in ("report", "wandb")
+
+
+def _left_out(run: RunDir, why: str) -> dict[str, str | None]:
+    try:
+        status = run.status
+    except UserError:
+        status = {}
+    state = status.get("state", "no run")
+    error = status.get("error")
+    return {
+        "run": run.path.name,
+        "model": status.get("model") or run.path.name.partition("__")[0],
+        "state": "not run: weights missing" if status.get("kind") == "WeightsMissingError" else state,
+        "reason": f"{why} ({error})" if error and error not in why else why,
+    }
+
+
+def _cases(run: RunDir) -> pd.DataFrame:
+    """Read and check the cases of a run, with the group of each image.
+
+    Raises:
+        UserError: When the run is not complete, or its cases cannot be used.
+    """
+    if not run.is_complete:
+        raise UserError(f"is not complete: {run.status.get('state', 'it has no status.json')}")
+    try:
+        cases = pd.read_csv(run.cases)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cases.csv cannot be read: {error}") from error
+    numbers = [name for name in cases if name.startswith(PROBABILITY) or name in COUNTS]
+    if not {"id", "split", "label"} <= set(cases) or not numbers:
+        raise UserError("cases.csv lacks the columns id, split, label and prob_<class> or tp, fp, fn, tn")
+    if not np.isfinite(cases[numbers].to_numpy("float64")).all():
+        raise UserError("bad: cases.csv holds probabilities or counts that are no numbers")
+    split = load_split(run.split)
+    parts = {id_: part for part in ("val", "test") for id_ in split.part(part)}
+    if foreign := [id_ for id_, part in zip(cases["id"], cases["split"], strict=True) if parts.get(id_) != part]:
+        raise UserError(f"'{foreign[0]}' in cases.csv is not in that part of split.json")
+    return cases.assign(group=cases["id"].map(split.groups), run=run.path.name)
+
+
+def _key(config: DictConfig, run: RunDir) -> str:
+    """Name what the runs of a condition share: all that decides their numbers, but seed and fold, and the data."""
+    decides = {name: value for name, value in identity(config).items() if name not in _LUCK}
+    return repr([sorted(decides.items()), config.trainer.max_epochs, run.status.get("data")])
+
+
+def _condition(members: list[tuple[RunDir, DictConfig, pd.DataFrame]]) -> Condition:
+    """Unite runs; those with the same seeds are one replicate, of which each has a fold."""
+    luck = [(config.seed, config.data.split.seed) for _, config, _ in members]
+    first_seen = {seeds: number for number, seeds in enumerate(dict.fromkeys(luck))}
+    tables = [cases.assign(replicate=first_seen[seeds]) for seeds, (_, _, cases) in zip(luck, members, strict=True)]
+    run, config, _ = members[0]
+    return Condition(
+        name=_LUCK_IN_NAME.sub("", run.path.name),
+        model=config.model.name,
+        task=config.task.name,
+        classes=list(config.data.classes),
+        config=config,
+        runs=[run for run, _, _ in members],
+        cases=pd.concat(tables, ignore_index=True),
+    )
+
+
+def _name_apart(conditions: list[Condition]) -> None:
+    """Number the conditions whose names are the same: those who named their runs by hand."""
+    seen: dict[str, int] = {}
+    for condition in conditions:
+        seen[condition.name] = seen.get(condition.name, 0) + 1
+        if (number := seen[condition.name]) > 1:
+            condition.name += f"__{number}"

@@ -1,0 +1,47 @@
+"""`python -m bus_lightning.evaluation.report runs/<group> ...`: tables and figures of finished runs, in one page."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from bus_lightning.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write a report and say where it lies.
+
+    Returns:
+        Exit code: 0, or 1 when there is nothing to report.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m bus_lightning.evaluation.report",
+        description="Write a report of the runs of one or more groups: index.html, report.md, tables, figures.",
+    )
+    parser.add_argument("groups", nargs="+", type=Path, metavar="runs/GROUP", help="folder of runs")
+    parser.add_argument("--out", type=Path, help="folder of the report; default: report/ in the first group")
+    parser.add_argument("--title", default="Breast ultrasound: what was measured", help="title of the page")
+    parser.add_argument(
+        "--no-wandb", action="store_true", help="do not send tables and figures to W&B, though runs did"
+    )
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    console = Console(stderr=True)
+    try:
+        with console.status("reading the runs") as status:
+            from bus_lightning.evaluation.report.making import make_report  # after --help
+
+            page = make_report(
+                options.groups, options.out, options.title, to_wandb=not options.no_wandb, say=status.update
+            )
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    print(f"The report is {page}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""What a report tells, in the order of reading: sections of the runs of one or more groups."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from bus_lightning.data.splits import load_split
+from bus_lightning.evaluation.comparisons import compare_all
+from bus_lightning.evaluation.conditions import Condition, Group
+from bus_lightning.evaluation.report import paper
+from bus_lightning.evaluation.report.contradictions import contradictions
+from bus_lightning.evaluation.report.costs import cost_frame, cost_table, size_claim
+from bus_lightning.evaluation.report.leaks import handling, leakage_section, part_leaks
+from bus_lightning.evaluation.report.maps import heat_map_section
+from bus_lightning.evaluation.report.networks import network
+from bus_lightning.evaluation.report.paper_tables import paper_tables
+from bus_lightning.evaluation.report.pictures import data_sample, find_data
+from bus_lightning.evaluation.report.plot_history import history
+from bus_lightning.evaluation.report.sections import Item, Note, Section, TableItem
+from bus_lightning.evaluation.report.task_sections import COMPARED, Summaries, in_short, task_section
+from bus_lightning.evaluation.sanity import check_conditions
+from bus_lightning.evaluation.summary import summarise
+
+Said = Callable[[str], None]
+
+
+def contents(group: Group, cache: Path | None = None, say: Said = lambda text: None) -> list[Section]:
+    """Make all sections of a report.
+
+    Args:
+        group: The conditions, and the runs that were left out.
+        cache: Folder that keeps summaries from one report to the next.
+        say: Called with what is being worked on.
+    """
+    say("intervals")
+    summaries = {
+        part: {condition.name: summarise(condition, part, cache) for condition in group.conditions}
+        for part in ("val", "test")
+    }
+    main, experiments = part_leaks(group.conditions)
+    say("comparisons")
+    compared = [
+        compare_all([one for one in main if one.task == task], "test", metric)
+        for task, metrics in COMPARED.items()
+        for metric in metrics
+    ]
+    comparisons = pd.concat(compared, ignore_index=True) if any(len(table) for table in compared) else pd.DataFrame()
+    standing = _standing(main)
+    by_model = {
+        part: {model: summaries[part][condition.name] for model, condition in standing.items()} for part in summaries
+    }
+    costs = cost_frame(main)
+    say("figures")
+    sections = [
+        in_short(main, summaries["test"], comparisons),
+        _checks(group),
+        _against_paper(group, by_model, costs, comparisons),
+        *[task_section(task, main, standing, summaries, comparisons) for task in COMPARED],
+        leakage_section(experiments, summaries["val"], summaries["test"]),
+        heat_map_section(main),
+        Section(
+            "Training",
+            "How the networks were trained: dashed on training images, augmented, solid on validation images.",
+            [*history(main, "classification"), *history(main, "segmentation")],
+        ),
+        _networks(standing, costs, by_model["test"]),
+        _data(main),
+    ]
+    return [section for section in sections if section and section.items]
+
+
+def _checks(group: Group) -> Section:
+    items: list[Item] = [
+        Note(check.text, "good" if check.passed else "warning") for check in check_conditions(group.conditions)
+    ]
+    if len(group.left_out):
+        caption = f"Runs that are not in this report (n = {len(group.left_out)}), and why."
+        items.append(TableItem("left_out", caption, group.left_out))
+    intro = "Done for every report, before any number: what does not hold is said here first."
+    return Section("Checks", intro, items)
+
+
+def _against_paper(
+    group: Group, by_model: dict[str, Summaries], costs: pd.DataFrame, compared: pd.DataFrame
+) -> Section:
+    reasons = {row["model"]: row["state"] for row in group.left_out.to_dict("records") if row["model"]}
+    reasons = {
+        model: reasons.get(model, "no run in this report") for model in paper.NAMES if model not in by_model["test"]
+    }
+    listed = contradictions(by_model["val"], by_model["test"], compared if len(compared) else None, costs)
+    intro = (
+        "The paper: Li, Niu, Tian, Huang, Frontiers in Oncology 14, 2025, doi 10.3389/fonc.2024.1461542. Its numbers "
+        "come from one random split of BUSI, without intervals; ours from the runs of this report, on the split that "
+        "each says."
+    )
+    return Section("Beside the paper", intro, [*paper_tables(by_model["val"], by_model["test"], reasons), listed])
+
+
+def _standing(conditions: list[Condition]) -> dict[str, Condition]:
+    """Choose the condition that stands for each model: nothing leaks, no twins apart, most runs, shortest name."""
+    order = sorted(
+        conditions,
+        key=lambda one: (
+            bool(handling(one.config)),
+            one.config.data.split.method != "grouped",
+            -len(one.runs),
+            len(one.name),
+        ),
+    )
+    return {condition.model: condition for condition in reversed(order)}
+
+
+def _networks(standing: dict[str, Condition], costs: pd.DataFrame, test: Summaries) -> Section:
+    items: list[Item] = [cost_table(costs), size_claim(costs, test)] if len(costs) else []
+    items += [figure for condition in standing.values() if (figure := network(condition.config))]
+    return Section("The networks and what they cost", "Drawn and counted from the modules that were trained.", items)
+
+
+def _data(conditions: list[Condition]) -> Section:
+    items: list[Item] = []
+    data = next((found for one in conditions if (found := find_data(one.config))), None)
+    if data and (figure := data_sample(*data)):
+        items.append(figure)
+    rows = []
+    for condition in conditions:
+        split = load_split(condition.runs[0].split)
+        sizes = {part: len(split.part(part)) for part in ("train", "val", "test")}
+        rows.append({"condition": condition.name, "split": split.method, **sizes, "hash": split.hash})
+    caption = "Images of each part, of the first run of each condition. The same hash is the same split."
+    items.append(TableItem("splits", caption, pd.DataFrame(rows)))
+    if len({row["hash"] for row in rows}) > 1:
+        items.append(
+            Note("Not all conditions have the same split: they are compared on the images that they share.", "warning")
+        )
+    return Section("The data", "", items)

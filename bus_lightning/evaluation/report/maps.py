@@ -1,0 +1,52 @@
+"""Heat maps in a report: the sheets of `evaluate.py explain=true`, and how far the maps can be believed."""
+
+import pandas as pd
+
+from bus_lightning.data.splits import load_split
+from bus_lightning.evaluation.conditions import Condition
+from bus_lightning.evaluation.report.paper_tables import estimate
+from bus_lightning.evaluation.report.pictures import heat_maps
+from bus_lightning.evaluation.report.sections import Item, Section, TableItem
+from bus_lightning.explain.faithfulness import believable
+
+
+def heat_map_section(conditions: list[Condition]) -> Section | None:
+    """Show the heat maps of the conditions whose runs were explained.
+
+    Returns:
+        The section; None where no run has heat maps.
+    """
+    rows, figures = [], []
+    for condition in conditions:
+        file = condition.runs[0].path / "explain" / "maps.csv"
+        if not file.is_file():
+            continue
+        groups = load_split(condition.runs[0].split).groups
+        for found in believable(pd.read_csv(file), groups).to_dict("records"):
+            rows.append({"condition": condition.name, **_written(found)})
+        if figure := heat_maps(condition):
+            figures.append(figure)
+    if not rows:
+        return None
+    caption = (
+        "Do the maps find the lesion? Pointing: share of the images whose strongest pixel lies in the lesion; energy: "
+        "share of the map within it; chance: the lesion's share of the image, which a map that knows nothing reaches "
+        "in both. Random weights: the same network, not trained; a map that is as good there says nothing about the "
+        "training. First run of each condition, test images with a lesion, 95% intervals over near-duplicate groups."
+    )
+    items: list[Item] = [TableItem("heat_maps_believed", caption, pd.DataFrame(rows)), *figures]
+    return Section("Heat maps, and how far they can be believed", "Made by `evaluate.py explain=true`.", items)
+
+
+def _written(found: dict[str, float]) -> dict[str, object]:
+    measures = {
+        name: estimate(found[name], found[f"{name}_low"], found[f"{name}_high"], digits=2)
+        for name in ("pointing", "energy", "chance")
+    }
+    return {
+        "method": str(found["method"]).replace("_", " "),
+        "weights": found["weights"],
+        "class": found["class"],
+        "n": found["images"],
+        **measures,
+    }

@@ -1,0 +1,82 @@
+"""Which runs a report takes together, and which it leaves out."""
+
+import pandas as pd
+import pytest
+
+from bus_lightning.errors import UserError
+from bus_lightning.evaluation.conditions import read_group
+
+
+def test_runs_that_differ_in_seed_and_fold_are_one_condition(finished):
+    for seed in (0, 1):
+        for fold in (0, 1):
+            run = finished("model=resnet34", f"seed={seed}", "data.split.folds=2", f"data.split.fold={fold}")
+    finished("model=resnet34", "optimizer.lr=0.1")
+    group = read_group(run.path.parent)
+    assert sorted(len(condition.runs) for condition in group.conditions) == [1, 4]
+    four = max(group.conditions, key=lambda condition: len(condition.runs))
+    assert four.name == "resnet34__data.split.folds-2"
+    assert four.cases.groupby("replicate")["run"].nunique().tolist() == [2, 2]  # a seed, both folds
+
+
+@pytest.mark.parametrize("change", ["optimizer.lr=0.1", "data.size=32", "overlay=contour", "trainer.max_epochs=7"])
+def test_runs_that_differ_in_anything_else_are_conditions_of_their_own(finished, change):
+    run = finished("model=resnet34")
+    finished("model=resnet34", change)
+    assert len(read_group(run.path.parent).conditions) == 2
+
+
+def test_every_case_carries_the_group_of_its_image(finished):
+    twins = {"benign/benign (30)": 777, "malignant/malignant (31)": 777}
+    run = finished("model=resnet34", groups=twins)
+    cases = read_group(run.path.parent).conditions[0].cases.set_index("id")
+    assert cases.loc[list(twins), "group"].tolist() == [777, 777]
+
+
+def test_unfinished_failed_and_foreign_folders_are_listed_with_the_reason(finished):
+    whole = finished("model=resnet34")
+    running, failed = finished("model=resnet50"), finished("model=alexnet")
+    running.metrics_file.unlink()
+    running.update_status(state="running")
+    failed.metrics_file.unlink()
+    failed.update_status(state="failed", error="out of memory")
+    (whole.path.parent / "notes").mkdir()
+    (whole.path.parent / "report").mkdir()
+    group = read_group(whole.path.parent)
+    assert [condition.model for condition in group.conditions] == ["resnet34"]
+    reasons = group.left_out.set_index("run")["reason"]
+    assert set(reasons.index) == {running.path.name, failed.path.name, "notes"}
+    assert "running" in reasons[running.path.name]
+    assert "out of memory" in reasons[failed.path.name]
+    assert "config" in reasons["notes"]
+
+
+def test_a_run_with_probabilities_that_are_no_numbers_is_bad(finished):
+    run = finished("model=resnet34")
+    cases = pd.read_csv(run.cases)
+    cases.loc[3, "prob_benign"] = float("nan")
+    run.write_cases(cases)
+    group = read_group(run.path.parent)
+    assert not group.conditions
+    assert group.left_out["reason"].tolist() == ["bad: cases.csv holds probabilities or counts that are no numbers"]
+
+
+def test_cases_that_are_not_of_the_saved_split_are_refused(finished):
+    run = finished("model=resnet34")
+    cases = pd.read_csv(run.cases)
+    cases.loc[0, "split"] = "test"
+    run.write_cases(cases)
+    assert "not in that part of split.json" in read_group(run.path.parent).left_out["reason"].item()
+
+
+def test_a_folder_without_runs_is_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="no folder of runs"):
+        read_group(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="holds no runs"):
+        read_group(tmp_path)
+
+
+def test_conditions_that_were_named_alike_by_hand_are_told_apart(finished):
+    run = finished("model=resnet34", "name=mine__seed-0")
+    finished("model=resnet34", "optimizer.lr=0.1", "name=mine__seed-1")
+    assert len({condition.name for condition in read_group(run.path.parent).conditions}) == 2

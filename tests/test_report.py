@@ -1,0 +1,155 @@
+"""A report tells all that the runs say, and what they do not."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from bus_lightning.errors import UserError
+from bus_lightning.evaluation.report.__main__ import main
+from bus_lightning.evaluation.report.leaks import handling, verdicts
+from bus_lightning.evaluation.report.making import make_report
+
+
+def report_of(run, *more, **options):
+    page = make_report([run.path.parent, *more], None, "Title", to_wandb=False, **options)
+    return page.parent, (page.parent / "report.md").read_text()
+
+
+@pytest.fixture
+def grid(finished):
+    """A group of three classifiers and a segmenter, one of the classifiers with two seeds."""
+    finished("group=grid", "model=resnet34", "seed=0")
+    finished("group=grid", "model=resnet34", "seed=1")
+    finished("group=grid", "model=resnet50", sure=0.3)
+    finished("group=grid", "model=alexnet", sure=-3)
+    return finished("group=grid", "model=u2net_lite")
+
+
+def test_a_report_has_the_papers_tables_the_papers_figures_and_ours(grid):
+    folder, text = report_of(grid)
+    tables, figures = ({file.stem for file in (folder / kind).iterdir()} for kind in ("tables", "figures"))
+    assert {
+        "classification_test",
+        "segmentation_test",
+        "comparisons_classification",
+        "contradictions",
+        "costs",
+    } <= tables
+    assert len([name for name in tables if name.startswith("paper_")]) == 4
+    expected = {"roc_test", "roc_val", "confusion_test", "confusion_val", "reliability_test", "decision_curve_test",
+                "forest_classification", "forest_segmentation", "history_classification", "history_segmentation",
+                "network_resnet34", "network_u2net_lite"}  # fmt: skip
+    assert expected <= figures
+    assert "not run" in text  # DeepCardinal-50 was not
+    assert (folder / "index.html").stat().st_size > 100_000
+
+
+def test_a_network_that_beats_nothing_is_warned_of_and_one_that_does_is_not(grid):
+    _, text = report_of(grid)
+    warned = re.findall(r"(\w+): accuracy on (\w+) images is", text)
+    assert {model for model, _ in warned} == {"alexnet"}
+
+
+def test_runs_that_are_left_out_are_listed_and_the_rest_is_there(grid, finished):
+    failed = finished("group=grid", "model=deepcardinal50")
+    failed.metrics_file.unlink()
+    failed.update_status(state="failed", error="CUDA out of memory")
+    folder, text = report_of(grid)
+    left_out = pd.read_csv(folder / "tables" / "left_out.csv")
+    assert left_out["run"].tolist() == [failed.path.name]
+    assert "CUDA out of memory" in text
+    assert (folder / "tables" / "classification_test.csv").is_file()
+
+
+def test_a_second_report_takes_the_place_of_the_first(grid):
+    first, _ = report_of(grid)
+    (first / "tables" / "gone.csv").write_text("")
+    second, _ = report_of(grid)
+    assert second == first
+    assert not (second / "tables" / "gone.csv").exists()
+
+
+def test_one_case_of_one_class_gives_a_report(finished):
+    cases = pd.read_csv(finished("model=resnet34", "group=whole").cases).tail(1)
+    folder, text = report_of(finished("model=resnet34", "group=one", cases=cases))
+    assert "no image of class" in text
+    assert (folder / "index.html").is_file()
+
+
+def test_conditions_on_different_images_are_compared_on_those_that_they_share(finished):
+    whole = finished("group=both", "model=resnet34")
+    cases = pd.read_csv(whole.cases)
+    finished("group=both", "model=resnet50", cases=cases.drop(index=cases.index[-10:]))
+    folder, text = report_of(whole)
+    assert pd.read_csv(folder / "tables" / "comparisons_classification.csv")["n"].tolist() == [30, 30]
+    assert "compared on the images that they share" in text
+
+
+def test_leakage_experiments_have_a_section_of_their_own(finished):
+    for leak in ("nothing", "class_mark", "contour_all"):
+        for method in ("random", "grouped"):
+            run = finished("group=leakage", "model=resnet34", f"leak={leak}", f"data.split.method={method}")
+    folder, text = report_of(run)
+    table = pd.read_csv(folder / "tables" / "leakage.csv")
+    assert table["done to the images"].tolist()[:2] == ["nothing", "nothing"]
+    assert (folder / "figures" / "leakage.png").is_file()
+    assert (table["network"] == "ResNet-50, the paper").sum() == 1
+    assert "name of the class written, on train and validation" in text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["leak=nothing"], ""),
+        (["leak=contour_all"], "lesion outlined, on all images"),
+        (["leak=contour_by_class"], "lesion outlined in a colour per class, on train and validation"),
+        (["leak=clean"], "cleaned (median, clahe), on train and validation"),
+        (["preprocess=clean"], ""),
+        (["leak=mask_files"], "mask files taken for images"),
+    ],
+)
+def test_a_handling_is_said_in_words(composed, overrides, words):
+    assert handling(composed("model=resnet34", *overrides)) == words
+
+
+def leak_row(val, test, loss):
+    row = {"handling": "it", "split": "random", "test_loss": loss}
+    for part, value in (("val", val), ("test", test)):
+        row |= {f"{part}_value": value, f"{part}_low": value - 0.05, f"{part}_high": value + 0.05}
+    return row
+
+
+def test_a_handling_is_allowed_only_when_validation_test_and_loss_all_fit():
+    assert verdicts([leak_row(0.97, 0.56, 1.5)])[0].kind == "good"
+    for row in (leak_row(0.80, 0.56, 1.5), leak_row(0.97, 0.78, 1.5), leak_row(0.97, 0.56, 0.9)):
+        notes = verdicts([row])
+        assert notes[0].kind == "warning"
+        assert "None of the handlings" in notes[0].text
+        assert "Ruled out" in notes[1].text
+
+
+def test_tables_and_figures_go_to_weights_and_biases_when_the_runs_did(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run = finished("group=grid", "model=resnet34", "logger=wandb")
+    page = make_report([run.path.parent], None, "Title", to_wandb=True)
+    (record,) = run.path.parent.glob("wandb/offline-run-*/*.wandb")
+    content = record.read_bytes()
+    assert b"tables/classification_test" in content
+    assert b"figures/confusion_test" in content
+    assert page.is_file()
+
+
+def test_what_cannot_be_reported_is_one_clear_line(tmp_path, finished, capsys):
+    assert main([str(tmp_path / "nowhere")]) == 1
+    assert capsys.readouterr().err.startswith("Error: ")
+    run = finished("model=resnet34")
+    run.metrics_file.unlink()
+    with pytest.raises(UserError, match="no complete run"):
+        report_of(run)
+
+
+def test_the_command_says_where_the_page_is(finished, capsys, tmp_path):
+    run = finished("model=resnet34")
+    assert main([str(run.path.parent), "--out", str(tmp_path / "out"), "--no-wandb"]) == 0
+    assert str(tmp_path / "out" / "index.html") in capsys.readouterr().out

@@ -1,0 +1,404 @@
+"""The paper's numbers: what can be derived from them is derived again, and ours stand beside them."""
+
+import math
+import re
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from omegaconf import OmegaConf
+from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score
+from torchvision.models import get_model_weights
+
+from bus_lightning.config import build_net
+from bus_lightning.evaluation.intervals import wilson
+from bus_lightning.evaluation.report import contradictions as listed
+from bus_lightning.evaluation.report import costs as costing
+from bus_lightning.evaluation.report import paper
+from bus_lightning.evaluation.report import paper_arithmetic as arithmetic
+from bus_lightning.evaluation.report.contradictions import contradictions
+from bus_lightning.evaluation.report.costs import cost_frame, cost_table, costs_of, size_claim
+from bus_lightning.evaluation.report.paper_tables import paper_tables, table_4
+from bus_lightning.run_dir import RunDir
+
+MACRO = ("precision_macro", "recall_macro", "f1_macro")
+# Parameters with 1000 classes (of a segmenter, all) and with three, and bytes of the saved state dict with three.
+COUNTS = {
+    "u2net_lite": (1_131_181, 1_131_181, 4_807_903),
+    "u2net": (44_009_869, 44_009_869, 176_376_827),
+    "deepcardinal50": (25_028_904, 22_986_051, 92_299_035),
+    "resnet50": (25_557_032, 23_514_179, 94_351_131),
+    "resnet34": (21_797_672, 21_286_211, 85_269_195),
+    "alexnet": (61_100_840, 57_016_131, 228_069_615),
+}
+TORCHVISION = {"deepcardinal50": "resnext50_32x4d", "resnet101": "resnet101", "resnet50": "resnet50",
+               "resnet34": "resnet34", "alexnet": "alexnet"}  # fmt: skip
+
+
+def summary(n=156, runs=1, reason="", **metrics):
+    """Make what `summarise` gives; each metric with an interval of 0.05 on both sides."""
+    rows = [{"metric": name, "value": value, "low": value - 0.05, "high": value + 0.05, "n": n,
+             "mean_of_runs": value, "sd_of_runs": math.nan, "runs": runs, "reason": reason}
+            for name, value in metrics.items()]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def scored(matrix):
+    """Score a confusion matrix with scikit-learn."""
+    cells = [(row, column) for row in range(3) for column in range(3) for _ in range(matrix[row][column])]
+    truth, answers = zip(*cells, strict=True)
+    assert confusion_matrix(truth, answers).tolist() == matrix
+    options = {"average": "macro", "zero_division": 0}
+    return [score(truth, answers, **options) for score in (precision_score, recall_score, f1_score)]
+
+
+def row_of(table, model):
+    return next(row for row in table.frame.to_dict("records") if row["model"] == model)
+
+
+# What the paper's numbers give away
+
+
+def test_accuracies_are_multiples_of_one_in_79_and_one_in_156():
+    assert arithmetic.denominators(paper.accuracies(paper.VALIDATION)) == [79, 158]
+    assert arithmetic.denominators(paper.accuracies(paper.TEST)) == [156]
+    assert [round(value * 79) for value in paper.accuracies(paper.VALIDATION)] == [77, 76, 46]
+    assert sorted(round(value * 156) for value in paper.accuracies(paper.TEST)) == [77, 84, 88, 95]
+
+
+def test_the_split_of_the_paper_has_52_validation_images():
+    assert arithmetic.split_sizes(780, paper.CLASS_RATIO) == [572, 52, 156]
+    assert arithmetic.split_sizes(780, paper.SEGMENTATION_RATIO) == [624, 156]
+    assert sum(paper.IMAGES.values()) == 780
+
+
+@pytest.mark.parametrize("model", arithmetic.CONFUSIONS)
+def test_the_confusion_matrices_give_the_printed_row(model):
+    matrix = arithmetic.CONFUSIONS[model]
+    printed = [paper.value_of(paper.VALIDATION, model, name) for name in MACRO]
+    assert scored(matrix) == pytest.approx(printed, abs=5e-5)
+    found = arithmetic.macro_scores(np.array([matrix]))
+    assert [found[name][0] for name in MACRO] == pytest.approx(scored(matrix))
+    assert np.trace(matrix) / 79 == pytest.approx(paper.value_of(paper.VALIDATION, model, "accuracy"), abs=5e-5)
+    assert tuple(np.sum(matrix, axis=1)) == arithmetic.VALIDATION_COUNTS
+
+
+def test_resnet50s_row_has_one_confusion_matrix_whatever_the_counts_of_the_classes():
+    row = {name: paper.value_of(paper.VALIDATION, "resnet50", name) for name in MACRO}
+    every = arithmetic.confusion_matrices(77, 2)
+    assert len(np.unique(every, axis=0)) == len(every) == math.comb(79, 2) * 21
+    found = arithmetic.matching(every, row)
+    orders = {tuple(sorted(matrix.sum(1))) for matrix in found}
+    assert len(found) == 6  # one, in the six orders of the classes
+    assert orders == {(13, 20, 46)}
+    assert arithmetic.with_counts(found, (46, 20, 13)).tolist() == [arithmetic.CONFUSIONS["resnet50"]]
+
+
+def test_alexnets_row_has_one_confusion_matrix_on_the_same_counts():
+    row = {name: paper.value_of(paper.VALIDATION, "alexnet", name) for name in MACRO}
+    found = []
+    for malignant, normal in product(range(21), range(14)):
+        benign = 46 - malignant - normal
+        a, b, c = np.meshgrid(range(47 - benign), range(21 - malignant), range(14 - normal), indexing="ij")
+        matrices = np.zeros((*a.shape, 3, 3), dtype=np.int64)
+        matrices[..., range(3), range(3)] = benign, malignant, normal
+        matrices[..., 0, 1], matrices[..., 0, 2] = a, 46 - benign - a
+        matrices[..., 1, 0], matrices[..., 1, 2] = b, 20 - malignant - b
+        matrices[..., 2, 0], matrices[..., 2, 1] = c, 13 - normal - c
+        found += arithmetic.matching(matrices.reshape(-1, 3, 3), row).tolist()
+    assert found == [arithmetic.CONFUSIONS["alexnet"]]
+
+
+def test_deepcardinals_validation_row_is_impossible():
+    row = {name: paper.value_of(paper.VALIDATION, "deepcardinal50", name) for name in MACRO}
+    every = arithmetic.confusion_matrices(77, 2)
+    assert not len(arithmetic.matching(every, row))
+    here = arithmetic.with_counts(every, arithmetic.VALIDATION_COUNTS)
+    assert len(here) == 21
+    assert arithmetic.macro_scores(here)["recall_macro"].min() > row["recall_macro"] + 0.03
+    assert round(arithmetic.harmonic_mean(row["precision_macro"], row["recall_macro"]), 4) == row["f1_macro"]
+    for model in arithmetic.CONFUSIONS:  # theirs are not
+        precision, recall, f1 = (paper.value_of(paper.VALIDATION, model, name) for name in MACRO)
+        assert abs(arithmetic.harmonic_mean(precision, recall) - f1) > 2e-4
+
+
+def test_every_test_loss_is_worse_than_a_third_for_each_class():
+    losses = [number.value for number in paper.NUMBERS if number.where == paper.TEST and number.metric == "log_loss"]
+    assert len(set(losses)) == 4
+    assert min(losses) > math.log(3)
+
+
+def test_pooled_precision_and_dice_follow_from_accuracy_recall_and_iou():
+    pooled = arithmetic.pooled_pixels(0.9702, 0.7961, 0.7063)
+    assert pooled == pytest.approx((0.0900, 0.862, 0.828, 0.987), abs=5e-4)
+
+
+def test_pooled_pixels_are_right_for_any_counts():
+    tp, fp, fn, tn = 700, 130, 180, 9000
+    total = tp + fp + fn + tn
+    found = arithmetic.pooled_pixels((tp + tn) / total, tp / (tp + fn), tp / (tp + fp + fn))
+    expected = ((tp + fn) / total, tp / (tp + fp), 2 * tp / (2 * tp + fp + fn), tn / (tn + fp))
+    assert found == pytest.approx(expected)
+
+
+def test_the_abstracts_numbers_can_be_no_other_score_of_the_classes():
+    readings = {"recalls", "precisions", "F1 scores", "specificities", "one-against-rest accuracies"}
+    for where in (paper.TEST, paper.VALIDATION):
+        ruled_out = set()
+        for model in ("resnet50", "deepcardinal50"):
+            printed = [paper.value_of(paper.ABSTRACT, model, name) for name in paper.IMAGES]
+            ruled_out |= set(arithmetic.impossible_readings(printed, paper.value_of(where, model, "accuracy")))
+        assert ruled_out == readings
+
+
+def test_no_true_reading_is_called_impossible():
+    generator = np.random.default_rng(0)
+    for matrix in generator.integers(1, 40, (200, 3, 3)):
+        hits, truth, answers, n = np.diag(matrix), matrix.sum(1), matrix.sum(0), matrix.sum()
+        others = n - truth - answers + hits
+        readings = {
+            "recalls": hits / truth,
+            "precisions": hits / answers,
+            "F1 scores": 2 * hits / (truth + answers),
+            "specificities": others / (n - truth),
+            "one-against-rest accuracies": (hits + others) / n,
+        }
+        for name, values in readings.items():
+            assert name not in arithmetic.impossible_readings(np.round(values, 2), hits.sum() / n)
+
+
+def test_seven_test_images_are_significant_only_when_the_networks_hardly_disagree():
+    assert arithmetic.most_disagreements(95 - 88, 156) == 9
+    assert arithmetic.mcnemar(8, 1) < 0.05 < arithmetic.mcnemar(9, 2)
+    assert arithmetic.most_disagreements(77 - 76, 79) is None
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "low", "high"), [(88, 156, 0.486, 0.639), (95, 156, 0.531, 0.682), (77, 79, 0.912, 0.993)]
+)
+def test_wilsons_intervals_of_the_papers_accuracies(right, n, low, high):
+    assert wilson(right, n) == pytest.approx((low, high), abs=5e-4)
+
+
+# Its tables, with ours beside
+
+
+CLASSIFIED = {"accuracy": 0.647, "precision_macro": 0.6, "recall_macro": 0.61, "f1_macro": 0.62, "log_loss": 0.8,
+              "auroc_benign": 0.81, "auroc_malignant": 0.82, "auroc_normal": 0.83}  # fmt: skip
+SEGMENTED = {"accuracy": 0.95, "recall": 0.8, "precision": 0.7, "iou_pooled": 0.6, "iou_image": 0.55,
+             "accuracy_image": 0.94, "recall_image": 0.7}  # fmt: skip
+
+
+def test_every_number_of_the_paper_stands_once_in_its_own_row():
+    places = (paper.SEGMENTATION_TEST, paper.VALIDATION, paper.TEST, paper.ABSTRACT)
+    tables = dict(zip(places, paper_tables({}, {}, {}), strict=True))
+    for number in paper.NUMBERS:
+        cells = row_of(tables[number.where], paper.NAMES[number.model]).values()
+        written = f"{number.value:.{2 if number.where == paper.ABSTRACT else 4}f}"
+        assert any(cell.split(" ")[0].rstrip("*") == written for cell in cells), number
+    cells = [cell for table in tables.values() for cell in table.frame.to_numpy().ravel()]
+    assert sum(bool(re.match(r"\d\.\d", cell)) for cell in cells) == len(paper.NUMBERS) == 37
+
+
+def test_ours_stand_beside_the_papers_with_their_intervals():
+    row = row_of(table_4({"resnet50": summary(runs=3, **CLASSIFIED)}, {}), "ResNet-50")
+    assert row["accuracy, paper"] == "0.6090 (0.531 to 0.682)"
+    assert row["accuracy, ours"] == "0.647 (0.597 to 0.697)"
+    assert (row["loss, paper"], row["loss, ours"]) == ("1.3218", "0.800 (0.750 to 0.850)")
+    assert (row["n"], row["runs"], row["remark"]) == ("156", "3", "")
+
+
+def test_what_was_not_run_says_so_and_why():
+    table = table_4({"resnet50": summary(**CLASSIFIED)}, {"resnet34_pretrained": "the weights are not here"})
+    row = row_of(table, "ResNet-34 pre-trained")
+    assert row["accuracy, ours"] == "not run"
+    assert row["remark"] == "not run: the weights are not here"
+    assert row_of(table, "AlexNet")["remark"] == "not run: no complete run of it is here"
+
+
+def test_a_dash_of_the_paper_is_not_given_and_a_doubtful_number_is_marked():
+    segmentation, validation, test, _ = paper_tables({}, {}, {})
+    assert row_of(segmentation, "U2NET")["IoU, paper"] == "not given"
+    assert row_of(validation, "AlexNet")["loss, paper"] == "not given"
+    for model in ("ResNet-34", "ResNet-34 pre-trained"):
+        assert row_of(test, model)["accuracy, paper"] == "0.4936* (0.416 to 0.571)"
+        assert row_of(validation, model)["loss, paper"] == "0.3010*"
+
+
+def test_segmentation_is_shown_pooled_and_per_image():
+    row = row_of(paper_tables({}, {"u2net_lite": summary(**SEGMENTED)}, {})[0], "U2NET-Lite")
+    assert row["IoU, paper"] == "0.7063"
+    assert row["IoU, ours (pooled)"].startswith("0.600 (")
+    assert row["IoU, ours (per image)"].startswith("0.550 (")
+
+
+def test_our_other_models_stand_below_as_not_in_the_paper_in_the_tables_of_their_task():
+    summaries = {"efficientnet_lite0": summary(**CLASSIFIED), "unet": summary(**SEGMENTED)}
+    segmentation, validation, test, abstract = paper_tables(summaries, summaries, {})
+    assert segmentation.frame["model"].tolist() == ["U2NET-Lite", "U2NET", "unet"]
+    for table in (validation, test):
+        assert table.frame["model"].tolist() == [*paper.CLASSIFIERS.values(), "efficientnet_lite0"]
+        assert row_of(table, "efficientnet_lite0")["accuracy, paper"] == "not in the paper"
+    assert len(abstract.frame) == 2
+
+
+def test_an_undefined_metric_says_why():
+    found = summary(accuracy=0.5, log_loss=math.nan, reason="no image is malignant")
+    row = row_of(table_4({"alexnet": found}, {}), "AlexNet")
+    assert row["loss, ours"] == "undefined"
+    assert "loss: no image is malignant" in row["remark"]
+
+
+# Its contradictions
+
+
+def text_of(table):
+    return " ".join(table.frame.to_numpy().ravel())
+
+
+def test_contradictions_without_any_run_still_do_the_arithmetic():
+    table = contradictions({}, {})
+    assert len(table.frame) == len(listed.CHECKS)
+    assert all(cell.startswith("not measured here: needs ") for cell in table.frame["our data"])
+    text = text_of(table)
+    for finding in ("572, 52 and 156", "79 and 158 fit", "none gives this row", "at most 9", "ln 3 = 1.0986",
+                    "precision is 0.862, Dice 0.828", "4 of 4 test losses", "7 of the 7 numbers"):  # fmt: skip
+        assert finding in text
+
+
+def test_contradictions_cite_what_was_measured():
+    classified = {name: summary(**CLASSIFIED) for name in paper.CLASSIFIERS}
+    segmented = {"u2net_lite": summary(**SEGMENTED)}
+    compared = pd.DataFrame([{"a": "resnet50__x-1", "b": "deepcardinal50", "part": "test", "metric": "accuracy",
+                              "text": "They cannot be told apart."}])  # fmt: skip
+    costs = pd.DataFrame([{"model": model, "size": 320, "debug_size": False, "parameters": 7, "macs": 2e9,
+                           "latency_ms": 55.0} for model in (*paper.CLASSIFIERS, *paper.SEGMENTERS)])  # fmt: skip
+    table = contradictions(classified, classified | segmented, compared, costs)
+    assert (table.frame["our data"].str.startswith("not measured")).sum() == 1  # a second source of images
+    for part in ("They cannot be told apart.", "55.0 ms per image, above", "320 x 320", "validation 0, test 156 images",
+                 "DeepCardinal-50 0.647 (0.597 to 0.697), n = 156"):  # fmt: skip
+        assert part in text_of(table)
+
+
+# What the networks cost
+
+
+@pytest.mark.parametrize("model", COUNTS)
+def test_parameters_and_bytes_are_the_known_ones(composed, model):
+    thousand, three, file_bytes = COUNTS[model]
+    cfg = composed(f"model={model}", "debug_size=false", "data.num_classes=1000")
+    if thousand != three:
+        assert costs_of(cfg)["parameters"] == thousand
+        cfg.data.num_classes = 3
+    found = costs_of(cfg)
+    assert found["parameters"] == three
+    with torch.device("meta"):
+        tensors = len(build_net(cfg.model, False).state_dict())
+    assert 0 < file_bytes - found["weight_bytes"] < 2_000 + 350 * tensors  # a file has names and alignment besides
+
+
+@pytest.mark.parametrize("model", TORCHVISION)
+def test_macs_are_those_that_torchvision_publishes(composed, model):
+    cfg = composed(f"model={model}", "data.num_classes=1000", "data.size=224", "debug_size=false")
+    published = get_model_weights(TORCHVISION[model]).DEFAULT.meta["_ops"]  # of 10^9, at 224 pixels
+    assert costs_of(cfg)["macs"] / 1e9 == pytest.approx(published, abs=6e-4)
+
+
+def test_counting_costs_draws_no_random_number(composed):
+    before = torch.random.get_rng_state()
+    costs_of(composed("model=resnet34", "data.num_classes=3"))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_what_cannot_be_counted_is_unknown(composed, monkeypatch, caplog):
+    cfg = composed("model=resnet34", "data.num_classes=3")
+
+    class Odd(torch.nn.Linear):
+        def forward(self, image):
+            return torch.zeros(int(image.sum()))  # the meta device has no values
+
+    monkeypatch.setattr(costing, "build_net", lambda *_: Odd(2, 3))
+    assert costs_of(cfg) == {"parameters": 9, "macs": None, "weight_bytes": 36}
+    assert "resnet34" in caplog.text
+
+
+def condition(composed, tmp_path, model, *runs, **status):
+    cfg = composed(f"model={model}", "data.num_classes=3", "data.size=224", f"debug_size={status.pop('debug', False)}")
+    folders = []
+    for number, run in enumerate(runs):
+        folder = RunDir(tmp_path / f"{model}_{number}")
+        folder.path.mkdir(parents=True)
+        folder.update_status(**{"device": "GPU", "precision": "bf16-mixed", "epochs": 10} | status | run)
+        folders.append(folder)
+    return SimpleNamespace(model=model, task=cfg.task.name, config=cfg, runs=folders)
+
+
+@pytest.fixture
+def pair(composed, tmp_path, monkeypatch):
+    reference = {"parameters": 42_506_307, "macs": 7_799_363_584, "weight_bytes": 1}
+    monkeypatch.setattr(costing, "costs_of", lambda _: reference)
+
+    def make(latency, **deep):
+        counted = {"weight_bytes": 9_000_000, "macs": 4_087_142_400, "parameters": 23_514_179}
+        resnet = condition(composed, tmp_path, "resnet50", {"latency_ms": 2.0, "seconds": 50.0}, **counted)
+        deep = {"latency_ms": latency, "seconds": 40.0} | counted | deep
+        return cost_frame([resnet, condition(composed, tmp_path, "deepcardinal50", deep)])
+
+    return make
+
+
+def test_costs_of_several_runs_are_their_median_and_resnet101_is_counted_beside(composed, tmp_path):
+    runs = [{"seconds": 100.0, "images_per_second": 5.0}, {"seconds": 300.0, "images_per_second": 7.0}]
+    costs = cost_frame([condition(composed, tmp_path, "resnet50", *runs)])
+    ours, reference = costs.to_dict("records")
+    assert (ours["runs"], ours["seconds_per_epoch"], ours["images_per_second"]) == (2, 20.0, 6.0)
+    assert ours["parameters"] == COUNTS["resnet50"][1]
+    assert ours["latency_ms"] is None
+    assert (reference["model"], reference["parameters"], reference["macs"]) == ("resnet101", 42_506_307, 7_799_363_584)
+    table = cost_table(costs).frame.astype(str)
+    assert table["latency, ms per image"].tolist() == ["-", "-"]
+    assert table["parameters"].tolist() == ["23,514,179", "42,506,307"]
+    assert table["MACs, 10^9"].tolist() == ["4.09", "7.80"]
+    assert table["runs"].tolist() == ["2", "not trained"]
+
+
+def test_the_reference_is_the_resnet101_of_the_config_group(composed):
+    net = OmegaConf.to_container(composed("model=resnet101").model.net)
+    own = {key: value for key, value in net.items() if key not in ("num_classes", "in_channels")}
+    assert own == costing._REFERENCE_NET
+
+
+def test_what_a_run_counted_is_not_counted_again(composed, tmp_path, monkeypatch):
+    monkeypatch.setattr(costing, "costs_of", pytest.fail)
+    counted = {"parameters": 1, "macs": 2, "weight_bytes": 3}
+    costs = cost_frame([condition(composed, tmp_path, "u2net_lite", counted)])
+    assert costs[list(counted)].iloc[0].to_dict() == counted
+
+
+def test_the_claim_of_cost_is_judged_by_numbers(pair):
+    holds = size_claim(pair(2.1))
+    assert holds.kind == "good"
+    assert "ResNet-101 has 42,506,307" in holds.text
+
+
+def test_a_slower_deepcardinal_breaks_the_claim(pair):
+    broken = size_claim(pair(3.0))
+    assert broken.kind == "warning"
+    assert "3.0 against 2.0 ms per image (1.50 times" in broken.text
+
+
+def test_speeds_of_two_devices_are_not_compared(pair):
+    note = size_claim(pair(3.0, device="CPU"))
+    assert note.kind == "plain"
+    assert "not measured for both on one device" in note.text
+
+
+def test_small_networks_for_debugging_are_not_judged(composed, tmp_path):
+    counted = {"parameters": 1, "macs": 2, "weight_bytes": 3, "debug": True}
+    costs = cost_frame([condition(composed, tmp_path, name, {}, **counted) for name in ("resnet50", "deepcardinal50")])
+    assert costs["model"].tolist() == ["resnet50", "deepcardinal50"]  # no full ResNet-101 beside
+    assert "Not judged here" in size_claim(costs).text
+    assert "small, for debugging" in cost_table(costs).frame["model"].iloc[0]

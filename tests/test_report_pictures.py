@@ -1,0 +1,319 @@
+"""Pictures in a report: images beside their answers, and networks drawn from their modules."""
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.text import Text
+from omegaconf import OmegaConf
+from PIL import Image
+
+from bus_lightning.data.index import read_image, read_index, read_mask
+from bus_lightning.data.phantom import MARKER
+from bus_lightning.evaluation.conditions import Condition
+from bus_lightning.evaluation.report.networks import network
+from bus_lightning.evaluation.report.pictures import data_sample, find_data, heat_maps, segmentations, worst_errors
+from bus_lightning.evaluation.report.tracing import boxes_of, trace
+from bus_lightning.run_dir import RunDir
+
+CLASSES = ["benign", "malignant", "normal"]
+MODELS = sorted(path.stem for path in Path("conf/model").glob("*.yaml"))
+
+
+def words(item):
+    """Everything that is written in a figure."""
+    return [text.get_text() for text in item.figure.findobj(Text)]
+
+
+def check_legible(item):
+    """A figure that can be saved without a warning, as wide as a page and with type of 7 points at least."""
+    assert item.figure.get_size_inches()[0] == 7
+    item.figure.savefig(io.BytesIO(), format="png", dpi=50)
+    written = [text for text in item.figure.findobj(Text) if text.get_text()]
+    assert min(text.get_fontsize() for text in written) >= 7
+
+
+def pictures(item):
+    """The images of a figure, panel by panel, as (h, w, 3) uint8."""
+    return [axis.images[0].get_array() for axis in item.figure.axes if axis.images]
+
+
+def config(root):
+    return OmegaConf.create({"data": {"root": str(root)}, "model": {"name": "net"}})
+
+
+def condition(root, cases, folder, task="classification", runs=("net",)):
+    cases = pd.DataFrame(cases)
+    for name, value in {"run": runs[0], "replicate": 0, "split": "test", "group": range(len(cases))}.items():
+        cases[name] = cases.get(name, value)
+    return Condition("net", "net", task, CLASSES, config(root), [RunDir(folder / run) for run in runs], cases)
+
+
+@pytest.fixture
+def segmented(small_phantom, tmp_path):
+    """A run on the phantom whose answers are the true masks, cut off further from image to image, and its condition."""
+    rows, lesions = [], 0
+    for row in read_index(small_phantom).itertuples():
+        truth = read_mask(small_phantom, row.masks, read_image(small_phantom / row.image).shape[:2]) > 0
+        answer = truth.copy()
+        if truth.any():
+            ys = np.nonzero(truth.any(axis=1))[0]
+            answer[: ys[0] + len(ys) * lesions // 6] = False  # nothing cut off at first, later all of it
+            lesions += 1
+        else:
+            answer[: 3 * len(rows)] = True
+        file = tmp_path / "net" / "masks" / f"{row.id}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(answer).save(file)
+        counts = {"tp": truth & answer, "fp": ~truth & answer, "fn": truth & ~answer, "tn": ~truth & ~answer}
+        rows.append({"id": row.id, "label": row.id.partition("/")[0]} | {k: int(v.sum()) for k, v in counts.items()})
+    return condition(small_phantom, rows, tmp_path, "segmentation")
+
+
+def dice_of(condition):
+    cases = condition.cases.set_index("id")
+    return 2 * cases["tp"] / (2 * cases["tp"] + cases["fp"] + cases["fn"])
+
+
+# The data
+
+
+def test_sample_shows_every_class_with_its_masks(small_phantom):
+    item = data_sample(*find_data(config(small_phantom)), per_class=2)
+    shown = pictures(item)
+    written = " ".join(words(item))
+    assert len(shown) == 2 * sum(min(2, n) for n in read_index(small_phantom)["class"].value_counts())
+    assert all(f"{name} (1)" in written for name in CLASSES)
+    assert [bool(mask.any()) for mask in shown[1::2]] == ["normal" not in name for name in words(item) if "(" in name]
+    check_legible(item)
+
+
+def test_images_keep_their_proportions(small_phantom):
+    frame = read_index(small_phantom)
+    shapes = [read_image(small_phantom / file).shape for file in frame["image"]]
+    ratios = {shape[1] / shape[0] for shape in shapes}
+    item = data_sample(small_phantom, frame)
+    item.figure.draw_without_rendering()
+    for axis in [axis for axis in item.figure.axes if axis.images]:
+        height, width = axis.images[0].get_array().shape[:2]
+        assert max(width, height) <= 240
+        assert min(abs(width / height - ratio) for ratio in ratios) < 0.02
+        box = axis.get_position().transformed(item.figure.transFigure)
+        assert box.width / box.height == pytest.approx(width / height, rel=0.02)
+
+
+def test_caption_names_the_source_of_the_images(small_copy):
+    frame = read_index(small_copy)
+    assert "phantom" in data_sample(small_copy, frame).caption
+    (small_copy / MARKER).unlink()
+    assert "Al-Dhabyani" in data_sample(small_copy, frame).caption
+    shutil.move(small_copy / "benign" / "benign (1).png", small_copy / "benign" / "a.png")
+    caption = data_sample(small_copy, read_index(small_copy)).caption
+    assert "Al-Dhabyani" not in caption
+    assert small_copy.name in caption
+
+
+def test_without_the_data_folder_there_are_no_pictures(segmented, tmp_path):
+    segmented.config.data.root = str(tmp_path / "gone")
+    assert find_data(segmented.config) is None
+    assert segmentations(segmented) is None
+    cases = [{"id": "benign/benign (1)", "label": "benign", "prob_benign": 0, "prob_malignant": 1, "prob_normal": 0}]
+    assert worst_errors(condition(tmp_path / "gone", cases, tmp_path)) is None
+
+
+# Segmentations
+
+
+def test_segmentations_go_from_the_best_to_the_worst_and_end_with_the_largest_false_alarm(segmented):
+    item = segmentations(segmented)
+    named = [word for word in words(item) if "(" in word and word.partition(" ")[0] in CLASSES]
+    dice, cases = dice_of(segmented), segmented.cases.set_index("id")
+    shown = [dice[f"{name.partition(' ')[0]}/{name}"] for name in named[:-1]]
+    lesions = dice[cases["tp"] + cases["fn"] > 0]
+    assert shown == sorted(shown, reverse=True)
+    assert (shown[0], shown[-1]) == (lesions.max(), lesions.min())
+    alarm = cases["fp"] / cases[["tp", "fp", "fn", "tn"]].sum(axis=1)
+    assert f"normal/{named[-1]}" == alarm[cases["tp"] + cases["fn"] == 0].idxmax()
+    assert f"Dice {shown[0]:.2f}" in words(item)
+    check_legible(item)
+
+
+def test_a_group_of_near_duplicates_is_shown_once(segmented):
+    segmented.cases["group"] = 0
+    named = [word for word in words(segmentations(segmented)) if word.startswith(("benign (", "malignant ("))]
+    assert len(named) == 1
+
+
+def test_difference_tells_found_missed_and_false_pixels_apart(segmented):
+    shown = pictures(segmentations(segmented))
+    for image, truth, answer, difference in zip(*(shown[start::4] for start in range(4)), strict=True):
+        hue = difference.astype(int) - (0.3 * image).round().astype(int)  # what is laid over the image
+        red, green, blue = np.moveaxis(hue, 2, 0)
+        truth, answer = truth[..., 0] > 127, answer[..., 0] > 127
+        blueish, orange, yellow = blue > red + 50, red > green + 50, (green > blue + 50) & (red < green + 50)
+        for where, looks in ((truth & answer, blueish), (~truth & answer, orange), (truth & ~answer, yellow)):
+            assert (where == looks).mean() > 0.99  # at the rims of small tiles a pixel is a bit of both
+
+
+def test_segmentations_need_every_mask(segmented):
+    (segmented.runs[0].path / "masks" / "normal").rename(segmented.runs[0].path / "elsewhere")
+    assert segmentations(segmented) is None
+
+
+def test_a_condition_without_lesions_has_no_segmentations(segmented):
+    segmented.cases = segmented.cases[segmented.cases["label"] == "normal"]
+    assert segmentations(segmented) is None
+
+
+# Errors
+
+
+@pytest.fixture
+def classified(small_phantom, tmp_path):
+    """Two runs that answer every image; malignant 1 and 2 are near-duplicates, benign 1 has one of another class."""
+    answers = {
+        "benign/benign (1)": (0.1, 0.6, 0.3),
+        "benign/benign (2)": (0.9, 0.05, 0.05),
+        "malignant/malignant (1)": (0.99, 0.01, 0.0),
+        "malignant/malignant (2)": (0.97, 0.03, 0.0),
+        "malignant/malignant (3)": (0.2, 0.8, 0.0),
+        "normal/normal (1)": (0.7, 0.1, 0.2),
+    }
+    groups = [0, 1, 2, 2, 0, 3]
+    rows = [
+        {"id": id_, "label": id_.partition("/")[0], "group": group, "run": run, "replicate": number}
+        | {f"prob_{name}": value for name, value in zip(CLASSES, np.roll(answer, shift), strict=True)}
+        for number, (run, shift) in enumerate([("a", 0), ("b", 0)])
+        for (id_, answer), group in zip(answers.items(), groups, strict=True)
+    ]
+    return condition(small_phantom, rows, tmp_path, runs=("a", "b"))
+
+
+def titles(item):
+    return [axis.get_title() for axis in item.figure.axes if axis.get_title()]
+
+
+def test_errors_are_shown_once_per_group_the_surest_first(classified):
+    item = worst_errors(classified)
+    assert [title.split("\n")[0].rstrip("*") for title in titles(item)] == ["malignant (1)", "normal (1)", "benign (1)"]
+    assert titles(item)[0].endswith("answer: benign 0.99")
+    assert len(titles(worst_errors(classified, count=1))) == 1
+    assert "n = 6 images, 4 errors" in item.caption
+    check_legible(item)
+
+
+def test_an_image_whose_twin_carries_another_label_is_marked(classified):
+    item = worst_errors(classified)
+    assert [title.split("\n")[0] for title in titles(item) if "*" in title] == ["benign (1)*"]
+    assert "another label" in item.caption
+
+
+def test_probabilities_of_several_runs_are_averaged(classified):
+    one = (classified.cases["run"] == "b") & (classified.cases["id"] == "malignant/malignant (1)")
+    classified.cases.loc[one, [f"prob_{name}" for name in CLASSES]] = [0.0, 1.0, 0.0]
+    item = worst_errors(classified)
+    assert titles(item)[0] == "malignant (2)\nanswer: benign 0.97"
+    assert "mean of 2 runs" in item.caption
+
+
+def test_no_error_is_no_figure(classified):
+    classified.cases = classified.cases[classified.cases["id"] == "benign/benign (2)"]
+    assert worst_errors(classified) is None
+
+
+def test_segmentations_have_no_worst_errors_and_classifications_no_segmentations(segmented, classified):
+    assert worst_errors(segmented) is None
+    assert segmentations(classified) is None
+
+
+# Heat maps
+
+
+def test_heat_maps_are_shown_whole_where_they_were_made(classified):
+    assert heat_maps(classified) is None
+    file = classified.runs[0].path / "explain" / "heatmaps.png"
+    file.parent.mkdir(parents=True)
+    Image.fromarray(np.zeros((600, 300, 3), np.uint8)).save(file)
+    item = heat_maps(classified)
+    assert item.figure.get_size_inches().tolist() == [7, 14]
+    assert pictures(item)[0].shape == (600, 300, 3)
+
+
+# Networks
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_network_of_the_project_is_drawn_with_all_its_parameters(composed, name):
+    cfg = composed(f"model={name}", "data.num_classes=3")
+    calls = trace(cfg)
+    boxes = boxes_of(calls, most=12)
+    assert sum(box.parameters for box in boxes) == calls[""].parameters
+    assert 3 < len(boxes) <= 12
+    item = network(cfg)
+    assert f"{calls[''].parameters:,} parameters" in item.caption
+    check_legible(item)
+
+
+def test_drawing_follows_the_modules(composed):
+    layers = {f"layer{stage}": blocks for stage, blocks in zip(range(1, 5), (2, 1, 3, 1), strict=True)}
+    cfg = composed("model=deepcardinal50", "data.num_classes=5", f"model.debug_size.layers={list(layers.values())}")
+    boxes = boxes_of(trace(cfg), most=12)
+    assert [box.calls[0].name for box in boxes] == ["conv1", *layers, "avgpool", "fc"]
+    assert [box.shape for box in boxes[:3]] == [(64, 16, 16), (256, 16, 16), (512, 8, 8)]
+    assert boxes[-1].shape == (5,)
+    item = network(cfg)
+    for blocks in layers.values():
+        assert f"{blocks} \N{MULTIPLICATION SIGN}" in words(item)
+    assert {"32 groups", "of 4 ch", "of 32 ch", "Bottleneck"} <= set(words(item))
+
+
+def test_skip_connections_are_drawn(composed):
+    item = network(composed("model=unet"))
+    arrows = item.figure.findobj(FancyArrowPatch)
+    assert sum(arrow.get_linestyle() == "--" for arrow in arrows) == 4
+
+
+def test_u2net_is_drawn_as_a_nested_u(composed):
+    item = network(composed("model=u2net_lite"))
+    written = "\n".join(words(item))
+    for stage, kind in enumerate(["RSU7", "RSU6", "RSU5", "RSU4", "RSU4F", "RSU4F"], start=1):
+        assert f"{kind}  stage{stage}\n" in f"{written}\n"
+        assert f"side{stage} " in written
+    assert sum(arrow.get_linestyle() == "--" for arrow in item.figure.findobj(FancyArrowPatch)) == 5
+    dots = [line for line in item.figure.axes[0].lines if line.get_marker() == "o"]
+    # 2 * height units a block, of which one is dilated, or six where nothing is pooled
+    assert len(dots) == 2 * (2 * (7 + 6 + 5 + 4 + 4)) + 8
+    assert sum(dot.get_fillstyle() == "none" for dot in dots) == 2 * 4 + 3 * 5
+
+
+def test_a_long_network_is_collapsed_to_few_boxes(composed):
+    cfg = composed("model=resnet34", "data.num_classes=3")
+    cfg.model.net = {"_target_": "torchvision.models.vgg16", "num_classes": 3}
+    cfg.model.debug_size = {}
+    calls = trace(cfg)
+    boxes = boxes_of(calls, most=9)
+    assert len(boxes) == 9
+    assert len({box.pixels for box in boxes}) == 6  # five stages and the head: none is lost
+    assert sum(box.parameters for box in boxes) == calls[""].parameters
+
+
+def test_a_network_that_cannot_be_traced_is_left_out(composed):
+    cfg = composed("model=resnet34", "data.num_classes=3")
+    cfg.model.net._target_ = "torch.nn.Nothing"
+    assert network(cfg) is None
+    cfg = composed("model=alexnet", "data.num_classes=3", "data.size=16")  # too small for its pooling
+    assert network(cfg) is None
+
+
+def test_pictures_and_networks_do_not_import_torch_before_a_network_is_drawn():
+    code = (
+        "import sys, bus_lightning.evaluation.report.pictures, bus_lightning.evaluation.report.networks;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,309 @@
+"""Figures of a report: what they draw is what the cases say, and nothing that a report may hold breaks them."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+from omegaconf import OmegaConf
+from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_curve as reference_curve
+
+from bus_lightning.evaluation.conditions import Condition
+from bus_lightning.evaluation.intervals import percentile_interval
+from bus_lightning.evaluation.metrics import metrics_of
+from bus_lightning.evaluation.report.plot_data import labels_of, usable
+from bus_lightning.evaluation.report.plot_forest import by_class_and_size, forest
+from bus_lightning.evaluation.report.plot_history import history, kept_epoch
+from bus_lightning.evaluation.report.plot_leakage import leakage
+from bus_lightning.evaluation.report.plot_roc import GRID, roc, roc_curves
+from bus_lightning.evaluation.report.plots import THRESHOLDS, confusion, decision_curve, reliability
+from bus_lightning.evaluation.report.style import color_of, colors_of
+from bus_lightning.evaluation.summary import draws_of
+from bus_lightning.run_dir import RunDir
+
+CLASSES = ["benign", "malignant", "normal"]
+SIZES = pd.Series({f"{number}": 0.0 if number % 3 == 2 else 0.01 * (number + 1) for number in range(60)})
+DRAWS = 50
+FIGURES = [
+    lambda conditions: roc(conditions, "test", DRAWS),
+    lambda conditions: confusion(conditions, "test"),
+    lambda conditions: reliability(conditions, "test"),
+    lambda conditions: decision_curve(conditions, "test", DRAWS),
+    lambda conditions: by_class_and_size(conditions, SIZES, "test", DRAWS),
+]
+
+
+def classified(n=60, replicates=1, seed=0):
+    generator = np.random.default_rng(seed)
+    tables = []
+    for replicate in range(replicates):
+        labels = np.arange(n) % 3
+        logits = generator.normal(size=(n, 3)).round(1)
+        logits[np.arange(n), labels] += 1
+        odds = np.exp(logits)
+        probabilities = dict(zip([f"prob_{c}" for c in CLASSES], (odds / odds.sum(1, keepdims=True)).T, strict=True))
+        table = {"run": f"r{replicate}", "replicate": replicate, "id": [str(i) for i in range(n)], "split": "test",
+                 "group": np.arange(n) // 2 * 2 + labels % 2, "label": np.array(CLASSES)[labels]}  # fmt: skip
+        tables.append(pd.DataFrame(table | probabilities))
+    return pd.concat(tables, ignore_index=True)
+
+
+def segmented(n=60):
+    table = classified(n)[["run", "replicate", "id", "split", "group", "label"]]
+    lesion = 90 * (table["label"] != "normal")
+    return table.assign(tp=lesion * 2 // 3, fn=lesion // 3, fp=np.arange(n), tn=1000)
+
+
+def condition(name="resnet34", cases=None, task="classification", runs=()):
+    monitor = "val/auroc_macro" if task == "classification" else "val/dice_image"
+    config = OmegaConf.create({"task": {"monitor": monitor, "mode": "max"}})
+    cases = classified() if cases is None else cases
+    return Condition(name, name.partition("__")[0], task, CLASSES, config, list(runs), cases)
+
+
+def panel(item, title):
+    (found,) = [axes for axes in item.figure.axes if axes.get_title().startswith(title)]
+    return found
+
+
+def lines(axes, **wanted):
+    return [line for line in axes.lines if all(mpl.artist.getp(line, key) == value for key, value in wanted.items())]
+
+
+def test_roc_figure_draws_the_rates_and_areas_of_scikit_learn():
+    cases = classified()
+    (item,) = roc([condition(cases=cases)], "test", DRAWS)
+    truth = cases["label"] == "malignant"
+    axes = panel(item, "malignant against rest")
+    (curve,) = lines(axes, linestyle="-")
+    area = roc_auc_score(truth, cases["prob_malignant"])
+    fpr, tpr, _ = reference_curve(truth, cases["prob_malignant"], drop_intermediate=False)
+    points = np.isin(GRID.round(9), fpr.round(9))
+    wanted = [tpr[fpr.round(9) == rate.round(9)].max() for rate in GRID[points]]
+    np.testing.assert_allclose(curve.get_ydata()[1:][points], wanted)
+    assert axes.get_legend().get_texts()[0].get_text().startswith(f"{area:.2f} (")
+    assert "n = 60 test images" in item.caption
+
+
+def test_areas_and_their_intervals_are_those_of_the_tables():
+    cases = classified(replicates=2)
+    drawn = draws_of(cases, DRAWS)
+    curves = roc_curves(cases, DRAWS)
+    for title, metric in (("macro mean of the classes", "auroc_macro"), ("normal against rest", "auroc_normal"),
+                          ("malignant against benign", "malignant_vs_benign_auroc")):  # fmt: skip
+        value = np.mean([metrics_of(table)[metric] for _, table in cases.groupby("replicate")])
+        np.testing.assert_allclose(curves[title].auc, [value, *percentile_interval(drawn[metric])])
+
+
+def test_replicates_are_averaged_in_a_roc_curve():
+    cases = classified(replicates=2)
+    alone = [roc_curves(table, 2)["benign against rest"].rates[0] for _, table in cases.groupby("replicate")]
+    np.testing.assert_allclose(roc_curves(cases, 2)["benign against rest"].rates[0], np.mean(alone, axis=0))
+
+
+def test_confusion_matrix_shows_counts_and_percentages_of_the_row_of_pooled_replicates():
+    cases = classified(replicates=2)
+    cases[[f"prob_{name}" for name in CLASSES]] = np.eye(3)[[0] * len(cases)]
+    (item,) = confusion([condition(cases=cases)], "test")
+    axes = panel(item, "resnet34")
+    assert [text.get_text() for text in axes.texts] == ["40\n100%", "0\n0%", "0\n0%"] * 3
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [f"{name}\nn = 40" for name in CLASSES]
+    assert "pooled" in item.caption
+
+
+def test_reliability_shows_how_often_answers_are_right_and_the_error_of_the_tables():
+    cases = classified(n=6)
+    cases[[f"prob_{name}" for name in CLASSES]] = [[0.85, 0.15, 0], [0.05, 0.9, 0.05], [0.8, 0.1, 0.1]] * 2
+    cases.loc[5, ["prob_benign", "prob_normal"]] = 0.25, 0.65
+    cases.loc[5, "prob_malignant"] = 0.1
+    (item,) = reliability([condition(cases=cases)], "test")
+    upper, lower = item.figure.axes
+    (points,) = lines(upper, marker="o")
+    np.testing.assert_allclose(points.get_xdata(), [0.65, (2 * 0.85 + 0.8) / 3, 0.9])
+    np.testing.assert_allclose(points.get_ydata(), [1, 2 / 3, 1])
+    assert [bar.get_height() for bar in lower.patches] == [1, 3, 2]
+    assert f"ECE {metrics_of(cases)['calibration_error']:.3f}" in upper.get_title()
+
+
+def test_decision_curve_draws_the_model_and_both_simple_policies():
+    cases = classified()
+    (item,) = decision_curve([condition(cases=cases)], "test", DRAWS)
+    (axes,) = item.figure.axes
+    truth, treated = cases["label"] == "malignant", cases["prob_malignant"] >= 0.5
+    half = np.flatnonzero(THRESHOLDS == 0.5)
+    (model,) = lines(axes, label="resnet34")
+    np.testing.assert_allclose(model.get_ydata()[half], [((treated & truth).sum() - (treated & ~truth).sum()) / 60])
+    (everyone,) = lines(axes, label="_treat all")
+    np.testing.assert_allclose(everyone.get_ydata()[half], 1 / 3 - 2 / 3, atol=1e-3)
+
+
+def test_forest_draws_values_intervals_and_baseline_and_says_what_is_undefined():
+    columns = ["metric", "value", "low", "high", "n"]
+    first = pd.DataFrame([["accuracy", 0.7, 0.6, 0.8, 60], ["npv_macro", np.nan, np.nan, np.nan, 60]], columns=columns)
+    second = pd.DataFrame([["accuracy", 0.5, np.nan, np.nan, 50], ["npv_macro", 0.4, 0.3, 0.5, 50]], columns=columns)
+    wanted = ["accuracy", "npv_macro", "brier"]
+    item = forest({"a": first, "b": second}, wanted, {"accuracy": 0.56})
+    axes = panel(item, "accuracy")
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in lines(axes, label="_value")] == [(0.7, 0), (0.5, 1)]
+    assert [tuple(line.get_xdata()) for line in lines(axes, label="_interval")] == [(0.6, 0.8)]
+    assert lines(axes, label="_majority")[0].get_xdata()[0] == 0.56
+    assert "undefined" in [text.get_text() for text in panel(item, "macro NPV").texts]
+    assert "n = 50 to 60 images" in item.caption
+    assert not [axes for axes in item.figure.axes if axes.get_title() == "Brier score"]
+
+
+def test_classes_and_sizes_show_shares_of_right_answers_and_dice():
+    cases = classified()
+    both = [condition(cases=cases), condition("unet", segmented(), "segmentation")]
+    answers, dice = by_class_and_size(both, SIZES, "test", 9)
+    (points,) = lines(panel(answers, "by class"), marker="o")
+    np.testing.assert_allclose(points.get_ydata(), [metrics_of(cases)[f"recall_{name}"] for name in CLASSES])
+    classes = [tick.get_text() for tick in panel(dice, "by class").get_xticklabels()]
+    assert classes == ["benign\nn = 20", "malignant\nn = 20"]
+    third = segmented().assign(share=lambda table: table["id"].map(SIZES)).query("share > 0").nsmallest(14, "share")
+    (points,) = lines(panel(dice, "by size"), marker="o")
+    assert points.get_ydata()[0] == pytest.approx((2 * 60 / (2 * 60 + 30 + third["fp"])).mean())
+    sizes = [tick.get_text() for tick in panel(dice, "by size").get_xticklabels()]
+    assert [text.splitlines()[-1] for text in sizes] == ["n = 14", "n = 13", "n = 13"]
+
+
+def study(handlings, seeds=2):
+    rows = [(f"handling {h}", split, seed, 0.9 + 0.002 * h, 0.5 + 0.02 * h + 0.1 * seed, 1.5)
+            for h in range(handlings) for split in ("random", "grouped") for seed in range(seeds)]  # fmt: skip
+    return pd.DataFrame(rows, columns=["handling", "split", "seed", "val_accuracy", "test_accuracy", "test_loss"])
+
+
+def test_leakage_shows_runs_means_and_the_paper_beside_majority_and_ln_3():
+    table = pd.concat([study(2), study(1).assign(test_loss=np.nan)])
+    paper = pd.DataFrame({"model": ["ResNet-50"], "val_accuracy": 0.97, "test_accuracy": 0.61, "test_loss": 1.32})
+    item = leakage(table, paper, majority=0.56)
+    accuracy, loss = item.figure.axes
+    assert [len(line.get_xdata()) for line in lines(accuracy, label="_runs")] == [2] * 4
+    means = lines(accuracy, label="_mean")
+    assert [line.get_marker() for line in means] == ["o", "s", "o", "s"]
+    assert [line.get_xydata()[0] for line in means[::2]] == [pytest.approx([0.9, 0.55]), pytest.approx([0.902, 0.57])]
+    assert lines(loss, label="_paper")[0].get_ydata() == [1.32]
+    assert lines(loss, label="_ln 3")[0].get_ydata()[0] == pytest.approx(np.log(3))
+    assert lines(accuracy, label="_majority")[0].get_ydata()[0] == 0.56
+    assert "n = 8 runs" in item.caption
+
+
+def test_twelve_handlings_are_numbered_and_their_numbers_do_not_cover_each_other():
+    item = leakage(study(12))
+    item.figure.draw_without_rendering()
+    axes = item.figure.axes[0]
+    assert sorted(int(text.get_text()) for text in axes.texts) == sorted([*range(1, 13)] * 2)
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not [
+        1 for i, box in enumerate(boxes) for other in boxes[:i] if box.shrunk(0.8, 0.8).overlaps(other.shrunk(0.8, 0.8))
+    ]
+
+
+def trained(folder, **columns):
+    folder.mkdir()
+    pd.DataFrame({"epoch": range(len(next(iter(columns.values())))), **columns}).to_csv(
+        folder / "history.csv", index=False
+    )
+    return RunDir(folder)
+
+
+def test_history_draws_means_as_far_as_half_of_the_runs_go_and_marks_kept_epochs(tmp_path):
+    scores = [[0.5, 0.7, 0.6], [0.5, 0.9], [0.2]]
+    runs = [trained(tmp_path / str(i), **{"val/accuracy": values, "val/auroc_macro": values, "train/loss": values})
+            for i, values in enumerate(scores)]  # fmt: skip
+    (item,) = history([condition(runs=[*runs, RunDir(tmp_path / "no history")])], "classification")
+    axes = panel(item, "accuracy")
+    np.testing.assert_allclose(lines(axes, label="_val")[0].get_ydata(), [0.4, 0.8])
+    assert lines(axes, label="_kept")[0].get_xdata().tolist() == [1, 1, 0]
+    assert len(lines(axes, label="_val run")) == 3
+    assert lines(panel(item, "loss"), label="_train")[0].get_linestyle() == "--"
+    assert "n = 3" in item.caption
+
+
+def test_no_curve_of_the_training_leaves_its_panel(tmp_path):
+    losses = {"a": [0.5, 0.4], "b": [9.0, 0.1]}
+    trainings = {name: trained(tmp_path / name, **{"train/loss": values}) for name, values in losses.items()}
+    (item,) = history([condition(name, runs=[run]) for name, run in trainings.items()], "classification")
+    for axes, values in zip(item.figure.axes, losses.values(), strict=True):
+        assert axes.get_ylim()[0] == 0
+        assert axes.get_ylim()[1] >= max(values)
+
+
+def test_without_a_monitored_score_the_last_epoch_is_the_kept_one():
+    table = pd.DataFrame({"epoch": [0, 1, 2], "val/loss": [0.3, 0.1, 0.2], "val/iou": [np.nan] * 3})
+    assert kept_epoch(table, "val/dice_image", "max") == 2
+    assert kept_epoch(table, "val/iou", "max") == 2
+    assert kept_epoch(table, "val/loss", "min") == 1
+
+
+def test_segmentation_history_shows_pixels_and_leaves_out_what_was_not_recorded(tmp_path):
+    counts = {"train/tp": [1, 2], "train/fp": [2, 1], "train/fn": [1, 1], "train/tn": [6, 6], "train/loss": [0.5, 0.4]}
+    segmenter = condition("unet", segmented(), "segmentation", [trained(tmp_path / "a", **counts)])
+    old = condition("u2net", segmented(), "segmentation", [trained(tmp_path / "b", **{"train/loss": [0.5]})])
+    (item,) = history([segmenter, old], "segmentation")
+    assert [axes.get_title() for axes in item.figure.axes[:2]] == ["loss", "share of the pixels (%)"]
+    assert len(item.figure.axes) == 4
+    assert [line.get_ydata().tolist() for line in lines(item.figure.axes[1], label="_train")][:2] == [
+        [10, 20],
+        [20, 10],
+    ]
+    assert [text.get_text() for text in item.figure.axes[3].texts] == ["not recorded"]
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_nothing_to_show_is_no_figure(draw):
+    assert draw([]) == draw([condition(cases=classified().iloc[:0])]) == draw([condition(cases=pd.DataFrame())]) == []
+
+
+def test_nothing_to_compare_is_no_figure(tmp_path):
+    assert history([condition(runs=[RunDir(tmp_path)])], "classification") == []
+    assert forest({"a": pd.DataFrame(columns=["metric", "value", "low", "high", "n"])}, ["accuracy"]) is None
+    assert leakage(study(1).iloc[:0]) is None
+    assert leakage(pd.DataFrame()) is None
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+@pytest.mark.parametrize("cases", [classified(1), classified().query("label != 'normal'"), classified(3)])
+def test_a_single_case_and_a_missing_class_can_be_drawn(draw, cases):
+    for item in draw([condition(cases=cases), condition("unet", segmented(1), "segmentation")]):
+        item.figure.draw_without_rendering()
+        assert "n = " in item.caption
+
+
+def test_rows_with_gaps_do_not_count():
+    cases = classified()
+    gaps = classified(n=3).assign(id=["x", "y", "z"])
+    gaps.loc[0, "prob_benign"], gaps.loc[1, "label"], gaps.loc[2, "label"] = np.nan, None, "cyst"
+    found = usable(condition(cases=pd.concat([cases, gaps])), "test")
+    pd.testing.assert_frame_equal(found, cases)
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_words_can_be_read_and_no_more_than_six_models_share_a_figure(draw):
+    before = dict(mpl.rcParams)
+    items = draw([condition(f"model{number}") for number in range(7)])
+    assert len({item.slug for item in items}) == 2
+    for item in items:
+        item.figure.draw_without_rendering()
+        words = [text for text in item.figure.findobj(Text) if text.get_text() and text.get_visible()]
+        assert min(text.get_fontsize() for text in words) >= 8
+        assert item.figure.get_figwidth() <= 7
+        assert "model" in item.alt or "benign" in item.alt
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_name_keeps_its_colour_and_six_together_differ():
+    names = [f"model{number}" for number in range(20)]
+    assert [color_of(name) for name in names] == [color_of(name) for name in names]
+    found = colors_of([*names, "resnet50", "alexnet"])
+    assert all(len({found[name] for name in names[start : start + 6]}) == 6 for start in (0, 6, 12))
+    assert found["resnet50"] == color_of("resnet50")
+
+
+def test_labels_say_what_tells_conditions_apart():
+    names = ["a__lr-0.1__data.split.method-random", "a__lr-0.1__data.split.method-grouped"]
+    assert list(labels_of([condition(name) for name in names]).values()) == ["method-random", "method-grouped"]
+    assert list(labels_of([condition(name) for name in (*names, "b__lr-0.1")]).values())[2] == "b"
+    same = ["a__x.lr-1", "a__y.lr-1"]
+    assert list(labels_of([condition(name) for name in same]).values()) == same
