@@ -41,9 +41,8 @@ def contents(group: Group, cache: Path | None = None, say: Said = lambda text: N
     main, experiments = part_leaks(group.conditions)
     say("comparisons")
     compared = [
-        compare_all([one for one in main if one.task == task], "test", metric)
+        compare_all([one for one in main if one.task == task], "test", list(metrics))
         for task, metrics in COMPARED.items()
-        for metric in metrics
     ]
     comparisons = pd.concat(compared, ignore_index=True) if any(len(table) for table in compared) else pd.DataFrame()
     standing = _standing(main)

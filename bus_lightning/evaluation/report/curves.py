@@ -57,7 +57,7 @@ def rate_at(fpr: Floats, tpr: Floats, grid: Floats) -> Floats:
     # One search for all rows: row d lives in [2d, 2d + 1]. Rounding makes 3/10 and 0.3 the same step.
     rows = 2.0 * np.arange(len(fpr))[:, None]
     steps, wanted = (np.round(values, 9) + rows for values in (fpr, np.broadcast_to(grid, (len(fpr), len(grid)))))
-    left = np.searchsorted(steps.ravel(), wanted.ravel(), side="left").reshape(wanted.shape) - 1
+    left = np.searchsorted(steps.ravel(), wanted.ravel(), side="right").reshape(wanted.shape) - 1
     last = (np.arange(1, len(fpr) + 1) * fpr.shape[1] - 1)[:, None]
     right = np.minimum(left + 1, last)
     x, y = fpr.ravel(), tpr.ravel()
