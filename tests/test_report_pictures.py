@@ -94,11 +94,14 @@ def test_sample_shows_every_class_with_its_masks(small_phantom):
     check_legible(item)
 
 
-def test_images_keep_their_proportions(small_phantom):
-    frame = read_index(small_phantom)
-    shapes = [read_image(small_phantom / file).shape for file in frame["image"]]
+def test_images_are_small_and_keep_their_proportions(small_copy):
+    frame = read_index(small_copy)
+    for file in ["benign/benign (1).png", "benign/benign (1)_mask.png"]:
+        larger = Image.fromarray(read_image(small_copy / file)).resize((900, 700))
+        larger.save(small_copy / file)
+    shapes = [read_image(small_copy / file).shape for file in frame["image"]]
     ratios = {shape[1] / shape[0] for shape in shapes}
-    item = data_sample(small_phantom, frame)
+    item = data_sample(small_copy, frame)
     item.figure.draw_without_rendering()
     for axis in [axis for axis in item.figure.axes if axis.images]:
         height, width = axis.images[0].get_array().shape[:2]
@@ -216,7 +219,7 @@ def test_an_image_whose_twin_carries_another_label_is_marked(classified):
 
 def test_probabilities_of_several_runs_are_averaged(classified):
     one = (classified.cases["run"] == "b") & (classified.cases["id"] == "malignant/malignant (1)")
-    classified.cases.loc[one, [f"prob_{name}" for name in CLASSES]] = [0.0, 1.0, 0.0]
+    classified.cases.loc[one, [f"prob_{name}" for name in CLASSES]] = [0.6, 0.4, 0.0]
     item = worst_errors(classified)
     assert titles(item)[0] == "malignant (2)\nanswer: benign 0.97"
     assert "mean of 2 runs" in item.caption
@@ -299,7 +302,7 @@ def test_a_long_network_is_collapsed_to_few_boxes(composed):
     calls = trace(cfg)
     boxes = boxes_of(calls, most=9)
     assert len(boxes) == 9
-    assert len({box.pixels for box in boxes}) == 6  # five stages and the head: none is lost
+    assert len({box.pixels for box in boxes}) == 7  # six sizes of maps and the head: none is lost
     assert sum(box.parameters for box in boxes) == calls[""].parameters
 
 

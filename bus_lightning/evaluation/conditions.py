@@ -3,13 +3,14 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
 from bus_lightning.config import identity, load_config
-from bus_lightning.data.splits import load_split
+from bus_lightning.data.splits import Split, load_split
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import COUNTS, PROBABILITY
 from bus_lightning.run_dir import RunDir
@@ -29,6 +30,7 @@ class Condition:
         classes: Names of the classes, in the order of the labels.
         config: That of the first run.
         runs: The runs, sorted by name.
+        splits: Name of a run -> its split.
         cases: A row per image and run: `run`, `replicate` (the runs of one seed, their folds united), `id`, `split`
             (val or test), `group` (of near-duplicates), `label`, then `prob_<class>` or counts of pixels.
     """
@@ -39,6 +41,7 @@ class Condition:
     classes: list[str]
     config: DictConfig
     runs: list[RunDir]
+    splits: dict[str, Split]
     cases: pd.DataFrame
 
     def part(self, name: str) -> pd.DataFrame:
@@ -61,6 +64,15 @@ class Group:
     left_out: pd.DataFrame
 
 
+class _Read(NamedTuple):
+    """What was read of one run."""
+
+    run: RunDir
+    config: DictConfig
+    split: Split
+    cases: pd.DataFrame
+
+
 def read_group(path: Path) -> Group:
     """Read the finished runs of a group.
 
@@ -78,17 +90,20 @@ def read_group(path: Path) -> Group:
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not _is_passed_over(folder)]
     if not folders:
         raise UserError(f"{path} holds no runs: train some with `python train.py group={path.name}`.")
-    read: dict[str, list[tuple[RunDir, DictConfig, pd.DataFrame]]] = {}
+    read: dict[str, list[_Read]] = {}
     left_out = []
     for folder in folders:
         run = RunDir(folder)
         try:
             config = load_config(run.config)
-            cases = _cases(run)
+            if not run.is_complete:
+                raise UserError(f"is not complete: {run.status.get('state', 'it has no status.json')}")
+            split = load_split(run.split)
+            cases = _cases(run, split)
         except UserError as error:
             left_out.append(_left_out(run, str(error)))
             continue
-        read.setdefault(_key(config, run), []).append((run, config, cases))
+        read.setdefault(_key(config, run), []).append(_Read(run, config, split, cases))
     conditions = [_condition(members) for members in read.values()]
     _name_apart(conditions)
     conditions.sort(key=lambda condition: (condition.task, condition.name))
@@ -115,14 +130,12 @@ def _left_out(run: RunDir, why: str) -> dict[str, str | None]:
     }
 
 
-def _cases(run: RunDir) -> pd.DataFrame:
+def _cases(run: RunDir, split: Split) -> pd.DataFrame:
     """Read and check the cases of a run, with the group of each image.
 
     Raises:
-        UserError: When the run is not complete, or its cases cannot be used.
+        UserError: When they cannot be used.
     """
-    if not run.is_complete:
-        raise UserError(f"is not complete: {run.status.get('state', 'it has no status.json')}")
     try:
         cases = pd.read_csv(run.cases)
     except (OSError, ValueError) as error:
@@ -132,7 +145,6 @@ def _cases(run: RunDir) -> pd.DataFrame:
         raise UserError("cases.csv lacks the columns id, split, label and prob_<class> or tp, fp, fn, tn")
     if not np.isfinite(cases[numbers].to_numpy("float64")).all():
         raise UserError("bad: cases.csv holds probabilities or counts that are no numbers")
-    split = load_split(run.split)
     parts = {id_: part for part in ("val", "test") for id_ in split.part(part)}
     if foreign := [id_ for id_, part in zip(cases["id"], cases["split"], strict=True) if parts.get(id_) != part]:
         raise UserError(f"'{foreign[0]}' in cases.csv is not in that part of split.json")
@@ -145,19 +157,20 @@ def _key(config: DictConfig, run: RunDir) -> str:
     return repr([sorted(decides.items()), config.trainer.max_epochs, run.status.get("data")])
 
 
-def _condition(members: list[tuple[RunDir, DictConfig, pd.DataFrame]]) -> Condition:
+def _condition(members: list[_Read]) -> Condition:
     """Unite runs; those with the same seeds are one replicate, of which each has a fold."""
-    luck = [(config.seed, config.data.split.seed) for _, config, _ in members]
-    first_seen = {seeds: number for number, seeds in enumerate(dict.fromkeys(luck))}
-    tables = [cases.assign(replicate=first_seen[seeds]) for seeds, (_, _, cases) in zip(luck, members, strict=True)]
-    run, config, _ = members[0]
+    seeds = [(one.config.seed, one.config.data.split.seed) for one in members]
+    replicate = {pair: number for number, pair in enumerate(dict.fromkeys(seeds))}
+    tables = [one.cases.assign(replicate=replicate[pair]) for pair, one in zip(seeds, members, strict=True)]
+    first = members[0]
     return Condition(
-        name=_LUCK_IN_NAME.sub("", run.path.name),
-        model=config.model.name,
-        task=config.task.name,
-        classes=list(config.data.classes),
-        config=config,
-        runs=[run for run, _, _ in members],
+        name=_LUCK_IN_NAME.sub("", first.run.path.name),
+        model=first.config.model.name,
+        task=first.config.task.name,
+        classes=list(first.config.data.classes),
+        config=first.config,
+        runs=[one.run for one in members],
+        splits={one.run.path.name: one.split for one in members},
         cases=pd.concat(tables, ignore_index=True),
     )
 

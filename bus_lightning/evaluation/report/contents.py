@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from bus_lightning.data.splits import load_split
 from bus_lightning.evaluation.comparisons import compare_all
 from bus_lightning.evaluation.conditions import Condition, Group
 from bus_lightning.evaluation.report import paper
@@ -19,7 +18,7 @@ from bus_lightning.evaluation.report.pictures import data_sample, find_data
 from bus_lightning.evaluation.report.plot_history import history
 from bus_lightning.evaluation.report.sections import Item, Note, Section, TableItem
 from bus_lightning.evaluation.report.task_sections import COMPARED, Summaries, in_short, task_section
-from bus_lightning.evaluation.sanity import check_conditions
+from bus_lightning.evaluation.sanity import findings, kept_promises
 from bus_lightning.evaluation.summary import summarise
 
 Said = Callable[[str], None]
@@ -70,14 +69,17 @@ def contents(group: Group, cache: Path | None = None, say: Said = lambda text: N
 
 
 def _checks(group: Group) -> Section:
-    items: list[Item] = [
-        Note(check.text, "good" if check.passed else "warning") for check in check_conditions(group.conditions)
-    ]
+    found = findings(group.conditions)
+    items: list[Item] = []
+    if found:
+        items.append(Note(f"{len(found)} things to heed before the numbers are used: see the table.", "warning"))
+        rows = [{"condition or run": finding.about, "what was found": finding.text} for finding in found]
+        items.append(TableItem("checks", "What does not hold.", pd.DataFrame(rows)))
+    items += [Note(text, "good") for text in kept_promises(found)]
     if len(group.left_out):
         caption = f"Runs that are not in this report (n = {len(group.left_out)}), and why."
         items.append(TableItem("left_out", caption, group.left_out))
-    intro = "Done for every report, before any number: what does not hold is said here first."
-    return Section("Checks", intro, items)
+    return Section("Checks", "Done for every report, before any number.", items)
 
 
 def _against_paper(
@@ -123,7 +125,7 @@ def _data(conditions: list[Condition]) -> Section:
         items.append(figure)
     rows = []
     for condition in conditions:
-        split = load_split(condition.runs[0].split)
+        split = condition.splits[condition.runs[0].path.name]
         sizes = {part: len(split.part(part)) for part in ("train", "val", "test")}
         rows.append({"condition": condition.name, "split": split.method, **sizes, "hash": split.hash})
     caption = "Images of each part, of the first run of each condition. The same hash is the same split."

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from bus_lightning.data.splits import load_split
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.report.paper_tables import estimate
 from bus_lightning.evaluation.report.pictures import heat_maps
@@ -21,7 +20,7 @@ def heat_map_section(conditions: list[Condition]) -> Section | None:
         file = condition.runs[0].path / "explain" / "maps.csv"
         if not file.is_file():
             continue
-        groups = load_split(condition.runs[0].split).groups
+        groups = condition.splits[condition.runs[0].path.name].groups
         for found in believable(pd.read_csv(file), groups).to_dict("records"):
             rows.append({"condition": condition.name, **_written(found)})
         if figure := heat_maps(condition):

@@ -53,7 +53,7 @@ def in_short(main: list[Condition], test: Summaries, compared: pd.DataFrame) -> 
         rows = []
         for condition in own:
             found = test[condition.name].set_index("metric")
-            row: dict[str, object] = {"network": labels[condition.name], "runs": len(condition.runs)}
+            row: dict[str, object] = {"condition": labels[condition.name], "runs": len(condition.runs)}
             row |= {heading: _cell(found.loc[name]) for name, heading in shown.items()} | {"n": int(found["n"].max())}
             if task == "classification":
                 row["always the most frequent"] = f"{majority_accuracy(condition.part('test')):.3f}"
@@ -61,13 +61,9 @@ def in_short(main: list[Condition], test: Summaries, compared: pd.DataFrame) -> 
         caption = f"{task.capitalize()} of test images: value and 95% interval."
         items.append(TableItem(f"in_short_{task}", caption, pd.DataFrame(rows)))
         pairs = compared[(compared["task"] == task) & (compared["metric"] == metric)] if len(compared) else compared
-        better = [
-            text
-            for text, verdict in zip(pairs.get("text", []), pairs.get("verdict", []), strict=True)
-            if "better" in verdict
-        ]
+        better = [verdict for verdict in pairs.get("verdict", []) if "better" in verdict]
         if len(pairs):
-            told = f"Of {len(pairs)} pairs, {len(better)} differ in {shown[metric]} by more than chance"
+            told = f"{len(better)} of {len(pairs)} pairs differ in {shown[metric]} by more than chance"
             items.append(Note(f"{told} (paired bootstrap over near-duplicate groups, adjusted by Holm)."))
     return Section("In short", "", items)
 
@@ -203,7 +199,7 @@ def _comparison_items(task: str, compared: pd.DataFrame, labels: Mapping[str, st
     apart = (own["verdict"] == "cannot be told apart").sum()
     return [
         TableItem(f"comparisons_{task}", caption, table),
-        Note(f"Of {len(own)} comparisons, {apart} cannot be told apart."),
+        Note(f"{apart} of {len(own)} comparisons: cannot be told apart."),
     ]
 
 

@@ -1,0 +1,52 @@
+"""The checks of a report find what must not be, and are quiet where all is well."""
+
+import pandas as pd
+import pytest
+
+from bus_lightning.evaluation.conditions import read_group
+from bus_lightning.evaluation.sanity import PROMISES, findings, kept_promises
+
+
+def found_in(run):
+    return findings(read_group(run.path.parent).conditions)
+
+
+def test_a_sound_run_keeps_every_promise(finished):
+    found = found_in(finished("model=resnet34"))
+    assert found == []
+    assert kept_promises(found) == list(PROMISES.values())
+
+
+def test_a_network_that_is_no_better_than_the_majority_or_than_chance_is_found(finished):
+    texts = [finding.text for finding in found_in(finished("model=resnet34", sure=-3))]
+    assert sum("always answering" in text for text in texts) == 2  # validation and test
+    assert sum("ln K = 1.099" in text for text in texts) == 2
+
+
+def test_a_label_in_the_input_is_found_and_whose_scores_it_makes(finished):
+    (seen,) = found_in(finished("group=a", "model=resnet34", "overlay=contour", "overlay.parts=[train]"))
+    assert (seen.kind, "its scores suffer" in seen.text) == ("label", True)
+    (scored,) = found_in(finished("group=b", "model=resnet34", "overlay=contour"))
+    assert "its val and test scores measure the drawing" in scored.text
+
+
+def test_twins_across_the_split_are_counted(finished):
+    twins = {"benign/benign (9999)": 7777, "benign/benign (30)": 7777}
+    (found,) = found_in(finished("model=resnet34", method="random", groups=twins))
+    assert found.text == "1 of 40 test images have a near-duplicate in training; scores flatter"
+
+
+def test_cases_that_are_not_all_of_the_split_are_found(finished):
+    run = finished("model=resnet34")
+    run.write_cases(pd.read_csv(run.cases).drop(index=59))
+    (found,) = found_in(run)
+    assert (found.about, found.kind) == (run.path.name, "counts")
+    assert found.text.startswith("39 test cases for the 40 images")
+
+
+@pytest.mark.parametrize("missing", ["normal", "benign"])
+def test_a_class_without_test_images_is_found(finished, missing):
+    cases = pd.read_csv(finished("group=whole", "model=resnet34").cases)
+    left = cases[(cases["label"] != missing) | (cases["split"] == "val")]
+    found = found_in(finished("group=part", "model=resnet34", cases=left))
+    assert f"no test image of class {missing}" in [finding.text for finding in found]
