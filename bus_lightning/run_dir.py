@@ -9,10 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
-from PIL import Image
 
 from bus_lightning.config import identity
 from bus_lightning.errors import UserError
@@ -117,11 +115,12 @@ class RunDir:
         with aside(self.cases) as path:
             cases.to_csv(path, index=False)
 
-    def write_masks(self, masks: dict[str, np.ndarray]) -> None:
-        """Write the answered masks of images, (H, W) bool each, as `masks/<id>.png` of one bit per pixel."""
-        for id_, mask in masks.items():
-            with aside(self.masks / f"{id_}.png") as path:
-                Image.fromarray(mask).save(path, format="png")
+    def write_masks(self, masks: dict[str, bytes]) -> None:
+        """Write the answered masks of images, PNG, as `masks/<id>.png`, before the run is complete."""
+        for id_, png in masks.items():
+            file = self.masks / f"{id_}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(png)
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json, which makes the run complete."""

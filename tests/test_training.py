@@ -4,10 +4,12 @@ import errno
 import json
 
 import lightning.pytorch as pl
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from filelock import FileLock
+from PIL import Image
 
 from bus_lightning import fitting, training
 from bus_lightning.data.dataset import BusDataset
@@ -35,18 +37,22 @@ def test_a_classification_run_leaves_a_folder_that_holds_everything(composed):
     cfg = composed(NET)
     score = training.run(cfg)
     run = folder_of(cfg)
-    assert run.metrics["val"].keys() == run.metrics["test"].keys() == {
-        "n", "loss", "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro",
-    }  # fmt: skip
+    assert run.metrics["val"].keys() == run.metrics["test"].keys()
+    headline = {"accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro"}
+    assert {"n", "loss", "undefined", "brier", "auroc_malignant"} | headline <= run.metrics["test"].keys()
     cases = pd.read_csv(run.cases)
     assert list(cases) == ["id", "split", "label", "prob_benign", "prob_malignant", "prob_normal"]
     assert cases.filter(like="prob_").sum(axis=1).round(5).eq(1).all()
     split = json.loads(run.split.read_text())
     assert {"train", "val", "test", "method", "ratio", "seed", "groups", "hash"} <= split.keys()
     assert sorted(cases.loc[cases["split"] == "test", "id"]) == split["test"]
-    assert len(pd.read_csv(run.history)) == 1
+    history = pd.read_csv(run.history)
+    assert len(history) == 1
+    assert {f"val/{name}" for name in headline} | {"train/accuracy", "train/loss"} <= set(history)
+    assert "val/brier" not in history  # the rest is for the end
     status = run.status
     assert (status["state"], status["score"]) == ("complete", score)
+    assert status["latency_ms"] > 0
     assert status["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert (run.figures / "test_samples.png").stat().st_size > 10_000
     assert not run.last.exists()
@@ -61,13 +67,21 @@ def test_segmentation_without_validation_keeps_the_last_epoch_and_gives_no_score
     assert training.run(cfg) is None
     run = folder_of(cfg)
     assert run.metrics["val"]["n"] == 0
-    assert set(run.metrics["val"].values()) == {0, None}
+    nothing = run.metrics["val"]
+    assert set(nothing.pop("undefined").values()) == {"no images"}
+    assert set(nothing.values()) == {0, None}
     assert {"iou_pooled", "dice_pooled", "iou_image", "dice_image", "false_alarm_rate", "loss"} <= run.metrics[
         "test"
     ].keys()
     cases = pd.read_csv(run.cases)
-    assert list(cases) == ["id", "split", "label", "tp", "fp", "fn", "tn"]
+    assert list(cases) == ["id", "split", "label", "tp", "fp", "fn", "tn", "hd95", "surface_dice"]
     assert set(cases["split"]) == {"test"}
+    assert cases.loc[cases["label"] == "normal", ["hd95", "surface_dice"]].isna().all(axis=None)
+    for row in cases.itertuples():  # the kept masks are the answers that were counted
+        answer = np.array(Image.open(run.masks / f"{row.id}.png"))
+        assert (answer.dtype, answer.sum(), answer.size) == (bool, row.tp + row.fp, row.tp + row.fp + row.fn + row.tn)
+    shares = pd.read_csv(run.history)[[f"train/{name}" for name in ("tp", "fp", "fn", "tn")]]
+    assert shares.sum(axis=1).to_list() == pytest.approx([1, 1])
     assert torch.load(run.best, weights_only=True)["epoch"] == 1
     assert not any(name.startswith("val") for name in pd.read_csv(run.history))
 

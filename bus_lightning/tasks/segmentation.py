@@ -1,10 +1,11 @@
 """Outline the lesion."""
 
+from io import BytesIO
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,7 +30,7 @@ class SegmentationTask(BusTask):
     def __init__(self, *, deep_supervision: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.deep_supervision = deep_supervision
-        self.answers: dict[str, np.ndarray] = {}  # (H, W) bool of each image that was evaluated after training
+        self.answers: dict[str, bytes] = {}  # PNG of the mask of each image that was evaluated after training
         if deep_supervision and not hasattr(self.net, "side_logits"):
             raise UserError("task.deep_supervision=true needs a network with side outputs: u2net_lite or u2net.")
 
@@ -64,7 +65,7 @@ class SegmentationTask(BusTask):
             row: dict[str, Any] = {"id": id_, "label": self.classes[label], **count_pixels(answer, truth)}
             if self.trainer.state.fn != TrainerFn.FITTING:
                 row |= surface_scores(answer, truth)
-                self.answers[id_] = answer.cpu().numpy()
+                self.answers[id_] = _png(answer)
             found.append(row)
         return found
 
@@ -96,3 +97,10 @@ def count_pixels(answer: Tensor, truth: Tensor) -> dict[str, int]:
     # One answer for three questions: each would wait for the device.
     tp, predicted, actual = torch.stack([pixels.sum() for pixels in (answer & lesion, answer, lesion)]).tolist()
     return {"tp": tp, "fp": predicted - tp, "fn": actual - tp, "tn": answer.numel() - predicted - actual + tp}
+
+
+def _png(mask: Tensor) -> bytes:
+    """Encode a mask, (H, W) bool, with a bit per pixel."""
+    stream = BytesIO()
+    Image.fromarray(mask.cpu().numpy()).save(stream, format="png")
+    return stream.getvalue()
