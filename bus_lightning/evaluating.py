@@ -27,10 +27,14 @@ def evaluate_runs(cfg: DictConfig) -> None:
     """Evaluate the runs that `cfg.runs` names and print their table.
 
     Raises:
-        UserError: When no run is there, or a part or a split makes no sense.
+        UserError: When no run is there, or a part, a split or an option of the heat maps makes no sense.
     """
     if cfg.part not in (*PARTS, "all"):
         raise UserError(f"part={cfg.part} is unknown: choose one of {', '.join(PARTS)}, all.")
+    if cfg.get("explain"):
+        from bus_lightning.explain.heatmaps import Settings
+
+        Settings(**cfg.explain_options)  # what it refuses is refused before the first run is evaluated
     runs = [RunDir(Path(path)) for path in sorted(glob.glob(str(cfg.runs)))]
     runs = [run for run in runs if run.best.is_file() and ".old-" not in run.path.name]
     if not runs:
@@ -104,6 +108,12 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     split.save(out.split)
     out.write_cases(cases)
     out.write_metrics(metrics)
+    if cfg.get("explain"):
+        from bus_lightning.explain.explaining import explain_run
+
+        # Heat maps of other images than the run's own lie with their evaluation.
+        owner = run if split is named and cfg.split in (None, "own") else out
+        explain_run(own, task, datamodule, hardware.device, cfg.explain_options, owner.path / "explain", cfg.progress)
     return out
 
 

@@ -195,6 +195,8 @@ def probe_overlay(cfg: DictConfig, datamodule: BusDataModule, split: Split) -> d
         return {}
     drawn, bare = found
     if drawn - bare >= SUSPICIOUS:
-        log.warning("The overlay gives the label away: 20 statistics of the intensities tell the class with a macro AUC "
-                    "of %.2f, and without overlay=%s with %.2f.", drawn, cfg.overlay.style, bare)  # fmt: skip
+        log.warning(
+            "The overlay gives the label away: 20 statistics of the intensities tell the class with a macro AUC of "
+            "%.2f, and without overlay=%s with %.2f.", drawn, cfg.overlay.style, bare,
+        )  # fmt: skip
     return {"probe_auc": round(drawn, 4), "probe_auc_without_overlay": round(bare, 4)}
