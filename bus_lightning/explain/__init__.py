@@ -1,0 +1,1 @@
+"""Heat maps: where in the image a classifier's answer comes from, and whether such a map can be believed."""

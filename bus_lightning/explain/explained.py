@@ -1,0 +1,53 @@
+"""An image with its heat maps."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from bus_lightning.explain.faithfulness import MEASURES, Worth, worth
+
+
+@dataclass(frozen=True)
+class ExplainedImage:
+    """An image with what a network says of it, and why.
+
+    Attributes:
+        id: Of the image.
+        label, predicted: Names of the true class and of the network's.
+        probability: That the network gives its class, in [0, 1].
+        image: (size, size, 1 or 3) uint8, as the network saw it.
+        mask: (size, size) uint8 in {0, 1}.
+        box: Where the image lies in the square: top, left, height, width.
+        shape: (H, W) of the file.
+        heat: By weights and method, (size, size) float32, not negative; maps that nobody needs are not there.
+    """
+
+    id: str
+    label: str
+    predicted: str
+    probability: float
+    image: np.ndarray
+    mask: np.ndarray
+    box: tuple[int, int, int, int]
+    shape: tuple[int, int]
+    heat: dict[str, dict[str, np.ndarray]]
+
+    @cached_property
+    def worth(self) -> dict[str, dict[str, Worth]]:
+        """What `faithfulness.worth` says of each map, by weights and method."""
+        return {
+            weights: {method: worth(heat, self.mask) for method, heat in maps.items()}
+            for weights, maps in self.heat.items()
+        }
+
+    def rows(self, methods: list[str]) -> list[dict[str, Any]]:
+        """Make the rows of `maps.csv`, one for each of the methods with each weights."""
+        nothing: Worth = dict.fromkeys(MEASURES)
+        names = {"id": self.id, "label": self.label, "predicted": self.predicted}
+        return [
+            {**names, "method": method, "weights": weights, **found.get(method, nothing)}
+            for weights, found in self.worth.items()
+            for method in methods
+        ]

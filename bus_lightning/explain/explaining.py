@@ -1,0 +1,153 @@
+"""Explain one run: the heat maps of its test images, what they are worth, and a sheet of some."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+from tqdm import tqdm
+
+from bus_lightning.config import build_net
+from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.dataset import BusDataset
+from bus_lightning.explain.explained import ExplainedImage
+from bus_lightning.explain.heatmaps import HeatMaps, Settings
+from bus_lightning.explain.sheet import save_sheet, save_tiles
+from bus_lightning.files import aside
+from bus_lightning.tasks.base import BusTask
+
+log = logging.getLogger(__name__)
+_BATCH = 8  # images
+_ON_SHEET = 2  # images of each class
+
+
+def explain_run(
+    cfg: DictConfig,
+    task: BusTask,
+    datamodule: BusDataModule,
+    device: torch.device,
+    options: Mapping[str, Any],
+    folder: Path,
+    progress: bool,
+) -> None:
+    """Write `maps.csv`, `heatmaps.png` and `tiles/` of a classifier's test images; a segmenter gets a line in the log.
+
+    All is computed in float32, whatever the network was trained in. An image's maps are for the class that the network
+    says. Maps for the same class, made with random weights in the same architecture, show what a method draws by
+    itself. Where there is no lesion to compare a map with, it is made for the sheet alone.
+
+    Args:
+        cfg: The run's config.
+        task: With the trained weights.
+        datamodule: Of the run.
+        device: Where to compute.
+        options: `explain_options` of the config of `evaluate.py`.
+        folder: Where to write.
+        progress: Whether to show a bar.
+
+    Raises:
+        UserError: When an option makes no sense.
+
+    References:
+        Adebayo et al., Sanity Checks for Saliency Maps, 2018.
+    """
+    settings = Settings(**options)
+    run, dataset = folder.parent, datamodule.parts["test"]
+    if cfg.task.name != "classification":
+        log.info("%s: no heat maps: they are made of classifiers, and this run is one of %s.", run, cfg.task.name)
+        return
+    if not len(dataset):
+        log.info("%s: no heat maps: the split has no test images.", run)
+        return
+    start = time.monotonic()
+    number = min(settings.images or len(dataset), len(dataset))
+    positions = np.linspace(0, len(dataset) - 1, number).round().astype(int).tolist()
+    makers = _makers(cfg, task, settings, datamodule.collate([dataset[0]])["image"].to(device))
+    methods = makers["trained"].methods
+    if not methods:
+        log.warning("%s: no heat maps: Grad-CAM needs a network that ends on a feature map.", run)
+        return
+    if len(methods) < len(settings.methods):
+        log.warning("%s: no Grad-CAM: the network does not end on a feature map.", run)
+    shown = _to_show(dataset, positions)
+    rows, on_sheet = [], []
+    explained = _explain(makers, task, datamodule, positions, shown, device)
+    for image in tqdm(explained, "heat maps", number, unit="image", disable=None if progress else True, leave=False):
+        rows += image.rows(list(methods))
+        if image.id in shown:
+            on_sheet.append(image)
+    with aside(folder / "maps.csv") as path:
+        pd.DataFrame(rows).to_csv(path, index=False)
+    save_tiles(on_sheet, folder / "tiles")
+    save_sheet(on_sheet, str(cfg.name), folder / "heatmaps.png")
+    log.info("%s: heat maps of %d images in %.0f s", folder, number, time.monotonic() - start)
+
+
+def _makers(cfg: DictConfig, task: BusTask, settings: Settings, example: Tensor) -> dict[str, HeatMaps]:
+    """Build the network twice, with the trained weights and with random ones."""
+    nets = {}
+    for weights in ("trained", "random"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.random_seed)
+            nets[weights] = build_net(cfg.model, cfg.debug_size)
+    # Not the task's own network: what it was evaluated with may be tensors that take no gradients.
+    nets["trained"].load_state_dict({name: tensor.clone() for name, tensor in task.net.state_dict().items()})
+    return {
+        weights: HeatMaps(net.to(example.device, memory_format=task.memory_format), settings, example)
+        for weights, net in nets.items()
+    }
+
+
+def _to_show(dataset: BusDataset, positions: list[int]) -> set[str]:
+    """Choose images for the sheet, evenly among those of each class."""
+    by_class: dict[int, list[str]] = {}
+    for position in positions:
+        by_class.setdefault(dataset.rows[position].label, []).append(dataset.rows[position].id)
+    return {ids[(2 * n + 1) * len(ids) // (2 * _ON_SHEET)] for ids in by_class.values() for n in range(_ON_SHEET)}
+
+
+def _explain(
+    makers: dict[str, HeatMaps],
+    task: BusTask,
+    datamodule: BusDataModule,
+    positions: list[int],
+    shown: set[str],
+    device: torch.device,
+) -> Iterator[ExplainedImage]:
+    """Make the maps of the test images at these positions, batch by batch, as far as they are needed."""
+    dataset = datamodule.parts["test"]
+    for start in range(0, len(positions), _BATCH):
+        samples = [dataset[position] for position in positions[start : start + _BATCH]]
+        images = datamodule.collate(samples)["image"].to(device, memory_format=task.memory_format)
+        with torch.no_grad():
+            probabilities, predicted = makers["trained"].net(images).softmax(dim=1).max(dim=1)
+        lesions = [bool(sample["mask"].any()) for sample in samples]
+        on_sheet = [sample["id"] in shown for sample in samples]
+        needed = {"trained": np.logical_or(lesions, on_sheet), "random": np.array(lesions)}
+        heat = {weights: _maps(makers[weights], images, predicted, needed[weights]) for weights in makers}
+        for number, sample in enumerate(samples):
+            position = dataset.positions[positions[start + number]]
+            height, width = dataset.pixels["shape"][position].tolist()
+            yield ExplainedImage(
+                id=sample["id"], label=task.classes[sample["label"]], predicted=task.classes[predicted[number]],
+                probability=float(probabilities[number]), image=sample["image"], mask=sample["mask"],
+                box=dataset.preprocessing.box((height, width)), shape=(height, width),
+                heat={weights: found[number] for weights, found in heat.items()},
+            )  # fmt: skip
+
+
+def _maps(maker: HeatMaps, images: Tensor, targets: Tensor, needed: np.ndarray) -> list[dict[str, np.ndarray]]:
+    """Make the maps of those images of a batch that need them; the others get an empty dict."""
+    found: list[dict[str, np.ndarray]] = [{} for _ in needed]
+    numbers = needed.nonzero()[0].tolist()
+    if numbers:
+        for method, maps in maker(images[numbers], targets[numbers]).items():
+            for number, heat in zip(numbers, maps.numpy(), strict=True):
+                found[number][method] = heat
+    return found

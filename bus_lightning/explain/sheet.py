@@ -1,0 +1,95 @@
+"""A sheet of heat maps over their images, and the same pictures image by image."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+
+from bus_lightning.explain.explained import ExplainedImage
+from bus_lightning.explain.heatmaps import TITLES
+from bus_lightning.files import aside
+
+_HEIGHT = 200  # of a picture, in pixels
+_LESION = (90, 200, 250)  # sky blue, which no heat has
+_WRONG = "#c03000"  # of the caption, when the answer is
+_OPACITY = 0.7  # of the strongest heat
+_INCHES = 2.2  # height of a picture on the sheet
+
+
+def save_tiles(images: list[ExplainedImage], folder: Path) -> None:
+    """Save `<id>.png`, an image and its maps side by side, in place of those that the folder held."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for image in images:
+        strip = cv2.cvtColor(np.hstack(_pictures(image)), cv2.COLOR_RGB2BGR)
+        with aside(folder / f"{image.id}.png") as temporary:
+            temporary.write_bytes(cv2.imencode(".png", strip)[1].tobytes())
+
+
+def save_sheet(images: list[ExplainedImage], title: str, path: Path) -> None:
+    """Save the sheet: a row per image, a column per method.
+
+    Args:
+        images: With the same maps of trained weights each.
+        title: What the maps are of.
+        path: The PNG.
+    """
+    columns = 1 + len(images[0].heat["trained"])
+    widest = max(image.shape[1] / image.shape[0] for image in images)
+    size = (columns * _INCHES * widest, len(images) * (_INCHES + 0.45) + 1)
+    figure = Figure(figsize=size, layout="constrained", dpi=110)
+    figure.suptitle(title, fontsize=10, parse_math=False)
+    axes = figure.subplots(len(images), columns, squeeze=False)
+    for row, image in zip(axes, images, strict=True):
+        answer = f"truth {image.label}, answer {image.predicted} {image.probability:.2f}"
+        captions = [f"{image.id.rpartition('/')[2]}\n{answer}"]
+        captions += [f"{TITLES[method]}\n{_worth(image, method)}" for method in image.heat["trained"]]
+        for axis, picture, caption in zip(row, _pictures(image), captions, strict=True):
+            axis.imshow(picture)
+            axis.set_axis_off()
+            color = "black" if image.label == image.predicted or axis is not row[0] else _WRONG
+            axis.set_title(caption, fontsize=8.5, loc="left", color=color, parse_math=False)
+    figure.supxlabel(
+        "Heat: what speaks for the answer, from dark (little) to yellow (the most of that map). Outline: the lesion.\n"
+        "In the lesion: its share of the heat; chance: its share of the image. Red caption: a wrong answer.",
+        fontsize=8.5,
+    )
+    with aside(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _worth(image: ExplainedImage, method: str) -> str:
+    """Say how much of the heat lies in the lesion."""
+    found = image.worth["trained"][method]
+    if not image.heat["trained"][method].any():
+        return "nothing speaks for the answer"
+    if found["energy"] is None or found["chance"] is None:
+        return "no lesion"
+    return f"{found['energy']:.0%} in the lesion (chance {found['chance']:.0%})"
+
+
+def _pictures(explained: ExplainedImage) -> list[np.ndarray]:
+    """Draw the image and each heat map over it, the lesion outlined, (h, w, 3) uint8 RGB each."""
+    plain = np.repeat(explained.image, 3 // explained.image.shape[2], axis=2)
+    plain = _upright(plain, explained)
+    lesion = (_upright(explained.mask * np.uint8(255), explained) > 127).astype(np.uint8)
+    outlines = cv2.findContours(lesion, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    warm = [_warm(plain, _upright(heat, explained)) for heat in explained.heat["trained"].values()]
+    return [cv2.drawContours(picture, outlines, -1, _LESION, 1, cv2.LINE_AA) for picture in [plain.copy(), *warm]]
+
+
+def _upright(square: np.ndarray, explained: ExplainedImage) -> np.ndarray:
+    """Cut the image's part out of the network's square, and give it the proportions of the file."""
+    top, left, height, width = explained.box
+    size = (max(1, round(_HEIGHT * explained.shape[1] / explained.shape[0])), _HEIGHT)
+    return cv2.resize(square[top : top + height, left : left + width], size, interpolation=cv2.INTER_LINEAR)
+
+
+def _warm(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lay a heat map over an image, the stronger the more opaque; a few outliers may not darken the rest."""
+    full = np.quantile(heat, 0.995) or heat.max() or 1
+    strength = np.clip(heat / full, 0, 1).astype(np.float32)
+    colors = cv2.applyColorMap((strength * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    opacity = _OPACITY * strength[..., None]
+    return (image * (1 - opacity) + colors * opacity).round().astype(np.uint8)
