@@ -8,6 +8,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from bus_lightning.errors import UserError
 from bus_lightning.files import write_aside
@@ -181,6 +182,6 @@ def load_config(path: Path) -> DictConfig:
     try:
         cfg = OmegaConf.load(path)
         assert isinstance(cfg, DictConfig)
-    except (OSError, AssertionError, OmegaConfBaseException, ValueError) as error:
+    except (OSError, AssertionError, OmegaConfBaseException, ValueError, YAMLError) as error:
         raise UserError(f"{path} is no run's config: {error}") from error
     return cfg

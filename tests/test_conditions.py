@@ -8,15 +8,45 @@ from bus_lightning.evaluation.conditions import read_group
 
 
 def test_runs_that_differ_in_seed_and_fold_are_one_condition(finished):
+    whole = pd.read_csv(finished("model=resnet34", "group=whole").cases).assign(split="test")
     for seed in (0, 1):
         for fold in (0, 1):
-            run = finished("model=resnet34", f"seed={seed}", "data.split.folds=2", f"data.split.fold={fold}")
+            part = whole[whole.index % 2 == fold]
+            run = finished(
+                "model=resnet34", f"seed={seed}", "data.split.folds=2", f"data.split.fold={fold}", cases=part
+            )
     finished("model=resnet34", "optimizer.lr=0.1")
     group = read_group(run.path.parent)
     assert sorted(len(condition.runs) for condition in group.conditions) == [1, 4]
     four = max(group.conditions, key=lambda condition: len(condition.runs))
     assert four.name == "resnet34__data.split.folds-2"
     assert four.cases.groupby("replicate")["run"].nunique().tolist() == [2, 2]  # a seed, both folds
+    assert not four.cases.duplicated(["replicate", "id"]).any()
+
+
+def test_runs_that_test_the_same_images_are_no_folds_of_each_other(finished):
+    finished("model=resnet34", "name=one")
+    run = finished("model=resnet34", "name=two")
+    (condition,) = read_group(run.path.parent).conditions
+    assert sorted(condition.cases["replicate"].unique()) == [0, 1]
+
+
+@pytest.mark.parametrize("file", ["status.json", "metrics.json", "split.json", "cases.csv", "config.yaml"])
+def test_a_damaged_file_leaves_its_run_out_and_the_rest_in(finished, file):
+    whole, damaged = finished("model=resnet34"), finished("model=resnet50")
+    (damaged.path / file).write_text("{")
+    group = read_group(whole.path.parent)
+    assert [condition.model for condition in group.conditions] == ["resnet34"]
+    assert group.left_out["run"].tolist() == [damaged.path.name]
+
+
+def test_a_class_may_be_called_as_what_csv_takes_for_nothing(finished):
+    cases = pd.read_csv(finished("model=resnet34", "group=whole").cases)
+    cases["label"] = cases["label"].replace({"benign": "NA", "malignant": "0"})
+    cases = cases.rename(columns={"prob_benign": "prob_NA", "prob_malignant": "prob_0"})
+    run = finished("model=resnet34", "data.classes=[NA,0,normal]", cases=cases)
+    (condition,) = read_group(run.path.parent).conditions
+    assert set(condition.cases["label"]) == {"NA", "0", "normal"}
 
 
 @pytest.mark.parametrize("change", ["optimizer.lr=0.1", "data.size=32", "overlay=contour", "trainer.max_epochs=7"])

@@ -6,9 +6,9 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from bus_lightning.evaluation.majority import majority_accuracy
 from bus_lightning.evaluation.metrics import classification_scores, metrics_of, segmentation_scores
 from bus_lightning.evaluation.ranking import auroc, average_precision
-from bus_lightning.evaluation.table import majority_accuracy
 
 CLASSES = ["benign", "malignant", "normal"]
 
@@ -209,3 +209,23 @@ def test_an_image_that_counts_twice_is_an_image_that_is_there_twice():
     assert {name: value[0] for name, value in weighted.items()} == pytest.approx(
         {name: value[0] for name, value in repeated.items()}, nan_ok=True
     )
+
+
+def test_probabilities_that_are_no_numbers_leave_every_metric_undefined_with_the_reason():
+    table = cases([[3, 0, 0], [0, 2, 0], [0, 0, 1]])
+    table.loc[0, "prob_benign"] = float("nan")
+    found = metrics_of(table)
+    assert found["accuracy"] is None
+    assert set(found["undefined"].values()) == {"probabilities that are no numbers"}
+
+
+def test_a_distance_that_is_missing_is_no_perfect_one():
+    table = pd.DataFrame({"tp": [5, 5], "fp": [1, 1], "fn": [0, 0], "tn": [9, 9], "hd95": [1.0, float("nan")]})
+    found = metrics_of(table)
+    assert found["hd95"] is None
+    assert found["undefined"]["hd95"] == "hd95 is missing for some images"
+
+
+def test_the_reason_knows_classes_with_an_underscore():
+    table = pd.DataFrame({"label": ["a_cyst", "b"], "prob_a_cyst": [0.1, 0.2], "prob_b": [0.9, 0.8]})
+    assert metrics_of(table)["undefined"]["precision_a_cyst"] == "no image was called a_cyst"

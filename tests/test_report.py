@@ -107,19 +107,31 @@ def test_a_handling_is_said_in_words(composed, overrides, words):
 
 
 def leak_row(val, test, loss):
-    row = {"handling": "it", "split": "random", "test_loss": loss}
-    for part, value in (("val", val), ("test", test)):
-        row |= {f"{part}_value": value, f"{part}_low": value - 0.05, f"{part}_high": value + 0.05}
-    return row
+    found = {"validation accuracy": val, "test accuracy": test, "test loss": loss, "gap": val - test}
+    ends = {
+        f"{name}_{end}": value + shift
+        for name, value in found.items()
+        for end, shift in (("low", -0.04), ("high", 0.04))
+    }
+    return {"handling": "it", "split": "random"} | ends
 
 
-def test_a_handling_is_allowed_only_when_validation_test_and_loss_all_fit():
-    assert verdicts([leak_row(0.97, 0.56, 1.5)])[0].kind == "good"
-    for row in (leak_row(0.80, 0.56, 1.5), leak_row(0.97, 0.78, 1.5), leak_row(0.97, 0.56, 0.9)):
+def test_a_handling_is_allowed_only_when_validation_test_gap_and_loss_all_fit():
+    assert "meet all four for: it" in verdicts([leak_row(0.97, 0.56, 1.5)])[0].text
+    for row, why in (
+        (leak_row(0.80, 0.42, 1.5), "validation accuracy"),
+        (leak_row(0.97, 0.78, 1.5), "test accuracy"),
+        (leak_row(0.90, 0.67, 1.5), "gap"),
+        (leak_row(0.97, 0.56, 0.9), "test loss"),
+    ):
         notes = verdicts([row])
-        assert notes[0].kind == "warning"
-        assert "No handling that was run" in notes[0].text
-        assert "Ruled out" in notes[1].text
+        assert "No handling here" in notes[0].text
+        assert why in notes[1].text
+
+
+def test_a_handling_without_validation_images_is_not_judged():
+    notes = verdicts([leak_row(float("nan"), 0.56, 1.5)])
+    assert notes[-1].text == "Not judged, for a number is missing: it (random split)."
 
 
 def test_what_cannot_be_reported_is_one_clear_line(tmp_path, finished, capsys):

@@ -34,7 +34,8 @@ def _statistics(dataset: BusDataset) -> np.ndarray:
     """Describe each image by 20 numbers, (N, 20) float64, from the levels that normalisation only shifts and scales."""
     rows = []
     for position in range(len(dataset)):
-        image = np.broadcast_to(dataset.square(position)[0], (*dataset.square(position)[1].shape, 3)) / 255
+        image, mask = dataset.square(position)
+        image = np.broadcast_to(image, (*mask.shape, 3)) / 255
         grey = image.mean(axis=2)
         spread = image.max(axis=2) - image.min(axis=2)
         flat = grey.ravel()

@@ -174,9 +174,11 @@ def _adjusted(comparisons: list[Comparison]) -> pd.DataFrame:
     rows = [
         {key: value for key, value in vars(found).items() if key != "beside"}
         | {f"{name}_p": next((test.p for test in found.beside if test.name == name), _NAN) for name in names}
+        | {"n_independent": next((test.n for test in found.beside), 0)}
         for found in comparisons
     ]
-    columns = [field.name for field in fields(Comparison) if field.name != "beside"] + [f"{name}_p" for name in names]
+    columns = [field.name for field in fields(Comparison) if field.name != "beside"]
+    columns += [*(f"{name}_p" for name in names), "n_independent"]
     table = pd.DataFrame(rows, columns=columns)
     defined = table["p"].notna()
     table["p_holm"] = _NAN

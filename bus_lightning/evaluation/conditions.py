@@ -15,6 +15,7 @@ from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import COUNTS, PROBABILITY
 from bus_lightning.run_dir import RunDir
 
+_TEXT = ("id", "split", "label")
 _LUCK = ("seed", "data.split.fold", "data.split.seed")  # what may differ among the runs of a condition
 _LUCK_IN_NAME = re.compile(rf"__({'|'.join(map(re.escape, _LUCK))})-[^_]*(?=__|$)")
 
@@ -99,13 +100,12 @@ def read_group(path: Path) -> Group:
             if not run.is_complete:
                 raise UserError(f"is not complete: {run.status.get('state', 'it has no status.json')}")
             split = load_split(run.split)
-            cases = _cases(run, split)
+            found = _Read(run, config, split, _cases(run, split))
+            read.setdefault(_key(config, run), []).append(found)
         except UserError as error:
             left_out.append(_left_out(run, str(error)))
-            continue
-        read.setdefault(_key(config, run), []).append(_Read(run, config, split, cases))
     conditions = [_condition(members) for members in read.values()]
-    _name_apart(conditions)
+    name_apart(conditions)
     conditions.sort(key=lambda condition: (condition.task, condition.name))
     return Group(path, conditions, pd.DataFrame(left_out, columns=["run", "model", "state", "reason"]))
 
@@ -125,7 +125,7 @@ def _left_out(run: RunDir, why: str) -> dict[str, str | None]:
     return {
         "run": run.path.name,
         "model": status.get("model") or run.path.name.partition("__")[0],
-        "state": "not run: weights missing" if status.get("kind") == "WeightsMissingError" else state,
+        "state": "weights missing" if status.get("kind") == "WeightsMissingError" else state,
         "reason": f"{why} ({error})" if error and error not in why else why,
     }
 
@@ -137,7 +137,10 @@ def _cases(run: RunDir, split: Split) -> pd.DataFrame:
         UserError: When they cannot be used.
     """
     try:
-        cases = pd.read_csv(run.cases)
+        columns = pd.read_csv(run.cases, nrows=0)
+        # A class may be called 0 or NA.
+        gaps = {name: ["", "nan"] for name in columns if name not in _TEXT}
+        cases = pd.read_csv(run.cases, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=gaps)
     except (OSError, ValueError) as error:
         raise UserError(f"cases.csv cannot be read: {error}") from error
     numbers = [name for name in cases if name.startswith(PROBABILITY) or name in COUNTS]
@@ -152,16 +155,29 @@ def _cases(run: RunDir, split: Split) -> pd.DataFrame:
 
 
 def _key(config: DictConfig, run: RunDir) -> str:
-    """Name what the runs of a condition share: all that decides their numbers, but seed and fold, and the data."""
+    """Name what the runs of a condition share: all that decides their numbers, but seed and fold, and the data.
+
+    Raises:
+        UserError: When status.json or metrics.json is damaged.
+    """
+    if not {"val", "test"} <= run.metrics.keys():
+        raise UserError("metrics.json lacks val and test")
     decides = {name: value for name, value in identity(config).items() if name not in _LUCK}
     return repr([sorted(decides.items()), config.trainer.max_epochs, run.status.get("data")])
 
 
 def _condition(members: list[_Read]) -> Condition:
-    """Unite runs; those with the same seeds are one replicate, of which each has a fold."""
-    seeds = [(one.config.seed, one.config.data.split.seed) for one in members]
-    replicate = {pair: number for number, pair in enumerate(dict.fromkeys(seeds))}
-    tables = [one.cases.assign(replicate=replicate[pair]) for pair, one in zip(seeds, members, strict=True)]
+    """Unite runs; those with the same seeds that test different images are the folds of one replicate."""
+    tables: list[pd.DataFrame] = []
+    replicates: list[tuple[object, set[str]]] = []  # seeds, images that were tested so far
+    for one in members:
+        seeds, tested = (one.config.seed, one.config.data.split.seed), set(one.split.test)
+        fits = (n for n, (own, seen) in enumerate(replicates) if own == seeds and seen.isdisjoint(tested))
+        number = next(fits, len(replicates))
+        if number == len(replicates):
+            replicates.append((seeds, set()))
+        replicates[number][1].update(tested)
+        tables.append(one.cases.assign(replicate=number))
     first = members[0]
     return Condition(
         name=_LUCK_IN_NAME.sub("", first.run.path.name),
@@ -175,7 +191,7 @@ def _condition(members: list[_Read]) -> Condition:
     )
 
 
-def _name_apart(conditions: list[Condition]) -> None:
+def name_apart(conditions: list[Condition]) -> None:
     """Number the conditions whose names are the same: those who named their runs by hand."""
     seen: dict[str, int] = {}
     for condition in conditions:

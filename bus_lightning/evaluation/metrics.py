@@ -49,8 +49,12 @@ def scores_of(cases: pd.DataFrame, weights: Floats) -> dict[str, Floats]:
         return segmentation_scores(cases, weights)
     classes = classes_of(cases)
     positions = {name: position for position, name in enumerate(classes)}
-    labels = cases["label"].map(positions).to_numpy("int64")
-    return classification_scores(labels, probabilities_of(cases), weights, classes)
+    labels, probabilities = cases["label"].map(positions).to_numpy("int64"), probabilities_of(cases)
+    if np.isfinite(probabilities).all():
+        return classification_scores(labels, probabilities, weights, classes)
+    # Of a training that diverged: every metric is there, and none is defined.
+    found = classification_scores(labels, np.zeros_like(probabilities), weights, classes)
+    return {name: np.full_like(values, np.nan) for name, values in found.items()}
 
 
 def classes_of(cases: pd.DataFrame) -> list[str]:
@@ -176,7 +180,7 @@ def segmentation_scores(cases: pd.DataFrame, weights: Floats) -> dict[str, Float
     def mean(values: Floats, among: NDArray[np.bool_]) -> Floats:
         return _ratio(weights[:, among] @ np.nan_to_num(values[among]), weights[:, among].sum(axis=1))
 
-    everyone = np.ones(len(cases), bool)
+    everyone, lesions = np.ones(len(cases), bool), weights[:, lesion].sum(axis=1)
     surface = [name for name in ("hd95", "surface_dice") if name in cases]
     return pixels | {
         "accuracy": _ratio(tps + tns, tps + fps + fns + tns),
@@ -191,7 +195,8 @@ def segmentation_scores(cases: pd.DataFrame, weights: Floats) -> dict[str, Float
         "recall_image": mean(_ratio(tp, tp + fn), lesion),
         "iou_image": mean(_ratio(tp, tp + fp + fn), lesion),
         "dice_image": mean(_ratio(2 * tp, 2 * tp + fp + fn), lesion),
-        **{name: mean(cases[name].to_numpy("float64"), lesion) for name in surface},
+        # A distance that is missing leaves the mean undefined; it must not count as none.
+        **{name: _ratio(weights[:, lesion] @ cases[name].to_numpy("float64")[lesion], lesions) for name in surface},
         "missed_rate": mean((tp == 0).astype(float), lesion),
         "false_alarm_rate": mean((fp > 0).astype(float), ~lesion),
         "false_alarm_area": mean(_ratio(fp, fp + tn), ~lesion),
@@ -205,11 +210,18 @@ def reason(name: str, cases: pd.DataFrame) -> str:
     if "tp" in cases:
         if name.startswith("false_alarm"):
             return "no image without a lesion"
-        return "no pixel was answered" if name == "precision" else "no image with a lesion"
+        if name == "precision":
+            return "no pixel was answered"
+        measured = name not in cases or cases.loc[cases["tp"] + cases["fn"] > 0, name].notna().all()
+        return "no image with a lesion" if measured else f"{name} is missing for some images"
+    if not np.isfinite(probabilities_of(cases)).all():
+        return "probabilities that are no numbers"
     missing = [wanted for wanted in classes_of(cases) if wanted not in set(cases["label"])]
-    metric, _, of_class = name.rpartition("_")
-    if of_class in classes_of(cases) and of_class not in missing and metric in ("precision", "npv"):
-        return f"no image was called {of_class}" if metric == "precision" else f"every image was called {of_class}"
+    for class_ in classes_of(cases):
+        if class_ not in missing and name == f"precision_{class_}":
+            return f"no image was called {class_}"
+        if class_ not in missing and name == f"npv_{class_}":
+            return f"every image was called {class_}"
     return f"no image of class {', '.join(missing)}" if missing else "every image is of one class"
 
 

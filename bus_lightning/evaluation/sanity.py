@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bus_lightning.evaluation.conditions import Condition
+from bus_lightning.evaluation.majority import majority_accuracy
 from bus_lightning.evaluation.metrics import metrics_of
-from bus_lightning.evaluation.table import majority_accuracy
 
 _EVALUATED = ("val", "test")
 # What is looked for -> what to say when it was found nowhere.
@@ -15,7 +15,7 @@ PROMISES = {
     "label": "No label is drawn into any image.",
     "twins": "No validation or test image has a near-duplicate in training.",
     "counts": "Every run has one case for each validation and test image of its saved split.",
-    "classes": "Every class has validation and test images.",
+    "classes": "Every class has images in each part that was evaluated.",
 }
 
 
@@ -40,9 +40,11 @@ def findings(conditions: list[Condition]) -> list[Finding]:
     return [found for check in checks for condition in conditions for found in check(condition)]
 
 
-def kept_promises(found: list[Finding]) -> list[str]:
-    """Say what holds for all conditions."""
+def kept_promises(found: list[Finding], conditions: list[Condition]) -> list[str]:
+    """Say what holds for all conditions, of what could be looked at."""
     broken = {finding.kind for finding in found}
+    if not any(condition.task == "classification" for condition in conditions):
+        broken.add("beats nothing")
     return [text for kind, text in PROMISES.items() if kind not in broken]
 
 
@@ -69,6 +71,8 @@ def _beats_nothing(condition: Condition) -> Iterator[Finding]:
 def _label_in_input(condition: Condition) -> Iterator[Finding]:
     """Say whose scores measure a drawing of the label, or suffer from one in training."""
     overlay = condition.config.overlay
+    if mistake := condition.config.data.get("mistake"):
+        yield Finding("label", condition.name, f"trained on what is no image of its own (data.mistake={mistake})")
     if overlay.style == "none":
         return
     scored = " and ".join(part for part in _EVALUATED if part in overlay.parts)

@@ -18,8 +18,9 @@ def surface_scores(answer: Tensor, truth: Tensor) -> dict[str, float | None]:
 
     Returns:
         `hd95`: 95th percentile of the distances between the outlines (the larger of both directions), in per cent of
-        the diagonal, 100 where the lesion was missed; `surface_dice`: share of both outlines that lies within 1% of the
-        diagonal of the other, 0 where it was missed. Both None for an image without a lesion.
+        the diagonal, 100 where the lesion was missed, that is, where not a pixel of it was found; `surface_dice`: share
+        of both outlines that lies within 1% of the diagonal of the other, 0 where the lesion was missed. Both None for
+        an image without a lesion.
 
     References:
         Huttenlocher et al., Comparing images using the Hausdorff distance, 1993. Nikolov et al., Deep learning to
@@ -28,7 +29,7 @@ def surface_scores(answer: Tensor, truth: Tensor) -> dict[str, float | None]:
     lesion, found = truth.bool().cpu(), answer.bool().cpu()
     if not lesion.any():
         return {"hd95": None, "surface_dice": None}
-    if not found.any():
+    if not (found & lesion).any():
         return {"hd95": MISSED, "surface_dice": 0.0}
     from monai.metrics.hausdorff_distance import compute_hausdorff_distance  # seconds, for a segmenter's test only
     from monai.metrics.surface_dice import compute_surface_dice

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bus_lightning.errors import UserError
+from bus_lightning.evaluation.majority import majority_accuracy
 from bus_lightning.run_dir import RunDir
 
 _SCORES = {
@@ -107,11 +108,6 @@ def show(runs: pd.DataFrame, title: str = "Test results", console: Console | Non
             )
     for folder in sorted({str(Path(folder).parent) for folder in runs["folder"]}):
         console.print(f"Everything lies in {folder}/", markup=False, highlight=False, soft_wrap=True)
-
-
-def majority_accuracy(cases: pd.DataFrame) -> float | None:
-    """Compute the accuracy of always answering the most frequent class of these cases."""
-    return float(cases["label"].value_counts(normalize=True).iloc[0]) if len(cases) else None
 
 
 def _short_name(row: dict[str, Any]) -> str:

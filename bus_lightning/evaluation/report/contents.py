@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bus_lightning.evaluation.comparisons import compare_all
+from bus_lightning.evaluation.comparisons import MAX_ALL_PAIRS, compare_all
 from bus_lightning.evaluation.conditions import Condition, Group
 from bus_lightning.evaluation.report import paper
 from bus_lightning.evaluation.report.contradictions import contradictions
@@ -39,12 +39,13 @@ def contents(group: Group, cache: Path | None = None, say: Said = lambda text: N
     }
     main, experiments = part_leaks(group.conditions)
     say("comparisons")
+    standing = _standing(main)
     compared = [
-        compare_all([one for one in main if one.task == task], "test", list(metrics))
+        compare_all(own, "test", list(metrics), reference=_reference(own, standing))
         for task, metrics in COMPARED.items()
+        if (own := [condition for condition in main if condition.task == task])
     ]
     comparisons = pd.concat(compared, ignore_index=True) if any(len(table) for table in compared) else pd.DataFrame()
-    standing = _standing(main)
     by_model = {
         part: {model: summaries[part][condition.name] for model, condition in standing.items()} for part in summaries
     }
@@ -53,7 +54,7 @@ def contents(group: Group, cache: Path | None = None, say: Said = lambda text: N
     sections = [
         in_short(main, summaries["test"], comparisons),
         _checks(group),
-        _against_paper(group, by_model, costs, comparisons),
+        _against_paper(group, standing, by_model, costs, comparisons),
         *[task_section(task, main, standing, summaries, comparisons) for task in COMPARED],
         leakage_section(experiments, summaries["val"], summaries["test"]),
         heat_map_section(main),
@@ -75,7 +76,7 @@ def _checks(group: Group) -> Section:
         items.append(Note(f"{len(found)} things to heed before the numbers are used: see the table.", "warning"))
         rows = [{"condition or run": finding.about, "what was found": finding.text} for finding in found]
         items.append(TableItem("checks", "What does not hold.", pd.DataFrame(rows)))
-    items += [Note(text, "good") for text in kept_promises(found)]
+    items += [Note(text, "good") for text in kept_promises(found, group.conditions)]
     if len(group.left_out):
         caption = f"Runs that are not in this report (n = {len(group.left_out)}), and why."
         items.append(TableItem("left_out", caption, group.left_out))
@@ -83,19 +84,61 @@ def _checks(group: Group) -> Section:
 
 
 def _against_paper(
-    group: Group, by_model: dict[str, Summaries], costs: pd.DataFrame, compared: pd.DataFrame
+    group: Group,
+    standing: dict[str, Condition],
+    by_model: dict[str, Summaries],
+    costs: pd.DataFrame,
+    compared: pd.DataFrame,
 ) -> Section:
-    reasons = {row["model"]: row["state"] for row in group.left_out.to_dict("records") if row["model"]}
-    reasons = {
-        model: reasons.get(model, "no run in this report") for model in paper.NAMES if model not in by_model["test"]
-    }
+    left_out = {row["model"]: row["reason"] for row in group.left_out.to_dict("records") if row["model"]}
+    missing = [model for model in paper.NAMES if model not in by_model["test"]]
+    reasons = {model: left_out.get(model, "no run of it in this report") for model in missing}
     listed = contradictions(by_model["val"], by_model["test"], compared if len(compared) else None, costs)
+    items: list[Item] = [Note(text, "warning") for text in _unlike_paper(list(standing.values()))]
+    if standing:
+        items.append(_sources(standing))
+    items += [*paper_tables(by_model["val"], by_model["test"], reasons), listed]
     intro = (
         "The paper: Li, Niu, Tian, Huang, Frontiers in Oncology 14, 2025, doi 10.3389/fonc.2024.1461542. Its numbers "
-        "come from one random split of BUSI, without intervals; ours from the runs of this report, on the split that "
-        "each says."
+        "come from one random split of BUSI, without intervals; ours from the runs of the first table."
     )
-    return Section("Beside the paper", intro, [*paper_tables(by_model["val"], by_model["test"], reasons), listed])
+    return Section("Beside the paper", intro, items)
+
+
+def _reference(conditions: list[Condition], standing: dict[str, Condition]) -> str | None:
+    """Choose with whom many conditions are compared, before looking: the paper's network; few are compared in pairs."""
+    if len(conditions) <= MAX_ALL_PAIRS:
+        return None
+    names = [condition.name for condition in conditions]
+    own = [standing[model].name for model in ("deepcardinal50", "u2net_lite") if model in standing]
+    return next((name for name in own if name in names), names[0])
+
+
+def _sources(standing: dict[str, Condition]) -> TableItem:
+    """Say which condition stands for each model."""
+    rows = []
+    for model, condition in standing.items():
+        cfg = condition.config
+        row = {"model": paper.NAMES.get(model, model), "condition": condition.name, "runs": len(condition.runs)}
+        split = f"{cfg.data.split.method}, {':'.join(map(str, cfg.data.split.ratio))}"
+        rows.append(row | {"split": split, "input, pixels": cfg.data.size, "epochs, at most": cfg.trainer.max_epochs})
+    caption = (
+        "Whose numbers stand beside the paper's: of each model the condition without a leak, with a grouped split, "
+        "with the most runs. The paper: 100 epochs of the classifiers, a random split, an input size that is not said."
+    )
+    return TableItem("paper_sources", caption, pd.DataFrame(rows))
+
+
+def _unlike_paper(conditions: list[Condition]) -> list[str]:
+    """Say what makes our runs others than the paper's, beyond size and epochs."""
+    said = []
+    if any(condition.config.data.get("phantom") for condition in conditions):
+        said.append("These are synthetic images: their numbers have nothing to do with the paper's.")
+    if any(condition.config.get("debug_size") for condition in conditions):
+        said.append("Some networks have the small size for debugging.")
+    if any(set(condition.classes) != set(paper.IMAGES) for condition in conditions):
+        said.append("Some runs have other classes than benign, malignant and normal.")
+    return said
 
 
 def _standing(conditions: list[Condition]) -> dict[str, Condition]:

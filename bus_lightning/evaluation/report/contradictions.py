@@ -150,7 +150,8 @@ def validation_against_test(ours: Measured) -> Finding:
         f"Always answering benign scores {majority:.4f}. {above} of {len(losses)} test losses are above ln 3 = "
         f"{math.log(3):.4f}, worse than giving each class a third. Validation {intervals[0]} and test {intervals[1]} "
         "(Wilson's 95%, images independent) are too far apart for two random parts of one data set: something in the "
-        "training and validation images is not in the test images. The label overlay would do it (a guess).",
+        "training and validation images is not in the test images. The label overlay would do it, and so would "
+        "validation images that were trained on (guesses).",
         or_missing(joined(*own), "a classifier"),
     )
 

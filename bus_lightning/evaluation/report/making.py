@@ -1,6 +1,9 @@
 """From groups of runs to the files of a report, and to W&B where the runs went there."""
 
+import logging
+import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -9,10 +12,12 @@ from pathlib import Path
 import pandas as pd
 
 from bus_lightning.errors import UserError
-from bus_lightning.evaluation.conditions import Group, read_group
+from bus_lightning.evaluation.conditions import Group, name_apart, read_group
 from bus_lightning.evaluation.report.contents import contents
 from bus_lightning.evaluation.report.sections import FigureItem, Section, TableItem
 from bus_lightning.evaluation.report.writing import write_report
+
+log = logging.getLogger(__name__)
 
 
 def make_report(
@@ -33,29 +38,34 @@ def make_report(
     Raises:
         UserError: When a folder holds no runs.
     """
-    group = _united([read_group(folder) for folder in folders])
+    group = _united([read_group(folder) for folder in dict.fromkeys(folders)])
     if not group.conditions:
         reasons = "; ".join(f"{row['run']}: {row['reason']}" for row in group.left_out.head(3).to_dict("records"))
         raise UserError(f"{group.path} has no complete run to report ({reasons}).")
     out = out or folders[0] / "report"
-    sections = contents(group, cache=folders[0] / ".summaries", say=say)
+    writable = os.access(folders[0], os.W_OK)
+    sections = contents(group, cache=folders[0] / ".summaries" if writable else None, say=say)
     say("writing")
     subtitle = f"Runs of {', '.join(str(folder) for folder in folders)}"
     write_report(out, title, subtitle, sections, _facts(group))
     if to_wandb:
         say("W&B")
-        log_to_wandb(group, sections)
+        try:
+            log_to_wandb(group, sections)
+        except Exception as error:  # the report is written: what does not reach W&B is no reason to fail
+            log.warning("The report did not go to W&B: %s", error)
     return out / "index.html"
 
 
 def _united(groups: list[Group]) -> Group:
     """Take groups together; conditions of the same name are told apart by that of their group."""
     conditions = [condition for group in groups for condition in group.conditions]
-    names = [condition.name for condition in conditions]
+    names = Counter(condition.name for condition in conditions)
     for group in groups:
         for condition in group.conditions:
-            if names.count(condition.name) > 1:
-                condition.name = f"{condition.name}__{group.path.name}"
+            if names[condition.name] > 1:
+                condition.name += f"__{group.path.name}"
+    name_apart(conditions)
     return Group(groups[0].path, conditions, pd.concat([group.left_out for group in groups], ignore_index=True))
 
 
@@ -66,6 +76,7 @@ def _facts(group: Group) -> dict[str, str]:
     images = len(set(pd.concat([condition.cases["id"] for condition in group.conditions])))
     commits = sorted({str(state.get("commit"))[:7] + ("+" if state.get("dirty") else "") for state in states})
     devices = sorted({f"{state.get('device')} ({state.get('precision')})" for state in states})
+    torch = sorted({str((state.get("versions") or {}).get("torch")) for state in states})
     seconds = sum(state.get("seconds") or 0 for state in states)
     return {
         "runs": f"{len(runs)} in {len(group.conditions)} conditions, {len(group.left_out)} left out",
@@ -73,7 +84,7 @@ def _facts(group: Group) -> dict[str, str]:
         "device": ", ".join(devices),
         "training": f"{seconds / 3600:.1f} hours in all",
         "commit": ", ".join(commits),
-        "versions": f"bus_lightning {version('bus_lightning')}, torch {version('torch')}",
+        "versions": f"bus_lightning {version('bus_lightning')}, trained with torch {', '.join(torch)}",
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 

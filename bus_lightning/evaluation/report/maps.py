@@ -31,7 +31,8 @@ def heat_map_section(conditions: list[Condition]) -> Section | None:
         "Do the maps find the lesion? Pointing: share of the images whose strongest pixel lies in the lesion; energy: "
         "share of the map within it; chance: the lesion's share of the image, which a map that knows nothing reaches "
         "in both. Random weights: the same network, not trained; a map that is as good there says nothing about the "
-        "training. First run of each condition, test images with a lesion, 95% intervals over near-duplicate groups."
+        "training. First run of each condition; n: test images with a lesion and a map that is not zero everywhere; "
+        "95% intervals over near-duplicate groups."
     )
     items: list[Item] = [TableItem("heat_maps_believed", caption, pd.DataFrame(rows)), *figures]
     return Section("Heat maps, and how far they can be believed", "Made by `evaluate.py explain=true`.", items)
@@ -47,5 +48,6 @@ def _written(found: dict[str, float]) -> dict[str, object]:
         "weights": found["weights"],
         "class": found["class"],
         "n": found["images"],
+        "without a map": found["without_map"],
         **measures,
     }

@@ -68,7 +68,16 @@ def kept_epoch(history: History, monitor: str, mode: str) -> int:
 def _histories(condition: Condition) -> list[History]:
     files = [run.history for run in condition.runs]
     tables = [pd.read_csv(file) for file in files if file.is_file() and file.stat().st_size]
-    return [table for table in tables if len(table) and "epoch" in table]
+    return [_with_ratios(table) for table in tables if len(table) and "epoch" in table]
+
+
+def _with_ratios(table: History) -> History:
+    """Add accuracy and IoU of the training images, from the shares of pixels that a segmenter's history holds."""
+    if not {f"train/{name}" for name in _PIXELS} <= set(table):
+        return table
+    tp, fp, fn, tn = (table[f"train/{name}"] for name in _PIXELS)
+    found = tp + fp + fn
+    return table.assign(**{"train/accuracy": tp + tn, "train/iou": tp.div(found).where(found > 0)})
 
 
 def _page(page: dict[str, tuple[Condition, list[History]]], slug: str) -> FigureItem:

@@ -10,6 +10,7 @@ from bus_lightning.data.index import read_mask
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.intervals import wilson
+from bus_lightning.evaluation.majority import majority_accuracy
 from bus_lightning.evaluation.report.paper_tables import estimate
 from bus_lightning.evaluation.report.pictures import find_data, segmentations, worst_errors
 from bus_lightning.evaluation.report.plot_data import labels_of
@@ -17,7 +18,6 @@ from bus_lightning.evaluation.report.plot_forest import by_class_and_size, fores
 from bus_lightning.evaluation.report.plot_roc import roc
 from bus_lightning.evaluation.report.plots import confusion, decision_curve, reliability
 from bus_lightning.evaluation.report.sections import Item, Note, Section, TableItem
-from bus_lightning.evaluation.table import majority_accuracy
 
 Summaries = dict[str, pd.DataFrame]
 # What stands in the tables of a task, with its heading; every other metric is in the table of all.
@@ -61,6 +61,7 @@ def in_short(main: list[Condition], test: Summaries, compared: pd.DataFrame) -> 
         caption = f"{task.capitalize()} of test images: value and 95% interval."
         items.append(TableItem(f"in_short_{task}", caption, pd.DataFrame(rows)))
         pairs = compared[(compared["task"] == task) & (compared["metric"] == metric)] if len(compared) else compared
+        pairs = pairs[pairs["verdict"] != "not compared"] if len(pairs) else pairs
         better = [verdict for verdict in pairs.get("verdict", []) if "better" in verdict]
         if len(pairs):
             told = f"{len(better)} of {len(pairs)} pairs differ in {shown[metric]} by more than chance"
@@ -186,6 +187,7 @@ def _comparison_items(task: str, compared: pd.DataFrame, labels: Mapping[str, st
             "A minus B": [estimate(*values) for values in own[["difference", "low", "high"]].itertuples(index=False)],
             "p, bootstrap": own["p"].map("{:.3f}".format),
             "p, adjusted (Holm)": own["p_holm"].map("{:.3f}".format),
+            "n, one of each group": own["n_independent"],
             **{f"p, {name.removesuffix('_p')}": own[name].map("{:.3f}".format) for name in beside},
             "verdict": own["verdict"],
         }
