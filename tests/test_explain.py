@@ -231,9 +231,14 @@ def test_a_run_gets_a_table_a_sheet_and_its_tiles(trained):
     assert len(tiles) == 6
     assert tiles <= set(ids)
     assert sorted(tile.split("/")[0] for tile in tiles) == ["benign"] * 2 + ["malignant"] * 2 + ["normal"] * 2
-    written = (run.path / "explain" / "maps.csv").read_bytes()
+    file = run.path / "explain" / "maps.csv"
+    written, made = file.read_bytes(), file.stat().st_mtime_ns
     evaluate_run(run, request())
-    assert (run.path / "explain" / "maps.csv").read_bytes() == written  # the random weights are the same again
+    assert file.stat().st_mtime_ns == made  # there already, made with the same options
+    (run.path / "explain" / "options.json").unlink()
+    evaluate_run(run, request())
+    assert file.stat().st_mtime_ns > made
+    assert file.read_bytes() == written  # the random weights are the same again
 
 
 def test_fewer_images_and_methods_can_be_asked_for(trained, monkeypatch):

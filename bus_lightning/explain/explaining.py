@@ -1,8 +1,10 @@
 """Explain one run: the heat maps of its test images, what they are worth, and a sheet of some."""
 
+import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,12 @@ from bus_lightning.data.dataset import BusDataset
 from bus_lightning.explain.explained import ExplainedImage
 from bus_lightning.explain.heatmaps import HeatMaps, Settings
 from bus_lightning.explain.sheet import save_sheet, save_tiles
-from bus_lightning.files import aside
+from bus_lightning.files import aside, write_aside
+from bus_lightning.run_dir import RunDir
 from bus_lightning.tasks.base import BusTask
 
 log = logging.getLogger(__name__)
+_OPTIONS = "options.json"
 _BATCH = 8  # images
 _ON_SHEET = 2  # images of each class
 
@@ -65,6 +69,10 @@ def explain_run(
     if not len(dataset):
         log.info("%s: no heat maps: the split has no test images.", run)
         return
+    made_with = json.dumps(asdict(settings), indent=1, default=list) + "\n"
+    if _are_made(folder, made_with, of=RunDir(run).best):
+        log.info("%s: heat maps are there already, made with the same options", folder)
+        return
     start = time.monotonic()
     number = min(settings.images or len(dataset), len(dataset))
     positions = np.linspace(0, len(dataset) - 1, number).round().astype(int).tolist()
@@ -86,7 +94,15 @@ def explain_run(
         pd.DataFrame(rows).to_csv(path, index=False)
     save_tiles(on_sheet, folder / "tiles")
     save_sheet(on_sheet, str(cfg.name), folder / "heatmaps.png")
+    write_aside(folder / _OPTIONS, made_with)  # last: all is there
     log.info("%s: heat maps of %d images in %.0f s", folder, number, time.monotonic() - start)
+
+
+def _are_made(folder: Path, made_with: str, of: Path) -> bool:
+    """Tell whether the maps of these weights were made with these options, and are complete."""
+    options = folder / _OPTIONS
+    is_newer = options.is_file() and of.is_file() and options.stat().st_mtime > of.stat().st_mtime
+    return is_newer and options.read_text() == made_with
 
 
 def _makers(cfg: DictConfig, task: BusTask, settings: Settings, example: Tensor) -> dict[str, HeatMaps]:
