@@ -243,13 +243,14 @@ def test_segmentation_history_shows_pixels_and_leaves_out_what_was_not_recorded(
     segmenter = condition("unet", segmented(), "segmentation", [trained(tmp_path / "a", **counts)])
     old = condition("u2net", segmented(), "segmentation", [trained(tmp_path / "b", **{"train/loss": [0.5]})])
     (item,) = history([segmenter, old], "segmentation")
-    assert [axes.get_title() for axes in item.figure.axes[:2]] == ["loss", "share of the pixels (%)"]
-    assert len(item.figure.axes) == 4
-    assert [line.get_ydata().tolist() for line in lines(item.figure.axes[1], label="_train")][:2] == [
-        [10, 20],
-        [20, 10],
-    ]
-    assert [text.get_text() for text in item.figure.axes[3].texts] == ["not recorded"]
+    panels = {axes.get_title(): axes for axes in item.figure.axes[:4]}
+    assert list(panels) == ["accuracy", "IoU", "loss", "share of the pixels (%)"]
+    assert lines(panels["accuracy"], label="_train")[0].get_ydata().tolist() == [0.7, 0.8]
+    assert lines(panels["IoU"], label="_train")[0].get_ydata().tolist() == [1 / 4, 2 / 4]
+    pixels = [line.get_ydata().tolist() for line in lines(panels["share of the pixels (%)"], label="_train")]
+    assert pixels[:2] == [[10, 20], [20, 10]]
+    without = [axes for axes in item.figure.axes[4:] if [text.get_text() for text in axes.texts] == ["not recorded"]]
+    assert len(without) == 3  # all but the loss
 
 
 @pytest.mark.parametrize("draw", FIGURES)

@@ -298,7 +298,7 @@ class _Bootstrap:
                 return Comparison(*names, **counts, reason=f"{metric} of {name} is undefined: {why}")
         value_a, value_b = (float(np.mean([found[metric] for found in side.metrics])) for side in (side_a, side_b))
         differences = side_a.drawn[metric] - side_b.drawn[metric]
-        differences[np.abs(differences) < 1e-9] = 0  # a tie up to rounding is a tie
+        differences[np.abs(differences) < 1e-6] = 0  # a tie up to rounding is a tie
         low, high = percentile_interval(differences)
         return Comparison(
             *names,

@@ -1,7 +1,7 @@
 """What a report is about: the runs of a group, those that differ in seed and fold only taken together."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,9 +31,9 @@ class Condition:
         classes: Names of the classes, in the order of the labels.
         config: That of the first run.
         runs: The runs, sorted by name.
-        splits: Name of a run -> its split.
         cases: A row per image and run: `run`, `replicate` (the runs of one seed, their folds united), `id`, `split`
             (val or test), `group` (of near-duplicates), `label`, then `prob_<class>` or counts of pixels.
+        splits: Name of a run -> its split.
     """
 
     name: str
@@ -42,8 +42,8 @@ class Condition:
     classes: list[str]
     config: DictConfig
     runs: list[RunDir]
-    splits: dict[str, Split]
     cases: pd.DataFrame
+    splits: dict[str, Split] = field(default_factory=dict)
 
     def part(self, name: str) -> pd.DataFrame:
         """Take the cases of one part, val or test."""

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bus_lightning.evaluation.ranking import auroc, average_precision
+from bus_lightning.evaluation.ranking import auroc, auroc_and_average_precision
 
 Metrics = dict[str, Any]
 Floats = NDArray[np.floating]
@@ -97,15 +97,15 @@ def classification_scores(
     actual, answered = confusion.sum(axis=2), confusion.sum(axis=1)
     negative, unanswered = total[:, None] - actual, total[:, None] - answered
     healthy = unanswered - (actual - right)  # true negatives
-    ranked = [(labels == k, probabilities[:, k]) for k in range(number)]
+    ranked = [auroc_and_average_precision(labels == k, probabilities[:, k], weights) for k in range(number)]
     by_class = {
         "precision": _ratio(right, answered),
         "recall": _ratio(right, actual),
         "f1": _ratio(2 * right, actual + answered),
         "specificity": _ratio(healthy, negative),
         "npv": _ratio(healthy, unanswered),
-        "auroc": np.stack([auroc(truth, scores, weights) for truth, scores in ranked], axis=1),
-        "average_precision": np.stack([average_precision(truth, scores, weights) for truth, scores in ranked], axis=1),
+        "auroc": np.stack([area for area, _ in ranked], axis=1),
+        "average_precision": np.stack([precision for _, precision in ranked], axis=1),
     }
     complete = (actual > 0).all(axis=1)
     never_answered = {"precision", "npv"}

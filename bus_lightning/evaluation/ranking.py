@@ -21,11 +21,7 @@ def auroc(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
     Returns:
         (D,) in [0, 1], NaN where a draw has no positive or no negative case.
     """
-    positive, negative, _ = _by_score(truth, scores, weights)
-    below = np.cumsum(negative, axis=1) - negative
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    ordered = (positive * (below + negative / 2)).sum(axis=1)
-    return np.divide(ordered, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return _area(*_by_score(truth, scores, weights))
 
 
 def average_precision(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
@@ -39,24 +35,39 @@ def average_precision(truth: NDArray[np.bool_], scores: Floats, weights: Floats)
     Returns:
         (D,) in [0, 1], NaN where a draw has no positive case.
     """
-    positive, negative, _ = _by_score(truth, scores, weights)
-    found, alarms = (np.cumsum(part[:, ::-1], axis=1) for part in (positive, negative))
-    precision = np.divide(found, found + alarms, out=np.zeros_like(found), where=found + alarms > 0)
+    return _precision(*_by_score(truth, scores, weights))
+
+
+def auroc_and_average_precision(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Compute both, sorting once."""
+    ranked = _by_score(truth, scores, weights)
+    return _area(*ranked), _precision(*ranked)
+
+
+def _area(positive: Floats, negative: Floats) -> Floats:
+    below = np.cumsum(negative, axis=1) - negative / 2
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    ordered = np.einsum("dt,dt->d", positive, below)
+    return np.divide(ordered, pairs, out=np.full(len(pairs), np.nan, pairs.dtype), where=pairs > 0)
+
+
+def _precision(positive: Floats, negative: Floats) -> Floats:
+    positive = positive[:, ::-1]
+    found = np.cumsum(positive, axis=1)
+    answered = found + np.cumsum(negative[:, ::-1], axis=1)
+    precision = np.divide(found, answered, out=np.zeros_like(found), where=answered > 0)
     total = positive.sum(axis=1)
-    gained = (positive[:, ::-1] * precision).sum(axis=1)
-    return np.divide(gained, total, out=np.full(len(total), np.nan), where=total > 0)
+    gained = np.einsum("dt,dt->d", positive, precision)
+    return np.divide(gained, total, out=np.full(len(total), np.nan, total.dtype), where=total > 0)
 
 
-def _by_score(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Sum the weights of positive and of negative cases at each distinct score: (D, T), (D, T), (T,), ascending."""
+def _by_score(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Sum the weights of positive and of negative cases at each distinct score, ascending: (D, T) each."""
     order = np.argsort(scores, kind="stable")
     levels, starts = np.unique(scores[order], return_index=True)
-    if not len(levels):
-        empty = np.zeros((len(weights), 0))
-        return empty, empty, levels
-    ordered, positive = weights[:, order], truth[order]
-    return (
-        np.add.reduceat(ordered * positive, starts, axis=1),
-        np.add.reduceat(ordered * ~positive, starts, axis=1),
-        levels,
-    )
+    ordered, positive = np.take(weights, order, axis=1), truth[order].astype(weights.dtype)
+    parts = ordered * positive, ordered * (1 - positive)
+    if len(levels) == len(scores):  # no ties: nothing to sum
+        return parts
+    summed = [np.add.reduceat(part, starts, axis=1) for part in parts]
+    return summed[0], summed[1]

@@ -96,7 +96,7 @@ def draws_of(cases: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> dict[str
         columns = np.searchsorted(groups, table["group"])
         step = max(1, _AT_ONCE // max(1, len(table)))
         chunks = [
-            scores_of(table, multiplicities[start : start + step][:, columns].astype("float64"))
+            scores_of(table, np.take(multiplicities[start : start + step], columns, axis=1))
             for start in range(0, draws, step)
         ]
         for name in chunks[0]:

@@ -77,7 +77,7 @@ def _with_ratios(table: History) -> History:
         return table
     tp, fp, fn, tn = (table[f"train/{name}"] for name in _PIXELS)
     found = tp + fp + fn
-    return table.assign(**{"train/accuracy": tp + tn, "train/iou": tp.div(found).where(found > 0)})
+    return table.assign(**{"train/accuracy": (tp + tn) / (found + tn), "train/iou": tp.div(found).where(found > 0)})
 
 
 def _page(page: dict[str, tuple[Condition, list[History]]], slug: str) -> FigureItem:
