@@ -15,6 +15,7 @@ from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import COUNTS, PROBABILITY
 from bus_lightning.run_dir import RunDir
 
+WEIGHTS_MISSING = "weights missing"
 _TEXT = ("id", "split", "label")
 _LUCK = ("seed", "data.split.fold", "data.split.seed")  # what may differ among the runs of a condition
 _LUCK_IN_NAME = re.compile(rf"__({'|'.join(map(re.escape, _LUCK))})-[^_]*(?=__|$)")
@@ -125,7 +126,7 @@ def _left_out(run: RunDir, why: str) -> dict[str, str | None]:
     return {
         "run": run.path.name,
         "model": status.get("model") or run.path.name.partition("__")[0],
-        "state": "weights missing" if status.get("kind") == "WeightsMissingError" else state,
+        "state": WEIGHTS_MISSING if status.get("kind") == "WeightsMissingError" else state,
         "reason": f"{why} ({error})" if error and error not in why else why,
     }
 

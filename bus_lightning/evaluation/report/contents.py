@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from bus_lightning.evaluation.comparisons import MAX_ALL_PAIRS, compare_all
-from bus_lightning.evaluation.conditions import Condition, Group
+from bus_lightning.evaluation.conditions import WEIGHTS_MISSING, Condition, Group
 from bus_lightning.evaluation.report import paper
 from bus_lightning.evaluation.report.contradictions import contradictions
 from bus_lightning.evaluation.report.costs import cost_frame, cost_table, size_claim
@@ -90,7 +90,8 @@ def _against_paper(
     costs: pd.DataFrame,
     compared: pd.DataFrame,
 ) -> Section:
-    left_out = {row["model"]: row["reason"] for row in group.left_out.to_dict("records") if row["model"]}
+    runs = [row for row in group.left_out.to_dict("records") if row["model"]]
+    left_out = {row["model"]: row["state"] if row["state"] == WEIGHTS_MISSING else row["reason"] for row in runs}
     missing = [model for model in paper.NAMES if model not in by_model["test"]]
     reasons = {model: left_out.get(model, "no run of it in this report") for model in missing}
     listed = contradictions(by_model["val"], by_model["test"], compared if len(compared) else None, costs)

@@ -11,7 +11,7 @@ from bus_lightning.data.splits import PARTS
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.intervals import percentile_interval, wilson
 from bus_lightning.evaluation.majority import majority_accuracy
-from bus_lightning.evaluation.metrics import Floats
+from bus_lightning.evaluation.metrics import Floats, metrics_of
 from bus_lightning.evaluation.report import paper
 from bus_lightning.evaluation.report.paper_tables import estimate
 from bus_lightning.evaluation.report.plot_leakage import leakage
@@ -231,16 +231,16 @@ def _paper_rows() -> list[dict[str, object]]:
 def _runs(condition: Condition) -> pd.DataFrame:
     """Make a row per run, for the picture."""
     rows = []
-    for run in condition.runs:
-        scores = run.metrics
+    for number, (_, cases) in enumerate(condition.cases.groupby("run")):
+        scores = {part: metrics_of(cases[cases["split"] == part]) for part in ("val", "test")}
         rows.append(
             {
                 "handling": handling(condition.config) or "nothing",
                 "split": condition.config.data.split.method,
-                "seed": condition.config.seed,
-                "val_accuracy": scores.get("val", {}).get("accuracy"),
-                "test_accuracy": scores.get("test", {}).get("accuracy"),
-                "test_loss": scores.get("test", {}).get("log_loss"),
+                "seed": number,
+                "val_accuracy": scores["val"]["accuracy"],
+                "test_accuracy": scores["test"]["accuracy"],
+                "test_loss": scores["test"]["log_loss"],
             }
         )
     return pd.DataFrame(rows)
