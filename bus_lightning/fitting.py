@@ -92,7 +92,7 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
     folder.write_cases(cases)
     if isinstance(task, SegmentationTask):
         folder.write_masks({id_: task.answers[id_] for id_ in cases.loc[cases["split"] == "test", "id"]})
-    task.to(hardware.device)  # the Trainer has moved it to the CPU
+    task.to(trainer.strategy.root_device)  # the Trainer has moved it to the CPU
     milliseconds = latency(task, datamodule.collate([datamodule.parts["test"][0]])["image"])
     try:
         save_sheet(task, datamodule.parts["test"], datamodule.collate, folder.figures / "test_samples.png")

@@ -15,13 +15,13 @@ from torchvision.models import get_model_weights
 
 from bus_lightning.config import build_net
 from bus_lightning.evaluation.intervals import wilson
-from bus_lightning.evaluation.report import contradictions as listed
 from bus_lightning.evaluation.report import costs as costing
-from bus_lightning.evaluation.report import paper
-from bus_lightning.evaluation.report import paper_arithmetic as arithmetic
-from bus_lightning.evaluation.report.contradictions import contradictions
+from bus_lightning.evaluation.report.beside import arithmetic as arithmetic
+from bus_lightning.evaluation.report.beside import contradictions as listed
+from bus_lightning.evaluation.report.beside import numbers as paper
+from bus_lightning.evaluation.report.beside.contradictions import contradictions
+from bus_lightning.evaluation.report.beside.tables import paper_tables, table_4
 from bus_lightning.evaluation.report.costs import cost_frame, cost_table, costs_of, size_claim
-from bus_lightning.evaluation.report.paper_tables import paper_tables, table_4
 from bus_lightning.run_dir import RunDir
 
 MACRO = ("precision_macro", "recall_macro", "f1_macro")

@@ -12,13 +12,13 @@ from sklearn.metrics import roc_curve as reference_curve
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.intervals import percentile_interval
 from bus_lightning.evaluation.metrics import metrics_of
-from bus_lightning.evaluation.report.plot_data import labels_of, usable
-from bus_lightning.evaluation.report.plot_forest import by_class_and_size, forest
-from bus_lightning.evaluation.report.plot_history import history, kept_epoch
-from bus_lightning.evaluation.report.plot_leakage import leakage
-from bus_lightning.evaluation.report.plot_roc import GRID, roc, roc_curves
-from bus_lightning.evaluation.report.plots import THRESHOLDS, confusion, decision_curve, reliability
-from bus_lightning.evaluation.report.style import color_of, colors_of
+from bus_lightning.evaluation.report.figures.answers import THRESHOLDS, confusion, decision_curve, reliability
+from bus_lightning.evaluation.report.figures.data import labels_of, usable
+from bus_lightning.evaluation.report.figures.forest import by_class_and_size, forest
+from bus_lightning.evaluation.report.figures.history import history, kept_epoch
+from bus_lightning.evaluation.report.figures.leakage import leakage
+from bus_lightning.evaluation.report.figures.roc import GRID, roc, roc_curves
+from bus_lightning.evaluation.report.figures.style import color_of, colors_of
 from bus_lightning.evaluation.summary import draws_of
 from bus_lightning.run_dir import RunDir
 

@@ -7,15 +7,15 @@ import pandas as pd
 
 from bus_lightning.evaluation.comparisons import MAX_ALL_PAIRS, compare_all
 from bus_lightning.evaluation.conditions import WEIGHTS_MISSING, Condition, Group
-from bus_lightning.evaluation.report import paper
-from bus_lightning.evaluation.report.contradictions import contradictions
+from bus_lightning.evaluation.report.beside import numbers as paper
+from bus_lightning.evaluation.report.beside.contradictions import contradictions
+from bus_lightning.evaluation.report.beside.tables import paper_tables
 from bus_lightning.evaluation.report.costs import cost_frame, cost_table, size_claim
+from bus_lightning.evaluation.report.figures.history import history
+from bus_lightning.evaluation.report.figures.networks import network
+from bus_lightning.evaluation.report.figures.pictures import data_sample, find_data
 from bus_lightning.evaluation.report.leaks import handling, leakage_section, part_leaks
 from bus_lightning.evaluation.report.maps import heat_map_section
-from bus_lightning.evaluation.report.networks import network
-from bus_lightning.evaluation.report.paper_tables import paper_tables
-from bus_lightning.evaluation.report.pictures import data_sample, find_data
-from bus_lightning.evaluation.report.plot_history import history
 from bus_lightning.evaluation.report.sections import Item, Note, Section, TableItem
 from bus_lightning.evaluation.report.task_sections import COMPARED, Summaries, in_short, task_section
 from bus_lightning.evaluation.sanity import findings, kept_promises

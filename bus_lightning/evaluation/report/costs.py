@@ -12,8 +12,8 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config import build_net
-from bus_lightning.evaluation.report.paper import NAMES
-from bus_lightning.evaluation.report.paper_tables import estimate, metric_row
+from bus_lightning.evaluation.report.beside.numbers import NAMES
+from bus_lightning.evaluation.report.beside.tables import estimate, metric_row
 from bus_lightning.evaluation.report.sections import Note, TableItem
 
 if TYPE_CHECKING:  # the tables of a report need no run folder

@@ -12,9 +12,9 @@ from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.intervals import percentile_interval, wilson
 from bus_lightning.evaluation.majority import majority_accuracy
 from bus_lightning.evaluation.metrics import Floats, metrics_of
-from bus_lightning.evaluation.report import paper
-from bus_lightning.evaluation.report.paper_tables import estimate
-from bus_lightning.evaluation.report.plot_leakage import leakage
+from bus_lightning.evaluation.report.beside import numbers as paper
+from bus_lightning.evaluation.report.beside.tables import estimate
+from bus_lightning.evaluation.report.figures.leakage import leakage
 from bus_lightning.evaluation.report.sections import Item, Note, Section, TableItem
 from bus_lightning.evaluation.summary import DRAWS, draws_of, value_of
 

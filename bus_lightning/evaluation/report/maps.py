@@ -3,8 +3,8 @@
 import pandas as pd
 
 from bus_lightning.evaluation.conditions import Condition
-from bus_lightning.evaluation.report.paper_tables import estimate
-from bus_lightning.evaluation.report.pictures import heat_maps
+from bus_lightning.evaluation.report.beside.tables import estimate
+from bus_lightning.evaluation.report.figures.pictures import heat_maps
 from bus_lightning.evaluation.report.sections import Item, Section, TableItem
 from bus_lightning.explain.faithfulness import believable
 

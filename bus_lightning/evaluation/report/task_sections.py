@@ -11,12 +11,12 @@ from bus_lightning.errors import UserError
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.intervals import wilson
 from bus_lightning.evaluation.majority import majority_accuracy
-from bus_lightning.evaluation.report.paper_tables import estimate
-from bus_lightning.evaluation.report.pictures import find_data, segmentations, worst_errors
-from bus_lightning.evaluation.report.plot_data import labels_of
-from bus_lightning.evaluation.report.plot_forest import by_class_and_size, forest
-from bus_lightning.evaluation.report.plot_roc import roc
-from bus_lightning.evaluation.report.plots import confusion, decision_curve, reliability
+from bus_lightning.evaluation.report.beside.tables import estimate
+from bus_lightning.evaluation.report.figures.answers import confusion, decision_curve, reliability
+from bus_lightning.evaluation.report.figures.data import labels_of
+from bus_lightning.evaluation.report.figures.forest import by_class_and_size, forest
+from bus_lightning.evaluation.report.figures.pictures import find_data, segmentations, worst_errors
+from bus_lightning.evaluation.report.figures.roc import roc
 from bus_lightning.evaluation.report.sections import Item, Note, Section, TableItem
 
 Summaries = dict[str, pd.DataFrame]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from bus_lightning.data.index import read_image, read_mask
 from bus_lightning.errors import UserError
-from bus_lightning.evaluation.report.style import SKY, WIDTH, new_figure
+from bus_lightning.evaluation.report.figures.style import SKY, WIDTH, new_figure
 
 POINTS = 8.0  # of the type on a picture
 _LONGEST = 240  # pixels of the longer side

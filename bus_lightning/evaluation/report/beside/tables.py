@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bus_lightning.evaluation.intervals import wilson
-from bus_lightning.evaluation.report import paper
+from bus_lightning.evaluation.report.beside import numbers as paper
 from bus_lightning.evaluation.report.sections import TableItem
 
 NOT_GIVEN = "not given"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.intervals import group_draws
 from bus_lightning.evaluation.metrics import COUNTS, PROBABILITY, classes_of, probabilities_of
-from bus_lightning.evaluation.report.style import PALETTE
+from bus_lightning.evaluation.report.figures.style import PALETTE
 
 _GROUPS = re.compile(r"^(?:\w+\.)+(?=\w+-)")  # what a setting's name begins with: data.split.
 _PARTS = {"val": "validation", "test": "test"}

@@ -8,9 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bus_lightning.evaluation.conditions import Condition
-from bus_lightning.evaluation.report.plot_data import labels_of, page_suffix, span, wrapped
-from bus_lightning.evaluation.report.sections import FigureItem
-from bus_lightning.evaluation.report.style import (
+from bus_lightning.evaluation.report.figures.data import labels_of, page_suffix, span, wrapped
+from bus_lightning.evaluation.report.figures.style import (
     BLUE,
     GREEN,
     GREY,
@@ -24,6 +23,7 @@ from bus_lightning.evaluation.report.style import (
     panels,
     styled,
 )
+from bus_lightning.evaluation.report.sections import FigureItem
 
 _STAGES: dict[str, Any] = {"train": "--", "val": "-"}
 _FEW_RUNS = 5  # up to so many each has a thin line of its own

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
-from bus_lightning.evaluation.report.drawing import BY, Page, Point, count, fit, kernel, times
-from bus_lightning.evaluation.report.nested_u import PARTS, explain_u, nested_u
+from bus_lightning.evaluation.report.figures.drawing import BY, Page, Point, count, fit, kernel, times
+from bus_lightning.evaluation.report.figures.nested_u import PARTS, explain_u, nested_u
+from bus_lightning.evaluation.report.figures.style import LIGHT, ORANGE, SKY, WIDTH, styled
+from bus_lightning.evaluation.report.figures.tracing import SILENT, Box, boxes_of, convolutions, trace
 from bus_lightning.evaluation.report.sections import FigureItem
-from bus_lightning.evaluation.report.style import LIGHT, ORANGE, SKY, WIDTH, styled
-from bus_lightning.evaluation.report.tracing import SILENT, Box, boxes_of, convolutions, trace
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,7 +7,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.textpath import TextPath
 
-from bus_lightning.evaluation.report.style import BLACK, GREY, WIDTH, new_figure
+from bus_lightning.evaluation.report.figures.style import BLACK, GREY, WIDTH, new_figure
 
 if TYPE_CHECKING:
     from torch import nn

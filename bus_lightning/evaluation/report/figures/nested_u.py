@@ -4,9 +4,9 @@ from math import log2
 
 from matplotlib.figure import Figure
 
-from bus_lightning.evaluation.report.drawing import Page, Point, count, kernel, times
-from bus_lightning.evaluation.report.style import GREEN, ORANGE, SKY, WIDTH
-from bus_lightning.evaluation.report.tracing import Call, convolutions
+from bus_lightning.evaluation.report.figures.drawing import Page, Point, count, kernel, times
+from bus_lightning.evaluation.report.figures.style import GREEN, ORANGE, SKY, WIDTH
+from bus_lightning.evaluation.report.figures.tracing import Call, convolutions
 
 # A U2-Net's parts by their published names.
 _ENCODER = [f"stage{level}" for level in range(1, 7)]

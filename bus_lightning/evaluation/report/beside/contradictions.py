@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.evaluation.intervals import wilson
-from bus_lightning.evaluation.report import paper
-from bus_lightning.evaluation.report import paper_arithmetic as arithmetic
-from bus_lightning.evaluation.report.measured import Measured, joined, or_missing
-from bus_lightning.evaluation.report.paper_tables import Summaries, estimate
+from bus_lightning.evaluation.report.beside import arithmetic as arithmetic
+from bus_lightning.evaluation.report.beside import numbers as paper
+from bus_lightning.evaluation.report.beside.measured import Measured, joined, or_missing
+from bus_lightning.evaluation.report.beside.tables import Summaries, estimate
 from bus_lightning.evaluation.report.sections import TableItem
 
 REAL_TIME_MS = 40.0  # of 25 images a second

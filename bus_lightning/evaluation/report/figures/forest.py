@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.intervals import percentile_interval
-from bus_lightning.evaluation.report.curves import Floats, mean_in
-from bus_lightning.evaluation.report.plot_data import answers_of, images_in, pages, span, weights_of, wrapped
+from bus_lightning.evaluation.report.figures.curves import Floats, mean_in
+from bus_lightning.evaluation.report.figures.data import answers_of, images_in, pages, span, weights_of, wrapped
+from bus_lightning.evaluation.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled
 from bus_lightning.evaluation.report.sections import FigureItem
-from bus_lightning.evaluation.report.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled
 
 _NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "precision_macro": "macro precision",

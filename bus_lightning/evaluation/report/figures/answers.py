@@ -9,10 +9,10 @@ from matplotlib.lines import Line2D
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.intervals import wilson
 from bus_lightning.evaluation.metrics import BINS, PROBABILITY, classes_of, probabilities_of
-from bus_lightning.evaluation.report.curves import Floats, band, net_benefit
-from bus_lightning.evaluation.report.plot_data import answers_of, images_in, pages, weights_of, wrapped
+from bus_lightning.evaluation.report.figures.curves import Floats, band, net_benefit
+from bus_lightning.evaluation.report.figures.data import answers_of, images_in, pages, weights_of, wrapped
+from bus_lightning.evaluation.report.figures.style import BLUE, GREY, WIDTH, colors_of, new_figure, panels, styled
 from bus_lightning.evaluation.report.sections import FigureItem
-from bus_lightning.evaluation.report.style import BLUE, GREY, WIDTH, colors_of, new_figure, panels, styled
 
 THRESHOLDS = np.round(np.arange(0.01, 0.601, 0.01), 2)
 _POSITIVE = "malignant"

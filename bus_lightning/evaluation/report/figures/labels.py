@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from bus_lightning.evaluation.report.style import BLACK, GREY
+from bus_lightning.evaluation.report.figures.style import BLACK, GREY
 
 _FONT = 8.0
 _MARKER = 9.0  # points: the square that a marker covers

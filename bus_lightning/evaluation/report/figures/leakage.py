@@ -5,10 +5,9 @@ import math
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from bus_lightning.evaluation.report.label_placement import Label, place_labels
-from bus_lightning.evaluation.report.plot_data import span, wrapped
-from bus_lightning.evaluation.report.sections import FigureItem
-from bus_lightning.evaluation.report.style import (
+from bus_lightning.evaluation.report.figures.data import span, wrapped
+from bus_lightning.evaluation.report.figures.labels import Label, place_labels
+from bus_lightning.evaluation.report.figures.style import (
     BLACK,
     GREY,
     MARKERS,
@@ -21,6 +20,7 @@ from bus_lightning.evaluation.report.style import (
     plain_numbers,
     styled,
 )
+from bus_lightning.evaluation.report.sections import FigureItem
 
 _X = "val_accuracy"
 _Y = {"test_accuracy": "test accuracy", "test_loss": "test loss"}

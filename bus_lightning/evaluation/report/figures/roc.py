@@ -10,10 +10,10 @@ from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.intervals import percentile_interval
 from bus_lightning.evaluation.metrics import classes_of, probabilities_of
 from bus_lightning.evaluation.ranking import auroc
-from bus_lightning.evaluation.report.curves import Bools, Floats, band, rate_at, roc_curve
-from bus_lightning.evaluation.report.plot_data import images_in, pages, weights_of, wrapped
+from bus_lightning.evaluation.report.figures.curves import Bools, Floats, band, rate_at, roc_curve
+from bus_lightning.evaluation.report.figures.data import images_in, pages, weights_of, wrapped
+from bus_lightning.evaluation.report.figures.style import GREY, WIDTH, colors_of, new_figure, panels, styled
 from bus_lightning.evaluation.report.sections import FigureItem
-from bus_lightning.evaluation.report.style import GREY, WIDTH, colors_of, new_figure, panels, styled
 
 GRID = np.linspace(0, 1, 201)
 _BAND_DRAWS = 400  # enough for a band to look at; the intervals of the areas take all

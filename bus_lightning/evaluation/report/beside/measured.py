@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bus_lightning.evaluation.report import paper
-from bus_lightning.evaluation.report.paper_tables import Summaries, estimate, metric_row
+from bus_lightning.evaluation.report.beside import numbers as paper
+from bus_lightning.evaluation.report.beside.tables import Summaries, estimate, metric_row
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,18 @@ from bus_lightning.data.index import find_root, read_image, read_index
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.conditions import Condition
+from bus_lightning.evaluation.report.figures.style import SKY, VERMILLION, WIDTH, new_figure, styled
+from bus_lightning.evaluation.report.figures.tiles import (
+    POINTS,
+    Tile,
+    black_and_white,
+    grid,
+    label,
+    read_tiles,
+    show,
+    shrink,
+)
 from bus_lightning.evaluation.report.sections import FigureItem
-from bus_lightning.evaluation.report.style import SKY, VERMILLION, WIDTH, new_figure, styled
-from bus_lightning.evaluation.report.tiles import POINTS, Tile, black_and_white, grid, label, read_tiles, show, shrink
 
 _SHEET = 1400  # pixels of a heat map sheet's width: 200 per inch
 _ALARM = "false alarm"
