@@ -1,6 +1,7 @@
 """What a report tells, in the order of reading: sections of the runs of one or more groups."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ from bus_lightning.evaluation.report.maps import heat_map_section
 from bus_lightning.evaluation.report.sections import Item, Note, Section, TableItem
 from bus_lightning.evaluation.report.task_sections import COMPARED, Summaries, in_short, task_section
 from bus_lightning.evaluation.sanity import findings, kept_promises
+from bus_lightning.evaluation.side_by_side import side_by_side
 from bus_lightning.evaluation.summary import summarise
 
 Said = Callable[[str], None]
@@ -33,10 +35,7 @@ def contents(group: Group, cache: Path | None = None, say: Said = lambda text: N
         say: Called with what is being worked on.
     """
     say("intervals")
-    summaries = {
-        part: {condition.name: summarise(condition, part, cache) for condition in group.conditions}
-        for part in ("val", "test")
-    }
+    summaries = _summaries(group.conditions, cache)
     main, experiments = part_leaks(group.conditions)
     say("comparisons")
     standing = _standing(main)
@@ -67,6 +66,18 @@ def contents(group: Group, cache: Path | None = None, say: Said = lambda text: N
         _data(main),
     ]
     return [section for section in sections if section and section.items]
+
+
+def _summaries(conditions: list[Condition], cache: Path | None) -> dict[str, Summaries]:
+    """Summarise the validation and the test images of every condition: part -> name -> summary."""
+    asked = [(condition, part) for part in ("val", "test") for condition in conditions]
+    # Without their splits, which are large and which no summary needs.
+    calls = [(replace(condition, splits={}), part, cache) for condition, part in asked]
+    found = side_by_side(summarise, calls, sum(len(condition.cases) for condition in conditions))
+    summaries: dict[str, Summaries] = {"val": {}, "test": {}}
+    for (condition, part), summary in zip(asked, found, strict=True):
+        summaries[part][condition.name] = summary
+    return summaries
 
 
 def _checks(group: Group) -> Section:

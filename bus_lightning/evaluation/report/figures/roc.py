@@ -14,6 +14,7 @@ from bus_lightning.evaluation.report.figures.curves import Bools, Floats, band, 
 from bus_lightning.evaluation.report.figures.data import images_in, pages, weights_of, wrapped
 from bus_lightning.evaluation.report.figures.style import GREY, WIDTH, colors_of, new_figure, panels, styled
 from bus_lightning.evaluation.report.sections import FigureItem
+from bus_lightning.evaluation.side_by_side import side_by_side
 
 GRID = np.linspace(0, 1, 201)
 _BAND_DRAWS = 400  # enough for a band to look at; the intervals of the areas take all
@@ -50,7 +51,8 @@ def roc(conditions: list[Condition], part: str, draws: int = 2000) -> list[Figur
     """
     items = []
     for suffix, page in pages(conditions, "classification", part):
-        curves = {name: roc_curves(cases, draws) for name, cases in page.items()}
+        found = side_by_side(roc_curves, [(cases, draws) for cases in page.values()], sum(map(len, page.values())))
+        curves = dict(zip(page, found, strict=True))
         if any(curves.values()):
             items.append(_figure(page, curves, part, f"roc_{part}{suffix}"))
     return items
