@@ -8,7 +8,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from bus_lightning.evaluation.majority import majority_accuracy
 from bus_lightning.evaluation.metrics import classification_scores, metrics_of, segmentation_scores
-from bus_lightning.evaluation.ranking import auroc, average_precision
+from bus_lightning.evaluation.ranking import auroc, auroc_and_average_precision
 
 CLASSES = ["benign", "malignant", "normal"]
 
@@ -179,7 +179,7 @@ def test_a_draw_without_a_class_has_no_macro_score_and_the_others_keep_theirs(an
 def test_ranking_without_positive_or_without_any_case_is_undefined():
     weights = np.ones((2, 3))
     assert np.isnan(auroc(np.zeros(3, bool), np.arange(3.0), weights)).all()
-    assert np.isnan(average_precision(np.zeros(3, bool), np.arange(3.0), weights)).all()
+    assert np.isnan(auroc_and_average_precision(np.zeros(3, bool), np.arange(3.0), weights)[1]).all()
     assert np.isnan(auroc(np.zeros(0, bool), np.zeros(0), np.ones((2, 0)))).all()
 
 

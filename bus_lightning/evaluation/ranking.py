@@ -24,22 +24,14 @@ def auroc(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
     return _area(*_by_score(truth, scores, weights))
 
 
-def average_precision(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
-    """Compute the average precision: the precision at each threshold, weighted by the recall that it adds.
+def auroc_and_average_precision(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Compute the area and the average precision, the precision at each threshold weighted by the recall that it adds.
 
-    Args:
-        truth: (n,) bool, who is positive.
-        scores: (n,) float.
-        weights: (D, n) float, how often each case counts, in each of D draws.
+    Both come from one sorting. Arguments are those of `auroc`.
 
     Returns:
-        (D,) in [0, 1], NaN where a draw has no positive case.
+        (D,) each, in [0, 1]; the average precision is NaN where a draw has no positive case.
     """
-    return _precision(*_by_score(truth, scores, weights))
-
-
-def auroc_and_average_precision(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Compute both, sorting once."""
     ranked = _by_score(truth, scores, weights)
     return _area(*ranked), _precision(*ranked)
 

@@ -43,8 +43,8 @@ def side_tests(task: str, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[SideTest
     names = np.array(classes_of(a))
     right_a, right_b = (names[probabilities_of(one).argmax(axis=1)] == one["label"] for one in (a, b))
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
-    yield SideTest("mcnemar", f"right answers: {only_a} by A alone, {only_b} by B alone", len(a), p)
+    about = f"right answers: {only_a} by A alone, {only_b} by B alone"
+    yield SideTest("mcnemar", about, len(a), mcnemar(only_a, only_b))
     about = "area under the ROC curve, malignant against rest"
     if "malignant" not in names:
         yield SideTest("delong", about, len(a), _NAN, "there is no class malignant")
@@ -52,6 +52,17 @@ def side_tests(task: str, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[SideTest
     found = delong(a["label"] == "malignant", a["prob_malignant"], b["prob_malignant"])
     about += f": {found.auc_a:.3f} and {found.auc_b:.3f}"
     yield SideTest("delong", about, len(a), found.p, found.reason)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Compute the exact two-sided p-value of McNemar's test.
+
+    Args:
+        only_first: Images that only the first of two models answers rightly.
+        only_second: Images that only the second does.
+    """
+    disagreed = only_first + only_second
+    return float(binomtest(only_first, disagreed).pvalue) if disagreed else 1.0
 
 
 def _wilcoxon(a: pd.DataFrame, b: pd.DataFrame) -> SideTest:

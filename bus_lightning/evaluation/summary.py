@@ -15,7 +15,7 @@ from bus_lightning.files import write_aside
 
 VERSION = 1  # of what is kept: raise it when a metric or an interval is computed in another way
 DRAWS = 2000
-_COLUMNS = ["metric", "value", "low", "high", "n", "mean_of_runs", "sd_of_runs", "runs", "reason"]
+COLUMNS = ["metric", "value", "low", "high", "n", "mean_of_runs", "sd_of_runs", "runs", "reason"]
 _AT_ONCE = 4_000_000  # weights in memory, draws times images
 
 
@@ -44,7 +44,7 @@ def summarise(condition: Condition, part: str, cache: Path | None = None) -> pd.
         rows = _summarised(cases)
         if file:
             write_aside(file, json.dumps(rows, indent=1))  # NaN as Python writes and reads it
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _summarised(cases: pd.DataFrame) -> list[dict[str, Any]]:

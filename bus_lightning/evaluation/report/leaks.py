@@ -16,9 +16,9 @@ from bus_lightning.evaluation.report.beside import numbers as paper
 from bus_lightning.evaluation.report.beside.tables import estimate
 from bus_lightning.evaluation.report.figures.leakage import leakage
 from bus_lightning.evaluation.report.sections import Item, Note, Section, TableItem
+from bus_lightning.evaluation.report.task_sections import Summaries
 from bus_lightning.evaluation.summary import DRAWS, draws_of, value_of
 
-Summaries = dict[str, pd.DataFrame]
 _STYLES = {"class_mark": "name of the class written", "contour": "lesion outlined", "fill": "lesion filled"}
 _MISTAKES = {
     "flipped_copies": "flipped copies made before train and validation were parted",

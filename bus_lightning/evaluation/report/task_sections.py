@@ -18,6 +18,7 @@ from bus_lightning.evaluation.report.figures.forest import by_class_and_size, fo
 from bus_lightning.evaluation.report.figures.pictures import find_data, segmentations, worst_errors
 from bus_lightning.evaluation.report.figures.roc import roc
 from bus_lightning.evaluation.report.sections import Item, Note, Section, TableItem
+from bus_lightning.evaluation.summary import COLUMNS
 
 Summaries = dict[str, pd.DataFrame]
 # What stands in the tables of a task, with its heading; every other metric is in the table of all.
@@ -155,20 +156,7 @@ def _everything(own: list[Condition], summaries: dict[str, Summaries], task: str
         for part in ("val", "test")
         if len(table := summaries[part][condition.name])
     ]
-    columns = [
-        "condition",
-        "part",
-        "metric",
-        "value",
-        "low",
-        "high",
-        "n",
-        "mean_of_runs",
-        "sd_of_runs",
-        "runs",
-        "reason",
-    ]
-    table = pd.concat(tables, ignore_index=True)[columns]
+    table = pd.concat(tables, ignore_index=True)[["condition", "part", *COLUMNS]]
     numbers = ["value", "low", "high", "mean_of_runs", "sd_of_runs"]
     table[numbers] = table[numbers].round(4)
     return TableItem(f"{task}_all_metrics", "Every metric of every condition; null has a reason.", table)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+
+from bus_lightning.evaluation.side_tests import mcnemar
 
 # Confusion matrices (rows: truth; benign, malignant, normal) that give the precision, recall and F1 of these models'
 # validation rows, as means over the three classes.
@@ -137,17 +138,6 @@ def impossible_readings(per_class: Sequence[float], accuracy: float, digits: int
     if abs(mean - printed) > half:
         found["one-against-rest accuracies"] = f"their mean is {mean:.3f}, not {printed:.3f}"
     return found
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Compute the exact two-sided p-value of McNemar's test.
-
-    Args:
-        only_first: Images that only the first of two models answers rightly.
-        only_second: Images that only the second does.
-    """
-    disagreed = only_first + only_second
-    return float(binomtest(only_first, disagreed).pvalue) if disagreed else 1.0
 
 
 def most_disagreements(difference: int, images: int, level: float = 0.05) -> int | None:

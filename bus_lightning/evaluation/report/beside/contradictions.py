@@ -12,6 +12,7 @@ from bus_lightning.evaluation.report.beside import numbers as paper
 from bus_lightning.evaluation.report.beside.measured import Measured, joined, or_missing
 from bus_lightning.evaluation.report.beside.tables import Summaries, estimate
 from bus_lightning.evaluation.report.sections import TableItem
+from bus_lightning.evaluation.side_tests import mcnemar
 
 REAL_TIME_MS = 40.0  # of 25 images a second
 _DEEP, _R50, _R34, _R34P, _ALEX = "deepcardinal50", "resnet50", "resnet34", "resnet34_pretrained", "alexnet"
@@ -191,7 +192,7 @@ def significantly_lower(ours: Measured) -> Finding:
     n = paper.VALIDATION_IMAGES
     right = {m: round(paper.value_of(paper.VALIDATION, m, "accuracy") * n) for m in (_DEEP, _R34, _R34P)}
     written = {m: f"{k} of {n}, {estimate(k / n, *wilson(k, n))}" for m, k in right.items()}
-    p = min(arithmetic.mcnemar(1 + both, both) for both in range(n - right[_DEEP] + 1))
+    p = min(mcnemar(1 + both, both) for both in range(n - right[_DEEP] + 1))
     compared = [ours.compared("val", "accuracy", _DEEP, model) for model in (_R34, _R34P)]
     said = ours.said("val", "accuracy", _DEEP, _R34, _R34P)
     return (

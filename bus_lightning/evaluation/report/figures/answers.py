@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.intervals import wilson
-from bus_lightning.evaluation.metrics import BINS, PROBABILITY, classes_of, probabilities_of
+from bus_lightning.evaluation.metrics import BINS, PROBABILITY, classes_of, metrics_of, probabilities_of
 from bus_lightning.evaluation.report.figures.curves import Floats, band, net_benefit
 from bus_lightning.evaluation.report.figures.data import answers_of, images_in, pages, weights_of, wrapped
 from bus_lightning.evaluation.report.figures.style import BLUE, GREY, WIDTH, colors_of, new_figure, panels, styled
@@ -103,7 +103,7 @@ def reliability(conditions: list[Condition], part: str) -> list[FigureItem]:
         for number, (name, cases) in enumerate(page.items()):
             row, column = divmod(number, columns)
             bins = calibration_bins(cases)
-            error = np.mean([calibration_error(calibration_bins(t)) for _, t in cases.groupby("replicate")])
+            error = np.mean([metrics_of(t)["calibration_error"] for _, t in cases.groupby("replicate")])
             _draw_reliability(axes[2 * row][column], axes[2 * row + 1][column], bins, colors[name])
             axes[2 * row][column].set_title(f"{wrapped(name, 20)}\nECE {error:.3f}")
             alt.append(f"{name}: expected calibration error {error:.3f}.")
@@ -144,11 +144,6 @@ def calibration_bins(cases: pd.DataFrame) -> pd.DataFrame:
     limits = [wilson(round(row.accuracy * row.groups), row.groups) for row in bins.itertuples()]
     bins["low"], bins["high"] = [low for low, _ in limits], [high for _, high in limits]
     return bins
-
-
-def calibration_error(bins: pd.DataFrame) -> float:
-    """Compute the expected calibration error, in [0, 1], of `calibration_bins`."""
-    return float(np.average((bins["accuracy"] - bins["confidence"]).abs(), weights=bins["answers"]))
 
 
 def _draw_reliability(panel: Axes, below: Axes, bins: pd.DataFrame, color: str) -> None:
