@@ -2,18 +2,24 @@
 
 import difflib
 import json
+import logging
 import os
+import shlex
+import socket
 import sys
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from bus_lightning.errors import UserError
+from bus_lightning.interruption import Interrupted, interruptible
+from bus_lightning.ranks import is_first_process
 
 JOBS = "BUS_LIGHTNING_JOBS"  # names a file to which each job, in whatever process, adds its run folder
 
@@ -25,30 +31,61 @@ def launch(main: Callable[[], Any]) -> int:
         main: A function decorated with `hydra.main`.
 
     Returns:
-        Exit code: 0 when all jobs are well, else 1; 130 when interrupted.
+        Exit code: 0 when all jobs are well, else 1; 128 and the signal when interrupted.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: what is shown is decided here
-    with tempfile.TemporaryDirectory() as folder:
-        jobs = Path(folder) / "jobs"
-        os.environ[JOBS] = str(jobs)
-        try:
+    if is_first_process():
+        os.environ.pop(JOBS, None)
+    else:
+        logging.disable(logging.INFO)  # the first process says it
+    code = 0
+    try:
+        with interruptible():
             main()
-        except KeyboardInterrupt:
-            return 130
-        except Exception as error:
-            if jobs.exists():  # the job has said what was wrong and kept the traceback
-                return 1
+    except (Interrupted, KeyboardInterrupt) as stop:
+        if not is_first_process():
+            return 0  # the first process tells; what follows it was not at fault
+        code = stop.code if isinstance(stop, Interrupted) else 130  # type: ignore[assignment]
+    except Exception as error:
+        code = 1
+        if not _reported():  # else the job has said what was wrong and kept the traceback
             if not isinstance(error, UserError | HydraException | OmegaConfBaseException):
                 raise
-            print(f"Error: {_explain(error)}", file=sys.stderr)
-            return 1
-        finally:
-            if jobs.exists():
-                from bus_lightning.evaluation.table import collect, show  # not for --help
+            print(f"Error: {_describe(error)}", file=sys.stderr)
+    finally:
+        _show_jobs()
+    if code > 128:
+        again = shlex.join(["python", *sys.argv])
+        print(
+            f"Stopped. The same command skips what is complete and goes on with the rest:\n  {again}", file=sys.stderr
+        )
+    return code
 
-                reported = dict(map(json.loads, jobs.read_text().splitlines()))
-                show(collect([Path(folder) for folder in reported], refused=reported))
-    return 0
+
+class JobList(Callback):
+    """Open the list to which the jobs of this command add their folders, before the first one starts.
+
+    It lies in `runs_dir`, which jobs on other machines see too.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Open the list of a single run."""
+        self._open(config)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Open the list of a grid."""
+        self._open(config)
+
+    def _open(self, config: DictConfig) -> None:
+        # Jobs that a launcher brings to other processes come by here as well, and those of several devices.
+        if JOBS in os.environ or not is_first_process():
+            return
+        runs = Path(config.runs_dir).absolute()
+        file = runs / f".jobs-{socket.gethostname()}-{os.getpid()}"
+        with suppress(OSError):  # where nothing can be written, the first job says so
+            runs.mkdir(parents=True, exist_ok=True)
+            file.write_text("")
+            os.environ[JOBS] = str(file)
 
 
 def report_job(folder: Path, refused: str | None = None) -> None:
@@ -58,12 +95,29 @@ def report_job(folder: Path, refused: str | None = None) -> None:
         folder: The run's folder.
         refused: Why it was not touched, when it belongs to another experiment or process.
     """
-    if file := os.environ.get(JOBS):
-        with open(file, "a") as jobs:
+    if (file := os.environ.get(JOBS)) and is_first_process():
+        with suppress(OSError), open(file, "a") as jobs:  # a full disk: what the job says of it matters more
             jobs.write(json.dumps([str(folder), refused]) + "\n")
 
 
-def _explain(error: Exception) -> str:
+def _reported() -> dict[str, str | None]:
+    """Read the run folders that jobs have reported, with the reason where they were refused."""
+    with suppress(OSError):
+        return dict(map(json.loads, Path(os.environ.get(JOBS, "")).read_text().splitlines()))
+    return {}
+
+
+def _show_jobs() -> None:
+    """Print the table of all jobs, and close their list."""
+    if (file := os.environ.get(JOBS)) and is_first_process():
+        if reported := _reported():
+            from bus_lightning.evaluation.table import collect, show  # not for --help
+
+            show(collect([Path(folder) for folder in reported], refused=reported))
+        Path(file).unlink(missing_ok=True)
+
+
+def _describe(error: Exception) -> str:
     """Say what is wrong with a command line, in one line, with the names that exist."""
     cause = error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):

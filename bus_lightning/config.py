@@ -19,7 +19,8 @@ IDENTITY = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", 
             "channels_last", "trainer", "callbacks.early_stopping")  # fmt: skip
 _NOT_IDENTITY = re.compile(
     r"data\.(root|cache|cache_gb|workers|phantom|exclude|skip_unreadable|drop_conflicts|split\.file)(\..*)?"
-    r"|trainer\.(max_epochs|accelerator|devices|strategy|num_nodes|log_every_n_steps|profiler|enable_.*|_target_)"
+    r"|trainer\.(max_epochs|accelerator|devices|strategy|num_nodes|log_every_n_steps|profiler|enable_.*|_target_"
+    r"|use_distributed_sampler|sync_batchnorm)"
 )
 _NOT_IN_NAME = (
     "model",
@@ -67,12 +68,13 @@ def build_net(model: DictConfig, debug_size: bool) -> Any:
     return build(options | dict(model.debug_size or {}) if debug_size else options)
 
 
-def check(cfg: DictConfig, sweeps_score: bool = False) -> None:
+def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) -> None:
     """Refuse what cannot work together, before any compute.
 
     Args:
         cfg: The composed config.
         sweeps_score: Whether a sweeper optimises the score that training returns.
+        in_grid: Whether the run is a job of a grid.
 
     Raises:
         UserError: One line that names the options and the cure.
@@ -90,12 +92,7 @@ def check(cfg: DictConfig, sweeps_score: bool = False) -> None:
         raise UserError("data=folder needs data.root=FOLDER, with a folder per class.")
     if cfg.channels_last not in (True, False, "auto"):
         raise UserError(f"channels_last={cfg.channels_last} is unknown: choose one of auto, true, false.")
-    devices = cfg.trainer.devices
-    if str(devices) != "1" and not (OmegaConf.is_list(devices) and len(devices) == 1):
-        raise UserError(
-            f"trainer.devices={devices}: a run takes one device (in a grid each further process would start the whole "
-            "grid again). Use trainer.devices=1."
-        )
+    _check_devices(cfg.trainer, in_grid)
     if cfg.trainer.gradient_clip_val and cfg.optimizer.get("fused") and cfg.trainer.precision != "32-true":
         raise UserError("trainer.gradient_clip_val needs a plain optimizer in 16 bits: add optimizer.fused=false.")
     if cfg.data.channels not in (1, 3):
@@ -107,6 +104,21 @@ def check(cfg: DictConfig, sweeps_score: bool = False) -> None:
             f"overlay={cfg.overlay.style} draws the true label into the input, which segmentation has to find: "
             "use overlay=none."
         )
+
+
+def _check_devices(trainer: DictConfig, in_grid: bool) -> None:
+    """Refuse several devices where one is meant: in a grid, and without a strategy."""
+    devices = trainer.devices
+    several = len(devices) > 1 if OmegaConf.is_list(devices) else str(devices) != "1"
+    if several and in_grid:
+        raise UserError(
+            f"trainer.devices={devices}: in a grid each further process would start the whole grid again. Use "
+            "trainer.devices=1 there, and trainer=ddp for a single run."
+        )
+    if several and "ddp" not in str(trainer.get("strategy")):
+        raise UserError(f"trainer.devices={devices}: several devices need trainer=ddp trainer.devices={devices}.")
+    if several and trainer.get("num_nodes", 1) != 1:
+        raise UserError(f"trainer.num_nodes={trainer.num_nodes}: a run stays on one machine; use trainer.num_nodes=1.")
 
 
 def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) -> None:

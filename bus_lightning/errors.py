@@ -1,4 +1,6 @@
-"""The one kind of error that is shown to the user as a single line."""
+"""What went wrong, in one line that says what to do."""
+
+import errno
 
 
 class UserError(Exception):
@@ -14,3 +16,35 @@ class OccupiedError(UserError):
 
 class WeightsMissingError(UserError):
     """Weights that a model asks for cannot be had here; the grid's table says so."""
+
+
+class DivergedError(UserError):
+    """The training loss is no number any more."""
+
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+_DISK = {
+    errno.ENOSPC: "the disk is full: make room",
+    errno.EDQUOT: "the disk quota is used up: make room",
+    errno.EROFS: "it cannot be written, for its file system is read-only: choose another runs_dir=...",
+    errno.EACCES: "permission denied: choose another folder, or change its permissions",
+    errno.ENOENT: "it is not there (any more): bring it back",
+}
+
+
+def explain(error: BaseException) -> str:
+    """Say in one line what went wrong with a job, and what to do about it.
+
+    Args:
+        error: What the job raised.
+    """
+    line = str(error).partition("\n")[0].strip()
+    if isinstance(error, UserError):
+        return line
+    said = f"{type(error).__name__}: {line}" if line else type(error).__name__
+    if isinstance(error, MemoryError) or any(phrase in line.lower() for phrase in _OUT_OF_MEMORY):
+        return f"{said} (out of memory: lower data.batch_size or data.size, or run fewer jobs side by side)"
+    if isinstance(error, OSError) and error.errno in _DISK:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{_DISK[error.errno]}, and give the same command again ({said})"
+    return f"{said} (see error.txt)"

@@ -9,10 +9,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import BatchSizeFinder
 from omegaconf import DictConfig, OmegaConf
 
-from bus_lightning.callbacks.checkpoints import SafeCheckpointIO, checkpoint_callbacks
+from bus_lightning.callbacks.checkpoints import SafeCheckpointIO, best_checkpoint
 from bus_lightning.callbacks.history import History
 from bus_lightning.callbacks.images import save_sheet
 from bus_lightning.callbacks.timing import Timing, latency
@@ -25,6 +26,7 @@ from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import Metrics, metrics_of
 from bus_lightning.hardware import Hardware, choose_hardware
 from bus_lightning.models.weights import load_kept_weights, load_weights, read_checkpoint
+from bus_lightning.ranks import is_first_process
 from bus_lightning.run_dir import RunDir
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import SegmentationTask
@@ -38,6 +40,11 @@ logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # debug
 warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated")  # Lightning 2.6 on newer torch
 warnings.filterwarnings("ignore", message=r".*does not have many workers")  # images are in memory
 warnings.filterwarnings("ignore", message=r"Checkpoint directory .* is not empty")  # a run is resumed in place
+warnings.filterwarnings("ignore", message=r"The `srun` command is available")  # submitit starts the job, not srun
+# It is: the data module skips what has been trained on.
+warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
+# Ours are the same in all processes before they are logged.
+warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\(.*, sync_dist=True\)`")
 gc.freeze()  # the libraries' objects stay: collecting after a job need not look at a million of them
 
 
@@ -66,20 +73,23 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
     probe = probe_overlay(cfg, datamodule, split)
     task = build_task(cfg, datamodule, hardware)
     monitor = cfg.task.monitor if split.val else None
-    best, last = checkpoint_callbacks(folder, monitor, cfg.task.mode)
-    timing = Timing()
-    callbacks = [build(node) for node in cfg.callbacks.values() if node]
-    loggers = [build(node, save_dir=str(folder.path)) for node in cfg.logger.values() if node]
+    best, timing = best_checkpoint(folder, monitor, cfg.task.mode), Timing()
+    further = {"checkpoint": {"path": folder.last}}  # what only the run knows
+    callbacks = [build(node, **further.get(str(name), {})) for name, node in cfg.callbacks.items() if node]
+    first = is_first_process()
+    loggers = [build(node, save_dir=str(folder.path)) for node in cfg.logger.values() if node and first]
     shows_bar = cfg.trainer.enable_progress_bar and bool(cfg.callbacks.get("progress"))
     options: dict[str, Any] = {"enable_progress_bar": shows_bar}
     if not split.val:
         options["limit_val_batches"] = 0
-    callbacks += [timing, History(folder.history), best, last]
+    # best.ckpt comes before last.ckpt, which holds its score.
+    callbacks = [timing, History(folder.history), best, *callbacks]
     trainer = build_trainer(cfg, hardware, callbacks=callbacks, logger=loggers, **options)
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
-    folder.update_status(parameters=parameters, **hardware.used, **probe)
+    if first:
+        folder.update_status(parameters=parameters, **hardware.used, **probe)
 
     sizes = f"{len(split.train)} training, {len(split.val)} validation and {len(split.test)} test images"
     log.info("%s: %s parameters, %s, %s", cfg.model.name, f"{parameters:,}", hardware, sizes)
@@ -89,6 +99,9 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
         _say_batch_size(trainer, datamodule)
     load_kept_weights(task.net, folder.best)
     cases, metrics = evaluate_parts(trainer, task, datamodule, [part for part in ("val", "test") if split.part(part)])
+    score = _finite(best.best_model_score) if monitor else None
+    if not first:
+        return score
     folder.write_cases(cases)
     if isinstance(task, SegmentationTask):
         folder.write_masks({id_: task.answers[id_] for id_ in cases.loc[cases["split"] == "test", "id"]})
@@ -98,7 +111,6 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
         save_sheet(task, datamodule.parts["test"], datamodule.collate, folder.figures / "test_samples.png")
     except Exception as error:  # a picture is not worth a finished training
         log.warning("%s: no picture of test samples: %s", folder.path, error)
-    score = _finite(best.best_model_score) if monitor else None
     folder.update_status(
         score=score, epochs=trainer.current_epoch, latency_ms=round(milliseconds, 3), **timing.summary()
     )
@@ -133,7 +145,10 @@ def build_task(cfg: DictConfig, datamodule: BusDataModule, hardware: Hardware) -
 def build_trainer(cfg: DictConfig, hardware: Hardware, **options: Any) -> pl.Trainer:
     """Build the Trainer, which writes and reads checkpoints safely."""
     options |= {"precision": hardware.precision, "enable_checkpointing": True}
-    return build(cfg.trainer, plugins=[SafeCheckpointIO()], **options)
+    # A CPU cannot normalise over processes. The environment is named lest Lightning take requeueing into its own hands
+    # where it sees Slurm.
+    options |= {"sync_batchnorm": bool(cfg.trainer.get("sync_batchnorm")) and hardware.device.type != "cpu"}
+    return build(cfg.trainer, plugins=[SafeCheckpointIO(), LightningEnvironment()], **options)
 
 
 def evaluate_parts(

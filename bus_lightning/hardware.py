@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.data.batch_augment import BatchAugmentation
 from bus_lightning.errors import UserError
+from bus_lightning.ranks import local_rank
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
 _SHARE_OF_GPU = 0.25  # of its memory: what images may take when nobody said whether they go there
@@ -120,7 +121,9 @@ def _device(accelerator: str, devices: Any) -> torch.device:
     }
     if not (found := kind.get(accelerator)):
         raise UserError(f"trainer.accelerator={accelerator} is not here: use auto, or one of cpu, gpu, cuda, mps.")
-    return torch.device(found, devices[0] if found == "cuda" and not isinstance(devices, int | str) else 0)
+    if found != "cuda":
+        return torch.device(found, 0)
+    return torch.device(found, local_rank() if isinstance(devices, int | str) else devices[local_rank()])
 
 
 def _describe(device: torch.device) -> tuple[str, bool]:

@@ -13,7 +13,7 @@ from rich.syntax import Syntax
 from bus_lightning import training
 from bus_lightning.command_line import report_job
 from bus_lightning.config import run_name
-from bus_lightning.errors import OccupiedError, UserError
+from bus_lightning.errors import OccupiedError, UserError, explain
 
 log = logging.getLogger(__name__)
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -37,13 +37,11 @@ def train_job(cfg: DictConfig) -> float | None:
     folder = Path(cfg.runs_dir) / cfg.group / cfg.name
     report_job(folder)
     try:
-        return training.run(cfg, optimised=in_grid and hydra_cfg.sweeper._target_ != _BASIC_SWEEPER)
+        return training.run(cfg, in_grid and hydra_cfg.sweeper._target_ != _BASIC_SWEEPER, in_grid)
     except Exception as error:
-        line = str(error).partition("\n")[0]
-        what = line if isinstance(error, UserError) else f"{type(error).__name__}: {line} (see error.txt)"
-        log.error("%s failed: %s", folder, what)
+        log.error("%s failed: %s", folder, explain(error))
         if isinstance(error, OccupiedError):
-            report_job(folder, refused=line)
+            report_job(folder, refused=explain(error))
         if cfg.fail_fast:
             raise SystemExit(1) from error  # the only thing that stops Hydra's grid
         raise

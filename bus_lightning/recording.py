@@ -6,15 +6,16 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from filelock import FileLock, Timeout
-
-from bus_lightning.errors import OccupiedError
+from bus_lightning.errors import OccupiedError, UserError, explain
+from bus_lightning.interruption import interruptible
+from bus_lightning.ownership import owned
 from bus_lightning.run_dir import RunDir
 
 log = logging.getLogger(__name__)
+_FINISHED, _FAILED, _KILLED = 0, 1, 255  # exit codes, as W&B reads them
 
 
 @dataclass
@@ -35,46 +36,53 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
 
     Raises:
         OccupiedError: When another process is working on the run.
+        UserError: When the folder cannot be written.
     """
-    folder.path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.path.with_name(f".{folder.path.name}.lock"))
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise OccupiedError(f"{folder.path} is being trained by another process.") from None
-    started, record, exit_code = time.monotonic(), Record(), 1
-    if afresh and folder.config.is_file():
-        log.info("%s: rerun, the old folder is now %s", folder.path, folder.set_aside().name)
-    folder.path.mkdir(exist_ok=True)
-    # Watched: when the folder is set aside, the log goes on in the new one.
-    handler = logging.handlers.WatchedFileHandler(folder.log, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.getLogger().addHandler(handler)
-    try:
-        yield record
-        if record.taken_up:
-            folder.finish("complete", started, model=model)
-        exit_code = 0
-    except OccupiedError:
-        raise  # the folder is not ours: nothing of it changes
-    except (KeyboardInterrupt, SystemExit):
-        if record.taken_up:
-            folder.finish("interrupted", started, model=model)
-            log.warning("%s: interrupted; the same command goes on with it", folder.path)
-        raise
-    except BaseException as error:
-        if record.taken_up or not folder.is_complete:
-            folder.error.write_text("".join(traceback.format_exception(error)))
-            line = str(error).partition("\n")[0] or type(error).__name__
-            folder.finish("failed", started, model=model, error=line, kind=type(error).__name__)
-        raise
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
-        if "wandb" in sys.modules:
-            sys.modules["wandb"].finish(exit_code=exit_code)
-        if "torch" in sys.modules:  # not for a finished run, which was only looked at
-            from bus_lightning.hardware import release_memory
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(explain(error)) from error
+    with owned(folder.path), interruptible():
+        started, record, exit_code = time.monotonic(), Record(), _FAILED
+        if afresh and folder.config.is_file():
+            log.info("%s: rerun, the old folder is now %s", folder.path, folder.set_aside().name)
+        folder.path.mkdir(exist_ok=True)
+        handler = _Log(folder.log, delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logging.getLogger().addHandler(handler)
+        try:
+            yield record
+            if record.taken_up:
+                folder.finish("complete", started, model=model)
+            exit_code = _FINISHED
+        except OccupiedError:
+            raise  # the folder is not ours: nothing of it changes
+        except (KeyboardInterrupt, SystemExit):
+            exit_code = _KILLED
+            if record.taken_up:
+                with suppress(OSError):
+                    folder.finish("interrupted", started, model=model)
+                log.warning("%s: interrupted; the same command goes on with it", folder.path)
+            raise
+        except BaseException as error:
+            if record.taken_up or not folder.is_complete:
+                with suppress(OSError):  # a full disk: the console says it
+                    folder.error.write_text("".join(traceback.format_exception(error)))
+                    folder.finish("failed", started, model=model, error=explain(error), kind=type(error).__name__)
+            raise
+        finally:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+            if "wandb" in sys.modules:
+                sys.modules["wandb"].finish(exit_code=exit_code)
+            if "torch" in sys.modules:  # not for a finished run, which was only looked at
+                from bus_lightning.hardware import release_memory
 
-            release_memory()
-        lock.release()
+                release_memory()
+
+
+class _Log(logging.handlers.WatchedFileHandler):
+    """A log that goes on in the new folder when the old one is set aside, and never stops a run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Let a line go that a full disk does not take."""

@@ -6,20 +6,23 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from bus_lightning.config import check, check_validation, load_config, save_config
-from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.prepare import PreparedData, prepare_data
+from bus_lightning.data.splits import Split
 from bus_lightning.errors import OccupiedError, UserError
+from bus_lightning.ranks import is_first_process
 from bus_lightning.recording import recorded
 from bus_lightning.run_dir import RunDir
 
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig, optimised: bool = False) -> float | None:
+def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False) -> float | None:
     """Train, test and write one run's folder; skip it when it is complete, go on with it when it is not.
 
     Args:
         cfg: The composed config, with its `name` set.
         optimised: Whether a sweeper optimises the returned score.
+        in_grid: Whether the run is a job of a grid.
 
     Returns:
         Validation score of the kept epoch, which a sweeper optimises; None where there is no validation set.
@@ -28,14 +31,10 @@ def run(cfg: DictConfig, optimised: bool = False) -> float | None:
         UserError: For what the user can mend; the traceback is in the run's `error.txt`.
     """
     folder = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    if not is_first_process():  # of several that train one network: the first one keeps the record
+        return _train(cfg, folder, *_prepare(cfg, optimised, in_grid))
     with recorded(folder, cfg.model.name, afresh=cfg.rerun) as record:
-        check(cfg, optimised)
-        prepared = prepare_data(cfg.data, needs_masks=cfg.task.name == "segmentation")
-        cfg.data.classes, cfg.data.num_classes = prepared.classes, len(prepared.classes)
-        if cfg.task.name == "classification" and len(prepared.classes) < 2:
-            raise UserError(f"{prepared.root} has one class, {prepared.classes[0]}: classification needs at least two.")
-        split = prepared.split(cfg.data.split)
-        check_validation(cfg, bool(split.val), optimised)
+        prepared, split = _prepare(cfg, optimised, in_grid)
         hashes = {"data": prepared.content, "split": split.hash}
         if _is_done(folder, cfg, hashes):
             log.info("%s: complete, skipped", folder.path)
@@ -45,9 +44,25 @@ def run(cfg: DictConfig, optimised: bool = False) -> float | None:
         split.save(folder.split)
         folder.start(**hashes)
         record.taken_up = True
-        from bus_lightning.fitting import train_and_test  # not for a finished run, which needs no torch
+        return _train(cfg, folder, prepared, split)
 
-        return train_and_test(cfg, folder, prepared, split)
+
+def _prepare(cfg: DictConfig, optimised: bool, in_grid: bool) -> tuple[PreparedData, Split]:
+    """Check the config, read the data, and split them."""
+    check(cfg, optimised, in_grid)
+    prepared = prepare_data(cfg.data, needs_masks=cfg.task.name == "segmentation")
+    cfg.data.classes, cfg.data.num_classes = prepared.classes, len(prepared.classes)
+    if cfg.task.name == "classification" and len(prepared.classes) < 2:
+        raise UserError(f"{prepared.root} has one class, {prepared.classes[0]}: classification needs at least two.")
+    split = prepared.split(cfg.data.split)
+    check_validation(cfg, bool(split.val), optimised)
+    return prepared, split
+
+
+def _train(cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split) -> float | None:
+    from bus_lightning.fitting import train_and_test  # not for a finished run, which needs no torch
+
+    return train_and_test(cfg, folder, prepared, split)
 
 
 def _is_done(folder: RunDir, cfg: DictConfig, hashes: dict[str, str]) -> bool:

@@ -313,7 +313,7 @@ def test_a_rerun_of_a_failed_job_tries_again_and_clears_the_error(composed, no_p
         patch.setattr(fitting, "build_trainer", lambda *_, **__: (_ for _ in ()).throw(MemoryError("no room")))
         with pytest.raises(MemoryError):
             training.run(cfg)
-    assert folder_of(cfg).status["error"] == "no room"
+    assert folder_of(cfg).status["error"].startswith("MemoryError: no room (out of memory: lower data.batch_size")
     training.run(composed(NET))
     assert folder_of(cfg).status["state"] == "complete"
     assert not folder_of(cfg).error.exists()
@@ -326,8 +326,8 @@ def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path, monkeypatch)
     path = tmp_path / "best.ckpt"
     SafeCheckpointIO().save_checkpoint({"epoch": 1}, path)
 
-    def full(content, file):
-        file.write_bytes(b"half")
+    def full(content, stream):
+        stream.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)

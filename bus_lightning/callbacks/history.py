@@ -27,6 +27,8 @@ class History(pl.Callback):
         measured = {name: float(value) for name, value in found if not name.startswith("time/")}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.rows.append({"epoch": trainer.current_epoch, "lr": rate, **measured})
+        if not trainer.is_global_zero:
+            return
         with aside(self.path) as temporary:
             pd.DataFrame(self.rows).to_csv(temporary, index=False)
 

@@ -1,4 +1,4 @@
-"""Seed torch by the epoch, so that no random state has to be stored."""
+"""Seed torch by the step, so that no random state has to be stored."""
 
 import lightning.pytorch as pl
 import torch
@@ -6,10 +6,10 @@ import torch
 from bus_lightning.randomness import stable_hash
 
 
-class EpochSeed(pl.Callback):
-    """Seed torch anew from (seed, epoch) as each epoch starts.
+class StepSeed(pl.Callback):
+    """Seed torch anew from (seed, epoch, step) as each step starts.
 
-    A resumed run then draws the same dropout masks as an undisturbed one.
+    A resumed run then draws the same dropout masks as an undisturbed one, from whichever step it goes on.
 
     Args:
         seed: The run's seed; None leaves torch as it is.
@@ -21,7 +21,6 @@ class EpochSeed(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
-        """Seed torch's generators, on the CPU and on every device, before an epoch's first batch."""
-        # Not in on_train_epoch_start, which Lightning leaves out for the first epoch after a resumption.
-        if self.seed is not None and batch_idx == 0:
-            torch.manual_seed(stable_hash("epoch", self.seed, trainer.current_epoch))
+        """Seed torch's generators, on the CPU and on every device."""
+        if self.seed is not None:
+            torch.manual_seed(stable_hash("step", self.seed, trainer.current_epoch, batch_idx, trainer.global_rank))

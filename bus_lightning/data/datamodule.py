@@ -14,12 +14,13 @@ from torch.utils.data import DataLoader
 
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
-from bus_lightning.data.dataset import BusDataset, Collate, EpochSampler, Normalisation
+from bus_lightning.data.dataset import BusDataset, Collate, EpochBatches, EpochSampler, Normalisation
 from bus_lightning.data.device_set import DeviceBatches, Keys
 from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import PARTS, Split
+from bus_lightning.errors import UserError
 from bus_lightning.randomness import shuffled
 
 
@@ -80,6 +81,7 @@ class BusDataModule(pl.LightningDataModule):
         self.classes = int(rows["label"].max()) + 1
         self.labels = rows.loc[order, "label"].tolist()
         self.sampler = EpochSampler(order, self.labels, self.seed, data["balance"] == "oversample")
+        self._start = (0, 0)
 
     def class_weights(self) -> Tensor | None:
         """Weigh each class by its rarity in training, (K,) float32 with mean 1 over images.
@@ -94,10 +96,25 @@ class BusDataModule(pl.LightningDataModule):
         return torch.tensor([even / counts[k] if k in counts else 0.0 for k in range(self.classes)])
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Serve augmented training images in the order of the epoch."""
-        # A lone last image cannot be batch-normalised: it is left out of that epoch, another one in each.
-        drop_last = len(self.sampler) % self.batch_size == 1
-        return self._loader(self.train, sampler=self.sampler, drop_last=drop_last)
+        """Serve augmented training images in the order of the epoch, of several processes each its share."""
+        trainer: Any = self.trainer
+        world = self._world
+        if trainer:  # Lightning tells the epoch only when workers have read ahead
+            self.sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
+        # A lone last image cannot be batch-normalised, nor shared out: it is left out of that epoch, another in each.
+        drop_last = 0 < len(self.sampler) % self.batch_size < max(2, world)
+        batches = EpochBatches(self.sampler, self.batch_size, drop_last, self._rank, world, self._start)
+        return self._loader(self.train, batch_sampler=batches)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep how many batches of the epoch have been trained on; none of the next one at its end."""
+        trainer: Any = self.trainer
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.processed
+        return {"start": (trainer.current_epoch, done if done < trainer.num_training_batches else 0)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the batches that have been trained on."""
+        self._start = tuple(state_dict["start"])
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Serve the validation images; the loader is empty where the split has none."""
@@ -108,17 +125,32 @@ class BusDataModule(pl.LightningDataModule):
         return self.evaluation_dataloader("test")
 
     def evaluation_dataloader(self, part: str) -> DataLoader[dict[str, Any]]:
-        """Serve the images of any part as they are, in the order of their ids."""
-        return self._loader(self.parts[part])
+        """Serve the images of any part as they are, in the order of their ids, of several processes each its share.
+
+        Raises:
+            UserError: When there are fewer images than processes.
+        """
+        dataset = self.parts[part]
+        if 0 < len(dataset) < self._world:
+            raise UserError(f"trainer.devices={self._world}: the part '{part}' has {len(dataset)} images only.")
+        mine = range(self._rank, len(dataset), self._world)
+        return self._loader(dataset, batch_size=-(-self.batch_size // self._world), sampler=list(mine))
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer else 0
+
+    @property
+    def _world(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
 
     def _loader(self, dataset: BusDataset, **options: Any) -> DataLoader[Any]:
         if self.device:
             batches = self._held(dataset, self.device)
-            return DataLoader(Keys(len(dataset)), batch_size=self.batch_size, collate_fn=batches, **options)
+            return DataLoader(Keys(len(dataset)), collate_fn=batches, **options)
         workers = self.data["workers"]
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import BatchSampler, Dataset, Sampler
 
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import grey
@@ -196,3 +197,32 @@ class EpochSampler(Sampler[Draw]):
             for number in range(len(positions), largest):
                 repeats.append((order[number % len(order)], number // len(order)))
         return repeats
+
+
+class EpochBatches(BatchSampler):
+    """Cut the order of an epoch into batches; each of several processes takes its share of every batch.
+
+    Args:
+        sampler: The order of the epoch.
+        batch_size: Images in a batch, those of all processes together.
+        drop_last: Leave out a last batch that is smaller.
+        rank, world: This process among all of them.
+        start: Epoch whose first batches are left out, because they have been trained on, and how many they are.
+    """
+
+    def __init__(
+        self,
+        sampler: EpochSampler,
+        batch_size: int,
+        drop_last: bool,
+        rank: int = 0,
+        world: int = 1,
+        start: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__(sampler, batch_size, drop_last)  # type: ignore[arg-type]  # draws are keys of the dataset
+        self.order, self.rank, self.world, self.start = sampler, rank, world, start
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        epoch, trained = self.start
+        for batch in islice(super().__iter__(), trained if epoch == self.order.epoch else 0, None):
+            yield batch[self.rank :: self.world]

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.majority import majority_accuracy
+from bus_lightning.ownership import is_owned
 from bus_lightning.run_dir import RunDir
 
 _SCORES = {
@@ -56,6 +57,8 @@ def _row(run: RunDir, results: RunDir, part: str, refused: str | None) -> dict[s
         status, scores = {"state": "refused", "error": refused, "model": status.get("model")}, {}
     # metrics.json makes a run complete, even if the process was killed before it could say so.
     state = "complete" if scores else status.get("state", "not started")
+    if state == "running" and not is_owned(run.path):
+        state, status = "killed", status | {"error": "its process died without a word (killed, or out of memory?)"}
     if status.get("kind") == "WeightsMissingError" and state == "failed":
         state = "not run: weights missing"
     row = {
@@ -99,7 +102,8 @@ def show(runs: pd.DataFrame, title: str = "Test results", console: Console | Non
             scores = [f"{row[key]:.3f}" if _there(row[key]) else "-" for key in (*_SCORES, "majority")]
             table.add_row(row["model"], _short_name(row), *whole, *scores)
         else:
-            table.add_row(row["model"], f"{_short_name(row)} ({row['state']})", style="yellow")
+            seconds = f"{row['seconds']:,.0f}" if _there(row["seconds"]) else "-"
+            table.add_row(row["model"], f"{_short_name(row)} ({row['state']})", "-", "-", seconds, style="yellow")
     console.print(table)
     for row in runs.to_dict("records"):
         if row["state"] != "complete" and _there(row["error"]):

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from bus_lightning.errors import DivergedError
 from bus_lightning.evaluation.metrics import HEADLINE, metrics_of
+from bus_lightning.tasks.processes import in_all, interleaved
 
 Batch = dict[str, Any]
 
@@ -48,6 +50,8 @@ class BusTask(pl.LightningModule):
         self.mean_loss: float | None = None
         self._rows: list[dict[str, Any]] = []
         self._losses: list[Tensor] = []
+        self._sums: dict[str, Tensor] = {}  # of the epoch, over its images
+        self._images = 0
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits of a batch of images (B, C, H, W)."""
@@ -75,10 +79,40 @@ class BusTask(pl.LightningModule):
         logits = self.training_logits(batch["image"])
         loss: Tensor = self.loss(logits, self.target(batch))
         size = len(batch["id"])
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
-        scores = {f"train/{name}": score for name, score in self.training_scores(logits.detach(), batch).items()}
-        self.log_dict(scores, on_step=False, on_epoch=True, batch_size=size)
-        return loss
+        for name, value in {"loss": loss.detach(), **self.training_scores(logits.detach(), batch)}.items():
+            self._sums[name] = value * size + self._sums.get(name, 0)
+        self._images += size
+        if batch_idx + 1 == self.trainer.num_training_batches:
+            self._log_training()
+        if self.trainer.world_size == 1:
+            return loss
+        # Gradients are averaged over processes, whose shares of a batch may differ by an image.
+        return loss * (size * self.trainer.world_size / in_all(self.trainer, torch.tensor(size)))
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the last epoch; not called where an epoch goes on in its middle."""
+        self._sums, self._images = {}, 0
+
+    def _log_training(self) -> None:
+        """Log the means over the epoch's images."""
+        images = in_all(self.trainer, torch.tensor(self._images))
+        for name, total in self._sums.items():
+            mean = in_all(self.trainer, total) / images
+            self.log(f"train/{name}", mean, on_step=False, on_epoch=True, batch_size=1, prog_bar=name == "loss")
+            if name == "loss" and not torch.isfinite(mean):
+                raise DivergedError(
+                    f"The training loss is {float(mean)} in epoch {self.current_epoch}: lower optimizer.lr, set "
+                    "trainer.gradient_clip_val=1, or compute in trainer.precision=32-true."
+                )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the sums of an epoch that is under way; its means are those of all its images."""
+        checkpoint["epoch_sums"] = {name: total.cpu() for name, total in self._sums.items()}
+        checkpoint["epoch_images"] = self._images
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the sums of an epoch that is under way."""
+        self._sums, self._images = checkpoint["epoch_sums"], checkpoint["epoch_images"]
 
     def answer(self, image: Tensor) -> Tensor:
         """Answer images as in an evaluation, outside of the Trainer's loops.
@@ -111,6 +145,9 @@ class BusTask(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget the cases of the last evaluation."""
         self._rows, self._losses = [], []
+        if self.trainer.world_size > 1:  # each process has normalised its own share
+            for buffer in self.net.buffers():
+                buffer.copy_(self.trainer.strategy.broadcast(buffer))
 
     def on_test_epoch_start(self) -> None:
         """Forget the cases of the last evaluation."""
@@ -125,8 +162,8 @@ class BusTask(pl.LightningModule):
         self._log_cases("test")
 
     def _log_cases(self, stage: str) -> None:
-        self.cases = pd.DataFrame(self._rows)
-        self.mean_loss = float(torch.stack(self._losses).sum() / len(self.cases))
+        self.cases = pd.DataFrame(interleaved(self.trainer, self._rows))
+        self.mean_loss = float(in_all(self.trainer, torch.stack(self._losses).sum()) / len(self.cases))
         self.log(f"{stage}/loss", self.mean_loss, prog_bar=stage == "val")
         for name, value in metrics_of(self.cases).items():
             if name in HEADLINE:

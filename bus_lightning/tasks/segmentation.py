@@ -12,6 +12,7 @@ from torch.nn import functional
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.surface import surface_scores
 from bus_lightning.tasks.base import Batch, BusTask
+from bus_lightning.tasks.processes import interleaved
 
 THRESHOLD = 0.5
 
@@ -68,6 +69,11 @@ class SegmentationTask(BusTask):
                 self.answers[id_] = _png(answer)
             found.append(row)
         return found
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of all cases, and bring their masks together."""
+        super().on_test_epoch_end()
+        self.answers = dict(interleaved(self.trainer, list(self.answers.items())))
 
 
 def restore(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tensor:

@@ -1,0 +1,92 @@
+"""Interruptions: outside of training they stop at once, within it after the running step, when all is saved."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+log = logging.getLogger(__name__)
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+# Slurm's way, through submitit, to say that the time is nearly over; where nobody listens to it, it is left alone.
+_WARNINGS = (signal.SIGUSR2,)
+
+
+class Interrupted(SystemExit):
+    """A signal stops the process; as a SystemExit it also stops Hydra's grid.
+
+    Args:
+        number: The signal; the exit code is 128 more, as shells have it.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive the way from a worker process."""
+        return Interrupted, (int(self.signal),)
+
+    def __str__(self) -> str:
+        return f"stopped by {self.signal.name}"
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C raise `Interrupted` while the block runs, so that whoever holds a file can clean up."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    before = _install(dict.fromkeys(_STOPS, stop))
+    try:
+        yield
+    finally:
+        _install(before)
+
+
+class Deferral:
+    """Hold signals back until training has saved its state, then let them do what they would have done.
+
+    Attributes:
+        received: The signal that waits; None as long as there is none.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[Any, Any] = {}
+
+    def hold(self) -> None:
+        """Hold signals back from now on."""
+        if not self._before:
+            held = [*_STOPS, *(number for number in _WARNINGS if callable(signal.getsignal(number)))]
+            self._before = _install(dict.fromkeys(held, self._note))
+
+    def release(self) -> None:
+        """Hold no more signals back, and let the one that waited come through."""
+        if (number := self.drop()) is not None:
+            signal.raise_signal(number)
+
+    def drop(self) -> int | None:
+        """Hold no more signals back, and return the one that waited."""
+        before, self._before = self._before, {}
+        _install(before)
+        number, self.received = self.received, None
+        return number
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:  # the second time somebody means it
+            self.release()
+            return
+        self.received = number
+        log.warning("%s: stopping after this step, when its state is saved; again to stop at once.",
+                    signal.Signals(number).name)  # fmt: skip
+
+
+def _install(handlers: dict[Any, Any]) -> dict[Any, Any]:
+    """Install signal handlers and return those that were there; none in a thread, which Python forbids."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.signal(number, handler) for number, handler in handlers.items()}

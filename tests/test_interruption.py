@@ -1,0 +1,363 @@
+"""Pull the plug in any way: what was complete stays whole, and the same command ends with the same bits."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pandas as pd
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from bus_lightning import fitting, training
+from bus_lightning.errors import DivergedError, OccupiedError, UserError
+from bus_lightning.evaluation.table import collect
+from bus_lightning.interruption import Deferral, Interrupted
+from bus_lightning.ownership import is_owned, lock_file, owned
+from bus_lightning.run_dir import RunDir
+
+# Rates that change, dropout, and four or more steps in an epoch.
+ALEXNET = [
+    "model=alexnet",
+    "data.batch_size=8",
+    "trainer.max_epochs=3",
+    "scheduler.patience=0",
+    "+scheduler.threshold=0.9",
+]
+U2NET_LITE = ["model=u2net_lite", "data.batch_size=8", "trainer.max_epochs=3", "scheduler=cosine"]
+
+
+def folder_of(cfg):
+    return RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
+
+
+def results_of(run):
+    weights = torch.load(run.best, weights_only=True)["state_dict"]
+    files = {file.name: file.read_bytes() for file in (run.cases, run.metrics_file, run.history)}
+    return files | {name: tensor.numpy().tobytes() for name, tensor in weights.items()}
+
+
+class Watch(pl.Callback):
+    """Notes the images of each step, and does what is to be done at a moment."""
+
+    def __init__(self):
+        self.steps, self.at = [], {}
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        self.steps.append((trainer.current_epoch, batch_idx, tuple(batch["id"])))
+        self.at.pop((trainer.current_epoch, batch_idx), lambda: None)()
+
+    def on_validation_start(self, trainer, module):
+        if trainer.state.fn == "fit":
+            self.at.pop((trainer.current_epoch, "validation"), lambda: None)()
+
+    def on_test_start(self, trainer, module):
+        self.at.pop("test", lambda: None)()
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    watch, usual = Watch(), fitting.build_trainer
+    monkeypatch.setattr(
+        fitting, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[watch, *callbacks], **o)
+    )
+    monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
+    return watch
+
+
+@pytest.fixture
+def undisturbed(composed, watch):
+    """Train without a disturbance; the results and the images of each step come back."""
+
+    def go(*said):
+        cfg = composed(*said, "group=undisturbed")
+        training.run(cfg)
+        steps, watch.steps = watch.steps, []
+        return results_of(folder_of(cfg)), steps
+
+    return go
+
+
+def kill():
+    """End as SIGKILL does, as far as a test can: nothing is saved and nobody hears of it."""
+    raise KeyboardInterrupt
+
+
+def told(number):
+    return lambda: signal.raise_signal(number)
+
+
+@pytest.mark.parametrize("said", [ALEXNET, U2NET_LITE], ids=["alexnet", "u2net_lite"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize("moment", [(1, 1), (0, 0), (1, "last"), (1, "validation"), "test"], ids=str)
+def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(composed, undisturbed, watch, said, number, moment, caplog):
+    if number == signal.SIGINT and moment != (1, 1):
+        pytest.skip("the same path as SIGTERM")
+    if moment == (1, "validation") and said == U2NET_LITE:
+        pytest.skip("has no validation set")
+    expected, steps = undisturbed(*said)
+    per_epoch = len(steps) // 3
+    cfg = composed(*said)
+    watch.at[(1, per_epoch - 1) if moment == (1, "last") else moment] = told(number)
+    with pytest.raises(Interrupted) as stop:
+        training.run(cfg)
+    assert stop.value.code == 128 + number
+    run = folder_of(cfg)
+    assert run.status["state"] == "interrupted"
+    assert run.last.is_file()
+    assert "the same command goes on" in caplog.text
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    training.run(composed(*said))
+    assert results_of(run) == expected
+    assert watch.steps == steps, "a batch was repeated or left out"
+    assert run.status["state"] == "complete"
+
+
+def test_a_second_ctrl_c_stops_at_once(composed, watch):
+    cfg = composed(*ALEXNET)
+
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("it went on")
+
+    watch.at[1, 1] = twice
+    with pytest.raises(Interrupted):
+        training.run(cfg)
+    assert torch.load(folder_of(cfg).last, weights_only=True)["epoch"] == 0
+
+
+@pytest.mark.parametrize(
+    "said", [ALEXNET, U2NET_LITE, [*ALEXNET, "data.workers=2"]], ids=["alexnet", "u2net_lite", "workers"]
+)
+def test_a_killed_run_goes_on_from_the_last_epoch_to_the_same_bits(composed, undisturbed, watch, said):
+    expected, steps = undisturbed(*said)
+    watch.at[1, 2] = kill
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        training.run(composed(*said))
+    done = len(watch.steps)
+    training.run(composed(*said))
+    assert results_of(folder_of(composed(*said))) == expected
+    assert watch.steps[done:] == [step for step in steps if step[0] >= 1]
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("trainer.accumulate_grad_batches=3",), ("data.workers=2",), ("data.balance=oversample",)], ids=str
+)
+def test_a_checkpoint_within_an_epoch_neither_repeats_nor_leaves_out_a_batch(composed, undisturbed, watch, more):
+    said = [*ALEXNET, "callbacks.checkpoint.every_n_train_steps=2", *more]
+    expected, steps = undisturbed(*said)
+    assert len(steps) // 3 > 6
+    watch.at[1, 6] = kill
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        training.run(composed(*said))
+    done = len(watch.steps)
+    training.run(composed(*said))
+    first = watch.steps[done]
+    assert first[0] == 1, "it began the epoch anew"
+    assert first[1] > 0, "it began the epoch anew"
+    assert watch.steps[done:] == steps[steps.index(first) :]
+    assert results_of(folder_of(composed(*said))) == expected
+
+
+def test_an_early_stopped_run_that_was_killed_before_its_test_does_not_train_on(composed, undisturbed, watch):
+    said = [*ALEXNET, "callbacks=early_stopping", "callbacks.progress=null", "callbacks.early_stopping.patience=1",
+            "callbacks.early_stopping.min_delta=1", "trainer.max_epochs=6"]  # fmt: skip
+    expected, steps = undisturbed(*said)
+    assert steps[-1][0] < 5
+    watch.at["test"] = kill
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        training.run(composed(*said))
+    training.run(composed(*said))
+    assert results_of(folder_of(composed(*said))) == expected
+    assert watch.steps == steps
+
+
+def test_a_signal_that_somebody_else_handles_reaches_them_after_the_state_is_saved(composed, watch):
+    cfg = composed(*ALEXNET)
+    found = []
+    before = signal.signal(signal.SIGUSR2, lambda *_: found.append(folder_of(cfg).last.is_file()))
+    try:
+        watch.at[0, 2] = told(signal.SIGUSR2)
+        training.run(cfg)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert found == [True]
+    assert folder_of(cfg).status["state"] == "complete"
+
+
+def test_signals_nobody_waits_for_are_left_alone():
+    deferral = Deferral()
+    deferral.hold()
+    assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
+    deferral.release()
+
+
+def test_a_run_in_work_is_refused_by_owner_and_age(composed, watch):
+    cfg = composed(*ALEXNET)
+    folder = folder_of(cfg).path
+    folder.parent.mkdir(parents=True)
+    with owned(folder):
+        with pytest.raises(OccupiedError, match=rf"process {os.getpid()} on \S+ \(since 0 min\)"):
+            training.run(cfg)
+        assert is_owned(folder)
+    assert not is_owned(folder)
+    assert not folder.exists()
+
+
+def test_the_lock_of_a_dead_process_is_taken_over_and_said(composed, watch, caplog):
+    cfg = composed(*ALEXNET, "trainer.max_epochs=1")
+    folder = folder_of(cfg).path
+    folder.parent.mkdir(parents=True)
+    code = f"""
+import os, signal
+from pathlib import Path
+from bus_lightning.ownership import owned
+with owned(Path({str(folder)!r})):
+    print(os.getpid(), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+    assert lock_file(folder).stat().st_size > 0
+    training.run(cfg)
+    assert f"process {dead} on" in caplog.text
+    assert "has died without a word" in caplog.text
+    assert lock_file(folder).stat().st_size == 0
+    caplog.clear()
+    training.run(cfg)
+    assert "has died" not in caplog.text
+
+
+def test_a_killed_job_is_named_so_in_the_table(composed, watch):
+    cfg = composed(*ALEXNET, "trainer.max_epochs=1")
+    training.run(cfg)
+    run = folder_of(cfg)
+    run.metrics_file.unlink()
+    run.update_status(state="running")
+    assert collect([run.path])["state"][0] == "killed"
+    with owned(run.path):
+        assert collect([run.path])["state"][0] == "running"
+
+
+def test_a_loss_that_is_no_number_stops_the_job_and_says_what_to_lower(composed, watch):
+    cfg = composed(*ALEXNET, "optimizer.lr=1e30")
+    with pytest.raises(DivergedError, match=r"training loss is (nan|inf) in epoch [01]: lower optimizer\.lr"):
+        training.run(cfg)
+    assert folder_of(cfg).status["kind"] == "DivergedError"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+                                   torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")])  # fmt: skip
+def test_a_job_without_memory_says_which_settings_to_lower(composed, watch, error):
+    def refuse():
+        raise error
+
+    watch.at[0, 1] = refuse
+    cfg = composed(*ALEXNET)
+    with pytest.raises(type(error)):
+        training.run(cfg)
+    assert "lower data.batch_size or data.size" in folder_of(cfg).status["error"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 100 MB, which grows when it is told to."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(*options):
+        return subprocess.run(["mount", *options, str(folder)], capture_output=True).returncode == 0
+
+    if not (shutil.which("mount") and mount("-t", "tmpfs", "-o", "size=100m", "tmpfs")):
+        pytest.skip("mounting a file system needs root")
+    yield folder, lambda option: mount("-o", f"remount,{option}")
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_names_itself_loses_nothing_and_the_rerun_gives_the_same_bits(
+    composed, undisturbed, watch, small_disk
+):
+    folder, _ = small_disk
+    expected, _ = undisturbed(*ALEXNET)
+    cfg = composed(*ALEXNET)
+    cfg.runs_dir = str(folder)
+    run = folder_of(cfg)
+
+    def fill():
+        with open(folder / "other", "wb") as stream:
+            free = shutil.disk_usage(folder).free
+            stream.write(bytes(free - 2_000_000))
+
+    watch.at[1, 1] = fill
+    with pytest.raises(OSError, match="No space left"):
+        training.run(cfg)
+    assert torch.load(run.last, weights_only=True)["epoch"] == 0
+    assert "disk is full: make room" in run.status["error"]
+    assert not [path for path in run.path.rglob(".*") if path.is_file()], "half-written files stay"
+    (folder / "other").unlink()
+    cfg = composed(*ALEXNET)
+    cfg.runs_dir = str(folder)
+    training.run(cfg)
+    assert results_of(run) == expected
+
+
+def test_a_read_only_folder_is_one_line(composed, watch, small_disk):
+    folder, remount = small_disk
+    remount("ro")
+    cfg = composed(*ALEXNET)
+    cfg.runs_dir = str(folder)
+    with pytest.raises(UserError, match=r"cannot be written, .* choose another runs_dir"):
+        training.run(cfg)
+
+
+def test_a_data_folder_that_vanishes_is_named_and_the_run_goes_on_when_it_is_back(
+    composed, undisturbed, watch, phantom_copy
+):
+    expected, _ = undisturbed(*U2NET_LITE)
+    hidden = phantom_copy.with_name("hidden")
+    cfg = composed(*U2NET_LITE, root=phantom_copy)
+    watch.at[2, 0] = lambda: phantom_copy.rename(hidden)
+    with pytest.raises((OSError, UserError)):
+        training.run(cfg)
+    run = folder_of(cfg)
+    assert str(phantom_copy) in run.status["error"]
+    with pytest.raises(UserError, match="make data"):
+        training.run(composed(*U2NET_LITE, root=phantom_copy))
+    hidden.rename(phantom_copy)
+    training.run(composed(*U2NET_LITE, root=phantom_copy))
+    assert results_of(run) == expected
+
+
+def test_jobs_do_not_add_up_in_memory(composed, tmp_path):
+    cfg = composed("model=resnet34", "trainer.limit_train_batches=1", "data.batch_size=8")
+    OmegaConf.save(cfg, tmp_path / "job.yaml")
+    code = f"""
+from bus_lightning import training
+from bus_lightning.config import load_config
+from pathlib import Path
+for number in range(20):
+    cfg = load_config(Path({str(tmp_path / "job.yaml")!r}))
+    cfg.name = f"job-{{number}}"
+    training.run(cfg)
+    fields = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("VmRSS"))
+    print(int(fields["VmRSS"].split()[0]), flush=True)
+"""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("tells its memory nowhere")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    resident = [int(line) for line in done.stdout.split()]
+    assert resident[-1] <= 1.05 * resident[2], resident
+
+
+def test_history_has_no_gap_and_no_repeated_row(composed, watch):
+    cfg = composed(*ALEXNET)
+    for moment in ((0, 1), (1, 3), (2, 2)):
+        watch.at[moment] = told(signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            training.run(composed(*ALEXNET))
+    training.run(cfg)
+    assert pd.read_csv(folder_of(cfg).history)["epoch"].tolist() == [0, 1, 2]
