@@ -22,6 +22,7 @@ from bus_lightning.interruption import Interrupted, interruptible
 from bus_lightning.ranks import is_first_process
 
 JOBS = "BUS_LIGHTNING_JOBS"  # names a file to which each job, in whatever process, adds its run folder
+SAID = "Its job has said so."  # a note on errors, which comes with them from other processes
 
 
 def launch(main: Callable[[], Any]) -> int:
@@ -48,8 +49,8 @@ def launch(main: Callable[[], Any]) -> int:
         code = stop.code if isinstance(stop, Interrupted) else 130  # type: ignore[assignment]
     except Exception as error:
         code = 1
-        if not _reported():  # else the job has said what was wrong and kept the traceback
-            if not isinstance(error, UserError | HydraException | OmegaConfBaseException):
+        if SAID not in getattr(error, "__notes__", ()):  # else its job has kept the traceback
+            if not _reported() and not isinstance(error, UserError | HydraException | OmegaConfBaseException):
                 raise
             print(f"Error: {_describe(error)}", file=sys.stderr)
     finally:
@@ -130,4 +131,6 @@ def _describe(error: Exception) -> str:
         return f"'{cause.full_key}' does not exist.{hint} Keys {where}: {', '.join(known)}."
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value: set {error.full_key}=..."
+    if not isinstance(error, UserError | HydraException | OmegaConfBaseException):  # of the launcher
+        return f"the grid was cut short, for {type(error).__name__}: {' '.join(str(error).split())}"
     return " ".join(str(error).split())

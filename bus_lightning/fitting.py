@@ -40,6 +40,7 @@ logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # debug
 warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated")  # Lightning 2.6 on newer torch
 warnings.filterwarnings("ignore", message=r".*does not have many workers")  # images are in memory
 warnings.filterwarnings("ignore", message=r"Checkpoint directory .* is not empty")  # a run is resumed in place
+warnings.filterwarnings("ignore", message=r".*smaller than the logging interval")  # epochs are logged, too
 warnings.filterwarnings("ignore", message=r"The `srun` command is available")  # submitit starts the job, not srun
 # It is: the data module skips what has been trained on.
 warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from bus_lightning import training
-from bus_lightning.command_line import report_job
+from bus_lightning.command_line import SAID, report_job
 from bus_lightning.config import run_name
 from bus_lightning.errors import OccupiedError, UserError, explain
 
@@ -44,6 +44,7 @@ def train_job(cfg: DictConfig) -> float | None:
             report_job(folder, refused=explain(error))
         if cfg.fail_fast:
             raise SystemExit(1) from error  # the only thing that stops Hydra's grid
+        error.add_note(SAID)
         raise
 
 

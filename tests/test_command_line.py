@@ -1,8 +1,10 @@
 """The commands as a user types them, in processes of their own."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,13 +17,22 @@ def run(*arguments, cwd=ROOT):
 
 
 @pytest.fixture
-def train(phantom, audit_cache, tmp_path):
+def command(phantom, audit_cache, tmp_path):
+    """Make the arguments of a training on the phantom."""
+
+    def make(*arguments):
+        return [*arguments, f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}",
+                "data.size=64", "print_config=false"]  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def train(command):
     """Run train.py on the phantom; what it prints and its exit code come back."""
 
     def go(*arguments, flags=()):
-        fixed = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}", "data.size=64",
-                 "print_config=false"]  # fmt: skip
-        return run(*flags, "train.py", *arguments, *fixed)
+        return run(*flags, "train.py", *command(*arguments))
 
     return go
 
@@ -82,6 +93,7 @@ def test_a_failed_job_does_not_stop_a_grid_and_the_table_still_comes(train, tmp_
     assert "macro F1" in done.stdout
     states = [json.loads(file.read_text())["state"] for file in (tmp_path / "runs").glob("debug/*/status.json")]
     assert sorted(states) == ["complete", "failed"]
+    assert done.stderr.count("No checkpoint at /no/file.pth") == 1, "the mistake is said once"
     assert "Traceback" not in done.stdout + done.stderr
 
 
@@ -119,6 +131,56 @@ def test_no_data_folder_is_one_line_that_says_how_to_get_it():
     assert "make data" in done.stderr
     assert "data=phantom" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def start(*arguments):
+    return subprocess.Popen([sys.executable, "train.py", *arguments], cwd=ROOT, text=True, start_new_session=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+
+
+def test_two_launches_of_one_grid_share_its_jobs_and_never_a_folder(command, tmp_path):
+    grid = command("-m", "model=alexnet", "debug_size=true", "seed=0,1,2", "logger=csv", "trainer.max_epochs=2")
+    launches = [start(*grid), start(*grid)]
+    said = [launch.communicate(timeout=300) for launch in launches]
+    runs = sorted((tmp_path / "runs" / "classification").glob("alexnet*"))
+    assert len(runs) == 3
+    for run_folder in runs:
+        log = (run_folder / "train.log").read_text()
+        assert log.count(": starting") == 1, "trained twice"
+    for launch, (_, errors) in zip(launches, said, strict=True):
+        assert launch.returncode == (1 if "is being trained by process" in errors else 0), errors
+    again = start(*grid)
+    output, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    assert (output + errors).count("complete, skipped") == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_stopped_grid_says_how_to_go_on_and_goes_on(command, tmp_path, number):
+    grid = command("-m", "model=alexnet", "debug_size=true", "seed=0,1", "logger=csv", "trainer.max_epochs=30")
+    launch = start(*grid)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "runs").glob("*/*/history.csv")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    launch.send_signal(number)
+    output, errors = launch.communicate(timeout=120)
+    assert launch.returncode == 128 + number, errors
+    assert "The same command skips what is complete" in errors
+    assert "seed=0,1" in errors.splitlines()[-1]
+    assert "(interrupted)" in output
+    assert "Traceback" not in errors
+    assert not list((tmp_path / "runs").glob(".jobs*"))
+    (status,) = (tmp_path / "runs").glob("*/*/status.json")
+    assert json.loads(status.read_text())["state"] == "interrupted"
+
+
+def test_a_worker_that_dies_is_named_with_its_job(command, tmp_path):
+    kill = "+callbacks.kill._target_=os.abort"  # dies while the job is built, as by the kernel's hand
+    launch = start(*command("-m", "model=alexnet", "debug=fast", "seed=0,1", "hydra/launcher=joblib", kill))
+    output, errors = launch.communicate(timeout=300)
+    assert launch.returncode == 1
+    assert "the grid was cut short" in errors
+    assert "(killed)" in output
 
 
 def test_jobs_of_one_grid_are_w_and_b_runs_of_their_own(train, tmp_path):
