@@ -8,11 +8,12 @@ READY := $(VENV)/.ready
 comma := ,
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help setup demo test test-browser lint data audit grid evaluate report leakage reproduce bench bench-quick clean-cache clean
+.PHONY: help setup demo test test-browser test-cluster lint data audit grid evaluate report leakage reproduce \
+        wandb-sync wandb-dashboard chaos bench bench-quick clean-cache clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 setup: $(READY)  ## build .venv and install the project (TORCH=cpu takes a CPU build of PyTorch)
 
@@ -33,6 +34,10 @@ test: $(READY)  ## run the fast tests
 
 test-browser: $(READY)  ## open a report in a real Chromium
 	$(BIN)/python -m pytest -m browser $(ARGS)
+
+test-cluster: $(READY)  ## run grids on a real Slurm (Debian's packages, as root) and a real Ray
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[slurm,ray]'
+	$(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
 
 lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .
@@ -70,6 +75,17 @@ reproduce: $(READY)  ## the paper's grid, its segmentation, the leak, heat maps,
 	-$(BIN)/python train.py sweep=leakage_more $(SIZE)
 	-$(BIN)/python evaluate.py runs='runs/paper/*' explain=true $(if $(QUICK),explain_options.images=40)
 	$(BIN)/python -m bus_lightning.evaluation.report runs/paper runs/leakage
+
+wandb-sync: $(READY)  ## send to W&B what was recorded offline (RUNS=runs)
+	$(BIN)/python -m bus_lightning.dashboard sync $(or $(RUNS),runs) $(ARGS)
+
+wandb-dashboard: $(READY)  ## save a ready dashboard on W&B and mark each group's champion (ENTITY=... PROJECT=bus_lightning)
+	@test -n '$(ENTITY)' || { echo "Say whose: make wandb-dashboard ENTITY=your-team"; exit 1; }
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dashboard]'
+	$(BIN)/python -m bus_lightning.dashboard build --entity '$(ENTITY)' --project '$(or $(PROJECT),bus_lightning)' $(ARGS)
+
+chaos: $(READY)  ## kill a small grid sixty times at random moments; nothing may be lost (ARGS="--kills 200")
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 bench: $(READY)  ## measure speed, start-up, growth and memory: benchmarks/README.md (ARGS="throughput grid" picks)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -18,6 +18,7 @@ from bus_lightning.callbacks.history import History
 from bus_lightning.callbacks.images import save_sheet
 from bus_lightning.callbacks.timing import Timing, latency
 from bus_lightning.config import build, build_net
+from bus_lightning.dashboard.results import send_results
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.probe import SUSPICIOUS, label_in_input
@@ -115,6 +116,7 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
     folder.update_status(
         score=score, epochs=trainer.current_epoch, latency_ms=round(milliseconds, 3), **timing.summary()
     )
+    send_results(loggers, folder, task, datamodule, cases, metrics)
     folder.write_metrics({"val": metrics_of_nothing(cases)} | metrics)
     if not cfg.keep_last:
         folder.last.unlink(missing_ok=True)

@@ -74,7 +74,9 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
             logging.getLogger().removeHandler(handler)
             handler.close()
             if "wandb" in sys.modules:
-                sys.modules["wandb"].finish(exit_code=exit_code)
+                from bus_lightning.dashboard.logger import finish_run
+
+                finish_run(folder, exit_code)
             if "torch" in sys.modules:  # not for a finished run, which was only looked at
                 from bus_lightning.hardware import release_memory
 

@@ -96,7 +96,7 @@ def log_to_wandb(group: Group, sections: list[Section]) -> None:
         return
     import wandb  # for runs that use it
 
-    from bus_lightning.loggers import wandb_mode
+    from bus_lightning.dashboard.logger import wandb_mode
 
     node, mode = logged[0].logger.wandb, wandb_mode()
     with (

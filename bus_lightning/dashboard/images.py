@@ -1,0 +1,127 @@
+"""An epoch on W&B, and the images there: with truth and answer as masks, or in the caption of a classifier."""
+
+import logging
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, cast
+
+import cv2
+import lightning.pytorch as pl
+import numpy as np
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
+from PIL import Image
+from torch import Tensor
+
+from bus_lightning.data.dataset import BusDataset, Collate
+from bus_lightning.tasks.base import BusTask
+from bus_lightning.tasks.segmentation import SegmentationTask
+
+if TYPE_CHECKING:
+    import wandb
+
+log = logging.getLogger(__name__)
+_LESION = {1: "lesion"}
+
+
+class WandbEpoch(pl.Callback):
+    """Complete the row of an epoch on W&B and send it, before last.ckpt counts the epoch as done; nothing without W&B.
+
+    Lightning hands the scalars over; what it lacks is the learning rate, and a look at a few validation images. The
+    row is sent here, for Lightning would keep it until the next epoch, and a kill in between would leave a gap.
+
+    Args:
+        images: How many validation images are shown, evenly chosen, the same each time.
+        every_n_epochs: How often, from the first epoch on.
+    """
+
+    def __init__(self, images: int = 8, every_n_epochs: int = 10) -> None:
+        self.images, self.every = images, every_n_epochs
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the images, when it is time."""
+        fits = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        if not (fits and self.images and trainer.current_epoch % self.every == 0):
+            return
+        data, task = cast(Any, trainer).datamodule, cast(BusTask, pl_module)
+        for logger in _wandb_loggers(trainer):
+            try:
+                shown = pictures(task, data.parts["val"], data.collate, self.images)
+                logger.experiment.log({"val/images": shown}, step=trainer.current_epoch)
+            except Exception as error:  # a picture is not worth a training
+                log.warning("No validation images for W&B: %s: %s", type(error).__name__, error)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Send the epoch's row."""
+        measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        measured |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "epoch": trainer.current_epoch}
+        for logger in _wandb_loggers(trainer):
+            logger.log_metrics(measured, step=trainer.global_step)
+            logger.experiment.log({}, step=trainer.current_epoch, commit=True)
+
+
+def pictures(task: BusTask, dataset: BusDataset, collate: Collate, count: int) -> "list[wandb.Image]":
+    """Answer evenly chosen images and draw them in the network's square.
+
+    Args:
+        task: The task, attached to a trainer.
+        dataset: Images of an evaluated part.
+        collate: Makes the batches that the network takes.
+        count: How many at most.
+
+    Returns:
+        Images with the masks `truth` and `answer`, or with both classes in the caption.
+    """
+    positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
+    logits = task.answer(collate([dataset[position] for position in positions])["image"])
+    return [_picture(task, dataset, position, answer) for position, answer in zip(positions, logits, strict=True)]
+
+
+def _picture(task: BusTask, dataset: BusDataset, position: int, logits: Tensor) -> "wandb.Image":
+    import wandb  # for those who use it
+
+    row = dataset.rows[position]
+    square, truth = dataset.square(position)
+    levels = square[..., 0] if square.shape[2] == 1 else square
+    if not isinstance(task, SegmentationTask):
+        best = int(logits.argmax())
+        answer = f"{task.classes[best]} {float(logits.softmax(0)[best]):.2f}"
+        return wandb.Image(levels, caption=f"{row.id}: truth {row.class_name}, answer {answer}")
+    answered = (logits[0] >= 0).numpy().astype(np.uint8)
+    whole = int(answered.sum()) + int(truth.sum())
+    shared = 2 * int((answered & truth).sum())
+    caption = f"{row.id}: Dice {shared / whole:.2f}" if whole else f"{row.id}: no lesion, none found"
+    masks = {"truth": {"mask_data": truth, "class_labels": _LESION},
+             "answer": {"mask_data": answered, "class_labels": _LESION}}  # fmt: skip
+    return wandb.Image(levels, caption=caption, masks=masks)
+
+
+def thumbnail(dataset: BusDataset, position: int, answer: bytes | None, side: int = 96) -> np.ndarray:
+    """Draw a small picture of an image, with the outlines of truth and answer.
+
+    Args:
+        dataset: Images of an evaluated part.
+        position: Of the image.
+        answer: PNG of the answered mask, at the image's own resolution; None outlines nothing.
+        side: Pixels.
+
+    Returns:
+        (side, side, 3) uint8 RGB; sky blue is the truth, orange the answer.
+    """
+    square, truth = dataset.square(position)
+    small = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
+    tile = cv2.cvtColor(small, cv2.COLOR_GRAY2RGB) if square.shape[2] == 1 else small
+    if answer is None:
+        return tile
+    full = np.asarray(Image.open(BytesIO(answer)).convert("L"))
+    top, left, height, width = dataset.preprocessing.box(full.shape[:2])
+    placed = np.zeros_like(truth)
+    placed[top : top + height, left : left + width] = cv2.resize(full, (width, height)) > 127
+    for mask, color in ((truth, (90, 200, 250)), (placed, (250, 180, 60))):
+        outline = cv2.resize(mask, (side, side), interpolation=cv2.INTER_NEAREST)
+        contours = cv2.findContours(outline, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+        cv2.drawContours(tile, contours, -1, color, 1)
+    return tile
+
+
+def _wandb_loggers(trainer: pl.Trainer) -> list[WandbLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
