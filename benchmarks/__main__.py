@@ -5,20 +5,20 @@ import sys
 import time
 from types import ModuleType
 
-from benchmarks import data, grid, growth, machine, precision, report, startup, throughput
+from benchmarks import data, grid, growth, job_overhead, machine, precision, report, startup, throughput
 from benchmarks.processes import MeasurementError, say
 from benchmarks.provenance import provenance
 
 SECTIONS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
-    for module in (throughput, grid, machine, data, startup, growth, precision)
+    for module in (throughput, grid, machine, data, startup, job_overhead, growth, precision)
 }
 QUICK = ("throughput", "startup")  # what --quick measures when no section is named
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    lines = [f"  {name:11s} {(module.__doc__ or '').splitlines()[0]}" for name, module in SECTIONS.items()]
+    lines = [f"  {name:12s} {(module.__doc__ or '').splitlines()[0]}" for name, module in SECTIONS.items()]
     found = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -65,6 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         say("\n\n".join(f"## {name}\n{text}" for name, text in tables.items()))
     elif homeless := report.render(tables):
         say(f"{report.README} has no place for: {', '.join(homeless)}")
+    if not options.quick:
+        report.render(tables, report.RELIABILITY)
     return 1 if failed else 0
 
 

@@ -9,9 +9,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 PROJECT = Path(__file__).parent.parent
 SCRATCH = Path(__file__).parent / "scratch"
@@ -29,14 +30,36 @@ class Finished:
     Attributes:
         started: When it was given, in seconds since the epoch.
         seconds: Wall time.
+        busy: Seconds that processors worked for it and its children.
         peak_mb: Largest resident memory of the process or of any child it waited for, in MB.
         output: Standard output and error.
     """
 
     started: float
     seconds: float
+    busy: float
     peak_mb: float
     output: str
+
+
+def start(
+    command: Sequence[str | Path], stream: IO[str], threads: int = CORES, **environment: str
+) -> "subprocess.Popen[Any]":
+    """Start a command from the project's folder, as the head of a process group of its own.
+
+    Args:
+        command: What to run; the word `python` stands for this interpreter.
+        stream: File for its output and errors.
+        threads: OMP_NUM_THREADS.
+        environment: More variables.
+    """
+    words = [sys.executable if word == "python" else str(word) for word in command]
+    settings = {"OMP_NUM_THREADS": str(threads), "WANDB_MODE": "offline", "NO_ALBUMENTATIONS_UPDATE": "1"}
+    # This process has loaded little: a child's peak begins with the memory of its parent.
+    return subprocess.Popen(
+        words, cwd=PROJECT, env=os.environ | settings | environment, stdin=subprocess.DEVNULL, stdout=stream,
+        stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
 
 
 def run(command: Sequence[str | Path], threads: int = CORES, timeout: float = 1800, **environment: str) -> Finished:
@@ -51,16 +74,10 @@ def run(command: Sequence[str | Path], threads: int = CORES, timeout: float = 18
     Raises:
         MeasurementError: When it fails or is killed; with the end of its output.
     """
-    words = [sys.executable if word == "python" else str(word) for word in command]
-    settings = {"OMP_NUM_THREADS": str(threads), "WANDB_MODE": "offline", "NO_ALBUMENTATIONS_UPDATE": "1"}
     with tempfile.TemporaryFile("w+", errors="replace") as stream:
         started, begin = time.time(), time.perf_counter()
-        # This process has loaded little: a child's peak begins with the memory of its parent.
-        process = subprocess.Popen(
-            words, cwd=PROJECT, env=os.environ | settings | environment, stdin=subprocess.DEVNULL, stdout=stream,
-            stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        alarm = threading.Timer(timeout, _kill, [process])
+        process = start(command, stream, threads, **environment)
+        alarm = threading.Timer(timeout, kill, [process])
         alarm.start()
         try:
             _, status, usage = os.wait4(process.pid, 0)
@@ -68,14 +85,15 @@ def run(command: Sequence[str | Path], threads: int = CORES, timeout: float = 18
             process.returncode = os.waitstatus_to_exitcode(status)
         finally:
             alarm.cancel()
-            _kill(process)
+            kill(process)
         stream.seek(0)
         output = stream.read()
     if process.returncode:
         end = "\n".join(output.splitlines()[-15:])
-        raise MeasurementError(f"exit code {process.returncode} after {seconds:.0f} s: {' '.join(words)}\n{end}")
+        words = " ".join(map(str, command))
+        raise MeasurementError(f"exit code {process.returncode} after {seconds:.0f} s: {words}\n{end}")
     unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kilobytes here
-    return Finished(started, seconds, usage.ru_maxrss / unit, output)
+    return Finished(started, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit, output)
 
 
 def probe(module: str, *arguments: object, **options: Any) -> tuple[dict[str, Any], Finished]:
@@ -96,9 +114,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def _kill(process: "subprocess.Popen[Any]") -> None:
-    """Kill a process and all that it started; those that have ended are no concern."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def kill(process: "subprocess.Popen[Any]", sent: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to a process and all that it started; those that have ended are no concern."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, sent)

@@ -11,6 +11,7 @@ from benchmarks.provenance import sentence
 from bus_lightning.files import write_aside
 
 README = Path(__file__).parent / "README.md"
+RELIABILITY = Path(__file__).parent.parent / "docs" / "reliability.md"
 RESULTS = Path(__file__).parent / "results"
 Tables = Callable[[dict[str, Any]], dict[str, str]]
 

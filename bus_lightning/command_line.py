@@ -19,6 +19,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 
 from bus_lightning.errors import UserError
 from bus_lightning.interruption import Interrupted, interruptible
+from bus_lightning.plugins import missing_plugin, prefer_our_configs
 from bus_lightning.ranks import is_first_process
 
 JOBS = "BUS_LIGHTNING_JOBS"  # names a file to which each job, in whatever process, adds its run folder
@@ -39,6 +40,7 @@ def launch(main: Callable[[], Any]) -> int:
         os.environ.pop(JOBS, None)
     else:
         logging.disable(logging.INFO)  # the first process says it
+    prefer_our_configs()
     code = 0
     try:
         with interruptible():
@@ -50,9 +52,10 @@ def launch(main: Callable[[], Any]) -> int:
     except Exception as error:
         code = 1
         if SAID not in getattr(error, "__notes__", ()):  # else its job has kept the traceback
-            if not _reported() and not isinstance(error, UserError | HydraException | OmegaConfBaseException):
+            missing, known = missing_plugin(error), UserError | HydraException | OmegaConfBaseException
+            if not missing and not _reported() and not isinstance(error, known):
                 raise
-            print(f"Error: {_describe(error)}", file=sys.stderr)
+            print(f"Error: {missing or _describe(error)}", file=sys.stderr)
     finally:
         _show_jobs()
     if code > 128:
@@ -85,8 +88,21 @@ class JobList(Callback):
         file = runs / f".jobs-{socket.gethostname()}-{os.getpid()}"
         with suppress(OSError):  # where nothing can be written, the first job says so
             runs.mkdir(parents=True, exist_ok=True)
+            for left in runs.glob(f".jobs-{socket.gethostname()}-*"):
+                if not _is_alive(int(left.name.rpartition("-")[2])):  # it was killed
+                    left.unlink(missing_ok=True)
             file.write_text("")
             os.environ[JOBS] = str(file)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def report_job(folder: Path, refused: str | None = None) -> None:

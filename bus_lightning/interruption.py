@@ -35,12 +35,17 @@ class Interrupted(SystemExit):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C raise `Interrupted` while the block runs, so that whoever holds a file can clean up."""
+    """Let SIGTERM and Ctrl-C raise `Interrupted` while the block runs, so that whoever holds a file can clean up.
+
+    A handler that somebody installed stays. submitit lets SIGTERM pass: Slurm warns with it before it pre-empts a job,
+    and does not queue a job again that ends at the warning.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
 
-    before = _install(dict.fromkeys(_STOPS, stop))
+    free = [number for number in _STOPS if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)]
+    before = _install(dict.fromkeys(free, stop))
     try:
         yield
     finally:
@@ -57,12 +62,18 @@ class Deferral:
     def __init__(self) -> None:
         self.received: int | None = None
         self._before: dict[Any, Any] = {}
+        self._listeners: dict[Any, Any] = {}
+
+    def remember(self) -> None:
+        """Remember who listens to signals, before Lightning adds a listener that ends the training in any case."""
+        self._listeners = {number: signal.getsignal(number) for number in (*_STOPS, *_WARNINGS)}
 
     def hold(self) -> None:
         """Hold signals back from now on."""
         if not self._before:
             held = [*_STOPS, *(number for number in _WARNINGS if callable(signal.getsignal(number)))]
-            self._before = _install(dict.fromkeys(held, self._note))
+            before = _install(dict.fromkeys(held, self._note))
+            self._before = {number: self._listeners.get(number, handler) for number, handler in before.items()}
 
     def release(self) -> None:
         """Hold no more signals back, and let the one that waited come through."""

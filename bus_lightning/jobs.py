@@ -1,6 +1,7 @@
 """What one Hydra job does: name the run, keep its record, train or evaluate."""
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def train_job(cfg: DictConfig) -> float | None:
         The validation score of the kept epoch; None without a validation set.
     """
     hydra_cfg = HydraConfig.get()
+    os.chdir(hydra_cfg.runtime.cwd)  # a worker of Ray begins where its cluster was started
     in_grid = hydra_cfg.mode == RunMode.MULTIRUN
     cfg.name = run_name(cfg.model.name, hydra_cfg.overrides.task) if cfg.name is None else str(cfg.name)
     cfg.group = str(cfg.group)

@@ -51,6 +51,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logging.getLogger().addHandler(handler)
         try:
+            folder.tidy()
             yield record
             if record.taken_up:
                 folder.finish("complete", started, model=model)

@@ -91,11 +91,15 @@ class RunDir:
         """Write news into status.json, keeping what it said before."""
         write_aside(self.status_file, json.dumps(self.status | news, indent=1, allow_nan=False) + "\n")
 
+    def tidy(self) -> None:
+        """Remove what a process that was killed left half-written; only for who owns the folder."""
+        for folder in (self.path, self.checkpoints, self.figures):
+            for half_written in folder.glob(".*.*-*"):  # as `files.aside` names them
+                half_written.unlink()
+
     def start(self, **news: Any) -> None:
         """Mark the run as running, with the commit and the versions that it runs on."""
         self.error.unlink(missing_ok=True)
-        for half_written in self.checkpoints.glob(".*"):  # by a process that was killed
-            half_written.unlink()
         now = {"state": "running", "started": _now(), "command": " ".join(sys.argv), "error": None, "kind": None}
         self.update_status(**now, **_commit(), versions={name: version(name) for name in _PACKAGES}, **news)
 

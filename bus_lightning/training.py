@@ -61,8 +61,10 @@ def _prepare(cfg: DictConfig, optimised: bool, in_grid: bool) -> tuple[PreparedD
 
 def _train(cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split) -> float | None:
     from bus_lightning.fitting import train_and_test  # not for a finished run, which needs no torch
+    from bus_lightning.gpus import gpu_of_its_own
 
-    return train_and_test(cfg, folder, prepared, split)
+    with gpu_of_its_own(cfg):
+        return train_and_test(cfg, folder, prepared, split)
 
 
 def _is_done(folder: RunDir, cfg: DictConfig, hashes: dict[str, str]) -> bool:
@@ -83,6 +85,10 @@ def _is_done(folder: RunDir, cfg: DictConfig, hashes: dict[str, str]) -> bool:
     if folder.is_complete and asked <= before:
         if asked < before:
             log.info("%s: was trained for up to %d epochs, more than the %d asked for", folder.path, before, asked)
+        if folder.status.get("state") != "complete":  # killed between its last file and its last word
+            folder.update_status(state="complete", model=cfg.model.name)
+            if not cfg.keep_last:
+                folder.last.unlink(missing_ok=True)
         return True
     if folder.epochs > asked:
         raise OccupiedError(

@@ -24,6 +24,7 @@ from bus_lightning.run_dir import RunDir
 
 ROOT = Path(__file__).parent.parent
 os.environ["WANDB_MODE"] = "offline"
+os.environ["SQLALCHEMY_SILENCE_UBER_WARNING"] = "1"  # optuna 2 imports in the old way
 os.environ["OMP_NUM_THREADS"] = "1"  # for processes that tests start
 torch.set_num_threads(1)  # test workers share the cores: more threads would wait for each other
 

@@ -24,6 +24,7 @@ from bus_lightning.dashboard.recorded import read_run, read_table
 from bus_lightning.evaluation.conditions import read_group
 from bus_lightning.evaluation.metrics import metrics_of
 from bus_lightning.evaluation.summary import summarise
+from bus_lightning.models.weights import read_checkpoint
 from bus_lightning.run_dir import RunDir
 
 ROOT = Path(__file__).parent.parent
@@ -107,12 +108,17 @@ def test_an_epoch_is_one_row_of_everything_measured_with_the_epoch_as_axis(grid,
 
 
 def test_the_summary_holds_the_kept_epochs_numbers_not_the_lasts(grid, recorded):
-    history, summary = pd.read_csv(grid["classification"].history), recorded["classification"].summary
-    assert summary["kept_epoch"] == summary["epoch"] == 0
-    assert summary["train/loss"] == pytest.approx(history["train/loss"][0])
-    assert history["train/loss"][0] != history["train/loss"][1]
-    assert summary["score"] == pytest.approx(grid["classification"].status["score"])
-    assert summary["seconds"] == grid["classification"].status["seconds"]
+    kept = {}
+    for task, run in grid.items():
+        history, summary = pd.read_csv(run.history), recorded[task].summary
+        kept[task] = summary["kept_epoch"]
+        assert kept[task] == summary["epoch"] == read_checkpoint(run.best)["epoch"]
+        assert history["train/loss"][0] != history["train/loss"][1]
+        for name in ("train/loss", "val/loss"):
+            assert summary[name] == pytest.approx(history[name][kept[task]])
+        assert summary["score"] == pytest.approx(run.status["score"])
+        assert summary["seconds"] == run.status["seconds"]
+    assert set(kept.values()) == {0, 1}, "either the first or the last would do"
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -284,6 +290,8 @@ def test_a_failing_dashboard_costs_no_finished_training(composed, monkeypatch, c
     cfg = composed("model=alexnet", "logger=wandb")
     with caplog.at_level(logging.WARNING):
         training.run(cfg)
-    assert RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name).is_complete
+    run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    assert run.is_complete
+    assert read_run(run.path).summary["test/accuracy"] == pytest.approx(run.metrics["test"]["accuracy"])
     assert "not all results went to W&B: RuntimeError: no disk for pictures" in caplog.text
     assert wandb.run is None

@@ -69,15 +69,21 @@ def watch(monkeypatch):
     return watch
 
 
+@pytest.fixture(scope="session")
+def known():
+    return {}
+
+
 @pytest.fixture
-def undisturbed(composed, watch):
-    """Train without a disturbance; the results and the images of each step come back."""
+def undisturbed(composed, watch, known):
+    """Train without a disturbance, once; the results and the images of each step come back."""
 
     def go(*said):
-        cfg = composed(*said, "group=undisturbed")
-        training.run(cfg)
-        steps, watch.steps = watch.steps, []
-        return results_of(folder_of(cfg)), steps
+        if said not in known:
+            cfg = composed(*said, "group=undisturbed")
+            training.run(cfg)
+            known[said], watch.steps = (results_of(folder_of(cfg)), watch.steps), []
+        return known[said]
 
     return go
 
@@ -91,14 +97,15 @@ def told(number):
     return lambda: signal.raise_signal(number)
 
 
-@pytest.mark.parametrize("said", [ALEXNET, U2NET_LITE], ids=["alexnet", "u2net_lite"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-@pytest.mark.parametrize("moment", [(1, 1), (0, 0), (1, "last"), (1, "validation"), "test"], ids=str)
+MOMENTS = [
+    *((ALEXNET, signal.SIGTERM, moment) for moment in ((1, 1), (0, 0), (1, "last"), (1, "validation"), "test")),
+    *((U2NET_LITE, signal.SIGTERM, moment) for moment in ((1, 1), (1, "last"), "test")),  # has no validation set
+    (ALEXNET, signal.SIGINT, (1, 1)),
+]
+
+
+@pytest.mark.parametrize(("said", "number", "moment"), MOMENTS)
 def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(composed, undisturbed, watch, said, number, moment, caplog):
-    if number == signal.SIGINT and moment != (1, 1):
-        pytest.skip("the same path as SIGTERM")
-    if moment == (1, "validation") and said == U2NET_LITE:
-        pytest.skip("has no validation set")
     expected, steps = undisturbed(*said)
     per_epoch = len(steps) // 3
     cfg = composed(*said)
@@ -241,6 +248,23 @@ def test_a_killed_job_is_named_so_in_the_table(composed, watch):
     assert collect([run.path])["state"][0] == "killed"
     with owned(run.path):
         assert collect([run.path])["state"][0] == "running"
+
+
+def test_a_run_killed_before_its_last_word_is_complete_when_looked_at_again(composed, watch, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            RunDir, "write_metrics", lambda self, found, usual=RunDir.write_metrics: (usual(self, found), kill())
+        )
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            training.run(composed(*ALEXNET, "trainer.max_epochs=1"))
+    run = folder_of(composed(*ALEXNET, "trainer.max_epochs=1"))
+    run.update_status(state="running")  # a killed process cannot say that it was interrupted
+    assert run.last.is_file()
+    (run.path / ".cases.csv.1-2").write_text("half")
+    training.run(composed(*ALEXNET, "trainer.max_epochs=1"))
+    assert run.status["state"] == "complete"
+    assert not run.last.exists()
+    assert not list(run.path.glob(".cases*"))
 
 
 def test_a_loss_that_is_no_number_stops_the_job_and_says_what_to_lower(composed, watch):

@@ -70,6 +70,10 @@ class ResumePoint(Checkpoint):
         self._stopped_early = False
         self._saved = 0
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Remember who listens to signals."""
+        self.signals.remember()
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Hold signals back; a training that had been stopped early stays so."""
         trainer.should_stop = trainer.should_stop or self._stopped_early

@@ -24,6 +24,8 @@ def build(entity: str, project: str, group: str | None = None) -> tuple[str, lis
     Raises:
         UserError: Without the package for it, without a login, or when W&B refuses.
     """
+    if not entity:
+        raise UserError("Say whose project it is: ENTITY=..., a user or a team.")
     try:
         from bus_lightning.dashboard.workspace import workspace
     except ModuleNotFoundError as error:

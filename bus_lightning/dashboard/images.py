@@ -52,9 +52,9 @@ class WandbEpoch(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Send the epoch's row."""
-        measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        measured |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "epoch": trainer.current_epoch}
         for logger in _wandb_loggers(trainer):
+            measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            measured |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "epoch": trainer.current_epoch}
             logger.log_metrics(measured, step=trainer.global_step)
             logger.experiment.log({}, step=trainer.current_epoch, commit=True)
 

@@ -61,27 +61,28 @@ def _send(
     from bus_lightning.dashboard.logger import staging_in
 
     cfg, status = load_config(run.config), run.status
-    tested = cases[cases["split"] == "test"]
-    intervals = _intervals(tested, run)
-    wandb_run.config.update({"hardware": {key: status.get(key) for key in _HARDWARE}}, allow_val_change=True)
+    tested, answers = cases[cases["split"] == "test"], {}
+    summary, intervals = _kept_epoch(run, cfg, status.get("score")), _intervals(tested, run)
+    for part, found in metrics.items():
+        summary |= {f"{part}/{name}": value for name, value in found.items() if isinstance(value, int | float)}
+    for name, (low, high) in intervals.items():
+        summary |= {f"test/{name}_low": low, f"test/{name}_high": high}
+    summary |= {key: status[key] for key in _STATUS if status.get(key) is not None}
     with staging_in(Path(wandb_run.dir).parents[1]):
+        # The numbers first, should a picture fail. The row of its own sends what waits of the last epoch's, which would
+        # write over the summary.
+        wandb_run.log({"epoch": summary["epoch"]}, step=status["epochs"])
+        wandb_run.config.update({"hardware": {key: status.get(key) for key in _HARDWARE}}, allow_val_change=True)
+        wandb_run.summary.update(summary)
+        _log_checkpoint(wandb_run, run, cfg, summary)
         shown: dict[str, Any] = {"test/metrics": charts.metric_table(cfg, metrics["test"], intervals)}
         if isinstance(task, SegmentationTask):
+            answers = task.answers
             shown["test/images"] = pictures(task, datamodule.parts["test"], datamodule.collate, count=8)
         else:
             shown |= charts.curves(tested)
-        answers = task.answers if isinstance(task, SegmentationTask) else {}
         shown["test/cases"] = charts.case_table(tested, datamodule.parts["test"], answers)
-        # Sent at once: a row that waits would write over the summary.
-        wandb_run.log(shown, step=status["epochs"], commit=True)
-        summary = _kept_epoch(run, cfg, status.get("score"))
-        for part, found in metrics.items():
-            summary |= {f"{part}/{name}": value for name, value in found.items() if isinstance(value, int | float)}
-        for name, (low, high) in intervals.items():
-            summary |= {f"test/{name}_low": low, f"test/{name}_high": high}
-        summary |= {key: status[key] for key in _STATUS if status.get(key) is not None}
-        wandb_run.summary.update(summary)
-        _log_checkpoint(wandb_run, run, cfg, summary)
+        wandb_run.log(shown, step=status["epochs"])
 
 
 def _kept_epoch(run: RunDir, cfg: DictConfig, score: float | None) -> dict[str, Any]:

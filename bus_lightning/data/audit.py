@@ -183,6 +183,8 @@ def cached_audit(root: Path, frame: pd.DataFrame, cache: Path) -> Audit:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{name}.lock"):
             if not path.is_file():
+                for left in cache.glob(f".{path.name}.*"):  # by a process that was killed
+                    left.unlink()
                 audit = audit_folder(root)
                 if audit.content != content:
                     raise UserError(f"{root} changed while it was audited: give the command again.")

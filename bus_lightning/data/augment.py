@@ -1,5 +1,6 @@
 """Random changes of the training images: the one place that knows albumentations."""
 
+import math
 import os
 import random
 from collections.abc import Mapping
@@ -22,19 +23,58 @@ _TRANSFORMS = {
 }
 
 
+# Name -> the options that `strength` multiplies.
+_SCALED = {
+    "rotation": ("limit",),
+    "color_jitter": ("brightness", "contrast", "saturation", "hue"),
+    "gaussian_blur": ("sigma_limit",),
+}
+
+
+def at_strength(transforms: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Multiply the strengths of transforms by the number under `strength`, where there is one.
+
+    Args:
+        transforms: Name of a transform -> its options; `strength` is no transform but a number of at least 0.
+
+    Raises:
+        UserError: For a strength that cannot be multiplied.
+    """
+    scaled = dict(transforms)
+    strength = scaled.pop("strength", 1)
+    if strength == 1:
+        return scaled
+    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength < math.inf:
+        raise UserError(f"augment.strength={strength}: it is a number of at least 0.")
+    for name, options in _SCALED.items():
+        if name in scaled:
+            scaled[name] = {key: _times(strength, f"{name}.{key}", value) if key in options else value
+                            for key, value in scaled[name].items()}  # fmt: skip
+    return scaled
+
+
+def _times(strength: float, key: str, value: Any) -> Any:
+    if isinstance(value, int | float):
+        return strength * value
+    if key.startswith("color_jitter"):  # a range of factors lies around 1
+        raise UserError(f"augment.{key}={value}: augment.strength needs one number there, not a range.")
+    return [strength * bound for bound in value]
+
+
 class Augmentation:
     """Change image and mask together, decided by a seed alone.
 
     Args:
-        transforms: Name of a transform -> its options, `p` (its probability) among them; in the order given.
+        transforms: Name of a transform -> its options, `p` (its probability) among them; in the order given. A number
+            under `strength` multiplies the strengths of all.
 
     Raises:
         UserError: For a name or an option that does not exist.
     """
 
-    def __init__(self, transforms: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, transforms: Mapping[str, Any]) -> None:
         self.steps: list[albumentations.BasicTransform] = []
-        for name, options in transforms.items():
+        for name, options in at_strength(transforms).items():
             if name not in _TRANSFORMS:
                 raise UserError(f"augment.{name} is unknown: choose from {', '.join(_TRANSFORMS)}.")
             fixed = {"border_mode": cv2.BORDER_CONSTANT} if name == "rotation" else {}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_lightning.data.augment import Augmentation
+from bus_lightning.data.augment import Augmentation, at_strength
 from bus_lightning.errors import UserError
 
 # Name -> its strengths, each with the value that changes nothing; in the order in which they are applied.
@@ -33,7 +33,8 @@ class BatchAugmentation:
         UserError: For a name or an option that does not exist, or that the CPU alone can do.
     """
 
-    def __init__(self, transforms: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, transforms: Mapping[str, Any]) -> None:
+        transforms = at_strength(transforms)
         # The library checks the options and fills in its own defaults, so that both paths read a config alike.
         self._steps = dict(zip(transforms, Augmentation(transforms).steps, strict=True))
         for name in self._steps:

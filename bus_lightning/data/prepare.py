@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,8 @@ def _draw_phantom(root: Path, images: int, seed: int) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_name(f".{root.name}.lock")):
         if not root.is_dir():
+            for left in root.parent.glob(f".{root.name}.*/"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             draw_phantom(root, images=images, seed=seed)
         elif (marker := root / MARKER).is_file() and json.loads(marker.read_text()) != {"images": images, "seed": seed}:
             log.warning("%s is used as it was drawn, %s; remove it to draw data.phantom.images=%d, seed=%d.",

@@ -1,0 +1,1 @@
+"""Chaos: kill a grid at random moments until it is complete, and compare it with one that was left in peace."""

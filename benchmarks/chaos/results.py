@@ -1,0 +1,90 @@
+"""What became of a disturbed grid, beside the one that was left in peace."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.chaos.grids import Grid
+from bus_lightning.run_dir import RunDir
+
+
+def lost(grid: Grid) -> list[str]:
+    """Name the jobs that are not complete."""
+    return [name for name, run in grid.runs.items() if not run.is_complete]
+
+
+def differences(undisturbed: Grid, disturbed: Grid) -> dict[str, list[str]]:
+    """Compare the results of two grids, job by job.
+
+    Returns:
+        What differs of each job that differs: names of files, or what else there is.
+    """
+    steps = [{(event.job, event.epoch, event.batch) for event in _training(grid)} for grid in (undisturbed, disturbed)]
+    found = {}
+    for name, run in undisturbed.runs.items():
+        differing = _differing(run, disturbed.runs[name])
+        # Each batch of each epoch was trained on, though perhaps more than once.
+        if any(step[0] == name for step in steps[0] ^ steps[1]):
+            differing.append("batches")
+        if differing:
+            found[name] = differing
+    return found
+
+
+def steps(grid: Grid) -> dict[str, Any]:
+    """Count training steps.
+
+    Returns:
+        `trained` steps, `repeated` ones among them, and `seconds_per_step`.
+    """
+    training = _training(grid)
+    gaps = [
+        after.time - before.time
+        for before, after in pairwise(training)
+        if (before.job, before.epoch, before.batch + 1) == (after.job, after.epoch, after.batch)
+    ]
+    distinct = len({(event.job, event.epoch, event.batch) for event in training})
+    seconds = sum(gaps) / len(gaps) if gaps else 0.0
+    return {"trained": len(training), "repeated": len(training) - distinct, "seconds_per_step": seconds}
+
+
+def stamps(grid: Grid) -> dict[Path, int]:
+    """Tell when each result was written, to see whether a rerun touches it."""
+    files = [file for run in grid.runs.values() for file in (*_files(run), run.best, run.status_file)]
+    return {file: file.stat().st_mtime_ns for file in files if file.is_file()}
+
+
+def _training(grid: Grid) -> list[Any]:
+    return [event for event in grid.events() if event.doing == "training"]
+
+
+def _differing(one: RunDir, other: RunDir) -> list[str]:
+    """Compare two runs: files byte by byte, the kept weights bit by bit, what status.json says of the training.
+
+    The other one, which was interrupted, must have stayed one run for W&B.
+    """
+    names = sorted({str(file.relative_to(run.path)) for run in (one, other) for file in _files(run)})
+    found = [name for name in names if not _same_bytes(one.path / name, other.path / name)]
+    if not _same_weights(one.best, other.best):
+        found.append("best.ckpt")
+    found += [
+        f"status.json: {key}" for key in ("state", "score", "epochs") if one.status.get(key) != other.status.get(key)
+    ]
+    return found
+
+
+def _files(run: RunDir) -> list[Path]:
+    return [run.cases, run.metrics_file, run.history, run.split, *run.masks.rglob("*.png")]
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()
+
+
+def _same_weights(one: Path, other: Path) -> bool:
+    import torch  # two seconds, and a hundred megabytes that a measured process would begin with
+
+    if not (one.is_file() and other.is_file()):
+        return False
+    mine, others = (torch.load(file, weights_only=True)["state_dict"] for file in (one, other))
+    return mine.keys() == others.keys() and all(torch.equal(mine[key], others[key]) for key in mine)

@@ -1,0 +1,70 @@
+"""The tables of the chaos test."""
+
+from collections import Counter
+from typing import Any
+
+from benchmarks.report import table
+
+
+def is_well(found: dict[str, Any]) -> bool:
+    """Tell whether nothing was lost, differs, was left half-written, or failed."""
+    return not any(
+        grid[key] for grid in found["grids"] for key in ("lost", "differ", "half_written", "rerun_touched", "errors")
+    )
+
+
+def tables(found: dict[str, Any]) -> dict[str, str]:
+    """Make the tables `chaos`, `chaos_kills` and `chaos_cost`."""
+    return {"chaos": _outcome(found), "chaos_kills": _kills(found), "chaos_cost": _cost(found["grids"])}
+
+
+def _outcome(found: dict[str, Any]) -> str:
+    """Say what became of the jobs."""
+    grids, kills = found["grids"], _all_kills(found)
+    marks = [kill["marked"] for kill in kills if kill["marked"] is not None]
+    rows: list[tuple[str, object]] = [
+        ("kills", len(kills)),
+        *((f"... of them {sent}", number) for sent, number in Counter(kill["sent"] for kill in kills).items()),
+        ("grids that were killed until complete", len(grids)),
+        ("jobs in them", len(grids) * found["jobs"]),
+        ("**jobs lost**", sum(len(grid["lost"]) for grid in grids)),
+        ("**jobs whose results differ from the undisturbed grid's**", sum(len(grid["differ"]) for grid in grids)),
+        ("half-written files left", sum(len(grid["half_written"]) for grid in grids)),
+        ("files that the rerun of a complete grid touched", sum(len(grid["rerun_touched"]) for grid in grids)),
+        ("launches that ended by themselves with an error", sum(grid["errors"] for grid in grids)),
+        ("jobs marked interrupted, of those that were asked to stop", f"{sum(marks)} of {len(marks)}"),
+    ]  # fmt: skip
+    return table(["", "number"], rows)
+
+
+def _kills(found: dict[str, Any]) -> str:
+    """Say what the grids were doing when they were killed."""
+    counts = Counter(kill["doing"] for kill in _all_kills(found))
+    return table(["what the grid was doing", "kills"], counts.most_common())
+
+
+def _cost(grids: list[dict[str, Any]]) -> str:
+    """Say what the kills cost in time, by subtraction of the undisturbed grids."""
+    number = sum(len(grid["kills"]) for grid in grids)
+    peace = sum(grid["undisturbed"]["seconds"] for grid in grids)
+    whole = sum(launch["seconds"] for grid in grids for launch in grid["launches"])
+    start_ups = sum(launch["start_up"] for grid in grids for launch in grid["launches"])
+    start_ups -= sum(grid["undisturbed"]["start_up"] for grid in grids)
+    repeated = sum(grid["disturbed"]["repeated"] for grid in grids)
+    steps = sum(grid["disturbed"]["repeated"] * grid["undisturbed"]["seconds_per_step"] for grid in grids)
+    trained = sum(grid["undisturbed"]["trained"] for grid in grids)
+    rows = [
+        ("undisturbed", peace),
+        ("with kills, all launches together", whole),
+        ("**what the kills cost**", whole - peace),
+        ("... starting up again, up to the first step", start_ups),
+        (f"... training steps done again: {repeated} beside {trained}", steps),
+        ("... validating, testing, loading, and chance", whole - peace - start_ups - steps),
+    ]
+    cells = [[name, f"{seconds:.0f}", f"{seconds / number:.1f}" if index > 1 else ""]
+             for index, (name, seconds) in enumerate(rows)]  # fmt: skip
+    return table(["wall time", "s", "s per kill"], cells)
+
+
+def _all_kills(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [kill for grid in found["grids"] for kill in grid["kills"]]
