@@ -34,6 +34,7 @@ _NOT_IN_NAME = (
     "fail_fast",
     "print_config",
     "data.cache",
+    "callbacks.progress",
 )
 _NAME_LIMIT = 120
 BALANCES = ("none", "oversample", "class_weights")
@@ -161,7 +162,7 @@ def run_name(model: str, overrides: Iterable[str]) -> str:
 
 
 def _shapes_name(key: str) -> bool:
-    return key not in _NOT_IN_NAME and not key.startswith(("hydra.", "hydra/", "logger."))
+    return key not in _NOT_IN_NAME and not key.startswith(("hydra.", "hydra/", "logger.", "callbacks.wandb_epoch"))
 
 
 def identity(cfg: DictConfig) -> dict[str, Any]:

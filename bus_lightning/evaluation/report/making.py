@@ -96,7 +96,7 @@ def log_to_wandb(group: Group, sections: list[Section]) -> None:
         return
     import wandb  # for runs that use it
 
-    from bus_lightning.dashboard.logger import wandb_mode
+    from bus_lightning.dashboard.logger import wandb_mode, wandb_settings
 
     node, mode = logged[0].logger.wandb, wandb_mode()
     with (
@@ -108,7 +108,7 @@ def log_to_wandb(group: Group, sections: list[Section]) -> None:
             job_type="report",
             name=f"report-{group.path.name}",
             dir=str(group.path),
-            settings=wandb.Settings(silent=mode != "online"),
+            settings=wandb_settings(mode),
             mode=mode,  # type: ignore[arg-type]  # what WANDB_MODE says
         ) as run,
     ):
