@@ -7,6 +7,7 @@ import os
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -57,13 +58,10 @@ def launch(main: Callable[[], Any]) -> int:
                 raise
             print(f"Error: {missing or _describe(error)}", file=sys.stderr)
     finally:
-        _show_jobs()
+        lacking = _show_jobs()
     if code > 128:
-        again = shlex.join(["python", *sys.argv])
-        print(
-            f"Stopped. The same command skips what is complete and goes on with the rest:\n  {again}", file=sys.stderr
-        )
-    return code
+        print(_how_to_go_on(sys.argv), file=sys.stderr)
+    return code or lacking
 
 
 class JobList(Callback):
@@ -85,7 +83,7 @@ class JobList(Callback):
         if JOBS in os.environ or not is_first_process():
             return
         runs = Path(config.runs_dir).absolute()
-        file = runs / f".jobs-{socket.gethostname()}-{os.getpid()}"
+        file = runs / f".jobs-{socket.gethostname()}-{time.time_ns()}-{os.getpid()}"
         with suppress(OSError):  # where nothing can be written, the first job says so
             runs.mkdir(parents=True, exist_ok=True)
             for left in runs.glob(f".jobs-{socket.gethostname()}-*"):
@@ -105,6 +103,11 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def launch_name() -> str | None:
+    """Name this launch of the command, the same in all its jobs, also those started again; None outside of one."""
+    return Path(os.environ[JOBS]).name if JOBS in os.environ else None
+
+
 def report_job(folder: Path, refused: str | None = None) -> None:
     """Add a run folder to those that the table at the end shows.
 
@@ -119,19 +122,36 @@ def report_job(folder: Path, refused: str | None = None) -> None:
 
 def _reported() -> dict[str, str | None]:
     """Read the run folders that jobs have reported, with the reason where they were refused."""
+    found: dict[str, str | None] = {}
     with suppress(OSError):
-        return dict(map(json.loads, Path(os.environ.get(JOBS, "")).read_text().splitlines()))
-    return {}
+        for line in Path(os.environ.get(JOBS, "")).read_text().splitlines():
+            with suppress(ValueError):  # cut off by a full disk or a kill
+                found.update([json.loads(line)])
+    return found
 
 
-def _show_jobs() -> None:
-    """Print the table of all jobs, and close their list."""
+def _show_jobs() -> int:
+    """Print the table of all jobs, close their list, and return 1 when one of them is not complete."""
+    lacking = 0
     if (file := os.environ.get(JOBS)) and is_first_process():
         if reported := _reported():
             from bus_lightning.evaluation.table import collect, show  # not for --help
 
-            show(collect([Path(folder) for folder in reported], refused=reported))
+            jobs = collect([Path(folder) for folder in reported], refused=reported)
+            show(jobs)
+            lacking = int(not jobs["state"].eq("complete").all())
         Path(file).unlink(missing_ok=True)
+    return lacking
+
+
+def _how_to_go_on(arguments: list[str]) -> str:
+    """Say which command goes on after an interruption; one that starts afresh would not."""
+    again = [argument for argument in arguments if argument != "rerun=true"]
+    again += ["rerun=false"] * any(argument.startswith("debug=") for argument in again)
+    lines = ["Stopped. The same command skips what is complete and goes on with the rest:"]
+    if any("slurm" in argument for argument in arguments):
+        lines.insert(0, "Jobs that Slurm has taken go on without this command: squeue shows them, scancel ends them.")
+    return "\n".join([*lines, f"  {shlex.join(['python', *again])}"])
 
 
 def _describe(error: Exception) -> str:

@@ -162,7 +162,8 @@ def run_name(model: str, overrides: Iterable[str]) -> str:
 
 
 def _shapes_name(key: str) -> bool:
-    return key not in _NOT_IN_NAME and not key.startswith(("hydra.", "hydra/", "logger.", "callbacks.wandb_epoch"))
+    beside = ("hydra.", "hydra/", "logger.", "callbacks.wandb_epoch", "callbacks.checkpoint")
+    return key not in _NOT_IN_NAME and not key.startswith(beside)
 
 
 def identity(cfg: DictConfig) -> dict[str, Any]:

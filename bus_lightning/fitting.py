@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
+import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import BatchSizeFinder
 from omegaconf import DictConfig, OmegaConf
@@ -151,7 +152,12 @@ def build_trainer(cfg: DictConfig, hardware: Hardware, **options: Any) -> pl.Tra
     # A CPU cannot normalise over processes. The environment is named lest Lightning take requeueing into its own hands
     # where it sees Slurm.
     options |= {"sync_batchnorm": bool(cfg.trainer.get("sync_batchnorm")) and hardware.device.type != "cpu"}
-    return build(cfg.trainer, plugins=[SafeCheckpointIO(), LightningEnvironment()], **options)
+    # Lightning leaves the last job's choice in force.
+    torch.use_deterministic_algorithms(bool(cfg.trainer.get("deterministic")))
+    trainer = build(cfg.trainer, plugins=[SafeCheckpointIO(), LightningEnvironment()], **options)
+    # Its own way with SIGTERM waits for other processes from within the handler, and ends the training unsaved.
+    trainer._signal_connector.register_signal_handlers = lambda: None
+    return trainer
 
 
 def evaluate_parts(

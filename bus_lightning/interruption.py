@@ -1,6 +1,6 @@
 """Interruptions: outside of training they stop at once, within it after the running step, when all is saved."""
 
-import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-log = logging.getLogger(__name__)
-_STOPS = (signal.SIGTERM, signal.SIGINT)
+_STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
 # Slurm's way, through submitit, to say that the time is nearly over; where nobody listens to it, it is left alone.
-_WARNINGS = (signal.SIGUSR2,)
+_WARNINGS = [getattr(signal, name) for name in ("SIGUSR2",) if hasattr(signal, name)]
 
 
 class Interrupted(SystemExit):
@@ -62,18 +61,13 @@ class Deferral:
     def __init__(self) -> None:
         self.received: int | None = None
         self._before: dict[Any, Any] = {}
-        self._listeners: dict[Any, Any] = {}
-
-    def remember(self) -> None:
-        """Remember who listens to signals, before Lightning adds a listener that ends the training in any case."""
-        self._listeners = {number: signal.getsignal(number) for number in (*_STOPS, *_WARNINGS)}
 
     def hold(self) -> None:
-        """Hold signals back from now on."""
+        """Hold signals back from now on, but for those that are ignored, or warnings that nobody listens to."""
         if not self._before:
-            held = [*_STOPS, *(number for number in _WARNINGS if callable(signal.getsignal(number)))]
-            before = _install(dict.fromkeys(held, self._note))
-            self._before = {number: self._listeners.get(number, handler) for number, handler in before.items()}
+            held = [number for number in _STOPS if signal.getsignal(number) != signal.SIG_IGN]
+            held += [number for number in _WARNINGS if callable(signal.getsignal(number))]
+            self._before = _install(dict.fromkeys(held, self._note))
 
     def release(self) -> None:
         """Hold no more signals back, and let the one that waited come through."""
@@ -92,8 +86,15 @@ class Deferral:
             self.release()
             return
         self.received = number
-        log.warning("%s: stopping after this step, when its state is saved; again to stop at once.",
-                    signal.Signals(number).name)  # fmt: skip
+        # Not through a logger, whose locks whatever was interrupted may hold.
+        name = signal.Signals(number).name
+        os.write(2, f"{name}: stopping after this step, when its state is saved; again to stop at once.\n".encode())
+
+
+def leave_to_the_parent(worker: int) -> None:
+    """Ignore signals in a process that reads data: a whole group gets them, and the parent still needs its batches."""
+    for number in (*_STOPS, *_WARNINGS):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _install(handlers: dict[Any, Any]) -> dict[Any, Any]:

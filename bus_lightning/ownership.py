@@ -41,7 +41,7 @@ def owned(folder: Path) -> Iterator[None]:
     file = lock_file(folder)
     lock = FileLock(file, on_acquired=take_over)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=0.5)  # who only looks whether it is owned holds it for a moment
     except Timeout:
         owner = _read(file.read_bytes() if file.is_file() else b"") or "another process"
         raise OccupiedError(f"{folder} is being trained by {owner}; leave it to that, or stop it first.") from None

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -70,6 +71,12 @@ class RunDir:
         here |= {key: self.status.get(key, value) for key, value in hashes.items()}
         keys = sorted(key for key in here | asked if here.get(key) != asked.get(key))
         return [f"{key} (here {here.get(key)}, asked {asked.get(key)})" for key in keys]
+
+    def was_started_by(self, launch: str | None) -> bool:
+        """Tell whether this launch of the command has started the run; None, outside of one, has not."""
+        with suppress(UserError):  # a damaged status says nothing
+            return launch is not None and self.status.get("launch") == launch
+        return False
 
     def set_aside(self) -> Path:
         """Move the folder away under a name that says when, make an empty one, and return where the old one is."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from bus_lightning.command_line import launch_name
 from bus_lightning.config import check, check_validation, load_config, save_config
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.splits import Split
@@ -33,7 +34,9 @@ def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False) -> floa
     folder = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
     if not is_first_process():  # of several that train one network: the first one keeps the record
         return _train(cfg, folder, *_prepare(cfg, optimised, in_grid))
-    with recorded(folder, cfg.model.name, afresh=cfg.rerun) as record:
+    # A job that Slurm or Ray starts again within one launch goes on.
+    launch = launch_name()
+    with recorded(folder, cfg.model.name, afresh=cfg.rerun and not folder.was_started_by(launch)) as record:
         prepared, split = _prepare(cfg, optimised, in_grid)
         hashes = {"data": prepared.content, "split": split.hash}
         if _is_done(folder, cfg, hashes):
@@ -42,7 +45,7 @@ def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False) -> floa
         log.info("%s: %s", folder.path, "going on" if folder.last.is_file() else "starting")
         save_config(cfg, folder.config)
         split.save(folder.split)
-        folder.start(**hashes)
+        folder.start(**hashes, launch=launch)
         record.taken_up = True
         return _train(cfg, folder, prepared, split)
 
@@ -86,7 +89,8 @@ def _is_done(folder: RunDir, cfg: DictConfig, hashes: dict[str, str]) -> bool:
         if asked < before:
             log.info("%s: was trained for up to %d epochs, more than the %d asked for", folder.path, before, asked)
         if folder.status.get("state") != "complete":  # killed between its last file and its last word
-            folder.update_status(state="complete", model=cfg.model.name)
+            folder.update_status(state="complete", model=cfg.model.name, error=None, kind=None)
+            folder.error.unlink(missing_ok=True)
             if not cfg.keep_last:
                 folder.last.unlink(missing_ok=True)
         return True

@@ -1,6 +1,7 @@
 """The commands as a user types them, in processes of their own."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -157,12 +158,13 @@ def test_two_launches_of_one_grid_share_its_jobs_and_never_a_folder(command, tmp
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_a_stopped_grid_says_how_to_go_on_and_goes_on(command, tmp_path, number):
-    grid = command("-m", "model=alexnet", "debug_size=true", "seed=0,1", "logger=csv", "trainer.max_epochs=30")
+    more = ["data.workers=2"] if number == signal.SIGINT else []
+    grid = command("-m", "model=alexnet", "debug_size=true", "seed=0,1", "logger=csv", "trainer.max_epochs=60", *more)
     launch = start(*grid)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "runs").glob("*/*/history.csv")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    launch.send_signal(number)
+    os.killpg(launch.pid, number)  # as a terminal does, workers that read data among them
     output, errors = launch.communicate(timeout=120)
     assert launch.returncode == 128 + number, errors
     assert "The same command skips what is complete" in errors

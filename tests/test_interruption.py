@@ -124,6 +124,36 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(composed, undisturbed,
     assert run.status["state"] == "complete"
 
 
+def test_what_an_older_version_has_begun_goes_on(composed, undisturbed, watch):
+    expected, _ = undisturbed(*ALEXNET)
+    watch.at[1, 2] = kill
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        training.run(composed(*ALEXNET))
+    run = folder_of(composed(*ALEXNET))
+    checkpoint = torch.load(run.last, weights_only=True)
+    del checkpoint["epoch_sums"], checkpoint["epoch_images"], checkpoint["BusDataModule"]
+    checkpoint["callbacks"] = {key: state for key, state in checkpoint["callbacks"].items() if "Resume" not in key}
+    torch.save(checkpoint, run.last)
+    training.run(composed(*ALEXNET))
+    assert results_of(run) == expected
+
+
+def test_a_job_that_is_started_again_within_one_launch_goes_on_though_it_was_to_start_afresh(
+    composed, undisturbed, watch, monkeypatch
+):
+    expected, steps = undisturbed(*ALEXNET)
+    monkeypatch.setenv("BUS_LIGHTNING_JOBS", "/no/.jobs-host-1-2")
+    watch.at[1, 2] = told(signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        training.run(composed(*ALEXNET, "rerun=true"))
+    training.run(composed(*ALEXNET, "rerun=true"))
+    assert results_of(folder_of(composed(*ALEXNET))) == expected
+    assert watch.steps == steps
+    monkeypatch.setenv("BUS_LIGHTNING_JOBS", "/no/.jobs-host-3-4")
+    training.run(composed(*ALEXNET, "rerun=true"))
+    assert watch.steps == 2 * steps, "another launch starts afresh"
+
+
 def test_a_second_ctrl_c_stops_at_once(composed, watch):
     cfg = composed(*ALEXNET)
 
@@ -357,7 +387,7 @@ def test_a_data_folder_that_vanishes_is_named_and_the_run_goes_on_when_it_is_bac
 
 
 def test_jobs_do_not_add_up_in_memory(composed, tmp_path):
-    cfg = composed("model=resnet34", "trainer.limit_train_batches=1", "data.batch_size=8")
+    cfg = composed("model=resnet34", "trainer.limit_train_batches=1", "data.batch_size=8", "logger=wandb")
     OmegaConf.save(cfg, tmp_path / "job.yaml")
     code = f"""
 from bus_lightning import training

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from bus_lightning.plugins import prefer_our_configs
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
@@ -18,6 +17,7 @@ from omegaconf import OmegaConf
 
 from bus_lightning.config import check, run_name
 from bus_lightning.data.augment import Augmentation
+from bus_lightning.plugins import prefer_our_configs
 
 ROOT = Path(__file__).parent.parent
 WANDB_SWEEP = yaml.safe_load((ROOT / "sweeps" / "wandb.yaml").read_text())
@@ -138,7 +138,7 @@ def search(tmp_path):
     return go
 
 
-@pytest.mark.filterwarnings("ignore:Deprecated API features detected")  # SQLAlchemy's, on behalf of Optuna 2.10
+@pytest.mark.filterwarnings("ignore:.*SQLAlchemy 2.0")  # on behalf of Optuna 2.10
 def test_the_same_search_again_asks_for_the_same_trials_and_goes_on_where_it_was_stopped(search):
     whole = search({}, trials=14)
     assert len(set(whole)) == 14

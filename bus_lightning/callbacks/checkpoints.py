@@ -70,10 +70,6 @@ class ResumePoint(Checkpoint):
         self._stopped_early = False
         self._saved = 0
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Remember who listens to signals."""
-        self.signals.remember()
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Hold signals back; a training that had been stopped early stays so."""
         trainer.should_stop = trainer.should_stop or self._stopped_early
@@ -105,7 +101,9 @@ class ResumePoint(Checkpoint):
         self.signals.release()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Let signals through."""
+        """Let signals through; of several processes, the others would wait for the one that failed."""
+        if trainer.strategy.launcher and not isinstance(exception, Interrupted):
+            trainer.strategy.launcher.kill(signal.SIGTERM)
         self.signals.release()
 
     def state_dict(self) -> dict[str, Any]:
@@ -114,7 +112,7 @@ class ResumePoint(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what was remembered."""
-        self._stopped_early = state_dict["stopped_early"]
+        self._stopped_early = state_dict.get("stopped_early", False)
 
     def _save(self, trainer: pl.Trainer) -> None:
         self._stopped_early, self._saved = trainer.should_stop, trainer.global_step

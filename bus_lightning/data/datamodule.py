@@ -21,6 +21,7 @@ from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.errors import UserError
+from bus_lightning.interruption import leave_to_the_parent
 from bus_lightning.randomness import shuffled
 
 
@@ -153,6 +154,7 @@ class BusDataModule(pl.LightningDataModule):
             dataset,
             num_workers=workers,
             persistent_workers=workers > 0,
+            worker_init_fn=leave_to_the_parent,
             pin_memory=torch.cuda.is_available(),
             collate_fn=self.collate,
             **options,

@@ -87,7 +87,7 @@ class BusTask(pl.LightningModule):
         if self.trainer.world_size == 1:
             return loss
         # Gradients are averaged over processes, whose shares of a batch may differ by an image.
-        return loss * (size * self.trainer.world_size / in_all(self.trainer, torch.tensor(size)))
+        return loss * (size * self.trainer.world_size / in_all(self.trainer, torch.full((), size, device=self.device)))
 
     def on_train_epoch_start(self) -> None:
         """Forget the last epoch; not called where an epoch goes on in its middle."""
@@ -112,7 +112,8 @@ class BusTask(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the sums of an epoch that is under way."""
-        self._sums, self._images = checkpoint["epoch_sums"], checkpoint["epoch_images"]
+        # Older versions, which wrote at the end of epochs only, had none.
+        self._sums, self._images = checkpoint.get("epoch_sums", {}), checkpoint.get("epoch_images", 0)
 
     def answer(self, image: Tensor) -> Tensor:
         """Answer images as in an evaluation, outside of the Trainer's loops.
@@ -147,7 +148,7 @@ class BusTask(pl.LightningModule):
         self._rows, self._losses = [], []
         if self.trainer.world_size > 1:  # each process has normalised its own share
             for buffer in self.net.buffers():
-                buffer.copy_(self.trainer.strategy.broadcast(buffer))
+                torch.distributed.broadcast(buffer, src=0)
 
     def on_test_epoch_start(self) -> None:
         """Forget the cases of the last evaluation."""
