@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from bus_lightning.config import run_name
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.splits import make_named_split
 from bus_lightning.evaluation.metrics import metrics_of
+from bus_lightning.plugins import prefer_our_configs
 from bus_lightning.randomness import stable_hash
 from bus_lightning.run_dir import RunDir
 
@@ -27,6 +30,12 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ["SQLALCHEMY_SILENCE_UBER_WARNING"] = "1"  # optuna 2 imports in the old way
 os.environ["OMP_NUM_THREADS"] = "1"  # for processes that tests start
 torch.set_num_threads(1)  # test workers share the cores: more threads would wait for each other
+if threading.current_thread() is threading.main_thread():
+    # Where the tests run in the background, Ctrl-C is ignored, by them and by what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of plugins, as they are imported
+    prefer_our_configs()
 
 
 @pytest.fixture(scope="session")

@@ -116,7 +116,7 @@ def test_a_kill_meets_the_half_written_file_that_it_is_aimed_at(grid, tmp_path):
         kill = deal(process, Plan(signal.SIGKILL, 50.0, False, "last.ckpt"), grid, started)
     assert (kill.sent, kill.target, kill.doing, kill.code) == ("SIGKILL", "last.ckpt", "writing last.ckpt", -9)
     assert kill.after < 40
-    assert [path.read_text() for path, name in grid.half_written() if name == "last.ckpt"] == ["half"]
+    assert [name for _, name in grid.half_written()].count("last.ckpt") == 1
     assert not run.last.exists()
 
 
