@@ -1,6 +1,7 @@
 """A grid on a real Slurm: jobs that are pre-empted, queued again, cut off or cancelled."""
 
 import os
+import signal
 import subprocess
 import time
 
@@ -90,14 +91,18 @@ def test_a_job_that_runs_out_of_time_is_queued_again_and_ends_with_the_same_bits
     assert not grids.differing("timed_out")
 
 
-def test_a_cancelled_job_ends_the_command_and_not_the_other_jobs(slurm, grids, ask):
-    grid = grids.start("cancelled", *grids.THREE, "trainer.max_epochs=20", *SLURM, env=slurm)
-    grids.wait_for_epoch("cancelled", "seed0", 1)
-    ask("scancel", f"{the_job(ask)}_0")
-    assert grids.ended(grid, "cancelled") == 1
+def test_a_job_killed_outright_ends_the_command_and_not_the_other_jobs(slurm, grids, ask):
+    """As Slurm does it to a job that takes more memory than it asked for."""
+    longer = (*grids.THREE, "trainer.max_epochs=20")
+    grid = grids.start("killed", *longer, *SLURM, env=slurm)
+    grids.wait_for_epoch("killed", "seed0", 1)
+    os.kill(grids.owner("killed", "seed0"), signal.SIGKILL)
+    assert grids.ended(grid, "killed") == 1
+    assert "seed0" in grids.printed("killed")
+    assert "(killed)" in grids.printed("killed")
     while ask("squeue", "--noheader", "--name=train"):
         time.sleep(0.5)
-    assert [grids.state("cancelled", f"seed{k}") for k in (1, 2)] == ["complete", "complete"]
-    assert grids.run("cancelled", *grids.THREE, "trainer.max_epochs=20", *SLURM, env=slurm)[0] == 0
-    assert grids.run("basic_20", *grids.THREE, "trainer.max_epochs=20")[0] == 0
-    assert not grids.differing("cancelled", "basic_20")
+    assert [grids.state("killed", f"seed{k}") for k in (1, 2)] == ["complete", "complete"]
+    assert grids.run("killed", *longer, *SLURM, env=slurm)[0] == 0
+    assert grids.run("basic_20", *longer)[0] == 0
+    assert not grids.differing("killed", "basic_20")
