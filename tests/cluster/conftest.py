@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -129,19 +131,34 @@ def check_one_failure(grids):
     return check
 
 
-def _cluster(script, *, programs=(), modules=(), env=()):
-    """Bring a cluster up by its script and return what it says has to be in the environment."""
+@contextmanager
+def _cluster(script, place, programs=(), modules=()):
+    """Bring a cluster up by its script; what it says has to be in the environment comes back."""
     for program in programs:
         if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin"):
             pytest.skip(f"{program} is not installed: {script} says what it needs")
     for module in modules:
         if not find_spec(module):
             pytest.skip(f"{module} is not installed: see the extras of pyproject.toml")
-    up = subprocess.run([HERE / script, "up"], capture_output=True, text=True, env=os.environ | dict(env), timeout=120)
-    if up.returncode:
-        pytest.skip(f"{script} up: {up.stderr.strip()}")
-    pairs = (pair.split("=", 1) for pair in up.stdout.removeprefix("export ").split())
-    return {name: value.replace("$PATH", os.environ["PATH"]) for name, value in pairs}
+    env = os.environ | place
+    try:
+        up = subprocess.run([HERE / script, "up"], capture_output=True, text=True, env=env, timeout=120)
+        assert up.returncode == 0, up.stderr
+        pairs = (pair.split("=", 1) for pair in up.stdout.removeprefix("export ").split())
+        yield {name: value.replace("$PATH", os.environ["PATH"]) for name, value in pairs}
+    finally:
+        subprocess.run([HERE / script, "down"], env=env, check=True, timeout=120)
+
+
+def _free_port():
+    """Find a port whose neighbour is free, too."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            with suppress(OSError):
+                second.bind(("127.0.0.1", port + 1))
+                return str(port)
 
 
 @pytest.fixture(scope="session")
@@ -149,16 +166,16 @@ def slurm(tmp_path_factory):
     """A Slurm of one node; the environment that its programs need."""
     if os.geteuid():
         pytest.skip("munge and slurmd are started as root")
-    place = {"SLURM_FOLDER": str(tmp_path_factory.mktemp("slurm"))}
+    place = {"SLURM_FOLDER": str(tmp_path_factory.mktemp("slurm")), "SLURM_PORT": _free_port()}
     programs = ("munged", "slurmctld", "slurmd", "sbatch")
-    yield _cluster("slurm.sh", programs=programs, modules=["hydra_plugins.hydra_submitit_launcher"], env=place)
-    subprocess.run([HERE / "slurm.sh", "down"], env=os.environ | place, check=True, timeout=120)
+    with _cluster("slurm.sh", place, programs, ["hydra_plugins.hydra_submitit_launcher"]) as env:
+        yield env
 
 
 @pytest.fixture(scope="session")
-def ray_cluster(tmp_path_factory):
+def ray_cluster():
     """A Ray cluster that was started elsewhere; the environment that names it."""
     # Ray's sockets lie in it, and their names have room for 107 characters.
-    place = {"RAY_FOLDER": f"/tmp/bus_lightning_ray_{os.getpid()}", "PYTHON": sys.executable}
-    yield _cluster("ray.sh", modules=["ray", "hydra_plugins.hydra_ray_launcher"], env=place)
-    subprocess.run([HERE / "ray.sh", "down"], env=os.environ | place, check=True, timeout=120)
+    place = {"RAY_FOLDER": f"/tmp/bus_lightning_ray_{os.getpid()}", "RAY_PORT": _free_port(), "PYTHON": sys.executable}
+    with _cluster("ray.sh", place, modules=["ray", "hydra_plugins.hydra_ray_launcher"]) as env:
+        yield env
