@@ -13,7 +13,7 @@ from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import restore
 
 _TILE, _COLUMNS = 240, 4  # pixels, tiles
-_TRUTH, _ANSWER = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers tell apart
+TRUTH, ANSWER = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers tell apart
 
 
 def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path, count: int = 8) -> None:
@@ -26,7 +26,7 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
         path: The PNG.
         count: Number of images.
     """
-    positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
+    positions = evenly(len(dataset), count)
     batch = collate([dataset[position] for position in positions])
     logits = task.answer(batch["image"])
     boxes = batch["box"].tolist() if "box" in batch else [None] * len(positions)
@@ -48,21 +48,40 @@ def _tile(task: BusTask, dataset: BusDataset, position: int, logits: Tensor, box
     truth = read_mask(dataset.root, row.masks, image.shape[:2])
     scale = _TILE / max(image.shape[:2])
     tile = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    outlines = [(truth, _TRUTH)]
+    outlines = [(truth, TRUTH)]
     if box is not None:
         answer = restore(logits.sigmoid(), box, truth.shape).numpy().astype(np.uint8)
-        outlines.append((answer, _ANSWER))
-        shared = int((answer & truth).sum())
-        whole = int(answer.sum()) + int(truth.sum())
-        caption = f"Dice {2 * shared / whole:.2f}" if whole else "no lesion, none found"
+        outlines.append((answer, ANSWER))
+        caption = dice_caption(answer, truth)
     else:
-        best = int(logits.argmax())
-        caption = f"{task.classes[best]} {float(logits.softmax(0)[best]):.2f}"
+        caption = class_caption(task.classes, logits)
     for mask, color in outlines:
-        small = cv2.resize(mask, tile.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        cv2.drawContours(tile, cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0], -1, color, 1)
+        outline(tile, mask, color)
     square = np.zeros((_TILE + 40, _TILE, 3), np.uint8)
     square[: tile.shape[0], : tile.shape[1]] = tile
-    for line, (text, color) in enumerate([(f"truth: {row.class_name}", _TRUTH), (caption, _ANSWER)]):
+    for line, (text, color) in enumerate([(f"truth: {row.class_name}", TRUTH), (caption, ANSWER)]):
         cv2.putText(square, text, (6, _TILE + 15 + 18 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
     return square
+
+
+def evenly(number: int, count: int) -> list[int]:
+    """Choose `count` of `number` positions evenly, the first and the last among them; all where there are fewer."""
+    return np.linspace(0, number - 1, min(count, number)).round().astype(int).tolist()
+
+
+def dice_caption(answer: np.ndarray, truth: np.ndarray) -> str:
+    """Say how far two masks agree, both (H, W) uint8 in {0, 1}."""
+    whole = int(answer.sum()) + int(truth.sum())
+    return f"Dice {2 * int((answer & truth).sum()) / whole:.2f}" if whole else "no lesion, none found"
+
+
+def class_caption(classes: list[str], logits: Tensor) -> str:
+    """Say the most probable class and its probability, from logits (K,)."""
+    best = int(logits.argmax())
+    return f"{classes[best]} {float(logits.softmax(0)[best]):.2f}"
+
+
+def outline(tile: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -> None:
+    """Draw the outline of a mask (H, W) uint8 onto a tile (h, w, 3) uint8, in the tile's size."""
+    small = cv2.resize(mask, tile.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    cv2.drawContours(tile, cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0], -1, color, 1)

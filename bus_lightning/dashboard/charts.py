@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
-from wandb import Image, Table, plot
 
+from bus_lightning.callbacks.images import evenly
 from bus_lightning.dashboard.images import thumbnail
 from bus_lightning.data.dataset import BusDataset
 from bus_lightning.evaluation.metrics import Metrics, classes_of, probabilities_of
+from wandb import Image, Table, plot
 
 _ROWS, _THUMBNAILS = 10_000, 200  # of the table of cases: W&B shows no more rows, and each thumbnail is a file to send
 
@@ -66,7 +67,7 @@ def case_table(cases: pd.DataFrame, dataset: BusDataset, answers: dict[str, byte
         best = probabilities_of(cases).argmax(axis=1)
         cases.insert(2, "answer", np.array(classes_of(cases))[best])
     positions = {row.id: position for position, row in enumerate(dataset.rows)}
-    drawn = set(np.linspace(0, len(cases) - 1, min(_THUMBNAILS, len(cases))).round().astype(int).tolist())
+    drawn = set(evenly(len(cases), _THUMBNAILS))
     images = [
         Image(thumbnail(dataset, positions[id_], answers.get(id_)), file_type="jpg") if number in drawn else None
         for number, id_ in enumerate(cases["id"])

@@ -12,6 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 from torch import Tensor
 
+from bus_lightning.callbacks.images import ANSWER, TRUTH, class_caption, dice_caption, evenly, outline
 from bus_lightning.data.dataset import BusDataset, Collate
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import SegmentationTask
@@ -71,7 +72,7 @@ def pictures(task: BusTask, dataset: BusDataset, collate: Collate, count: int) -
     Returns:
         Images with the masks `truth` and `answer`, or with both classes in the caption.
     """
-    positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
+    positions = evenly(len(dataset), count)
     logits = task.answer(collate([dataset[position] for position in positions])["image"])
     return [_picture(task, dataset, position, answer) for position, answer in zip(positions, logits, strict=True)]
 
@@ -83,16 +84,12 @@ def _picture(task: BusTask, dataset: BusDataset, position: int, logits: Tensor) 
     square, truth = dataset.square(position)
     levels = square[..., 0] if square.shape[2] == 1 else square
     if not isinstance(task, SegmentationTask):
-        best = int(logits.argmax())
-        answer = f"{task.classes[best]} {float(logits.softmax(0)[best]):.2f}"
+        answer = class_caption(task.classes, logits)
         return wandb.Image(levels, caption=f"{row.id}: truth {row.class_name}, answer {answer}")
     answered = (logits[0] >= 0).numpy().astype(np.uint8)
-    whole = int(answered.sum()) + int(truth.sum())
-    shared = 2 * int((answered & truth).sum())
-    caption = f"{row.id}: Dice {shared / whole:.2f}" if whole else f"{row.id}: no lesion, none found"
     masks = {"truth": {"mask_data": truth, "class_labels": _LESION},
              "answer": {"mask_data": answered, "class_labels": _LESION}}  # fmt: skip
-    return wandb.Image(levels, caption=caption, masks=masks)
+    return wandb.Image(levels, caption=f"{row.id}: {dice_caption(answered, truth)}", masks=masks)
 
 
 def thumbnail(dataset: BusDataset, position: int, answer: bytes | None, side: int = 96) -> np.ndarray:
@@ -116,10 +113,8 @@ def thumbnail(dataset: BusDataset, position: int, answer: bytes | None, side: in
     top, left, height, width = dataset.preprocessing.box(full.shape[:2])
     placed = np.zeros_like(truth)
     placed[top : top + height, left : left + width] = cv2.resize(full, (width, height)) > 127
-    for mask, color in ((truth, (90, 200, 250)), (placed, (250, 180, 60))):
-        outline = cv2.resize(mask, (side, side), interpolation=cv2.INTER_NEAREST)
-        contours = cv2.findContours(outline, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-        cv2.drawContours(tile, contours, -1, color, 1)
+    outline(tile, truth, TRUTH)
+    outline(tile, placed, ANSWER)
     return tile
 
 
