@@ -6,6 +6,8 @@ import signal
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +35,10 @@ torch.set_num_threads(1)  # test workers share the cores: more threads would wai
 if threading.current_thread() is threading.main_thread():
     # Where the tests run in the background, Ctrl-C is ignored, by them and by what they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-with warnings.catch_warnings():
+with warnings.catch_warnings(), suppress(ImportError):
     warnings.simplefilter("ignore")  # of plugins, as they are imported
     prefer_our_configs()
+    import_module("optuna")  # its plugin imports it late, when a warning would be an error and leave it half imported
 
 
 @pytest.fixture(scope="session")
