@@ -18,7 +18,7 @@ from bus_lightning.randomness import stable_hash
 IDENTITY = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay", "data", "seed", "debug_size",
             "channels_last", "trainer", "callbacks.early_stopping")  # fmt: skip
 _NOT_IDENTITY = re.compile(
-    r"data\.(root|cache|cache_gb|workers|phantom|exclude|skip_unreadable|drop_conflicts|split\.file)(\..*)?"
+    r"data\.(root|cache|cache_gb|workers|phantom|exclude|skip_unreadable|drop_conflicts|split\.file)(\..*)?|overlay\.segmenters"
     r"|trainer\.(max_epochs|accelerator|devices|strategy|num_nodes|log_every_n_steps|profiler|enable_.*|_target_"
     r"|use_distributed_sampler|sync_batchnorm)"
 )
@@ -100,11 +100,38 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
         raise UserError(f"data.channels={cfg.data.channels}: images have 3 channels, or 1 for grey.")
     if cfg.data.balance == "class_weights" and cfg.task.name == "segmentation":
         raise UserError("data.balance=class_weights weighs classes, and segmentation has none: use oversample or none.")
-    if cfg.task.name == "segmentation" and cfg.overlay.style != "none" and cfg.overlay.source == "ground_truth":
+    _check_overlay(cfg)
+
+
+def _check_overlay(cfg: DictConfig) -> None:
+    """Refuse an overlay that tells what is asked, or that cannot be drawn."""
+    overlay = cfg.overlay
+    if overlay.style == "none" or not _is_for_task(cfg):
+        return
+    if cfg.task.name != "classification":
         raise UserError(
-            f"overlay={cfg.overlay.style} draws the true label into the input, which segmentation has to find: "
+            f"overlay={overlay.style} brings the mask into the input, and {cfg.task.name} has to find it: "
             "use overlay=none."
         )
+    if overlay.source == "predicted" and (overlay.style == "class_mark" or overlay.color_by_class):
+        told = "overlay.style=class_mark" if overlay.style == "class_mark" else "overlay.color_by_class"
+        raise UserError(f"{told} tells the true class, which no segmenter predicts: leave it out of overlay=predicted.")
+    if overlay.style == "channel" and cfg.data.channels != 3:
+        raise UserError("overlay.style=channel is a fourth channel beside three: use data.channels=3.")
+
+
+def _is_for_task(cfg: DictConfig) -> bool:
+    return cfg.task.name in (cfg.overlay.get("tasks") or [cfg.task.name])
+
+
+def settle_overlay(cfg: DictConfig) -> None:
+    """Take back an overlay that is meant for other tasks, and count the channel that a mask brings."""
+    if not _is_for_task(cfg):
+        plain = {"style": "none", "source": "ground_truth"}
+        kept = ("style", "source", "parts", "color", "color_by_class", "alpha")
+        cfg.overlay = {key: value for key, value in (dict(cfg.overlay) | plain).items() if key in kept}
+    elif cfg.overlay.style == "channel":
+        cfg.data.channels = 4
 
 
 def _check_devices(trainer: DictConfig, in_grid: bool) -> None:

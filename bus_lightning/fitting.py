@@ -107,7 +107,7 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
         return score
     folder.write_cases(cases)
     if isinstance(task, SegmentationTask):
-        folder.write_masks({id_: task.answers[id_] for id_ in cases.loc[cases["split"] == "test", "id"]})
+        folder.write_masks({id_: task.answers[id_] for id_ in cases["id"]})
     task.to(trainer.strategy.root_device)  # the Trainer has moved it to the CPU
     milliseconds = latency(task, datamodule.collate([datamodule.parts["test"][0]])["image"])
     try:
@@ -202,7 +202,8 @@ def _finite(value: Any) -> float | None:
 
 def announce_label_in_input(cfg: DictConfig, evaluated: list[str]) -> None:
     """Say when the label is drawn into images whose scores are shown."""
-    drawn = [part for part in evaluated if cfg.overlay.style != "none" and part in cfg.overlay.parts]
+    tells = cfg.overlay.style != "none" and cfg.overlay.source == "ground_truth"
+    drawn = [part for part in evaluated if tells and part in cfg.overlay.parts]
     if drawn:
         log.warning("The label is in the input: overlay=%s is drawn into %s; those scores measure the drawing.",
                     cfg.overlay.style, " and ".join(drawn))  # fmt: skip
@@ -214,7 +215,10 @@ def probe_overlay(cfg: DictConfig, datamodule: BusDataModule, split: Split) -> d
     Returns:
         The macro AUC of the probe with and without overlay, for status.json; empty where nothing is drawn.
     """
-    if cfg.task.name != "classification" or cfg.overlay.style == "none" or "train" not in cfg.overlay.parts:
+    overlay = cfg.overlay
+    if cfg.task.name != "classification" or overlay.style == "none" or "train" not in overlay.parts:
+        return {}
+    if overlay.source == "predicted" or overlay.style in ("channel", "crop"):  # a truth that statistics do not see
         return {}
     if (found := label_in_input(datamodule.parts["train"], split.groups)) is None:
         return {}

@@ -77,16 +77,34 @@ def composed(phantom, audit_cache, tmp_path):
     """Compose a config as `train.py` does, on the phantom folder, with small networks and no bars."""
 
     def make(*overrides, root=phantom):
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            said = [f"data.root={root}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}", "logger=none",
-                    "debug_size=true", "callbacks.progress=null", "trainer.enable_progress_bar=false",
-                    "data.size=64", "trainer.max_epochs=1", *overrides]  # fmt: skip
-            cfg = compose("train", overrides=said)
-        cfg.name = cfg.name or run_name(cfg.model.name, overrides)
-        return cfg
+        return compose_run(overrides, root, audit_cache, tmp_path / "runs")
 
     return make
+
+
+def compose_run(overrides, root, cache, runs):
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        said = [f"data.root={root}", f"data.cache={cache}", f"runs_dir={runs}", "logger=none", "debug_size=true",
+                "callbacks.progress=null", "trainer.enable_progress_bar=false", "data.size=64", "trainer.max_epochs=1",
+                *overrides]  # fmt: skip
+        cfg = compose("train", overrides=said)
+    cfg.name = cfg.name or run_name(cfg.model.name, overrides)
+    return cfg
+
+
+@pytest.fixture(scope="session")
+def segmenters(phantom, audit_cache, tmp_path_factory):
+    """The folder of a segmenter's runs: `whole`, trained on all training images, and `fold0`, `fold1`, cross-fitted."""
+    runs = tmp_path_factory.mktemp("segmenters")
+    for name, fold in (("whole", "null"), ("fold0", 0), ("fold1", 1)):
+        training.run(
+            compose_run(
+                ["model=unet", "sweep=two_stage", f"name={name}", "data.split.cross_folds=2", "trainer.max_epochs=2",
+                 f"data.split.cross_fold={fold}"], phantom, audit_cache, runs,
+            )
+        )  # fmt: skip
+    return runs / "two_stage"
 
 
 @pytest.fixture

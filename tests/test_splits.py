@@ -293,3 +293,28 @@ def test_busi_has_the_sizes_of_the_paper_and_twins_stay_together(busi):
     parts = [{groups[id_] for id_ in split.part(part)} for part in PARTS]
     assert sum(map(len, parts)) == len(set().union(*parts))
     assert sizes(split) == pytest.approx((572, 52, 156), abs=6)
+
+
+@pytest.mark.parametrize("method", ["grouped", "stratified"])
+def test_cross_folds_part_the_training_images_and_leave_the_test_images_out(method):
+    whole = make_split(FRAME, GROUPS, method)
+    folds = [make_split(FRAME, GROUPS, method, cross_folds=3, cross_fold=fold) for fold in range(3)]
+    assert sorted(id_ for fold in folds for id_ in fold.test) == whole.train
+    assert all(sorted(fold.train + fold.test) == whole.train and fold.val == whole.val for fold in folds)
+    sizes = [len(fold.test) for fold in folds]
+    assert max(sizes) - min(sizes) <= 0.1 * len(whole.train)
+    assert make_split(FRAME, GROUPS, method, cross_folds=3).hash == whole.hash
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"cross_fold": 0}, "needs data.split.cross_folds"),
+        ({"cross_folds": 3, "cross_fold": 3}, "cross_fold from 0 to 2; it is 3"),
+        ({"cross_folds": 1, "cross_fold": 0}, "cross_folds=1 needs at least 2"),
+        ({"cross_folds": 2, "cross_fold": 0, "method": "file"}, "not one of data.split.method=file"),
+    ],
+)
+def test_cross_folds_that_make_no_sense_are_refused(options, said):
+    with pytest.raises(UserError, match=said):
+        make_split(FRAME, GROUPS, **options)

@@ -68,6 +68,14 @@ def test_folds_are_five_parts_of_one_split():
     assert {(cfg.seed, cfg.data.split.seed) for cfg in jobs.values()} == {(0, 0)}
 
 
+def test_two_stages_train_all_segmenters_before_the_first_classifier():
+    jobs = list(jobs_of("sweep=two_stage").values())
+    assert [cfg.task.name for cfg in jobs] == 4 * ["segmentation"] + 4 * ["classification"]
+    assert [cfg.data.split.cross_fold for cfg in jobs] == 2 * [None, 0, 1, 2]
+    assert {tuple(cfg.data.split.ratio) for cfg in jobs} == {(11, 1, 3)}
+    assert configured("sweep=two_stage", hydra=True).hydra.sweeper.max_batch_size == 4
+
+
 @pytest.mark.parametrize("sweep", [file.stem for file in (ROOT / "conf" / "sweep").glob("*.yaml")])
 def test_every_sweep_runs_as_a_grid_without_m(sweep):
     """A sweep file without `hydra.mode` would train one job and say nothing."""

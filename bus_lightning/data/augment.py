@@ -89,11 +89,16 @@ class Augmentation:
         """Augment one image.
 
         Args:
-            image: (H, W, 3) uint8, or (H, W, 1), which gives the same grey levels as three equal channels.
+            image: (H, W, 3) uint8; or (H, W, 1), which gives the same grey levels as three equal channels; or
+                (H, W, 4), whose last channel is a mask and is changed as one.
             mask: (H, W) uint8.
             seed: Decides everything, in whichever process it is used.
         """
         # set_random_seed would start every transform from the same number: whatever flips once would flip twice.
         self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        changed = self._compose(image=image, mask=mask)
-        return changed["image"], changed["mask"]
+        if image.shape[2] < 4:
+            changed = self._compose(image=image, mask=mask)
+            return changed["image"], changed["mask"]
+        changed = self._compose(image=np.ascontiguousarray(image[..., :3]), masks=[mask, image[..., 3]])
+        mask, given = changed["masks"]
+        return np.dstack([changed["image"], given]), mask

@@ -47,15 +47,17 @@ class BatchAugmentation:
         """Augment a batch without waiting for the device.
 
         Args:
-            images: (B, 3, H, W) uint8, in any memory format.
+            images: (B, 3, H, W) uint8, in any memory format; a fourth channel is a mask and is changed as one.
             masks: (B, 1, H, W) uint8 in {0, 1}, on the device of the images.
             seeds: B integers; each decides everything about its image, whatever else is in the batch.
 
         Returns:
-            Images (B, 3, H, W) uint8 and masks (B, 1, H, W) uint8 in {0, 1}.
+            Images (B, 3 or 4, H, W) uint8 and masks (B, 1, H, W) uint8 in {0, 1}.
         """
         if not self._steps:
             return images, masks
+        images, given = images[:, :3], images[:, 3:]
+        masks = torch.cat([masks, given], dim=1)
         drawn = torch.from_numpy(self._draw(seeds, *images.shape[2:]))
         # From pageable memory even a non-blocking copy may wait for the device.
         drawn = (drawn.pin_memory() if images.is_cuda else drawn).to(images.device, non_blocking=True)
@@ -70,7 +72,7 @@ class BatchAugmentation:
                 pixels = _jitter(pixels, *factors[:, :, None, None, None].unbind(1))
             if "gaussian_blur" in self._steps:
                 pixels = _blur(pixels, kernels)
-            return pixels.round().clamp(0, 255).to(torch.uint8), masks
+            return torch.cat([pixels.round().clamp(0, 255).to(torch.uint8), masks[:, 1:]], dim=1), masks[:, :1]
 
     def _draw(self, seeds: Sequence[int], height: int, width: int) -> np.ndarray:
         """Draw every number for every image: (B, 8 + taps) float32 of 4 for the warp, 4 factors, one kernel."""

@@ -56,8 +56,9 @@ class BusDataModule(pl.LightningDataModule):
         self.collate = Collate(self.normalisation)
 
         @cache
-        def pixels(cleaned: bool) -> np.ndarray:
-            return cached_pixels(prepared, preprocessing, cleaned, Path(data["cache"]), data["cache_gb"])
+        def pixels(cleaned: bool, cropped: bool) -> np.ndarray:
+            cut = overlay if cropped else None
+            return cached_pixels(prepared, preprocessing, cleaned, Path(data["cache"]), data["cache_gb"], cut)
 
         rows = prepared.frame.assign(position=range(len(prepared.frame))).set_index("id", drop=False)
 
@@ -66,7 +67,7 @@ class BusDataModule(pl.LightningDataModule):
                 prepared.root,
                 rows.loc[ids],
                 part,
-                pixels(part in preprocessing.parts),
+                pixels(part in preprocessing.parts, overlay.crops(part)),
                 preprocessing,
                 overlay,
                 **further,

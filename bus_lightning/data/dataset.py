@@ -31,7 +31,7 @@ class BusDataset(Dataset[dict[str, Any]]):
         part: `train`, `val` or `test`: decides who is drawn upon.
         pixels: The records of `cached_pixels`, one per row of the frame.
         preprocessing: How the pixels were resized.
-        overlay: The label drawn into the image.
+        overlay: The mask or label brought into the image.
         augmentation: Random changes, for keys that carry a seed.
         full_masks: Also return the mask at the image's own resolution, which metrics are counted at.
     """
@@ -64,8 +64,9 @@ class BusDataset(Dataset[dict[str, Any]]):
             key: A position, or (position, seed) to augment.
 
         Returns:
-            `image` (size, size, 3) uint8, or (size, size, 1) where all channels are equal; `mask` (size, size) uint8 in
-            {0, 1}, `label` int, `id` str; and for evaluation what `truth` returns.
+            `image` (size, size, 3) uint8, or (size, size, 1) where all channels are equal, or (size, size, 4) with a
+            mask as its last channel; `mask` (size, size) uint8 in {0, 1}, the truth; `label` int, `id` str; and for
+            evaluation what `truth` returns.
         """
         position, seed = key if isinstance(key, tuple) else (key, None)
         row = self.rows[position]
@@ -79,7 +80,8 @@ class BusDataset(Dataset[dict[str, Any]]):
         record, row = self.pixels[self.positions[position]], self.rows[position]
         image, mask = record["image"], record["mask"]
         if self.overlay.applies_to(self.part):
-            return self.overlay.draw(image, mask, row.label, row.class_name), mask
+            given = record["predicted"] if self.overlay.source == "predicted" else mask
+            return self.overlay.draw(image, given, row.label, row.class_name), mask
         # A third of the work for every step that follows; albumentations gives the same grey levels.
         return (np.ascontiguousarray(image[..., :1]) if record["grey"] else image), mask
 
@@ -104,12 +106,14 @@ class Normalisation:
 
     Args:
         mean, std: Per channel, for inputs in [0, 1].
-        channels: 3, or 1 for grey, which takes the first mean and deviation.
+        channels: 3; or 1 for grey, which takes the first mean and deviation; or 4, the last a mask, -1 beside the
+            lesion and 1 on it.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], channels: int = 3) -> None:
-        self.scale = (1 / (255 * torch.tensor(std)))[:channels].reshape(1, -1, 1, 1)
-        self.shift = (torch.tensor(mean) / torch.tensor(std))[:channels].reshape(1, -1, 1, 1)
+        means, deviations = (torch.tensor([*values, 0.5][:channels]) for values in (mean, std))
+        self.scale = (1 / (255 * deviations)).reshape(1, -1, 1, 1)
+        self.shift = (means / deviations).reshape(1, -1, 1, 1)
         self.channels = channels
 
     def on(self, device: torch.device) -> "Normalisation":
@@ -119,8 +123,8 @@ class Normalisation:
         return moved
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalise (B, 3, H, W) uint8 to (B, channels, H, W) float32, in the memory layout that they have."""
-        levels = images.float() if self.channels == 3 else grey(images.float())
+        """Normalise (B, 3 or 4, H, W) uint8 to (B, channels, H, W) float32, in the memory layout that they have."""
+        levels = grey(images.float()) if self.channels == 1 else images.float()
         return levels.mul_(self.scale).sub_(self.shift)
 
 
@@ -138,7 +142,8 @@ class Collate:
         """Stack the samples; `id` and `full_mask` stay lists, for masks differ in size."""
         size = samples[0]["mask"].shape
         # Channels last, as images lie in memory; a grey image stands for three equal channels.
-        images = np.stack([np.broadcast_to(sample["image"], (*size, 3)) for sample in samples])
+        channels = max(3, self.normalisation.channels)
+        images = np.stack([np.broadcast_to(sample["image"], (*size, channels)) for sample in samples])
         masks = np.stack([sample["mask"] for sample in samples])
         batch = {
             "image": self.normalisation(torch.from_numpy(images).permute(0, 3, 1, 2)),

@@ -47,7 +47,7 @@ class DeviceBatches:
     ) -> None:
         self.dataset, self.normalisation, self.augmentation = dataset, normalisation.on(device), augmentation
         size = dataset.preprocessing.size
-        images = torch.empty(len(dataset), size, size, 3, dtype=torch.uint8, device=device)
+        images = torch.empty(len(dataset), size, size, max(3, normalisation.channels), dtype=torch.uint8, device=device)
         self.masks = torch.empty(len(dataset), 1, size, size, dtype=torch.uint8, device=device)
         for position in range(len(dataset)):
             image, mask = dataset.square(position)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from bus_lightning.data.index import read_image, read_mask
 from bus_lightning.data.mistakes import mirrored
 from bus_lightning.data.prepare import PreparedData
-from bus_lightning.data.preprocess import Preprocessing
+from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.errors import UserError
 from bus_lightning.files import aside
 from bus_lightning.randomness import stable_hash
@@ -27,7 +27,12 @@ _GB = 1e9
 
 
 def cached_pixels(
-    prepared: PreparedData, preprocessing: Preprocessing, cleaned: bool, cache: Path, limit: float
+    prepared: PreparedData,
+    preprocessing: Preprocessing,
+    cleaned: bool,
+    cache: Path,
+    limit: float,
+    overlay: Overlay | None = None,
 ) -> np.ndarray:
     """Open the pixels of all images of an index; decode them first where no job has done so.
 
@@ -39,9 +44,11 @@ def cached_pixels(
         cleaned: Whether to clean, or only to resize.
         cache: Folder of the file.
         limit: What all such files may take together, in gigabytes; those that were not used for longest go first.
+        overlay: Where to cut the images, around their given masks; None keeps them whole.
 
     Returns:
         (N,) records in the order of the index: `image` (size, size, 3) uint8, `mask` (size, size) uint8 in {0, 1},
+        `predicted`, the segmenters' masks, of the same kind and only where the index has a column of that name,
         `shape` (2,) int32, height and width of the image's file, and `grey`, whether its three channels are equal.
         Mapped from the file: only what is read is in memory, once for all jobs; changes stay private.
 
@@ -49,7 +56,11 @@ def cached_pixels(
         UserError: When the file would be larger than the limit or the disk, or the images change meanwhile.
     """
     settings = (preprocessing.denoise, preprocessing.contrast) if cleaned else ("none", "none")
-    name = stable_hash(VERSION, prepared.content, preprocessing.size, preprocessing.resize, *settings)
+    given = (prepared.predicted_by, overlay and (overlay.source, overlay.margin))
+    further = given if any(given) else ()  # the files of runs without masks keep their names
+    name = stable_hash(
+        VERSION, prepared.content, preprocessing.size, preprocessing.resize, *settings, *map(str, further)
+    )
     path = cache / f"pixels-{name:016x}.npy"
     with suppress(FileNotFoundError):
         return _opened(path)
@@ -59,10 +70,10 @@ def cached_pixels(
             return _opened(path)
         for left in cache.glob(".pixels-*"):  # by a process that was killed
             left.unlink()
-        kind, number = _record(preprocessing.size), len(prepared.frame)
+        kind, number = _record(preprocessing.size, bool(prepared.predicted_by)), len(prepared.frame)
         _make_room(cache, number * kind.itemsize / _GB, limit)
         with aside(path) as temporary:
-            _write(temporary, kind, number, _decoded(prepared, preprocessing, cleaned))
+            _write(temporary, kind, number, _decoded(prepared, preprocessing, cleaned, overlay))
             if prepared.has_changed(cache):
                 raise UserError(f"{prepared.root} changed while its images were decoded: give the command again.")
         return _opened(path)
@@ -76,20 +87,32 @@ def _opened(path: Path) -> np.ndarray:
     return records
 
 
-def _record(size: int) -> np.dtype[Any]:
+def _record(size: int, with_predicted: bool) -> np.dtype[Any]:
     square = (size, size)
-    return np.dtype([("image", "u1", (*square, 3)), ("mask", "u1", square), ("shape", "<i4", 2), ("grey", "?")])
+    predicted = [("predicted", "u1", square)] if with_predicted else []
+    return np.dtype(
+        [("image", "u1", (*square, 3)), ("mask", "u1", square), *predicted, ("shape", "<i4", 2), ("grey", "?")]
+    )
 
 
-def _decoded(prepared: PreparedData, preprocessing: Preprocessing, cleaned: bool) -> Iterator[tuple[Any, ...]]:
-    """Decode, clean and resize the images of an index, in its order."""
+def _decoded(
+    prepared: PreparedData, preprocessing: Preprocessing, cleaned: bool, overlay: Overlay | None
+) -> Iterator[tuple[Any, ...]]:
+    """Decode, cut, clean and resize the images of an index, in its order."""
 
     def decode(row: Any) -> tuple[Any, ...]:
         image = read_image(prepared.root / row.image)
-        mask = read_mask(prepared.root, row.masks, image.shape[:2])
+        shape = image.shape[:2]
+        masks = [read_mask(prepared.root, row.masks, shape)]
+        if prepared.predicted_by:
+            masks.append(read_mask(prepared.root, (row.predicted,) if row.predicted else (), shape))
+        if overlay:
+            box = overlay.box(masks[overlay.source == "predicted"])
+            image, masks = image[box], [np.ascontiguousarray(mask[box]) for mask in masks]
         fitted = mirrored(preprocessing.fit(preprocessing.clean(image) if cleaned else image), row.flip)
         grey = bool((fitted == fitted[..., :1]).all())
-        return fitted, mirrored(preprocessing.fit(mask, is_mask=True), row.flip), image.shape[:2], grey
+        squares = [mirrored(preprocessing.fit(mask, is_mask=True), row.flip) for mask in masks]
+        return fitted, *squares, shape, grey
 
     rows = list(prepared.frame.itertuples(index=False))
     step = 256  # the pool would run ahead of the disk and fill the memory

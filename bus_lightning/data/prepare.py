@@ -32,12 +32,15 @@ class PreparedData:
         frame: The index, without what was left out.
         groups: Near-duplicate group of each id.
         content: Hash of the folder's files and of the choice made among them.
+        predicted_by: Hash of the masks that segmenters predicted, whose files the index then names in its column
+            `predicted`; None without.
     """
 
     root: Path
     frame: pd.DataFrame
     groups: dict[str, int]
     content: str
+    predicted_by: str | None = None
 
     @property
     def classes(self) -> list[str]:

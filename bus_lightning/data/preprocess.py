@@ -1,4 +1,4 @@
-"""What is done to an image before it is augmented: cleaning, resizing, and the paper's label overlay.
+"""What is done to an image before it is augmented: cleaning, resizing, and how a mask or a label enters it.
 
 Everything works on (H, W, 3) uint8 RGB arrays and (H, W) uint8 masks in {0, 1}, and is the same at every epoch.
 """
@@ -19,7 +19,8 @@ DENOISERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         image, h=8, hColor=8, templateWindowSize=7, searchWindowSize=15
     ),
 }
-STYLES = ("none", "contour", "fill", "class_mark")
+STYLES = ("none", "contour", "fill", "class_mark", "channel", "crop")
+SOURCES = ("ground_truth", "predicted")
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,19 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Overlay:
-    """Draw the label into the image, as the paper's preprocessing says it does.
+    """Bring a mask or the label into the image, as the paper's preprocessing says it does.
 
     Attributes:
-        style: `none`; `contour` or `fill` of the lesion; `class_mark`: the name of the class on every image.
-        source: Where the label comes from; `ground_truth` is the only source.
+        style: `none`; `contour` or `fill` of the lesion; `class_mark`: the name of the class on every image; `channel`:
+            the mask as a fourth channel; `crop`: the image is cut around the lesion.
+        source: Whose mask: `ground_truth`, which a user of the trained network does not have, or `predicted`.
         parts: Parts of the split whose images get it.
         color: RGB of a drawing, 0 to 255.
         color_by_class: RGB per class, in the order of the labels; takes the place of `color`.
         alpha: Opacity of `fill` in [0, 1].
+        margin: What `crop` leaves around the lesion, on each side, as a share of the lesion's longer side.
+        segmenters: Run folders that predicted the masks, a pattern; they decide nothing but where to look.
+        tasks: Tasks whose images get it; those of the others stay as they are.
     """
 
     style: str = "none"
@@ -95,33 +100,67 @@ class Overlay:
     color: Sequence[int] = (255, 255, 0)
     color_by_class: Sequence[Sequence[int]] | None = None
     alpha: float = 0.4
+    margin: float = 0.25
+    segmenters: str | None = None
+    tasks: Sequence[str] = ("classification", "segmentation", "joint")
 
     def __post_init__(self) -> None:
         _choose("overlay.style", self.style, STYLES)
-        _choose("overlay.source", self.source, ("ground_truth",))
+        _choose("overlay.source", self.source, SOURCES)
         _check_parts("overlay.parts", self.parts)
         for color in (self.color, *(self.color_by_class or ())):
             if len(color) != 3 or not all(0 <= value <= 255 for value in color):
                 raise UserError(f"overlay.color: {list(color)} is no color, give red, green and blue from 0 to 255.")
         if not 0 <= self.alpha <= 1:
             raise UserError(f"overlay.alpha={self.alpha}: give an opacity from 0 to 1.")
+        if self.margin < 0:
+            raise UserError(f"overlay.margin={self.margin}: give a share of the lesion's longer side, as 0.25.")
 
     def applies_to(self, part: str) -> bool:
-        """Tell whether the images of a part carry the label."""
+        """Tell whether the images of a part carry the mask or the label."""
         return self.style != "none" and part in self.parts
 
-    def draw(self, image: np.ndarray, mask: np.ndarray, label: int, name: str) -> np.ndarray:
-        """Draw the label of one image; the input stays as it is.
+    def crops(self, part: str) -> bool:
+        """Tell whether the images of a part are cut around the lesion."""
+        return self.style == "crop" and part in self.parts
+
+    def box(self, mask: np.ndarray) -> tuple[slice, slice]:
+        """Tell which rows and columns `crop` keeps: a square around the lesion, as far as the image goes.
+
+        Args:
+            mask: (H, W) uint8 in {0, 1}, at the resolution of the image that is cut; empty keeps the whole image.
+        """
+        left, top, width, height = cv2.boundingRect(mask)
+        if not width:
+            return slice(0, mask.shape[0]), slice(0, mask.shape[1])
+        half = max(width, height) * (0.5 + self.margin)
+        centre = (top + height / 2, left + width / 2)
+        bounds = (
+            (max(0, round(c - half)), min(side, round(c + half))) for c, side in zip(centre, mask.shape, strict=True)
+        )
+        rows, columns = (slice(*bound) for bound in bounds)
+        return rows, columns
+
+    def draw(self, image: np.ndarray, mask: np.ndarray, label: int = 0, name: str = "") -> np.ndarray:
+        """Draw into one image, or add the mask to its channels; the input stays as it is.
 
         Args:
             image: (H, W, 3) uint8.
             mask: (H, W) uint8 in {0, 1}, the lesion.
-            label: Position of the class.
-            name: Name of the class.
+            label: Position of the class, for colours by class.
+            name: Name of the class, for its mark.
+
+        Returns:
+            (H, W, 3) uint8, or (H, W, 4) for the style `channel`, whose last channel is 0 or 255. An image that was cut
+            before comes back as it is.
 
         Raises:
             UserError: When `color_by_class` ends before this class.
         """
+        if self.style == "crop":
+            return image
+        if self.style == "channel":
+            return np.dstack([image, mask * np.uint8(255)])
         drawn = image.copy()
         by_class = self.color_by_class
         if by_class and label >= len(by_class):

@@ -86,6 +86,8 @@ def make_split(
     fold: int | None = None,
     val_from_train: int = 0,
     file: str | None = None,
+    cross_folds: int | None = None,
+    cross_fold: int | None = None,
 ) -> Split:
     """Split an index into train, validation and test.
 
@@ -100,6 +102,9 @@ def make_split(
         fold: Which fold is tested, from 0.
         val_from_train: How many of the training parts become validation.
         file: JSON with the lists `train`, `val` and `test`, for the method `file`.
+        cross_folds: Number of parts of the training images, for cross-fitting.
+        cross_fold: Which of these parts is tested, from 0, by a training on the others; the test part of the whole
+            split is then left out altogether. None trains on all of them.
 
     Raises:
         UserError: When an option makes no sense, a class is too small for the ratio, or a group would be torn apart.
@@ -109,7 +114,11 @@ def make_split(
         raise UserError(f"data.split.method={method} is unknown: choose one of {', '.join(METHODS)}.")
     if folds is None and fold is not None:
         raise UserError(f"data.split.fold={fold} needs data.split.folds, the number of folds.")
+    if cross_fold is not None and cross_folds is None:
+        raise UserError(f"data.split.cross_fold={cross_fold} needs data.split.cross_folds, the number of parts.")
     if method == "file":
+        if cross_fold is not None:
+            raise UserError("data.split.cross_fold parts a split that is made here, not one of data.split.method=file.")
         return _from_file(frame, groups, file, list(ratio), seed)
 
     class_of = dict(zip(frame["id"], frame["class"] if method != "random" else ["any"] * len(frame), strict=True))
@@ -123,7 +132,7 @@ def make_split(
 
     units, counts, order = arranged(id_ for id_, source in source_of.items() if id_ == source)
     if folds is not None:
-        test_units = _fold(order, counts, folds, fold)
+        test_units = _fold(order, counts, folds, fold, "fold")
     else:
         test_units = _take(order, counts, test_share / (train_share + val_share + test_share))
     test = sorted(id_ for unit in test_units for id_ in units[unit])
@@ -135,6 +144,13 @@ def make_split(
         "val": sorted(id_ for unit in val_units for id_ in units[unit]),
         "train": sorted(id_ for unit in rest if unit not in val_units for id_ in units[unit]),
     }
+    if cross_fold is not None:
+        units, counts, order = arranged(parts["train"])
+        held_out = _fold(order, counts, cross_folds or 0, cross_fold, "cross_fold")
+        parts["train"], parts["test"] = (
+            sorted(id_ for unit in order if (unit in held_out) == tested for id_ in units[unit])
+            for tested in (False, True)
+        )
     _check_classes(frame, parts, val_share > 0, ratio)
     return make_named_split(parts, method, {id_: groups[id_] for id_ in frame["id"]}, ratio, seed)
 
@@ -220,10 +236,11 @@ def _round(number: float) -> int:
     return math.floor(number + 0.5)
 
 
-def _fold(order: list[str], counts: dict[str, Counter[str]], folds: int, fold: int | None) -> set[str]:
+def _fold(order: list[str], counts: dict[str, Counter[str]], folds: int, fold: int | None, option: str) -> set[str]:
     """Part the units into folds of nearly equal class counts and return one of them."""
     if folds < 2 or fold is None or not 0 <= fold < folds:
-        raise UserError(f"data.split.folds={folds} needs data.split.fold from 0 to {folds - 1}; it is {fold}.")
+        named = f"data.split.{option}"
+        raise UserError(f"{named}s={folds} needs at least 2 and {named} from 0 to {folds - 1}; it is {fold}.")
     rest = order
     for number in range(fold):
         before = _take(rest, counts, 1 / (folds - number))

@@ -61,7 +61,8 @@ def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str) -> lis
     The classification head (the last fully connected layer) keeps its random weights when it has
     another number of classes. A first convolution saved for colour is summed over its three
     channels for a grey-scale network, which then answers an image as the colour network answers
-    that image in three equal channels.
+    that image in three equal channels; for a network that sees a mask as fourth channel, that
+    channel begins with weights of zero. A classifier's weights go into the encoder of a segmenter.
 
     Args:
         net: The network, changed in place; left as it was when an error is raised.
@@ -78,6 +79,13 @@ def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str) -> lis
     own = net.state_dict()
     notes = []
 
+    if (prefix := _encoder_of(own)) and not any(name.startswith("encoder.") for name in saved):
+        own_encoder = {name.removeprefix(prefix) for name in own if name.startswith(prefix)}
+        above = saved.keys() - own_encoder
+        saved = {prefix + name: saved[name] for name in saved.keys() & own_encoder}
+        saved |= {name: tensor for name, tensor in own.items() if not name.startswith(prefix)}
+        notes.append(f"loaded the encoder, left out {len(above)} tensors above it")
+
     head = _layers(net, nn.Linear)[-1:]
     for name in head:
         there, here = saved.get(f"{name}.weight"), own[f"{name}.weight"]
@@ -93,6 +101,9 @@ def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str) -> lis
 
             saved[f"{name}.weight"] = adapt_input_conv(1, there)
             notes.append(f"summed {name}, the first convolution, over its 3 channels")
+        elif there is not None and there.ndim == 4 and (there.shape[1], here.shape[1]) == (3, 4):
+            saved[f"{name}.weight"] = torch.cat([there, torch.zeros_like(there[:, :1])], dim=1)
+            notes.append(f"widened {name}, the first convolution, by a channel of zeros")
 
     _refuse_misfits(saved, own, source)
     net.load_state_dict(saved, strict=False)
@@ -164,6 +175,12 @@ def _tensors(content: dict[str, Any], source: str) -> dict[str, Tensor]:
     if not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"{source} holds no state dict of a network: check model.weights.")
     return dict(content)
+
+
+def _encoder_of(own: dict[str, Tensor]) -> str | None:
+    """Find what segmentation_models_pytorch puts in front of the names of an encoder's tensors."""
+    prefixes = ("encoder.model.", "encoder.")  # the first where timm brings the encoder
+    return next((prefix for prefix in prefixes if any(name.startswith(prefix) for name in own)), None)
 
 
 def _layers(net: nn.Module, kind: type[nn.Module]) -> list[str]:

@@ -19,7 +19,13 @@ from bus_lightning.evaluation.report.sections import Item, Note, Section, TableI
 from bus_lightning.evaluation.report.task_sections import Summaries
 from bus_lightning.evaluation.summary import DRAWS, draws_of, value_of
 
-_STYLES = {"class_mark": "name of the class written", "contour": "lesion outlined", "fill": "lesion filled"}
+_STYLES = {
+    "class_mark": "name of the class written",
+    "contour": "lesion outlined",
+    "fill": "lesion filled",
+    "channel": "lesion's mask as a channel",
+    "crop": "cut around the lesion",
+}
 _MISTAKES = {
     "flipped_copies": "flipped copies made before train and validation were parted",
     "mask_files": "mask files taken for images",
@@ -35,7 +41,7 @@ def handling(config: DictConfig) -> str:
     """
     overlay, clean = config.overlay, config.preprocess
     said = []
-    if overlay.style != "none":
+    if overlay.style != "none" and overlay.source == "ground_truth":
         color = " in a colour per class" if overlay.color_by_class else ""
         said.append(f"{_STYLES[overlay.style]}{color}, on {_on(overlay.parts)}")
     if mistake := config.data.get("mistake"):

@@ -1,0 +1,231 @@
+"""A classifier that is given masks sees a segmenter's, from a run that has not seen the image, and never the truth."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageChops
+
+from bus_lightning import training
+from bus_lightning.config import identity, load_config
+from bus_lightning.data.augment import Augmentation
+from bus_lightning.data.batch_augment import BatchAugmentation
+from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.dataset import Normalisation
+from bus_lightning.data.index import read_mask
+from bus_lightning.data.predicted import with_predicted_masks
+from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.preprocess import Overlay
+from bus_lightning.data.splits import load_split
+from bus_lightning.errors import OccupiedError, UserError
+from bus_lightning.evaluating import evaluate_run
+from bus_lightning.evaluation.conditions import read_group
+from bus_lightning.run_dir import RunDir
+
+FLIP = {"horizontal_flip": {"p": 1.0}, "color_jitter": {"p": 1.0, "brightness": 0.5}}
+SPLIT = ("data.split.cross_folds=2", "data.split.ratio=[11,1,3]")
+
+
+@pytest.fixture
+def classifier(composed, segmenters):
+    """Compose a classifier's config, settled, on the masks of the segmenters."""
+
+    def make(*overrides, among=segmenters):
+        return composed("model=resnet34", "overlay=predicted", *SPLIT, f"overlay.segmenters={among}/*", *overrides)
+
+    return make
+
+
+@pytest.fixture
+def prepared(classifier):
+    """Find the masks of a classifier's images."""
+
+    def make(*overrides, **options):
+        cfg = classifier(*overrides, **options)
+        found = prepare_data(cfg.data, needs_masks=False)
+        split = found.split(cfg.data.split)
+        return with_predicted_masks(found, split, cfg.overlay, cfg.data.split.cross_fold is not None), split
+
+    return make
+
+
+def seen_by(run):
+    split = load_split(run / "split.json")
+    return {split.groups[id_] for id_ in split.train}
+
+
+def test_every_mask_is_of_a_run_that_has_not_seen_the_image_nor_its_twins(prepared):
+    found, split = prepared()
+    chosen = dict(zip(found.frame["id"], map(Path, found.frame["predicted"]), strict=True))
+    runs = {id_: file.parent.parent.parent for id_, file in chosen.items()}
+    assert set(runs) == set(split.part("all"))
+    assert all(found.groups[id_] not in seen_by(run) for id_, run in runs.items())
+    assert {run.name for id_, run in runs.items() if id_ in split.train} == {"fold0", "fold1"}
+    assert {run.name for id_, run in runs.items() if id_ not in split.train} == {"whole"}
+
+
+def test_classifiers_of_all_parts_share_the_same_masks(prepared):
+    whole, _ = prepared()
+    part, split = prepared("data.split.cross_fold=1")
+    assert part.predicted_by == whole.predicted_by
+    assert not set(split.part("all")) & set(prepared()[1].test)
+
+
+def test_a_segmenter_that_was_trained_on_test_images_is_refused(prepared):
+    with pytest.raises(UserError, match=r"was trained on \d+ images that this classifier is tested on.*two_stage"):
+        prepared("data.split.seed=1")
+
+
+def test_a_cross_fitted_classifier_refuses_segmenters_that_have_seen_the_test_images_of_the_whole(prepared):
+    with pytest.raises(UserError, match="was trained on"):
+        prepared("data.split.seed=1", "data.split.cross_fold=0")
+
+
+def test_images_without_a_held_out_mask_are_counted_and_the_cure_is_named(prepared, segmenters, tmp_path):
+    shutil.copytree(segmenters / "whole", tmp_path / "alone" / "whole")
+    with pytest.raises(UserError, match=r"no run has held out '.+' .*\(\d+ of \d+ images\): .*sweep=two_stage"):
+        prepared(among=tmp_path / "alone")
+
+
+def test_segmenters_that_are_not_finished_or_several_are_refused(prepared, segmenters, tmp_path):
+    several = shutil.copytree(segmenters, tmp_path / "several")
+    config = several / "fold0" / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
+    with pytest.raises(UserError, match=r"several segmenters \(fold0, fold1\)|several segmenters \(fold.*choose one"):
+        prepared(among=several)
+    unfinished = shutil.copytree(segmenters, tmp_path / "unfinished")
+    (unfinished / "fold1" / "metrics.json").unlink()
+    with pytest.raises(UserError, match=r"fold1 is not complete"):
+        prepared(among=unfinished)
+    with pytest.raises(UserError, match="matches no run of a segmenter"):
+        prepared(among=tmp_path / "nothing")
+
+
+def data_of(cfg, found, split):
+    return BusDataModule(found, split, cfg, full_masks=False)
+
+
+def test_the_classifier_sees_the_segmenters_mask_and_not_the_truth(classifier, prepared):
+    found, split = prepared()
+    data = data_of(classifier("overlay.style=fill", "overlay.alpha=1", "overlay.color=[0,0,255]"), found, split)
+    for part in ("train", "test"):
+        differ = 0
+        for position, row in enumerate(data.parts[part].rows):
+            image, truth = data.parts[part].square(position)
+            blue = (image == (0, 0, 255)).all(axis=2)
+            answered = read_mask(Path(), (row.predicted,), read_mask_shape(found, row))
+            assert blue.any() == answered.any()
+            differ += not np.array_equal(blue, truth > 0)
+        assert differ > 0
+
+
+def read_mask_shape(found, row):
+    from bus_lightning.data.index import read_image
+
+    return read_image(found.root / row.image).shape[:2]
+
+
+@pytest.mark.parametrize("source", ["predicted", "ground_truth"])
+def test_a_mask_as_a_channel_goes_through_the_augmentation_with_the_image(composed, classifier, prepared, source):
+    found, split = prepared()
+    cfg = (
+        classifier("overlay.style=channel") if source == "predicted" else composed("model=resnet34", "overlay=channel")
+    )
+    cfg.data.channels = 4
+    data = data_of(cfg, found, split)
+    image, truth = data.parts["test"].square(0)
+    assert image.shape == (64, 64, 4)
+    changed, mask = Augmentation(FLIP)(image, truth, seed=3)
+    np.testing.assert_array_equal(changed[..., 3], image[:, ::-1, 3])
+    assert not np.array_equal(changed[..., :3], image[:, ::-1, :3])  # the jitter is for the picture alone
+    if source == "ground_truth":
+        np.testing.assert_array_equal(changed[..., 3] // 255, mask)
+    images, masks = (torch.from_numpy(np.ascontiguousarray(array)) for array in (image.transpose(2, 0, 1), truth))
+    batch, _ = BatchAugmentation(FLIP)(images[None], masks[None, None], [3])
+    assert torch.equal(batch[0, 3], images[3].flip(1))
+    network_sees = next(iter(data.evaluation_dataloader("test")))["image"]
+    assert network_sees.shape[1:] == (4, 64, 64)
+    assert set(network_sees[:, 3].unique().tolist()) <= {-1.0, 1.0}
+
+
+def test_normalisation_of_three_channels_is_untouched_by_the_fourth():
+    image = torch.randint(0, 255, (2, 4, 5, 5), dtype=torch.uint8)
+    three, four = (Normalisation([0.4, 0.5, 0.6], [0.2, 0.2, 0.3], n) for n in (3, 4))
+    assert torch.equal(four(image)[:, :3], three(image[:, :3]))
+
+
+def test_a_crop_is_a_square_around_the_lesion_within_the_image():
+    overlay, mask = Overlay(style="crop", margin=0.5), np.zeros((100, 200), np.uint8)
+    mask[40:50, 100:120] = 1
+    assert overlay.box(mask) == (slice(25, 65), slice(90, 130))
+    mask[:] = 0
+    mask[0:10, 0:30] = 1
+    assert overlay.box(mask) == (slice(0, 35), slice(0, 45))
+    assert overlay.box(np.zeros((100, 200), np.uint8)) == (slice(0, 100), slice(0, 200))
+
+
+def test_a_cropped_image_shows_the_lesion_larger(composed, prepared):
+    found, split = prepared()
+    whole, cut = (data_of(composed("model=resnet34", f"overlay={name}"), found, split) for name in ("none", "crop"))
+    sizes = [[data.parts["test"].square(k)[1].mean() for k in range(len(split.test))] for data in (whole, cut)]
+    assert all(larger >= smaller for smaller, larger in zip(*sizes, strict=True))
+    assert np.mean(sizes[1]) > 1.5 * np.mean(sizes[0])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("overlay.color_by_class=[[1,2,3],[4,5,6],[7,8,9]]",), "overlay.color_by_class tells the true class"),
+        (("overlay.style=class_mark",), "overlay.style=class_mark tells the true class"),
+        (("overlay.style=channel", "data.channels=1"), "use data.channels=3"),
+        (("overlay.margin=-1",), "overlay.margin=-1"),
+    ],
+)
+def test_a_mask_that_tells_the_class_or_cannot_be_given_is_refused(classifier, overrides, said):
+    with pytest.raises(UserError, match=said):
+        training.run(classifier(*(f"+{o}" if "margin" in o else o for o in overrides)))
+
+
+def test_a_segmenter_is_given_no_mask(composed, segmenters):
+    with pytest.raises(UserError, match="use overlay=none"):
+        training.run(composed("model=unet", "overlay=predicted", "overlay.tasks=[segmentation]"))
+    kept = load_config(segmenters / "whole" / "config.yaml")
+    plain = composed("model=unet", "name=whole", *SPLIT, "trainer.max_epochs=2", "group=two_stage")
+    ours, theirs = ({k: v for k, v in identity(cfg).items() if k.startswith("overlay")} for cfg in (kept, plain))
+    assert ours == theirs  # the sweep's overlay is for the classifiers
+
+
+def test_a_classifier_on_predicted_masks_trains_and_is_evaluated_to_the_same_numbers(classifier, composed):
+    cfg = classifier("overlay.style=channel", "name=second")
+    training.run(cfg)
+    run = RunDir(Path(cfg.runs_dir) / cfg.group / "second")
+    assert run.status["masks"]
+    evaluation = evaluate_run(run, evaluation_config())
+    assert evaluation.metrics["test"] == run.metrics["test"]
+    with pytest.raises(UserError, match="make a bundle"):
+        evaluate_run(run, evaluation_config(data={"root": str(cfg.data.root), "skip_unreadable": False}))
+
+
+def evaluation_config(**changes):
+    from omegaconf import OmegaConf
+
+    plain = {"part": "test", "split": None, "progress": False, "explain": False,
+             "data": {"root": None, "skip_unreadable": False}}  # fmt: skip
+    return OmegaConf.create(plain | changes)
+
+
+def test_other_masks_are_another_experiment(classifier, segmenters, tmp_path):
+    changed = shutil.copytree(segmenters, tmp_path / "changed")
+    training.run(classifier("name=second", among=changed))
+    file = next(iter(sorted((changed / "whole" / "masks").rglob("*.png"))))
+    with Image.open(file) as mask:
+        ImageChops.invert(mask).save(file)
+    with pytest.raises(OccupiedError, match=r"masks \(here"):
+        training.run(classifier("name=second", among=changed))
+
+
+def test_the_report_unites_cross_fitted_runs_and_keeps_them_from_the_whole(segmenters):
+    conditions = read_group(segmenters).conditions
+    assert sorted(len(condition.runs) for condition in conditions) == [1, 2]
