@@ -1,0 +1,213 @@
+"""Read what a clinic has: pictures, DICOM and video, by their content, whole or not at all.
+
+No message names the file or quotes its header, for both may carry a patient's name.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from io import BufferedReader
+from pathlib import Path
+
+from bus_lightning.diagnosis.frames import Frame, Limits
+from bus_lightning.diagnosis.pictures import read_pictures
+from bus_lightning.diagnosis.video import read_video
+from bus_lightning.errors import UserError
+
+__all__ = ["Frame", "Limits", "count_frames", "find_files", "fingerprint", "read_frames"]
+
+ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".dicom", ".mp4", ".mov", ".avi"])
+_DEFAULT = Limits()
+_MAGIC_AT = 128  # where a DICOM file says that it is one
+_PICTURES = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"BM", "BMP"),
+    *((start, "TIFF") for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+)
+_VIDEO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # the first box of an MP4 or MOV
+_PHOTO_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
+_OTHERS = (
+    (b"%PDF", "a PDF: save its pictures as PNG"),
+    (b"PK\x03\x04", "a ZIP archive or an office document: unpack it, and give the pictures in it"),
+    (b"\x1f\x8b", "packed with gzip: unpack it"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
+    (b"Rar!", "a RAR archive: unpack it"),
+    (b"\xd0\xcf\x11\xe0", "an office document, perhaps encrypted: save its pictures as PNG"),
+    (b"Salted__", "encrypted: decrypt it"),
+    (b"-----BEGIN PGP", "encrypted: decrypt it"),
+    (b"age-encryption", "encrypted: decrypt it"),
+    (b"GIF8", "a GIF: save it as PNG, or a clip as MP4"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000: save it as PNG"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM video: save it as MP4"),
+    (b"0&\xb2u", "a Windows Media video: save it as MP4"),
+    (b"\0\0\x01\xba", "an MPEG video: save it as MP4"),
+    (b"<", "a web page, XML or a drawing (SVG): save its pictures as PNG"),
+)
+_REASONS = {
+    errno.ENOENT: "The file is not there, or a link to something that is not there: look at its name and place.",
+    errno.ENOTDIR: "The file is not there: look at its name and place.",
+    errno.ELOOP: "The file is a link that leads to itself: name the file itself.",
+    errno.EACCES: "The file may not be read: change its permissions, or those of its folder.",
+    errno.EPERM: "The file may not be read: change its permissions, or those of its folder.",
+    errno.ENAMETOOLONG: "The file's name is too long: give it a shorter one.",
+}
+
+
+def read_frames(path: Path, limits: Limits = _DEFAULT) -> Iterator[Frame]:
+    """Read the pictures of a PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV or AVI file, one at a time.
+
+    The content decides what a file is, not its ending. Size and number of the pictures are looked up in the header
+    before anything is decoded. A pipe or a device is not opened.
+
+    Args:
+        path: The file.
+        limits: What is read at most.
+
+    Yields:
+        The pictures. `number` is None where the file has only one and is no video.
+
+    Raises:
+        UserError: In one line without the file's name, when anything is wrong with it.
+    """
+    with _opened(path) as stream:
+        _, frames = _start(stream, limits)
+        yield from frames
+
+
+def count_frames(path: Path, limits: Limits = _DEFAULT) -> int | None:
+    """Look up in the header how many pictures a file has, or None where it does not say; a video's may be off by one.
+
+    Raises:
+        UserError: When the header already shows that the file cannot be read.
+    """
+    with _opened(path) as stream:
+        return _start(stream, limits)[0] or None
+
+
+def fingerprint(path: Path) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of a file's content.
+
+    Raises:
+        UserError: In one line without the file's name, when it cannot be read.
+    """
+    with _opened(path) as stream:
+        try:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+        except OSError:
+            raise UserError("The file cannot be read to its end: copy it to another disk.") from None
+
+
+def find_files(paths: Sequence[Path]) -> list[Path]:
+    """List what is to be read: files as they are named, folders with all that is below them.
+
+    In a folder the files with a known ending count, and those without that are DICOM. Hidden files and folders are
+    left out, and links to folders are not followed. A folder that may not be read, or in which nothing is found, is
+    listed itself, so that reading it says so.
+
+    Args:
+        paths: Files and folders.
+
+    Returns:
+        Each file once, in the order of `paths`, and sorted within a folder.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        within = _search(path) if _is_folder(path) else []
+        found.update(dict.fromkeys(within or [path]))
+    return list(found)
+
+
+def _search(folder: Path) -> list[Path]:
+    """List the files below a folder, and the folders below it that may not be read."""
+    found: list[Path] = []
+    closed: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=closed.append):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        shown = (Path(place, name) for name in names if not name.startswith("."))
+        found += (path for path in shown if path.suffix.lower() in ENDINGS or _is_bare_dicom(path))
+    return sorted([*found, *(Path(error.filename) for error in closed)])
+
+
+def _is_folder(path: Path) -> bool:
+    with suppress(OSError, ValueError):
+        return path.is_dir()
+    return False
+
+
+def _is_bare_dicom(path: Path) -> bool:
+    """Tell whether a file is DICOM and has no ending, or the tail of a number as one (`1.2.840.113`)."""
+    if (not path.suffix.strip(".").isdigit() and path.suffix) or path.name == "DICOMDIR":
+        return False
+    with suppress(UserError, OSError), _opened(path) as stream:
+        return stream.read(_MAGIC_AT + 4).endswith(b"DICM")
+    return False
+
+
+def _opened(path: Path) -> BufferedReader:
+    """Open a regular file, and nothing that opening could block on or change."""
+    try:
+        _check_kind(path.stat().st_mode)
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        stream = os.fdopen(os.open(path, flags), "rb")
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, "The file cannot be opened: copy it to another disk.")
+        raise UserError(reason) from None
+    except ValueError:  # a null character, or one that the file system does not know
+        raise UserError("The file's name has characters that no file can have: look at its name.") from None
+    try:
+        _check_kind(os.fstat(stream.fileno()).st_mode)  # it may be another by now
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _check_kind(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise UserError("This is a folder that may not be read or has no pictures: name a file, or another folder.")
+    if not stat.S_ISREG(mode):
+        raise UserError("This is a pipe, a socket or a device: copy what it gives into a file.")
+
+
+def _start(stream: BufferedReader, limits: Limits) -> tuple[int, Iterator[Frame]]:
+    """Choose the reader by the content, and read the header."""
+    size = os.fstat(stream.fileno()).st_size
+    if not size:
+        raise UserError("The file is empty (0 bytes): export it anew.")
+    if size > limits.file_bytes:
+        raise UserError(
+            f"The file has {size / 1e6:.0f} MB, and at most {limits.file_bytes / 1e6:g} are read: make it smaller."
+        )
+    try:
+        head = stream.read(_MAGIC_AT + 4)
+        stream.seek(0)
+    except OSError:
+        raise UserError("The file cannot be read: copy it to another disk.") from None
+    return _reader(head)(stream, limits=limits)
+
+
+def _reader(head: bytes) -> partial[tuple[int, Iterator[Frame]]]:
+    if head[_MAGIC_AT:] == b"DICM":
+        from bus_lightning.diagnosis.dicom import read_dicom  # a quarter of a second that other files need not wait
+
+        return partial(read_dicom)
+    for start, kind in _PICTURES:
+        if head.startswith(start):
+            return partial(read_pictures, kind=kind)
+    if head[4:8] == b"ftyp" and head[8:12] in _PHOTO_BRANDS:
+        raise UserError("The file is a photo of the kind HEIC or AVIF: save it as PNG.")
+    if head[4:8] in _VIDEO_BOXES or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
+        return partial(read_video)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        raise UserError("The file is a WebP picture: save it as PNG.")
+    for start, said in _OTHERS:
+        if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(start) or head.startswith(start):
+            raise UserError(f"The file is {said}.")
+    text = not any(byte < 9 for byte in head)
+    known = "PNG, JPEG, BMP, TIFF, DICOM, MP4 or AVI"
+    raise UserError(f"The file is {'a text' if text else 'of an unknown kind'}, whatever its ending: give {known}.")
