@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from bus_lightning.config import build, load_config
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import find_root
+from bus_lightning.data.predicted import with_predicted_masks
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.splits import PARTS, Split, load_split, make_named_split
 from bus_lightning.errors import UserError
@@ -76,7 +77,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         root = find_root(cfg.data.root)
         own.data.root, own.data.phantom, own.data.mistake = str(root), None, None
         own.data.classes = [name for name in classes if (root / name).is_dir()] or classes
-    prepared = prepare_data(own.data, needs_masks=own.task.name == "segmentation", only=only)
+    prepared = prepare_data(own.data, needs_masks=own.task.name != "classification", only=only)
     prepared.frame["label"] = prepared.frame["class"].map(classes.index)
     own.data.classes = classes
     split = _split_for(run, named, cfg, prepared)
@@ -84,11 +85,18 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     if not split.part(cfg.part):
         raise UserError(f"{run.path}: the part '{cfg.part}' of its split has no images.")
 
+    if own.overlay.source == "predicted":
+        if cfg.data.root or cfg.split == "all":
+            raise UserError(
+                f"{run.path}: its input needs the masks of segmenters, which there are for its own images only. For "
+                "others, make a bundle: python -m bus_lightning.diagnosis.export."
+            )
+        prepared = with_predicted_masks(prepared, split, own.overlay, own.data.split.get("cross_fold") is not None)
     own.trainer.accelerator, own.trainer.devices = "auto", 1  # this machine's, not that of the training
     # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.
     before = {key: value for key, value in run.status.items() if key != "on_device"}
     hardware = choose_hardware(own, before, images=len(prepared.frame))
-    datamodule = BusDataModule(prepared, split, own, own.task.name == "segmentation", hardware.home_of_images)
+    datamodule = BusDataModule(prepared, split, own, own.task.name != "classification", hardware.home_of_images)
     own.model.weights = None  # the checkpoint holds them all
     task = build_task(own, datamodule, hardware)
     load_kept_weights(task.net, run.best)

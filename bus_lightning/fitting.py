@@ -72,7 +72,7 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
         )
     if cfg.seed is not None:
         pl.seed_everything(cfg.seed, verbose=False)
-    datamodule = BusDataModule(prepared, split, cfg, cfg.task.name == "segmentation", hardware.home_of_images)
+    datamodule = BusDataModule(prepared, split, cfg, cfg.task.name != "classification", hardware.home_of_images)
     probe = probe_overlay(cfg, datamodule, split)
     task = build_task(cfg, datamodule, hardware)
     monitor = cfg.task.monitor if split.val else None

@@ -1,4 +1,4 @@
-"""Losses for segmentation, from logits.
+"""Losses for segmentation, and for mask and class together, from logits.
 
 With deep supervision the network gives S maps for one mask: every loss here takes them and
 **averages** over the maps (Qin et al. sum them), so that its scale, and with it the learning rate,
@@ -74,6 +74,44 @@ class DiceBCELoss(nn.Module):
         bce: Tensor = F.binary_cross_entropy_with_logits(logits.float(), truth)
         dice: Tensor = self.dice(logits, mask)
         return self.dice_weight * dice + self.bce_weight * bce
+
+
+class JointLoss(nn.Module):
+    """A weighted sum of a mask's loss and the cross-entropy of the class, for a network that answers both.
+
+    Args:
+        mask: Loss of the mask: (logits, mask) -> scalar.
+        mask_weight: Factor of the mask's loss.
+        class_weight: Factor of the cross-entropy.
+        label_smoothing: Of the cross-entropy, in [0, 1].
+        weight: (K,) float, how much each class counts in the cross-entropy; None counts all the same.
+    """
+
+    def __init__(
+        self,
+        mask: nn.Module,
+        mask_weight: float = 1.0,
+        class_weight: float = 1.0,
+        label_smoothing: float = 0.0,
+        weight: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.mask, self.cross_entropy = mask, nn.CrossEntropyLoss(weight, label_smoothing=label_smoothing)
+        self.mask_weight, self.class_weight = mask_weight, class_weight
+
+    def forward(self, logits: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            logits: Of the mask (B, S, H, W) and of K classes (B, K), float.
+            target: Masks (B, 1, H, W) in {0, 1} and labels (B,) int64.
+
+        Returns:
+            Scalar.
+        """
+        (mask, class_), (truth, label) = logits, target
+        loss: Tensor = self.mask_weight * self.mask(mask, truth) + self.class_weight * self.cross_entropy(class_, label)
+        return loss
 
 
 def _check_shapes(logits: Tensor, mask: Tensor) -> None:

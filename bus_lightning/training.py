@@ -6,7 +6,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from bus_lightning.command_line import launch_name
-from bus_lightning.config import check, check_validation, load_config, save_config
+from bus_lightning.config import check, check_validation, load_config, save_config, settle_overlay
+from bus_lightning.data.predicted import with_predicted_masks
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.splits import Split
 from bus_lightning.errors import OccupiedError, UserError
@@ -39,6 +40,8 @@ def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False) -> floa
     with recorded(folder, cfg.model.name, afresh=cfg.rerun and not folder.was_started_by(launch)) as record:
         prepared, split = _prepare(cfg, optimised, in_grid)
         hashes = {"data": prepared.content, "split": split.hash}
+        if prepared.predicted_by:
+            hashes["masks"] = prepared.predicted_by
         if _is_done(folder, cfg, hashes):
             log.info("%s: complete, skipped", folder.path)
             return folder.status.get("score")
@@ -53,12 +56,15 @@ def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False) -> floa
 def _prepare(cfg: DictConfig, optimised: bool, in_grid: bool) -> tuple[PreparedData, Split]:
     """Check the config, read the data, and split them."""
     check(cfg, optimised, in_grid)
-    prepared = prepare_data(cfg.data, needs_masks=cfg.task.name == "segmentation")
+    settle_overlay(cfg)
+    prepared = prepare_data(cfg.data, needs_masks=cfg.task.name != "classification")
     cfg.data.classes, cfg.data.num_classes = prepared.classes, len(prepared.classes)
-    if cfg.task.name == "classification" and len(prepared.classes) < 2:
-        raise UserError(f"{prepared.root} has one class, {prepared.classes[0]}: classification needs at least two.")
+    if cfg.task.name != "segmentation" and len(prepared.classes) < 2:
+        raise UserError(f"{prepared.root} has one class, {prepared.classes[0]}: {cfg.task.name} needs at least two.")
     split = prepared.split(cfg.data.split)
     check_validation(cfg, bool(split.val), optimised)
+    if cfg.overlay.source == "predicted":
+        prepared = with_predicted_masks(prepared, split, cfg.overlay, cfg.data.split.cross_fold is not None)
     return prepared, split
 
 

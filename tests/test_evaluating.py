@@ -26,7 +26,7 @@ def trained(trained, monkeypatch):
     return trained
 
 
-@pytest.mark.parametrize("model", ["alexnet", "u2net_lite"])
+@pytest.mark.parametrize("model", ["alexnet", "u2net_lite", "joint_unet"])
 def test_a_runs_own_test_images_give_exactly_what_training_wrote(trained, model):
     run = trained(f"model={model}")
     again = evaluate_run(run, request())

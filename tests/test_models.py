@@ -69,8 +69,15 @@ def images(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
-def answer_shape(name: str, batch: int, height: int, width: int) -> tuple[int, ...]:
-    return (batch, 3) if task(name) == "classification" else (batch, 1, height, width)
+def heads(net: nn.Module, image: Tensor) -> list[Tensor]:
+    """The logits of a network, those of the mask first where it has two heads."""
+    answer = net(image)
+    return [answer] if isinstance(answer, Tensor) else list(answer)
+
+
+def answer_shapes(name: str, batch: int, height: int, width: int) -> list[tuple[int, ...]]:
+    shapes = {"segmentation": (batch, 1, height, width), "classification": (batch, 3)}
+    return list(shapes.values()) if task(name) == "joint" else [shapes[task(name)]]
 
 
 def count(net: nn.Module) -> int:
@@ -82,7 +89,7 @@ def test_a_file_names_its_model_and_its_parts(name: str) -> None:
     model = model_config(name)
     assert set(model) == {"name", "net", "debug_size", "weights", "imagenet"}
     assert model.name == name
-    assert task(name) in {"classification", "segmentation"}
+    assert task(name) in {"classification", "segmentation", "joint"}
     assert model.weights in {None, "imagenet"}
     assert model.weights is None or model.imagenet is not None
 
@@ -91,32 +98,35 @@ def test_a_file_names_its_model_and_its_parts(name: str) -> None:
 def test_the_answer_has_a_logit_per_class_or_per_pixel(name: str) -> None:
     net = debug_net(name)
     with torch.no_grad():
-        logits = net(images(2, 3, 64, 64))
-    assert logits.shape == answer_shape(name, 2, 64, 64)
-    assert logits.isfinite().all()
-    # Neither a sigmoid nor a softmax: somewhere a value outside [0, 1].
-    assert ((logits < 0) | (logits > 1)).any()
+        answer = heads(net, images(2, 3, 64, 64))
+    assert [logits.shape for logits in answer] == answer_shapes(name, 2, 64, 64)
+    for logits in answer:
+        assert logits.isfinite().all()
+        # Neither a sigmoid nor a softmax: somewhere a value outside [0, 1].
+        assert ((logits < 0) | (logits > 1)).any()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_another_image_size_works(name: str) -> None:
     net = debug_net(name)
     with torch.no_grad():
-        assert net(images(1, 3, 96, 128)).shape == answer_shape(name, 1, 96, 128)
+        answer = heads(net, images(1, 3, 96, 128))
+    assert [logits.shape for logits in answer] == answer_shapes(name, 1, 96, 128)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_grey_images_of_one_channel_work(name: str) -> None:
     net = debug_net(name, channels=1)
     with torch.no_grad():
-        assert net(images(2, 1, 64, 64)).shape == answer_shape(name, 2, 64, 64)
+        answer = heads(net, images(2, 1, 64, 64))
+    assert [logits.shape for logits in answer] == answer_shapes(name, 2, 64, 64)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     net = copy.deepcopy(debug_net(name)).train()
-    logits = net(images(4, 3, 64, 64))
-    (logits * images(*logits.shape)).sum().backward()
+    answer = heads(net, images(4, 3, 64, 64))
+    torch.stack([(logits * images(*logits.shape)).sum() for logits in answer]).sum().backward()
     for parameter_name, parameter in net.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.isfinite().all(), parameter_name
@@ -126,11 +136,12 @@ def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
 def test_evaluation_gives_the_same_answer_twice(name: str) -> None:
     net = debug_net(name)
     with torch.no_grad():
-        first, second = net(images(2, 3, 64, 64)), net(images(2, 3, 64, 64))
-        alone = net(images(2, 3, 64, 64)[:1])
-    assert torch.equal(first, second)
-    # Nor does an image's answer hang on the rest of its batch.
-    torch.testing.assert_close(alone, first[:1], rtol=1e-4, atol=1e-4)
+        first, second = heads(net, images(2, 3, 64, 64)), heads(net, images(2, 3, 64, 64))
+        alone = heads(net, images(2, 3, 64, 64)[:1])
+    for one, again, single in zip(first, second, alone, strict=True):
+        assert torch.equal(one, again)
+        # Nor does an image's answer hang on the rest of its batch.
+        torch.testing.assert_close(single, one[:1], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +170,12 @@ def test_a_classifier_has_the_published_number_of_parameters(
 def test_a_segmenter_has_the_published_number_of_parameters(name: str, parameters: int) -> None:
     with torch.device("meta"):
         assert count(instantiate(model_config(name).net)) == parameters
+
+
+def test_the_joint_network_is_the_segmenter_and_a_linear_layer() -> None:
+    with torch.device("meta"):
+        joint, segmenter = (count(instantiate(model_config(name).net)) for name in ("joint_unet", "unet"))
+    assert joint - segmenter == 3 * (512 + 1)
 
 
 @pytest.mark.parametrize(("build", "published_bytes"), [(u2net_lite, 4_807_903), (u2net, 176_376_827)])

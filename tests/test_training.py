@@ -123,7 +123,7 @@ class Interruption(pl.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("model", ["alexnet", "u2net_lite"])
+@pytest.mark.parametrize("model", ["alexnet", "u2net_lite", "joint_unet"])
 def test_an_interrupted_run_resumes_to_the_bits_of_an_undisturbed_one(composed, no_pictures, monkeypatch, model):
     # A plateau scheduler without patience changes the rate between epochs: its state must survive, too.
     more = ["scheduler.patience=0", "+scheduler.threshold=0.9"] if model == "alexnet" else ["scheduler=cosine"]

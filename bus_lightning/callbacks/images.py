@@ -28,11 +28,11 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
     """
     positions = evenly(len(dataset), count)
     batch = collate([dataset[position] for position in positions])
-    logits = task.answer(batch["image"])
-    boxes = batch["box"].tolist() if "box" in batch else [None] * len(positions)
+    boxes = batch["box"].tolist() if "box" in batch else [[]] * len(positions)
+    answers = answers_of(task, batch["image"])
     tiles = [
         _tile(task, dataset, position, answer, box)
-        for position, answer, box in zip(positions, logits, boxes, strict=True)
+        for position, answer, box in zip(positions, answers, boxes, strict=True)
     ]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % _COLUMNS)
     rows = [np.hstack(tiles[start : start + _COLUMNS]) for start in range(0, len(tiles), _COLUMNS)]
@@ -41,22 +41,25 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
         temporary.write_bytes(encoded.tobytes())
 
 
-def _tile(task: BusTask, dataset: BusDataset, position: int, logits: Tensor, box: list[int] | None) -> np.ndarray:
+def answers_of(task: BusTask, image: Tensor) -> list[dict[str, Tensor]]:
+    """Answer images (B, C, H, W), each by itself: `mask` (1, H, W), `class` (K,), or both, logits."""
+    heads = task.answer(image)
+    return [dict(zip(heads, answer, strict=True)) for answer in zip(*heads.values(), strict=True)]
+
+
+def _tile(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, Tensor], box: list[int]) -> np.ndarray:
     """Draw one image with its outlines and a caption, (tile, tile, 3) uint8 RGB."""
     row = dataset.rows[position]
     image = read_image(dataset.root / row.image)
     truth = read_mask(dataset.root, row.masks, image.shape[:2])
     scale = _TILE / max(image.shape[:2])
     tile = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    outlines = [(truth, TRUTH)]
-    if box is not None:
-        answer = restore(logits.sigmoid(), box, truth.shape).numpy().astype(np.uint8)
-        outlines.append((answer, ANSWER))
-        caption = dice_caption(answer, truth)
-    else:
-        caption = class_caption(task.classes, logits)
-    for mask, color in outlines:
-        outline(tile, mask, color)
+    outline(tile, truth, TRUTH)
+    answer = None
+    if "mask" in logits:
+        answer = restore(logits["mask"].sigmoid(), box, truth.shape).numpy().astype(np.uint8)
+        outline(tile, answer, ANSWER)
+    caption = answer_caption(task.classes, logits, answer, truth)
     square = np.zeros((_TILE + 40, _TILE, 3), np.uint8)
     square[: tile.shape[0], : tile.shape[1]] = tile
     for line, (text, color) in enumerate([(f"truth: {row.class_name}", TRUTH), (caption, ANSWER)]):
@@ -67,6 +70,19 @@ def _tile(task: BusTask, dataset: BusDataset, position: int, logits: Tensor, box
 def evenly(number: int, count: int) -> list[int]:
     """Choose `count` of `number` positions evenly, the first and the last among them; all where there are fewer."""
     return np.linspace(0, number - 1, min(count, number)).round().astype(int).tolist()
+
+
+def answer_caption(classes: list[str], logits: dict[str, Tensor], answer: np.ndarray | None, truth: np.ndarray) -> str:
+    """Say what was answered: the class, how far the mask agrees, or both.
+
+    Args:
+        classes: Their names.
+        logits: `class` (K,), where there is one.
+        answer: (H, W) uint8 in {0, 1}; None where no mask was answered.
+        truth: The same of the truth.
+    """
+    said = [class_caption(classes, logits["class"])] if "class" in logits else []
+    return ", ".join(said if answer is None else [*said, dice_caption(answer, truth)])
 
 
 def dice_caption(answer: np.ndarray, truth: np.ndarray) -> str:

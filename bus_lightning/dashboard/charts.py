@@ -47,7 +47,7 @@ def metric_table(cfg: DictConfig, metrics: Metrics, intervals: dict[str, tuple[f
 
 
 def case_table(cases: pd.DataFrame, dataset: BusDataset, answers: dict[str, bytes]) -> Table:
-    """List the cases: a thumbnail, the class, and probabilities, or Dice, IoU, pixels and distances.
+    """List the cases: a thumbnail, the class, and probabilities, or Dice, IoU, pixels and distances, or all of these.
 
     Args:
         cases: Of the test images.
@@ -63,9 +63,9 @@ def case_table(cases: pd.DataFrame, dataset: BusDataset, answers: dict[str, byte
         lesion = (tp + fn).where(tp + fn > 0)  # without one, neither is defined
         cases.insert(2, "dice", 2 * tp / (lesion + tp + fp))
         cases.insert(3, "iou", tp / (lesion + fp))
-    else:
+    if classes := classes_of(cases):
         best = probabilities_of(cases).argmax(axis=1)
-        cases.insert(2, "answer", np.array(classes_of(cases))[best])
+        cases.insert(2, "answer", np.array(classes)[best])
     positions = {row.id: position for position, row in enumerate(dataset.rows)}
     drawn = set(evenly(len(cases), _THUMBNAILS))
     images = [

@@ -12,10 +12,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 from torch import Tensor
 
-from bus_lightning.callbacks.images import ANSWER, TRUTH, class_caption, dice_caption, evenly, outline
+from bus_lightning.callbacks.images import ANSWER, TRUTH, answer_caption, answers_of, evenly, outline
 from bus_lightning.data.dataset import BusDataset, Collate
 from bus_lightning.tasks.base import BusTask
-from bus_lightning.tasks.segmentation import SegmentationTask
 
 if TYPE_CHECKING:
     import wandb
@@ -70,26 +69,26 @@ def pictures(task: BusTask, dataset: BusDataset, collate: Collate, count: int) -
         count: How many at most.
 
     Returns:
-        Images with the masks `truth` and `answer`, or with both classes in the caption.
+        Images with the masks `truth` and `answer`, or with both classes in the caption, or with all of these.
     """
     positions = evenly(len(dataset), count)
-    logits = task.answer(collate([dataset[position] for position in positions])["image"])
-    return [_picture(task, dataset, position, answer) for position, answer in zip(positions, logits, strict=True)]
+    answers = answers_of(task, collate([dataset[position] for position in positions])["image"])
+    return [_picture(task, dataset, position, answer) for position, answer in zip(positions, answers, strict=True)]
 
 
-def _picture(task: BusTask, dataset: BusDataset, position: int, logits: Tensor) -> "wandb.Image":
+def _picture(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, Tensor]) -> "wandb.Image":
     import wandb  # for those who use it
 
     row = dataset.rows[position]
     square, truth = dataset.square(position)
     levels = square[..., 0] if square.shape[2] == 1 else square
-    if not isinstance(task, SegmentationTask):
-        answer = class_caption(task.classes, logits)
-        return wandb.Image(levels, caption=f"{row.id}: truth {row.class_name}, answer {answer}")
-    answered = (logits[0] >= 0).numpy().astype(np.uint8)
-    masks = {"truth": {"mask_data": truth, "class_labels": _LESION},
-             "answer": {"mask_data": answered, "class_labels": _LESION}}  # fmt: skip
-    return wandb.Image(levels, caption=f"{row.id}: {dice_caption(answered, truth)}", masks=masks)
+    answered = (logits["mask"][0] >= 0).numpy().astype(np.uint8) if "mask" in logits else None
+    caption = answer_caption(task.classes, logits, answered, truth)
+    if "class" in logits:
+        caption = f"truth {row.class_name}, answer {caption}"
+    shown = {} if answered is None else {"truth": truth, "answer": answered}
+    masks = {name: {"mask_data": mask, "class_labels": _LESION} for name, mask in shown.items()}
+    return wandb.Image(levels, caption=f"{row.id}: {caption}", masks=masks or None)
 
 
 def thumbnail(dataset: BusDataset, position: int, answer: bytes | None, side: int = 96) -> np.ndarray:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from bus_lightning.dashboard.recorded import Recorded, read_run, read_table
 from bus_lightning.errors import UserError
+from bus_lightning.evaluation.conditions import does
 from bus_lightning.evaluation.report.figures.style import (
     BLACK,
     GREY,
@@ -120,7 +121,7 @@ def _intervals(row: SubFigure, runs: Runs, colors: dict[str, str]) -> None:
 
 
 def _confusions(row: SubFigure, runs: Runs) -> None:
-    first = [members[0] for members in runs.values() if _task(members[0]) == "classification"]
+    first = [members[0] for members in runs.values() if does(_task(members[0]), "classification")]
     for panel, run in zip(_panels(row, max(1, len(first))), first, strict=False):
         cells = read_table(run, "test/confusion_matrix_table")[1]
         classes = list(dict.fromkeys(actual for actual, _, _ in cells))
@@ -137,7 +138,7 @@ def _confusions(row: SubFigure, runs: Runs) -> None:
 
 
 def _samples(row: SubFigure, runs: Runs) -> None:
-    segmenters = [members[0] for members in runs.values() if _task(members[0]) == "segmentation"]
+    segmenters = [members[0] for members in runs.values() if does(_task(members[0]), "segmentation")]
     axes = _panels(row, _SAMPLES)
     shown: list[tuple[Recorded, dict[str, Any], int]] = []
     for run in segmenters:
@@ -164,7 +165,7 @@ def _costs(row: SubFigure, runs: Runs, colors: dict[str, str]) -> None:
     titles = {"parameters": "parameters, millions", "seconds": "seconds of a run"}
     for panel, (task, key) in zip(axes, places, strict=True):
         for model, members in runs.items():
-            if _task(members[0]) == task:
+            if does(_task(members[0]), task):
                 costs = [run.summary[key] / (1e6 if key == "parameters" else 1) for run in members]
                 qualities = [run.summary[_QUALITY[task]] for run in members]
                 panel.plot(costs, qualities, "o", color=colors[model], markersize=5)
@@ -185,7 +186,7 @@ def _task(run: Recorded) -> str:
 
 
 def _is_own(metric: str, run: Recorded) -> bool:
-    return f"test/{metric}_low" in run.summary and (metric != "accuracy" or _task(run) == "classification")
+    return f"test/{metric}_low" in run.summary and (metric != "accuracy" or does(_task(run), "classification"))
 
 
 def _label(run: Recorded) -> str:

@@ -20,6 +20,7 @@ from bus_lightning.evaluation.metrics import COUNTS, HEADLINE, Metrics
 from bus_lightning.evaluation.summary import draws_of
 from bus_lightning.run_dir import RunDir
 from bus_lightning.tasks.base import BusTask
+from bus_lightning.tasks.classification import ClassificationTask
 from bus_lightning.tasks.segmentation import SegmentationTask
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def _send(
         if isinstance(task, SegmentationTask):
             answers = task.answers
             shown["test/images"] = pictures(task, datamodule.parts["test"], datamodule.collate, count=8)
-        else:
+        if isinstance(task, ClassificationTask):
             shown |= charts.curves(tested)
         shown["test/cases"] = charts.case_table(tested, datamodule.parts["test"], answers)
         wandb_run.log(shown, step=status["epochs"])

@@ -1,7 +1,8 @@
 """What a report is about: the runs of a group, those that differ in seed and fold only taken together."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,13 +13,16 @@ from omegaconf import DictConfig
 from bus_lightning.config import identity, load_config
 from bus_lightning.data.splits import Split, load_split
 from bus_lightning.errors import UserError
-from bus_lightning.evaluation.metrics import COUNTS, PROBABILITY
+from bus_lightning.evaluation.metrics import COUNTS, PROBABILITY, answers_to
 from bus_lightning.run_dir import RunDir
 
 WEIGHTS_MISSING = "weights missing"
 _TEXT = ("id", "split", "label")
 _LUCK = ("seed", "data.split.fold", "data.split.seed")  # what may differ among the runs of a condition
 _LUCK_IN_NAME = re.compile(rf"__({'|'.join(map(re.escape, _LUCK))})-[^_]*(?=__|$)")
+_CROSS_FOLD = "data.split.cross_fold"  # of the training images: its runs together are one condition
+_IN_FULL = re.compile(rf"__{re.escape(_CROSS_FOLD)}-null(?=__|$)")
+_CROSS_FOLD_IN_NAME = re.compile(rf"(__{re.escape(_CROSS_FOLD)})-\d+(?=__|$)")
 
 
 @dataclass
@@ -28,12 +32,12 @@ class Condition:
     Attributes:
         name: Their name without seed and fold, unique in a report.
         model: Name of the model.
-        task: classification or segmentation.
+        task: classification, segmentation, or joint for networks that do both.
         classes: Names of the classes, in the order of the labels.
         config: That of the first run.
         runs: The runs, sorted by name.
         cases: A row per image and run: `run`, `replicate` (the runs of one seed, their folds united), `id`, `split`
-            (val or test), `group` (of near-duplicates), `label`, then `prob_<class>` or counts of pixels.
+            (val or test), `group` (of near-duplicates), `label`, then `prob_<class>` or counts of pixels, or both.
         splits: Name of a run -> its split.
     """
 
@@ -64,6 +68,22 @@ class Group:
     path: Path
     conditions: list[Condition]
     left_out: pd.DataFrame
+
+
+def does(task: str, wanted: str) -> bool:
+    """Tell whether a network of a task, which may be joint, does the wanted one: classification or segmentation."""
+    return task in (wanted, "joint")
+
+
+def of_task(conditions: Iterable[Condition], task: str) -> list[Condition]:
+    """Take the conditions that do a task; one that is joint as if it did nothing else.
+
+    Args:
+        conditions: Any.
+        task: classification or segmentation.
+    """
+    own = (condition for condition in conditions if does(condition.task, task))
+    return [replace(condition, task=task, cases=answers_to(task, condition.cases)) for condition in own]
 
 
 class _Read(NamedTuple):
@@ -164,6 +184,7 @@ def _key(config: DictConfig, run: RunDir) -> str:
     if not {"val", "test"} <= run.metrics.keys():
         raise UserError("metrics.json lacks val and test")
     decides = {name: value for name, value in identity(config).items() if name not in _LUCK}
+    decides[_CROSS_FOLD] = decides.get(_CROSS_FOLD) is not None
     return repr([sorted(decides.items()), config.trainer.max_epochs, run.status.get("data")])
 
 
@@ -181,7 +202,7 @@ def _condition(members: list[_Read]) -> Condition:
         tables.append(one.cases.assign(replicate=number))
     first = members[0]
     return Condition(
-        name=_LUCK_IN_NAME.sub("", first.run.path.name),
+        name=_CROSS_FOLD_IN_NAME.sub(r"\1", _IN_FULL.sub("", _LUCK_IN_NAME.sub("", first.run.path.name))),
         model=first.config.model.name,
         task=first.config.task.name,
         classes=list(first.config.data.classes),

@@ -18,24 +18,30 @@ Metrics = dict[str, Any]
 Floats = NDArray[np.floating]
 PROBABILITY = "prob_"
 COUNTS = ("tp", "fp", "fn", "tn")
+SURFACE = ("hd95", "surface_dice")
 # What is logged in every epoch; the rest is for the end.
 HEADLINE = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro",
-            "tp", "fp", "fn", "tn", "precision", "recall", "iou_pooled", "dice_pooled", "iou_image", "dice_image",
-            "false_alarm_rate")  # fmt: skip
+            "tp", "fp", "fn", "tn", "accuracy_pooled", "precision", "recall", "iou_pooled", "dice_pooled", "iou_image",
+            "dice_image", "false_alarm_rate")  # fmt: skip
 BINS = 10  # of the confidence, for the calibration error
 
 
 def metrics_of(cases: pd.DataFrame) -> Metrics:
-    """Compute the metrics of one part's cases, classification or segmentation by their columns.
+    """Compute the metrics of one part's cases, classification or segmentation or both by their columns.
 
     Args:
         cases: Columns `label` (the class's name) and `prob_<class>` for each class; or `tp`, `fp`, `fn`, `tn`, pixels
-            of one image, and perhaps `hd95` and `surface_dice`.
+            of one image, and perhaps `hd95` and `surface_dice`; or all of them.
 
     Returns:
         `n`; what `classification_scores` or `segmentation_scores` tell, None where undefined; and `undefined`: the
-        reason for each of those.
+        reason for each of those. Where both tell something, `accuracy` is that of the classes, and that of the pixels
+        is called `accuracy_pooled`.
     """
+    if _answers_both(cases):
+        pixels, classes = (metrics_of(answers_to(task, cases)) for task in ("segmentation", "classification"))
+        undefined = _together(pixels.pop("undefined"), classes.pop("undefined"))
+        return _together(pixels, classes) | {"undefined": undefined}
     once = np.ones((1, len(cases)))
     found = scores_of(cases, once)
     values = {name: float(value[0]) if math.isfinite(value[0]) else None for name, value in found.items()}
@@ -45,6 +51,8 @@ def metrics_of(cases: pd.DataFrame) -> Metrics:
 
 def scores_of(cases: pd.DataFrame, weights: Floats) -> dict[str, Floats]:
     """Compute every metric of the cases under each row of weights, (D, n) -> (D,) each, NaN where undefined."""
+    if _answers_both(cases):
+        return _together(*(scores_of(answers_to(task, cases), weights) for task in ("segmentation", "classification")))
     if "tp" in cases:
         return segmentation_scores(cases, weights)
     classes = classes_of(cases)
@@ -55,6 +63,27 @@ def scores_of(cases: pd.DataFrame, weights: Floats) -> dict[str, Floats]:
     # Of a training that diverged: every metric is there, and none is defined.
     found = classification_scores(labels, np.zeros_like(probabilities), weights, classes)
     return {name: np.full_like(values, np.nan) for name, values in found.items()}
+
+
+def answers_to(task: str, cases: pd.DataFrame) -> pd.DataFrame:
+    """Take what cases say about one task: a joint network's without the columns of the other.
+
+    Args:
+        task: classification or segmentation.
+        cases: A row per image.
+    """
+    of_pixels = [name for name in (*COUNTS, *SURFACE) if name in cases]
+    of_classes = [f"{PROBABILITY}{name}" for name in classes_of(cases)]
+    return cases.drop(columns=of_pixels if task == "classification" else of_classes)
+
+
+def _answers_both(cases: pd.DataFrame) -> bool:
+    return "tp" in cases and bool(classes_of(cases))
+
+
+def _together(pixels: dict[str, Any], classes: dict[str, Any]) -> dict[str, Any]:
+    """Unite what is known by metric; both tasks have an accuracy, and no other name in common."""
+    return {"accuracy_pooled" if name == "accuracy" else name: value for name, value in pixels.items()} | classes
 
 
 def classes_of(cases: pd.DataFrame) -> list[str]:
@@ -181,7 +210,7 @@ def segmentation_scores(cases: pd.DataFrame, weights: Floats) -> dict[str, Float
         return _ratio(weights[:, among] @ np.nan_to_num(values[among]), weights[:, among].sum(axis=1))
 
     everyone, lesions = np.ones(len(cases), bool), weights[:, lesion].sum(axis=1)
-    surface = [name for name in ("hd95", "surface_dice") if name in cases]
+    surface = [name for name in SURFACE if name in cases]
     return pixels | {
         "accuracy": _ratio(tps + tns, tps + fps + fns + tns),
         "precision": _ratio(tps, tps + fps),

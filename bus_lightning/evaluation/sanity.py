@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bus_lightning.evaluation.conditions import Condition
+from bus_lightning.evaluation.conditions import Condition, does
 from bus_lightning.evaluation.majority import majority_accuracy
 from bus_lightning.evaluation.metrics import metrics_of
 
@@ -43,14 +43,14 @@ def findings(conditions: list[Condition]) -> list[Finding]:
 def kept_promises(found: list[Finding], conditions: list[Condition]) -> list[str]:
     """Say what holds for all conditions, of what could be looked at."""
     broken = {finding.kind for finding in found}
-    if not any(condition.task == "classification" for condition in conditions):
+    if not any(does(condition.task, "classification") for condition in conditions):
         broken.add("beats nothing")
     return [text for kind, text in PROMISES.items() if kind not in broken]
 
 
 def _beats_nothing(condition: Condition) -> Iterator[Finding]:
     """Compare a classifier with always answering the most frequent class, and with saying 1/K for each of K classes."""
-    if condition.task != "classification":
+    if not does(condition.task, "classification"):
         return
     guess = math.log(len(condition.classes))
     for part in _EVALUATED:
@@ -73,7 +73,7 @@ def _label_in_input(condition: Condition) -> Iterator[Finding]:
     overlay = condition.config.overlay
     if mistake := condition.config.data.get("mistake"):
         yield Finding("label", condition.name, f"trained on what is no image of its own (data.mistake={mistake})")
-    if overlay.style == "none":
+    if overlay.style == "none" or overlay.source == "predicted":
         return
     scored = " and ".join(part for part in _EVALUATED if part in overlay.parts)
     consequence = f"its {scored} scores measure the drawing" if scored else "its scores suffer from that"

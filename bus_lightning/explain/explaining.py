@@ -64,7 +64,7 @@ def explain_run(
     settings = Settings(**options)
     run, dataset = folder.parent, datamodule.parts["test"]
     if cfg.task.name != "classification":
-        log.info("%s: no heat maps: they are made of classifiers, and this run is one of %s.", run, cfg.task.name)
+        log.info("%s: no heat maps: they are made of classifiers, and this run's task is %s.", run, cfg.task.name)
         return
     if not len(dataset):
         log.info("%s: no heat maps: the split has no test images.", run)

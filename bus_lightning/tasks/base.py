@@ -1,4 +1,4 @@
-"""What both tasks share: the step, the cases of an evaluation, optimizer and scheduler."""
+"""What the tasks share: the step, the cases of an evaluation, optimizer and scheduler."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pandas as pd
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -15,6 +16,7 @@ from bus_lightning.evaluation.metrics import HEADLINE, metrics_of
 from bus_lightning.tasks.processes import in_all, interleaved
 
 Batch = dict[str, Any]
+Logits = Any  # a tensor, or of a network with two heads a tuple of them
 
 
 class BusTask(pl.LightningModule):
@@ -53,24 +55,27 @@ class BusTask(pl.LightningModule):
         self._sums: dict[str, Tensor] = {}  # of the epoch, over its images
         self._images = 0
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Logits:
         """Return the logits of a batch of images (B, C, H, W)."""
-        logits: Tensor = self.net(image.to(memory_format=self.memory_format))
-        return logits
+        return self.net(image.to(memory_format=self.memory_format))
 
-    def training_logits(self, image: Tensor) -> Tensor:
+    def training_logits(self, image: Tensor) -> Logits:
         """Return the logits that the loss sees in training."""
         return self(image)
 
-    def target(self, batch: Batch) -> Tensor:
+    def target(self, batch: Batch) -> Any:
         """Pick what the loss compares the logits with."""
         raise NotImplementedError
 
-    def rows(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
+    def heads(self, logits: Logits) -> dict[str, Tensor]:
+        """Name what the logits are about: `mask` (B, 1, H, W), `class` (B, K), or both."""
+        raise NotImplementedError
+
+    def rows(self, logits: Logits, batch: Batch) -> list[dict[str, Any]]:
         """Make the evaluation's row of each image from float32 logits."""
         raise NotImplementedError
 
-    def training_scores(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def training_scores(self, logits: Logits, batch: Batch) -> dict[str, Tensor]:
         """Score a training batch, for the curves over training: scalars, which are averaged over the epoch's images."""
         raise NotImplementedError
 
@@ -79,7 +84,9 @@ class BusTask(pl.LightningModule):
         logits = self.training_logits(batch["image"])
         loss: Tensor = self.loss(logits, self.target(batch))
         size = len(batch["id"])
-        for name, value in {"loss": loss.detach(), **self.training_scores(logits.detach(), batch)}.items():
+        with torch.no_grad():
+            scores = self.training_scores(logits, batch)
+        for name, value in {"loss": loss.detach(), **scores}.items():
             self._sums[name] = value * size + self._sums.get(name, 0)
         self._images += size
         if batch_idx + 1 == self.trainer.num_training_batches:
@@ -115,20 +122,19 @@ class BusTask(pl.LightningModule):
         # Older versions, which wrote at the end of epochs only, had none.
         self._sums, self._images = checkpoint.get("epoch_sums", {}), checkpoint.get("epoch_images", 0)
 
-    def answer(self, image: Tensor) -> Tensor:
+    def answer(self, image: Tensor) -> dict[str, Tensor]:
         """Answer images as in an evaluation, outside of the Trainer's loops.
 
         Args:
             image: (B, C, H, W) float32 on any device.
 
         Returns:
-            Logits, float32 on the CPU.
+            Logits by head, `mask` (B, 1, H, W), `class` (B, K), or both: float32 on the CPU.
         """
         self.eval()
         in_bfloat16 = "bf16" in str(self.trainer.precision)
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=in_bfloat16):
-            logits: Tensor = self(image.to(self.device)).float().cpu()
-        return logits
+            return {name: logits.float().cpu() for name, logits in self.heads(self(image.to(self.device))).items()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the cases of a validation batch."""
@@ -141,7 +147,7 @@ class BusTask(pl.LightningModule):
     def _evaluate(self, batch: Batch) -> None:
         logits = self(batch["image"])
         self._losses.append(self.loss(logits, self.target(batch)).detach() * len(batch["id"]))
-        self._rows += self.rows(logits.float(), batch)
+        self._rows += self.rows(apply_to_collection(logits, Tensor, Tensor.float), batch)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the cases of the last evaluation."""

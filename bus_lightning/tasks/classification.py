@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from bus_lightning.evaluation.metrics import PROBABILITY
-from bus_lightning.tasks.base import Batch, BusTask
+from bus_lightning.tasks.base import Batch, BusTask, Logits
 
 
 class ClassificationTask(BusTask):
@@ -15,6 +15,10 @@ class ClassificationTask(BusTask):
         """Pick the labels, (B,) int64."""
         labels: Tensor = batch["label"]
         return labels
+
+    def heads(self, logits: Logits) -> dict[str, Tensor]:
+        """Name the logits: `class`."""
+        return {"class": logits}
 
     def training_scores(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Tell the share of right answers."""

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.surface import surface_scores
-from bus_lightning.tasks.base import Batch, BusTask
+from bus_lightning.tasks.base import Batch, BusTask, Logits
 from bus_lightning.tasks.processes import interleaved
 
 THRESHOLD = 0.5
@@ -46,6 +46,10 @@ class SegmentationTask(BusTask):
         """Pick the masks, (B, 1, H, W) float32 in {0, 1}."""
         masks: Tensor = batch["mask"]
         return masks
+
+    def heads(self, logits: Logits) -> dict[str, Tensor]:
+        """Name the logits: `mask`."""
+        return {"mask": logits}
 
     def training_scores(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Tell the shares of true and false positives and negatives among the pixels of the square."""

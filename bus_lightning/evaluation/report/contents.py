@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bus_lightning.evaluation.comparisons import MAX_ALL_PAIRS, compare_all
-from bus_lightning.evaluation.conditions import WEIGHTS_MISSING, Condition, Group
+from bus_lightning.evaluation.conditions import WEIGHTS_MISSING, Condition, Group, of_task
 from bus_lightning.evaluation.report.beside import numbers as paper
 from bus_lightning.evaluation.report.beside.contradictions import contradictions
 from bus_lightning.evaluation.report.beside.tables import paper_tables
@@ -35,32 +35,35 @@ def contents(group: Group, cache: Path | None = None, say: Said = lambda text: N
         say: Called with what is being worked on.
     """
     say("intervals")
-    summaries = _summaries(group.conditions, cache)
+    summaries = {task: _summaries(of_task(group.conditions, task), cache) for task in COMPARED}
     main, experiments = part_leaks(group.conditions)
     say("comparisons")
     standing = _standing(main)
     compared = [
         compare_all(own, "test", list(metrics), reference=_reference(own, standing))
         for task, metrics in COMPARED.items()
-        if (own := [condition for condition in main if condition.task == task])
+        if (own := of_task(main, task))
     ]
     comparisons = pd.concat(compared, ignore_index=True) if any(len(table) for table in compared) else pd.DataFrame()
     by_model = {
-        part: {model: summaries[part][condition.name] for model, condition in standing.items()} for part in summaries
+        part: {
+            one.model: summaries[task][part][one.name] for task in COMPARED for one in of_task(standing.values(), task)
+        }
+        for part in ("val", "test")
     }
     costs = cost_frame(main)
     say("figures")
     sections = [
-        in_short(main, summaries["test"], comparisons),
+        in_short(main, summaries, comparisons),
         _checks(group),
         _against_paper(group, standing, by_model, costs, comparisons),
-        *[task_section(task, main, standing, summaries, comparisons) for task in COMPARED],
-        leakage_section(experiments, summaries["val"], summaries["test"]),
+        *[task_section(task, main, standing, summaries[task], comparisons) for task in COMPARED],
+        leakage_section(experiments, summaries["classification"]["val"], summaries["classification"]["test"]),
         heat_map_section(main),
         Section(
             "Training",
             "How the networks were trained: dashed on training images, augmented, solid on validation images.",
-            [*history(main, "classification"), *history(main, "segmentation")],
+            [item for task in COMPARED for item in history(of_task(main, task), task)],
         ),
         _networks(standing, costs, by_model["test"]),
         _data(main),

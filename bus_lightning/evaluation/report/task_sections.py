@@ -8,7 +8,7 @@ from PIL import Image
 
 from bus_lightning.data.index import read_mask
 from bus_lightning.errors import UserError
-from bus_lightning.evaluation.conditions import Condition
+from bus_lightning.evaluation.conditions import Condition, of_task
 from bus_lightning.evaluation.intervals import wilson
 from bus_lightning.evaluation.majority import majority_accuracy
 from bus_lightning.evaluation.report.beside.tables import estimate
@@ -37,11 +37,18 @@ SEGMENTATION = {
 COMPARED = {"classification": ("accuracy", "auroc_macro"), "segmentation": ("dice_image", "iou_pooled")}
 
 
-def in_short(main: list[Condition], test: Summaries, compared: pd.DataFrame) -> Section:
-    """Say first what came out: the main score of each condition, and what can be told apart."""
+def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], compared: pd.DataFrame) -> Section:
+    """Say first what came out: the main score of each condition, and what can be told apart.
+
+    Args:
+        main: The conditions.
+        summaries: Task -> part -> name of a condition -> summary.
+        compared: The comparisons of both tasks.
+    """
     items: list[Item] = []
     for task, (metric, *_) in COMPARED.items():
-        own = [condition for condition in main if condition.task == task and len(test[condition.name])]
+        test = summaries[task]["test"]
+        own = [condition for condition in of_task(main, task) if len(test[condition.name])]
         if not own:
             continue
         labels = labels_of(own)
@@ -78,11 +85,11 @@ def task_section(
     compared: pd.DataFrame,
 ) -> Section | None:
     """Tell all about the conditions of one task; pictures of images, of one condition for each model."""
-    own = [condition for condition in main if condition.task == task]
+    own = of_task(main, task)
     if not own:
         return None
     labels = labels_of(own)
-    pictured = [condition for condition in standing.values() if condition.task == task]
+    pictured = of_task(standing.values(), task)
     columns = CLASSIFICATION if task == "classification" else SEGMENTATION
     items: list[Item] = [
         _scores(own, summaries[part], part, columns, task) for part in ("test", "val") if _has_part(own, part)

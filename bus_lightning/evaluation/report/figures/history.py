@@ -29,7 +29,8 @@ _STAGES: dict[str, Any] = {"train": "--", "val": "-"}
 _FEW_RUNS = 5  # up to so many each has a thin line of its own
 _PIXELS = {"tp": GREEN, "fp": PURPLE, "fn": ORANGE, "tn": BLUE}
 # Panel -> the names it goes by in history.csv, the first that is there.
-_SCORES = {"accuracy": ["accuracy"], "IoU": ["iou", "iou_pooled"], "loss": ["loss"]}
+_SCORES = {"accuracy": ["accuracy_pooled", "accuracy"], "IoU": ["iou", "iou_pooled"], "loss": ["loss"]}
+_OF_PIXELS = [f"{stage}/{name}" for stage in _STAGES for name in (*_PIXELS, "accuracy_pooled", "iou_pooled")]
 _PIXEL_PANEL = "share of the pixels (%)"
 
 History: TypeAlias = pd.DataFrame
@@ -68,7 +69,10 @@ def kept_epoch(history: History, monitor: str, mode: str) -> int:
 def _histories(condition: Condition) -> list[History]:
     files = [run.history for run in condition.runs]
     tables = [pd.read_csv(file) for file in files if file.is_file() and file.stat().st_size]
-    return [_with_ratios(table) for table in tables if len(table) and "epoch" in table]
+    tables = [table for table in tables if len(table) and "epoch" in table]
+    if condition.task == "classification":  # perhaps of a network that also outlines
+        return [table.drop(columns=_OF_PIXELS, errors="ignore") for table in tables]
+    return [_with_ratios(table) for table in tables]
 
 
 def _with_ratios(table: History) -> History:
@@ -77,7 +81,8 @@ def _with_ratios(table: History) -> History:
         return table
     tp, fp, fn, tn = (table[f"train/{name}"] for name in _PIXELS)
     found = tp + fp + fn
-    return table.assign(**{"train/accuracy": (tp + tn) / (found + tn), "train/iou": tp.div(found).where(found > 0)})
+    ratios = {"train/accuracy_pooled": (tp + tn) / (found + tn), "train/iou": tp.div(found).where(found > 0)}
+    return table.assign(**ratios)
 
 
 def _page(page: dict[str, tuple[Condition, list[History]]], slug: str) -> FigureItem:
