@@ -5,17 +5,19 @@ import json
 import logging
 import os
 import shlex
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from bus_lightning.errors import UserError
@@ -42,14 +44,18 @@ def launch(main: Callable[[], Any]) -> int:
     else:
         logging.disable(logging.INFO)  # the first process says it
     prefer_our_configs()
-    code = 0
+    code, told = 0, list[int]()
     try:
-        with interruptible():
+        with interruptible(told):
             main()
     except (Interrupted, KeyboardInterrupt) as stop:
         if not is_first_process():
             return 0  # the first process tells; what follows it was not at fault
         code = stop.code if isinstance(stop, Interrupted) else 130  # type: ignore[assignment]
+    except SystemExit:
+        if not told:
+            raise
+        code = 128 + told[0]  # Ray makes an exit of its own of every signal
     except Exception as error:
         code = 1
         if SAID not in getattr(error, "__notes__", ()):  # else its job has kept the traceback
@@ -58,6 +64,8 @@ def launch(main: Callable[[], Any]) -> int:
                 raise
             print(f"Error: {missing or _describe(error)}", file=sys.stderr)
     finally:
+        if ray := sys.modules.get("ray"):
+            ray.shutdown()  # ends what is still running, before it is looked at
         lacking = _show_jobs()
     if code > 128:
         print(_how_to_go_on(sys.argv), file=sys.stderr)
@@ -75,8 +83,18 @@ class JobList(Callback):
         self._open(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Open the list of a grid."""
+        """Open the list of a grid, and let its launcher stop as the others do."""
         self._open(config)
+        launcher = config.hydra.launcher
+        if "joblib" in launcher._target_:
+            from bus_lightning.workers import let_workers_save  # takes a while to import
+
+            let_workers_save()
+        if "ray" in launcher._target_:
+            if config.get("fail_fast"):
+                with read_write(launcher):  # a job that stops the grid ends its process, which Ray would start again
+                    launcher.ray.remote.max_retries = 0
+            _start_ray(OmegaConf.to_container(launcher.ray.init, resolve=True))  # type: ignore[arg-type]
 
     def _open(self, config: DictConfig) -> None:
         # Jobs that a launcher brings to other processes come by here as well, and those of several devices.
@@ -91,6 +109,15 @@ class JobList(Callback):
                     left.unlink(missing_ok=True)
             file.write_text("")
             os.environ[JOBS] = str(file)
+
+
+def _start_ray(options: dict[str, Any]) -> None:
+    """Start Ray, or join its cluster, before Hydra's plugin does: with our answer to SIGTERM, for Ray's is to abort."""
+    stop = signal.getsignal(signal.SIGTERM)
+    with suppress(ImportError, ConnectionError):  # the plugin will say what is missing
+        import_module("hydra_plugins.hydra_ray_launcher.ray_launcher")
+        import_module("ray").init(**options)
+    signal.signal(signal.SIGTERM, stop)
 
 
 def _is_alive(pid: int) -> bool:

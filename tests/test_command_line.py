@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -134,9 +135,25 @@ def test_no_data_folder_is_one_line_that_says_how_to_get_it():
     assert "Traceback" not in done.stderr
 
 
+STARTED = []
+
+
 def start(*arguments):
-    return subprocess.Popen([sys.executable, "train.py", *arguments], cwd=ROOT, text=True, start_new_session=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    launch = subprocess.Popen([sys.executable, "train.py", *arguments], cwd=ROOT, text=True, start_new_session=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    STARTED.append(launch)
+    return launch
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on():
+    """End what a test that failed has started."""
+    yield
+    while STARTED:
+        launch = STARTED.pop()
+        if launch.poll() is None:
+            os.killpg(launch.pid, signal.SIGKILL)
+            launch.communicate()
 
 
 def test_two_launches_of_one_grid_share_its_jobs_and_never_a_folder(command, tmp_path):
@@ -174,6 +191,96 @@ def test_a_stopped_grid_says_how_to_go_on_and_goes_on(command, tmp_path, number)
     assert not list((tmp_path / "runs").glob(".jobs*"))
     (status,) = (tmp_path / "runs").glob("*/*/status.json")
     assert json.loads(status.read_text())["state"] == "interrupted"
+
+
+SIDE_BY_SIDE = ("-m", "model=alexnet", "debug_size=true", "seed=0,1", "name=seed${seed}", "logger=csv",
+                "data.batch_size=8", "trainer.max_epochs=12")  # fmt: skip
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(phantom, audit_cache, tmp_path_factory):
+    """Train the grid that others are compared with, one job after the other."""
+    runs = tmp_path_factory.mktemp("undisturbed")
+    done = run("train.py", *SIDE_BY_SIDE, f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={runs}",
+               "data.size=64", "print_config=false")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return results_in(runs)
+
+
+def results_in(runs):
+    files = [file for name in ("cases.csv", "metrics.json", "history.csv") for file in runs.glob(f"*/*/{name}")]
+    assert files
+    return {str(file.relative_to(runs)): file.read_bytes() for file in files}
+
+
+def wait_for(found, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_gone(group):
+    """Tell whether no process of a group is left, within ten seconds."""
+    with suppress(ProcessLookupError):
+        for _ in range(100):
+            os.killpg(group, 0)
+            time.sleep(0.1)
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("number", "tell"), [(signal.SIGTERM, os.kill), (signal.SIGINT, os.killpg)], ids=["SIGTERM", "Ctrl-C to all"]
+)
+def test_a_stopped_grid_of_jobs_side_by_side_saves_each_and_goes_on_to_the_same_bits(
+    command, tmp_path, undisturbed, number, tell
+):
+    grid, runs = command(*SIDE_BY_SIDE, *JOBLIB), tmp_path / "runs"
+    launch = start(*grid)
+    wait_for(lambda: len(list(runs.glob("*/*/history.csv"))) == 2)
+    told = time.time()
+    tell(launch.pid, number)
+    output, errors = launch.communicate(timeout=300)
+    assert launch.returncode == 128 + number, errors
+    assert "The same command skips what is complete" in errors
+    assert output.count("(interrupted)") == 2
+    assert "Traceback" not in errors
+    assert is_gone(launch.pid), "a worker was left behind"
+    states = [json.loads(file.read_text())["state"] for file in runs.glob("*/*/status.json")]
+    assert states == ["interrupted", "interrupted"]
+    assert all(file.stat().st_mtime > told for file in runs.glob("*/*/checkpoints/last.ckpt"))
+    again = start(*grid)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    assert errors.count(": going on") == 2
+    assert results_in(runs) == undisturbed
+
+
+def test_a_second_signal_ends_jobs_side_by_side_at_once(command, tmp_path):
+    launch = start(*command(*SIDE_BY_SIDE, *JOBLIB, "trainer.max_epochs=500", "data.workers=1"))
+    wait_for(lambda: len(list((tmp_path / "runs").glob("*/*/history.csv"))) == 2)
+    for file in (tmp_path / "runs").glob("*/.*.lock"):
+        os.kill(json.loads(file.read_text())["pid"], signal.SIGSTOP)  # a job that does not come to an end
+    launch.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        launch.wait(2)
+    launch.send_signal(signal.SIGTERM)
+    _, errors = launch.communicate(timeout=100)
+    assert launch.returncode == 128 + signal.SIGTERM, errors
+    assert is_gone(launch.pid), "a worker was left behind"
+
+
+def test_fail_fast_lets_the_jobs_beside_the_failed_one_save(command, tmp_path):
+    rates = "optimizer.lr=1e-4,1e30"  # the second one diverges
+    launch = start(*command("-m", "model=alexnet", "debug_size=true", "logger=csv", "data.batch_size=8",
+                            "trainer.max_epochs=500", "fail_fast=true", rates, *JOBLIB))  # fmt: skip
+    output, errors = launch.communicate(timeout=300)
+    assert launch.returncode == 1, errors
+    assert is_gone(launch.pid), "a worker was left behind"
+    states = [json.loads(file.read_text())["state"] for file in (tmp_path / "runs").glob("*/*/status.json")]
+    assert sorted(states) == ["failed", "interrupted"], output
 
 
 def test_a_worker_that_dies_is_named_with_its_job(command, tmp_path):

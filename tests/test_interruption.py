@@ -13,10 +13,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from bus_lightning import fitting, training
+from bus_lightning import fitting, interruption, training
 from bus_lightning.errors import DivergedError, OccupiedError, UserError
 from bus_lightning.evaluation.table import collect
-from bus_lightning.interruption import Deferral, Interrupted
+from bus_lightning.interruption import Deferral, Interrupted, keep_signals
 from bus_lightning.ownership import is_owned, lock_file, owned
 from bus_lightning.run_dir import RunDir
 
@@ -232,6 +232,55 @@ def test_signals_nobody_waits_for_are_left_alone():
     deferral.hold()
     assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
     deferral.release()
+
+
+def test_a_warning_is_not_taken_for_the_second_time_and_is_not_lost():
+    heard = []
+    before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
+    deferral = Deferral()
+    try:
+        deferral.hold()
+        for number in (signal.SIGINT, signal.SIGUSR2, signal.SIGUSR2):  # a group's Ctrl-C, and its parent's word
+            signal.raise_signal(number)
+        assert deferral.received == signal.SIGUSR2
+        assert not heard
+        deferral.release()
+        assert heard == [signal.SIGUSR2]
+    finally:
+        deferral.drop()
+        signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.fixture
+def as_a_worker(monkeypatch):
+    """Answer to signals as a worker does that stands beside others."""
+    stops = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+    before = {number: signal.getsignal(number) for number in stops}
+    monkeypatch.setattr(interruption, "_early", [])
+    keep_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_worker_told_to_stop_between_two_runs_lives_on_and_does_not_start_the_next(as_a_worker, composed, watch):
+    signal.raise_signal(signal.SIGUSR2)
+    cfg = composed(*ALEXNET)
+    with pytest.raises(Interrupted):
+        training.run(cfg)
+    assert not folder_of(cfg).config.exists()
+
+
+def test_a_worker_told_to_stop_within_a_run_saves_it_and_does_not_start_the_next(as_a_worker, composed, watch):
+    cfg = composed(*ALEXNET)
+    watch.at[1, 1] = told(signal.SIGUSR2)
+    with pytest.raises(Interrupted):
+        training.run(cfg)
+    assert folder_of(cfg).status["state"] == "interrupted"
+    done = len(watch.steps)
+    with pytest.raises(Interrupted):
+        training.run(composed(*ALEXNET, "name=next"))
+    assert len(watch.steps) == done
 
 
 def test_a_run_in_work_is_refused_by_owner_and_age(composed, watch):
