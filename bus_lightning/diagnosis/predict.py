@@ -1,0 +1,165 @@
+"""Diagnose images, DICOM files and videos with a bundle, and write what is found into a folder."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from bus_lightning.errors import UserError
+
+_EPILOG = """\
+reads:
+  PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV and AVI, by their content; folders with all that is below them
+
+writes:
+  results.csv        a row per image or frame: class, probabilities, lesion, doubts
+  NAME_mask.png      the lesion, at the image's own resolution
+  NAME_overlay.png   its outline and the heat map, drawn into the image
+  NAME.json          what the row says, and the doubts in words
+
+A file's own name may be a patient's. So NAME is the position in the list and the beginning of the file's SHA-256, as
+0007-3fa9c1d2e4b5, and -f0012 for a frame.
+
+An interrupted command goes on when it is given again. The exit code is 0 when every file was answered, 1 when one was
+not, and 2 when nothing could be begun.
+
+For research: this is not a medical device.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    found = argparse.ArgumentParser(
+        prog="python -m bus_lightning.diagnosis.predict", description=__doc__, epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    found.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder that bus_lightning.diagnosis.export wrote")
+    found.add_argument("paths", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER", help="what to look at")
+    found.add_argument("--out", type=Path, required=True, help="folder for the results, new or of the same command")
+    found.add_argument("--precision", choices=("fp32", "bf16", "int8"), help="default: the bundle's")
+    found.add_argument("--threads", type=_positive, metavar="N", help="threads of the CPU (default: all)")
+    found.add_argument("--batch", type=_positive, default=1, metavar="N", help="images at once (default: %(default)s)")
+    found.add_argument("--no-heat-map", action="store_true", help="draw the outline alone")
+    found.add_argument("--keep-names", action="store_true",
+                       help="write the files' own names into the results: only when they name nobody")  # fmt: skip
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        Exit code: 0; 1 when a file could not be answered or results not be written; 2 when nothing could be begun; 128
+        and the signal's number when interrupted.
+    """
+    options = parser().parse_args(arguments)
+    with _interruptible() as caught:
+        try:
+            return _predict(options)
+        except UserError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            return 2
+        except OSError as error:  # files that cannot be read are no errors here
+            print(f"Error: {options.out} cannot be written ({error.strerror}): mend that, and give the same command "
+                  "again.", file=sys.stderr)  # fmt: skip
+            return 1
+        except KeyboardInterrupt:
+            print("Stopped: the same command goes on from here.", file=sys.stderr)
+            return 128 + (caught[0] if caught else signal.SIGINT)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    """Answer all files and tell how it went."""
+    from bus_lightning.diagnosis.bundle import load_bundle  # none of these for --help
+    from bus_lightning.diagnosis.results import TABLE, Results
+
+    bundle = load_bundle(options.bundle)
+    precision = options.precision or bundle.default_precision
+    results = Results(
+        options.out,
+        {"bundle": bundle.id, "precision": precision, "heat map": not options.no_heat_map,
+         "file names": options.keep_names},
+    )  # fmt: skip
+
+    from bus_lightning.diagnosis.answering import answer_files, name_files, plain_name
+    from bus_lightning.diagnosis.diagnosing import Diagnoser
+    from bus_lightning.diagnosis.reading import find_files
+
+    files = name_files([path for path in find_files(options.paths) if not _lies_in(options.out, path)])
+    results.adopt([file.name for file in files])
+    waiting = [file for file in files if file.failure is None and not results.is_complete(file.name)]
+    try:
+        if waiting:
+            diagnoser = Diagnoser(bundle, precision, options.threads)
+            with _progress(len(files), len(files) - len(waiting)) as tick:
+                answer_files(waiting, diagnoser, results, options.batch, not options.no_heat_map, options.keep_names,
+                             tick)  # fmt: skip
+    finally:
+        rows = results.write_table([file.name for file in files], bundle.classes)
+    print(f"{rows} rows in {options.out / TABLE}")
+    failed = [file for file in files if file.failure is not None]
+    if failed:
+        print(f"{len(failed)} of {len(files)} files could not be answered:", file=sys.stderr)
+    for file in failed:
+        own = f" {plain_name(file.path)!r}" if options.keep_names else ""
+        print(f"  {file.name}{own}: {file.failure}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _lies_in(folder: Path, path: Path) -> bool:
+    """Tell whether a file is one of earlier results, where their folder lies in one that is searched."""
+    with suppress(OSError, RuntimeError):  # a link that leads to itself
+        return folder.resolve() in path.resolve().parents
+    return False
+
+
+@contextmanager
+def _progress(files: int, done: int) -> Iterator[Callable[[bool], None]]:
+    """Show a bar of files, and count their pictures beside it; where nobody watches there is none."""
+    from tqdm import tqdm
+
+    pictures = count(1)
+    with tqdm(total=files, initial=done, unit="file", disable=None) as bar:
+
+        def tick(ended: bool) -> None:
+            if ended:
+                bar.update()
+            else:
+                bar.set_postfix_str(f"{next(pictures)} pictures")
+
+        yield tick
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Let Ctrl-C and SIGTERM stop the command in order, and a second one at once; the list holds the first."""
+    caught: list[int] = []
+    former = {}
+
+    def stop(number: int, _: Any) -> None:
+        caught.append(number)
+        signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    with suppress(ValueError):  # not the main thread: signals go to another
+        former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

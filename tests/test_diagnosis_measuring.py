@@ -1,0 +1,93 @@
+import cv2
+import numpy as np
+import pytest
+
+from bus_lightning.diagnosis.drawing import OUTLINE, draw_overlay
+from bus_lightning.diagnosis.measuring import Measurements, measure
+
+
+def ellipse(shape=(400, 500), center=(250, 200), axes=(120, 60), angle=0.0):
+    """Draw an ellipse; `angle` in degrees, positive rises to the right; `axes` are half its sizes."""
+    drawn = cv2.ellipse(np.zeros(shape, np.uint8), center, axes, -angle, 0, 360, 1, -1)
+    return drawn > 0
+
+
+@pytest.mark.parametrize("angle", [0, 30, 60, 90, -45])
+def test_axes_and_direction_of_an_ellipse_are_those_it_was_drawn_with(angle):
+    found = measure(ellipse(angle=angle))
+    assert found.long_axis_px == pytest.approx(241, abs=2)
+    assert found.short_axis_px == pytest.approx(121, abs=2)
+    # Near its ends an ellipse is so round that pixels decide between a few degrees.
+    assert (found.orientation_deg - angle + 90) % 180 - 90 == pytest.approx(0, abs=4)
+    assert -90 < found.orientation_deg <= 90
+    assert found.area_px == pytest.approx(np.pi * 120 * 60, rel=0.02)
+
+
+def test_a_level_bar_is_as_long_as_its_diagonal():
+    mask = np.zeros((100, 100), bool)
+    mask[20:24, 10:60] = True
+    found = measure(mask)
+    assert found.box == (20, 10, 4, 50)
+    assert found.area_px == 200
+    assert found.long_axis_px == pytest.approx(np.hypot(50, 4))
+    assert abs(found.orientation_deg) == pytest.approx(np.degrees(np.arctan2(4, 50)))
+
+
+def test_millimetres_are_right_where_pixels_are_not_square():
+    # A circle of 20 mm, whose pixels are 0.2 mm high and 0.1 mm wide: upright on the screen it looks flat.
+    found = measure(ellipse(axes=(100, 50)), spacing_mm=(0.2, 0.1))
+    assert found.long_axis_mm == pytest.approx(20.1, abs=0.5)
+    assert found.short_axis_mm == pytest.approx(20.1, abs=0.5)
+    assert found.area_mm2 == pytest.approx(np.pi * 10**2, rel=0.02)
+    assert found.long_axis_px == pytest.approx(201, abs=2)
+    # The long axis of the pixels is the short one in truth.
+    upright = measure(ellipse(axes=(60, 50)), spacing_mm=(0.3, 0.1))
+    assert upright.long_axis_mm == pytest.approx(30.3, abs=0.5)
+    assert abs(upright.orientation_deg) == pytest.approx(90, abs=4)
+
+
+def test_without_spacing_nothing_is_in_millimetres():
+    found = measure(ellipse())
+    assert (found.area_mm2, found.long_axis_mm, found.short_axis_mm) == (None, None, None)
+
+
+def test_the_largest_lesion_is_measured_and_specks_are_no_lesions():
+    mask = ellipse(axes=(60, 40)) | ellipse(center=(450, 350), axes=(20, 20))
+    mask[5:8, 5:8] = True
+    found = measure(mask)
+    assert found.lesions == 2
+    assert found.box == measure(ellipse(axes=(60, 40))).box
+    speck = np.zeros((400, 500), bool)
+    speck[5:8, 5:8] = True
+    assert measure(speck) == Measurements() == measure(np.zeros((400, 500), bool))
+
+
+@pytest.mark.parametrize(("center", "touches"), [((250, 200), False), ((30, 200), True), ((470, 200), True),
+                                                 ((250, 20), True), ((250, 380), True)])  # fmt: skip
+def test_a_lesion_at_any_border_is_told(center, touches):
+    assert measure(ellipse(center=center, axes=(40, 30))).touches_border is touches
+
+
+def test_a_lesion_of_one_pixel_and_a_full_mask_are_measured():
+    dot = np.zeros((20, 20), bool)
+    dot[3, 4] = True
+    assert measure(dot).long_axis_px == pytest.approx(2**0.5)
+    assert measure(np.ones((30, 40), bool)).long_axis_px == pytest.approx(50)
+
+
+def test_the_outline_is_drawn_on_the_lesion_and_the_image_stays():
+    image = np.full((400, 500, 3), 90, np.uint8)
+    drawn = draw_overlay(image, ellipse())
+    assert (image == 90).all()
+    assert (drawn[200, 250] == 90).all()  # inside
+    assert (np.abs(drawn.astype(int) - OUTLINE).sum(axis=2) < 30).sum() > 500
+    assert (draw_overlay(image, np.zeros((400, 500), bool)) == image).all()
+
+
+def test_heat_shows_where_it_is_strong_and_as_much_as_asked():
+    image, mask = np.full((300, 300, 3), 90, np.uint8), np.zeros((300, 300), bool)
+    heat = np.zeros((300, 300), np.float32)
+    heat[100:150, 100:150] = 1
+    shown = [np.abs(draw_overlay(image, mask, heat, strength).astype(int) - 90) for strength in (0, 0.3, 0.9)]
+    assert shown[0].max() == 0 < shown[1].max() < shown[2].max()
+    assert shown[2][:90].max() == 0
