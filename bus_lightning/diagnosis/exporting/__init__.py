@@ -1,0 +1,1 @@
+"""From finished runs to a bundle: the side of the diagnosis that needs PyTorch."""

@@ -1,0 +1,142 @@
+"""Measure what each precision loses on held-out images, from the image file to the answer, and how long it takes."""
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import expit, softmax
+from tqdm import tqdm
+
+from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.diagnosis.bundle import Bundle, Stage
+from bus_lightning.diagnosis.diagnosing import Diagnoser
+from bus_lightning.diagnosis.exporting.runs import OpenedRun
+from bus_lightning.diagnosis.exporting.to_onnx import torch_answers
+from bus_lightning.diagnosis.frames import Frame
+from bus_lightning.diagnosis.networks import Network
+from bus_lightning.errors import UserError
+from bus_lightning.evaluation.metrics import PROBABILITY, answers_to, metrics_of
+from bus_lightning.tasks.segmentation import count_pixels
+
+AGREEMENT = 1e-4  # between the probabilities of OpenVINO and PyTorch
+ALLOWED_LOSS = 0.01  # of IoU and AUC, for the default precision
+IOU, AUC = "iou_image", "auroc_macro"
+_COMPARED = 24  # held-out images, which are enough to find another computation
+
+
+def check_agreement(opened: OpenedRun, stage: Stage) -> float:
+    """Compare the probabilities of OpenVINO, in fp32, with those of PyTorch, on held-out images.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        UserError: When it is above 1e-4.
+    """
+    to_probabilities = expit if opened.run.config.task.name == "segmentation" else softmax_of_rows
+    network, largest = Network(stage, "fp32"), 0.0
+    for images in _held_out(opened):
+        ours, theirs = (to_probabilities(logits) for logits in (network(images)[0], torch_answers(opened.net, images)))
+        largest = max(largest, float(np.abs(ours - theirs).max()))
+    if not largest <= AGREEMENT:
+        raise UserError(
+            f"{opened.run.folder.path}: the exported network differs from PyTorch by {largest:.2g} in its "
+            f"probabilities, more than {AGREEMENT}: this network cannot be exported."
+        )
+    return largest
+
+
+def softmax_of_rows(logits: np.ndarray) -> np.ndarray:
+    """Turn the logits of each image, (B, K), into probabilities."""
+    found: np.ndarray = softmax(logits, axis=1)
+    return found
+
+
+def compare_variants(bundle: Bundle, segmenter: OpenedRun, classifier: OpenedRun) -> dict[str, dict[str, Any]]:
+    """Diagnose all images that both runs held out, with every precision.
+
+    Args:
+        bundle: The networks and what belongs to them.
+        segmenter: The run of its segmenter.
+        classifier: That of its classifier.
+
+    Returns:
+        Precision -> `iou` (mean over lesions), `auc` (macro), `iou_difference` and `auc_difference` to fp32, None where
+        undefined; `images`; and `ms`, the median of a whole diagnosis without heat map.
+    """
+    held_out = set(segmenter.run.split.val + segmenter.run.split.test)
+    rows = classifier.prepared.frame
+    rows = list(rows[rows["id"].isin(held_out.intersection(classifier.run.split.val + classifier.run.split.test))]
+                .rename(columns={"class": "label_name"}).itertuples(index=False))  # fmt: skip
+    found: dict[str, dict[str, Any]] = {}
+    for precision in bundle.segmenter.files:
+        cases, milliseconds = _diagnose(Diagnoser(bundle, precision), classifier, rows)
+        iou, auc = _scores(cases)
+        fp32 = found.get("fp32", {"iou": iou, "auc": auc})
+        found[precision] = {
+            "iou": iou, "iou_difference": _difference(iou, fp32["iou"]),
+            "auc": auc, "auc_difference": _difference(auc, fp32["auc"]),
+            "images": len(cases), "ms": round(milliseconds, 2),
+        }  # fmt: skip
+    return found
+
+
+def choose_precision(variants: Mapping[str, Mapping[str, Any]]) -> str:
+    """Choose the fastest precision whose IoU and AUC lie within 0.01 of those of fp32.
+
+    Args:
+        variants: What `compare_variants` returned.
+    """
+
+    def is_close(one: Mapping[str, Any]) -> bool:
+        differences = (one["iou_difference"], one["auc_difference"])
+        return all(value is not None and abs(value) <= ALLOWED_LOSS for value in differences)
+
+    close = {name: one["ms"] for name, one in variants.items() if name == "fp32" or is_close(one)}
+    return min(close, key=close.__getitem__)
+
+
+def _diagnose(diagnoser: Diagnoser, opened: OpenedRun, rows: Sequence[Any]) -> tuple[pd.DataFrame, float]:
+    """Diagnose images one by one: a case of each, and the median of the milliseconds."""
+    cases, taken = [], []
+    for row in tqdm(rows, desc=diagnoser.precision, unit="image", disable=None, leave=False):
+        image = read_image(opened.prepared.root / row.image)
+        truth = read_mask(opened.prepared.root, row.masks, image.shape[:2])
+        start = time.perf_counter()
+        (diagnosis,) = diagnoser.diagnose([Frame(image)], heat_map=False)
+        taken.append(time.perf_counter() - start)
+        counts = count_pixels(torch.from_numpy(diagnosis.mask), torch.from_numpy(truth))
+        probabilities = {f"{PROBABILITY}{name}": value for name, value in diagnosis.probabilities.items()}
+        cases.append({"label": row.label_name, **counts, **probabilities})
+    return pd.DataFrame(cases), statistics.median(taken) * 1000 if taken else float("nan")
+
+
+def _scores(cases: pd.DataFrame) -> tuple[float | None, float | None]:
+    """Compute IoU and AUC of cases; None where undefined."""
+    if cases.empty:
+        return None, None
+    iou = metrics_of(answers_to("segmentation", cases))[IOU]
+    auc = metrics_of(answers_to("classification", cases))[AUC]
+    return _rounded(iou), _rounded(auc)
+
+
+def _held_out(opened: OpenedRun) -> Iterator[np.ndarray]:
+    """Serve some test images as the network takes them, (B, C, S, S) float32."""
+    left = _COMPARED
+    for batch in opened.data.test_dataloader():
+        yield batch["image"].numpy()[:left]
+        left -= len(batch["image"])
+        if left <= 0:
+            return
+
+
+def _difference(value: float | None, reference: float | None) -> float | None:
+    return None if value is None or reference is None else _rounded(value - reference)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
