@@ -5,13 +5,25 @@ import sys
 import time
 from types import ModuleType
 
-from benchmarks import data, grid, growth, job_overhead, machine, precision, report, startup, throughput
+from benchmarks import (
+    data,
+    diagnosis,
+    doubt,
+    grid,
+    growth,
+    job_overhead,
+    machine,
+    precision,
+    report,
+    startup,
+    throughput,
+)
 from benchmarks.processes import MeasurementError, say
 from benchmarks.provenance import provenance
 
 SECTIONS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
-    for module in (throughput, grid, machine, data, startup, job_overhead, growth, precision)
+    for module in (throughput, grid, machine, data, startup, job_overhead, growth, precision, doubt, diagnosis)
 }
 QUICK = ("throughput", "startup")  # what --quick measures when no section is named
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 
 from benchmarks.processes import PROJECT, SCRATCH, say
 from benchmarks.report import table
@@ -123,6 +122,8 @@ def _quarters(image: np.ndarray) -> Iterator[np.ndarray]:
 
 def _charts() -> Images:
     """Read screenshots, charts and scanned text, and draw a few charts."""
+    from matplotlib.figure import Figure  # a child's peak of memory begins with that of this process
+
     found = [image for file in [*_files(_CHARTS), *sorted((PROJECT / "docs/images").glob("*.png"))]
              for image in _read(file)]  # fmt: skip
     rng = np.random.default_rng(0)

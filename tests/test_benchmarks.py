@@ -4,13 +4,19 @@ import json
 import re
 import shutil
 
+import cv2
+import numpy as np
 import pytest
+from tiny_bundle import make_bundle, speckled
 
-from benchmarks import report
+from benchmarks import diagnosis, report
 from benchmarks.__main__ import SECTIONS
 from benchmarks.contestants import Setting, timed_command
+from benchmarks.probes.users import peak_mb, served
+from benchmarks.probes.views import SIDE, lesion, pictures
 from benchmarks.processes import run
 from benchmarks.stamps import SKIPPED, step_seconds, write_stamps
+from bus_lightning.data.index import read_index
 
 
 def test_the_readme_shows_what_the_results_hold(tmp_path):
@@ -55,3 +61,62 @@ def test_contestants_that_read_data_are_timed_over_the_same_steps(contestant, tm
     command = timed_command(contestant, Setting("alexnet"), 4, tmp_path, None)
     run(command)
     assert len(step_seconds(tmp_path / "clock.json")) == 4 - SKIPPED - 1
+
+
+def test_no_percentile_lies_between_what_was_measured():
+    values = [float(number) for number in range(100, 0, -1)]
+    assert diagnosis.percentile(values, 0.99) == 99
+    assert diagnosis.percentile(values[:10], 0.99) == 100
+    assert diagnosis.tail([1.0, 2.0, 30.0]) == "2.0 (p99 30.0)"
+
+
+def test_ratios_and_parts_of_a_diagnosis_are_of_medians(timed):
+    networks, wholes, parts, *_ = timed
+    assert "| net | 1 | 40.0 (p99 44.0) | 20.0 (p99 22.0) |" in networks
+    assert networks.splitlines()[2].endswith("| 2.0 | 4.0 | 4.0 | 8.0 |")
+    # 3 to decode, 30 to answer; the heat map takes 2 more.
+    assert "| pair | 1 | 33.0 (p99 36.0) | 33.0 (p99 36.0) | 33.0 (p99 36.0) | 100 | 1.0 | 2.0 (p99 2.0) |" in wholes
+    # Of the 33, 3 + 12 + 6 + 1 + 2 are parts of their own.
+    assert parts.splitlines()[2] == "| pair | 1 | 3.0 | 12.0 | 6.0 | 1.0 | 2.0 | 9.0 | 2.0 | 20.0 |"
+
+
+def test_a_page_that_did_not_start_says_why_in_its_table(timed):
+    assert "| broken | not measured: no page |" in timed[-1]
+    assert "| pair | 0.50 (p99 0.50) | 1.50 (p99 2.00) | 2 | 2.0 | 400 |" in timed[-1]
+
+
+@pytest.fixture
+def timed():
+    """The tables of made-up times."""
+    ms = {"decode": [2, 3, 4], "answer": [29, 30, 32], "answer and heat map": [31, 32, 34], "segmenter": [12],
+          "classifier": [6], "measure": [1], "doubt": [2], "save": [20]}  # fmt: skip
+    contestants = zip(diagnosis.CONTESTANTS, (40, 20, 10, 10, 5), strict=True)
+    results = {
+        "networks": [{"net": "net", "threads": 1, "ms": {name: [x, x, 1.1 * x] for name, x in contestants}}],
+        "diagnoses": [{"pair": "pair", "threads": 1, "ms": dict.fromkeys(diagnosis.PRECISIONS, ms)}],
+        "predict": [{"pair": "pair", "threads": 1, "rates": {"int8": {"folder": [9.0], "video": [10.0]}},
+                     "peak_mb": {"int8": [400.0]}}],
+        "first": [{"pair": "pair", "precision": "int8", "first": [2.0], "later": [0.5], "peak_mb": [400.0],
+                   "steps": {key: [0.1] for key in ("begun", "imported", "loaded", "compiled", "answered")}}],
+        "page": [{"pair": "pair", "alone": [0.5], "together": [1.0, 1.5, 1.5, 2.0], "seconds": 2.0, "peak_mb": 400.0},
+                 {"pair": "broken", "reason": "no page"}],
+    }  # fmt: skip
+    return list(diagnosis.tables(results).values())
+
+
+def test_a_moved_picture_is_another_one(small_phantom):
+    shown = pictures(small_phantom, 2 * len(read_index(small_phantom)))
+    assert len({picture.tobytes() for picture in shown}) == len(shown)
+    assert all(picture.shape == (SIDE, SIDE, 3) for picture in shown)
+    assert set(np.unique(lesion(small_phantom))) == {0, 255}
+
+
+@pytest.mark.slow
+def test_users_are_timed_until_the_page_has_answered(tmp_path):
+    bundle = make_bundle(tmp_path / "bundle")
+    _, picture = cv2.imencode(".png", speckled(1)[0])
+    with served(bundle, "fp32") as (page, process):
+        assert page.ask(picture.tobytes()) > 0
+        with pytest.raises(RuntimeError, match="no answer"):
+            page.ask(b"no picture")
+        assert peak_mb(process) > 50

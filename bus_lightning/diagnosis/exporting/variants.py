@@ -72,9 +72,9 @@ def compare_variants(bundle: Bundle, segmenter: OpenedRun, classifier: OpenedRun
     rows = classifier.prepared.frame
     rows = list(rows[rows["id"].isin(held_out.intersection(classifier.run.split.val + classifier.run.split.test))]
                 .rename(columns={"class": "label_name"}).itertuples(index=False))  # fmt: skip
+    diagnosers = [Diagnoser(bundle, precision) for precision in bundle.segmenter.files]
     found: dict[str, dict[str, Any]] = {}
-    for precision in bundle.segmenter.files:
-        cases, milliseconds = _diagnose(Diagnoser(bundle, precision), classifier, rows)
+    for precision, (cases, milliseconds) in _diagnose(diagnosers, classifier, rows).items():
         iou, auc = _scores(cases)
         fp32 = found.get("fp32", {"iou": iou, "auc": auc})
         found[precision] = {
@@ -100,19 +100,26 @@ def choose_precision(variants: Mapping[str, Mapping[str, Any]]) -> str:
     return min(close, key=close.__getitem__)
 
 
-def _diagnose(diagnoser: Diagnoser, opened: OpenedRun, rows: Sequence[Any]) -> tuple[pd.DataFrame, float]:
-    """Diagnose images one by one: a case of each, and the median of the milliseconds."""
-    cases, taken = [], []
-    for row in tqdm(rows, desc=diagnoser.precision, unit="image", disable=None, leave=False):
+def _diagnose(
+    diagnosers: Sequence[Diagnoser], opened: OpenedRun, rows: Sequence[Any]
+) -> dict[str, tuple[pd.DataFrame, float]]:
+    """Diagnose images one by one, in every precision in turn: the cases, and the median of the milliseconds."""
+    cases: dict[str, list[dict[str, Any]]] = {one.precision: [] for one in diagnosers}
+    taken: dict[str, list[float]] = {one.precision: [] for one in diagnosers}
+    for row in tqdm(rows, desc="comparing precisions", unit="image", disable=None, leave=False):
         image = read_image(opened.prepared.root / row.image)
         truth = read_mask(opened.prepared.root, row.masks, image.shape[:2])
-        start = time.perf_counter()
-        (diagnosis,) = diagnoser.diagnose([Frame(image)], heat_map=False)
-        taken.append(time.perf_counter() - start)
-        counts = count_pixels(torch.from_numpy(diagnosis.mask), torch.from_numpy(truth))
-        probabilities = {f"{PROBABILITY}{name}": value for name, value in diagnosis.probabilities.items()}
-        cases.append({"label": row.label_name, **counts, **probabilities})
-    return pd.DataFrame(cases), statistics.median(taken) * 1000 if taken else float("nan")
+        for one in diagnosers:
+            start = time.perf_counter()
+            (diagnosis,) = one.diagnose([Frame(image)], heat_map=False)
+            taken[one.precision].append(time.perf_counter() - start)
+            counts = count_pixels(torch.from_numpy(diagnosis.mask), torch.from_numpy(truth))
+            probabilities = {f"{PROBABILITY}{name}": value for name, value in diagnosis.probabilities.items()}
+            cases[one.precision].append({"label": row.label_name, **counts, **probabilities})
+    return {
+        name: (pd.DataFrame(cases[name]), statistics.median(seconds) * 1000 if seconds else float("nan"))
+        for name, seconds in taken.items()
+    }
 
 
 def _scores(cases: pd.DataFrame) -> tuple[float | None, float | None]:
