@@ -32,7 +32,7 @@ demo: $(READY)  ## train a small grid on synthetic images, print the comparison 
 test: $(READY)  ## run the fast tests
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-test-browser: $(READY)  ## open a report in a real Chromium
+test-browser: $(READY)  ## open a report and the diagnosis page in a real Chromium
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
 test-cluster: $(READY)  ## run grids on a real Slurm (Debian's packages, as root) and a real Ray

@@ -1,0 +1,40 @@
+// Runs when the intake is on the page; `element`, `upload` and `trigger` are Gradio's.
+const drop = element.querySelector(".drop");
+const input = element.querySelector("input[type=file]");
+
+async function give(file) {
+  if (!file) return;
+  if (file.size > Number(input.dataset.most)) {
+    trigger("upload", { bytes: file.size });
+    return;
+  }
+  drop.classList.add("busy");
+  let path = null;
+  try {
+    // The name may be a patient's: a random one is sent in its place.
+    const digits = crypto.getRandomValues(new Uint32Array(4));
+    const anonymous = new File([file], Array.from(digits, (one) => one.toString(36)).join(""));
+    path = (await upload(anonymous)).path;
+  } catch {
+    // A folder, or a file that is gone: the server says so.
+  }
+  drop.classList.remove("busy");
+  trigger("upload", { path });
+}
+
+input.addEventListener("change", () => {
+  const file = input.files[0];
+  give(file);
+  input.value = ""; // the same file can be given again, and no name stays in the page
+});
+for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
+  drop.addEventListener(kind, (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
+  });
+}
+drop.addEventListener("drop", (event) => give(event.dataTransfer.files[0]));
+for (const button of element.querySelectorAll("[data-sample]")) {
+  button.addEventListener("click", () => trigger("select", { sample: Number(button.dataset.sample) }));
+}

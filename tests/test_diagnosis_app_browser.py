@@ -1,0 +1,257 @@
+"""The page in a real Chromium: a visitor can use it, and nothing leaves the machine or stays on it."""
+
+import re
+import shutil
+from io import BytesIO
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from page_server import NAME, Server, make_page_bundle, save
+from PIL import Image
+from tiny_bundle import speckled, with_disc
+
+pytest.importorskip("gradio", reason="needs gradio: pip install 'bus_lightning[app]'")
+
+from bus_lightning.diagnosis.reading import fingerprint
+
+pytestmark = pytest.mark.browser
+
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+# Of what is read: its name, its colour, and that of what lies behind it.
+COLORS = """[...document.querySelectorAll(
+    "#notice p, .invite, .drop .small, #answer :is(p, li, th, td, h2), figcaption, .samples button, #card :is(p, td)"
+)].map((one) => {
+    const colorOf = (element) => getComputedStyle(element).backgroundColor;
+    let ground = one;
+    while (ground.parentElement && colorOf(ground).endsWith(", 0)")) ground = ground.parentElement;
+    return [one.className || one.tagName, getComputedStyle(one).color, colorOf(ground)];
+})"""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_page_bundle(tmp_path_factory.mktemp("page") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    return save(with_disc(speckled(1, seed=99)[0]), tmp_path_factory.mktemp("given") / f"{NAME}.png")
+
+
+@pytest.fixture(scope="module")
+def server(bundle, tmp_path_factory):
+    running = Server(bundle, tmp_path_factory.mktemp("server"))
+    yield running
+    assert running.end() == 0
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium on the PATH")
+    with playwright.sync_playwright() as running:
+        launched = running.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(browser, server):
+    """A function that opens the page as another visitor; nobody may ask for anything outside, or fail."""
+    contexts, asked, said = [], [], []
+
+    def enter(width=1280, height=900, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.goto(server.address)
+        page.wait_for_selector(".drop")
+        return page
+
+    yield enter
+    for context in contexts:
+        context.close()
+    outside = [url for url in asked if not url.startswith((server.address, "data:", f"blob:{server.address}"))]
+    assert outside == []
+    assert said == []
+
+
+def give(page, path):
+    page.set_input_files("input[type=file]", path)
+    page.wait_for_selector(".answer, .failure")
+
+
+def test_an_image_is_answered_and_neither_its_name_nor_its_file_stays(visit, server, picture):
+    page = visit()
+    assert "NOT A MEDICAL DEVICE" in page.inner_text("#notice")
+    give(page, picture)
+    for expected in ("Most likely", "out-of-fold", "Long axis"):
+        assert expected in page.inner_text("#answer")
+    assert page.locator(".doubts li").count() >= 1
+    assert page.locator(".layers img").count() == 3
+    assert all(page.evaluate("[...document.querySelectorAll('.layers img')].map((one) => one.naturalWidth > 0)"))
+    held = page.evaluate(
+        "document.documentElement.outerHTML + [...document.querySelectorAll('input')].map(one => one.value + one.title)"
+    )
+    assert NAME not in held
+    assert "NAMED" not in server.said()  # it did not even reach the server
+    assert server.given() == []
+    assert NAME not in server.said()
+    assert not [path for path in [*server.temporary.rglob("*"), *server.work.rglob("*")] if NAME in path.name]
+
+
+def test_the_slider_changes_the_picture_without_asking_the_server(visit, picture):
+    page = visit()
+    give(page, picture)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    slider = page.locator("#strength input[type=range]")
+    pictures = {}
+    for value in ("0", "1"):
+        slider.fill(value)
+        page.wait_for_timeout(300)
+        assert float(page.evaluate("getComputedStyle(document.querySelector('.heat')).opacity")) == float(value)
+        pictures[value] = np.asarray(Image.open(BytesIO(page.locator(".layers").screenshot())).convert("RGB"), float)
+    assert np.abs(pictures["0"] - pictures["1"]).mean() > 1
+    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == []
+
+
+def test_a_bad_file_gives_one_line_and_takes_the_former_answer_away(visit, server, picture, tmp_path):
+    page = visit()
+    give(page, picture)
+    wrong = {
+        "text.png": (b"no picture at all", "The file is a text"),
+        "empty.png": (b"", "0 bytes"),
+        "large.png": (b"\x89PNG\r\n\x1a\n" + bytes(3_000_000), "at most 2 are read"),
+        "cut.png": (picture.read_bytes()[:2000], "cannot be decoded"),
+    }
+    for name, (content, expected) in wrong.items():
+        file = tmp_path / f"{NAME}-{name}"
+        file.write_bytes(content)
+        page.set_input_files("input[type=file]", file)
+        line = page.locator(".failure", has_text=expected)
+        line.wait_for()
+        assert "\n" not in line.inner_text()
+        assert page.locator(".answer, .layers").count() == 0
+        assert page.locator("#pdf").is_disabled()
+    assert server.given() == []
+    assert NAME not in server.said() + page.content()
+    give(page, picture)
+    page.wait_for_selector(".answer")
+    assert page.locator(".failure").count() == 0
+
+
+def test_a_sample_is_answered_by_the_keyboard_alone(visit):
+    page = visit()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.dataset.sample === '1'"):
+            break
+    else:
+        pytest.fail("no sample comes up")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".answer")
+
+
+def test_a_dropped_file_is_answered(visit, picture):
+    page = visit()
+    content = list(picture.read_bytes())
+    page.evaluate(
+        """([bytes, name]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], name));
+            document.querySelector(".drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
+        }""",
+        [content, f"{NAME}.png"],
+    )
+    page.wait_for_selector(".answer")
+
+
+def test_two_visitors_at_once_see_their_own_answers_alone(visit, picture, tmp_path):
+    other = save(with_disc(speckled(1, seed=7)[0], (100, 50), 12), tmp_path / "other.png")
+    first, second = visit(), visit()
+    for page, path in ((first, picture), (second, other)):
+        page.set_input_files("input[type=file]", path)
+    for page, own, foreign in ((first, picture, other), (second, other, picture)):
+        page.wait_for_selector(".answer")
+        names = {path: fingerprint(path) for path in (own, foreign)}
+        assert names[own] in page.inner_text("#answer")
+        assert names[foreign] not in page.content()
+        with page.expect_download() as download:
+            page.click("#pdf")
+        assert download.value.suggested_filename == f"{names[own]}.pdf"
+
+
+def test_the_report_is_downloaded_as_pdf_and_png(visit, server, picture):
+    page = visit()
+    give(page, picture)
+    starts = {"pdf": b"%PDF-", "png": b"\x89PNG"}
+    for kind, start in starts.items():
+        with page.expect_download() as download:
+            page.click(f"#{kind}")
+        content = Path(download.value.path()).read_bytes()
+        assert content.startswith(start)
+        assert NAME not in download.value.suggested_filename
+        assert NAME.encode() not in content
+    assert server.given() == []
+
+
+def test_the_model_card_is_one_click_away(visit):
+    page = visit()
+    assert not page.get_by_text("A tiny bundle.").is_visible()
+    page.get_by_text("Model card").first.click()
+    page.get_by_text("A tiny bundle.").wait_for()
+
+
+def luminance(color):
+    """Relative luminance of `rgb(r, g, b)`, as WCAG 2.2 defines it."""
+    channels = np.array([float(value) for value in re.findall(r"[\d.]+", color)[:3]]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_a_phone_and_is_readable_light_and_dark(visit, picture, scheme, width):
+    page = visit(width, 844, scheme)
+    give(page, picture)
+    page.get_by_text("Model card").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.evaluate("scrollTo(0, 500)")
+    assert page.evaluate("document.querySelector('#notice').getBoundingClientRect().top") >= 0  # it stays in sight
+    colors = page.evaluate(COLORS)
+    assert len(colors) > 20
+    for name, text, ground in colors:
+        light, dark = sorted((luminance(text), luminance(ground)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, text, ground)
+    is_dark = luminance(page.evaluate("getComputedStyle(document.body).backgroundColor")) < 0.2
+    assert is_dark == (scheme == "dark")
+
+
+def test_the_server_gives_out_no_file_of_the_machine(bundle, server):
+    for path in ("/etc/passwd", bundle / "bundle.json", *bundle.glob("samples/*"), server.log, "pyproject.toml"):
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"{server.address}gradio_api/file={path}")
+        assert refused.value.code in (403, 404)
+        refused.value.close()
+
+
+def test_the_server_asks_nobody_and_ends_with_ctrl_c_leaving_nothing(bundle, tmp_path):
+    server = Server(bundle, tmp_path)
+    assert server.end() == 0
+    assert "OUTSIDE" not in server.said()
+    assert "Traceback" not in server.said()
+    assert list(server.temporary.glob("bus_lightning-page-*")) == []
+    assert [file for file in server.work.rglob("*") if file.is_file()] == []
