@@ -50,6 +50,11 @@ class Condition:
     cases: pd.DataFrame
     splits: dict[str, Split] = field(default_factory=dict)
 
+    @property
+    def is_cross_fitted(self) -> bool:
+        """Whether its runs tested parts of the training images, for masks or to calibrate on."""
+        return self.config.data.split.get("cross_fold") is not None
+
     def part(self, name: str) -> pd.DataFrame:
         """Take the cases of one part, val or test."""
         return self.cases[self.cases["split"] == name]

@@ -17,6 +17,7 @@ from bus_lightning.evaluation.report.figures.networks import network
 from bus_lightning.evaluation.report.figures.pictures import data_sample, find_data
 from bus_lightning.evaluation.report.leaks import handling, leakage_section, part_leaks
 from bus_lightning.evaluation.report.maps import heat_map_section
+from bus_lightning.evaluation.report.masks import mask_section
 from bus_lightning.evaluation.report.sections import Item, Note, Section, TableItem
 from bus_lightning.evaluation.report.task_sections import COMPARED, Summaries, in_short, task_section
 from bus_lightning.evaluation.sanity import findings, kept_promises
@@ -59,6 +60,7 @@ def contents(group: Group, cache: Path | None = None, say: Said = lambda text: N
         _against_paper(group, standing, by_model, costs, comparisons),
         *[task_section(task, main, standing, summaries[task], comparisons) for task in COMPARED],
         leakage_section(experiments, summaries["classification"]["val"], summaries["classification"]["test"]),
+        mask_section(group.conditions, summaries["classification"]["test"]),
         heat_map_section(main),
         Section(
             "Training",
@@ -157,11 +159,12 @@ def _unlike_paper(conditions: list[Condition]) -> list[str]:
 
 
 def _standing(conditions: list[Condition]) -> dict[str, Condition]:
-    """Choose the condition that stands for each model: nothing leaks, no twins apart, most runs, shortest name."""
+    """Choose the condition that stands for each model: no leak, no mask, no twins apart, most runs, shortest name."""
     order = sorted(
-        conditions,
+        (one for one in conditions if not one.is_cross_fitted),
         key=lambda one: (
             bool(handling(one.config)),
+            one.config.overlay.style != "none",
             one.config.data.split.method != "grouped",
             -len(one.runs),
             len(one.name),

@@ -68,7 +68,8 @@ def part_leaks(conditions: list[Condition]) -> tuple[list[Condition], list[Condi
     leaking = [condition for condition in classifiers if handling(condition.config)]
     families = {family(condition) for condition in leaking}
     clean = [condition for condition in conditions if not handling(condition.config)]
-    baselines = [condition for condition in clean if family(condition) in families]
+    plain = [one for one in clean if one.config.overlay.style == "none" and not one.is_cross_fitted]
+    baselines = [condition for condition in plain if family(condition) in families]
     elsewhere = {condition.model for condition in clean if family(condition) not in families}
     main = [one for one in clean if family(one) not in families or one.model not in elsewhere]
     return main, leaking + baselines if leaking else []
