@@ -78,13 +78,13 @@ reproduce: $(READY)  ## the paper's grid, its segmentation, the leak, heat maps,
 
 # Without one of your own, a bundle of a small pair that is trained on synthetic images first, in minutes.
 DEMO := bundles/demo
-DEMO_RUN = runs/two_stage/$(1)__data.split.cross_fold-$(2)__experiment-two_stage_demo
+DEMO_RUN = runs/two_stage_demo/$(1)__data.split.cross_fold-$(2)__experiment-two_stage_demo
 
 app: $(READY) $(if $(BUNDLE),,$(DEMO)/SHA256SUMS)  ## open the page to try a bundle (BUNDLE=folder; without: one of synthetic images)
 	$(BIN)/python -m bus_lightning.diagnosis.app '$(or $(BUNDLE),$(DEMO))' $(ARGS)
 
 $(DEMO)/SHA256SUMS: | $(READY)
-	$(BIN)/python train.py sweep=two_stage experiment=two_stage_demo model=unet_efficientnet_lite0,efficientnet_lite0 logger=none print_config=false
+	$(BIN)/python train.py sweep=two_stage experiment=two_stage_demo group=two_stage_demo model=unet_efficientnet_lite0,efficientnet_lite0 logger=none print_config=false
 	$(BIN)/python -m bus_lightning.diagnosis.export --segmenter '$(call DEMO_RUN,unet_efficientnet_lite0,null)' \
 	  --classifier '$(call DEMO_RUN,efficientnet_lite0,null)' --out-of-fold '$(call DEMO_RUN,efficientnet_lite0,[0-9])' --samples 6 --out $(DEMO)
 

@@ -106,6 +106,12 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
 def _check_overlay(cfg: DictConfig) -> None:
     """Refuse an overlay that tells what is asked, or that cannot be drawn."""
     overlay = cfg.overlay
+    # The segmenters of a sweep, whom the overlay is not for, are told as well: their classifiers would come to nothing.
+    if overlay.source == "predicted" and cfg.data.split.method in ("random", "stratified"):
+        raise UserError(
+            f"overlay=predicted with data.split.method={cfg.data.split.method}: twins of test images would be in the "
+            "segmenter's training. Use data.split.method=grouped."
+        )
     if overlay.style == "none" or not _is_for_task(cfg):
         return
     if cfg.task.name != "classification":

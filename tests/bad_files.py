@@ -149,6 +149,7 @@ def _pictures():
         "bomb.png": (png_bomb(20_000), MANY),
         "small-bomb.png": (png_bomb(6_000), MANY),
         "huge.jpg": (sized_jpeg(20_000, 20_000), MANY),
+        "wide.bmp": (bmp[:18] + struct.pack("<ii", 1_500_000, 16) + bmp[26:], "a side"),
         "huge.bmp": (bmp[:18] + struct.pack("<ii", 20_000, 20_000) + bmp[26:], MANY),
         "huge.tif": (tiff(20_000, 20_000, bytes(100)), MANY),
         "not-a-number.tif": (encoded("TIFF", with_nan), "NaN"),

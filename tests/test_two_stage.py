@@ -103,6 +103,35 @@ def test_segmenters_that_are_not_finished_or_several_are_refused(prepared, segme
         prepared(among=tmp_path / "nothing")
 
 
+def test_a_finished_classifier_remembers_its_segmenters_when_others_come_into_the_folder(
+    classifier, segmenters, tmp_path
+):
+    among = shutil.copytree(segmenters, tmp_path / "among")
+    cfg = classifier("name=second", among=among)
+    training.run(cfg)
+    other = shutil.copytree(among / "whole", among / "other")
+    config = other / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
+    kept = RunDir(Path(cfg.runs_dir) / cfg.group / "second")
+    assert evaluate_run(kept, evaluation_config()).metrics["test"] == kept.metrics["test"]
+
+
+def test_segmenters_of_other_data_in_the_folder_are_passed_over(prepared, segmenters, tmp_path):
+    among = shutil.copytree(segmenters, tmp_path / "among")
+    other = RunDir(shutil.copytree(among / "whole", among / "other"))
+    other.update_status(data="others-0")
+    assert prepared(among=among)[0].predicted_by == prepared()[0].predicted_by
+    for name in ("whole", "fold0", "fold1"):
+        RunDir(among / name).update_status(data="others-0")
+    with pytest.raises(UserError, match="was trained on other files"):
+        prepared(among=among)
+
+
+def test_a_split_that_parts_twins_is_refused_before_the_first_segmenter_is_trained(composed):
+    with pytest.raises(UserError, match=r"Use data\.split\.method=grouped"):
+        training.run(composed("sweep=two_stage", "model=unet", "data.split.method=random"))
+
+
 def data_of(cfg, found, split):
     return BusDataModule(found, split, cfg, full_masks=False)
 

@@ -8,6 +8,8 @@ part is cross-fitted: parted, each part answered by a run that was trained on th
 import glob
 import hashlib
 import logging
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,7 +46,7 @@ def with_predicted_masks(prepared: PreparedData, split: Split, overlay: DictConf
     Args:
         prepared: Index and groups.
         split: That of the classifier.
-        overlay: The config group, of which `segmenters` is read.
+        overlay: The config group, whose `segmenters`, a pattern, becomes the list of the runs that it stands for.
         cross_fit: Whether the classifier itself tests a part of the training images, as `data.split.cross_fold` does.
             Its training masks may then come from segmenters that have seen that part, as in any stacking; none may
             have seen what is outside of its split.
@@ -70,42 +72,53 @@ def with_predicted_masks(prepared: PreparedData, split: Split, overlay: DictConf
             f"overlay.segmenters={overlay.segmenters}: no run has held out '{missing[0]}' and kept its mask "
             f"({len(missing)} of {len(split.part('all'))} images): {_CURE}."
         )
+    overlay.segmenters = [str(one.run.path) for one in segmenters]  # others may come into the folder
     digest = hashlib.blake2b(digest_size=8)
     for id_, file in sorted(files.items()):
         digest.update(id_.encode() + (file.read_bytes() if file else b""))
     frame = prepared.frame.assign(predicted=[str(files[id_] or "") for id_ in prepared.frame["id"]])
-    log.info("The masks of %d segmenters are in %s.", len(segmenters), overlay.segmenters)
+    log.info("The masks are those of %s.", ", ".join(one.run.path.name for one in segmenters))
     return replace(prepared, frame=frame, predicted_by=digest.hexdigest())
 
 
-def _find(pattern: str | None, prepared: PreparedData) -> list[Segmenter]:
+def _find(pattern: str | Sequence[str] | None, prepared: PreparedData) -> list[Segmenter]:
     """Find the runs of one segmenter, those that were trained on the most images first."""
+    patterns = [pattern] if isinstance(pattern, str) else [glob.escape(str(path)) for path in pattern or ()]
+    asked = pattern if isinstance(pattern, str) else ", ".join(map(str, pattern or ()))
     found: dict[str, list[Segmenter]] = {}
-    for path in sorted(glob.glob(str(pattern))):
+    foreign: list[Path] = []
+    for path in sorted({path for one in patterns for path in glob.glob(one)}):
         run = RunDir(Path(path))
         if not run.config.is_file() or ".old-" in run.path.name:
             continue
         config = load_config(run.config)
         if config.task.name != "segmentation":
             continue
+        content = str(run.status.get("data") or "").partition("-")[0]
+        if content and content != prepared.content.partition("-")[0]:
+            foreign.append(run.path)  # of another grid in this folder
+            continue
         if not run.is_complete:
             raise UserError(
                 f"{run.path} is not complete ({run.status.get('state')}), and a classifier needs its masks: train it "
                 "first, or choose others with overlay.segmenters='RUNS'."
             )
-        if str(run.status.get("data")).partition("-")[0] != prepared.content.partition("-")[0]:
-            raise UserError(f"{run.path} was trained on other files than {prepared.root} holds: {_CURE}.")
         split = load_split(run.split)
         trained = frozenset(prepared.groups[id_] for id_ in split.train if id_ in prepared.groups)
         decides = {key: value for key, value in identity(config).items() if not key.startswith("data.split.cross_fold")}
-        found.setdefault(repr(sorted(decides.items())), []).append(Segmenter(run, split, trained))
+        key = repr([sorted(decides.items()), config.trainer.max_epochs])
+        found.setdefault(key, []).append(Segmenter(run, split, trained))
+    if not found and foreign:
+        raise UserError(f"{foreign[0]} was trained on other files than {prepared.root} holds: {_CURE}.")
     if not found:
-        raise UserError(f"overlay.segmenters={pattern} matches no run of a segmenter: {_CURE}.")
+        raise UserError(f"overlay.segmenters={asked} matches no run of a segmenter: {_CURE}.")
     if len(found) > 1:
         names = ", ".join(sorted(runs[0].run.path.name for runs in found.values()))
+        first = next(iter(found.values()))[0].run.path
+        one = re.sub(r"(cross_fold-)[^_]+", r"\1*", first.name)
         raise UserError(
-            f"overlay.segmenters={pattern} matches several segmenters ({names}): choose one, as "
-            f"overlay.segmenters='{Path(str(pattern)).parent}/{next(iter(found.values()))[0].run.path.name}*'."
+            f"overlay.segmenters={asked} matches several segmenters ({names}): choose one, as "
+            f"overlay.segmenters='{first.with_name(one)}'."
         )
     (segmenters,) = found.values()
     return sorted(segmenters, key=lambda one: (-len(one.split.train), one.run.path.name))

@@ -90,7 +90,7 @@ class Overlay:
         color_by_class: RGB per class, in the order of the labels; takes the place of `color`.
         alpha: Opacity of `fill` in [0, 1].
         margin: What `crop` leaves around the lesion, on each side, as a share of the lesion's longer side.
-        segmenters: Run folders that predicted the masks, a pattern; they decide nothing but where to look.
+        segmenters: Run folders that predicted the masks, or a pattern; they decide nothing but where to look.
         tasks: Tasks whose images get it; those of the others stay as they are.
     """
 
@@ -101,7 +101,7 @@ class Overlay:
     color_by_class: Sequence[Sequence[int]] | None = None
     alpha: float = 0.4
     margin: float = 0.25
-    segmenters: str | None = None
+    segmenters: str | Sequence[str] | None = None
     tasks: Sequence[str] = ("classification", "segmentation", "joint")
 
     def __post_init__(self) -> None:

@@ -93,7 +93,12 @@ def answer_files(
                     results.finish_file(item.file.name, item.frames)
             elif found is not None:
                 own = plain_name(item.file.path) if keep_names else None
-                results.save(frame_name(item.file.name, item.frame.number), item.frame, found, own)
+                try:
+                    results.save(frame_name(item.file.name, item.frame.number), item.frame, found, own)
+                except OSError:  # the folder's fault, and the next file's too
+                    raise
+                except Exception as error:
+                    item.file.failure = _reason(error, "drawn")
             tick(item.frame is None)
 
     saving: deque[Future[None]] = deque()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from bus_lightning.errors import UserError
 
+_LONGEST_SIDE = 65_535  # of a JPEG, and well below PNG's
 LEAST_SIDE = 16
 _LOCK = threading.RLock()
 
@@ -57,6 +58,10 @@ def check_size(width: int, height: int, limits: Limits) -> None:
     """
     if min(width, height) < LEAST_SIDE:
         raise UserError(f"The picture has {width} x {height} pixels: give one of at least {LEAST_SIDE} x {LEAST_SIDE}.")
+    if max(width, height) > _LONGEST_SIDE:
+        raise UserError(
+            f"The picture has {width} x {height} pixels, and at most {_LONGEST_SIDE} a side are read: cut it."
+        )
     if width * height > limits.pixels:
         raise UserError(
             f"The picture has {width} x {height} pixels, and at most {limits.pixels / 1e6:g} million are read: "

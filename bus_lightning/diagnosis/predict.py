@@ -22,7 +22,8 @@ writes:
   NAME.json          what the row says, and the doubts in words
 
 A file's own name may be a patient's. So NAME is the position in the list and the beginning of the file's SHA-256, as
-0007-3fa9c1d2e4b5, and -f0012 for a frame.
+0007-3fa9c1d2e4b5, and -f0012 for a frame. Text that is burned into a picture stays in its overlay: look for a name
+before you pass it on.
 
 An interrupted command goes on when it is given again. The exit code is 0 when every file was answered, 1 when one was
 not, and 2 when nothing could be begun.

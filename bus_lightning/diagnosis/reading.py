@@ -89,13 +89,14 @@ def count_frames(path: Path, limits: Limits = _DEFAULT) -> int | None:
         return _start(stream, limits)[0] or None
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: Path, limits: Limits = _DEFAULT) -> str:
     """Return the first 12 hexadecimal digits of the SHA-256 of a file's content.
 
     Raises:
-        UserError: In one line without the file's name, when it cannot be read.
+        UserError: In one line without the file's name, when it cannot be read, or is larger than the limit.
     """
     with _opened(path) as stream:
+        _refuse_large(stream, limits)  # hashing it would take long
         try:
             return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
         except OSError:
@@ -176,19 +177,23 @@ def _check_kind(mode: int) -> None:
 
 def _start(stream: BufferedReader, limits: Limits) -> tuple[int, Iterator[Frame]]:
     """Choose the reader by the content, and read the header."""
-    size = os.fstat(stream.fileno()).st_size
-    if not size:
+    if not os.fstat(stream.fileno()).st_size:
         raise UserError("The file is empty (0 bytes): export it anew.")
-    if size > limits.file_bytes:
-        raise UserError(
-            f"The file has {size / 1e6:.0f} MB, and at most {limits.file_bytes / 1e6:g} are read: make it smaller."
-        )
+    _refuse_large(stream, limits)
     try:
         head = stream.read(_MAGIC_AT + 4)
         stream.seek(0)
     except OSError:
         raise UserError("The file cannot be read: copy it to another disk.") from None
     return _reader(head)(stream, limits=limits)
+
+
+def _refuse_large(stream: BufferedReader, limits: Limits) -> None:
+    size = os.fstat(stream.fileno()).st_size
+    if size > limits.file_bytes:
+        raise UserError(
+            f"The file has {size / 1e6:.0f} MB, and at most {limits.file_bytes / 1e6:g} are read: make it smaller."
+        )
 
 
 def _reader(head: bytes) -> partial[tuple[int, Iterator[Frame]]]:

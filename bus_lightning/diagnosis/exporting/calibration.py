@@ -62,6 +62,11 @@ def calibrate(runs: Sequence[FinishedRun], classifier: FinishedRun, sensitivity:
             f"--out-of-fold: '{twice['id'].iloc[0]}' was predicted by several runs ({len(twice)} images were): give "
             "the runs of one seed."
         )
+    if missing := set(classifier.split.train) - set(cases["id"]):
+        raise UserError(
+            f"--out-of-fold: {len(missing)} training images were predicted by no run, '{min(missing)}' for one: give "
+            "all folds."
+        )
     for name in classes:
         if (number := int((cases["label"] == name).sum())) < _LEAST_PER_CLASS:
             raise UserError(f"--out-of-fold: {number} images of {name} are too few to calibrate: give all folds.")

@@ -75,8 +75,18 @@ def interval_rows(cases: pd.DataFrame, names: Iterable[str]) -> list[dict[str, A
     for name in names:
         if found.get(name) is not None:
             low, high = (None if np.isnan(end) else round(end, 4) for end in percentile_interval(draws[name]))
-            rows.append({"metric": name, "value": round(found[name], 4), "low": low, "high": high, "n": len(cases)})
+            number = _counted(name, cases)
+            rows.append({"metric": name, "value": round(found[name], 4), "low": low, "high": high, "n": number})
     return rows
+
+
+def _counted(name: str, cases: pd.DataFrame) -> int:
+    """Count the images that a metric is about: all, those with a lesion or of a class, or those without."""
+    if "tp" in cases:
+        lesions = int((cases["tp"] + cases["fn"] > 0).sum())
+        return len(cases) - lesions if name == "false_alarm_rate" else lesions
+    malignant = int((cases["label"] == "malignant").sum())
+    return {"recall_malignant": malignant, "specificity_malignant": len(cases) - malignant}.get(name, len(cases))
 
 
 def _networks(segmenter: FinishedRun, classifier: FinishedRun, has_head: bool) -> str:
@@ -129,7 +139,8 @@ def _results(numbers: dict[str, list[dict[str, Any]]]) -> str:
         for row in numbers[name]
     ]
     note = (
-        "On the test images, as evaluated in PyTorch after training. Intervals: bootstrap over groups of "
+        "On the test images, as evaluated in PyTorch after training, in the precision of the training. The bundle "
+        "computes in another one, and single answers differ: see Precisions. Intervals: bootstrap over groups of "
         "near-duplicates, 2,000 draws; they do not know what another seed would give. The classifier's probabilities "
         "are counted before calibration, which changes no AUC of two classes and no likeliest class."
     )
@@ -177,17 +188,21 @@ def _precisions(variants: dict[str, dict[str, Any]], default: str) -> str:
         [
             f"**{name}** (default)" if name == default else name,
             _number(one["iou"]), _number(one["iou_difference"], "+.4f"),
-            _number(one["auc"]), _number(one["auc_difference"], "+.4f"), f"{one['ms']:.1f}",
+            _number(one["auc"]), _number(one["auc_difference"], "+.4f"), one["answers_changed"],
+            *(f"{one[key]:.3f}" for key in one if key.startswith(("sensitivity_", "specificity_"))), f"{one['ms']:.1f}",
         ]
         for name, one in variants.items()
     ]  # fmt: skip
-    images = next(iter(variants.values()))["images"]
+    first = next(iter(variants.values()))
+    thresholds = [key.replace("_", ", ") for key in first if key.startswith(("sensitivity_", "specificity_"))]
     note = (
-        f"On the {images} images that both runs held out (validation and test), each against fp32: IoU, mean over "
-        "lesions, and macro AUC, from the image file to the answer. Time: the median of a whole diagnosis without heat "
+        f"On the {first['images']} images that both runs held out (validation and test), each against fp32: IoU, mean "
+        "over lesions, macro AUC, and how many likeliest classes differ, from the image file to the answer; "
+        "sensitivity and specificity are those of the threshold. Time: the median of a whole diagnosis without heat "
         "map, on the machine of the export."
     )
-    return "\n\n".join(["## Precisions", note, _table(["", "IoU", "difference", "AUC", "difference", "ms"], rows)])
+    names = ["", "IoU", "difference", "AUC", "difference", "answers changed", *thresholds, "ms"]
+    return "\n\n".join(["## Precisions", note, _table(names, rows)])
 
 
 def _number(value: float | None, form: str = ".4f") -> str:

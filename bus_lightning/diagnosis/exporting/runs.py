@@ -204,6 +204,11 @@ def _refuse_other_recipe(run: FinishedRun, classifier: FinishedRun) -> None:
             f"{path} is no fold of {classifier.folder.path}: {key} is {here.get(key)}, not {there.get(key)}. "
             "Choose others with --out-of-fold."
         )
+    asked, trained = (one.config.trainer.max_epochs for one in (classifier, run))
+    if asked != trained:
+        raise UserError(f"{path} is no fold of {classifier.folder.path}: trainer.max_epochs is {trained}, not {asked}.")
+    if run.folder.status.get("masks") != classifier.folder.status.get("masks"):
+        raise UserError(f"{path} saw other masks than {classifier.folder.path}: choose the runs of one segmenter.")
     if run.content != classifier.content:
         raise UserError(f"{path} was trained on other data than {classifier.folder.path}: choose others.")
     groups = classifier.split.groups

@@ -66,7 +66,8 @@ def compare_variants(bundle: Bundle, segmenter: OpenedRun, classifier: OpenedRun
 
     Returns:
         Precision -> `iou` (mean over lesions), `auc` (macro), `iou_difference` and `auc_difference` to fp32, None where
-        undefined; `images`; and `ms`, the median of a whole diagnosis without heat map.
+        undefined; `images`; `ms`, the median of a whole diagnosis without heat map; `answers_changed`, likeliest
+        classes that differ from those of fp32; `sensitivity_<class>` and `specificity_<class>` of each threshold.
     """
     held_out = set(segmenter.run.split.val + segmenter.run.split.test)
     rows = classifier.prepared.frame
@@ -74,13 +75,15 @@ def compare_variants(bundle: Bundle, segmenter: OpenedRun, classifier: OpenedRun
                 .rename(columns={"class": "label_name"}).itertuples(index=False))  # fmt: skip
     diagnosers = [Diagnoser(bundle, precision) for precision in bundle.segmenter.files]
     found: dict[str, dict[str, Any]] = {}
+    answers: list[str] = []
     for precision, (cases, milliseconds) in _diagnose(diagnosers, classifier, rows).items():
         iou, auc = _scores(cases)
+        answers = answers or _answers(bundle, cases)  # fp32 comes first
         fp32 = found.get("fp32", {"iou": iou, "auc": auc})
         found[precision] = {
             "iou": iou, "iou_difference": _difference(iou, fp32["iou"]),
             "auc": auc, "auc_difference": _difference(auc, fp32["auc"]),
-            "images": len(cases), "ms": round(milliseconds, 2),
+            "images": len(cases), "ms": round(milliseconds, 2), **_decisions(bundle, cases, answers),
         }  # fmt: skip
     return found
 
@@ -120,6 +123,23 @@ def _diagnose(
         name: (pd.DataFrame(cases[name]), statistics.median(seconds) * 1000 if seconds else float("nan"))
         for name, seconds in taken.items()
     }
+
+
+def _answers(bundle: Bundle, cases: pd.DataFrame) -> list[str]:
+    """Name the likeliest class of each case."""
+    rows = cases[[f"{PROBABILITY}{name}" for name in bundle.classes]].to_numpy() if len(cases) else []
+    return [bundle.classes[int(row.argmax())] for row in rows]
+
+
+def _decisions(bundle: Bundle, cases: pd.DataFrame, fp32: list[str]) -> dict[str, Any]:
+    """Tell how many likeliest classes differ from those of fp32, and how well each threshold does."""
+    changed = sum(one != other for one, other in zip(_answers(bundle, cases), fp32, strict=True))
+    found: dict[str, Any] = {"answers_changed": changed}
+    for name, chosen in (bundle.thresholds or {}).items() if len(cases) else ():
+        flagged, positive = cases[f"{PROBABILITY}{name}"] >= chosen["threshold"], cases["label"] == name
+        found[f"sensitivity_{name}"] = _rounded(float(flagged[positive].mean()))
+        found[f"specificity_{name}"] = _rounded(float((~flagged[~positive]).mean()))
+    return found
 
 
 def _scores(cases: pd.DataFrame) -> tuple[float | None, float | None]:

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from bus_lightning.config import identity
 from bus_lightning.evaluation.comparisons import compare
 from bus_lightning.evaluation.conditions import Condition, of_task
 from bus_lightning.evaluation.report.beside import numbers as paper
@@ -19,6 +20,16 @@ _SEEN = {
     "crop": "the image cut around the lesion",
 }
 _WHOSE = {"nobody's": "-", "predicted": "the segmenter's", "ground_truth": "the truth: a leak, an upper bound"}
+# What a rival with another network shares as well; the recipe is the network's own.
+_GIVEN = (
+    "data.size",
+    "data.resize",
+    "data.classes",
+    "data.balance",
+    "data.split.ratio",
+    "data.split.method",
+    "preprocess",
+)
 _METRICS = {
     "accuracy": "accuracy",
     "macro AUC": "auroc_macro",
@@ -44,6 +55,7 @@ def mask_section(conditions: list[Condition], test: Summaries) -> Section | None
             one
             for one in classifiers
             if one.config.overlay.style in _SEEN
+            and (_source(one) == "nobody's" or "test" in one.config.overlay.parts)
             and (_family(one) == family or (known[one.name].task == "joint" and _family(one)[1:] == family[1:]))
         ]
         alone = next((one for one in members if _source(one) == "nobody's" and one.model == family[0]), None)
@@ -67,7 +79,8 @@ def mask_section(conditions: list[Condition], test: Summaries) -> Section | None
 def _family(condition: Condition) -> tuple[object, ...]:
     """Name what conditions share that are compared here: the model, and what is given to all."""
     cfg = condition.config
-    return condition.model, cfg.data.size, cfg.trainer.max_epochs, tuple(cfg.data.split.ratio), cfg.data.split.method
+    given = {key: value for key, value in identity(cfg).items() if key.startswith(_GIVEN)}
+    return condition.model, cfg.trainer.max_epochs, repr(sorted(given.items()))
 
 
 def _source(condition: Condition) -> str:
