@@ -182,7 +182,8 @@ def test_a_classifier_sees_a_mask_as_in_training(segmenters, phantom, audit_cach
     run = write_run(tmp_path, phantom, audit_cache, "cls", f"overlay={style}", pattern)
     monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
     monkeypatch.setattr(making, "compare_variants", lambda *_: {"fp32": made_up})
-    made_up = {"iou": 0.5, "iou_difference": 0.0, "auc": 0.5, "auc_difference": 0.0, "images": 1, "ms": 1.0}
+    made_up = {"iou": 0.5, "iou_difference": 0.0, "auc": 0.5, "auc_difference": 0.0, "images": 1, "ms": 1.0,
+               "answers_changed": 0}  # fmt: skip
     bundle = make_bundle(segmenters / "seg", run, tmp_path / "bundle")
     assert bundle.classifier.overlay.source == "predicted"
     assert bundle.classifier.channels == (4 if style == "predicted_channel" else 3)
@@ -213,6 +214,7 @@ def test_every_precision_is_there_and_was_measured(made):
         assert one["images"] > 10
         assert one["ms"] > 0
         assert one["iou_difference"] == pytest.approx(one["iou"] - made.variants["fp32"]["iou"], abs=2e-5)
+        assert 0 <= one["answers_changed"] <= (0 if one is made.variants["fp32"] else one["images"])
         assert name in made.segmenter.files
     for stage, last in ((made.segmenter, "Conv"), (made.classifier, "Gemm")):
         graph = onnx.load(stage.files["int8"]).graph
