@@ -66,7 +66,8 @@ def test_every_bad_file_gets_one_clear_line_that_names_nobody(bad, capfd, caplog
 
 
 READ_ALL = """
-import sys, time
+import logging, sys, time
+logging.basicConfig(level=0)  # what libraries log would come to stderr
 sys.path[:0] = ["tests", "."]
 from pathlib import Path
 from bad_files import make_bad_files

@@ -17,7 +17,8 @@ LEAST_SIDE = 16
 _LOCK = threading.RLock()
 
 for _library in ("PIL", "pydicom"):  # what they log quotes the header, and that may name the patient
-    logging.getLogger(_library).setLevel(logging.CRITICAL + 1)
+    logging.getLogger(_library).addHandler(logging.NullHandler())
+    logging.getLogger(_library).propagate = False  # a level would not last: pydicom sets its own when it is imported
 
 
 @dataclass(frozen=True)
