@@ -20,8 +20,10 @@ from pydicom.uid import (
 )
 
 from bus_lightning.diagnosis.dicom_pixels import BY_PILLOW, decode
-from bus_lightning.diagnosis.frames import Frame, Limits, check_number, check_size, damaged, decoding
+from bus_lightning.diagnosis.frames import Frame, Limits, check_number, check_size, damaged, decoding, silence
 from bus_lightning.errors import UserError
+
+silence("pydicom")
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _COLORS = ("MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR")

@@ -16,10 +16,6 @@ _LONGEST_SIDE = 65_535  # of a JPEG, and well below PNG's
 LEAST_SIDE = 16
 _LOCK = threading.RLock()
 
-for _library in ("PIL", "pydicom"):  # what they log quotes the header, and that may name the patient
-    logging.getLogger(_library).addHandler(logging.NullHandler())
-    logging.getLogger(_library).propagate = False  # a level would not last: pydicom sets its own when it is imported
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -94,6 +90,14 @@ def to_8_bits(values: np.ndarray) -> np.ndarray:
     """
     shift = max(0, int(values.max()).bit_length() - 8)
     return (values >> shift).astype(np.uint8)
+
+
+def silence(library: str) -> None:
+    """Let a library log nothing: what it says quotes headers, and they may name the patient.
+
+    To be called when it has been imported, for pydicom then sets the level of its logger.
+    """
+    logging.getLogger(library).setLevel(logging.CRITICAL + 1)
 
 
 @contextmanager

@@ -6,8 +6,19 @@ from io import BufferedReader
 import numpy as np
 from PIL import Image, ImageOps
 
-from bus_lightning.diagnosis.frames import Frame, Limits, check_number, check_size, damaged, decoding, to_8_bits
+from bus_lightning.diagnosis.frames import (
+    Frame,
+    Limits,
+    check_number,
+    check_size,
+    damaged,
+    decoding,
+    silence,
+    to_8_bits,
+)
 from bus_lightning.errors import UserError
+
+silence("PIL")
 
 _COLORS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 _PHOTOMETRIC = 262  # tag of a TIFF; 0: the smallest level is white
