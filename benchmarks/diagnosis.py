@@ -37,10 +37,10 @@ def measure(quick: bool) -> dict[str, Any]:
     probe("views", FOLDER / "phantom", _VIEWS, f"--number={number}")
     found: dict[str, Any] = {"pictures": number}
     found["networks"] = _networks(pairs, rounds, repeats)
-    found["diagnoses"] = _diagnoses(pairs, rounds, repeats)
-    found["predict"] = _predict(pairs, rounds, number, ("int8",) if quick else ("bf16", "int8"))
-    found["first"] = _first(pairs, rounds if quick else 5)
-    found["page"] = _page(pairs[-1:] if quick else pairs, 3 if quick else 40)
+    found["diagnoses"] = _diagnoses(pairs, rounds, min(12, repeats))
+    found["predict"] = _predict(pairs, 1, number, ("int8",) if quick else ("bf16", "int8"))
+    found["first"] = _first(pairs, 1 if quick else 3)
+    found["page"] = _page(pairs[-1:] if quick else pairs, 3 if quick else 12)
     return found
 
 
