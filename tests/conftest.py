@@ -28,6 +28,11 @@ from bus_lightning.randomness import stable_hash
 from bus_lightning.run_dir import RunDir
 
 ROOT = Path(__file__).parent.parent
+# A browser that asks nothing of the internet, and runs as root.
+CHROMIUM = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
 os.environ["WANDB_MODE"] = "offline"
 os.environ["SQLALCHEMY_SILENCE_UBER_WARNING"] = "1"  # optuna 2 imports in the old way
 os.environ["OMP_NUM_THREADS"] = "1"  # for processes that tests start
@@ -207,3 +212,16 @@ def busi():
     if not os.environ.get("BUSI_ROOT"):
         pytest.skip("BUSI_ROOT is not set: the real BUSI is not here")
     return Path(os.environ["BUSI_ROOT"])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real Chromium, headless; the test is skipped where it is not."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium on the PATH")
+    with playwright.sync_playwright() as running:
+        launched = running.chromium.launch(executable_path=chromium, headless=True, args=CHROMIUM)
+        yield launched
+        launched.close()

@@ -1,7 +1,6 @@
 """The page in a real Chromium: a visitor can use it, and nothing leaves the machine or stays on it."""
 
 import re
-import shutil
 from io import BytesIO
 from pathlib import Path
 from urllib.error import HTTPError
@@ -19,10 +18,6 @@ from bus_lightning.diagnosis.reading import fingerprint
 
 pytestmark = pytest.mark.browser
 
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 # Of what is read: its name, its colour, and that of what lies behind it.
 COLORS = """[...document.querySelectorAll(
     "#notice p, .invite, .drop .small, #answer :is(p, li, th, td, h2), figcaption, .samples button, #card :is(p, td)"
@@ -49,18 +44,6 @@ def server(bundle, tmp_path_factory):
     running = Server(bundle, tmp_path_factory.mktemp("server"))
     yield running
     assert running.end() == 0
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium on the PATH")
-    with playwright.sync_playwright() as running:
-        launched = running.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

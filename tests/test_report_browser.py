@@ -1,7 +1,5 @@
 """The page of a report in Chromium, offline: on a phone and on a desk, light and dark."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,10 +10,6 @@ from bus_lightning.evaluation.report.writing import write_report
 
 pytestmark = pytest.mark.browser
 
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 SIZES = {"phone": (360, 740), "desk": (1280, 900)}
 NAME = "efficientnet_lite0__leak-class_mark__data.split.method-random__data.preprocess.size-{}"
 
@@ -46,18 +40,6 @@ def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "report"
     write_report(folder, f"Report of {NAME.format('x')}", "On BUSI", sections, {"Code": "f" * 40, NAME: "0.1"})
     return (folder / "index.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium on the PATH")
-    with playwright.sync_playwright() as running:
-        launched = running.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module", params=["light", "dark"])

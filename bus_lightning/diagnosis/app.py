@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from bus_lightning.diagnosis.options import bundle_parser, positive
 from bus_lightning.errors import UserError
 
 _EPILOG = """\
@@ -19,16 +19,10 @@ For research: this is not a medical device.
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    found = argparse.ArgumentParser(
-        prog="python -m bus_lightning.diagnosis.app", description=__doc__, epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    found.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder that bus_lightning.diagnosis.export wrote")
+    found = bundle_parser("python -m bus_lightning.diagnosis.app", __doc__, _EPILOG)
     found.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     found.add_argument("--port", type=_port, default=7860, help="0 takes a free one (default: %(default)s)")
-    found.add_argument("--precision", choices=("fp32", "bf16", "int8"), help="default: the bundle's")
-    found.add_argument("--threads", type=_positive, metavar="N", help="threads of the CPU (default: all)")
-    found.add_argument("--max-mb", type=_positive, default=100, metavar="N",
+    found.add_argument("--max-mb", type=positive, default=100, metavar="N",
                        help="size of a file that is taken at most (default: %(default)s)")  # fmt: skip
     return found
 
@@ -58,13 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _port(text: str) -> int:
     number = int(text)
     if not 0 <= number <= 65535:
-        raise ValueError
-    return number
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
         raise ValueError
     return number
 

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from bus_lightning.diagnosis.options import bundle_parser, positive
 from bus_lightning.errors import UserError
 
 _EPILOG = """\
@@ -34,16 +35,10 @@ For research: this is not a medical device.
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    found = argparse.ArgumentParser(
-        prog="python -m bus_lightning.diagnosis.predict", description=__doc__, epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    found.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder that bus_lightning.diagnosis.export wrote")
+    found = bundle_parser("python -m bus_lightning.diagnosis.predict", __doc__, _EPILOG)
     found.add_argument("paths", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER", help="what to look at")
     found.add_argument("--out", type=Path, required=True, help="folder for the results, new or of the same command")
-    found.add_argument("--precision", choices=("fp32", "bf16", "int8"), help="default: the bundle's")
-    found.add_argument("--threads", type=_positive, metavar="N", help="threads of the CPU (default: all)")
-    found.add_argument("--batch", type=_positive, default=1, metavar="N", help="images at once (default: %(default)s)")
+    found.add_argument("--batch", type=positive, default=1, metavar="N", help="images at once (default: %(default)s)")
     found.add_argument("--no-heat-map", action="store_true", help="draw the outline alone")
     found.add_argument("--keep-names", action="store_true",
                        help="write the files' own names into the results: only when they name nobody")  # fmt: skip
@@ -153,13 +148,6 @@ def _interruptible() -> Iterator[list[int]]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 if __name__ == "__main__":
