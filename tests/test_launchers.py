@@ -6,8 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from bus_lightning.plugins import missing_plugin, prefer_our_configs
 from omegaconf import OmegaConf
+
+from bus_lightning.plugins import missing_plugin, prefer_our_configs
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = {"launcher=joblib": ("joblib", "parallel"), "launcher=slurm": ("submitit", "slurm"),

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
+from wandb import Image, Table, plot
 
 from bus_lightning.callbacks.images import evenly
 from bus_lightning.dashboard.images import thumbnail
 from bus_lightning.data.dataset import BusDataset
 from bus_lightning.evaluation.metrics import Metrics, classes_of, probabilities_of
-from wandb import Image, Table, plot
 
 _ROWS, _THUMBNAILS = 10_000, 200  # of the table of cases: W&B shows no more rows, and each thumbnail is a file to send
 

@@ -95,6 +95,7 @@ def log_to_wandb(group: Group, sections: list[Section]) -> None:
     if not logged:
         return
     import wandb  # for runs that use it
+
     from bus_lightning.dashboard.logger import wandb_mode, wandb_settings
 
     node, mode = logged[0].logger.wandb, wandb_mode()
