@@ -38,6 +38,10 @@ _NOT_IN_NAME = (
 )
 _NAME_LIMIT = 120
 BALANCES = ("none", "oversample", "class_weights")
+# What the config of an older run lacks.
+_DATA_OF_OLDER_RUNS = {
+    "cache_gb": 20, "on_device": None, "mistake": None, "split": {"cross_folds": None, "cross_fold": None}
+}  # fmt: skip
 
 
 def build(node: Any, **runtime: Any) -> Any:
@@ -221,7 +225,7 @@ def save_config(cfg: DictConfig, path: Path) -> None:
 
 
 def load_config(path: Path) -> DictConfig:
-    """Read a run's resolved config.
+    """Read a run's resolved config; what an older run lacks is as it was then.
 
     Raises:
         UserError: When it is missing or no config.
@@ -229,6 +233,8 @@ def load_config(path: Path) -> DictConfig:
     try:
         cfg = OmegaConf.load(path)
         assert isinstance(cfg, DictConfig)
+        if "data" in cfg:
+            cfg.data = OmegaConf.merge(_DATA_OF_OLDER_RUNS, cfg.data)
     except (OSError, AssertionError, OmegaConfBaseException, ValueError, YAMLError) as error:
         raise UserError(f"{path} is no run's config: {error}") from error
     return cfg

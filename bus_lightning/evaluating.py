@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from bus_lightning.config import build, load_config
 from bus_lightning.data.datamodule import BusDataModule
@@ -65,8 +65,6 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         The folder of the evaluation within the run's, with `cases.csv` and `metrics.json`.
     """
     own = load_config(run.config)
-    lacking = {"cache_gb": 20, "on_device": None, "mistake": None}  # in runs of older versions
-    own.data = OmegaConf.merge(lacking, own.data)
     classes = list(own.data.classes)
     named = load_split(run.split if cfg.split in (None, "own", "all") else Path(cfg.split))
     # On the run's own data the split names the images; what was left out in training does not matter any more.
@@ -91,7 +89,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
                 f"{run.path}: its input needs the masks of segmenters, which there are for its own images only. For "
                 "others, make a bundle: python -m bus_lightning.diagnosis.export."
             )
-        prepared = with_predicted_masks(prepared, split, own.overlay, own.data.split.get("cross_fold") is not None)
+        prepared = with_predicted_masks(prepared, split, own.overlay, own.data.split.cross_fold is not None)
     own.trainer.accelerator, own.trainer.devices = "auto", 1  # this machine's, not that of the training
     # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.
     before = {key: value for key, value in run.status.items() if key != "on_device"}

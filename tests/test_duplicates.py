@@ -1,6 +1,5 @@
 """What the search for copies of the same frame promises."""
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -152,10 +151,9 @@ def test_groups_are_numbered_by_their_first_member() -> None:
 
 
 @pytest.fixture(scope="module")
-def busi() -> tuple[list[str], list[int]]:
+def grouped(busi: Path) -> tuple[list[str], list[int]]:
     """Names ("benign 433") and groups of the images of BUSI."""
-    root = Path(os.environ["BUSI_ROOT"])
-    files = sorted(f for f in root.glob("*/*.png") if "_mask" not in f.name)
+    files = sorted(f for f in busi.glob("*/*.png") if "_mask" not in f.name)
 
     def read(file: Path) -> Fingerprint:
         image = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
@@ -169,8 +167,8 @@ def busi() -> tuple[list[str], list[int]]:
 
 
 @pytest.mark.busi
-def test_busi_has_about_the_published_number_of_groups(busi: tuple[list[str], list[int]]) -> None:
-    names, groups = busi
+def test_busi_has_about_the_published_number_of_groups(grouped: tuple[list[str], list[int]]) -> None:
+    names, groups = grouped
     sizes = np.bincount(groups)
     classes = [{n.split()[0] for n, g in zip(names, groups, strict=True) if g == k} for k in range(len(sizes))]
     assert len(names) == 780
@@ -199,6 +197,6 @@ def test_busi_has_about_the_published_number_of_groups(busi: tuple[list[str], li
         pytest.param("benign 52", "benign 318", False, id="same burned-in text, 23 inliers"),
     ],
 )
-def test_pairs_of_busi_seen_by_eye(busi: tuple[list[str], list[int]], first: str, second: str, same: bool) -> None:
-    names, groups = busi
+def test_pairs_of_busi_seen_by_eye(grouped: tuple[list[str], list[int]], first: str, second: str, same: bool) -> None:
+    names, groups = grouped
     assert (groups[names.index(first)] == groups[names.index(second)]) == same

@@ -107,14 +107,13 @@ def open_run(run: FinishedRun) -> OpenedRun:
     path, own = run.folder.path, run.config.copy()
     if not run.folder.best.is_file():
         raise UserError(f"{path} has no checkpoints/best.ckpt: train it again, or copy its checkpoint back.")
-    own.data = OmegaConf.merge({"cache_gb": 20, "on_device": None, "mistake": None}, own.data)  # older runs lack them
     own.data.exclude, own.data.drop_conflicts, own.data.workers = None, False, 0  # the split names the images
     prepared = prepare_data(own.data, needs_masks=own.task.name == "segmentation", only=run.split.part("all"))
     prepared.frame["label"] = prepared.frame["class"].map(run.classes.index)
     if prepared.content.partition("-")[0] != run.content:
         raise UserError(f"{prepared.root} holds other files than {path} was trained on: set its data back.")
     if own.overlay.source == "predicted":
-        prepared = with_predicted_masks(prepared, run.split, own.overlay, own.data.split.get("cross_fold") is not None)
+        prepared = with_predicted_masks(prepared, run.split, own.overlay, own.data.split.cross_fold is not None)
     data = BusDataModule(prepared, run.split, own, full_masks=own.task.name == "segmentation")
     net = build_net(own.model, own.debug_size)
     load_kept_weights(net, run.folder.best)
