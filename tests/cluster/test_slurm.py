@@ -80,7 +80,7 @@ def test_a_warning_does_not_end_a_job_that_slurm_will_queue_again(slurm, grids, 
 
 def test_a_job_that_runs_out_of_time_is_queued_again_and_ends_with_the_same_bits(slurm, grids):
     """Slurm looks at the clock twice a minute, and warns a minute too early rather than too late."""
-    more = ("name=timed_out", "trainer.max_epochs=150")
+    more = ("name=timed_out", "trainer.max_epochs=300")
     limits = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=1")
     code, printed = grids.run("timed_out", *more, *SLURM, *limits, env=slurm)
     assert code == 0, printed
