@@ -6,7 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.plugins import missing_plugin, prefer_our_configs
 
@@ -49,6 +51,18 @@ def test_without_plugins_help_and_the_default_launcher_work():
     assert "== Groups" in helped.stdout
     default = train("--cfg", "hydra", "-p", "hydra.launcher", plugins=False)
     assert "BasicLauncher" in default.stdout
+
+
+def test_help_lists_groups_without_copying_every_config_for_each_of_them(monkeypatch):
+    """Half a second of `--help`, where plugins are installed."""
+    prefer_our_configs()
+    copied = []
+    of_a_config = DictConfig.__deepcopy__
+    monkeypatch.setattr(DictConfig, "__deepcopy__", lambda cfg, memo: copied.append(1) or of_a_config(cfg, memo))
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        options = GlobalHydra.instance().config_loader().get_group_options("hydra/launcher")
+    assert {"basic", "joblib"} <= set(options)
+    assert not copied
 
 
 def test_other_errors_are_not_taken_for_a_missing_plugin():
