@@ -96,7 +96,7 @@ wandb-dashboard: $(READY)  ## save a ready dashboard on W&B and mark each group'
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dashboard]'
 	$(BIN)/python -m bus_lightning.dashboard build --entity '$(ENTITY)' --project '$(or $(PROJECT),bus_lightning)' $(ARGS)
 
-chaos: $(READY)  ## kill a small grid sixty times at random moments; nothing may be lost (ARGS="--kills 200")
+chaos: $(READY)  ## kill a small grid sixty times, at random and at chosen moments; nothing may be lost (ARGS="--kills 200")
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 bench: $(READY)  ## measure speed, start-up, growth and memory: benchmarks/README.md (ARGS="throughput grid" picks)

@@ -27,7 +27,7 @@ def measure(quick: bool) -> dict[str, Any]:
     say(f"{'first use of the data':26s} {cold - warm:.1f} s more than the second")
     names = [PLAIN, OURS, *([BESIDE] if _has_joblib() else [])]
     rounds: list[dict[str, float]] = []
-    for number in range(1 if quick else 5):
+    for number in range(1 if quick else 3):
         order = names if number % 2 == 0 else names[::-1]
         rounds.append({name: _grid_seconds(name, models, quick) for name in order})
     return {

@@ -87,8 +87,8 @@ def choose_hardware(cfg: DictConfig, before: Mapping[str, Any], images: int = 0)
 def keep_freed_memory() -> None:
     """Let freed memory be used again, instead of giving it back to the kernel at once.
 
-    glibc does so with every large tensor, and the kernel fills its pages with zeros anew in each step: AlexNet trains
-    one and a half times as fast without, U2NET-Lite a sixth faster, the ResNets alike.
+    glibc does so with every large tensor, and the kernel fills its pages with zeros anew in each step: without, AlexNet
+    and U2NET-Lite train about one and a half times as fast, the ResNets alike (`make bench ARGS=throughput`).
     """
     if libc := _glibc():
         libc.mallopt(_MMAP_THRESHOLD, 2**30) or libc.mallopt(_MMAP_THRESHOLD, 2**25)  # the most that older ones take

@@ -16,7 +16,7 @@ from page_server import NAME, make_page_bundle, save
 from PIL import Image
 from tiny_bundle import speckled, with_disc
 
-pytest.importorskip("gradio", reason="needs gradio: pip install 'bus_lightning[app]'")
+pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[app]'")
 
 from bus_lightning.diagnosis import app
 from bus_lightning.diagnosis.bundle import load_bundle
@@ -228,7 +228,7 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
     monkeypatch.delitem(sys.modules, "bus_lightning.diagnosis.page.building")
     monkeypatch.delattr("bus_lightning.diagnosis.page.building", raising=False)
     assert app.main([str(bundle), "--port", "0"]) == 2
-    assert "pip install 'bus_lightning[app]'" in capsys.readouterr().err
+    assert "pip install -e '.[app]'" in capsys.readouterr().err
 
 
 def test_port_0_takes_a_free_one():

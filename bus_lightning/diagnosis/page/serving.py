@@ -114,7 +114,7 @@ def _made(diagnoser: Diagnoser, uploads: Path, limits: Limits) -> tuple[Any, Cal
         if (error.name or "").startswith("bus_lightning"):
             raise
         raise UserError(
-            f"The page needs {error.name}, which is not installed: pip install 'bus_lightning[app]'"
+            f"The page needs {error.name}, which is not installed: pip install -e '.[app]'"
         ) from None
     page = build_page(diagnoser, uploads, limits)
 
