@@ -17,4 +17,4 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(launch(evaluate))
+    sys.exit(launch(evaluate, resumes=False))

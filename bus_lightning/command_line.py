@@ -29,11 +29,12 @@ JOBS = "BUS_LIGHTNING_JOBS"  # names a file to which each job, in whatever proce
 SAID = "Its job has said so."  # a note on errors, which comes with them from other processes
 
 
-def launch(main: Callable[[], Any]) -> int:
+def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     """Run a Hydra main and say how it went.
 
     Args:
         main: A function decorated with `hydra.main`.
+        resumes: Whether the same command goes on where it was stopped.
 
     Returns:
         Exit code: 0 when all jobs are well, else 1; 128 and the signal when interrupted.
@@ -68,7 +69,7 @@ def launch(main: Callable[[], Any]) -> int:
             ray.shutdown()  # ends what is still running, before it is looked at
         lacking = _show_jobs()
     if code > 128:
-        print(_how_to_go_on(sys.argv), file=sys.stderr)
+        print(_how_to_go_on(sys.argv) if resumes else "Stopped.", file=sys.stderr)
     return code or lacking
 
 

@@ -97,7 +97,7 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
         raise UserError("data=folder needs data.root=FOLDER, with a folder per class.")
     if cfg.channels_last not in (True, False, "auto"):
         raise UserError(f"channels_last={cfg.channels_last} is unknown: choose one of auto, true, false.")
-    _check_devices(cfg.trainer, in_grid)
+    _check_devices(cfg.trainer, cfg.seed, in_grid)
     if cfg.trainer.gradient_clip_val and cfg.optimizer.get("fused") and cfg.trainer.precision != "32-true":
         raise UserError("trainer.gradient_clip_val needs a plain optimizer in 16 bits: add optimizer.fused=false.")
     if cfg.data.channels not in (1, 3):
@@ -144,7 +144,7 @@ def settle_overlay(cfg: DictConfig) -> None:
         cfg.data.channels = 4
 
 
-def _check_devices(trainer: DictConfig, in_grid: bool) -> None:
+def _check_devices(trainer: DictConfig, seed: int | None, in_grid: bool) -> None:
     """Refuse several devices where one is meant: in a grid, and without a strategy."""
     devices = trainer.devices
     several = len(devices) > 1 if OmegaConf.is_list(devices) else str(devices) != "1"
@@ -155,6 +155,8 @@ def _check_devices(trainer: DictConfig, in_grid: bool) -> None:
         )
     if several and "ddp" not in str(trainer.get("strategy")):
         raise UserError(f"trainer.devices={devices}: several devices need trainer=ddp trainer.devices={devices}.")
+    if several and seed is None:
+        raise UserError("seed=null: several devices share out one order of the images, which needs a seed: give one.")
     if several and trainer.get("num_nodes", 1) != 1:
         raise UserError(f"trainer.num_nodes={trainer.num_nodes}: a run stays on one machine; use trainer.num_nodes=1.")
 

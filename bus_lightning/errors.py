@@ -32,6 +32,14 @@ _DISK = {
 }
 
 
+def disk_trouble(error: BaseException) -> str | None:
+    """Say in one line how a disk or a file system stands in the way, and the cure; None where none does."""
+    if not isinstance(error, OSError) or error.errno not in _DISK:
+        return None
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{_DISK[error.errno]}, and give the same command again ({_named(error)})"
+
+
 def explain(error: BaseException) -> str:
     """Say in one line what went wrong with a job, and what to do about it.
 
@@ -41,10 +49,12 @@ def explain(error: BaseException) -> str:
     line = str(error).partition("\n")[0].strip()
     if isinstance(error, UserError):
         return line
-    said = f"{type(error).__name__}: {line}" if line else type(error).__name__
+    said = _named(error)
     if isinstance(error, MemoryError) or any(phrase in line.lower() for phrase in _OUT_OF_MEMORY):
         return f"{said} (out of memory: lower data.batch_size or data.size, or run fewer jobs side by side)"
-    if isinstance(error, OSError) and error.errno in _DISK:
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{_DISK[error.errno]}, and give the same command again ({said})"
-    return f"{said} (see error.txt)"
+    return disk_trouble(error) or f"{said} (see error.txt)"
+
+
+def _named(error: BaseException) -> str:
+    line = str(error).partition("\n")[0].strip()
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 from bus_lightning.config import build, load_config
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import find_root
-from bus_lightning.data.predicted import with_predicted_masks
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.splits import PARTS, Split, load_split, make_named_split
 from bus_lightning.errors import UserError
@@ -19,6 +18,7 @@ from bus_lightning.evaluation.table import collect, show
 from bus_lightning.fitting import announce_label_in_input, build_task, build_trainer, evaluate_parts
 from bus_lightning.hardware import choose_hardware
 from bus_lightning.models.weights import load_kept_weights
+from bus_lightning.predicted import with_predicted_masks
 from bus_lightning.run_dir import RunDir
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,8 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
 
         # Heat maps of other images than the run's own lie with their evaluation.
         owner = run if split is named and cfg.split in (None, "own") else out
-        explain_run(own, task, datamodule, hardware.device, cfg.explain_options, owner.path / "explain", cfg.progress)
+        place = owner.path / "explain"
+        explain_run(own, task, datamodule, hardware.device, cfg.explain_options, place, run.best, cfg.progress)
     return out
 
 

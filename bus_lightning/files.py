@@ -1,6 +1,7 @@
-"""Write a file so that it is whole or not there."""
+"""Write a file or a folder so that it is whole or not there."""
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,34 @@ def aside(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_aside(out: Path) -> Iterator[Path]:
+    """Give a new, empty folder beside `out`, and put it in the place of `out` when the block ends well.
+
+    What was at `out` stays whole until then, and comes back when the new one cannot take its place.
+    """
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = out.with_name(f".{out.name}.{os.getpid()}-{threading.get_ident()}")
+    old = fresh.with_name(f"{fresh.name}.old")
+    shutil.rmtree(fresh, ignore_errors=True)  # left by a killed process of the same number
+    try:
+        fresh.mkdir()
+        yield fresh
+        shutil.rmtree(old, ignore_errors=True)
+        if out.exists():
+            out.rename(old)  # no system call of Python's swaps two folders
+        try:
+            fresh.rename(out)
+        except BaseException:
+            if old.exists():
+                old.rename(out)
+            raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_aside(path: Path, text: str) -> None:

@@ -21,8 +21,8 @@ def prefer_our_configs() -> None:
 
     Hydra would check ours against the plugin's with a warning, and refuse it where that one has defaults of its own.
     """
-    # Hydra copies its sources for each group that it looks into, and the whole store with them: half the time of --help.
-    # What it takes from the store it copies anyway.
+    # Hydra copies its sources for each group that it looks into, and the whole store with them: that took half the time
+    # of --help. What it takes from the store it copies anyway.
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
     Plugins.instance()  # imports the plugins, which register their configs
     for group, name in _OURS:

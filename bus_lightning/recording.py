@@ -57,7 +57,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
                 folder.finish("complete", started, model=model)
             exit_code = _FINISHED
         except OccupiedError:
-            raise  # the folder is not ours: nothing of it changes
+            raise  # the folder is not ours: its state and its error stay
         except (KeyboardInterrupt, SystemExit):
             exit_code = _KILLED
             if record.taken_up:

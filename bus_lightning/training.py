@@ -7,10 +7,10 @@ from omegaconf import DictConfig
 
 from bus_lightning.command_line import launch_name
 from bus_lightning.config import check, check_validation, load_config, save_config, settle_overlay
-from bus_lightning.data.predicted import with_predicted_masks
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.splits import Split
 from bus_lightning.errors import OccupiedError, UserError
+from bus_lightning.predicted import with_predicted_masks
 from bus_lightning.ranks import is_first_process
 from bus_lightning.recording import recorded
 from bus_lightning.run_dir import RunDir

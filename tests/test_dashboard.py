@@ -21,6 +21,7 @@ from bus_lightning import fitting, training
 from bus_lightning.dashboard import charts
 from bus_lightning.dashboard.picture import save_picture
 from bus_lightning.dashboard.recorded import read_run, read_table
+from bus_lightning.errors import UserError
 from bus_lightning.evaluation.conditions import read_group
 from bus_lightning.evaluation.metrics import metrics_of
 from bus_lightning.evaluation.summary import summarise
@@ -272,7 +273,7 @@ def test_an_interrupted_run_is_killed_and_goes_on_under_its_id_without_repeating
     assert ids == {(run.path / "wandb_id.txt").read_text()}
 
 
-def test_a_failed_run_is_failed_and_says_why(composed, monkeypatch):
+def test_a_failed_run_is_failed_says_why_and_has_no_place_in_the_picture(composed, monkeypatch, tmp_path):
     monkeypatch.setattr(fitting, "evaluate_parts", lambda *_: 1 / 0)
     cfg = composed("model=alexnet", "logger=wandb")
     with pytest.raises(ZeroDivisionError):
@@ -280,6 +281,17 @@ def test_a_failed_run_is_failed_and_says_why(composed, monkeypatch):
     run = read_run(Path(cfg.runs_dir) / cfg.group / cfg.name)
     assert (run.state, run.exit_code) == ("failed", 1)
     assert "division by zero" in run.summary["error"]
+    with pytest.raises(UserError, match="no finished run"):
+        save_picture(run.folder.parent, tmp_path / "dashboard.png")
+
+
+def test_a_classifier_that_sees_a_mask_shows_its_images_without_it(composed):
+    cfg = composed("model=resnet34", "overlay=channel", "logger=wandb", "data.split.val_from_train=1")
+    training.run(cfg)
+    run = read_run(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    shown = [Image.open(run.files[name]) for name in run.summary["val/images"]["filenames"]]
+    assert shown
+    assert {image.mode for image in shown} == {"RGB"}
 
 
 def test_a_failing_dashboard_costs_no_finished_training(composed, monkeypatch, caplog):

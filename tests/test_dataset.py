@@ -186,8 +186,18 @@ def test_class_weights_are_the_inverse_of_the_counts(made):
     torch.testing.assert_close(weights, len(datamodule.labels) / (3.0 * counts))
     assert float((weights * counts).sum()) == pytest.approx(len(datamodule.labels))
     assert made().class_weights() is None
+    few = made("data.balance=class_weights")
+    few.labels = [0, 0, 1]
+    assert len(few.class_weights()) == 3, "one for each class that the network knows"
     datamodule.labels = [0, 0, 2, 2, 2, 2]  # lists of one's own may leave a class out
     assert datamodule.class_weights().tolist() == [1.5, 0.0, 0.75]
+
+
+def test_a_run_without_a_seed_goes_on_in_the_order_that_it_had(made):
+    first, second = made("seed=null"), made("seed=null")
+    assert list(first.sampler) != list(second.sampler)
+    second.load_state_dict({"start": (0, 3), "seed": first.seed})
+    assert list(first.sampler) == list(second.sampler)
 
 
 def test_a_lone_last_image_is_left_out_of_the_epoch(made):

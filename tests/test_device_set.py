@@ -67,10 +67,11 @@ def test_a_run_trains_and_repeats_with_its_images_on_the_device(trained):
     assert losses[0].tolist() == losses[1].tolist()
 
 
-@pytest.mark.filterwarnings("ignore:You requested to overfit")
-def test_learning_four_batches_by_heart_works_with_images_on_the_device(trained):
-    run = trained("model=resnet34", "debug=overfit", HELD, "logger=none", "trainer.max_epochs=2")
-    assert len(pd.read_csv(run.history)) == 2
+@pytest.mark.parametrize("place", [HELD, "data.on_device=false"])
+def test_learning_by_heart_sees_the_same_four_batches_in_each_epoch(trained, place):
+    still = ("optimizer.lr=0", "optimizer.weight_decay=0")  # so that only other images could change the loss
+    run = trained("model=resnet34", "debug=overfit", place, "logger=none", "trainer.max_epochs=3", *still)
+    assert pd.read_csv(run.history)["train/loss"].nunique() == 1
 
 
 def test_a_run_goes_on_with_its_images_where_they_were(trained):

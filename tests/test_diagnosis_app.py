@@ -22,12 +22,12 @@ from bus_lightning.diagnosis import app
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnosing import Diagnoser
 from bus_lightning.diagnosis.drawing import draw_overlay
+from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page import layers, rendering, sheets
 from bus_lightning.diagnosis.page.building import _uploaded
 from bus_lightning.diagnosis.page.looking import SIDE, look
 from bus_lightning.diagnosis.page.serving import _free_port
 from bus_lightning.diagnosis.page.wording import NO_DOUBT, percent, say
-from bus_lightning.diagnosis.reading import Limits
 from bus_lightning.errors import UserError
 
 

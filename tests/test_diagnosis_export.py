@@ -22,7 +22,6 @@ from torch import nn
 from bus_lightning.config import build_net, load_config, save_config, settle_overlay
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import read_image
-from bus_lightning.data.predicted import with_predicted_masks
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.splits import load_split, make_named_split
 from bus_lightning.diagnosis.bundle import load_bundle
@@ -39,6 +38,7 @@ from bus_lightning.diagnosis.networks import Network
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import metrics_of
 from bus_lightning.models.classifiers import alexnet, resnet
+from bus_lightning.predicted import with_predicted_masks
 from bus_lightning.run_dir import RunDir
 from bus_lightning.tasks.segmentation import restore
 

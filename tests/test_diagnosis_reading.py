@@ -13,7 +13,8 @@ from bad_files import PATIENT, SIDE, dicom, encoded, make_bad_files, picture, ti
 from PIL import Image
 
 from bus_lightning.data.index import read_image
-from bus_lightning.diagnosis.reading import Limits, count_frames, find_files, fingerprint, read_frames
+from bus_lightning.diagnosis.frames import Limits
+from bus_lightning.diagnosis.reading import count_frames, find_files, fingerprint, read_frames
 from bus_lightning.errors import UserError
 
 ROOT = Path(__file__).parent.parent

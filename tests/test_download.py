@@ -1,5 +1,6 @@
 """BUSI arrives whole or not at all, and nothing climbs out of its folder."""
 
+import errno
 import hashlib
 import shutil
 import stat
@@ -105,6 +106,16 @@ def test_a_link_is_refused(out, tmp_path):
 def test_a_zip_that_unpacks_to_too_much_is_refused(archive, out, monkeypatch):
     monkeypatch.setattr(module, "_MOST_BYTES", 1000)
     with pytest.raises(UserError, match="would unpack to more than"):
+        unpack(archive, out)
+    assert_nothing_left(out)
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_zip(archive, out, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "extract", full)
+    with pytest.raises(UserError, match="the disk is full: make room"):
         unpack(archive, out)
     assert_nothing_left(out)
 

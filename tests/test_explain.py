@@ -270,6 +270,29 @@ def test_heat_maps_of_another_folder_do_not_replace_the_runs_own(trained, phanto
     assert not (run.path / "explain").exists()
 
 
+def test_heat_maps_of_another_folder_are_made_once(trained, phantom_copy):
+    run = trained("model=alexnet")
+    (phantom_copy / "normal" / "normal (1).png").unlink()
+    (phantom_copy / "normal" / "normal (1)_mask.png").unlink(missing_ok=True)
+    options = OPTIONS | {"methods": ["gradcam"], "images": 3}
+    made = set()
+    for _ in range(2):
+        result = evaluate_run(run, request(root=str(phantom_copy), split="all", explain_options=options))
+        made.add((result.path / "explain" / "maps.csv").stat().st_mtime_ns)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("overlay", ["channel", "crop"])
+def test_images_that_bring_a_mask_along_or_are_cut_get_maps_too(trained, overlay):
+    run = trained("model=resnet34", f"overlay={overlay}", "data.resize=pad")
+    evaluate_run(run, request(explain_options=OPTIONS | {"methods": ["gradcam"], "images": 6}))
+    tiles = [cv2.imread(str(file)) for file in run.path.glob("explain/tiles/*/*.png")]
+    assert tiles
+    assert all(tile[:, : tile.shape[1] // 2].std() > 5 for tile in tiles)  # the image, beside its map
+    if overlay == "crop":
+        assert {tile.shape[1] / tile.shape[0] for tile in tiles} == {2.0}  # squares, as the network saw them
+
+
 def test_a_segmenter_gets_a_line_and_no_maps(trained, caplog):
     run = trained("model=u2net_lite")
     caplog.set_level(logging.INFO)

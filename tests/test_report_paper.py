@@ -371,13 +371,6 @@ def test_the_reference_is_the_resnet101_of_the_config_group(composed):
     assert own == costing._REFERENCE_NET
 
 
-def test_what_a_run_counted_is_not_counted_again(composed, tmp_path, monkeypatch):
-    monkeypatch.setattr(costing, "costs_of", pytest.fail)
-    counted = {"parameters": 1, "macs": 2, "weight_bytes": 3}
-    costs = cost_frame([condition(composed, tmp_path, "u2net_lite", counted)])
-    assert costs[list(counted)].iloc[0].to_dict() == counted
-
-
 def test_the_claim_of_cost_is_judged_by_numbers(pair):
     holds = size_claim(pair(2.1))
     assert holds.kind == "good"

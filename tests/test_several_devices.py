@@ -117,5 +117,7 @@ def test_every_image_of_an_epoch_goes_to_one_process(images, world):
 def test_several_devices_need_the_strategy_and_no_grid(composed):
     with pytest.raises(UserError, match="several devices need trainer=ddp"):
         training.run(composed("model=alexnet", "trainer.devices=2"))
+    with pytest.raises(UserError, match="seed=null"):
+        training.run(composed("model=alexnet", "trainer=ddp", "seed=null"))
     with pytest.raises(UserError, match="in a grid"):
         training.run(composed("model=alexnet", "trainer=ddp"), in_grid=True)

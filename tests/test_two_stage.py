@@ -15,13 +15,13 @@ from bus_lightning.data.batch_augment import BatchAugmentation
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import Normalisation
 from bus_lightning.data.index import read_mask
-from bus_lightning.data.predicted import with_predicted_masks
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.preprocess import Overlay
 from bus_lightning.data.splits import load_split
 from bus_lightning.errors import OccupiedError, UserError
 from bus_lightning.evaluating import evaluate_run
 from bus_lightning.evaluation.conditions import read_group
+from bus_lightning.predicted import with_predicted_masks
 from bus_lightning.run_dir import RunDir
 
 FLIP = {"horizontal_flip": {"p": 1.0}, "color_jitter": {"p": 1.0, "brightness": 0.5}}

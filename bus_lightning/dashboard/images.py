@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from bus_lightning.callbacks.images import ANSWER, TRUTH, answer_caption, answers_of, evenly, outline
-from bus_lightning.data.dataset import BusDataset, Collate
+from bus_lightning.data.dataset import BusDataset, Collate, colors
 from bus_lightning.tasks.base import BusTask
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _picture(task: BusTask, dataset: BusDataset, position: int, logits: dict[str
 
     row = dataset.rows[position]
     square, truth = dataset.square(position)
-    levels = square[..., 0] if square.shape[2] == 1 else square
+    levels = square[..., 0] if square.shape[2] == 1 else square[..., :3]
     answered = (logits["mask"][0] >= 0).numpy().astype(np.uint8) if "mask" in logits else None
     caption = answer_caption(task.classes, logits, answered, truth)
     if "class" in logits:
@@ -104,8 +104,7 @@ def thumbnail(dataset: BusDataset, position: int, answer: bytes | None, side: in
         (side, side, 3) uint8 RGB; sky blue is the truth, orange the answer.
     """
     square, truth = dataset.square(position)
-    small = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
-    tile = cv2.cvtColor(small, cv2.COLOR_GRAY2RGB) if square.shape[2] == 1 else small
+    tile = cv2.resize(np.ascontiguousarray(colors(square)), (side, side), interpolation=cv2.INTER_AREA)
     if answer is None:
         return tile
     full = np.asarray(Image.open(BytesIO(answer)).convert("L"))

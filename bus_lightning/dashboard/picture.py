@@ -44,11 +44,13 @@ def save_picture(group: Path, out: Path) -> None:
         UserError: When nothing was recorded offline there.
     """
     folders = [folder for folder in sorted(group.iterdir()) if any(folder.glob("wandb/offline-run-*"))]
-    runs = [run for run in map(read_run, folders) if run.config.get("model") and "epoch" in run.summary]
+    runs = [run for run in map(read_run, folders) if run.config.get("model") and "kept_epoch" in run.summary]
     if not runs:
-        raise UserError(f"{group} has no run that W&B recorded offline: train with logger=wandb, WANDB_MODE=offline.")
+        raise UserError(
+            f"{group} has no finished run that W&B recorded offline: train with logger=wandb, WANDB_MODE=offline."
+        )
     by_model: Runs = defaultdict(list)
-    for run in sorted(runs, key=lambda run: run.config["seed"]):
+    for run in sorted(runs, key=lambda run: str(run.config["seed"])):
         by_model[run.config["model"]["name"]].append(run)
     figure = _draw({model: by_model[model] for model in sorted(by_model)})
     with aside(out) as temporary:
@@ -145,7 +147,7 @@ def _samples(row: SubFigure, runs: Runs) -> None:
         found = run.summary["test/images"]
         # Lesions only: an empty image shows little.
         lesions = [number for number, caption in enumerate(found["captions"]) if not caption.startswith("normal")]
-        shown += [(run, found, number) for number in lesions[: _SAMPLES // len(segmenters)]]
+        shown += [(run, found, number) for number in lesions[: max(1, _SAMPLES // len(segmenters))]]
     for panel in axes:
         panel.set_axis_off()
     for panel, (run, found, number) in zip(axes, shown, strict=False):
@@ -167,7 +169,7 @@ def _costs(row: SubFigure, runs: Runs, colors: dict[str, str]) -> None:
         for model, members in runs.items():
             if does(_task(members[0]), task):
                 costs = [run.summary[key] / (1e6 if key == "parameters" else 1) for run in members]
-                qualities = [run.summary[_QUALITY[task]] for run in members]
+                qualities = [run.summary.get(_QUALITY[task], np.nan) for run in members]
                 panel.plot(costs, qualities, "o", color=colors[model], markersize=5)
         if key == "parameters":
             panel.set_xscale("log")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, SequentialSampler
 
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
@@ -73,14 +73,14 @@ class BusDataModule(pl.LightningDataModule):
                 **further,
             )
 
-        # Mixed, not by class: the first batches are what debug=overfit learns by heart.
+        # Mixed, not by class: the first batches, in this order, are what debug=overfit learns by heart.
         order = shuffled(split.train, "order")
         self.train = part_of("train", order, augmentation=Augmentation(options["augment"]))
         self.parts = {part: part_of(part, split.part(part), full_masks=full_masks) for part in PARTS}
         self.device = device
         self.augment = options["augment"]
         self._on_device: dict[BusDataset, DeviceBatches] = {}
-        self.classes = int(rows["label"].max()) + 1
+        self.classes = len(data["classes"])
         self.labels = rows.loc[order, "label"].tolist()
         self.sampler = EpochSampler(order, self.labels, self.seed, data["balance"] == "oversample")
         self._start = (0, 0)
@@ -105,18 +105,23 @@ class BusDataModule(pl.LightningDataModule):
             self.sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
         # A lone last image cannot be batch-normalised, nor shared out: it is left out of that epoch, another in each.
         drop_last = 0 < len(self.sampler) % self.batch_size < max(2, world)
+        if trainer and trainer.overfit_batches:  # the same images in each epoch, and no seeds to augment them by
+            order = SequentialSampler(self.train)
+            return self._loader(self.train, batch_size=self.batch_size, sampler=order, drop_last=drop_last)
         batches = EpochBatches(self.sampler, self.batch_size, drop_last, self._rank, world, self._start)
         return self._loader(self.train, batch_sampler=batches)
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep how many batches of the epoch have been trained on; none of the next one at its end."""
+        """Keep the seed, and how many batches of the epoch have been trained on; none of the next one at its end."""
         trainer: Any = self.trainer
         done = trainer.fit_loop.epoch_loop.batch_progress.current.processed
-        return {"start": (trainer.current_epoch, done if done < trainer.num_training_batches else 0)}
+        start = (trainer.current_epoch, done if done < trainer.num_training_batches else 0)
+        return {"start": start, "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the batches that have been trained on."""
+        """Go on after the batches that have been trained on, in the same order also with `seed=null`."""
         self._start = tuple(state_dict["start"])
+        self.seed = self.sampler.seed = state_dict.get("seed", self.seed)  # older versions kept none
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Serve the validation images; the loader is empty where the split has none."""
@@ -135,8 +140,8 @@ class BusDataModule(pl.LightningDataModule):
         dataset = self.parts[part]
         if 0 < len(dataset) < self._world:
             raise UserError(f"trainer.devices={self._world}: the part '{part}' has {len(dataset)} images only.")
-        mine = range(self._rank, len(dataset), self._world)
-        return self._loader(dataset, batch_size=-(-self.batch_size // self._world), sampler=list(mine))
+        mine = list(range(self._rank, len(dataset), self._world)) if self._world > 1 else None
+        return self._loader(dataset, batch_size=-(-self.batch_size // self._world), sampler=mine)
 
     @property
     def _rank(self) -> int:

@@ -101,6 +101,11 @@ class BusDataset(Dataset[dict[str, Any]]):
         return {"box": torch.tensor(self.preprocessing.box((height, width))), "full_mask": torch.from_numpy(mask)}
 
 
+def colors(image: np.ndarray) -> np.ndarray:
+    """Show what a network sees: of a sample's image (H, W, 1, 3 or 4) uint8 the colours, (H, W, 3), without a mask."""
+    return np.broadcast_to(image[..., :3], (*image.shape[:2], 3))
+
+
 class Normalisation:
     """Turn uint8 images into the float32 that a network takes.
 

@@ -16,7 +16,7 @@ import pooch  # type: ignore[import-untyped]
 from tqdm import tqdm
 
 from bus_lightning.data.index import DEFAULT_ROOT, read_index
-from bus_lightning.errors import UserError
+from bus_lightning.errors import UserError, disk_trouble
 
 ADDRESS = "https://scholar.cu.edu.eg/Dataset_BUSI.zip"
 SHA256 = "b2ce09f6063a31a73f628b6a6ee1245187cbaec225e93e563735691d68654de7"
@@ -45,6 +45,8 @@ def download(folder: Path) -> Path:
             f"{ADDRESS} did not give the known file (wrong SHA-256): fetch it by hand, then make data ZIP=FILE."
         ) from error
     except OSError as error:
+        if trouble := disk_trouble(error):
+            raise UserError(trouble) from error
         # Of urllib3's nested words, the innermost say it: "Failed to resolve ...".
         reason = str(error).splitlines()[0].rpartition("): ")[2].removesuffix('"))')[:150]
         raise UserError(
@@ -97,6 +99,8 @@ def _extract(archive: Path, folder: Path) -> None:
             for member in tqdm(members, desc="unpacking", unit="file", disable=None):
                 zipped.extract(member, folder)
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, zlib.error) as error:
+        if trouble := disk_trouble(error):
+            raise UserError(trouble) from error
         raise UserError(f"{archive} is no whole zip ({error}): fetch it again.") from error
 
 

@@ -6,8 +6,6 @@ class and number alone: `benign (12)` is the same picture however many images ar
 
 import argparse
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from tqdm import tqdm
 
 from bus_lightning.data.phantom_frame import Bools, Pixels, draw_case
 from bus_lightning.errors import UserError
+from bus_lightning.files import folder_aside
 
 COUNTS_IN_BUSI = {"benign": 437, "malignant": 210, "normal": 133}
 KINDS = tuple(COUNTS_IN_BUSI)
@@ -169,23 +168,13 @@ def draw_phantom(out: Path, images: int = 240, seed: int = 0) -> None:
         raise UserError(f"--images {images} leaves a class empty; ask for 3 or more")
     if seed < 0:
         raise UserError(f"--seed {seed} is below zero; give 0 or more")
-    out = Path(out).absolute()
     refuse_foreign(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.{os.getpid()}")
-    replaced = out.with_name(f"{aside.name}.replaced")
-    try:
+    with folder_aside(out) as fresh:
         for kind in KINDS:
-            (aside / kind).mkdir(parents=True)
+            (fresh / kind).mkdir()
         for case in tqdm(plan_set(images), desc="drawing", unit="image", disable=None, leave=False):
-            save_case(case, aside / case.kind, seed)
-        (aside / MARKER).write_text(json.dumps({"images": images, "seed": seed}) + "\n")
-        if out.exists():  # moved away whole, so that `out` is never half a set
-            out.rename(replaced)
-        aside.rename(out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+            save_case(case, fresh / case.kind, seed)
+        (fresh / MARKER).write_text(json.dumps({"images": images, "seed": seed}) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 
 from bus_lightning.diagnosis.bundle import Bundle, Stage
 from bus_lightning.diagnosis.doubt import Doubt, find_doubts, is_like
+from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.heatmap import class_activation, place, restore
 from bus_lightning.diagnosis.measuring import Measurements, measure
 from bus_lightning.diagnosis.networks import Network
-from bus_lightning.diagnosis.reading import Frame
 
 MALIGNANT = "malignant"
 _PART = "test"  # of the split, whose preprocessing an image from outside gets

@@ -18,8 +18,6 @@ from bus_lightning.diagnosis.pictures import read_pictures
 from bus_lightning.diagnosis.video import read_video
 from bus_lightning.errors import UserError
 
-__all__ = ["Frame", "Limits", "count_frames", "find_files", "fingerprint", "read_frames"]
-
 ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".dicom", ".mp4", ".mov", ".avi"])
 _DEFAULT = Limits()
 _MAGIC_AT = 128  # where a DICOM file says that it is one

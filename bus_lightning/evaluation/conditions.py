@@ -13,11 +13,11 @@ from omegaconf import DictConfig
 from bus_lightning.config import identity, load_config
 from bus_lightning.data.splits import Split, load_split
 from bus_lightning.errors import UserError
+from bus_lightning.evaluation.cases import read_cases
 from bus_lightning.evaluation.metrics import COUNTS, PROBABILITY, answers_to
 from bus_lightning.run_dir import RunDir
 
 WEIGHTS_MISSING = "weights missing"
-_TEXT = ("id", "split", "label")
 _LUCK = ("seed", "data.split.fold", "data.split.seed")  # what may differ among the runs of a condition
 _LUCK_IN_NAME = re.compile(rf"__({'|'.join(map(re.escape, _LUCK))})-[^_]*(?=__|$)")
 _CROSS_FOLD = "data.split.cross_fold"  # of the training images: its runs together are one condition
@@ -163,10 +163,7 @@ def _cases(run: RunDir, split: Split) -> pd.DataFrame:
         UserError: When they cannot be used.
     """
     try:
-        columns = pd.read_csv(run.cases, nrows=0)
-        # A class may be called 0 or NA.
-        gaps = {name: ["", "nan"] for name in columns if name not in _TEXT}
-        cases = pd.read_csv(run.cases, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=gaps)
+        cases = read_cases(run.cases)
     except (OSError, ValueError) as error:
         raise UserError(f"cases.csv cannot be read: {error}") from error
     numbers = [name for name in cases if name.startswith(PROBABILITY) or name in COUNTS]

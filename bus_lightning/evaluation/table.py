@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bus_lightning.errors import UserError
+from bus_lightning.evaluation.cases import read_cases
 from bus_lightning.evaluation.majority import majority_accuracy
 from bus_lightning.ownership import is_owned
 from bus_lightning.run_dir import RunDir
@@ -75,7 +76,7 @@ def _row(run: RunDir, results: RunDir, part: str, refused: str | None) -> dict[s
         "folder": str(run.path),
     }
     if "f1_macro" in scores:
-        cases = pd.read_csv(results.cases)
+        cases = read_cases(results.cases)
         row["majority"] = majority_accuracy(cases if part == "all" else cases[cases["split"] == part])
     return row
 

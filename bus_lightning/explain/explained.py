@@ -17,10 +17,10 @@ class ExplainedImage:
         id: Of the image.
         label, predicted: Names of the true class and of the network's.
         probability: That the network gives its class, in [0, 1].
-        image: (size, size, 1 or 3) uint8, as the network saw it.
+        image: (size, size, 1, 3 or 4) uint8, as the network saw it; a fourth channel is a mask.
         mask: (size, size) uint8 in {0, 1}.
         box: Where the image lies in the square: top, left, height, width.
-        shape: (H, W) of the file.
+        shape: (H, W) of the file; of one that was cut around its lesion, the square's.
         heat: By weights and method, (size, size) float32, not negative; maps that nobody needs are not there.
     """
 

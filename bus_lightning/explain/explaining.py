@@ -22,7 +22,6 @@ from bus_lightning.explain.explained import ExplainedImage
 from bus_lightning.explain.heatmaps import HeatMaps, Settings
 from bus_lightning.explain.sheet import save_sheet, save_tiles
 from bus_lightning.files import aside, write_aside
-from bus_lightning.run_dir import RunDir
 from bus_lightning.tasks.base import BusTask
 
 log = logging.getLogger(__name__)
@@ -38,6 +37,7 @@ def explain_run(
     device: torch.device,
     options: Mapping[str, Any],
     folder: Path,
+    weights: Path,
     progress: bool,
 ) -> None:
     """Write `maps.csv`, `heatmaps.png` and `tiles/` of a classifier's test images; a segmenter gets a line in the log.
@@ -53,6 +53,7 @@ def explain_run(
         device: Where to compute.
         options: `explain_options` of the config of `evaluate.py`.
         folder: Where to write.
+        weights: The run's checkpoint; maps that are older are made again.
         progress: Whether to show a bar.
 
     Raises:
@@ -70,7 +71,7 @@ def explain_run(
         log.info("%s: no heat maps: the split has no test images.", run)
         return
     made_with = json.dumps(asdict(settings), indent=1, default=list) + "\n"
-    if _are_made(folder, made_with, of=RunDir(run).best):
+    if _are_made(folder, made_with, of=weights):
         log.info("%s: heat maps are there already, made with the same options", folder)
         return
     start = time.monotonic()
@@ -149,7 +150,8 @@ def _explain(
         heat = {weights: _maps(makers[weights], images, predicted, needed[weights]) for weights in makers}
         for number, sample in enumerate(samples):
             position = dataset.positions[positions[start + number]]
-            height, width = dataset.pixels["shape"][position].tolist()
+            is_cut = dataset.overlay.crops(dataset.part)  # then the square is all that is known of its place
+            height, width = sample["mask"].shape if is_cut else dataset.pixels["shape"][position].tolist()
             yield ExplainedImage(
                 id=sample["id"], label=task.classes[sample["label"]], predicted=task.classes[predicted[number]],
                 probability=float(probabilities[number]), image=sample["image"], mask=sample["mask"],

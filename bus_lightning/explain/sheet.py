@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from bus_lightning.data.dataset import colors
 from bus_lightning.explain.explained import ExplainedImage
 from bus_lightning.explain.heatmaps import TITLES
 from bus_lightning.files import aside
@@ -71,8 +72,7 @@ def _worth(image: ExplainedImage, method: str) -> str:
 
 def _pictures(explained: ExplainedImage) -> list[np.ndarray]:
     """Draw the image and each heat map over it, the lesion outlined, (h, w, 3) uint8 RGB each."""
-    plain = np.repeat(explained.image, 3 // explained.image.shape[2], axis=2)
-    plain = _upright(plain, explained)
+    plain = _upright(np.ascontiguousarray(colors(explained.image)), explained)
     lesion = (_upright(explained.mask * np.uint8(255), explained) > 127).astype(np.uint8)
     outlines = cv2.findContours(lesion, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     warm = [_warm(plain, _upright(heat, explained)) for heat in explained.heat["trained"].values()]
@@ -80,7 +80,7 @@ def _pictures(explained: ExplainedImage) -> list[np.ndarray]:
 
 
 def _upright(square: np.ndarray, explained: ExplainedImage) -> np.ndarray:
-    """Cut the image's part out of the network's square, and give it the proportions of the file."""
+    """Cut the image's part out of the network's square, and give it its proportions again."""
     top, left, height, width = explained.box
     size = (max(1, round(_HEIGHT * explained.shape[1] / explained.shape[0])), _HEIGHT)
     return cv2.resize(square[top : top + height, left : left + width], size, interpolation=cv2.INTER_LINEAR)

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from bus_lightning.errors import DivergedError
 from bus_lightning.evaluation.metrics import HEADLINE, metrics_of
-from bus_lightning.tasks.processes import in_all, interleaved
+from bus_lightning.tasks.processes import in_all, interleaved, of_each
 
 Batch = dict[str, Any]
 Logits = Any  # a tensor, or of a network with two heads a tuple of them
@@ -114,13 +114,20 @@ class BusTask(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the sums of an epoch that is under way; its means are those of all its images."""
-        checkpoint["epoch_sums"] = {name: total.cpu() for name, total in self._sums.items()}
-        checkpoint["epoch_images"] = self._images
+        checkpoint["epoch_sums"] = {name: of_each(self.trainer, total) for name, total in self._sums.items()}
+        checkpoint["epoch_images"] = of_each(self.trainer, torch.tensor(self._images))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the sums of an epoch that is under way."""
         # Older versions, which wrote at the end of epochs only, had none.
-        self._sums, self._images = checkpoint.get("epoch_sums", {}), checkpoint.get("epoch_images", 0)
+        self._sums = {name: self._share(sums) for name, sums in checkpoint.get("epoch_sums", {}).items()}
+        self._images = int(self._share(torch.as_tensor(checkpoint.get("epoch_images", 0))))
+
+    def _share(self, sums: Tensor) -> Tensor:
+        """Take this process's sum; where there were more or fewer processes, the first one takes all of them."""
+        if sums.numel() == self.trainer.world_size:
+            return sums.reshape(-1)[self.trainer.global_rank]
+        return sums.sum() * self.trainer.is_global_zero
 
     def answer(self, image: Tensor) -> dict[str, Tensor]:
         """Answer images as in an evaluation, outside of the Trainer's loops.

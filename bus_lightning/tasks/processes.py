@@ -17,6 +17,13 @@ def in_all(trainer: pl.Trainer, value: Tensor) -> Tensor:
     return trainer.strategy.reduce(value.to(trainer.strategy.root_device).clone(), reduce_op="sum")
 
 
+def of_each(trainer: pl.Trainer, value: Tensor) -> Tensor:
+    """Gather a number from all processes, (processes,) on the CPU."""
+    if trainer.world_size == 1:
+        return value.cpu().reshape(1)
+    return trainer.strategy.all_gather(value.to(trainer.strategy.root_device)).cpu()
+
+
 def interleaved(trainer: pl.Trainer, found: list[T]) -> list[T]:
     """Put together what each process has found about every n-th image, in the order of the images.
 

@@ -13,7 +13,8 @@ from scipy.special import softmax
 
 from bus_lightning.diagnosis.exporting.runs import FinishedRun
 from bus_lightning.errors import UserError
-from bus_lightning.evaluation.metrics import SURFACE, classes_of, metrics_of, probabilities_of
+from bus_lightning.evaluation.cases import read_cases
+from bus_lightning.evaluation.metrics import classes_of, metrics_of, probabilities_of
 
 POSITIVE = "malignant"
 _TEMPERATURES = (0.05, 20.0)
@@ -146,17 +147,15 @@ def confidence_scores(cases: pd.DataFrame) -> dict[str, float | None]:
     return {name: None if found[name] is None else round(found[name], 4) for name in ("log_loss", "calibration_error")}
 
 
-def read_cases(run: FinishedRun) -> pd.DataFrame:
+def read_own_cases(run: FinishedRun) -> pd.DataFrame:
     """Read a run's cases, with `group`, the near-duplicates of each image.
 
     Raises:
         UserError: When they cannot be read, or hold probabilities that are no numbers.
     """
     file = run.folder.cases
-    text = dict.fromkeys(("id", "split", "label"), str)
     try:
-        gaps = {name: [""] for name in SURFACE}  # a class may be called NA
-        cases = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=gaps)
+        cases = read_cases(file)
         cases["group"] = [run.split.groups[id_] for id_ in cases["id"]]
         is_whole = bool(np.isfinite(probabilities_of(cases)).all())
     except (OSError, ValueError, KeyError) as error:
@@ -182,7 +181,7 @@ def _on_test(
 
 def _tested(run: FinishedRun) -> pd.DataFrame:
     """Take the cases of a run's test part."""
-    cases = read_cases(run)
+    cases = read_own_cases(run)
     tested = cases[cases["split"] == "test"]
     if set(tested["id"]) != set(run.split.test):
         raise UserError(f"{run.folder.cases} does not hold the test images of its split.json: train its run again.")

@@ -16,7 +16,7 @@ from bus_lightning.data.phantom import KINDS, burn_in, draw_frame, generator, pl
 from bus_lightning.diagnosis.bundle import CARD, FORMAT, HEAD, MANIFEST, SAMPLES, VERSION, Bundle, Stage, load_bundle
 from bus_lightning.diagnosis.doubt import fit_reference
 from bus_lightning.diagnosis.exporting import card, folder
-from bus_lightning.diagnosis.exporting.calibration import calibrate, read_cases
+from bus_lightning.diagnosis.exporting.calibration import calibrate, read_own_cases
 from bus_lightning.diagnosis.exporting.heads import Head, find_head
 from bus_lightning.diagnosis.exporting.quantising import quantise
 from bus_lightning.diagnosis.exporting.runs import (
@@ -142,7 +142,7 @@ def _originals(opened: OpenedRun, part: str) -> Iterator[np.ndarray]:
 
 def _numbers(run: FinishedRun) -> list[dict[str, Any]]:
     """Compute the test metrics of a run for its card."""
-    cases = read_cases(run)
+    cases = read_own_cases(run)
     names: Sequence[str] = list(card.OUTLINES if run.config.task.name == "segmentation" else card.CLASSES)
     return card.interval_rows(cases[cases["split"] == "test"], names)
 

@@ -10,12 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config import build_net, identity, load_config
 from bus_lightning.data.datamodule import BusDataModule
-from bus_lightning.data.predicted import with_predicted_masks
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import Split, load_split
 from bus_lightning.errors import UserError
 from bus_lightning.models.weights import load_kept_weights
+from bus_lightning.predicted import with_predicted_masks
 from bus_lightning.run_dir import RunDir
 
 # What a run and the runs of its cross-fitting may differ in.

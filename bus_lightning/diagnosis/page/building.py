@@ -9,15 +9,16 @@ import gradio as gr
 
 from bus_lightning.diagnosis.diagnosing import Diagnoser
 from bus_lightning.diagnosis.drawing import STRENGTH
+from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page import rendering, sheets
 from bus_lightning.diagnosis.page.layers import thumbnail
 from bus_lightning.diagnosis.page.looking import Shown, look
+from bus_lightning.diagnosis.page.sheets import TITLE
 from bus_lightning.diagnosis.page.wording import say
-from bus_lightning.diagnosis.reading import Limits, read_frames
+from bus_lightning.diagnosis.reading import read_frames
 from bus_lightning.errors import UserError
 
 HERE = Path(__file__).parent
-TITLE = "Breast ultrasound: outline, class and doubts"
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]  # what the visitor's machine has
 _AT_ONCE = 2  # pictures; networks compute one at a time, and a large picture takes much memory
 _WAITING = 64

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from bus_lightning.diagnosis.diagnosing import Diagnoser, Diagnosis
-from bus_lightning.diagnosis.reading import Frame, Limits, count_frames, fingerprint, read_frames
+from bus_lightning.diagnosis.frames import Frame, Limits
+from bus_lightning.diagnosis.reading import count_frames, fingerprint, read_frames
 from bus_lightning.errors import UserError
 
 SIDE = 1000  # of the picture that is kept, at most, in pixels; the answer comes from the whole one

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from html import escape
 
+from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page.layers import heat_layer, image_layer, outline_layer
 from bus_lightning.diagnosis.page.looking import Shown
 from bus_lightning.diagnosis.page.wording import NOTICE, Words, percent
-from bus_lightning.diagnosis.reading import Limits
 
 NOTHING_YET = '<p class="hint">The answer appears here, with its doubts, when an image is given.</p>'
 

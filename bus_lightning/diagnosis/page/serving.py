@@ -16,7 +16,7 @@ import numpy as np
 
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnosing import Diagnoser
-from bus_lightning.diagnosis.reading import Frame, Limits
+from bus_lightning.diagnosis.frames import Frame, Limits
 from bus_lightning.errors import UserError
 
 _VISITORS = 64  # whose results are kept, some 8 MB each
@@ -113,9 +113,7 @@ def _made(diagnoser: Diagnoser, uploads: Path, limits: Limits) -> tuple[Any, Cal
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("bus_lightning"):
             raise
-        raise UserError(
-            f"The page needs {error.name}, which is not installed: pip install -e '.[app]'"
-        ) from None
+        raise UserError(f"The page needs {error.name}, which is not installed: pip install -e '.[app]'") from None
     page = build_page(diagnoser, uploads, limits)
 
     def launch(**where: Any) -> None:

@@ -184,14 +184,14 @@ def _quality(test: Mapping[str, pd.DataFrame]) -> str:
 def _row(key: tuple[Any, ...], members: list[Condition]) -> dict[str, Any]:
     runs = [run for condition in members for run in condition.runs]
     statuses = [run.status for run in runs]
-    counted = {name: _median(statuses, name) for name in ("parameters", "macs", "weight_bytes")}
-    if None in counted.values():  # runs of older versions did not count it all
-        counted |= {name: value for name, value in costs_of(members[0].config).items() if counted[name] is None}
+    counted = costs_of(members[0].config)
+    if counted["parameters"] is None:  # the run had the network itself
+        counted["parameters"] = next((status["parameters"] for status in statuses if status.get("parameters")), None)
     per_epoch = [{"s": status["seconds"] / status["epochs"]} for status in statuses if _has_epochs(status)]
     return {
         **dict(zip(("model", "task", "size", "debug_size"), key, strict=True)),
         "runs": len(runs),
-        **{name: None if value is None else int(value) for name, value in counted.items()},
+        **counted,
         "checkpoint_bytes": _median([{"bytes": _size(run)} for run in runs], "bytes"),
         "seconds_per_epoch": _median(per_epoch, "s"),
         **{name: _median(statuses, name) for name in _MEASURED},

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
-import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from numbers import Integral, Real
@@ -22,6 +17,7 @@ from markupsafe import Markup, escape
 
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.report.sections import FigureItem, Note, Section, TableItem
+from bus_lightning.files import folder_aside
 
 _PARTS = {"index.html", "report.md", "tables", "figures"}
 _DPI = 180
@@ -86,7 +82,8 @@ def write_report(out: Path, title: str, subtitle: str, sections: list[Section], 
             kind than "plain", "warning" and "good".
     """
     _check(sections)
-    with _folder_aside(out) as folder:
+    _refuse_foreign(out)
+    with folder_aside(out) as folder:
         chapters = _write_items(folder, sections)
         (folder / "report.md").write_text(_markdown(title, subtitle, chapters, facts), "utf-8", newline="\n")
         (folder / "index.html").write_text(_page(title, subtitle, chapters, facts), "utf-8", newline="\n")
@@ -106,34 +103,13 @@ def _check(sections: list[Section]) -> None:
         seen.add(item.slug.lower())
 
 
-@contextmanager
-def _folder_aside(out: Path) -> Iterator[Path]:
-    """Give a new folder beside `out`, and put it in the place of `out` when the block ends well."""
-    out = out.resolve()
+def _refuse_foreign(out: Path) -> None:
+    """Refuse to replace anything but a report: what else the folder holds would be lost."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; name a folder for the report")
     foreign = sorted({path.name for path in out.iterdir()} - _PARTS - {".DS_Store"}) if out.exists() else []
-    if foreign:  # the folder is replaced as a whole: what is not a report would be lost
+    if foreign:
         raise UserError(f"{out} holds {foreign[0]}, which is no part of a report; move it or name another folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_name(f".{out.name}.{os.getpid()}-{threading.get_ident()}")
-    old = fresh.with_name(f"{fresh.name}.old")
-    shutil.rmtree(fresh, ignore_errors=True)  # left by a killed process of the same number
-    try:
-        fresh.mkdir()
-        yield fresh
-        shutil.rmtree(old, ignore_errors=True)
-        if out.exists():
-            out.rename(old)  # no system call of Python's swaps two folders
-        try:
-            fresh.rename(out)
-        except BaseException:
-            if old.exists():
-                old.rename(out)
-            raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_items(folder: Path, sections: list[Section]) -> list[_Chapter]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.evaluation.intervals import wilson
-from bus_lightning.evaluation.report.beside import arithmetic as arithmetic
+from bus_lightning.evaluation.report.beside import arithmetic
 from bus_lightning.evaluation.report.beside import numbers as paper
 from bus_lightning.evaluation.report.beside.measured import Measured, joined, or_missing
 from bus_lightning.evaluation.report.beside.tables import Summaries, estimate
