@@ -36,7 +36,7 @@ def out(tmp_path):
 def known(small_phantom, monkeypatch):
     """Let the twelve images be the known complete set."""
     frame = read_index(small_phantom)
-    monkeypatch.setattr(module, "COUNTS", frame["class"].value_counts().to_dict())
+    monkeypatch.setattr(module, "COUNTS_IN_BUSI", frame["class"].value_counts().to_dict())
     monkeypatch.setattr(module, "MASKS", int(frame["masks"].map(len).sum()))
 
 

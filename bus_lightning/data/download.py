@@ -15,12 +15,11 @@ from pathlib import Path, PurePosixPath
 import pooch  # type: ignore[import-untyped]
 from tqdm import tqdm
 
-from bus_lightning.data.index import DEFAULT_ROOT, read_index
+from bus_lightning.data.index import COUNTS_IN_BUSI, DEFAULT_ROOT, read_index
 from bus_lightning.errors import UserError, disk_trouble
 
 ADDRESS = "https://scholar.cu.edu.eg/Dataset_BUSI.zip"
 SHA256 = "b2ce09f6063a31a73f628b6a6ee1245187cbaec225e93e563735691d68654de7"
-COUNTS = {"benign": 437, "malignant": 210, "normal": 133}
 MASKS = 798
 _MOST_BYTES = 4 * 1024**3  # BUSI takes a quarter of a gigabyte; a zip bomb takes more than this
 
@@ -111,12 +110,12 @@ def compare_with_known(root: Path) -> list[str]:
     masks = int(frame["masks"].map(len).sum())
     complaints = [
         f"{name}: {here.get(name, 0)} images instead of {known}"
-        for name, known in COUNTS.items()
+        for name, known in COUNTS_IN_BUSI.items()
         if here.get(name, 0) != known
     ]
     if masks != MASKS:
         complaints.append(f"{masks} masks instead of {MASKS}")
-    for name, known in COUNTS.items():
+    for name, known in COUNTS_IN_BUSI.items():
         present = set(frame.loc[frame["class"] == name, "id"])
         missing = [id_ for number in range(1, known + 1) if (id_ := f"{name}/{name} ({number})") not in present]
         if missing:

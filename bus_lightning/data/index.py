@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from bus_lightning.errors import UserError
 
 DEFAULT_ROOT = Path("data/Dataset_BUSI_with_GT")
+COUNTS_IN_BUSI = {"benign": 437, "malignant": 210, "normal": 133}  # images
 _MASK = re.compile(r"(?P<image>.+)_mask(_\d+)?")
 
 

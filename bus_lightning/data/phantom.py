@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from bus_lightning.data.index import COUNTS_IN_BUSI
 from bus_lightning.data.phantom_frame import Bools, Pixels, draw_case
 from bus_lightning.errors import UserError
 from bus_lightning.files import folder_aside
 
-COUNTS_IN_BUSI = {"benign": 437, "malignant": 210, "normal": 133}
 KINDS = tuple(COUNTS_IN_BUSI)
 MARKER = ".phantom.json"
 LABELS = ("L LOQ", "L UOQ", "R UIQ", "R C", "LT BREAST", "RT AXILLA", "R 10 H")
