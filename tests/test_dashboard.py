@@ -289,9 +289,11 @@ def test_a_classifier_that_sees_a_mask_shows_its_images_without_it(composed):
     cfg = composed("model=resnet34", "overlay=channel", "logger=wandb", "data.split.val_from_train=1")
     training.run(cfg)
     run = read_run(Path(cfg.runs_dir) / cfg.group / cfg.name)
-    shown = [Image.open(run.files[name]) for name in run.summary["val/images"]["filenames"]]
-    assert shown
-    assert {image.mode for image in shown} == {"RGB"}
+    modes = set()
+    for name in run.summary["val/images"]["filenames"]:
+        with Image.open(run.files[name]) as image:
+            modes.add(image.mode)
+    assert modes == {"RGB"}
 
 
 def test_a_failing_dashboard_costs_no_finished_training(composed, monkeypatch, caplog):
