@@ -1,10 +1,12 @@
 """How far the outline of a segmented lesion is from the true one, in per cent of the image's diagonal."""
 
+import logging
 import math
 import warnings
 
 from torch import Tensor
 
+logging.getLogger("alembic").setLevel(logging.WARNING)  # MONAI imports Optuna where it is, whose library says each step
 TOLERANCE = 1.0  # per cent of the diagonal, within which two outlines agree: about 7 pixels of a 500 x 500 image
 MISSED = 100.0  # a miss costs the whole diagonal, else the worst networks would be excused
 
