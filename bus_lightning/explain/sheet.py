@@ -17,6 +17,7 @@ _LESION = (90, 200, 250)  # sky blue, which no heat has
 _WRONG = "#c03000"  # of the caption, when the answer is
 _OPACITY = 0.7  # of the strongest heat
 _INCHES = 2.2  # height of a picture on the sheet
+_CAPTION = 1.25  # least width of a column, in heights of a picture: a caption has to fit
 
 
 def save_tiles(images: list[ExplainedImage], folder: Path) -> None:
@@ -37,7 +38,7 @@ def save_sheet(images: list[ExplainedImage], title: str, path: Path) -> None:
         path: The PNG.
     """
     columns = 1 + len(images[0].heat["trained"])
-    widest = max(image.shape[1] / image.shape[0] for image in images)
+    widest = max(_CAPTION, *(image.shape[1] / image.shape[0] for image in images))
     size = (columns * _INCHES * widest, len(images) * (_INCHES + 0.45) + 1)
     figure = Figure(figsize=size, layout="constrained", dpi=110)
     figure.suptitle(title, fontsize=10, parse_math=False)
