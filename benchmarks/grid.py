@@ -54,12 +54,9 @@ def _grid_seconds(name: str, models: str, quick: bool) -> float:
     folder = _empty("grid")
     shared = limits(1, 1, 1) if quick else ["trainer.max_epochs=1"]
     own = [_RANDOM, f"data.cache={SCRATCH / 'grid-cache'}", "group=grid"]
-    if name == PLAIN:
-        seconds = run(plain(models, folder, *shared)).seconds
-    elif name == OURS:
-        seconds = run(ours(models, folder, *shared, *own)).seconds
-    else:
-        seconds = run(ours(models, folder, *shared, *own, *_JOBLIB), threads=1).seconds
+    launcher, threads = (_JOBLIB, 1) if name == BESIDE else ([], CORES)
+    command = plain(models, folder, *shared) if name == PLAIN else ours(models, folder, *shared, *own, *launcher)
+    seconds = run(command, threads=threads).seconds
     say(f"{name:26s} {seconds:.1f} s")
     shutil.rmtree(folder)
     return seconds
@@ -90,11 +87,11 @@ def _empty(name: str) -> Path:
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """Make the tables `grid` and `launchers`."""
-    rounds, names = results["rounds"], [PLAIN, OURS, BESIDE]
+    rounds = results["rounds"]
     part = "an epoch of all images" if results["whole"] else "a batch of each part"
     cold, warm = results["first_use"]
     rows = []
-    for name in (name for name in names if name in rounds[0]):
+    for name in rounds[0]:
         ratio = [one[PLAIN] / one[name] for one in rounds]
         measured = [spread([one[name] for one in rounds], 1), spread(ratio) if name != PLAIN else "1"]
         goal, once = ("", "") if name == PLAIN else (GOAL, f"{cold - warm:.1f}")

@@ -39,9 +39,8 @@ _NOT_IN_NAME = (
 _NAME_LIMIT = 120
 BALANCES = ("none", "oversample", "class_weights")
 # What the config of an older run lacks.
-_DATA_OF_OLDER_RUNS = {
-    "cache_gb": 20, "on_device": None, "mistake": None, "split": {"cross_folds": None, "cross_fold": None}
-}  # fmt: skip
+_SINCE = {"data.cache_gb": 20, "data.on_device": None, "data.mistake": None,
+          "data.split.cross_folds": None, "data.split.cross_fold": None}  # fmt: skip
 
 
 def build(node: Any, **runtime: Any) -> Any:
@@ -235,8 +234,11 @@ def load_config(path: Path) -> DictConfig:
     try:
         cfg = OmegaConf.load(path)
         assert isinstance(cfg, DictConfig)
-        if "data" in cfg:
-            cfg.data = OmegaConf.merge(_DATA_OF_OLDER_RUNS, cfg.data)
+        for key, value in _SINCE.items():
+            group, _, name = key.rpartition(".")
+            node = OmegaConf.select(cfg, group)
+            if isinstance(node, DictConfig) and name not in node:
+                node[name] = value
     except (OSError, AssertionError, OmegaConfBaseException, ValueError, YAMLError) as error:
         raise UserError(f"{path} is no run's config: {error}") from error
     return cfg

@@ -46,15 +46,18 @@ def explain(error: BaseException) -> str:
     Args:
         error: What the job raised.
     """
-    line = str(error).partition("\n")[0].strip()
     if isinstance(error, UserError):
-        return line
+        return _first_line(error)
     said = _named(error)
-    if isinstance(error, MemoryError) or any(phrase in line.lower() for phrase in _OUT_OF_MEMORY):
+    if isinstance(error, MemoryError) or any(phrase in said.lower() for phrase in _OUT_OF_MEMORY):
         return f"{said} (out of memory: lower data.batch_size or data.size, or run fewer jobs side by side)"
     return disk_trouble(error) or f"{said} (see error.txt)"
 
 
 def _named(error: BaseException) -> str:
-    line = str(error).partition("\n")[0].strip()
+    line = _first_line(error)
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0].strip()

@@ -104,7 +104,7 @@ def thumbnail(dataset: BusDataset, position: int, answer: bytes | None, side: in
         (side, side, 3) uint8 RGB; sky blue is the truth, orange the answer.
     """
     square, truth = dataset.square(position)
-    tile = cv2.resize(np.ascontiguousarray(colors(square)), (side, side), interpolation=cv2.INTER_AREA)
+    tile = cv2.resize(colors(square), (side, side), interpolation=cv2.INTER_AREA)
     if answer is None:
         return tile
     full = np.asarray(Image.open(BytesIO(answer)).convert("L"))

@@ -103,7 +103,7 @@ class BusDataset(Dataset[dict[str, Any]]):
 
 def colors(image: np.ndarray) -> np.ndarray:
     """Show what a network sees: of a sample's image (H, W, 1, 3 or 4) uint8 the colours, (H, W, 3), without a mask."""
-    return np.broadcast_to(image[..., :3], (*image.shape[:2], 3))
+    return np.ascontiguousarray(np.broadcast_to(image[..., :3], (*image.shape[:2], 3)))
 
 
 class Normalisation:

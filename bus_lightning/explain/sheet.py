@@ -73,7 +73,7 @@ def _worth(image: ExplainedImage, method: str) -> str:
 
 def _pictures(explained: ExplainedImage) -> list[np.ndarray]:
     """Draw the image and each heat map over it, the lesion outlined, (h, w, 3) uint8 RGB each."""
-    plain = _upright(np.ascontiguousarray(colors(explained.image)), explained)
+    plain = _upright(colors(explained.image), explained)
     lesion = (_upright(explained.mask * np.uint8(255), explained) > 127).astype(np.uint8)
     outlines = cv2.findContours(lesion, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     warm = [_warm(plain, _upright(heat, explained)) for heat in explained.heat["trained"].values()]
