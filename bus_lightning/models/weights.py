@@ -9,13 +9,14 @@ import re
 import socket
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import get_weight
 
 from bus_lightning.errors import UserError, WeightsMissingError
+from bus_lightning.models.heads import draw_head
 
 log = logging.getLogger(__name__)
 
@@ -55,22 +56,33 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str) -> list[str]:
+class Loaded(NamedTuple):
+    """The result of loading weights."""
+
+    lines: list[str]
+    """One line for each layer that was not loaded unchanged."""
+    drawn: frozenset[str]
+    """Names of the network's tensors that were not loaded and have random values."""
+
+
+def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str, classes: int | None = None) -> Loaded:
     """Load weights strictly, but for two layers that may differ from the saved ones.
 
-    The classification head (the last fully connected layer) keeps its random weights when it has
-    another number of classes. A first convolution saved for colour is summed over its three
-    channels for a grey-scale network, which then answers an image as the colour network answers
-    that image in three equal channels; for a network that sees a mask as fourth channel, that
-    channel begins with weights of zero. A classifier's weights go into the encoder of a segmenter.
+    A classification head with another number of classes is not loaded but initialised close to 0 (`draw_head`), so
+    that its loss starts near ln K. It is recognised by its shape: one layer, or several with the same number of
+    outputs, that differs from the saved one only in this number, if all other layers fit. A first convolution saved for
+    colour is summed over its three channels for a grey-scale network, which then answers an image as the colour network
+    answers that image in three equal channels; for a network that sees a mask as fourth channel, that channel begins
+    with weights of zero. A classifier's weights go into the encoder of a segmenter.
 
     Args:
         net: The network, changed in place; left as it was when an error is raised.
         state_dict: Tensors by name, or a Lightning checkpoint whose network is called `net`.
         source: Where the weights come from, for the messages.
+        classes: Number of outputs that a new head must have; None accepts any number, and with 0 no head is replaced.
 
     Returns:
-        One line for each layer that was not loaded as it stands; the lines are logged, too.
+        One line for each layer that was not loaded unchanged (the lines are logged, too), and the random tensors.
 
     Raises:
         UserError: Any other tensor is missing, superfluous or of another shape.
@@ -78,21 +90,15 @@ def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str) -> lis
     saved = _tensors(state_dict, source)
     own = net.state_dict()
     notes = []
+    drawn: set[str] = set()
 
     if (prefix := _encoder_of(own)) and not any(name.startswith("encoder.") for name in saved):
         own_encoder = {name.removeprefix(prefix) for name in own if name.startswith(prefix)}
         above = saved.keys() - own_encoder
         saved = {prefix + name: saved[name] for name in saved.keys() & own_encoder}
-        saved |= {name: tensor for name, tensor in own.items() if not name.startswith(prefix)}
+        drawn |= {name for name in own if not name.startswith(prefix)}
+        saved |= {name: own[name] for name in drawn}
         notes.append(f"loaded the encoder, left out {len(above)} tensors above it")
-
-    head = _layers(net, nn.Linear)[-1:]
-    for name in head:
-        there, here = saved.get(f"{name}.weight"), own[f"{name}.weight"]
-        # Another number of inputs would be another network, not another number of classes.
-        if there is not None and len(there) != len(here) and there.shape[1:] == here.shape[1:]:
-            saved |= {key: own[key] for key in own if key.startswith(f"{name}.")}
-            notes.append(f"left out {name}, the head: {len(there)} classes there, {len(here)} here")
 
     for name in _layers(net, nn.Conv2d)[:1]:
         there, here = saved.get(f"{name}.weight"), own[f"{name}.weight"]
@@ -105,12 +111,20 @@ def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str) -> lis
             saved[f"{name}.weight"] = torch.cat([there, torch.zeros_like(there[:, :1])], dim=1)
             notes.append(f"widened {name}, the first convolution, by a channel of zeros")
 
+    if head := _head(saved, own, classes):
+        layers = list(dict.fromkeys(name.rpartition(".")[0].partition(".parametrizations.")[0] for name in head))
+        counts = f"{len(saved[head[0]])} classes there, {len(own[head[0]])} here"
+        notes.append(f"left out {' and '.join(layers)}, the head: {counts}; its new weights are random, close to 0")
+        saved |= {name: own[name] for name in head}
+        drawn |= set(head)
+
     _refuse_misfits(saved, own, source)
     net.load_state_dict(saved, strict=False)
+    draw_head(net, [name for name in head if own[name].ndim > 1], len(own[head[0]]) if head else 0)
     lines = [f"{source}: {note}." for note in notes]
     for line in lines:
         log.info(line)
-    return lines
+    return Loaded(lines, frozenset(drawn))
 
 
 def load_kept_weights(net: nn.Module, path: Path) -> None:
@@ -119,8 +133,8 @@ def load_kept_weights(net: nn.Module, path: Path) -> None:
     Raises:
         UserError: It is damaged, or was kept of another network.
     """
-    if notes := load_weights(net, read_checkpoint(path), str(path)):
-        raise UserError(f"{path} does not fit the network of its run: {notes[0]}")
+    if lines := load_weights(net, read_checkpoint(path), str(path)).lines:
+        raise UserError(f"{path} does not fit the network of its run: {lines[0]}")
 
 
 def torchvision_imagenet(name: str) -> dict[str, Tensor]:
@@ -188,11 +202,20 @@ def _layers(net: nn.Module, kind: type[nn.Module]) -> list[str]:
     return [name for name, layer in net.named_modules() if isinstance(layer, kind)]
 
 
+def _head(saved: dict[str, Tensor], own: dict[str, Tensor], classes: int | None) -> list[str]:
+    """Return the tensors that do not fit, if they differ only in the number of classes; else an empty list."""
+    misfits = [name for name in own if name in saved and saved[name].shape != own[name].shape]
+    counts = {(saved[name].shape[:1], own[name].shape[:1]) for name in misfits}
+    of_outputs = all(saved[name].shape[1:] == own[name].shape[1:] for name in misfits)
+    if len(counts) != 1 or not of_outputs or all(own[name].ndim < 2 for name in misfits):
+        return []
+    return misfits if classes in (None, len(own[misfits[0]])) else []
+
+
 def _refuse_misfits(saved: dict[str, Tensor], own: dict[str, Tensor], source: str) -> None:
     """Raise a UserError that names up to three tensors, if any does not fit."""
     # Weights older than PyTorch 0.4.1 lack this counter, and nothing here uses it.
-    missing = [name for name in own if name not in saved and not name.endswith("num_batches_tracked")]
-    misfits = [f"{name} is missing" for name in missing]
+    misfits = [f"{name} is missing" for name in own if name not in saved and not name.endswith("num_batches_tracked")]
     misfits += [f"{name} is unknown" for name in saved if name not in own]
     misfits += [
         f"{name} is {tuple(saved[name].shape)}, not {tuple(tensor.shape)}"
