@@ -100,6 +100,14 @@ def dicom(pixels=None, syntax=NATIVE, without=(), **elements):
     return stream.getvalue()
 
 
+def run_lengths(*planes):
+    """Encode planes of bytes as RLE, without any run."""
+    packed = [b"".join(bytes([min(128, len(plane) - k) - 1]) + plane[k : k + 128] for k in range(0, len(plane), 128))
+              for plane in planes]  # fmt: skip
+    starts = np.cumsum([64, *(len(part) for part in packed[:-1])])
+    return struct.pack("<16I", len(planes), *starts, *[0] * (15 - len(planes))) + b"".join(packed)
+
+
 def video(path, frames=20, side=SIDE, code="MJPG"):
     """Write a video with OpenCV, and return its bytes."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), 10, (side, side))
@@ -158,7 +166,7 @@ def _pictures():
         "float-large.tif": (encoded("TIFF", floats * 1e6), "floating-point levels outside"),
         "integers-large.tif": (encoded("TIFF", wide), "above 65535"),
         "integers-negative.tif": (encoded("TIFF", -wide), "below 0"),
-        "lab.tif": (encoded("TIFF", Image.frombytes("LAB", (SIDE, SIDE), picture().tobytes())), "rare kind"),
+        "lab.tif": (encoded("TIFF", Image.frombytes("LAB", (SIDE, SIDE), picture().tobytes())), "unsupported colour"),
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from bad_files import SIDE, dicom, encoded, picture
+from bad_files import SIDE, dicom, encoded, picture, run_lengths
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, pixel_array
 from pydicom.uid import JPEGBaseline8Bit, RLELossless
@@ -33,13 +33,6 @@ def read(tmp_path):
         return frames
 
     return make
-
-
-def run_lengths(*planes):
-    """Encode planes of bytes as RLE, without any run."""
-    packed = [b"".join(b"\x7f" + plane[k : k + 128] for k in range(0, len(plane), 128)) for plane in planes]
-    starts = np.cumsum([64, *(len(part) for part in packed[:-1])])
-    return struct.pack("<16I", len(planes), *starts, *[0] * (15 - len(planes))) + b"".join(packed)
 
 
 DEEP_HEADER = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}

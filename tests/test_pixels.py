@@ -1,6 +1,8 @@
 """Every image is decoded once for all jobs; the file is whole, bounded in size, and never stale."""
 
 import errno
+import os
+from itertools import count
 
 import numpy as np
 import pandas as pd
@@ -34,7 +36,7 @@ def opened(small_copy, tmp_path):
 def decoded(monkeypatch):
     """Collect which images are decoded."""
     paths = []
-    monkeypatch.setattr(module, "read_image", lambda path: paths.append(path) or read_image(path))
+    monkeypatch.setattr(module, "read_image", lambda path, scale: paths.append(path) or read_image(path, scale))
     return paths
 
 
@@ -84,7 +86,9 @@ def test_what_a_job_writes_into_its_pixels_stays_its_own(opened):
     assert not (opened()["image"] == 7).all()
 
 
-def test_the_files_stay_within_their_limit_and_the_least_recently_used_goes(opened, tmp_path, decoded):
+def test_the_files_stay_within_their_limit_and_the_least_recently_used_goes(opened, tmp_path, decoded, monkeypatch):
+    utime, clock = os.utime, count(1)  # two uses within one tick of a file system's clock would be equal
+    monkeypatch.setattr(module.os, "utime", lambda path: utime(path, (0, next(clock))))
     limit = 2.5 * GB_OF_TWELVE
     first = opened("first", limit=limit)
     opened("second", limit=limit)
@@ -143,7 +147,7 @@ def test_a_cache_that_may_only_be_read_serves_what_it_holds(opened, monkeypatch)
 
 
 def test_a_folder_that_changes_while_it_is_decoded_is_refused(opened, small_copy, tmp_path, monkeypatch):
-    def meddled(path):
+    def meddled(path, scale):
         (small_copy / "benign/benign (1).png").write_bytes(b"")
         return np.zeros((8, 8, 3), np.uint8)
 

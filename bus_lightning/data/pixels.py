@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.index import read_answer, read_image, read_mask
 from bus_lightning.data.mistakes import mirrored
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
@@ -22,7 +23,7 @@ from bus_lightning.files import aside
 from bus_lightning.randomness import stable_hash
 
 log = logging.getLogger(__name__)
-VERSION = 1  # part of a file's name: raise it when what is kept of an image changes
+VERSION = 2  # part of a file's name: raise it when what is kept of an image changes
 _GB = 1e9
 
 
@@ -56,10 +57,11 @@ def cached_pixels(
         UserError: When the file would be larger than the limit or the disk, or the images change meanwhile.
     """
     settings = (preprocessing.denoise, preprocessing.contrast) if cleaned else ("none", "none")
+    rules = (preprocessing.rules, *astuple(prepared.scale))
     given = (prepared.predicted_by, overlay and (overlay.source, overlay.margin))
     further = given if any(given) else ()  # the files of runs without masks keep their names
     name = stable_hash(
-        VERSION, prepared.content, preprocessing.size, preprocessing.resize, *settings, *map(str, further)
+        VERSION, *rules, prepared.content, preprocessing.size, preprocessing.resize, *settings, *map(str, further)
     )
     path = cache / f"pixels-{name:016x}.npy"
     with suppress(FileNotFoundError):
@@ -101,11 +103,11 @@ def _decoded(
     """Decode, cut, clean and resize the images of an index, in its order."""
 
     def decode(row: Any) -> tuple[Any, ...]:
-        image = read_image(prepared.root / row.image)
+        image = read_image(prepared.root / row.image, prepared.scale)
         shape = image.shape[:2]
         masks = [read_mask(prepared.root, row.masks, shape)]
         if prepared.predicted_by:
-            masks.append(read_mask(prepared.root, (row.predicted,) if row.predicted else (), shape))
+            masks.append(read_answer(Path(row.predicted), shape) if row.predicted else np.zeros(shape, np.uint8))
         if overlay:
             box = overlay.box(masks[overlay.source == "predicted"])
             image, masks = image[box], [np.ascontiguousarray(mask[box]) for mask in masks]

@@ -5,20 +5,62 @@ Everything works on (H, W, 3) uint8 RGB arrays and (H, W) uint8 masks in {0, 1},
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
+from bus_lightning.data.resizing import resize
 from bus_lightning.errors import UserError
 
+
+def _nlmeans(image: np.ndarray) -> np.ndarray:
+    """Denoise luma and chroma separately by non-local means; a grey image has no chroma to denoise."""
+
+    def denoised(part: np.ndarray) -> np.ndarray:
+        return np.asarray(cv2.fastNlMeansDenoising(part, h=8, templateWindowSize=7, searchWindowSize=15), np.uint8)
+
+    luma, chroma = _split(image)
+    return _merged(denoised(luma), denoised(chroma) if (chroma != _NO_CHROMA).any() else chroma)
+
+
+def _equalised(image: np.ndarray) -> np.ndarray:
+    """Equalise the histogram of the luma, contrast-limited and adaptive."""
+    luma, chroma = _split(image)
+    return _merged(_CLAHE().apply(luma), chroma)
+
+
+def _split(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split an image into luma (H, W) and chroma (H, W, 2); for grey, the luma equals the grey level."""
+    parts = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+    return np.ascontiguousarray(parts[..., 0]), np.ascontiguousarray(parts[..., 1:])
+
+
+def _merged(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(np.dstack([luma, chroma]), cv2.COLOR_YCrCb2RGB)
+
+
+def _cleaned_in_lab(image: np.ndarray, denoise: str, contrast: str) -> np.ndarray:
+    """Clean by the rules of version 0.1, for networks trained with them: some grey levels become slightly coloured."""
+    if denoise == "nlmeans":
+        image = cv2.fastNlMeansDenoisingColored(image, h=8, hColor=8, templateWindowSize=7, searchWindowSize=15)
+    else:
+        image = DENOISERS[denoise](image)
+    if contrast == "clahe":
+        lightness, a, b = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2LAB))
+        image = cv2.cvtColor(cv2.merge((_CLAHE().apply(lightness), a, b)), cv2.COLOR_LAB2RGB)
+    return image
+
+
+_NO_CHROMA = 128
+_CLAHE = partial(cv2.createCLAHE, clipLimit=2.0, tileGridSize=(8, 8))
 DENOISERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "none": lambda image: image,
     "median": lambda image: cv2.medianBlur(image, 5),
     "bilateral": lambda image: cv2.bilateralFilter(image, d=7, sigmaColor=40, sigmaSpace=5),
-    "nlmeans": lambda image: cv2.fastNlMeansDenoisingColored(
-        image, h=8, hColor=8, templateWindowSize=7, searchWindowSize=15
-    ),
+    "nlmeans": _nlmeans,
 }
+RULES = 2  # rules 1, of version 0.1, choose the interpolation by the height alone, and clean in the LAB colour space
 STYLES = ("none", "contour", "fill", "class_mark", "channel", "crop")
 SOURCES = ("ground_truth", "predicted")
 
@@ -31,8 +73,9 @@ class Preprocessing:
         size: Side of the square that the network sees, in pixels.
         resize: `stretch` to the square, or `pad`: keep the aspect ratio and fill up with black.
         denoise: none, median, bilateral or nlmeans.
-        contrast: none or clahe (contrast-limited adaptive histogram equalisation of the lightness).
+        contrast: none or clahe (contrast-limited adaptive histogram equalisation of the luma).
         parts: Parts of the split whose images are cleaned; all are resized.
+        rules: Version of the rules for cleaning and resizing: 2, or 1 for networks trained with version 0.1.
     """
 
     size: int
@@ -40,23 +83,24 @@ class Preprocessing:
     denoise: str = "none"
     contrast: str = "none"
     parts: Sequence[str] = ("train", "val", "test")
+    rules: int = RULES
 
     def __post_init__(self) -> None:
         _choose("preprocess.denoise", self.denoise, DENOISERS)
         _choose("preprocess.contrast", self.contrast, ("none", "clahe"))
         _choose("data.resize", self.resize, ("stretch", "pad"))
         _check_parts("preprocess.parts", self.parts)
+        if self.rules not in (1, RULES):
+            raise UserError(f"preprocess.rules={self.rules} is unknown: choose {RULES}, or 1 for a run of version 0.1.")
         if self.size < 1:
             raise UserError(f"data.size={self.size}: give the side of the square in pixels, as 224.")
 
     def clean(self, image: np.ndarray) -> np.ndarray:
-        """Remove noise, then raise the contrast."""
+        """Remove noise, then raise the contrast; a grey image stays grey."""
+        if self.rules == 1:
+            return _cleaned_in_lab(image, self.denoise, self.contrast)
         image = DENOISERS[self.denoise](image)
-        if self.contrast == "clahe":
-            lightness, a, b = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2LAB))
-            lightness = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(lightness)
-            image = cv2.cvtColor(cv2.merge((lightness, a, b)), cv2.COLOR_LAB2RGB)
-        return image
+        return _equalised(image) if self.contrast == "clahe" else image
 
     def box(self, shape: tuple[int, int]) -> tuple[int, int, int, int]:
         """Tell where an image of this shape (H, W) lies within the square: top, left, height, width."""
@@ -69,9 +113,13 @@ class Preprocessing:
     def fit(self, array: np.ndarray, is_mask: bool = False) -> np.ndarray:
         """Resize an image (H, W, 3) or a mask (H, W) into the square, (size, size[, 3])."""
         top, left, height, width = self.box(array.shape[:2])
-        shrinks = height < array.shape[0]
-        smooth = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        resized = cv2.resize(array, (width, height), interpolation=cv2.INTER_NEAREST_EXACT if is_mask else smooth)
+        if is_mask:
+            resized = cv2.resize(array, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        elif self.rules == 1:
+            smooth = cv2.INTER_AREA if height < array.shape[0] else cv2.INTER_LINEAR
+            resized = cv2.resize(array, (width, height), interpolation=smooth)
+        else:
+            resized = resize(array, (height, width))
         square = np.zeros((self.size, self.size, *array.shape[2:]), array.dtype)
         square[top : top + height, left : left + width] = resized
         return square

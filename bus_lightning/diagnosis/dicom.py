@@ -66,8 +66,9 @@ class _Header:
 def read_dicom(stream: BufferedReader, limits: Limits) -> tuple[int, Iterator[Frame]]:
     """Read the pictures of a DICOM file.
 
-    Uncompressed, RLE, JPEG and JPEG 2000; MONOCHROME1 and 2, RGB, YBR and palettes. The first window is applied where
-    there is one; without, levels of more than 8 bits are shifted by the power of two that brings the brightest into 8.
+    Uncompressed, RLE, JPEG and JPEG 2000; MONOCHROME1 and 2, RGB, YBR and palettes. The first window or table is
+    applied if there is one; otherwise white is the highest level of the bit depth that the header states, so that all
+    frames of a file are on one scale.
     The spacing is that of the ultrasound regions, where all that are pictures agree, or PixelSpacing.
 
     Args:

@@ -4,16 +4,18 @@ import math
 import struct
 from io import BytesIO
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_color_lut, apply_rescale
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 
-from bus_lightning.diagnosis.frames import damaged, to_8_bits
+from bus_lightning.data.levels import to_8_bits
+from bus_lightning.diagnosis.frames import damaged
 from bus_lightning.errors import UserError
 
 BY_PILLOW = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Lossless)
@@ -36,18 +38,22 @@ def decode(header: Dataset, data: bytes, vr: str) -> np.ndarray:
     syntax = header.file_meta.TransferSyntaxUID
     kind = str(header.PhotometricInterpretation)
     if syntax == RLELossless:
-        levels = _run_lengths(data, header)
+        levels = _stored(_run_lengths(data, header), header)
     else:
         if syntax in BY_PILLOW:
             _check_inside(data, header)
             data = encapsulate([data])
         header.add_new(0x7FE00010, vr, data)
-        levels, properties = get_decoder(syntax).as_array(header, index=0, raw=True)
+        # `_stored` removes the unused bits, because pydicom ignores HighBit.
+        options: Any = {"raw": True, "correct_unused_bits": False}
+        levels, properties = get_decoder(syntax).as_array(header, index=0, **options)
+        levels = _stored(levels, header, at=0 if syntax in BY_PILLOW else None)
         kind = str(properties["photometric_interpretation"])
     if kind == "PALETTE COLOR":
-        return np.ascontiguousarray(to_8_bits(apply_color_lut(levels, header)))
+        colors = apply_color_lut(levels, header)
+        return np.ascontiguousarray(to_8_bits(colors, int(header.RedPaletteColorLookupTableDescriptor[2])))
     if header.SamplesPerPixel == 3:
-        colors = to_8_bits(levels)
+        colors = to_8_bits(levels, int(header.BitsStored))
         if kind.startswith("YBR_FULL"):
             colors = np.asarray(Image.fromarray(colors, "YCbCr").convert("RGB"))
         return np.array(colors)
@@ -59,18 +65,34 @@ def decode(header: Dataset, data: bytes, vr: str) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
+def _stored(levels: np.ndarray, header: Dataset, at: int | None = None) -> np.ndarray:
+    """Keep only the bits of each level that the header declares as stored; the others may hold an overlay.
+
+    Args:
+        levels: Integers of as many bits as are allocated, or as the compressed picture has.
+        header: Header with BitsStored and HighBit.
+        at: Position of the lowest stored bit; None takes it from the header.
+    """
+    stored = int(header.BitsStored)
+    lowest = int(header.get("HighBit", stored - 1)) + 1 - stored if at is None else at
+    width = 8 * levels.dtype.itemsize
+    if not (stored > 0 and 0 <= lowest <= width - stored):
+        raise damaged("DICOM file")
+    # For signed levels, shifting back extends the sign.
+    return np.asarray((levels << (width - stored - lowest)) >> (width - stored))
+
+
 def _shown(levels: np.ndarray, header: Dataset) -> np.ndarray:
     """Map each level (N,) to uint8, as the header's table or first window says."""
     if header.get("VOILUTSequence"):
-        return to_8_bits(apply_voi(apply_modality_lut(levels, header), header))
+        table = header.VOILUTSequence[0]
+        return to_8_bits(_looked_up(_measured(levels, header), table, header), int(table.LUTDescriptor[2]))
     if header.get("WindowCenter") is None or header.get("WindowWidth") is None:
-        if levels[0] < 0:
-            raise UserError("The DICOM file has levels below 0 and no window: save it with 8 bits.")
-        return to_8_bits(levels)
+        return _whole_range(levels, header)
     center, width = (float(np.ravel(header[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
     if not (math.isfinite(center) and width > 0 and math.isfinite(width)):
         raise damaged("DICOM file")
-    values = apply_modality_lut(levels, header)
+    values = _measured(levels, header)
     function = header.get("VOILUTFunction", "LINEAR")
     if function == "SIGMOID":
         shown = 1 / (1 + np.exp(-4 * (values - center) / width))
@@ -79,6 +101,36 @@ def _shown(levels: np.ndarray, header: Dataset) -> np.ndarray:
     else:
         shown = (values - (center - 0.5)) / max(width - 1, 1e-6) + 0.5
     return np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8)
+
+
+def _whole_range(levels: np.ndarray, header: Dataset) -> np.ndarray:
+    """Map each level (N,) to uint8 without a window: 0 is black, and the highest level of the stated depth is white."""
+    if levels[0] < 0:
+        raise UserError("The DICOM file has levels below 0 and no window: save it with 8 bits.")
+    if header.get("ModalityLUTSequence"):
+        table = header.ModalityLUTSequence[0]
+        return to_8_bits(_looked_up(levels, table, header), int(table.LUTDescriptor[2]))
+    shown = to_8_bits(levels, int(header.BitsStored) - int(header.PixelRepresentation))
+    falls = float(header.get("RescaleSlope") or 1) < 0  # the highest level is the lowest measured value
+    return 255 - shown if falls else shown
+
+
+def _measured(levels: np.ndarray, header: Dataset) -> np.ndarray:
+    """Convert each level (N,) to the measured value, by the header's table or by its rescale slope and intercept."""
+    if header.get("ModalityLUTSequence"):
+        return _looked_up(levels, header.ModalityLUTSequence[0], header)
+    return np.asarray(apply_rescale(levels, header))
+
+
+def _looked_up(values: np.ndarray, item: Dataset, header: Dataset) -> np.ndarray:
+    """Look up values (N,) in a table; pydicom would compute the positions in 8 bits for a table of 8-bit entries."""
+    number, first = int(item.LUTDescriptor[0]) or 2**16, int(item.LUTDescriptor[1])
+    entries = item.LUTData
+    if isinstance(entries, bytes):
+        order = "<" if header.file_meta.TransferSyntaxUID.is_little_endian else ">"
+        entries = np.frombuffer(entries, f"{order}u2" if len(entries) >= 2 * number else np.uint8)
+    table = np.asarray(entries, np.uint16)[:number]
+    return table[np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)]
 
 
 def _check_inside(data: bytes, header: Dataset) -> None:

@@ -76,22 +76,6 @@ def check_number(number: int, limits: Limits) -> None:
         raise UserError(f"The file has more than {limits.frames} pictures: cut it into shorter ones.")
 
 
-def to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Shift levels so that the brightest fits into 8 bits.
-
-    The shift is a power of two: 0 stays black, 12 bits in a container of 16 keep their contrast, and levels that fit
-    already stay as they are.
-
-    Args:
-        values: (H, W) or (H, W, 3), integers that are not negative.
-
-    Returns:
-        uint8, same shape.
-    """
-    shift = max(0, int(values.max()).bit_length() - 8)
-    return (values >> shift).astype(np.uint8)
-
-
 def silence(library: str) -> None:
     """Let a library log nothing: what it says quotes headers, and they may name the patient.
 

@@ -13,12 +13,14 @@ from functools import partial
 from io import BufferedReader
 from pathlib import Path
 
+from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.diagnosis.frames import Frame, Limits
 from bus_lightning.diagnosis.pictures import read_pictures
 from bus_lightning.diagnosis.video import read_video
 from bus_lightning.errors import UserError
 
 ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".dicom", ".mp4", ".mov", ".avi"])
+_SYSTEM = frozenset(["thumbs.db", "desktop.ini"])  # of Windows
 _DEFAULT = Limits()
 _MAGIC_AT = 128  # where a DICOM file says that it is one
 _PICTURES = (
@@ -56,7 +58,7 @@ _REASONS = {
 }
 
 
-def read_frames(path: Path, limits: Limits = _DEFAULT) -> Iterator[Frame]:
+def read_frames(path: Path, limits: Limits = _DEFAULT, scale: Scale = OWN_SCALE) -> Iterator[Frame]:
     """Read the pictures of a PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV or AVI file, one at a time.
 
     The content decides what a file is, not its ending. Size and number of the pictures are looked up in the header
@@ -65,6 +67,8 @@ def read_frames(path: Path, limits: Limits = _DEFAULT) -> Iterator[Frame]:
     Args:
         path: The file.
         limits: What is read at most.
+        scale: Scale of the training images, for a PNG or TIFF that does not state its bit depth; it is widened for a
+            file with brighter levels.
 
     Yields:
         The pictures. `number` is None where the file has only one and is no video.
@@ -73,7 +77,7 @@ def read_frames(path: Path, limits: Limits = _DEFAULT) -> Iterator[Frame]:
         UserError: In one line without the file's name, when anything is wrong with it.
     """
     with _opened(path) as stream:
-        _, frames = _start(stream, limits)
+        _, frames = _start(stream, limits, scale)
         yield from frames
 
 
@@ -84,7 +88,7 @@ def count_frames(path: Path, limits: Limits = _DEFAULT) -> int | None:
         UserError: When the header already shows that the file cannot be read.
     """
     with _opened(path) as stream:
-        return _start(stream, limits)[0] or None
+        return _start(stream, limits, OWN_SCALE)[0] or None
 
 
 def fingerprint(path: Path, limits: Limits = _DEFAULT) -> str:
@@ -101,49 +105,81 @@ def fingerprint(path: Path, limits: Limits = _DEFAULT) -> str:
             raise UserError("The file cannot be read to its end: copy it to another disk.") from None
 
 
-def find_files(paths: Sequence[Path]) -> list[Path]:
+def kind_of(path: Path) -> str:
+    """Recognise a file by its first bytes: `picture` (PNG, JPEG, BMP, TIFF), `DICOM` or `video`.
+
+    Raises:
+        UserError: One line without the file's name, when it is something else or cannot be read.
+    """
+    with _opened(path) as stream:
+        try:
+            head = stream.read(_MAGIC_AT + 4)
+        except OSError:
+            raise UserError("The file cannot be read: copy it to another disk.") from None
+    if not head:
+        raise UserError("The file is empty (0 bytes): export it again.")
+    if head[_MAGIC_AT:] == b"DICM":
+        return "DICOM"
+    return "picture" if _reader(head, OWN_SCALE).func is read_pictures else "video"
+
+
+def find_files(paths: Sequence[Path], left_out: dict[Path, str] | None = None) -> list[Path]:
     """List what is to be read: files as they are named, folders with all that is below them.
 
-    In a folder the files with a known ending count, and those without that are DICOM. Hidden files and folders are
-    left out, and links to folders are not followed. A folder that may not be read, or in which nothing is found, is
-    listed itself, so that reading it says so.
+    In a folder, files with a known extension are listed, and others whose content is a picture, DICOM or video. Hidden
+    files and folders are skipped, and links to folders are not followed. A folder that cannot be read, or in which
+    nothing is found, is listed itself, so that reading it gives an error.
 
     Args:
         paths: Files and folders.
+        left_out: Filled with the other files of the folders: path -> what the file is, without its name.
 
     Returns:
         Each file once, in the order of `paths`, and sorted within a folder.
     """
     found: dict[Path, None] = {}
+    others: dict[Path, str] = {}
     for path in paths:
-        within = _search(path) if _is_folder(path) else []
+        within = _search(path, others) if _is_folder(path) else []
         found.update(dict.fromkeys(within or [path]))
+    if left_out is not None:
+        left_out |= {path: what for path, what in others.items() if path not in found}
     return list(found)
 
 
-def _search(folder: Path) -> list[Path]:
+def _search(folder: Path, others: dict[Path, str]) -> list[Path]:
     """List the files below a folder, and the folders below it that may not be read."""
     found: list[Path] = []
     closed: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=closed.append):
         folders[:] = (name for name in folders if not name.startswith("."))
-        shown = (Path(place, name) for name in names if not name.startswith("."))
-        found += (path for path in shown if path.suffix.lower() in ENDINGS or _is_bare_dicom(path))
+        for name in sorted(names):
+            path = Path(place, name)
+            if name.startswith(".") or name.lower() in _SYSTEM:
+                continue
+            if what := _what_else(path):
+                others[path] = what
+            else:
+                found.append(path)
     return sorted([*found, *(Path(error.filename) for error in closed)])
+
+
+def _what_else(path: Path) -> str:
+    """Say what a file of a folder is if it is not read; empty if it is read."""
+    if path.suffix.lower() in ENDINGS:
+        return ""
+    if path.name == "DICOMDIR":
+        return "an index of DICOM files"
+    try:
+        kind_of(path)
+    except UserError as error:
+        return str(error).removeprefix("The file is ").partition(", whatever")[0].rstrip(".")
+    return ""
 
 
 def _is_folder(path: Path) -> bool:
     with suppress(OSError, ValueError):
         return path.is_dir()
-    return False
-
-
-def _is_bare_dicom(path: Path) -> bool:
-    """Tell whether a file is DICOM and has no ending, or the tail of a number as one (`1.2.840.113`)."""
-    if (not path.suffix.strip(".").isdigit() and path.suffix) or path.name == "DICOMDIR":
-        return False
-    with suppress(UserError, OSError), _opened(path) as stream:
-        return stream.read(_MAGIC_AT + 4).endswith(b"DICM")
     return False
 
 
@@ -173,17 +209,17 @@ def _check_kind(mode: int) -> None:
         raise UserError("This is a pipe, a socket or a device: copy what it gives into a file.")
 
 
-def _start(stream: BufferedReader, limits: Limits) -> tuple[int, Iterator[Frame]]:
+def _start(stream: BufferedReader, limits: Limits, scale: Scale) -> tuple[int, Iterator[Frame]]:
     """Choose the reader by the content, and read the header."""
     if not os.fstat(stream.fileno()).st_size:
-        raise UserError("The file is empty (0 bytes): export it anew.")
+        raise UserError("The file is empty (0 bytes): export it again.")
     _refuse_large(stream, limits)
     try:
         head = stream.read(_MAGIC_AT + 4)
         stream.seek(0)
     except OSError:
         raise UserError("The file cannot be read: copy it to another disk.") from None
-    return _reader(head)(stream, limits=limits)
+    return _reader(head, scale)(stream, limits=limits)
 
 
 def _refuse_large(stream: BufferedReader, limits: Limits) -> None:
@@ -194,14 +230,14 @@ def _refuse_large(stream: BufferedReader, limits: Limits) -> None:
         )
 
 
-def _reader(head: bytes) -> partial[tuple[int, Iterator[Frame]]]:
+def _reader(head: bytes, scale: Scale) -> partial[tuple[int, Iterator[Frame]]]:
     if head[_MAGIC_AT:] == b"DICM":
         from bus_lightning.diagnosis.dicom import read_dicom  # a quarter of a second that other files need not wait
 
         return partial(read_dicom)
     for start, kind in _PICTURES:
         if head.startswith(start):
-            return partial(read_pictures, kind=kind)
+            return partial(read_pictures, kind=kind, scale=scale)
     if head[4:8] == b"ftyp" and head[8:12] in _PHOTO_BRANDS:
         raise UserError("The file is a photo of the kind HEIC or AVIF: save it as PNG.")
     if head[4:8] in _VIDEO_BOXES or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):

@@ -1,0 +1,56 @@
+"""Find one grey scale for a data set whose files do not state their depth, so that brightness stays comparable."""
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from PIL import Image
+
+from bus_lightning.data.levels import OWN_SCALE, Scale, is_deep, read_levels, widest
+from bus_lightning.errors import UserError
+from bus_lightning.files import write_aside
+
+log = logging.getLogger(__name__)
+VERSION = 1  # part of a file's name: raise it when the rule changes
+
+
+def known_scale(root: Path, images: Sequence[str], content: str, cache: Path) -> Scale:
+    """Find the scale that holds all images of a data folder, or read it from the cache.
+
+    Args:
+        root: The data folder.
+        images: Paths of all its images, relative to the folder, including those that are left out.
+        content: Hash of the files.
+        cache: Folder with one file per content hash.
+    """
+    note = cache / f"scale-{VERSION}-{content[:16]}.json"
+    try:
+        scale = Scale(**json.loads(note.read_text()))
+    except (OSError, ValueError, TypeError):
+        scale = scale_of(root / image for image in images)
+        with suppress(OSError):  # the cache may be another user's
+            write_aside(note, json.dumps(asdict(scale)) + "\n")
+    if scale != OWN_SCALE:
+        log.info("%s: files that do not state their bit depth are read as %d bits%s.", root, scale.bits,
+                 f", floating-point ones as 0 to {scale.white}" if scale.white > 1 else "")  # fmt: skip
+    return scale
+
+
+def scale_of(paths: Iterable[Path]) -> Scale:
+    """Find the scale that holds all of the given image files; files that cannot be read are ignored."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return widest(pool.map(_own_scale, paths))
+
+
+def _own_scale(path: Path) -> Scale:
+    """Find the scale of one file; only files of more than 8 bits are decoded."""
+    try:
+        with path.open("rb") as stream, Image.open(stream) as image:
+            return OWN_SCALE.holding(read_levels(image, stream)) if is_deep(image, stream) else OWN_SCALE
+    except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError):
+        return OWN_SCALE
