@@ -2,14 +2,16 @@
 
 import glob
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
 
-from bus_lightning.config import build, load_config
+from bus_lightning.config import build, load_config, uses_masks
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import find_root
+from bus_lightning.data.levels import Scale, widest
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.splits import PARTS, Split, load_split, make_named_split
 from bus_lightning.errors import UserError
@@ -17,11 +19,14 @@ from bus_lightning.evaluation.metrics import metrics_of
 from bus_lightning.evaluation.table import collect, show
 from bus_lightning.fitting import announce_label_in_input, build_task, build_trainer, evaluate_parts
 from bus_lightning.hardware import choose_hardware
+from bus_lightning.limits import at_least_one_batch
 from bus_lightning.models.weights import load_kept_weights
 from bus_lightning.predicted import with_predicted_masks
-from bus_lightning.run_dir import RunDir
+from bus_lightning.run_dir import RunDir, groups_below
+from bus_lightning.seen import Seen, holds_the_data_of, seen_images
 
 log = logging.getLogger(__name__)
+_CHOICES = (None, "own", "all", "unseen")  # of cfg.split; anything else is a file
 
 
 def evaluate_runs(cfg: DictConfig) -> None:
@@ -39,7 +44,9 @@ def evaluate_runs(cfg: DictConfig) -> None:
     runs = [RunDir(Path(path)) for path in sorted(glob.glob(str(cfg.runs)))]
     runs = [run for run in runs if run.best.is_file() and ".old-" not in run.path.name]
     if not runs:
-        raise UserError(f"runs={cfg.runs} matches no run folder with a kept checkpoint (checkpoints/best.ckpt).")
+        there = [f"runs='{group}/*'" for group in groups_below(Path(str(cfg.runs).partition("*")[0]).parent)]
+        cure = f" Try {' or '.join(there)}." if there else " Give folders such as runs='runs/GROUP/*'."
+        raise UserError(f"runs={cfg.runs} matches no run folder with a kept checkpoint (checkpoints/best.ckpt).{cure}")
     results: dict[Path, Path] = {}
     refused: dict[str, str | None] = {}
     for run in runs:
@@ -66,43 +73,55 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     """
     own = load_config(run.config)
     classes = list(own.data.classes)
-    named = load_split(run.split if cfg.split in (None, "own", "all") else Path(cfg.split))
+    named = load_split(run.split if cfg.split in _CHOICES else Path(cfg.split))
+    trained_on = own.copy()
     # On the run's own data the split names the images; what was left out in training does not matter any more.
     own.data.exclude, own.data.drop_conflicts = None, False
     own.data.skip_unreadable = own.data.skip_unreadable or cfg.data.skip_unreadable
-    only = None if cfg.data.root or cfg.split == "all" else named.part("all")
+    only = None if cfg.data.root or cfg.split in ("all", "unseen") else named.part("all")
     if cfg.data.root:
         root = find_root(cfg.data.root)
         own.data.root, own.data.phantom, own.data.mistake = str(root), None, None
         own.data.classes = [name for name in classes if (root / name).is_dir()] or classes
-    prepared = prepare_data(own.data, needs_masks=own.task.name != "classification", only=only)
+    prepared = prepare_data(
+        own.data, needs_masks=own.task.name != "classification", only=only, uses_masks=uses_masks(own)
+    )
+    # The images are not read on a smaller scale than the training images, which would brighten them.
+    prepared = replace(prepared, scale=widest([prepared.scale, Scale(**run.status.get("scale", {}))]))
     prepared.frame["label"] = prepared.frame["class"].map(classes.index)
     own.data.classes = classes
-    split = _split_for(run, named, cfg, prepared)
+    split = _split_for(run, trained_on, named, cfg, prepared)
     log.info("%s: evaluating %d images", run.path, len(split.part(cfg.part)))
     if not split.part(cfg.part):
         raise UserError(f"{run.path}: the part '{cfg.part}' of its split has no images.")
 
     if own.overlay.source == "predicted":
-        if cfg.data.root or cfg.split == "all":
+        if cfg.data.root or cfg.split in ("all", "unseen"):
             raise UserError(
                 f"{run.path}: its input needs the masks of segmenters, which there are for its own images only. For "
                 "others, make a bundle: python -m bus_lightning.diagnosis.export."
             )
         prepared = with_predicted_masks(prepared, split, own.overlay, own.data.split.cross_fold is not None)
+    if own.trainer.limit_val_batches == 0:  # applied only to the training
+        own.trainer.limit_val_batches = None
     own.trainer.accelerator, own.trainer.devices = "auto", 1  # this machine's, not that of the training
     # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.
     before = {key: value for key, value in run.status.items() if key != "on_device"}
     hardware = choose_hardware(own, before, images=len(prepared.frame))
     datamodule = BusDataModule(prepared, split, own, own.task.name != "classification", hardware.home_of_images)
     own.model.weights = None  # the checkpoint holds them all
-    task = build_task(own, datamodule, hardware)
-    load_kept_weights(task.net, run.best)
+    task = build_task(own, datamodule, hardware, starts=False, trains=False)
     bar = own.callbacks.get("progress") if cfg.progress else None
-    trainer = build_trainer(
-        own, hardware, logger=False, callbacks=[build(bar)] if bar else [], enable_progress_bar=bool(bar)
-    )
     parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
+    sizes = {part: len(split.part(part)) for part in parts}
+    # Every part but `val` runs through the test loop: a share of batches has to be enough for the smallest of them.
+    sizes["test"] = min((size for part, size in sizes.items() if part != "val"), default=sizes.get("val", 0))
+    limits = at_least_one_batch(own.trainer, sizes, own.data.batch_size)
+    trainer = build_trainer(
+        own, hardware, logger=False, callbacks=[build(bar)] if bar else [], enable_progress_bar=bool(bar), **limits
+    )
+    trainer.precision_plugin.convert_module(task)  # before loading, because weights of 64-true would be rounded
+    load_kept_weights(task.net, run.best)
     announce_label_in_input(own, parts)
     with torch.inference_mode():
         cases, metrics = evaluate_parts(trainer, task, datamodule, parts)
@@ -124,29 +143,70 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     return out
 
 
-def _split_for(run: RunDir, named: Split, cfg: DictConfig, prepared: PreparedData) -> Split:
+def _split_for(run: RunDir, own: DictConfig, named: Split, cfg: DictConfig, prepared: PreparedData) -> Split:
     """Take the run's own split, the one that the user names, or every image of another data folder.
 
     Raises:
-        UserError: When the images are not there, or when it cannot be known whether they were trained on.
+        UserError: When images are missing, or the run has seen some of them in training and `split` does not say what
+            to do with them.
     """
     known = set(prepared.frame["id"])
-    if cfg.split not in (None, "own", "all"):
+    is_own = holds_the_data_of(run, prepared.content)
+    if cfg.split in (None, "own") and is_own:
+        return named
+    of_run = named if cfg.split in _CHOICES else load_split(run.split)
+    seen = seen_images(run, own, of_run, prepared)
+    if cfg.split not in _CHOICES:
         if missing := set(named.part("all")) - known:
             raise UserError(
                 f"split={cfg.split}: '{min(missing)}' is not in {prepared.root} ({len(missing)} ids are not)."
             )
-        return named
-    is_own = prepared.content.partition("-")[0] == str(run.status.get("data")).partition("-")[0]
-    if is_own and cfg.split != "all":
+        _warn(run, [id_ for id_ in named.test if id_ in seen.images], len(named.test), seen)
         return named
     if cfg.split == "own":
         parts = {part: [id_ for id_ in named.part(part) if id_ in known] for part in PARTS}
+        learnt = {named.groups[id_] for id_ in named.train + named.val}
+        # A random split may put near-duplicates in two parts, which is known; any other match is a foreign image.
+        other = [id_ for id_ in parts["test"] if id_ in seen.images and named.groups[id_] not in learnt]
+        if other and seen.by_pixels:
+            raise UserError(
+                f"split=own: the run has seen {len(other)} of the test images of {prepared.root} in training (such as "
+                f"'{other[0]}', which shows '{seen.images[other[0]]}'), so the ids do not name the same images. Use "
+                "split=unseen or split=all."
+            )
         return make_named_split(parts, named.method, prepared.groups)
-    if cfg.split is None and (shared := known & set(named.train)):
+    if cfg.split is None and seen.images:
+        _refuse(run, seen, prepared)
+    tested = sorted(known - seen.images.keys()) if cfg.split == "unseen" else sorted(known)
+    if not tested:
         raise UserError(
-            f"{prepared.root} holds other files than the run was trained on, yet {len(shared)} of its ids were trained "
-            "on: pass split=own (the ids are the same images: take the run's parts) or split=all (they are others)."
+            f"split=unseen: {run.path} has seen every image of {prepared.root} in training: choose another data.root."
         )
-    log.info("%s: every one of the %d images of %s is a test image", run.path, len(known), prepared.root)
-    return make_named_split({"train": [], "val": [], "test": sorted(known)}, "file", prepared.groups)
+    _warn(run, [id_ for id_ in tested if id_ in seen.images], len(tested), seen)
+    log.info("%s: %d of the %d images of %s are test images", run.path, len(tested), len(known), prepared.root)
+    return make_named_split({"train": [], "val": [], "test": tested}, "file", prepared.groups)
+
+
+def _refuse(run: RunDir, seen: Seen, prepared: PreparedData) -> None:
+    """Refuse a folder with images that the run has seen, because `split` does not say what to do with them."""
+    example, number = min(seen.images), len(seen.images)
+    if seen.by_pixels:
+        raise UserError(
+            f"{prepared.root}: {run.path} has seen {number} of its {len(prepared.frame)} images in training or "
+            f"validation ('{example}' shows '{seen.images[example]}'): pass split=unseen (test only the others), "
+            "split=all (test all images anyway) or split=own (the ids are the same images: use the run's parts)."
+        )
+    raise UserError(
+        f"{prepared.root} holds other files than the run was trained on, but {number} of its ids are among the "
+        "training and validation images: pass split=own (the ids are the same images: use the run's parts) or "
+        "split=all (they are other images)."
+    )
+
+
+def _warn(run: RunDir, ids: list[str], number: int, seen: Seen) -> None:
+    """Warn that the run has seen some test images, so that the scores are too good."""
+    if ids:
+        log.warning(
+            "%s: the run has seen %d of %d test images in training or validation ('%s' shows '%s'): the scores are too "
+            "good.", run.path, len(ids), number, ids[0], seen.images[ids[0]],
+        )  # fmt: skip

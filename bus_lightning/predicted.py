@@ -19,6 +19,7 @@ from bus_lightning.config import identity, load_config
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.splits import Split, load_split
 from bus_lightning.errors import UserError
+from bus_lightning.limits import are_limited
 from bus_lightning.run_dir import RunDir
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,12 @@ def with_predicted_masks(prepared: PreparedData, split: Split, overlay: DictConf
             )
     files = {id_: _mask_of(id_, groups[id_], segmenters) for id_ in prepared.frame["id"]}
     if missing := [id_ for id_ in split.part("all") if files[id_] is None]:
+        for segmenter in segmenters:
+            if limit := are_limited(load_config(segmenter.run.config).trainer):
+                raise UserError(
+                    f"{segmenter.run.path} has masks of only some of its images, because of {limit}: "
+                    "remove that folder, and train the segmenter again without this limit."
+                )
         raise UserError(
             f"overlay.segmenters={overlay.segmenters}: no run has held out '{missing[0]}' and kept its mask "
             f"({len(missing)} of {len(split.part('all'))} images): {_CURE}."
@@ -100,7 +107,7 @@ def _find(pattern: str | Sequence[str] | None, prepared: PreparedData) -> list[S
             continue
         if not run.is_complete:
             raise UserError(
-                f"{run.path} is not complete ({run.status.get('state')}), and a classifier needs its masks: train it "
+                f"{run.path} is not complete ({_state(run)}), and a classifier needs its masks: train it "
                 "first, or choose others with overlay.segmenters='RUNS'."
             )
         split = load_split(run.split)
@@ -122,6 +129,11 @@ def _find(pattern: str | Sequence[str] | None, prepared: PreparedData) -> list[S
         )
     (segmenters,) = found.values()
     return sorted(segmenters, key=lambda one: (-len(one.split.train), one.run.path.name))
+
+
+def _state(run: RunDir) -> str:
+    """Describe the state of a run, with the error if it failed."""
+    return ": ".join(str(run.status[key]) for key in ("state", "error") if run.status.get(key)) or "not begun"
 
 
 def _mask_of(id_: str, group: int, segmenters: list[Segmenter]) -> Path | None:

@@ -10,11 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
+from bus_lightning import progress
 from bus_lightning.data import audit as module
-from bus_lightning.data.audit import audit_folder, cached_audit, main
+from bus_lightning.data.audit import audit_folder, cached_audit, fingerprints_of, main
+from bus_lightning.data.duplicates import matching_pairs
+from bus_lightning.data.fingerprints import load_fingerprints
 from bus_lightning.data.index import read_index
+from bus_lightning.data.prepare import prepare_data
 from bus_lightning.errors import UserError
 
 
@@ -120,10 +125,10 @@ def test_the_groups_table_has_a_row_per_image(healthy):
 
 
 def test_the_command_prints_a_table_and_writes_both_files(small_phantom, tmp_path, capsys):
-    assert main([str(small_phantom), "--out", str(tmp_path)]) == 0
+    assert main([str(small_phantom), "--out", str(tmp_path), "--cache", str(tmp_path / "cache")]) == 0
     printed = capsys.readouterr().out
     assert "near duplicate groups" in printed
-    assert "can be trained on" in printed
+    assert "can be trained on: classification and segmentation." in " ".join(printed.split())
     content = json.loads((tmp_path / "audit.json").read_text())
     assert content["summary"]["images"] == 12
     assert content["problems"]["unreadable"] == []
@@ -135,11 +140,12 @@ def test_the_command_prints_a_table_and_writes_both_files(small_phantom, tmp_pat
 def test_the_command_fails_for_a_folder_that_cannot_be_trained_on(small_copy, tmp_path):
     root = small_copy
     (root / "normal/normal (1).png").write_bytes(b"")
-    command = [sys.executable, "-m", "bus_lightning.data.audit", str(root), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "bus_lightning.data.audit", str(root), "--out", str(tmp_path / "out"),
+               "--cache", str(tmp_path / "cache")]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "normal/normal (1).png is empty" in " ".join(done.stdout.split())
-    assert "can not be trained on" in " ".join(done.stdout.split())
+    assert "cannot be trained on" in " ".join(done.stdout.split())
     assert len(pd.read_csv(tmp_path / "out/groups.csv")) == 12
 
 
@@ -168,6 +174,101 @@ def test_a_folder_that_changes_while_it_is_audited_is_refused(healthy, small_pha
     with pytest.raises(UserError, match="changed while it was audited"):
         cached_audit(small_phantom, read_index(small_phantom), tmp_path)
     assert not list(tmp_path.glob("audit-*.json"))
+    assert not list(tmp_path.glob("fingerprints-*"))
+
+
+def test_the_audit_and_a_training_search_for_duplicates_once(small_phantom, data_config, tmp_path, monkeypatch):
+    calls, cache = [], tmp_path / "cache"
+    monkeypatch.setattr(module, "matching_pairs", lambda *given: calls.append(given) or matching_pairs(*given))
+    command = [str(small_phantom), "--out", str(tmp_path / "out"), "--cache", str(cache)]
+    assert main(command) == 0
+    prepared = prepare_data(data_config(f"data.cache={cache}", root=small_phantom).data, needs_masks=True)
+    assert main(command) == 0
+    assert len(calls) == 1
+    assert json.loads((tmp_path / "out/audit.json").read_text())["groups"] == prepared.groups
+
+
+def test_the_cache_of_the_command_is_that_of_trainings():
+    defaults = OmegaConf.load(Path(__file__).parent.parent / "conf/data/default.yaml")
+    assert str(module.DEFAULT_CACHE) == defaults.cache
+
+
+def test_a_mask_that_comes_without_an_image_is_listed_although_the_findings_are_kept(small_copy, tmp_path):
+    cache = tmp_path / "cache"
+    assert cached_audit(small_copy, read_index(small_copy), cache).problems["mask_without_image"] == []
+    Image.new("1", (9, 9)).save(small_copy / "normal/stray_mask.png")
+    kept = cached_audit(small_copy, read_index(small_copy), cache)
+    assert kept.problems["mask_without_image"] == ["normal/stray_mask.png"]
+
+
+def test_fingerprints_are_kept_as_they_were(small_phantom, tmp_path):
+    audit = cached_audit(small_phantom, read_index(small_phantom), tmp_path)
+    kept = load_fingerprints(fingerprints_of(audit.content, tmp_path))
+    again = audit_folder(small_phantom, progress=False).prints
+    assert list(kept) == list(again) == read_index(small_phantom)["id"].tolist()
+    for id_, one in again.items():
+        assert kept[id_].digest == one.digest
+        for name in ("grey", "points", "descriptors"):
+            np.testing.assert_array_equal(getattr(kept[id_], name), getattr(one, name))
+
+
+def test_lost_fingerprints_are_made_again(small_phantom, tmp_path):
+    audit = cached_audit(small_phantom, read_index(small_phantom), tmp_path)
+    kept = fingerprints_of(audit.content, tmp_path)
+    before = kept.read_bytes()
+    kept.unlink()
+    assert cached_audit(small_phantom, read_index(small_phantom), tmp_path) == audit
+    assert kept.read_bytes() == before
+
+
+@pytest.fixture
+def verdict(small_copy, tmp_path, capsys):
+    """Audit the folder on the command line: its exit code and last words."""
+
+    def make():
+        code = main([str(small_copy), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")])
+        return code, " ".join(capsys.readouterr().out.split()).partition("The folder ")[2].partition(" Written")[0]
+
+    return make
+
+
+def test_the_verdict_names_the_tasks_that_can_be_trained(small_copy, verdict):
+    both = (0, "can be trained on: classification and segmentation.")
+    assert verdict() == both
+    for file in small_copy.glob("*/*_mask*.png"):
+        file.unlink()
+    lesions = len([*small_copy.glob("benign/*.png"), *small_copy.glob("malignant/*.png")])
+    assert verdict() == (0, f"can be trained on: classification. Segmentation cannot: {lesions} images have no mask.")
+    for name in ("normal", "malignant"):
+        shutil.rmtree(small_copy / name)
+    assert verdict() == (1, "cannot be trained on: fix the files in red.")
+
+
+def test_masks_that_cannot_be_used_leave_a_classifier(small_copy, verdict):
+    (small_copy / "benign/benign (1)_mask.png").write_bytes(b"junk")
+    with Image.open(small_copy / "benign/benign (2).png") as image:
+        Image.new("L", (2 * image.width, 2 * image.height)).save(small_copy / "benign/benign (2)_mask.png")
+    assert verdict() == (0, "can be trained on: classification. Segmentation cannot: 2 masks cannot be used.")
+    for name in ("normal", "malignant"):
+        shutil.rmtree(small_copy / name)
+    (small_copy / "benign/benign (1)_mask.png").unlink()
+    assert verdict()[0] == 1
+
+
+def test_one_class_with_masks_trains_a_segmenter(small_copy, verdict):
+    for name in ("normal", "malignant"):
+        shutil.rmtree(small_copy / name)
+    assert verdict() == (0, "can be trained on: segmentation.")
+
+
+def test_an_audit_that_nobody_watches_tells_how_far_it_has_come(small_phantom, monkeypatch, capsys):
+    audit_folder(small_phantom)
+    assert capsys.readouterr().err == ""  # done before there is anything to say
+    monkeypatch.setattr(progress, "EVERY_S", 0.0)
+    audit_folder(small_phantom)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("decoding")] == [f"decoding: {k} of 12" for k in range(1, 13)]
+    assert any(line.startswith("comparing: 1 of ") for line in lines)
 
 
 def test_jobs_that_start_together_audit_once(small_phantom, tmp_path, monkeypatch, together):

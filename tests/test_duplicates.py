@@ -80,6 +80,36 @@ def test_a_changed_copy_matches_its_original(change: Callable[[Image], Image]) -
     assert matching_pairs([fingerprint(image) for image in images]) == [(2, 4)]
 
 
+def partly_hidden(image: Image) -> Image:
+    """Cover three tenths of an image with another one: most blocks still agree, their mean does not."""
+    image = image.copy()
+    columns = image.shape[1] * 3 // 10
+    image[:, :columns] = cv2.resize(phantom(99, anatomy_seed=98), image.shape[1::-1])[:, :columns]
+    return image
+
+
+def a_quarter(image: Image) -> Image:
+    """Cut out the middle, a third of the area or less: all of the smaller image is in the larger one."""
+    height, width = image.shape[:2]
+    return image[height // 4 : -height // 4, width // 4 : -width // 4]
+
+
+@pytest.mark.parametrize("change", [partly_hidden, a_quarter])
+@pytest.mark.parametrize("seed", range(3))
+def test_most_of_the_blocks_of_the_smaller_image_decide(change: Callable[[Image], Image], seed: int) -> None:
+    image = phantom(seed, anatomy_seed=seed)
+    for pair in ((image, change(image)), (change(image), image)):
+        assert matching_pairs([fingerprint(one) for one in pair]) == [(0, 1)]
+
+
+def test_across_two_sets_only_pairs_of_both_are_found_and_every_equal_one() -> None:
+    images = [phantom(seed, anatomy_seed=seed) for seed in range(3)]
+    first = [images[0], cropped(images[0]), images[1], images[2]]
+    second = [saved_as_jpeg(images[0]), images[1], images[1], phantom(7, anatomy_seed=7)]
+    pairs = matching_pairs([fingerprint(image) for image in first + second], across=4)
+    assert pairs == [(0, 4), (1, 4), (2, 5), (2, 6)]
+
+
 @pytest.mark.parametrize("strength", [0.1, 0.3, 0.7])
 def test_the_same_anatomy_with_other_speckle_does_not_match(strength: float) -> None:
     images = [annotated(phantom(seed, anatomy_seed=0, strength=strength)) for seed in range(6)]
@@ -200,3 +230,16 @@ def test_busi_has_about_the_published_number_of_groups(grouped: tuple[list[str],
 def test_pairs_of_busi_seen_by_eye(grouped: tuple[list[str], list[int]], first: str, second: str, same: bool) -> None:
     names, groups = grouped
     assert (groups[names.index(first)] == groups[names.index(second)]) == same
+
+
+@pytest.mark.busi
+@pytest.mark.parametrize("change", [partly_hidden, a_quarter])
+def test_a_part_of_an_image_of_busi_is_known_again(busi: Path, change: Callable[[Image], Image]) -> None:
+    files = [
+        busi / f"{kind}/{kind} ({number}).png" for kind in ("benign", "malignant") for number in range(10, 130, 20)
+    ]
+    matched = 0
+    for file in files:
+        image = np.asarray(cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB), np.uint8)
+        matched += matching_pairs([fingerprint(image), fingerprint(change(image))]) == [(0, 1)]
+    assert matched >= 9

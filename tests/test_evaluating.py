@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -44,7 +45,7 @@ def test_another_part_and_all_parts_are_evaluated(trained):
     assert every["all"]["n"] == sum(every[part]["n"] for part in ("train", "val", "test")) == 72
 
 
-def test_every_image_of_a_foreign_folder_is_tested_even_if_a_class_is_missing(trained, phantom, tmp_path):
+def test_every_image_of_a_folder_is_tested_when_asked_for_even_if_a_class_is_missing(trained, phantom, tmp_path):
     run = trained("model=alexnet")
     foreign = tmp_path / "foreign"
     for name in ("malignant", "benign"):
@@ -52,7 +53,7 @@ def test_every_image_of_a_foreign_folder_is_tested_even_if_a_class_is_missing(tr
         for number in (1, 2, 3):
             for ending in (".png", "_mask.png"):
                 shutil.copy(phantom / name / f"{name} ({number}){ending}", foreign / name / f"case {number}{ending}")
-    result = evaluate_run(run, request(root=str(foreign)))
+    result = evaluate_run(run, request(root=str(foreign), split="all"))
     cases = pd.read_csv(result.cases)
     assert len(cases) == 6
     own = pd.read_csv(run.cases)
@@ -140,3 +141,21 @@ def test_a_checkpoint_of_another_network_or_with_code_is_refused(trained):
     torch.save({"state_dict": torch.nn.Linear(1, 1)}, run.best)
     with pytest.raises(UserError, match="pickled code"):
         evaluate_run(run, request())
+
+
+def test_a_dark_folder_is_read_on_the_scale_of_the_training(trained, phantom, tmp_path):
+    run = trained("model=alexnet")
+    assert run.status["scale"] == {"bits": 8, "white": 1}
+    run.update_status(scale={"bits": 12, "white": 1})
+    answers = []
+    for name in ("deep", "dark"):  # the same pictures, in 10 of 12 bits and in 8
+        folder = tmp_path / name / "benign"
+        folder.mkdir(parents=True)
+        for number in (1, 2, 3):
+            with Image.open(phantom / f"benign/benign ({number}).png") as image:
+                levels = np.asarray(image.convert("L")).astype(np.uint16) << 2
+            picture = levels if name == "deep" else (levels >> 4).astype(np.uint8)
+            Image.fromarray(picture).save(folder / f"case {number}.png")
+        cases = pd.read_csv(evaluate_run(run, request(root=str(tmp_path / name), split="all")).cases)
+        answers.append(cases.filter(like="prob_").to_numpy())
+    np.testing.assert_allclose(*answers, rtol=0, atol=1e-6)

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from bus_lightning.data import index
+from bus_lightning.data.folder import list_folder
 from bus_lightning.data.index import (
     MaskSizeError,
     find_root,
-    orphan_masks,
     read_image,
     read_index,
     read_mask,
@@ -54,7 +54,7 @@ def test_a_folder_becomes_a_frame_with_a_row_per_image(folder):
     assert frame["label"].tolist() == [0, 0, 1, 1]
     assert frame["image"].tolist() == ["liver/x (10).png", "liver/x (2).png", "thyroid/a.png", "thyroid/b.png"]
     assert frame["masks"][2] == ("thyroid/a_mask.png", "thyroid/a_mask_1.png")
-    assert orphan_masks(folder) == ["thyroid/stray_mask.png"]
+    assert list_folder(folder).orphans() == ["thyroid/stray_mask.png"]
 
 
 def test_the_order_of_the_rows_does_not_come_from_the_file_system(folder, monkeypatch):

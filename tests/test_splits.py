@@ -17,6 +17,7 @@ COUNTS = {"benign": 437, "malignant": 210, "normal": 133}
 FRAME = pd.DataFrame(
     [{"id": f"{kind}/{kind} ({n})", "class": kind} for kind in COUNTS for n in range(1, COUNTS[kind] + 1)]
 )
+LESIONS = FRAME.assign(**{"class": "lesion"})
 ALONE = {id_: number for number, id_ in enumerate(FRAME["id"])}
 
 
@@ -213,12 +214,12 @@ def test_an_edited_split_is_refused(edit, tmp_path):
 
 @pytest.fixture
 def listed(tmp_path):
-    """Split by a file of lists."""
+    """Split by a file of lists, of images that are all of one class unless a frame says otherwise."""
 
-    def make(content, groups=ALONE):
+    def make(content, groups=ALONE, frame=LESIONS):
         path = tmp_path / "lists.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return make_split(FRAME, groups, "file", file=str(path))
+        return make_split(frame, groups, "file", file=str(path))
 
     return make
 
@@ -275,6 +276,24 @@ def test_lists_with_twins_in_validation_and_test_are_refused_by_name(listed):
     content = {"train": ["benign/benign (9)"], "val": ["benign/benign (8)", TWO], "test": [ONE]}
     with pytest.raises(UserError, match=r"'benign/benign \(2\)' has a twin"):
         listed(content, ALONE | {TWO: ALONE[ONE]})
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_lists_without_a_class_in_a_part_are_refused_as_made_splits_are(listed, part):
+    whole = make_split(FRAME, GROUPS)
+    lists = {name: whole.part(name) for name in PARTS}
+    assert listed(lists, GROUPS, FRAME).hash == whole.hash
+    lists[part] = [id_ for id_ in lists[part] if CLASS[id_] != "normal"]
+    with pytest.raises(UserError, match=rf"'normal' has 133 images, and none of them in {part} of data.split.file="):
+        listed(lists, GROUPS, FRAME)
+    two = FRAME[FRAME["class"] != "normal"]
+    lists = {name: [id_ for id_ in ids if CLASS[id_] != "normal"] for name, ids in lists.items()}
+    assert listed(lists, GROUPS, two).method == "file"
+
+
+def test_lists_need_no_validation(listed):
+    whole = make_split(FRAME, GROUPS, ratio=[12, 3])
+    assert not listed({"train": whole.train, "test": whole.test}, GROUPS, FRAME).val
 
 
 def test_the_file_must_be_given_and_be_there():

@@ -1,5 +1,6 @@
 """A classifier that is given masks sees a segmenter's, from a run that has not seen the image, and never the truth."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import Normalisation
-from bus_lightning.data.index import read_mask
+from bus_lightning.data.index import read_answer
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.preprocess import Overlay
-from bus_lightning.data.splits import load_split
+from bus_lightning.data.splits import load_split, make_named_split
 from bus_lightning.errors import OccupiedError, UserError
 from bus_lightning.evaluating import evaluate_run
 from bus_lightning.evaluation.conditions import read_group
@@ -89,6 +90,25 @@ def test_images_without_a_held_out_mask_are_counted_and_the_cure_is_named(prepar
         prepared(among=tmp_path / "alone")
 
 
+def test_a_mask_of_a_run_that_was_trained_on_a_twin_is_not_taken(prepared, segmenters, tmp_path):
+    found, whole = prepared()
+    twins = {}
+    for id_ in whole.train:
+        twins.setdefault(found.groups[id_], []).append(id_)
+    moved, left = next(ids for ids in twins.values() if len(ids) == 2)
+    among = Path(shutil.copytree(segmenters, tmp_path / "among"))
+    (tester,) = (run for run in among.glob("fold*") if moved in load_split(run / "split.json").test)
+    split = load_split(tester / "split.json")
+    parts = {
+        "train": sorted([*split.train, moved]),
+        "val": split.val,
+        "test": [id_ for id_ in split.test if id_ != moved],
+    }
+    make_named_split(parts, "random", split.groups, split.ratio, split.seed).save(tester / "split.json")
+    with pytest.raises(UserError, match=rf"held out '{re.escape(min(moved, left))}' .*\(2 of \d+ images\)"):
+        prepared(among=among)
+
+
 def test_segmenters_that_are_not_finished_or_several_are_refused(prepared, segmenters, tmp_path):
     several = shutil.copytree(segmenters, tmp_path / "several")
     config = several / "fold0" / "config.yaml"
@@ -144,13 +164,13 @@ def test_the_classifier_sees_the_segmenters_mask_and_not_the_truth(classifier, p
         for position, row in enumerate(data.parts[part].rows):
             image, truth = data.parts[part].square(position)
             blue = (image == (0, 0, 255)).all(axis=2)
-            answered = read_mask(Path(), (row.predicted,), read_mask_shape(found, row))
+            answered = read_answer(Path(row.predicted), shape_of(found, row))
             assert blue.any() == answered.any()
             differ += not np.array_equal(blue, truth > 0)
         assert differ > 0
 
 
-def read_mask_shape(found, row):
+def shape_of(found, row):
     from bus_lightning.data.index import read_image
 
     return read_image(found.root / row.image).shape[:2]

@@ -7,9 +7,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +17,34 @@ import pandas as pd
 from filelock import FileLock
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from bus_lightning.data.content import content_hash, known_content
-from bus_lightning.data.duplicates import Fingerprint, fingerprint, group_of, matching_pairs
-from bus_lightning.data.index import (
-    MaskSizeError,
-    find_root,
-    orphan_masks,
-    read_image,
-    read_index,
-    read_mask,
-)
+from bus_lightning.data.duplicates import Fingerprint, group_of, matching_pairs
+from bus_lightning.data.fingerprints import save_fingerprints
+from bus_lightning.data.folder import describe, list_folder
+from bus_lightning.data.index import MaskSizeError, find_root, read_image, read_index
+from bus_lightning.data.looking import look_at
+from bus_lightning.data.mask_files import find_mask_files
+from bus_lightning.data.masks import MaskValueError
 from bus_lightning.errors import UserError
 from bus_lightning.files import write_aside
+from bus_lightning.progress import watched
 
-VERSION = 3  # part of the cache's key: raise it when a finding changes
+VERSION = 4  # part of the cache's key: raise it when a finding changes
 HEALTHY = "normal"  # the class that has no lesion, by BUSI's name
-_BLOCKING = ("unreadable", "mask_size_mismatch", "image_without_mask")
-_COLOR_SPREAD, _COLOR_PIXELS = 5, 20  # grey levels between channels, pixels: BUSI has 16 such images, the rest none
+DEFAULT_CACHE = Path("data/cache")  # as conf/data/default.yaml has it
+_MASK_CURE = (
+    "Put masks beside their image as <image>_mask.png, move them out of the folder, or leave them out with "
+    "data.exclude=FILE.csv."
+)
+_BLOCKING = (
+    "unreadable",
+    "mask_among_images",
+    "mask_size_mismatch",
+    "mask_of_another_scale",
+    "mask_unclear",
+    "image_without_mask",
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,10 @@ class Audit:
         exact_duplicate_of: Id -> first id with the same decoded pixels, for those that have one.
         conflicts: Ids whose group carries more than one class.
         content: Hash of the files.
+        rules: Mask file -> the rule by which it was read; only masks that do not have just two plain levels.
+        bad_images: Image files (not masks) that cannot be used.
+        prints: Id -> fingerprint of every image that could be read; empty for an audit from the cache, whose
+            fingerprints are in a file beside it.
     """
 
     counts: dict[str, int]
@@ -60,11 +72,40 @@ class Audit:
     exact_duplicate_of: dict[str, str]
     conflicts: list[str]
     content: str
+    rules: dict[str, str]
+    bad_images: list[str]
+    prints: dict[str, Fingerprint] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def trainable(self) -> bool:
-        """Whether every image and mask can be read and they fit each other."""
-        return not any(self.problems[kind] for kind in _BLOCKING)
+        """Whether some task can be trained on the folder as it is."""
+        return bool(self.tasks)
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that can be trained on the folder as it is: classification needs classes, segmentation masks."""
+        if self.bad_images:
+            return []
+        classes = len(self.counts.keys() - {"images", "masks"})
+        needs_none = ["classification"] if classes > 1 else []
+        hinders = self.broken or self.problems["mask_of_another_scale"] or self.problems["image_without_mask"]
+        return needs_none if hinders else [*needs_none, "segmentation"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the fingerprints, for a JSON file."""
+        return {key: value for key, value in asdict(replace(self, prints={})).items() if key != "prints"}
+
+    def say(self, name: str, finding: str = "") -> str:
+        """Describe a finding about a file or an id, one of this kind if given, in a line that begins with its name."""
+        if finding == "mask_read_by_rule":
+            return f"{name}: {self.rules[name]}"
+        if name in self.problems["mask_of_another_scale"]:
+            return (
+                f"{name} has the same proportions as its image, but another size: pass data.resize_masks=true, "
+                "or leave the image out with data.exclude=FILE.csv."
+            )
+        rule = self.rules.get(name)
+        return self.broken.get(name) or (f"{name}: {rule}" if rule else name)
 
     def groups_table(self) -> pd.DataFrame:
         """Tabulate the groups, with the columns `id,class,group,exact_duplicate_of,conflict`."""
@@ -94,38 +135,27 @@ class Audit:
         }
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What one image and its masks tell when they are decoded."""
-
-    broken: dict[str, UserError]
-    print: Fingerprint | None = None
-    colored: bool = False
-    lesion: bool = False
-
-
 def audit_folder(root: Path, progress: bool = True) -> Audit:
     """Decode every file of a data folder once and report what is there.
 
     Args:
         root: Folder in BUSI's layout, with any class names.
-        progress: Whether to show progress bars on the standard error.
+        progress: Whether to show the progress on the standard error.
     """
     frame = read_index(root)
 
-    def bar(things: Iterable[Any], what: str, total: int | None = None) -> Iterable[Any]:
-        return tqdm(things, total=total, desc=what, disable=None if progress else True, leave=False)
+    def shown(things: Any, what: str, total: int) -> Any:
+        return watched(things, what, total) if progress else things
 
+    rows = list(frame.rename(columns={"class": "class_name"}).itertuples(index=False))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = list(frame.itertuples(index=False))
-        looks = list(bar(pool.map(lambda row: _look(root, row), rows), "decoding", len(rows)))
+        looks = list(shown(pool.map(lambda row: look_at(root, row), rows), "decoding", len(rows)))
 
-    read = [number for number, look in enumerate(looks) if look.print is not None]
-    prints = [look.print for look in looks if look.print is not None]
+    prints = {row.id: look.print for row, look in zip(rows, looks, strict=True) if look.print is not None}
     first: dict[bytes, str] = {}
-    named = [(frame["id"][number], print_.digest) for number, print_ in zip(read, prints, strict=True)]
-    exact = {id_: first[digest] for id_, digest in named if first.setdefault(digest, id_) != id_}
-    pairs = matching_pairs(prints, progress=lambda things: bar(things, "comparing"))
+    exact = {id_: first[one.digest] for id_, one in prints.items() if first.setdefault(one.digest, id_) != id_}
+    pairs = matching_pairs(list(prints.values()), lambda found: shown(found, "comparing", len(list(found))))
+    read = [number for number, look in enumerate(looks) if look.print is not None]
     numbers = group_of(len(frame), [(read[one], read[other]) for one, other in pairs])
     groups = {id_: int(number) for id_, number in zip(frame["id"], numbers, strict=True)}
 
@@ -136,7 +166,11 @@ def audit_folder(root: Path, progress: bool = True) -> Audit:
     lesion = np.array([look.lesion for look in looks])
     whole = np.array([not look.broken for look in looks])
     broken = {file: error for look in looks for file, error in look.broken.items()}
+    likenesses = {row.id: look.likeness for row, look in zip(rows, looks, strict=True) if look.likeness}
+    taken = find_mask_files(rows, likenesses, lambda file: read_image(root / file))
+    broken |= {file: UserError(f"{root / file} {reason}. {_MASK_CURE}") for file, reason in taken.items()}
     misfits = sorted(file for file, error in broken.items() if isinstance(error, MaskSizeError))
+    unclear = sorted(file for file, error in broken.items() if isinstance(error, MaskValueError))
 
     def ids(condition: "pd.Series[bool] | np.ndarray") -> list[str]:
         return frame.loc[np.asarray(condition), "id"].tolist()
@@ -145,10 +179,14 @@ def audit_folder(root: Path, progress: bool = True) -> Audit:
         counts={name: int(number) for name, number in frame["class"].value_counts().sort_index().items()}
         | {"images": len(frame), "masks": int(frame["masks"].map(len).sum())},
         problems={
-            "unreadable": sorted(broken.keys() - misfits),
+            "unreadable": sorted(broken.keys() - {*misfits, *unclear, *taken}),
+            "mask_among_images": sorted(taken),
             "mask_size_mismatch": misfits,
+            "mask_of_another_scale": sorted(file for look in looks for file in look.resized),
+            "mask_unclear": unclear,
+            "mask_read_by_rule": sorted(file for look in looks for file in look.rules),
             "image_without_mask": ids((frame["masks"].map(len) == 0) & ~healthy),
-            "mask_without_image": orphan_masks(root),
+            "mask_without_image": list_folder(root).orphans(),
             "normal_with_lesion": ids(healthy & lesion),
             "lesion_with_empty_mask": ids(~healthy & ~lesion & whole),
             "several_masks": ids(frame["masks"].map(len) > 1),
@@ -160,6 +198,9 @@ def audit_folder(root: Path, progress: bool = True) -> Audit:
         exact_duplicate_of=exact,
         conflicts=[id_ for id_, group in groups.items() if len(classes[group]) > 1],
         content=content_hash(root, frame),
+        rules={file: rule for look in looks for file, rule in look.rules.items()},
+        bad_images=sorted(file for file in broken if file in set(frame["image"])),
+        prints=prints,
     )
 
 
@@ -173,62 +214,58 @@ def cached_audit(root: Path, frame: pd.DataFrame, cache: Path) -> Audit:
         frame: Its whole index, with every class.
         cache: Folder that keeps the findings, a file per content.
 
+    Returns:
+        The findings, without the fingerprints, which are in the file that `fingerprints_of` names.
+
     Raises:
         UserError: When files change meanwhile.
     """
     content = known_content(root, frame, cache)
     name = f"audit-{VERSION}-{content[:16]}"
-    path = cache / f"{name}.json"
-    if not path.is_file():
+    path, prints = cache / f"{name}.json", fingerprints_of(content, cache)
+    if not (path.is_file() and prints.is_file()):
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{name}.lock"):
-            if not path.is_file():
-                for left in cache.glob(f".{path.name}.*"):  # by a process that was killed
+            if not (path.is_file() and prints.is_file()):
+                for left in (*cache.glob(f".{path.name}.*"), *cache.glob(f".{prints.name}.*")):  # by a killed process
                     left.unlink()
                 audit = audit_folder(root)
                 if audit.content != content:
                     raise UserError(f"{root} changed while it was audited: give the command again.")
-                write_aside(path, json.dumps(asdict(audit)))
-    return Audit(**json.loads(path.read_text()))
+                save_fingerprints(prints, audit.prints)
+                write_aside(path, json.dumps(audit.to_json()))
+    audit = Audit(**json.loads(path.read_text()))
+    # Masks without an image are not part of the content hash, so they are listed again.
+    return replace(audit, problems=audit.problems | {"mask_without_image": list_folder(root).orphans()})
 
 
-def _look(root: Path, row: Any) -> _Look:
-    """Decode one image and its masks; all of them, so that every broken file is named."""
-    broken: dict[str, UserError] = {}
-    image, lesion = None, False
-    try:
-        image = read_image(root / row.image)
-    except UserError as error:
-        broken[row.image] = error
-    for file in row.masks:
-        try:
-            mask = read_image(root / file) if image is None else read_mask(root, (file,), image.shape[:2])
-            lesion = lesion or bool(mask.any())
-        except UserError as error:
-            broken[file] = error
-    if image is None:
-        return _Look(broken)
-    colored = bool((np.ptp(image, axis=2) > _COLOR_SPREAD).sum() > _COLOR_PIXELS)
-    return _Look(broken, fingerprint(image), colored, lesion)
+def fingerprints_of(content: str, cache: Path) -> Path:
+    """Return the path of the file with the fingerprints of a folder's images, named by the hash of its files."""
+    return cache / f"fingerprints-{VERSION}-{content[:16]}.npz"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns 0 when the folder can be trained on, else 1."""
+    """Run the command line; returns 0 when some task can be trained on the folder, else 1."""
     parser = argparse.ArgumentParser(prog="python -m bus_lightning.data.audit", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="data folder (default: BUSI_ROOT, else data/...)")
     parser.add_argument("--out", type=Path, default=Path("audit"), help="where audit.json and groups.csv go")
+    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="findings kept for trainings (%(default)s)")
     options = parser.parse_args(arguments)
     try:
-        audit = audit_folder(find_root(options.folder))
+        root = find_root(options.folder)
+        audit = cached_audit(root, read_index(root), options.cache)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
 
-    write_aside(options.out / "audit.json", json.dumps({"summary": audit.summary()} | asdict(audit), indent=1) + "\n")
+    passed_over = list_folder(root).passed_over
+    summary = audit.summary() | {"passed_over": len(passed_over)}
+    found = {"summary": summary, "passed_over": passed_over} | audit.to_json()
+    write_aside(options.out / "audit.json", json.dumps(found, indent=1) + "\n")
     write_aside(options.out / "groups.csv", audit.groups_table().to_csv(index=False))
-    table = Table("finding", "number", "for example", title=f"Audit of {find_root(options.folder)}")
-    for finding, number in audit.summary().items():
-        examples = [audit.broken.get(name, name) for name in audit.problems.get(finding, [])[:2]]
+    table = Table("finding", "number", "for example", title=f"Audit of {root}")
+    for finding, number in summary.items():
+        examples = [audit.say(name, finding) for name in audit.problems.get(finding, [])[:2]]
         table.add_row(
             finding.replace("_", " "),
             str(number),
@@ -237,9 +274,24 @@ def main(arguments: list[str] | None = None) -> int:
         )
     console = Console()
     console.print(table)
-    verdict = "can be trained on" if audit.trainable else "can not be trained on: mend the files in red"
-    console.print(f"The folder {verdict}. Written: {options.out}/audit.json, {options.out}/groups.csv")
+    if passed_over:
+        console.print(f"Skipped: {describe(passed_over)}.", markup=False)
+    console.print(f"{_verdict(audit)} Written: {options.out}/audit.json, {options.out}/groups.csv", markup=False)
     return 0 if audit.trainable else 1
+
+
+def _verdict(audit: Audit) -> str:
+    """Say which tasks can be trained on a folder, and what prevents the others."""
+    if audit.tasks:
+        verdict = f"The folder can be trained on: {' and '.join(audit.tasks)}."
+    else:
+        verdict = "The folder cannot be trained on: fix the files in red."
+    if audit.tasks == ["classification"]:
+        without = len(audit.problems["image_without_mask"])
+        bad = len(audit.broken) + len(audit.problems["mask_of_another_scale"])
+        why = [f"{without} images have no mask"] * bool(without) + [f"{bad} masks cannot be used"] * bool(bad)
+        verdict += f" Segmentation cannot: {' and '.join(why)}."
+    return verdict
 
 
 if __name__ == "__main__":

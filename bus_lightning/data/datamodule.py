@@ -50,7 +50,8 @@ class BusDataModule(pl.LightningDataModule):
         self.batch_size: int = data["batch_size"]
         # Without a seed, another order and augmentation each time.
         self.seed: int = torch.seed() if cfg.seed is None else cfg.seed
-        preprocessing = Preprocessing(size=data["size"], resize=data["resize"], **options["preprocess"])
+        cleaning = {key: value for key, value in options["preprocess"].items() if value is not None}
+        preprocessing = Preprocessing(size=data["size"], resize=data["resize"], **cleaning)
         overlay = Overlay(**options["overlay"])
         self.normalisation = Normalisation(data["mean"], data["std"], data["channels"])
         self.collate = Collate(self.normalisation)
@@ -70,6 +71,7 @@ class BusDataModule(pl.LightningDataModule):
                 pixels(part in preprocessing.parts, overlay.crops(part)),
                 preprocessing,
                 overlay,
+                scale=prepared.scale,
                 **further,
             )
 
@@ -140,8 +142,36 @@ class BusDataModule(pl.LightningDataModule):
         dataset = self.parts[part]
         if 0 < len(dataset) < self._world:
             raise UserError(f"trainer.devices={self._world}: the part '{part}' has {len(dataset)} images only.")
-        mine = list(range(self._rank, len(dataset), self._world)) if self._world > 1 else None
-        return self._loader(dataset, batch_size=-(-self.batch_size // self._world), sampler=mine)
+        batch_size = -(-self.batch_size // self._world)
+        order = self._of_all_classes(dataset, part, batch_size)
+        mine = order[self._rank :: self._world] if self._world > 1 or order != sorted(order) else None
+        return self._loader(dataset, batch_size=batch_size, sampler=mine)
+
+    def _of_all_classes(self, dataset: BusDataset, part: str, batch_size: int) -> list[int]:
+        """Order a part so that its first batches hold images of all classes, if the number of batches is limited.
+
+        Ids begin with the class: without this order a limit would exclude whole classes, and most scores would be
+        undefined.
+
+        Returns:
+            Positions in the dataset, those within the limit first.
+        """
+        everything = list(range(len(dataset)))
+        trainer: Any = self.trainer
+        limit = getattr(trainer, "limit_val_batches" if part == "val" else "limit_test_batches", None)
+        batches = -(-len(dataset) // (batch_size * self._world))
+        wanted = batches if limit is None else int(batches * limit) if isinstance(limit, float) else limit
+        if wanted >= batches:
+            return everything
+        # The first image of each class, then images of each class in proportion to its share.
+        seen, members = Counter[int](), Counter(row.label for row in dataset.rows)
+        place = {}
+        for position, row in enumerate(dataset.rows):
+            place[position] = seen[row.label] / members[row.label]
+            seen[row.label] += 1
+        ranked = sorted(everything, key=lambda position: (place[position], position))
+        first = ranked[: wanted * batch_size * self._world]
+        return sorted(first) + sorted(set(everything) - set(first))
 
     @property
     def _rank(self) -> int:

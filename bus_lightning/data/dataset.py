@@ -16,6 +16,7 @@ from torch.utils.data import BatchSampler, Dataset, Sampler
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import grey
 from bus_lightning.data.index import read_mask
+from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.randomness import stable_hash
 
@@ -34,6 +35,7 @@ class BusDataset(Dataset[dict[str, Any]]):
         overlay: The mask or label brought into the image.
         augmentation: Random changes, for keys that carry a seed.
         full_masks: Also return the mask at the image's own resolution, which metrics are counted at.
+        scale: Grey scale of the data set, for callers that read an image file again.
     """
 
     def __init__(
@@ -46,8 +48,9 @@ class BusDataset(Dataset[dict[str, Any]]):
         overlay: Overlay,
         augmentation: Augmentation | None = None,
         full_masks: bool = False,
+        scale: Scale = OWN_SCALE,
     ) -> None:
-        self.root, self.part, self.pixels = root, part, pixels
+        self.root, self.part, self.pixels, self.scale = root, part, pixels, scale
         self.rows: list[Any] = list(frame.rename(columns={"class": "class_name"}).itertuples(index=False))
         self.positions: list[int] = frame["position"].tolist()
         self.preprocessing, self.overlay = preprocessing, overlay

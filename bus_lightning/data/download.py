@@ -21,6 +21,7 @@ from bus_lightning.errors import UserError, disk_trouble
 ADDRESS = "https://scholar.cu.edu.eg/Dataset_BUSI.zip"
 SHA256 = "b2ce09f6063a31a73f628b6a6ee1245187cbaec225e93e563735691d68654de7"
 MASKS = 798
+_SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
 _MOST_BYTES = 4 * 1024**3  # BUSI takes a quarter of a gigabyte; a zip bomb takes more than this
 
 
@@ -75,12 +76,20 @@ def unpack(archive: Path, out: Path) -> list[str]:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacking-") as scratch:
         folder = Path(scratch) / "zip"  # the scratch folder itself is closed to other users
         _extract(archive, folder)
-        found = sorted(path.parent for path in folder.rglob("benign") if path.is_dir())
+        found = sorted((path.parent for path in folder.rglob("benign") if path.is_dir()), key=_depth)
         if not found:
             raise UserError(f"{archive} holds no folder 'benign': it is no zip of BUSI.")
-        complaints = compare_with_known(found[0])
-        shutil.move(found[0], out)
+        whole = [path for path in found if all((path / name).is_dir() for name in COUNTS_IN_BUSI)] or found
+        if len(whole) > 1:
+            names = ", ".join(str(path.relative_to(folder)) for path in whole)
+            raise UserError(f"{archive} holds several data sets ({names}): unpack one of them by hand to {out}.")
+        complaints = compare_with_known(whole[0])
+        shutil.move(whole[0], out)
     return complaints
+
+
+def _depth(path: Path) -> tuple[int, Path]:
+    return len(path.parts), path
 
 
 def _extract(archive: Path, folder: Path) -> None:
@@ -95,12 +104,20 @@ def _extract(archive: Path, folder: Path) -> None:
                     raise UserError(f"{archive} is refused: its member '{member.filename}' climbs out of the folder.")
             if sum(member.file_size for member in members) > _MOST_BYTES:
                 raise UserError(f"{archive} is refused: it would unpack to more than {_MOST_BYTES // 1024**3} GiB.")
-            for member in tqdm(members, desc="unpacking", unit="file", disable=None):
+            wanted = [member for member in members if not _is_of_the_system(member.filename)]
+            for member in tqdm(wanted, desc="unpacking", unit="file", disable=None):
+                member.filename = member.filename.replace("\\", "/")  # Windows
                 zipped.extract(member, folder)
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, zlib.error) as error:
         if trouble := disk_trouble(error):
             raise UserError(trouble) from error
         raise UserError(f"{archive} is no whole zip ({error}): fetch it again.") from error
+
+
+def _is_of_the_system(name: str) -> bool:
+    """Recognise files that macOS and Windows add: `__MACOSX/`, `._x.png`, `.DS_Store`, `Thumbs.db`."""
+    *folders, last = PurePosixPath(name.replace("\\", "/")).parts or ("",)
+    return "__MACOSX" in (*folders, last) or last.startswith("._") or last in _SYSTEM_FILES
 
 
 def compare_with_known(root: Path) -> list[str]:

@@ -112,6 +112,7 @@ def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
 def matching_pairs(
     fingerprints: Sequence[Fingerprint],
     progress: Callable[[Iterable[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
+    across: int = 0,
 ) -> list[tuple[int, int]]:
     """Find the pairs of images that show the same frame.
 
@@ -120,16 +121,18 @@ def matching_pairs(
     Args:
         fingerprints: One per image.
         progress: Wraps the iteration over the candidate pairs, for example `tqdm.tqdm`.
+        across: If not 0, the first `across` images are one set and the others a second set; only pairs with one image
+            from each set are searched. Each image of the second set with an exact copy in the first is then in a pair.
 
     Returns:
         Sorted pairs (i, j) of positions in `fingerprints`, i < j.
     """
     first_with: dict[bytes, int] = {}
     equal = {(first_with.setdefault(f.digest, i), i) for i, f in enumerate(fingerprints)}
-    pairs = {(i, j) for i, j in equal if i < j}
+    pairs = {(i, j) for i, j in equal if i < j and (i < across <= j or not across)}
     # The matrices are so small that threads of the linear algebra library cost more than they bring.
     with threadpool_limits(1, "blas"):
-        candidates = [pair for pair in _candidate_pairs(fingerprints) if pair not in pairs]
+        candidates = [pair for pair in _candidate_pairs(fingerprints, across) if pair not in pairs]
         for i, j in progress(candidates):
             if agreement(fingerprints[i], fingerprints[j]) >= _MIN_AGREEMENT:
                 pairs.add((i, j))
@@ -186,7 +189,7 @@ def agreement(first: Fingerprint, second: Fingerprint) -> float:
     return float(np.median((a * b).mean(axis=1)[usable] / (contrast_a * contrast_b)[usable]))
 
 
-def _candidate_pairs(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
+def _candidate_pairs(fingerprints: Sequence[Fingerprint], across: int) -> list[tuple[int, int]]:
     """Return the pairs whose descriptors share the most buckets (locality-sensitive hashing)."""
     n = len(fingerprints)
     owner = np.repeat(np.arange(n), [len(f.points) for f in fingerprints])
@@ -208,7 +211,7 @@ def _candidate_pairs(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int
         table.data[:] = 1
         images = np.diff(table.indptr)
         tables.append(table[:, (images > 1) & (images <= _MAX_BUCKET)])
-    return sorted(set(_most_votes(sparse.hstack(tables, format="csr"))))
+    return sorted(set(_most_votes(sparse.hstack(tables, format="csr"), across)))
 
 
 def _codes(descriptors: NDArray[np.uint8], planes: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -218,12 +221,14 @@ def _codes(descriptors: NDArray[np.uint8], planes: NDArray[np.float32]) -> NDArr
     return above.reshape(-1, _TABLES, bits) @ (1 << np.arange(bits, dtype=np.int32))
 
 
-def _most_votes(image_buckets: sparse.csr_matrix) -> Iterator[tuple[int, int]]:
+def _most_votes(image_buckets: sparse.csr_matrix, across: int) -> Iterator[tuple[int, int]]:
     """Yield every image with those that share the most buckets; row by row, to bound the memory."""
     bucket_images = image_buckets.T.tocsr()
     for i in range(image_buckets.shape[0]):
         shared = image_buckets[i] @ bucket_images
         eligible = (shared.indices != i) & (shared.data >= _MIN_VOTES)
+        if across:
+            eligible &= (shared.indices < across) != (i < across)
         others, votes = shared.indices[eligible], shared.data[eligible]
         for j in others[np.lexsort((others, -votes))][:_MAX_CANDIDATES].tolist():
             yield min(i, j), max(i, j)

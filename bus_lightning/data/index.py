@@ -1,23 +1,23 @@
 """A folder in BUSI's layout becomes a data frame, a row per image; and the only reader of image files."""
 
 import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from bus_lightning.data.folder import describe, list_folder
+from bus_lightning.data.levels import OWN_SCALE, Scale, read_rgb
+from bus_lightning.data.masks import decode_mask, resized, same_proportions
 from bus_lightning.errors import UserError
 
 DEFAULT_ROOT = Path("data/Dataset_BUSI_with_GT")
 COUNTS_IN_BUSI = {"benign": 437, "malignant": 210, "normal": 133}  # images
-_MASK = re.compile(r"(?P<image>.+)_mask(_\d+)?")
 
 
 class MaskSizeError(UserError):
-    """A mask has another size than its image."""
+    """The proportions of a mask differ from those of its image."""
 
 
 def find_root(root: str | Path | None) -> Path:
@@ -40,27 +40,34 @@ def find_root(root: str | Path | None) -> Path:
 def read_index(root: Path, classes: list[str] | None = None) -> pd.DataFrame:
     """List the images of a folder in BUSI's layout, `<class>/<name>.png` beside `<name>_mask[_N].png`.
 
+    JPEG, BMP and TIFF files are read as well, recognised by their content. `list_folder` lists the skipped files.
+
     Args:
         root: Folder with one folder per class.
         classes: Which classes, in the order of their labels; None takes every folder, sorted by name.
 
     Returns:
-        A row per image, sorted by id, with the columns `id` (path below the root without ending), `class`, `label`
-        (position of the class), `image` (path below the root) and `masks` (tuple of paths below the root).
+        A row per image, sorted by id, with the columns `id` (path below the root without `.png`; other endings stay),
+        `class`, `label` (position of the class), `image` (path below the root) and `masks` (tuple of paths below the
+        root).
 
     Raises:
-        UserError: When a class has no folder or no images, or the folder holds no images at all.
+        UserError: When a class has no folder or no images, the folder holds no images at all, or two have the same id.
     """
-    images, masks = _files(root)
-    if not images:
-        raise UserError(f"{root} holds no images: expected <class>/<name>.png and <name>_mask.png below it.")
-    ids = sorted(images)
+    listed = list_folder(root)
+    if not listed.images:
+        others = f" Skipped: {skipped}." if (skipped := describe(listed.passed_over)) else ""
+        raise UserError(
+            f"{root} holds no images: expected <class>/<name>.png and <name>_mask.png below it, or JPEG, BMP or TIFF. "
+            f"Set data.root to the folder that contains the class folders.{others}"
+        )
+    ids = sorted(listed.images)
     frame = pd.DataFrame(
         {
             "id": ids,
             "class": [id_.partition("/")[0] for id_ in ids],
-            "image": [images[id_] for id_ in ids],
-            "masks": [masks.get(id_, ()) for id_ in ids],
+            "image": [listed.images[id_] for id_ in ids],
+            "masks": [listed.masks_of(listed.images[id_]) for id_ in ids],
         }
     )
     return select_classes(frame, classes or sorted(frame["class"].unique()), root)
@@ -80,60 +87,38 @@ def select_classes(frame: pd.DataFrame, classes: list[str], root: Path) -> pd.Da
     return chosen.assign(label=chosen["class"].map(classes.index))[["id", "class", "label", "image", "masks"]]
 
 
-def orphan_masks(root: Path) -> list[str]:
-    """List the mask files that belong to no image, as paths below the root."""
-    images, masks = _files(root)
-    return sorted(file for id_, files in masks.items() if id_ not in images for file in files)
+def read_image(path: Path, scale: Scale = OWN_SCALE) -> np.ndarray:
+    """Decode an image file of any colour mode, in upright orientation; an alpha channel is ignored.
 
-
-def _files(root: Path) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
-    """Part the PNG files of a folder into images and masks, both keyed by the image's id."""
-    images: dict[str, str] = {}
-    masks: dict[str, tuple[str, ...]] = {}
-    for file in sorted(_png_files(root)):
-        id_ = file[: -len(".png")]
-        if mask := _MASK.fullmatch(id_):
-            masks[mask["image"]] = (*masks.get(mask["image"], ()), file)
-        else:
-            images[id_] = file
-    return images, masks
-
-
-def _png_files(root: Path) -> Iterator[str]:
-    """List the PNG files below the folders of a data folder; hidden ones are left out."""
-    for folder in os.scandir(root):
-        if folder.is_dir() and not folder.name.startswith("."):
-            for file in os.scandir(folder):
-                if file.name.lower().endswith(".png") and not file.name.startswith(".") and not file.is_dir():
-                    yield f"{folder.name}/{file.name}"
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Decode an image file, whatever its colour mode; an alpha channel is ignored.
+    Args:
+        path: The file.
+        scale: Scale for a file that does not state its depth; by default, the image's own.
 
     Returns:
         (H, W, 3) uint8, RGB.
 
     Raises:
-        UserError: When the file is missing, empty, truncated or no image.
+        UserError: When the file is missing, empty, truncated or no image, or holds several images.
     """
     try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
-                levels = np.array(image)
-                levels = levels >> 8 if levels.max() > 255 else levels
-                return np.repeat(levels.astype(np.uint8)[..., None], 3, axis=2)
-            return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # `strerror`, for the message itself names the path once more.
-        reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
-        if isinstance(error, UnidentifiedImageError):
-            reason = "is no image" if path.stat().st_size else "is empty (0 bytes)"
-        raise UserError(f"{path} {reason}. Get the file anew, or pass data.skip_unreadable=true.") from error
+        with path.open("rb") as stream, Image.open(stream) as image:
+            if image.format != "MPO" and (number := getattr(image, "n_frames", 1)) > 1:
+                raise UserError(f"it holds {number} pictures; save each in a separate file")
+            return read_rgb(image, stream, scale)
+    except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    # `strerror`, because the message itself repeats the path.
+    reason = f"cannot be read: {getattr(error, 'strerror', None) or error}".rstrip(".")
+    if isinstance(error, UnidentifiedImageError):
+        reason = "is no image" if path.stat().st_size else "is empty (0 bytes)"
+    return UserError(f"{path} {reason}. Replace the file, or pass data.skip_unreadable=true.")
 
 
 def read_mask(root: Path, files: tuple[str, ...], shape: tuple[int, int]) -> np.ndarray:
-    """Unite the masks of one image.
+    """Unite the masks of one image; each is read by the rules of `masks`, and resized if only its size differs.
 
     Args:
         root: The data folder.
@@ -144,18 +129,63 @@ def read_mask(root: Path, files: tuple[str, ...], shape: tuple[int, int]) -> np.
         (H, W) uint8 in {0, 1}.
 
     Raises:
-        MaskSizeError: When a mask has another size than its image.
-        UserError: When a mask cannot be read.
+        MaskSizeError: When the proportions of a mask differ from those of its image.
+        UserError: When a mask cannot be read, or it is unclear which pixels are lesion.
     """
     union = np.zeros(shape, np.uint8)
     for file in files:
-        # The brightest channel against half of its own maximum: right for 0/1 and 0/255, in grey or in colour.
-        mask = read_image(root / file).max(axis=2)
-        if mask.shape != shape:
-            (height, width), (mask_height, mask_width) = shape, mask.shape
-            raise MaskSizeError(
-                f"{root / file} is {mask_width}x{mask_height} pixels but its image {width}x{height}. "
-                "Mend the mask, or leave the image out with data.exclude=FILE.csv."
-            )
-        union |= mask > mask.max() / 2
+        union |= look_at_mask(root / file, shape)[0]
     return union
+
+
+def read_answer(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Read a predicted mask without the rules for ground truth: it may be bright everywhere.
+
+    Args:
+        path: PNG with 0 and 255.
+        shape: (H, W) of the image.
+
+    Returns:
+        (H, W) uint8 in {0, 1}.
+
+    Raises:
+        MaskSizeError: When it has another size than its image.
+    """
+    answer = (read_image(path)[..., 0] > 127).astype(np.uint8)
+    if answer.shape != shape:
+        raise MaskSizeError(
+            f"{path} is a predicted mask whose size differs from its image's: it was made for other data. Train the "
+            "segmenter again, or choose other runs with overlay.segmenters='RUNS'."
+        )
+    return answer
+
+
+def look_at_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndarray, str, bool]:
+    """Read one mask of an image.
+
+    Args:
+        path: The file.
+        shape: (H, W) of the image; None takes the mask's own shape.
+
+    Returns:
+        (H, W) uint8 in {0, 1}; the rule by which it was read, empty for a plain mask; whether it was resized.
+
+    Raises:
+        MaskSizeError, UserError: As `read_mask`.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if (height, width) != shape and image.format != "TIFF":  # which says it upright
+                width, height = ImageOps.exif_transpose(image).size
+        if shape is not None and (height, width) != shape and not same_proportions(shape, (height, width)):
+            raise MaskSizeError(
+                f"{path} is {width}x{height} pixels but its image {shape[1]}x{shape[0]}. "
+                "Fix the mask, or leave the image out with data.exclude=FILE.csv."
+            )
+        mask = decode_mask(path)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from error
+    if shape is None or mask.lesion.shape == shape:
+        return mask.lesion, mask.rule, False
+    return resized(mask.lesion, shape), mask.rule, True

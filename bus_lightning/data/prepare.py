@@ -11,9 +11,12 @@ import pandas as pd
 from filelock import FileLock
 from omegaconf import DictConfig
 
-from bus_lightning.data.audit import HEALTHY, Audit, cached_audit
+from bus_lightning.data.audit import HEALTHY, Audit, cached_audit, fingerprints_of
 from bus_lightning.data.content import known_content
+from bus_lightning.data.dataset_scale import known_scale
+from bus_lightning.data.folder import HIDDEN, describe, list_folder, without_ending
 from bus_lightning.data.index import find_root, read_index, select_classes
+from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.splits import Split, make_split
 from bus_lightning.errors import UserError
@@ -32,8 +35,10 @@ class PreparedData:
         frame: The index, without what was left out.
         groups: Near-duplicate group of each id.
         content: Hash of the folder's files and of the choice made among them.
+        fingerprints: File with the fingerprints of all images of the folder; None if there is none.
         predicted_by: Hash of the masks that segmenters predicted, whose files the index then names in its column
             `predicted`; None without.
+        scale: Scale for files that do not state their bit depth, determined over the whole folder.
     """
 
     root: Path
@@ -41,6 +46,8 @@ class PreparedData:
     groups: dict[str, int]
     content: str
     predicted_by: str | None = None
+    scale: Scale = OWN_SCALE
+    fingerprints: Path | None = None
 
     @property
     def classes(self) -> list[str]:
@@ -56,13 +63,17 @@ class PreparedData:
         return make_split(self.frame, self.groups, **{str(key): value for key, value in options.items()})
 
 
-def prepare_data(data: DictConfig, needs_masks: bool, only: Collection[str] | None = None) -> PreparedData:
+def prepare_data(
+    data: DictConfig, needs_masks: bool, only: Collection[str] | None = None, uses_masks: bool = False
+) -> PreparedData:
     """Find, index and audit the data folder, and leave out what the options say.
 
     Args:
         data: The config group `data`.
         needs_masks: Whether an image without a mask is an error, as in segmentation.
         only: Ids to take where they are there, whatever else the folder holds; None takes all.
+        uses_masks: Whether existing masks are used, for example by an overlay. An unusable mask does not stop a task
+            that neither needs nor uses masks.
 
     Raises:
         UserError: When the folder is missing, or holds files that cannot be trained on.
@@ -74,9 +85,12 @@ def prepare_data(data: DictConfig, needs_masks: bool, only: Collection[str] | No
     frame = select_classes(whole, list(data.classes), root) if data.classes else whole
     if only is not None:
         frame = frame[frame["id"].isin(only)].reset_index(drop=True)
+    if others := {file: why for file, why in list_folder(root).passed_over.items() if why != HIDDEN}:
+        log.warning("%s: skipped: %s.", root, describe(others))
     audit = cached_audit(root, whole, Path(data.cache))
     kept = frame[~frame["id"].isin(_left_out(data, frame, audit))].reset_index(drop=True)
-    _refuse_broken(root, kept, audit, needs_masks)
+    unusable = _refuse_broken(root, kept, audit, data, needs_masks, needs_masks or uses_masks)
+    kept["masks"] = [() if unusable.intersection(masks) else masks for masks in kept["masks"]]
     for name in frame["class"].unique():
         if name not in set(kept["class"]):
             raise UserError(
@@ -85,9 +99,13 @@ def prepare_data(data: DictConfig, needs_masks: bool, only: Collection[str] | No
     kept = with_mistake(kept, data.mistake)
     if only is not None:
         kept = kept[kept["id"].isin(only)].reset_index(drop=True)
-    content = f"{audit.content[:_DIGITS]}-{stable_hash(*kept['id'], *kept['class']):016x}"
+    choice = stable_hash(*kept["id"], *kept["class"], *sorted(unusable))
     groups = {row.id: audit.groups[row.source] for row in kept.itertuples()}
-    return PreparedData(root, kept, groups, content)
+    scale = known_scale(root, whole["image"].tolist(), audit.content, Path(data.cache))
+    prints = fingerprints_of(audit.content, Path(data.cache))
+    return PreparedData(
+        root, kept, groups, f"{audit.content[:_DIGITS]}-{choice:016x}", fingerprints=prints, scale=scale
+    )
 
 
 def _left_out(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:
@@ -95,7 +113,7 @@ def _left_out(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:
     here = set(frame["id"])
     reasons: dict[str, set[str]] = {}
     if data.exclude:
-        reasons[f"data.exclude={data.exclude}"] = _excluded(Path(data.exclude), here)
+        reasons[f"data.exclude={data.exclude}"] = _excluded(Path(data.exclude), frame)
     if data.drop_conflicts:
         reasons["data.drop_conflicts (their twin has another class)"] = here & set(audit.conflicts)
     if data.skip_unreadable:
@@ -107,28 +125,50 @@ def _left_out(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:
     return set().union(*reasons.values())
 
 
-def _excluded(file: Path, known: set[str]) -> set[str]:
-    """Read the ids that a CSV lists, with or without their ending."""
+def _excluded(file: Path, frame: pd.DataFrame) -> set[str]:
+    """Read the images that a CSV lists, by id or by path relative to the root, with or without the file extension."""
     try:
-        listed = set(pd.read_csv(file)["id"].dropna().str.removesuffix(".png"))
+        listed = set(pd.read_csv(file)["id"].dropna().str.strip())
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UserError(f"data.exclude={file} is no CSV with a column 'id': {error}") from error
-    if unknown := listed - known:
+    ids_by_name: dict[str, set[str]] = {}
+    for row in frame.itertuples():
+        for name in {row.id, f"{row.id}.png", row.image, without_ending(str(row.image))}:
+            ids_by_name.setdefault(str(name), set()).add(str(row.id))
+    if unknown := listed - ids_by_name.keys():
         log.warning("data.exclude=%s: %d ids are not in the data, '%s' for one.", file, len(unknown), min(unknown))
-    return listed & known
+    return set().union(*(ids_by_name[name] for name in listed & ids_by_name.keys()))
 
 
-def _refuse_broken(root: Path, frame: pd.DataFrame, audit: Audit, needs_masks: bool) -> None:
-    """Refuse files that cannot be read, masks that do not fit, and in segmentation lesions without a mask."""
-    if broken := [file for row in frame.itertuples() for file in (row.image, *row.masks) if file in audit.broken]:
-        others = f" ({len(broken)} files are broken; `make audit` lists them)" if len(broken) > 1 else ""
-        raise UserError(f"{root}/{audit.broken[broken[0]]}{others}")
+def _refuse_broken(
+    root: Path, frame: pd.DataFrame, audit: Audit, data: DictConfig, needs_masks: bool, uses_masks: bool
+) -> set[str]:
+    """Refuse unusable images and, where masks are used, unusable masks; in segmentation also lesions without a mask.
+
+    Returns:
+        Mask files that cannot be used and are not needed.
+    """
+    masks = {file for files in frame["masks"] for file in files}
+    scaled = masks & set(audit.problems["mask_of_another_scale"])
+    bad_masks = (masks & audit.broken.keys()) | (set() if data.get("resize_masks") else scaled)
+    bad = sorted((set(frame["image"]) & audit.broken.keys()) | (bad_masks if uses_masks else set()))
+    if bad:
+        others = f" ({len(bad)} files are broken; `make audit` lists them)" if len(bad) > 1 else ""
+        raise UserError(f"{root}/{audit.say(bad[0])}{others}")
+    if bad_masks:
+        log.warning(
+            "%d masks cannot be used, but this task does not need them (%s).", len(bad_masks), audit.say(min(bad_masks))
+        )
+    elif uses_masks and (ruled := sorted(masks & audit.rules.keys())):
+        log.warning("%d masks do not have two plain levels and were read by a rule (%s); `make audit` lists them.",
+                    len(ruled), audit.say(ruled[0], "mask_read_by_rule"))  # fmt: skip
     maskless = frame[(frame["masks"].map(len) == 0) & (frame["class"] != HEALTHY)]
     if needs_masks and len(maskless):
         raise UserError(
             f"'{maskless['id'].iloc[0]}' has no mask ({len(maskless)} images have none): segmentation needs "
             "<name>_mask.png beside each image, or leave them out with data.exclude=FILE.csv."
         )
+    return bad_masks
 
 
 def _draw_phantom(root: Path, images: int, seed: int) -> None:

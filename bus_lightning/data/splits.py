@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from bus_lightning.errors import UserError
+from bus_lightning.errors import DamagedError, UserError
 from bus_lightning.files import write_aside
 from bus_lightning.randomness import shuffled, stable_hash
 
@@ -62,17 +62,18 @@ def load_split(path: Path) -> Split:
     """Read a `split.json` and check it.
 
     Raises:
-        UserError: When the file is no split, was edited, or holds an image or a group on two sides.
+        DamagedError: When the file is not a split, was edited, or has an image or a group in two parts.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text())
         split = Split(**content)
-        ids = split.part("all")
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is no split file ({error}); delete its run folder or pass rerun=true.") from error
-    if split.hash != _hash_of(split.train, split.val, split.test) or not split.groups.keys() >= set(ids):
-        raise UserError(f"{path} was changed after it was written: its hash does not fit its lists.")
-    check_disjoint(split)
+        if split.hash != _hash_of(split.train, split.val, split.test) or not split.groups.keys() >= set(
+            split.part("all")
+        ):
+            raise UserError("it was changed after it was written: its hash does not fit its lists")
+        check_disjoint(split)
+    except (OSError, ValueError, TypeError, AttributeError, UserError) as error:
+        raise DamagedError(path, f"it is not a split file ({error})") from error
     return split
 
 
@@ -151,7 +152,8 @@ def make_split(
             sorted(id_ for unit in order if (unit in held_out) == tested for id_ in units[unit])
             for tested in (False, True)
         )
-    _check_classes(frame, parts, val_share > 0, ratio)
+    cure = f"has too few images (NUMBER) for data.split.ratio={list(ratio)}: none would be in PART. Add images, "
+    _check_classes(frame, parts, val_share > 0, cure + "change the ratio, or leave the class out with data.classes.")
     return make_named_split(parts, method, {id_: groups[id_] for id_ in frame["id"]}, ratio, seed)
 
 
@@ -268,20 +270,27 @@ def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ra
         raise UserError(f"data.split.file={file}: the lists train and test must not be empty.")
     method = content.get("method", "file")
     named = {id_: groups[id_] for ids in parts.values() for id_ in ids}
-    return make_named_split(parts, method if method in METHODS else "file", named, ratio, seed)
+    split = make_named_split(parts, method if method in METHODS else "file", named, ratio, seed)
+    cure = f"has NUMBER images, and none of them in PART of data.split.file={file}: put some there, "
+    _check_classes(frame, parts, bool(parts["val"]), cure + "or leave the class out with data.classes.")
+    return split
 
 
-def _check_classes(frame: pd.DataFrame, parts: dict[str, list[str]], wants_val: bool, ratio: Sequence[int]) -> None:
-    """Refuse a split that leaves a class without an image in a part."""
+def _check_classes(frame: pd.DataFrame, parts: dict[str, list[str]], wants_val: bool, cure: str) -> None:
+    """Refuse a split that leaves a class without an image in a part.
+
+    Args:
+        frame: The index.
+        parts: Ids of each part.
+        wants_val: Whether the split needs a validation part.
+        cure: Message about the class; NUMBER and PART are replaced by its number of images and the part without any.
+    """
     class_of = frame.set_index("id")["class"]
     for name in PARTS if wants_val else ("train", "test"):
         here = Counter(class_of[parts[name]])
         for missing in sorted(set(class_of) - set(here)):
             number = int((class_of == missing).sum())
-            raise UserError(
-                f"Class '{missing}' has too few images ({number}) for data.split.ratio={list(ratio)}: "
-                f"none would be in {name}. Add images, change the ratio, or leave the class out with data.classes."
-            )
+            raise UserError(f"Class '{missing}' {cure.replace('NUMBER', str(number)).replace('PART', name)}")
 
 
 def _hash_of(*parts: list[str]) -> str:
