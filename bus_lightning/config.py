@@ -2,23 +2,33 @@
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from bus_lightning.errors import UserError
+from bus_lightning.errors import DamagedError, UserError
 from bus_lightning.files import write_aside
 from bus_lightning.randomness import stable_hash
+from bus_lightning.schema import TRAIN, check_kinds
+from bus_lightning.targets import explained, target_error
+from bus_lightning.trainer_options import check_trainer
 
 # What decides a run's numbers. Where the data lie, how many workers read them and who logs does not.
 IDENTITY = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay", "data", "seed", "debug_size",
-            "channels_last", "trainer", "callbacks.early_stopping")  # fmt: skip
+            "channels_last", "trainer", "callbacks")  # fmt: skip
+# Callbacks that only display or record, without changing the weights; any other callback is part of the experiment.
+_SHOWS = re.compile(
+    r"(lightning\.pytorch\.callbacks|bus_lightning)\.(\w+\.)*(ProgressBar|RichProgressBar|TQDMProgressBar|ModelSummary"
+    r"|RichModelSummary|LearningRateMonitor|DeviceStatsMonitor|ThroughputMonitor|ModelCheckpoint|OnExceptionCheckpoint"
+    r"|ResumePoint|WandbEpoch)"
+)
 _NOT_IDENTITY = re.compile(
-    r"data\.(root|cache|cache_gb|workers|phantom|exclude|skip_unreadable|drop_conflicts|split\.file)(\..*)?|overlay\.segmenters"
+    r"callbacks\.step_seed\.seed|data\.(root|cache|cache_gb|workers|phantom|exclude|skip_unreadable|resize_masks|drop_conflicts|split\.file)(\..*)?|overlay\.segmenters"
     r"|trainer\.(max_epochs|accelerator|devices|strategy|num_nodes|log_every_n_steps|profiler|enable_.*|_target_"
     r"|use_distributed_sampler|sync_batchnorm)"
 )
@@ -37,39 +47,52 @@ _NOT_IN_NAME = (
     "callbacks.progress",
 )
 _NAME_LIMIT = 120
+_UNSAFE = r"[^A-Za-z0-9._-]+"
 BALANCES = ("none", "oversample", "class_weights")
-# What the config of an older run lacks.
-_SINCE = {"data.cache_gb": 20, "data.on_device": None, "data.mistake": None,
-          "data.split.cross_folds": None, "data.split.cross_fold": None}  # fmt: skip
+# Values for keys that an older run's config lacks. A new key needs no entry if null keeps the old behaviour.
+_SINCE = {"data.cache_gb": 20, "data.on_device": None, "data.mistake": None, "data.resize_masks": False,
+          "data.split.cross_folds": None, "data.split.cross_fold": None,
+          "callbacks.step_seed": {"_target_": "bus_lightning.callbacks.seeding.StepSeed"},
+          "preprocess.rules": 1}  # fmt: skip
+# Keys that every run's config has, with their types; if one is missing, the file was cut off or edited.
+_ALWAYS: dict[str, type] = {
+    "model.name": str, "task.name": str, "task.monitor": str, "task.mode": str, "data.size": int,
+    "data.channels": int, "data.classes": ListConfig, "data.split.method": str, "data.split.ratio": ListConfig,
+    "overlay.style": str, "overlay.source": str, "overlay.parts": ListConfig, "preprocess.denoise": str,
+    "preprocess.contrast": str, "preprocess.parts": ListConfig, "trainer.max_epochs": int,
+}  # fmt: skip
 
 
-def build(node: Any, **runtime: Any) -> Any:
+def build(node: Any, at: str | None = None, /, **runtime: Any) -> Any:
     """Build the object that a config node names. The package's only call of instantiate.
 
     Args:
         node: Config with a `_target_`; empty or None gives None.
+        at: Key of the node in the config, if the node was taken out of it; None if the node knows its key.
         runtime: Arguments that are known only now.
 
+    Returns:
+        The object; for a `_partial_` node, a function that makes it.
+
     Raises:
-        UserError: When an option of the node is not one that its target takes.
+        UserError: When it cannot be built, in one line: the node, its target, and the innermost cause.
     """
     if not node:
         return None
+    key = node._get_full_key(None) if at is None and OmegaConf.is_config(node) else at or ""
+    target = str(node.get("_target_")) if hasattr(node, "get") else ""
     try:
-        return instantiate(node, _convert_="all", **runtime)
+        built = instantiate(node, _convert_="all", **runtime)
     except Exception as error:
-        cause = error.__cause__
-        if isinstance(cause, UserError):
-            raise cause from None  # Hydra wraps what a target raises
-        if isinstance(cause, TypeError | ImportError):
-            raise UserError(f"{node.get('_target_')}: {' '.join(str(cause).split())}") from error
-        raise
+        explanation = target_error(error, at or "", target)
+        raise explanation from (None if explanation.__traceback__ else error)  # a UserError from below keeps its cause
+    return explained(built, key, target) if isinstance(built, partial) else built
 
 
 def build_net(model: DictConfig, debug_size: bool) -> Any:
     """Build the network of a model config, small when `debug_size` is set."""
     options: dict[str, Any] = OmegaConf.to_container(model.net, resolve=True)  # type: ignore[assignment]
-    return build(options | dict(model.debug_size or {}) if debug_size else options)
+    return build(options | dict(model.debug_size or {}) if debug_size else options, "model.net")
 
 
 def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) -> None:
@@ -85,11 +108,14 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
     """
     from bus_lightning.data.splits import METHODS, shares
 
+    check_kinds(cfg, TRAIN)
     split = cfg.data.split
     if split.method != "file":
         check_validation(cfg, shares(split.ratio, split.val_from_train)[1] > 0, sweeps_score)
     if split.method not in METHODS:
         raise UserError(f"data.split.method={split.method} is unknown: choose one of {', '.join(METHODS)}.")
+    if split.file is not None and split.method != "file":
+        raise UserError(f"data.split.file={split.file} is read with data.split.method=file alone: add it.")
     if cfg.data.balance not in BALANCES:
         raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
     if OmegaConf.is_missing(cfg.data, "root"):
@@ -97,7 +123,9 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
     if cfg.channels_last not in (True, False, "auto"):
         raise UserError(f"channels_last={cfg.channels_last} is unknown: choose one of auto, true, false.")
     _check_devices(cfg.trainer, cfg.seed, in_grid)
-    if cfg.trainer.gradient_clip_val and cfg.optimizer.get("fused") and cfg.trainer.precision != "32-true":
+    check_trainer(cfg.trainer, cfg.optimizer)
+    exact = str(cfg.trainer.precision).endswith("-true") or str(cfg.trainer.precision) in ("32", "64")
+    if cfg.trainer.gradient_clip_val and cfg.optimizer.get("fused") and not exact:
         raise UserError("trainer.gradient_clip_val needs a plain optimizer in 16 bits: add optimizer.fused=false.")
     if cfg.data.channels not in (1, 3):
         raise UserError(f"data.channels={cfg.data.channels}: images have 3 channels, or 1 for grey.")
@@ -134,13 +162,23 @@ def _is_for_task(cfg: DictConfig) -> bool:
 
 
 def settle_overlay(cfg: DictConfig) -> None:
-    """Take back an overlay that is meant for other tasks, and count the channel that a mask brings."""
+    """Remove an overlay that is meant for other tasks, and count the input channel that a mask adds.
+
+    A segmenter that is trained for classifiers, for example by `sweep=two_stage`, evaluates all of its images.
+    """
     if not _is_for_task(cfg):
         plain = {"style": "none", "source": "ground_truth"}
         kept = ("style", "source", "parts", "color", "color_by_class", "alpha")
         cfg.overlay = {key: value for key, value in (dict(cfg.overlay) | plain).items() if key in kept}
+        # This is a segmenter: the classifiers need its mask of every image.
+        cfg.trainer.limit_val_batches = cfg.trainer.limit_test_batches = None
     elif cfg.overlay.style == "channel":
         cfg.data.channels = 4
+
+
+def uses_masks(cfg: DictConfig) -> bool:
+    """Tell whether a settled overlay puts ground-truth masks into the input."""
+    return cfg.overlay.style != "none" and cfg.overlay.source != "predicted"
 
 
 def _check_devices(trainer: DictConfig, seed: int | None, in_grid: bool) -> None:
@@ -166,7 +204,7 @@ def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) 
     Raises:
         UserError: One line that names the option and the cure.
     """
-    if has_validation:
+    if has_validation and cfg.trainer.limit_val_batches != 0:
         return
     if "ReduceLROnPlateau" in str(cfg.scheduler.get("_target_")):
         needs = "scheduler=plateau needs a validation set"
@@ -176,6 +214,8 @@ def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) 
         needs = "A sweeper has no score to optimise without a validation set"
     else:
         return
+    if has_validation:
+        raise UserError(f"{needs}, but trainer.limit_val_batches=0 turns it off: set another limit, or null.")
     raise UserError(
         f"{needs}, and this split has none: data.split.val_from_train=1 takes a part of the training images for it."
     )
@@ -184,6 +224,9 @@ def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) 
 def run_name(model: str, overrides: Iterable[str]) -> str:
     """Name a run after its model and every other override, sorted by key: `resnet50__seed-1`.
 
+    If a character is replaced, or a part could be read in two ways, a short hash of the part is appended, so that two
+    different values never give the same name.
+
     Args:
         model: The model's name.
         overrides: `key=value` as on the command line.
@@ -191,11 +234,33 @@ def run_name(model: str, overrides: Iterable[str]) -> str:
     Returns:
         A folder name in `[A-Za-z0-9._-]`; above 120 characters its end becomes a hash.
     """
-    said = dict(override.lstrip("+~").partition("=")[::2] for override in overrides)
-    # Hydra hands a grid's booleans over as Python writes them.
-    values = {"True": "true", "False": "false", "None": "null"}
-    others = sorted(f"{key}-{values.get(value, value)}" for key, value in said.items() if _shapes_name(key))
-    name = "__".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in [model, *others])
+    parts = sorted(_safe(key, value) for key, value in naming_overrides(overrides).items())
+    return _shortened("__".join([re.sub(_UNSAFE, "-", model), *parts]))
+
+
+def older_name(model: str, overrides: Iterable[str]) -> str:
+    """Name a run as version 0.1 did; different values could get the same name."""
+    pairs = naming_overrides(overrides).items()
+    parts = (f"{key.lstrip('~')}-{'null' if value == 'None' else value}" for key, value in pairs)
+    return _shortened("__".join(re.sub(_UNSAFE, "-", part) for part in [model, *sorted(parts)]))
+
+
+def naming_overrides(overrides: Iterable[str]) -> dict[str, str]:
+    """Read the overrides that are part of a run's name: key -> value; a deleted key begins with `~`."""
+    values = {"True": "true", "False": "false"}  # Hydra hands a grid's booleans over as Python writes them
+    pairs = (override.lstrip("+").partition("=")[::2] for override in overrides)
+    return {key: values.get(value, value) for key, value in pairs if _shapes_name(key.lstrip("~"))}
+
+
+def _safe(key: str, value: str) -> str:
+    """Turn a key and its value into a unique part of a name, in safe characters; a plain part stays as it is."""
+    part = f"{key}-{value}"
+    safe = re.sub(_UNSAFE, "-", part)
+    is_plain = safe == part and "-" not in key and "__" not in part and part == part.strip("_")
+    return safe if is_plain else f"{safe}-{stable_hash(key, value) % 16**8:08x}"
+
+
+def _shortened(name: str) -> str:
     return name if len(name) <= _NAME_LIMIT else f"{name[: _NAME_LIMIT - 17]}-{stable_hash(name):016x}"
 
 
@@ -205,11 +270,17 @@ def _shapes_name(key: str) -> bool:
 
 
 def identity(cfg: DictConfig) -> dict[str, Any]:
-    """Flatten what decides a run's numbers into dotted keys."""
+    """Flatten the options that decide a run's results into dotted keys; a null counts as a missing key."""
     flat: dict[str, Any] = {}
     for key in IDENTITY:
         _flatten(key, OmegaConf.select(cfg, key), flat)
-    return {key: value for key, value in flat.items() if not _NOT_IDENTITY.fullmatch(key)}
+    shown = tuple(key.removesuffix("_target_") for key, value in flat.items() if _is_shown(key, value))
+    decides = (key for key in flat if not _NOT_IDENTITY.fullmatch(key) and not key.startswith(shown))
+    return {key: flat[key] for key in decides if flat[key] is not None}
+
+
+def _is_shown(key: str, value: Any) -> bool:
+    return re.fullmatch(r"callbacks\.[^.]+\._target_", key) is not None and _SHOWS.fullmatch(str(value)) is not None
 
 
 def _flatten(key: str, value: Any, flat: dict[str, Any]) -> None:
@@ -229,7 +300,7 @@ def load_config(path: Path) -> DictConfig:
     """Read a run's resolved config; what an older run lacks is as it was then.
 
     Raises:
-        UserError: When it is missing or no config.
+        DamagedError: When the file is missing, cut off, or not the config of a run.
     """
     try:
         cfg = OmegaConf.load(path)
@@ -239,6 +310,12 @@ def load_config(path: Path) -> DictConfig:
             node = OmegaConf.select(cfg, group)
             if isinstance(node, DictConfig) and name not in node:
                 node[name] = value
-    except (OSError, AssertionError, OmegaConfBaseException, ValueError, YAMLError) as error:
-        raise UserError(f"{path} is no run's config: {error}") from error
+        found = {key: OmegaConf.select(cfg, key) for key in _ALWAYS}
+    except OSError as error:
+        raise DamagedError(path, f"it is not the config of a run ({error.strerror or error})") from error
+    except (AssertionError, OmegaConfBaseException, ValueError, YAMLError) as error:
+        raise DamagedError(path, f"it is not the config of a run ({error or 'not a mapping'})") from error
+    for key, wanted in _ALWAYS.items():
+        if not isinstance(found[key], wanted):
+            raise DamagedError(path, f"it is not the config of a run: {key} is {found[key]!r}")
     return cfg

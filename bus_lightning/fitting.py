@@ -4,6 +4,8 @@ import gc
 import logging
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ import lightning.pytorch as pl
 import pandas as pd
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.callbacks import BatchSizeFinder
+from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.callbacks.checkpoints import SafeCheckpointIO, best_checkpoint
+from bus_lightning.callbacks.chosen import chosen_callbacks
 from bus_lightning.callbacks.history import History
 from bus_lightning.callbacks.images import save_sheet
 from bus_lightning.callbacks.timing import Timing, latency
@@ -23,13 +26,15 @@ from bus_lightning.dashboard.results import send_results
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.probe import SUSPICIOUS, label_in_input
-from bus_lightning.data.splits import Split
+from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.metrics import Metrics, metrics_of
 from bus_lightning.hardware import Hardware, choose_hardware
+from bus_lightning.limits import at_least_one_batch
 from bus_lightning.models.weights import load_kept_weights, load_weights, read_checkpoint
 from bus_lightning.ranks import is_first_process
 from bus_lightning.run_dir import RunDir
+from bus_lightning.starting import check_answers, example_images, start_small
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import SegmentationTask
 
@@ -74,49 +79,54 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
         pl.seed_everything(cfg.seed, verbose=False)
     datamodule = BusDataModule(prepared, split, cfg, cfg.task.name != "classification", hardware.home_of_images)
     probe = probe_overlay(cfg, datamodule, split)
-    task = build_task(cfg, datamodule, hardware)
-    monitor = cfg.task.monitor if split.val else None
+    task = build_task(cfg, datamodule, hardware, starts=not begun)
+    monitor = cfg.task.monitor if is_validated(cfg, split) else None
     best, timing = best_checkpoint(folder, monitor, cfg.task.mode), Timing()
-    further = {"checkpoint": {"path": folder.last}}  # what only the run knows
-    callbacks = [build(node, **further.get(str(name), {})) for name, node in cfg.callbacks.items() if node]
+    callbacks = chosen_callbacks(cfg, folder.last)
     first = is_first_process()
     loggers = [build(node, save_dir=str(folder.path)) for node in cfg.logger.values() if node and first]
     shows_bar = cfg.trainer.enable_progress_bar and bool(cfg.callbacks.get("progress"))
+    sizes = {part: len(split.part(part)) for part in PARTS}
     options: dict[str, Any] = {"enable_progress_bar": shows_bar}
-    if not split.val:
+    options |= at_least_one_batch(cfg.trainer, sizes, cfg.data.batch_size)
+    if monitor is None:
         options["limit_val_batches"] = 0
     # best.ckpt comes before last.ckpt, which holds its score.
     callbacks = [timing, History(folder.history), best, *callbacks]
     trainer = build_trainer(cfg, hardware, callbacks=callbacks, logger=loggers, **options)
+    # Lightning converts only after it has loaded last.ckpt, which would round the loaded weights.
+    trainer.precision_plugin.convert_module(task)
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
     if first:
         folder.update_status(parameters=parameters, **hardware.used, **probe)
 
-    sizes = f"{len(split.train)} training, {len(split.val)} validation and {len(split.test)} test images"
-    log.info("%s: %s parameters, %s, %s", cfg.model.name, f"{parameters:,}", hardware, sizes)
+    images = f"{sizes['train']} training, {sizes['val']} validation and {sizes['test']} test images"
+    log.info("%s: %s parameters, %s, %s", cfg.model.name, f"{parameters:,}", hardware, images)
 
     trainer.fit(task, datamodule, ckpt_path=folder.last if begun else None)
     if cfg.callbacks.get("batch_size"):
-        _say_batch_size(trainer, datamodule)
+        _say_batch_size(datamodule)
+    untyped: Any = trainer  # Lightning sets its callbacks in a way that the type checker does not see
+    # Callbacks of the training must not change the results of the kept weights.
+    untyped.callbacks = [callback for callback in untyped.callbacks if isinstance(callback, ProgressBar)]
     load_kept_weights(task.net, folder.best)
-    cases, metrics = evaluate_parts(trainer, task, datamodule, [part for part in ("val", "test") if split.part(part)])
-    score = _finite(best.best_model_score) if monitor else None
+    cases, metrics = evaluate_parts(trainer, task, datamodule, ["val", "test"] if monitor else ["test"])
+    score = _finite(best.best_model_score)
     if not first:
         return score
     folder.write_cases(cases)
     if isinstance(task, SegmentationTask):
         folder.write_masks({id_: task.answers[id_] for id_ in cases["id"]})
-    task.to(trainer.strategy.root_device)  # the Trainer has moved it to the CPU
-    milliseconds = latency(task, datamodule.collate([datamodule.parts["test"][0]])["image"])
-    try:
+    kept = {"kept_epoch": best.kept_epoch, "kept_by": best.kept_by}
+    folder.update_status(score=score, epochs=trainer.current_epoch, **kept, **timing.summary())
+    with decoration(folder, "latency"):
+        task.to(trainer.strategy.root_device)  # the Trainer has moved it to the CPU
+        milliseconds = latency(task, datamodule.collate([datamodule.parts["test"][0]])["image"])
+        folder.update_status(latency_ms=round(milliseconds, 3))
+    with decoration(folder, "picture of test samples"):
         save_sheet(task, datamodule.parts["test"], datamodule.collate, folder.figures / "test_samples.png")
-    except Exception as error:  # a picture is not worth a finished training
-        log.warning("%s: no picture of test samples: %s", folder.path, error)
-    folder.update_status(
-        score=score, epochs=trainer.current_epoch, latency_ms=round(milliseconds, 3), **timing.summary()
-    )
     send_results(loggers, folder, task, datamodule, cases, metrics)
     folder.write_metrics({"val": metrics_of_nothing(cases)} | metrics)
     if not cfg.keep_last:
@@ -124,26 +134,64 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
     return score
 
 
-def build_task(cfg: DictConfig, datamodule: BusDataModule, hardware: Hardware) -> BusTask:
-    """Build network, weights, loss and task of a run.
+@contextmanager
+def decoration(folder: RunDir, what: str) -> Iterator[None]:
+    """Turn an error of a block that only shows results into a line in the log, so that it does not fail the run.
+
+    Args:
+        folder: The run's folder.
+        what: What is missing after an error, for the log.
+    """
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s: no %s: %s: %s", folder.path, what, type(error).__name__, " ".join(str(error).split()))
+
+
+def is_validated(cfg: DictConfig, split: Split) -> bool:
+    """Tell whether a run is validated: the split has validation images, and `limit_val_batches` is not 0."""
+    return bool(split.val) and cfg.trainer.limit_val_batches != 0
+
+
+def build_task(
+    cfg: DictConfig, datamodule: BusDataModule, hardware: Hardware, starts: bool, trains: bool = True
+) -> BusTask:
+    """Build network, weights, loss and task of a run, and check the network's output on a few images.
+
+    Args:
+        cfg: The run's config.
+        datamodule: The run's images.
+        hardware: The device that it runs on.
+        starts: Whether a training begins here, so that an untrained head starts small (`start_small`).
+        trains: Whether the task is trained; false for an evaluation.
 
     Raises:
         WeightsMissingError: When the model's weights cannot be had.
+        UserError: When the network does not return the logits that the task needs.
     """
     net = build_net(cfg.model, cfg.debug_size)
+    classes = len(cfg.data.classes)
+    of_head = 0 if cfg.task.name == "segmentation" else classes
+    drawn = None
     if cfg.model.weights == "imagenet":
         if not cfg.model.imagenet:
             raise UserError(f"model.weights=imagenet: none are known for {cfg.model.name}; give a file.")
-        load_weights(net, build(cfg.model.imagenet), source="imagenet")
+        drawn = load_weights(net, build(cfg.model.imagenet), "imagenet", of_head).drawn
     elif cfg.model.weights:
-        load_weights(net, read_checkpoint(Path(cfg.model.weights)), source=str(cfg.model.weights))
+        source = str(cfg.model.weights)
+        drawn = load_weights(net, read_checkpoint(Path(source)), source, of_head).drawn
     weights = datamodule.class_weights()
     loss = build(cfg.task.loss, **({} if weights is None else {"weight": weights}))
     special = {key: value for key, value in cfg.task.items() if key not in ("name", "mode", "loss")}
-    return build(
-        OmegaConf.create(special), net=net, loss=loss, classes=list(cfg.data.classes),
+    task: BusTask = build(
+        OmegaConf.create(special), "task", net=net, loss=loss, classes=list(cfg.data.classes),
         optimizer=build(cfg.optimizer), scheduler=build(cfg.scheduler), channels_last=hardware.channels_last,
     )  # fmt: skip
+    images = example_images(datamodule)
+    logits = check_answers(task, images, cfg.task.name, modes=(True, False) if trains else (False,))
+    if starts and logits is not None:
+        start_small(task, images, logits, drawn, again=lambda: build_net(cfg.model, cfg.debug_size))
+    return task
 
 
 def build_trainer(cfg: DictConfig, hardware: Hardware, **options: Any) -> pl.Trainer:
@@ -168,6 +216,7 @@ def evaluate_parts(
     Returns:
         The cases, with the columns `id,split,label` first, and the metrics of each part.
     """
+    datamodule.trainer = trainer  # it holds the limits on the number of batches
     tables, metrics = [], {}
     for part in parts:
         evaluate = trainer.validate if part == "val" else trainer.test
@@ -180,13 +229,11 @@ def evaluate_parts(
     return pd.concat(tables, ignore_index=True), metrics
 
 
-def _say_batch_size(trainer: pl.Trainer, datamodule: BusDataModule) -> None:
-    """Say what debug=batch_size found, and let it rest: it would search again when it is validated and tested."""
+def _say_batch_size(datamodule: BusDataModule) -> None:
+    """Log the batch size that debug=batch_size found."""
     found, images = datamodule.batch_size, len(datamodule.sampler)
     more = ", or more: there are no more to try" if found >= 0.95 * images else ""
     log.info("The largest batch that fits, less a margin, has %d images%s.", found, more)
-    untyped: Any = trainer  # Lightning sets its callbacks behind the type checker's back
-    untyped.callbacks = [callback for callback in untyped.callbacks if not isinstance(callback, BatchSizeFinder)]
 
 
 def metrics_of_nothing(cases: pd.DataFrame) -> Metrics:

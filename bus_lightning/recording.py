@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from bus_lightning.errors import OccupiedError, UserError, explain
+from bus_lightning.errors import OccupiedError, explain
 from bus_lightning.interruption import interruptible
 from bus_lightning.ownership import owned
 from bus_lightning.run_dir import RunDir
@@ -36,12 +36,9 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
 
     Raises:
         OccupiedError: When another process is working on the run.
-        UserError: When the folder cannot be written.
+        OSError: When the folder cannot be written.
     """
-    try:
-        folder.path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(explain(error)) from error
+    folder.path.parent.mkdir(parents=True, exist_ok=True)
     with owned(folder.path), interruptible():
         started, record, exit_code = time.monotonic(), Record(), _FAILED
         if afresh and folder.config.is_file():

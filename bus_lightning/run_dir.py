@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,11 +15,14 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from bus_lightning.config import identity
-from bus_lightning.errors import UserError
+from bus_lightning.errors import DamagedError
 from bus_lightning.files import aside, write_aside
+from bus_lightning.tables import check_numbers, read_table, refuse_cut
 
 _PACKAGES = ("bus_lightning", "torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "albumentations",
              "opencv-python-headless", "numpy")  # fmt: skip
+_NUMBERS = ("seconds", "epochs", "parameters", "score", "latency_ms", "images_per_second", "probe_auc",
+            "probe_auc_without_overlay", "data_fraction")  # fmt: skip
 
 
 class RunDir:
@@ -33,6 +37,7 @@ class RunDir:
         self.config = path / "config.yaml"
         self.status_file = path / "status.json"
         self.split = path / "split.json"
+        self.fingerprints = path / "fingerprints.npz"
         self.metrics_file = path / "metrics.json"
         self.cases = path / "cases.csv"
         self.history = path / "history.csv"
@@ -51,13 +56,44 @@ class RunDir:
 
     @property
     def status(self) -> dict[str, Any]:
-        """What status.json says; empty where there is none."""
-        return _read_json(self.status_file)
+        """The content of status.json; empty if there is no such file.
+
+        Raises:
+            DamagedError: When it cannot be read, or holds an impossible value.
+        """
+        content = _read_json(self.status_file)
+        _refuse_text(self.status_file, content, _NUMBERS)
+        if not isinstance(content.get("versions") or {}, dict):
+            raise DamagedError(self.status_file, f"versions is {content['versions']!r}")
+        return content
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What metrics.json says; empty where the run is not complete."""
-        return _read_json(self.metrics_file)
+        """The content of metrics.json; empty if the run is not complete.
+
+        Raises:
+            DamagedError: When it cannot be read, or holds an impossible value.
+        """
+        content = _read_json(self.metrics_file)
+        for part, scores in content.items():
+            if not isinstance(scores, dict):
+                raise DamagedError(self.metrics_file, f"{part} is {scores!r} instead of scores")
+            _refuse_text(self.metrics_file, scores, scores.keys() - {"undefined"}, f"{part}, ")
+        return content
+
+    def read_history(self) -> pd.DataFrame | None:
+        """Read history.csv, a row per epoch; None if there is no such file.
+
+        Raises:
+            DamagedError: When it is not such a table.
+        """
+        if not self.history.is_file():
+            return None
+        history = read_table(self.history, needed=["epoch"])
+        check_numbers(self.history, history, ["epoch"], low=0, whole=True)
+        check_numbers(self.history, history, history, gaps=True)
+        refuse_cut(self.history, history)
+        return history
 
     def differences(self, kept: DictConfig, cfg: DictConfig, hashes: dict[str, str]) -> list[str]:
         """Name what makes this folder another experiment than the config: `key (here A, asked B)`.
@@ -65,16 +101,18 @@ class RunDir:
         Args:
             kept: The config that is in this folder.
             cfg: The config that is to be run.
-            hashes: Those of its data and its split, as status.json keeps them.
+            hashes: Hashes of its data, its split and the files that it starts from, named as in status.json.
         """
         here, asked = identity(kept), identity(cfg) | hashes
         here |= {key: self.status.get(key, value) for key, value in hashes.items()}
+        if "weights" in hashes and self.status.get("weights") == hashes["weights"]:
+            here["model.weights"] = asked["model.weights"]  # the same content, perhaps under another path
         keys = sorted(key for key in here | asked if here.get(key) != asked.get(key))
         return [f"{key} (here {here.get(key)}, asked {asked.get(key)})" for key in keys]
 
     def was_started_by(self, launch: str | None) -> bool:
         """Tell whether this launch of the command has started the run; None, outside of one, has not."""
-        with suppress(UserError):  # a damaged status says nothing
+        with suppress(DamagedError):  # a damaged status has no launch
             return launch is not None and self.status.get("launch") == launch
         return False
 
@@ -92,7 +130,30 @@ class RunDir:
     @property
     def epochs(self) -> int:
         """How many epochs have been trained, by history.csv."""
-        return len(pd.read_csv(self.history)) if self.history.is_file() else 0
+        history = self.read_history()
+        return 0 if history is None else len(history)
+
+    def kept_epoch(self, monitor: str, mode: str) -> int:
+        """Return the epoch whose weights best.ckpt holds, counted from 0; for older runs, found in the history.
+
+        Args:
+            monitor: Metric whose best epoch is kept.
+            mode: max or min.
+
+        Raises:
+            DamagedError: When it is not recorded and the history is missing or damaged.
+        """
+        if (known := self.status.get("kept_epoch")) is not None:
+            return int(known)
+        history = self.read_history()
+        if history is None:
+            raise DamagedError(self.history, "it is missing")
+        if monitor not in history:
+            return int(history["epoch"].iloc[-1])
+        scores = history[monitor].dropna()
+        if not len(scores):
+            return int(history["epoch"].iloc[0])  # older versions kept the first epoch if no score was defined
+        return int(history["epoch"][scores.idxmax() if mode == "max" else scores.idxmin()])
 
     def update_status(self, **news: Any) -> None:
         """Write news into status.json, keeping what it said before."""
@@ -138,14 +199,29 @@ class RunDir:
         write_aside(self.metrics_file, json.dumps(metrics, indent=1, allow_nan=False) + "\n")
 
 
+def groups_below(runs_dir: Path) -> list[Path]:
+    """List the groups in `runs_dir`: the folders `<group>` that hold runs, `<group>/<name>/config.yaml`."""
+    return sorted({config.parents[1] for config in runs_dir.glob("[!.]*/[!.]*/config.yaml")})
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); pass rerun=true to train afresh.") from error
+    except (OSError, ValueError) as error:
+        raise DamagedError(path, str(error)) from error
+    if not isinstance(content, dict):
+        raise DamagedError(path, f"it holds a {type(content).__name__} instead of an object")
     return content
+
+
+def _refuse_text(path: Path, found: dict[str, Any], names: Iterable[str], place: str = "") -> None:
+    """Refuse a value that is not a number under a name that needs one."""
+    for name in names:
+        value = found.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise DamagedError(path, f"{place}{name} is {value!r}, which is not a number")
 
 
 def _now() -> str:

@@ -1,15 +1,21 @@
 """One run: take its folder up, skip it when it is complete, go on with it when it is not."""
 
+import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from bus_lightning.command_line import launch_name
-from bus_lightning.config import check, check_validation, load_config, save_config, settle_overlay
+from bus_lightning.config import check, check_validation, load_config, save_config, settle_overlay, uses_masks
+from bus_lightning.data.fingerprints import share_file
 from bus_lightning.data.prepare import PreparedData, prepare_data
+from bus_lightning.data.preprocess import RULES
 from bus_lightning.data.splits import Split
-from bus_lightning.errors import OccupiedError, UserError
+from bus_lightning.errors import OccupiedError, UserError, disk_trouble
 from bus_lightning.predicted import with_predicted_masks
 from bus_lightning.ranks import is_first_process
 from bus_lightning.recording import recorded
@@ -32,32 +38,80 @@ def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False) -> floa
     Raises:
         UserError: For what the user can mend; the traceback is in the run's `error.txt`.
     """
+    score = _run(cfg, optimised, in_grid)
+    if optimised and score is None:
+        raise UserError(
+            f"{cfg.task.monitor} is undefined in every epoch, so the search gets no score from this run: validate on "
+            "images of all classes (data.split, trainer.limit_val_batches), or set another task.monitor."
+        )
+    return score
+
+
+def _run(cfg: DictConfig, optimised: bool, in_grid: bool) -> float | None:
     folder = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    chose_rules = cfg.preprocess.rules is not None
     if not is_first_process():  # of several that train one network: the first one keeps the record
+        settle_rules(cfg, folder)
         return _train(cfg, folder, *_prepare(cfg, optimised, in_grid))
     # A job that Slurm or Ray starts again within one launch goes on.
     launch = launch_name()
-    with recorded(folder, cfg.model.name, afresh=cfg.rerun and not folder.was_started_by(launch)) as record:
+    afresh = cfg.rerun and not folder.was_started_by(launch)
+    # The inner context names the option in the recorded error; the outer one does so if the record cannot be written.
+    with _naming_options(cfg), recorded(folder, cfg.model.name, afresh) as record, _naming_options(cfg):
+        settle_rules(cfg, folder)
         prepared, split = _prepare(cfg, optimised, in_grid)
         hashes = {"data": prepared.content, "split": split.hash}
         if prepared.predicted_by:
             hashes["masks"] = prepared.predicted_by
+        hashes |= _hash_of_weights(cfg.model.weights)
         if _is_done(folder, cfg, hashes):
             log.info("%s: complete, skipped", folder.path)
             return folder.status.get("score")
+        if not chose_rules and cfg.preprocess.rules != RULES:
+            log.info("%s: has begun with preprocess.rules=%d, and keeps them", folder.path, cfg.preprocess.rules)
         log.info("%s: %s", folder.path, "going on" if folder.last.is_file() else "starting")
         save_config(cfg, folder.config)
         split.save(folder.split)
-        folder.start(**hashes, launch=launch)
+        if prepared.fingerprints:
+            share_file(prepared.fingerprints, folder.fingerprints)
+        folder.start(**hashes, launch=launch, scale=asdict(prepared.scale))
         record.taken_up = True
         return _train(cfg, folder, prepared, split)
+
+
+def settle_rules(cfg: DictConfig, folder: RunDir) -> None:
+    """Take the rules of cleaning and resizing that a folder's run has begun with, where none are chosen; else ours.
+
+    Args:
+        cfg: The config that is to be run; it is changed.
+        folder: Where it is to be run.
+
+    Raises:
+        DamagedError: When the folder's config cannot be read.
+    """
+    if cfg.preprocess.rules is None:
+        cfg.preprocess.rules = load_config(folder.config).preprocess.rules if folder.config.is_file() else RULES
+
+
+@contextmanager
+def _naming_options(cfg: DictConfig) -> Iterator[None]:
+    """Name the option of the folder in an error about a file that is missing or cannot be written."""
+    folders = {"runs_dir": Path(cfg.runs_dir), "data.cache": Path(cfg.data.cache)}
+    if cfg.data.phantom:
+        folders["data.root"] = Path(cfg.data.root)
+    try:
+        yield
+    except OSError as error:
+        if trouble := disk_trouble(error, folders):
+            raise UserError(trouble) from error
+        raise
 
 
 def _prepare(cfg: DictConfig, optimised: bool, in_grid: bool) -> tuple[PreparedData, Split]:
     """Check the config, read the data, and split them."""
     check(cfg, optimised, in_grid)
     settle_overlay(cfg)
-    prepared = prepare_data(cfg.data, needs_masks=cfg.task.name != "classification")
+    prepared = prepare_data(cfg.data, needs_masks=cfg.task.name != "classification", uses_masks=uses_masks(cfg))
     cfg.data.classes, cfg.data.num_classes = prepared.classes, len(prepared.classes)
     if cfg.task.name != "segmentation" and len(prepared.classes) < 2:
         raise UserError(f"{prepared.root} has one class, {prepared.classes[0]}: {cfg.task.name} needs at least two.")
@@ -66,6 +120,14 @@ def _prepare(cfg: DictConfig, optimised: bool, in_grid: bool) -> tuple[PreparedD
     if cfg.overlay.source == "predicted":
         prepared = with_predicted_masks(prepared, split, cfg.overlay, cfg.data.split.cross_fold is not None)
     return prepared, split
+
+
+def _hash_of_weights(file: str | None) -> dict[str, str]:
+    """Hash the weights file that a run starts from, if there is one, because the file may be replaced later."""
+    if not file or not Path(file).is_file():
+        return {}
+    with open(file, "rb") as stream:
+        return {"weights": hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()}
 
 
 def _train(cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split) -> float | None:

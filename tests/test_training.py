@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 
 import lightning.pytorch as pl
 import numpy as np
@@ -15,6 +16,7 @@ from bus_lightning import fitting, training
 from bus_lightning.data.dataset import BusDataset
 from bus_lightning.errors import OccupiedError, UserError, WeightsMissingError
 from bus_lightning.evaluation.table import collect
+from bus_lightning.losses import SoftDiceLoss
 from bus_lightning.run_dir import RunDir
 
 NET = "model=alexnet"  # has dropout, so that a wrong seed shows
@@ -80,7 +82,7 @@ def test_segmentation_without_validation_keeps_the_last_epoch_and_gives_no_score
     for row in cases.itertuples():  # the kept masks are the answers that were counted
         answer = np.array(Image.open(run.masks / f"{row.id}.png"))
         assert (answer.dtype, answer.sum(), answer.size) == (bool, row.tp + row.fp, row.tp + row.fp + row.fn + row.tn)
-    shares = pd.read_csv(run.history)[[f"train/{name}" for name in ("tp", "fp", "fn", "tn")]]
+    shares = pd.read_csv(run.history)[[f"train/{name}_share" for name in ("tp", "fp", "fn", "tn")]]
     assert shares.sum(axis=1).to_list() == pytest.approx([1, 1])
     assert torch.load(run.best, weights_only=True)["epoch"] == 1
     assert not any(name.startswith("val") for name in pd.read_csv(run.history))
@@ -110,6 +112,82 @@ def test_the_seed_changes_the_training_and_not_the_split(composed, no_pictures):
     training.run(second)
     assert folder_of(first).split.read_text() == folder_of(second).split.read_text()
     assert folder_of(first).cases.read_bytes() != folder_of(second).cases.read_bytes()
+
+
+def test_the_seed_decides_the_initial_weights(composed, no_pictures):
+    found = []
+    for number, seed in enumerate((0, 0, 1, 2)):
+        cfg = composed(NET, f"seed={seed}", f"name=run{number}", "optimizer.lr=0")
+        training.run(cfg)
+        found.append(torch.load(folder_of(cfg).best, weights_only=True)["state_dict"]["net.features.0.weight"])
+    assert torch.equal(found[0], found[1])
+    assert not any(torch.equal(one, other) for one, other in ((found[0], found[2]), (found[2], found[3])))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_validation_and_test_loss_are_means_over_images_whatever_the_batches(composed, no_pictures, seed):
+    cfg = composed(NET, "data.batch_size=5", f"data.split.seed={seed}", "data.split.ratio=[4,1,1]",
+                   "trainer.precision=32-true", "optimizer.lr=0.001")  # fmt: skip
+    training.run(cfg)
+    run = folder_of(cfg)
+    cases = pd.read_csv(run.cases)
+    for part in ("val", "test"):
+        rows = cases[cases["split"] == part]
+        own = np.array([row[f"prob_{row['label']}"] for row in rows.to_dict("records")])
+        losses = -np.log(own)
+        full = len(losses) // 5 * 5
+        by_batch = np.mean([*losses[:full].reshape(-1, 5).mean(axis=1), losses[full:].mean()])
+        assert abs(by_batch - losses.mean()) > 1e-4, "the batches are even, or equally hard: nothing was tested"
+        assert run.metrics[part]["loss"] == pytest.approx(losses.mean(), abs=1e-5)
+    assert pd.read_csv(run.history)["val/loss"][0] == pytest.approx(run.metrics["val"]["loss"], rel=1e-5)
+
+
+def test_a_shorter_training_than_the_one_begun_is_refused(composed, no_pictures, monkeypatch):
+    said = [NET, "name=mine"]
+    usual = fitting.build_trainer
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            fitting, "build_trainer",
+            lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, Interruption(2)], **o),
+        )  # fmt: skip
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            training.run(composed(*said, "trainer.max_epochs=4"))
+    with pytest.raises(OccupiedError, match=r"has 2 epochs behind it, more than trainer\.max_epochs=1"):
+        training.run(composed(*said, "trainer.max_epochs=1"))
+    cfg = composed(*said, "trainer.max_epochs=2")
+    training.run(cfg)
+    at_once = composed(NET, "name=at_once", "trainer.max_epochs=2")
+    training.run(at_once)
+    assert results_of(folder_of(cfg)) == results_of(folder_of(at_once))
+
+
+@pytest.mark.parametrize("change", ["scheduler=cosine", "scheduler.patience=3", "callbacks=ema",
+                                    "trainer.accumulate_grad_batches=2"])  # fmt: skip
+def test_another_way_to_train_under_the_same_name_is_refused(composed, no_pictures, change):
+    training.run(composed(NET, "name=mine"))
+    key = change.partition("=")[0]
+    with pytest.raises(OccupiedError, match=f"differs in {key}"):
+        training.run(composed(NET, "name=mine", change, "callbacks.progress=null"))
+
+
+def test_other_weights_at_the_same_path_are_another_experiment_and_the_same_ones_elsewhere_are_not(
+    composed, no_pictures, tmp_path, monkeypatch
+):
+    cfg = composed(NET, "name=first")
+    training.run(cfg)
+    state = torch.load(folder_of(cfg).best, weights_only=True)["state_dict"]
+    file, moved = tmp_path / "w.pth", tmp_path / "moved.pth"
+    torch.save({name.removeprefix("net."): value for name, value in state.items()}, file)
+    shutil.copy(file, moved)
+    training.run(composed(NET, "name=mine", f"model.weights={file}"))
+    monkeypatch.setattr(fitting, "train_and_test", lambda *_: pytest.fail("it trained again"))
+    training.run(composed(NET, "name=mine", f"model.weights={file}"))
+    training.run(composed(NET, "name=mine", f"model.weights={moved}"))
+    torch.save({name.removeprefix("net."): 2 * value for name, value in state.items()}, file)
+    with pytest.raises(OccupiedError, match="differs in weights"):
+        training.run(composed(NET, "name=mine", f"model.weights={file}"))
+    file.unlink()
+    training.run(composed(NET, "name=mine", f"model.weights={file}"))  # complete, and nothing says otherwise
 
 
 class Interruption(pl.Callback):
@@ -254,8 +332,6 @@ def test_half_precision_and_channels_last_train(composed):
 
 
 def test_data_folder_takes_any_classes_and_needs_a_root(composed, phantom, tmp_path):
-    import shutil
-
     for ours, theirs in (("benign", "liver"), ("malignant", "thyroid")):
         (tmp_path / "organs" / theirs).mkdir(parents=True)
         for path in (phantom / ours).iterdir():
@@ -347,13 +423,23 @@ def test_a_damaged_last_checkpoint_is_refused_in_one_line(composed, no_pictures)
     assert "\n" not in str(error.value)
 
 
-def test_class_weights_and_oversampling_reach_the_training(composed, no_pictures):
-    results = {}
+def test_class_weights_and_oversampling_reach_the_training(composed, no_pictures, monkeypatch):
+    built, usual = [], fitting.build_task
+    monkeypatch.setattr(fitting, "build_task", lambda *given: built.append(usual(*given)) or built[-1])
+    results, steps = {}, {}
     for balance in ("none", "class_weights", "oversample"):
-        cfg = composed(NET, f"data.balance={balance}")
+        cfg = composed(NET, f"data.balance={balance}", "data.batch_size=8")
         training.run(cfg)
         results[balance] = folder_of(cfg).cases.read_bytes()
+        steps[balance] = torch.load(folder_of(cfg).best, weights_only=True)["global_step"]
     assert len(set(results.values())) == 3
+    train = json.loads(folder_of(cfg).split.read_text())["train"]
+    counts = [sum(id_.startswith(name) for id_ in train) for name in cfg.data.classes]
+    weights = [task.loss.weight for task in built]
+    assert weights[0] is weights[2] is None
+    assert weights[1].tolist() == pytest.approx([len(train) / 3 / count for count in counts])
+    assert steps["none"] == steps["class_weights"] == -(-len(train) // 8)
+    assert steps["oversample"] == -(-3 * max(counts) // 8)
 
 
 def test_a_label_in_the_input_is_said(composed, no_pictures, caplog):
@@ -365,10 +451,30 @@ def test_a_label_in_the_input_is_said(composed, no_pictures, caplog):
 
 
 def test_one_channel_trains(composed, no_pictures):
-    training.run(composed(NET, "data.channels=1"))
+    for channels in (1, 3):
+        cfg = composed(NET, f"data.channels={channels}")
+        training.run(cfg)
+        first = torch.load(folder_of(cfg).best, weights_only=True)["state_dict"]["net.features.0.weight"]
+        assert first.shape[1] == channels
+        assert folder_of(cfg).is_complete
 
 
-def test_deep_supervision_trains_a_u2net_and_is_refused_for_others(composed, no_pictures):
-    training.run(composed("model=u2net_lite", "task.deep_supervision=true"))
+def test_deep_supervision_trains_a_u2net_and_is_refused_for_others(composed, no_pictures, monkeypatch):
+    seen, usual = [], SoftDiceLoss.forward
+
+    def watched(self, logits, target):
+        seen.append((torch.is_grad_enabled(), logits.shape[1]))
+        return usual(self, logits, target)
+
+    monkeypatch.setattr(SoftDiceLoss, "forward", watched)
+    losses = {}
+    for deep in ("true", "false"):
+        seen.clear()
+        cfg = composed("model=u2net_lite", f"task.deep_supervision={deep}")
+        training.run(cfg)
+        assert {sides for trains, sides in seen if trains} == {7 if deep == "true" else 1}
+        assert {sides for trains, sides in seen if not trains} == {1}
+        losses[deep] = pd.read_csv(folder_of(cfg).history)["train/loss"][0]
+    assert losses["true"] != losses["false"]
     with pytest.raises(UserError, match="side outputs"):
         training.run(composed("model=unet", "task.deep_supervision=true"))

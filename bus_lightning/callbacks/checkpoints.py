@@ -1,20 +1,26 @@
 """best.ckpt, the weights that are kept, and last.ckpt, what resuming needs."""
 
+import logging
+import math
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from bus_lightning.errors import UserError
+from bus_lightning.evaluation.metrics import metrics_of
 from bus_lightning.files import aside
 from bus_lightning.interruption import Deferral, Interrupted
 from bus_lightning.models.weights import read_checkpoint
 from bus_lightning.run_dir import RunDir
+from bus_lightning.tasks.base import BusTask
 
+log = logging.getLogger(__name__)
 _SIGNAL_CHECK = 10  # steps: how often several processes ask each other whether one was told to stop
 
 
@@ -40,17 +46,88 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
 
 class MovableCheckpoint(ModelCheckpoint):
-    """Remember the best score also when the run's folder was moved; Lightning forgets it then."""
+    """Keep the weights of the best epoch in best.ckpt, exactly as they were scored.
+
+    The best epoch is the one with the best defined score. If no epoch has a defined score, it is the one with the
+    lowest validation loss; if that is not finite either, or nothing is validated, it is the last epoch. Of equal epochs
+    the first is kept.
+
+    Do not rename the class: last.ckpt stores the state under its name. Lightning's own rules do not fit here: they save
+    the weights after the validation, when an averaging callback has already swapped them back; they rank an undefined
+    score as the worst; and they forget the best score if the run's folder was moved.
+
+    Attributes:
+        kept_epoch: The epoch whose weights are in best.ckpt, counted from 0; None before the first epoch, and for a run
+            that an older version began.
+        kept_by: What decided: the name of the metric, `val/loss` or `last epoch`.
+    """
+
+    kept_epoch: int | None = None
+    kept_by = "last epoch"
+    _rank: tuple[int, float] | None = None  # of the kept epoch: (2 score, 1 loss, 0 neither; higher is better)
+    _has_warned = False
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """Do nothing: an epoch is kept at its end."""
+
+    def on_validation_end(self, *_: Any, **__: Any) -> None:
+        """Do nothing: an epoch is kept at its end."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the epoch, if it is the best one so far."""
+        task = cast(BusTask, pl_module)
+        weights, task.validated = task.validated, None
+        if self.monitor and weights is None:
+            return  # an epoch without a validation
+        rank, by = self._judge(trainer, task)
+        if self._rank is not None and rank <= self._rank:
+            return
+        self._rank, self.kept_by, self.kept_epoch = rank, by, trainer.current_epoch
+        score = rank[1] if self.mode == "max" else -rank[1]
+        self.best_model_score = torch.tensor(score, dtype=torch.float64) if by == self.monitor else None
+        self.best_model_path = str(Path(str(self.dirpath)) / "best.ckpt")
+        connector = trainer._checkpoint_connector
+        checkpoint = connector.dump_checkpoint(weights_only=True)
+        # Without a validation, take the weights that a full checkpoint would hold: callbacks may put an average there.
+        checkpoint["state_dict"] = weights or connector.dump_checkpoint(weights_only=False)["state_dict"]
+        trainer.strategy.save_checkpoint(checkpoint, self.best_model_path)
+        trainer.strategy.barrier("best.ckpt")
+
+    def _judge(self, trainer: pl.Trainer, task: BusTask) -> tuple[tuple[int, float], str]:
+        """Rank the epoch, higher is better, and name what decided."""
+        if self.monitor is None:
+            return (0, trainer.current_epoch), "last epoch"
+        metrics = trainer.callback_metrics
+        if self.monitor not in metrics:
+            known = ", ".join(sorted(name for name in metrics if name.startswith("val/")))
+            raise UserError(f"task.monitor={self.monitor} is not measured in validation: choose one of {known}.")
+        score, loss = float(metrics[self.monitor]), float(metrics["val/loss"])
+        if math.isfinite(score):
+            return (2, score if self.mode == "max" else -score), self.monitor
+        if not self._has_warned and trainer.is_global_zero:
+            self._has_warned = True
+            why = metrics_of(task.cases)["undefined"].get(self.monitor.removeprefix("val/"), score)
+            log.warning(
+                "%s is undefined in epoch %d (%s): epochs where it is defined are preferred. If there are none, "
+                "the epoch with the lowest val/loss is kept.", self.monitor, trainer.current_epoch, why,
+            )  # fmt: skip
+        return ((1, -loss), "val/loss") if math.isfinite(loss) else ((0, trainer.current_epoch), "last epoch")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state for last.ckpt: which epoch is kept, and why."""
+        kept = {"kept_epoch": self.kept_epoch, "kept_by": self.kept_by, "rank": list(self._rank or ())}
+        return super().state_dict() | kept
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the state, with every path in the folder where the run is now."""
-
-        def here(path: str) -> str:
-            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
-
-        paths = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
-        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict(state_dict | paths | {"dirpath": str(self.dirpath), "best_k_models": best})
+        """Restore the state, with paths in the run's present folder; older versions stored only the best score."""
+        self.best_model_score = score = state_dict["best_model_score"]
+        self.best_model_path = str(Path(str(self.dirpath)) / "best.ckpt")
+        self.kept_epoch, self.kept_by = state_dict.get("kept_epoch"), state_dict.get("kept_by", self.kept_by)
+        if rank := state_dict.get("rank"):
+            self._rank = (int(rank[0]), float(rank[1]))
+        elif self.monitor and score is not None and math.isfinite(score):
+            self.kept_by = self.monitor
+            self._rank = (2, float(score) if self.mode == "max" else -float(score))
 
 
 class ResumePoint(Checkpoint):
@@ -133,7 +210,7 @@ class ResumePoint(Checkpoint):
         self.signals.hold()  # whoever received the signal wants to go on
 
 
-def best_checkpoint(run: RunDir, monitor: str | None, mode: str) -> ModelCheckpoint:
+def best_checkpoint(run: RunDir, monitor: str | None, mode: str) -> MovableCheckpoint:
     """Make the callback that keeps best.ckpt.
 
     Args:
@@ -144,6 +221,4 @@ def best_checkpoint(run: RunDir, monitor: str | None, mode: str) -> ModelCheckpo
     return MovableCheckpoint(
         dirpath=run.checkpoints, filename="best", monitor=monitor, mode=mode, save_weights_only=True,
         enable_version_counter=False, auto_insert_metric_name=False,
-        # Without a validation set the end of the training epoch is the only moment there is.
-        save_on_train_epoch_end=monitor is None,
     )  # fmt: skip

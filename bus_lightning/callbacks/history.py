@@ -1,12 +1,13 @@
 """history.csv: a row per epoch, without a gap or a repeated row after a resumption."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import pandas as pd
 
 from bus_lightning.files import aside
+from bus_lightning.tasks.base import BusTask
 
 
 class History(pl.Callback):
@@ -23,8 +24,8 @@ class History(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the epoch's row and write the file anew."""
         # Without times: the same command gives the same file.
-        found = sorted(trainer.callback_metrics.items())
-        measured = {name: float(value) for name, value in found if not name.startswith("time/")}
+        found = cast(BusTask, pl_module).measured()
+        measured = {name: value for name, value in found.items() if not name.startswith("time/")}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.rows.append({"epoch": trainer.current_epoch, "lr": rate, **measured})
         if not trainer.is_global_zero:

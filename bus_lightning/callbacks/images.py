@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bus_lightning.data.dataset import BusDataset, Collate
 from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.resizing import resize
 from bus_lightning.files import aside
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import restore
@@ -50,10 +51,10 @@ def answers_of(task: BusTask, image: Tensor) -> list[dict[str, Tensor]]:
 def _tile(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, Tensor], box: list[int]) -> np.ndarray:
     """Draw one image with its outlines and a caption, (tile, tile, 3) uint8 RGB."""
     row = dataset.rows[position]
-    image = read_image(dataset.root / row.image)
+    image = read_image(dataset.root / row.image, dataset.scale)
     truth = read_mask(dataset.root, row.masks, image.shape[:2])
     scale = _TILE / max(image.shape[:2])
-    tile = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    tile = resize(image, tuple(max(1, round(side * scale)) for side in image.shape[:2]))
     outline(tile, truth, TRUTH)
     answer = None
     if "mask" in logits:

@@ -6,6 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pandas as pd
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -17,6 +18,7 @@ from bus_lightning.tasks.processes import in_all, interleaved, of_each
 
 Batch = dict[str, Any]
 Logits = Any  # a tensor, or of a network with two heads a tuple of them
+_RENAMED = {name: f"{name}_share" for name in ("tp", "fp", "fn", "tn")}  # names in checkpoints of older versions
 
 
 class BusTask(pl.LightningModule):
@@ -50,6 +52,7 @@ class BusTask(pl.LightningModule):
         self.make_optimizer, self.make_scheduler, self.monitor = optimizer, scheduler, monitor
         self.cases = pd.DataFrame()
         self.mean_loss: float | None = None
+        self.validated: dict[str, Tensor] | None = None  # state of the module in the validation of this epoch
         self._rows: list[dict[str, Any]] = []
         self._losses: list[Tensor] = []
         self._sums: dict[str, Tensor] = {}  # of the epoch, over its images
@@ -98,7 +101,12 @@ class BusTask(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Forget the last epoch; not called where an epoch goes on in its middle."""
-        self._sums, self._images = {}, 0
+        self._sums, self._images, self.validated = {}, 0, None
+
+    def measured(self) -> dict[str, float]:
+        """Return the metrics of this epoch by name; those of the validation only if this epoch was validated."""
+        metrics = sorted(self.trainer.callback_metrics.items())  # Lightning keeps those of an earlier validation
+        return {name: float(value) for name, value in metrics if self.validated or not name.startswith("val/")}
 
     def _log_training(self) -> None:
         """Log the means over the epoch's images."""
@@ -120,7 +128,8 @@ class BusTask(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the sums of an epoch that is under way."""
         # Older versions, which wrote at the end of epochs only, had none.
-        self._sums = {name: self._share(sums) for name, sums in checkpoint.get("epoch_sums", {}).items()}
+        sums = {_RENAMED.get(name, name): sums for name, sums in checkpoint.get("epoch_sums", {}).items()}
+        self._sums = {name: self._share(sums) for name, sums in sums.items()}
         self._images = int(self._share(torch.as_tensor(checkpoint.get("epoch_images", 0))))
 
     def _share(self, sums: Tensor) -> Tensor:
@@ -139,13 +148,21 @@ class BusTask(pl.LightningModule):
             Logits by head, `mask` (B, 1, H, W), `class` (B, K), or both: float32 on the CPU.
         """
         self.eval()
-        in_bfloat16 = "bf16" in str(self.trainer.precision)
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=in_bfloat16):
-            return {name: logits.float().cpu() for name, logits in self.heads(self(image.to(self.device))).items()}
+        precision = self.trainer.precision_plugin
+        with torch.inference_mode(), precision.forward_context():
+            logits = self(precision.convert_input(image.to(self.device)))
+            return {name: found.float().cpu() for name, found in self.heads(logits).items()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect the cases of a validation batch."""
+        """Collect the cases of a validation batch; after the last one, keep a copy of the weights.
+
+        A callback may swap in other weights for the validation, and swaps them back at its end.
+        """
         self._evaluate(batch)
+        trainer = self.trainer
+        fits = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        if fits and batch_idx + 1 == trainer.num_val_batches[0]:
+            self.validated = {name: value.detach().clone() for name, value in self.state_dict().items()}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the cases of a test batch."""
@@ -190,7 +207,8 @@ class BusTask(pl.LightningModule):
         optimizer = self.make_optimizer(self.parameters())
         if self.make_scheduler is None:
             return optimizer
-        scheduler = {"scheduler": self.make_scheduler(optimizer), "monitor": "val/loss", "strict": False}
+        # `on_train_epoch_end` steps a plateau scheduler, because Lightning would warn in epochs without a validation.
+        scheduler = {"scheduler": self.make_scheduler(optimizer), "reduce_on_plateau": False}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
@@ -200,9 +218,10 @@ class BusTask(pl.LightningModule):
         """
 
     def on_train_epoch_end(self) -> None:
-        """Step the scheduler."""
+        """Step the scheduler; a plateau scheduler only if this epoch was validated."""
         scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(self.trainer.callback_metrics["val/loss"])
+            if self.validated:
+                scheduler.step(self.trainer.callback_metrics["val/loss"])
         elif scheduler is not None:
             scheduler.step()

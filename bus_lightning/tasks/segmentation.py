@@ -55,7 +55,8 @@ class SegmentationTask(BusTask):
         """Tell the shares of true and false positives and negatives among the pixels of the square."""
         answer, lesion = logits[:, :1] >= 0, batch["mask"] > 0  # the fused output, where there are several
         kinds = {"tp": answer & lesion, "fp": answer & ~lesion, "fn": ~answer & lesion, "tn": ~answer & ~lesion}
-        return {name: pixels.float().mean() for name, pixels in kinds.items()}
+        # Not named `tp` and so on, because an evaluation uses these names for counts.
+        return {f"{name}_share": pixels.float().mean() for name, pixels in kinds.items()}
 
     def rows(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
         """Make a row per image, at its own resolution: `id`, `label`, counts of pixels.

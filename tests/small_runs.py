@@ -1,0 +1,48 @@
+"""Small runs for the tests of training: stopped in the middle, and evaluated again."""
+
+import lightning.pytorch as pl
+import pytest
+from omegaconf import OmegaConf
+
+from bus_lightning import fitting, training
+from bus_lightning.evaluating import evaluate_run
+from bus_lightning.run_dir import RunDir
+
+SMALL = ["model=resnet34", "data.size=32", "data.batch_size=8", "trainer.precision=32-true"]
+
+
+class Plug(pl.Callback):
+    """Pulls the plug in the middle of an epoch."""
+
+    def __init__(self, epoch, batch=1):
+        self.epoch, self.batch = epoch, batch
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == (self.epoch, self.batch):
+            raise KeyboardInterrupt
+
+
+def again(run, part="test"):
+    """Evaluate a run as `evaluate.py` does."""
+    data = {"root": None, "skip_unreadable": False}
+    return evaluate_run(run, OmegaConf.create({"part": part, "split": None, "progress": False, "data": data}))
+
+
+def stopped_and_whole(composed, said, plug):
+    """Train twice, once with a plug that is pulled and a second start, and return both folders."""
+    usual = fitting.build_trainer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "build_trainer", lambda *g, callbacks, **o: usual(*g, callbacks=[*callbacks, plug], **o))
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            training.run(composed(*said, "group=stopped"))
+    runs = []
+    for group in ("stopped", "whole"):
+        cfg = composed(*said, f"group={group}")
+        training.run(cfg)
+        runs.append(RunDir(training.Path(cfg.runs_dir) / group / cfg.name))
+    return runs
+
+
+def contents(run):
+    """Read what a run has written of its results."""
+    return [file.read_bytes() for file in (run.cases, run.metrics_file, run.history)]

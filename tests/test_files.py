@@ -1,0 +1,87 @@
+"""Files are whole or not there: what is on the disk before a file takes its name, and how it takes it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bus_lightning.callbacks.checkpoints import SafeCheckpointIO
+from bus_lightning.files import aside, folder_aside, write_aside
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Watch what is asked of the file system: names and inodes of what is synced and renamed, in order."""
+    seen = []
+    fsync, replace = os.fsync, Path.replace
+
+    def watched_fsync(number):
+        seen.append(("fsync", os.fstat(number).st_ino, os.fstat(number).st_size))
+        fsync(number)
+
+    def watched_replace(self, target):
+        seen.append(("rename", self.stat().st_ino, Path(target).name))
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Path, "replace", watched_replace)
+    return seen
+
+
+def write_text(path):
+    write_aside(path, "new")
+
+
+def write_block(path):
+    with aside(path) as temporary:
+        temporary.write_bytes(b"new")
+
+
+def write_checkpoint(path):
+    SafeCheckpointIO().save_checkpoint({"epoch": 1}, path)
+
+
+@pytest.mark.parametrize("write", [write_text, write_block, write_checkpoint])
+def test_a_file_is_on_the_disk_before_it_is_renamed_onto_its_name(calls, tmp_path, write):
+    path = tmp_path / "there.json"
+    path.write_text("old")
+    old = path.stat().st_ino
+    write(path)
+    (synced, number, size), (renamed, same, name) = calls
+    assert (synced, renamed, name) == ("fsync", "rename", "there.json")
+    assert number == same == path.stat().st_ino != old  # the file itself came, not a copy of it
+    assert size == path.stat().st_size > 0  # and all of it was synced
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_what_was_there_stays_when_the_block_fails(calls, tmp_path, error):
+    path = tmp_path / "there.json"
+    path.write_text("old")
+
+    def fail():
+        with aside(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert (path.read_text(), calls, list(tmp_path.iterdir())) == ("old", [], [path])
+
+
+def test_the_temporary_file_lies_beside_its_place(tmp_path):
+    with aside(tmp_path / "new" / "there.json") as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == tmp_path / "new"  # of another file system it could not be renamed
+        assert not (tmp_path / "new" / "there.json").exists()
+
+
+def test_a_folder_takes_its_place_as_a_whole_and_the_old_one_stays_until_then(tmp_path):
+    out = tmp_path / "bundle"
+    for content in ("old", "new"):
+        with folder_aside(out) as fresh:
+            (fresh / "file").write_text(content)
+            inode = fresh.stat().st_ino
+            assert not out.exists() or (out / "file").read_text() == "old"
+        assert (out.stat().st_ino, (out / "file").read_text()) == (inode, content)
+        assert list(tmp_path.iterdir()) == [out]

@@ -1,0 +1,300 @@
+"""One network in a run: the weights that are scored are those that are kept, tested, and evaluated again."""
+
+import math
+from types import SimpleNamespace
+
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_runs import SMALL, Plug, again, contents, stopped_and_whole
+
+from bus_lightning import fitting, training
+from bus_lightning.callbacks.checkpoints import best_checkpoint
+from bus_lightning.config import load_config
+from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.splits import load_split
+from bus_lightning.errors import UserError
+from bus_lightning.fitting import build_task
+from bus_lightning.hardware import choose_hardware
+from bus_lightning.run_dir import RunDir
+
+LIGHTNING = "lightning.pytorch.callbacks"
+EMA = [f"+callbacks.ema._target_={LIGHTNING}.EMAWeightAveraging", "+callbacks.ema.decay=0.9"]
+FLAT = f"+callbacks.average._target_={LIGHTNING}.WeightAveraging"
+
+
+class Negated(pl.Callback):
+    """Validates the network with its head turned round, as somebody's own callback might replace weights."""
+
+    def on_validation_start(self, trainer, pl_module):
+        self.turn(pl_module)
+
+    def on_validation_end(self, trainer, pl_module):
+        self.turn(pl_module)
+
+    def turn(self, pl_module):
+        with torch.no_grad():
+            list(pl_module.net.parameters())[-2].neg_()
+
+
+class Measured(pl.Callback):
+    """Lets a validation measure other values, as of a network that diverges for an epoch."""
+
+    def __init__(self, values, name="val/auroc_macro"):
+        self.values, self.name = values, name
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch in self.values:
+            usual, other = pl_module.log, self.values[trainer.current_epoch]
+            pl_module.log = lambda name, value, **o: usual(name, other if name == self.name else value, **o)
+
+    def on_validation_end(self, trainer, pl_module):
+        pl_module.__dict__.pop("log", None)
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
+
+
+@pytest.fixture
+def adding(monkeypatch):
+    """Train with further callbacks, which stand in no config."""
+    usual = fitting.build_trainer
+
+    def add(*more):
+        monkeypatch.setattr(
+            fitting, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*more, *callbacks], **o)
+        )
+
+    return add
+
+
+def answers_of_the_kept_file(run, part):
+    """Answer a part with plain torch and the tensors of best.ckpt: id -> probabilities."""
+    cfg = load_config(run.config)
+    prepared, split = prepare_data(cfg.data, needs_masks=False), load_split(run.split)
+    datamodule = BusDataModule(prepared, split, cfg, full_masks=False)
+    task = build_task(cfg, datamodule, choose_hardware(cfg, run.status), starts=False)
+    task.load_state_dict(torch.load(run.best, weights_only=True)["state_dict"])
+    task.eval()
+    found = {}
+    with torch.inference_mode():
+        for batch in datamodule.evaluation_dataloader(part):
+            found |= dict(zip(batch["id"], task(batch["image"]).softmax(1).numpy(), strict=True))
+    return found
+
+
+def check_one_network(run):
+    """Check that score, validation metrics, test cases, best.ckpt, history and evaluations are of one network."""
+    cases = pd.read_csv(run.cases)
+    for part in ("val", "test"):
+        rows = cases[cases["split"] == part]
+        kept = answers_of_the_kept_file(run, part)
+        written = rows.filter(like="prob_").to_numpy()
+        np.testing.assert_allclose(written, np.stack([kept[id_] for id_ in rows["id"]]), atol=2e-6)
+        assert again(run, part).metrics[part] == run.metrics[part]
+    history, status = pd.read_csv(run.history), run.status
+    row = history[history["epoch"] == status["kept_epoch"]].iloc[0]
+    assert torch.load(run.best, weights_only=True)["epoch"] == status["kept_epoch"]
+    assert run.metrics["val"]["loss"] == pytest.approx(row["val/loss"], rel=1e-5)
+    if status["kept_by"] == "val/auroc_macro":
+        assert run.metrics["val"]["auroc_macro"] == pytest.approx(status["score"], rel=1e-6)
+        assert row["val/auroc_macro"] == pytest.approx(status["score"], rel=1e-6)
+        scores = history["val/auroc_macro"]
+        assert status["score"] == (scores.max() if load_config(run.config).task.mode == "max" else scores.min())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [[], [*EMA, "task.mode=min"], ["callbacks=ema", "callbacks.progress=null", "callbacks.ema.decay=0.5"], [FLAT],
+     [*EMA, "+callbacks.ema.update_every_n_steps=3", "+callbacks.ema.update_starting_at_epoch=1", "task.mode=min"],
+     ["+callbacks.own._target_=test_kept_weights.Negated"]],
+    ids=["plain", "ema", "ready", "average", "at-epochs", "own"],
+)  # fmt: skip
+def test_what_is_scored_is_what_is_kept_tested_and_evaluated_again(trained, said):
+    run = trained(*SMALL, *said, "trainer.max_epochs=4", "optimizer.lr=0.003")
+    assert run.status["kept_epoch"] < 3, "the best epoch is the last: nothing was tested"
+    check_one_network(run)
+
+
+@pytest.mark.parametrize("said", [[], EMA, [FLAT]], ids=["plain", "ema", "average"])
+def test_without_validation_the_last_weights_as_callbacks_average_them_are_kept_and_tested(trained, said):
+    run = trained(*SMALL, *said, "trainer.max_epochs=2", "data.split.ratio=[4,1]", "scheduler=none", "keep_last=true")
+    assert (run.status["kept_epoch"], run.status["kept_by"], run.status["score"]) == (1, "last epoch", None)
+    assert run.metrics["val"]["n"] == 0
+    last = torch.load(run.last, weights_only=True)
+    kept = torch.load(run.best, weights_only=True)["state_dict"]
+    assert all(torch.equal(kept[name], last["state_dict"][name]) for name in kept)
+    assert again(run).metrics["test"] == run.metrics["test"]
+    if said:
+        raw = last["current_model_state"]
+        assert any(not torch.equal(raw[name], kept[name]) for name in kept)
+
+
+@pytest.mark.parametrize("stop", [(1, 1), (2, 0)])
+def test_an_interrupted_run_with_averaged_weights_goes_on_to_the_bits_of_an_undisturbed_one(composed, stop):
+    said = [*SMALL, *EMA, "trainer.max_epochs=3", "optimizer.lr=0.003", "scheduler.patience=0",
+            "callbacks.checkpoint.every_n_train_steps=2"]  # fmt: skip
+    runs = stopped_and_whole(composed, said, Plug(*stop))
+    assert contents(runs[0]) == contents(runs[1])
+    one, other = (torch.load(run.best, weights_only=True)["state_dict"] for run in runs)
+    assert all(torch.equal(one[name], other[name]) for name in other)
+    check_one_network(runs[0])
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "named"),
+    [("StochasticWeightAveraging", ["swa_lrs=0.01"], "callbacks=ema"),
+     ("Timer", ["duration=00:01:00:00"], "max_epochs"),
+     ("LearningRateFinder", ["mode=linear"], r"optimizer\.lr"),
+     ("BatchSizeFinder", ["mode=power"], "debug=batch_size"),
+     ("ModelPruning", ["pruning_fn=l1_unstructured"], "renames")],
+)  # fmt: skip
+def test_callbacks_whose_weights_are_never_scored_are_refused_before_training(
+    composed, monkeypatch, target, more, named
+):
+    monkeypatch.setattr(pl.Trainer, "fit", lambda *_, **__: pytest.fail("it trained"))
+    options = [f"+callbacks.x.{option}" for option in more]
+    with pytest.raises(UserError, match=rf"callbacks\.x: {target} .*{named}") as error:
+        training.run(composed(*SMALL, f"+callbacks.x._target_={LIGHTNING}.{target}", *options))
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_callback_is_refused(composed):
+    with pytest.raises(UserError, match=r"callbacks\.x \(builtins\.dict\) is no callback"):
+        training.run(composed(*SMALL, "+callbacks.x._target_=builtins.dict"))
+
+
+def test_callbacks_combine_and_the_bar_may_be_switched_off(composed):
+    cfg = composed("callbacks=[early_stopping,ema]", "callbacks.progress=null")
+    assert cfg.callbacks.early_stopping.patience == 15
+    assert cfg.callbacks.ema.decay == 0.99
+    assert cfg.callbacks.step_seed.seed == 0
+
+
+def test_training_callbacks_take_no_part_in_the_evaluation_after_it(trained, adding):
+    seen = []
+
+    class Watch(pl.Callback):
+        def on_validation_epoch_start(self, trainer, pl_module):
+            seen.append((trainer.state.fn, "val"))
+
+        def on_test_epoch_start(self, trainer, pl_module):
+            seen.append((trainer.state.fn, "test"))
+
+    adding(Watch())
+    trained(*SMALL)
+    assert [(fn.value, part) for fn, part in seen] == [("fit", "val")]
+
+
+# A score that is undefined
+
+
+def test_a_score_that_is_never_defined_is_said_once_and_the_lowest_validation_loss_decides(trained, adding, caplog):
+    adding(Measured({0: 0.9, 1: 0.5, 2: 0.7, 3: 0.5, 4: 0.6}, "val/loss"))
+    said = ["data.batch_size=2", "trainer.limit_val_batches=1", "trainer.max_epochs=5", "scheduler=none"]
+    run = trained(*SMALL, *said, "callbacks=early_stopping", "callbacks.early_stopping.patience=1",
+                  "callbacks.progress=null")  # fmt: skip
+    history = pd.read_csv(run.history)
+    assert history["val/auroc_macro"].isna().all()
+    assert len(history) == 5, "early stopping has taken an undefined score for a bad one"
+    assert (run.status["score"], run.status["kept_epoch"], run.status["kept_by"]) == (None, 1, "val/loss")
+    assert run.kept_epoch("val/auroc_macro", "max") == 1
+    assert caplog.text.count("val/auroc_macro is undefined in epoch 0 (no image of class") == 1
+    assert again(run).metrics["test"] == run.metrics["test"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_undefined_in_some_epochs_is_kept_from_the_others(trained, adding, value, caplog):
+    adding(Measured({0: value, 3: value}))
+    run = trained(*SMALL, "trainer.max_epochs=4", "callbacks=early_stopping", "callbacks.early_stopping.patience=4",
+                  "callbacks.progress=null")  # fmt: skip
+    scores = pd.read_csv(run.history)["val/auroc_macro"]
+    finite = scores[np.isfinite(scores)]
+    assert list(finite.index) == [1, 2]
+    assert run.status["kept_epoch"] == int(finite.idxmax())
+    assert (run.status["score"], run.status["kept_by"]) == (finite.max(), "val/auroc_macro")
+    assert caplog.text.count("is undefined in epoch 0") == 1
+
+
+def test_where_the_loss_is_no_number_either_the_last_epoch_is_kept(trained, adding):
+    never = dict.fromkeys(range(3), math.nan)
+    adding(Measured(never), Measured(never, "val/loss"))
+    run = trained(*SMALL, "trainer.max_epochs=3", "scheduler=none")
+    assert (run.status["kept_epoch"], run.status["kept_by"], run.status["score"]) == (2, "last epoch", None)
+
+
+def test_an_undefined_score_ends_the_training_when_that_is_asked_for(trained, adding):
+    adding(Measured({1: math.nan}))
+    run = trained(*SMALL, "trainer.max_epochs=4", "callbacks=early_stopping", "callbacks.progress=null",
+                  "+callbacks.early_stopping.check_finite=true")  # fmt: skip
+    assert run.status["epochs"] == 2
+
+
+def test_early_stopping_may_watch_another_metric(trained):
+    run = trained(*SMALL, "trainer.max_epochs=4", "callbacks=early_stopping", "callbacks.progress=null",
+                  "callbacks.early_stopping.monitor=train/loss", "callbacks.early_stopping.mode=min",
+                  "callbacks.early_stopping.min_delta=100", "callbacks.early_stopping.patience=1")  # fmt: skip
+    assert run.status["epochs"] == 2
+
+
+def test_a_segmenter_without_a_lesion_in_validation_keeps_the_lowest_loss(trained, adding):
+    adding(Measured({0: math.nan, 1: math.nan}, "val/dice_image"))
+    run = trained("model=unet", "data.size=32", "data.split.val_from_train=2", "trainer.max_epochs=2",
+                  "trainer.precision=32-true")  # fmt: skip
+    losses = pd.read_csv(run.history)["val/loss"]
+    assert (run.status["kept_by"], run.status["kept_epoch"]) == ("val/loss", int(losses.idxmin()))
+
+
+def test_a_search_says_that_a_run_has_no_score(composed):
+    said = [*SMALL, "data.batch_size=2", "trainer.limit_val_batches=1", "scheduler=none"]
+    for _ in range(2):  # the second time the run is complete
+        with pytest.raises(UserError, match="val/auroc_macro is undefined in every epoch, so the search") as error:
+            training.run(composed(*said), optimised=True)
+        assert "\n" not in str(error.value)
+    assert training.run(composed(*said)) is None
+
+
+def test_a_metric_that_is_not_measured_is_refused_with_those_that_are(composed):
+    with pytest.raises(UserError, match=r"task\.monitor=val/f1 is not measured .* val/f1_macro"):
+        training.run(composed(*SMALL, "task.monitor=val/f1"))
+
+
+@pytest.mark.parametrize(("limit", "number"), [("2", 8), ("0.5", 8), ("1", 4), ("1.0", 15)])
+def test_limited_validation_and_test_take_images_of_all_classes(trained, limit, number):
+    run = trained(*SMALL, "data.batch_size=4", "data.split.ratio=[3,1,1]", f"trainer.limit_val_batches={limit}",
+                  f"trainer.limit_test_batches={limit}")  # fmt: skip
+    cases, split = pd.read_csv(run.cases), load_split(run.split)
+    for part in ("val", "test"):
+        rows = cases[cases["split"] == part]
+        assert len(rows) == min(number, len(split.part(part)))
+        assert set(rows["label"]) == {"benign", "malignant", "normal"}
+        assert list(rows["id"]) == sorted(rows["id"])
+    assert run.status["score"] is not None
+    assert again(run).metrics["test"] == run.metrics["test"]
+
+
+@pytest.mark.parametrize(("score", "mode", "better", "worse"), [(0.8, "max", 0.9, 0.8), (0.8, "min", 0.7, 0.8)])
+def test_a_run_that_an_earlier_version_began_remembers_its_best_score(tmp_path, score, mode, better, worse):
+    kept = best_checkpoint(RunDir(tmp_path), "val/auroc_macro", mode)
+    # As versions up to 0.1 named and wrote it into last.ckpt.
+    options = "'every_n_train_steps': 0, 'every_n_epochs': 1, 'train_time_interval': None"
+    assert kept.state_key == f"MovableCheckpoint{{'monitor': 'val/auroc_macro', 'mode': '{mode}', {options}}}"
+    path = "/elsewhere/checkpoints/best.ckpt"
+    kept.load_state_dict({"monitor": "val/auroc_macro", "best_model_score": torch.tensor(score),
+                          "best_model_path": path,
+                          "current_score": torch.tensor(0.7), "dirpath": "/elsewhere/checkpoints",
+                          "best_k_models": {path: torch.tensor(score)}, "kth_best_model_path": path,
+                          "kth_value": torch.tensor(score), "last_model_path": ""})  # fmt: skip
+
+    def rank(value):
+        metrics = {"val/auroc_macro": torch.tensor(value), "val/loss": torch.tensor(1.0)}
+        return kept._judge(SimpleNamespace(callback_metrics=metrics, current_epoch=5, is_global_zero=True), None)[0]
+
+    assert rank(better) > kept._rank >= rank(worse)
+    assert (kept.kept_epoch, kept.kept_by) == (None, "val/auroc_macro")
+    assert kept.best_model_path == str(RunDir(tmp_path).best)

@@ -1,0 +1,81 @@
+"""The folder of a run: a new one by its own name, and one that an earlier version has made by the name that it gave."""
+
+from pathlib import Path
+
+import pytest
+
+from bus_lightning.config import older_name, run_name, save_config
+from bus_lightning.jobs import folder_name
+from bus_lightning.run_dir import RunDir
+
+RATIO = "data.split.ratio=[4,1,1]"
+
+
+@pytest.fixture
+def made(composed):
+    """Make the folder of a run as an earlier version named it, and return that name."""
+
+    def make(*said, **options):
+        cfg = composed(*said, **options)
+        older = older_name(cfg.model.name, said)
+        cfg.data.num_classes = 3  # as it is known once the data were read
+        cfg.preprocess = {key: value for key, value in cfg.preprocess.items() if key != "rules"}  # which came later
+        run = RunDir(group_of(cfg) / older)
+        run.path.mkdir(parents=True)
+        save_config(cfg, run.config)
+        return older
+
+    return make
+
+
+def group_of(cfg):
+    return Path(cfg.runs_dir) / cfg.group
+
+
+@pytest.mark.parametrize(
+    "said", [[RATIO], [RATIO, "seed=1"], ["model.weights=/a/b.pth"], ["data.exclude=/a b.csv"], ["~scheduler.patience"]]
+)
+def test_a_folder_of_an_earlier_version_is_found_by_its_name(composed, made, said):
+    cfg = composed(*said)
+    assert folder_name(cfg, said) == run_name(cfg.model.name, said)
+    older = made(*said)
+    assert older != run_name(cfg.model.name, said)
+    assert folder_name(cfg, said) == older
+
+
+def test_a_group_that_is_chosen_may_lie_and_show_itself_elsewhere(composed, made):
+    older = made("callbacks=early_stopping", "data=phantom", RATIO)
+    said = ["callbacks=early_stopping", "data=phantom", "data.cache=elsewhere", "callbacks.progress=null", RATIO]
+    assert folder_name(composed(*said), said) == older
+
+
+@pytest.mark.parametrize(
+    ("there", "asked"),
+    [("model.weights=/a/b.pth", "model.weights=/a-b.pth"), ("data.exclude=/a b.csv", "data.exclude=/a/b.csv"),
+     ("data.split.ratio=[4,1,1]", "data.split.ratio=[4,1-1]")],
+)  # fmt: skip
+def test_a_folder_that_another_value_has_made_is_not_taken(composed, made, there, asked):
+    made(there)
+    cfg = composed(asked)
+    assert folder_name(cfg, [asked]) == run_name(cfg.model.name, [asked])
+
+
+def test_a_folder_of_another_experiment_is_not_taken(composed, made):
+    older = made(RATIO)
+    cfg = composed(RATIO, "optimizer.lr=0.5")  # as a changed default would have it
+    assert folder_name(cfg, [RATIO]) == run_name(cfg.model.name, [RATIO]) != older
+
+
+def test_a_folder_of_the_new_name_goes_before_an_older_one(composed, made):
+    made(RATIO)
+    cfg = composed(RATIO)
+    name = run_name(cfg.model.name, [RATIO])
+    (group_of(cfg) / name).mkdir()
+    assert folder_name(cfg, [RATIO]) == name
+
+
+def test_a_damaged_folder_of_an_older_name_is_nobodys(composed, made):
+    older = made(RATIO)
+    cfg = composed(RATIO)
+    RunDir(group_of(cfg) / older).config.write_text("- no config")
+    assert folder_name(cfg, [RATIO]) == run_name(cfg.model.name, [RATIO])
