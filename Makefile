@@ -9,7 +9,7 @@ comma := ,
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .PHONY: help setup demo test test-browser test-cluster lint data audit grid evaluate report leakage reproduce \
-        app wandb-sync wandb-dashboard chaos bench bench-quick clean-cache clean
+        app wandb-sync wandb-dashboard chaos mutants bench bench-quick clean-cache clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -56,8 +56,8 @@ grid: $(READY)  ## train the comparison grid on BUSI (ARGS="seed=0,1,2")
 evaluate: $(READY)  ## evaluate the kept checkpoints again (RUNS='runs/classification/*')
 	$(BIN)/python evaluate.py runs='$(or $(RUNS),runs/classification/*)' $(ARGS)
 
-report: $(READY)  ## write tables and figures of finished runs (GROUPS='runs/classification runs/segmentation')
-	$(BIN)/python -m bus_lightning.evaluation.report $(or $(GROUPS),runs/classification) $(ARGS)
+report: $(READY)  ## write tables and figures of finished runs (GROUPS='runs/demo'; default: runs/classification, or the only group)
+	$(BIN)/python -m bus_lightning.evaluation.report $(GROUPS) $(ARGS)
 
 # QUICK=1: the sizes and epochs of conf/experiment/quick.yaml, for a CPU; else the paper's, for a GPU.
 SIZE = $(if $(QUICK),experiment=quick) print_config=false $(ARGS)
@@ -98,6 +98,10 @@ wandb-dashboard: $(READY)  ## save a ready dashboard on W&B and mark each group'
 
 chaos: $(READY)  ## kill a small grid sixty times, at random and at chosen moments; nothing may be lost (ARGS="--kills 200")
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+mutants: $(READY)  ## put 150 small mistakes into a copy of the code and count how many the tests notice (ARGS="--seed 2 --jobs 4")
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[mutants]'
+	$(BIN)/python -m benchmarks.mutants $(ARGS)
 
 bench: $(READY)  ## measure speed, start-up, growth and memory: benchmarks/README.md (ARGS="throughput grid" picks)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,6 +1,6 @@
 """The frame around Hydra's main: one line for a mistake, and a table at the end, whatever happened."""
 
-import difflib
+import errno
 import json
 import logging
 import os
@@ -15,12 +15,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from bus_lightning.errors import UserError
+from bus_lightning.complaints import describe, is_complaint
+from bus_lightning.errors import UserError, disk_trouble
+from bus_lightning.grids import check_grid, is_shown, show_grid
 from bus_lightning.interruption import Interrupted, interruptible
 from bus_lightning.plugins import missing_plugin, prefer_our_configs
 from bus_lightning.ranks import is_first_process
@@ -45,14 +46,21 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     else:
         logging.disable(logging.INFO)  # the first process says it
     prefer_our_configs()
+    JobReturn.return_value = property(_value_of, JobReturn.return_value.fset)  # type: ignore[assignment, attr-defined]
     code, told = 0, list[int]()
     try:
         with interruptible(told):
-            main()
+            if is_shown(sys.argv):
+                show_grid(main)
+            else:
+                main()
     except (Interrupted, KeyboardInterrupt) as stop:
         if not is_first_process():
             return 0  # the first process tells; what follows it was not at fault
         code = stop.code if isinstance(stop, Interrupted) else 130  # type: ignore[assignment]
+    except Refused as refusal:
+        print(f"Error: {refusal}", file=sys.stderr)
+        code = 1
     except SystemExit:
         if not told:
             raise
@@ -60,10 +68,10 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     except Exception as error:
         code = 1
         if SAID not in getattr(error, "__notes__", ()):  # else its job has kept the traceback
-            missing, known = missing_plugin(error), UserError | HydraException | OmegaConfBaseException
-            if not missing and not _reported() and not isinstance(error, known):
+            missing = missing_plugin(error)
+            if not missing and not _reported() and not is_complaint(error):
                 raise
-            print(f"Error: {missing or _describe(error)}", file=sys.stderr)
+            print(f"Error: {missing or describe(error)}", file=sys.stderr)
     finally:
         if ray := sys.modules.get("ray"):
             ray.shutdown()  # ends what is still running, before it is looked at
@@ -71,6 +79,17 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     if code > 128:
         print(_how_to_go_on(sys.argv) if resumes else "Stopped.", file=sys.stderr)
     return code or lacking
+
+
+def _value_of(job: JobReturn) -> Any:
+    """Return what a job returned, or raise its error, without Hydra's additional line that lists all overrides."""
+    if job.status == JobStatus.COMPLETED:
+        return job._return_value
+    raise job._return_value
+
+
+class Refused(SystemExit):
+    """Refuse a whole grid; Hydra turns exceptions of its callbacks into warnings, but not a SystemExit."""
 
 
 class JobList(Callback):
@@ -84,7 +103,11 @@ class JobList(Callback):
         self._open(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Open the list of a grid, and let its launcher stop as the others do."""
+        """Check what all jobs of a grid share, open their list, and let the launcher stop as the others do."""
+        try:
+            check_grid(config)
+        except UserError as error:
+            raise Refused(str(error)) from error
         self._open(config)
         launcher = config.hydra.launcher
         if "joblib" in launcher._target_:
@@ -101,10 +124,15 @@ class JobList(Callback):
         # Jobs that a launcher brings to other processes come by here as well, and those of several devices.
         if JOBS in os.environ or not is_first_process():
             return
-        runs = Path(config.runs_dir).absolute()
+        runs = Path(str(config.runs_dir)).absolute()
         file = runs / f".jobs-{socket.gethostname()}-{time.time_ns()}-{os.getpid()}"
-        with suppress(OSError):  # where nothing can be written, the first job says so
+        try:
             runs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # Hydra would make it next, and fail with a traceback
+            trouble = None if error.errno == errno.ENOENT else disk_trouble(error, {"runs_dir": runs})
+            cannot = f"runs_dir={config.runs_dir}: no folder can be made there ({error.strerror}): choose another"
+            raise Refused(trouble or f"{cannot}.") from error
+        with suppress(OSError):  # where nothing can be written, the first job says so
             for left in runs.glob(f".jobs-{socket.gethostname()}-*"):
                 if not _is_alive(int(left.name.rpartition("-")[2])):  # it was killed
                     left.unlink(missing_ok=True)
@@ -180,21 +208,3 @@ def _how_to_go_on(arguments: list[str]) -> str:
     if any("slurm" in argument for argument in arguments):
         lines.insert(0, "Jobs that Slurm has taken go on without this command: squeue shows them, scancel ends them.")
     return "\n".join([*lines, f"  {shlex.join(['python', *again])}"])
-
-
-def _describe(error: Exception) -> str:
-    """Say what is wrong with a command line, in one line, with the names that exist."""
-    cause = error.__cause__
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
-        key, parent = str(cause.key), cause.parent_node
-        known = [str(name) for name in parent if name != "hydra"]
-        close = difflib.get_close_matches(key, known, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        above = str(cause.full_key).rpartition(".")[0]
-        where = f"of {above}" if above else "at the top"
-        return f"'{cause.full_key}' does not exist.{hint} Keys {where}: {', '.join(known)}."
-    if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key} has no value: set {error.full_key}=..."
-    if not isinstance(error, UserError | HydraException | OmegaConfBaseException):  # of the launcher
-        return f"the grid was cut short, for {type(error).__name__}: {' '.join(str(error).split())}"
-    return " ".join(str(error).split())

@@ -2,6 +2,7 @@
 
 import os
 import re
+from importlib.util import find_spec
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -40,6 +41,14 @@ def missing_plugin(error: Exception) -> str | None:
     if not found or found[1] not in _EXTRAS:
         return None
     return f"{found[1].replace('_', '-')} is not installed: pip install -e '.[{_EXTRAS[found[1]]}]'"
+
+
+def has_plugin(package: str) -> bool:
+    """Tell whether a plugin is installed, by its package: `hydra_submitit_launcher`."""
+    try:
+        return find_spec(f"hydra_plugins.{package}") is not None
+    except ImportError:  # not a single plugin is installed
+        return False
 
 
 def _environment(*names: str) -> DictConfig:

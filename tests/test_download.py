@@ -79,8 +79,61 @@ def test_what_differs_from_the_published_set_is_said(archive, out, capsys):
     assert out.is_dir()
 
 
+MAC = {"__MACOSX/._Dataset_BUSI_with_GT": b"", "__MACOSX/Dataset_BUSI_with_GT/._benign": b"",
+       "__MACOSX/Dataset_BUSI_with_GT/benign/._benign (1).png": b"\x00\x05\x16\x07", ".DS_Store": b"",
+       "a/.DS_Store": b"", "benign/.DS_Store": b"", "benign/._benign (1).png": b"\x00\x05\x16\x07", "Thumbs.db": b"",
+       "__MACOSX/benign/": b"", "__MACOSX/benign/benign (1).png": b"no image"}  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "name", ["../evil.png", "benign/../../evil.png", "/evil.png", "..\\evil.png", "C:/evil.png", "C:\\evil.png"]
+    "top", ["Dataset_BUSI_with_GT/", "Dataset_BUSI_with_GT 2/", "busi/", "", "download/x/BUSI (1)/"]
+)
+@pytest.mark.parametrize("slash", ["/", "\\"])
+def test_what_a_system_puts_into_a_zip_is_left_out_whatever_the_folder_is_called(
+    top, slash, small_phantom, out, known, tmp_path
+):
+    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as zipped:
+        for name, content in (MAC | {top + name: content for name, content in files(small_phantom).items()}).items():
+            member = zipfile.ZipInfo("x")
+            member.filename = name.replace("/", slash)  # as it is written elsewhere
+            zipped.writestr(member, content)
+    assert unpack(tmp_path / "mac.zip", out) == []
+    assert {file.name for file in out.rglob("*") if file.is_file() and file.suffix == ".png"} == {
+        Path(name).name for name in files(small_phantom)
+    }
+    assert not [file for file in out.rglob("*") if file.name.startswith("._") or file.name == ".DS_Store"]
+
+
+def test_of_several_folders_the_one_with_all_classes_is_taken(small_phantom, out, known, tmp_path):
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as zipped:
+        zipped.writestr("a_sample/benign/benign (1).png", b"no image")
+        for name, content in files(small_phantom).items():
+            zipped.writestr(f"whole/{name}", content)
+    assert unpack(tmp_path / "two.zip", out) == []
+    assert files(out) == files(small_phantom)
+
+
+def test_two_whole_sets_in_a_zip_are_refused_by_name(small_phantom, out, tmp_path):
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as zipped:
+        for name, content in files(small_phantom).items():
+            zipped.writestr(f"one/{name}", content)
+            zipped.writestr(f"two/{name}", content)
+    with pytest.raises(UserError, match=r"two\.zip holds several data sets \(one, two\)"):
+        unpack(tmp_path / "two.zip", out)
+    assert_nothing_left(out)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "__MACOSX/../../evil.png",
+        "../evil.png",
+        "benign/../../evil.png",
+        "/evil.png",
+        "..\\evil.png",
+        "C:/evil.png",
+        "C:\\evil.png",
+    ],
 )
 def test_a_member_that_climbs_out_is_refused_before_anything_is_written(name, small_phantom, out, tmp_path):
     with zipfile.ZipFile(tmp_path / "slip.zip", "w") as zipped:
