@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import wandb
 
+from bus_lightning.config import save_config
 from bus_lightning.dashboard import logger as logging_to_wandb
 from bus_lightning.dashboard import syncing
 from bus_lightning.dashboard.__main__ import main
@@ -31,10 +32,11 @@ def no_account(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, composed):
     """The folder of a run that was taken up."""
     folder = RunDir(tmp_path / "runs" / "grid" / "one")
     folder.path.mkdir(parents=True)
+    save_config(composed("model=alexnet"), folder.config)
     folder.update_status(state="running", commit="0" * 40, seconds=3.5)
     return folder
 

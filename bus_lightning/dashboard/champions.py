@@ -1,5 +1,6 @@
 """Build the ready dashboard online, and mark the best run of each group as its champion."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,7 +55,7 @@ def champions(runs: Iterable[Any]) -> list[Any]:
     best: dict[tuple[str, str], tuple[float, Any]] = {}
     for run in runs:
         score, task = run.summary.get("score"), run.config.get("task") or {}
-        if run.state != "finished" or not isinstance(score, int | float):
+        if run.state != "finished" or not isinstance(score, int | float) or not math.isfinite(score):
             continue
         rank = score if task.get("mode") == "max" else -score
         key = (str(run.group), str(task.get("name")))

@@ -46,13 +46,14 @@ def metric_table(cfg: DictConfig, metrics: Metrics, intervals: dict[str, tuple[f
     return Table(columns=["model", "run", "metric", "value", "low", "high", "n"], data=rows)
 
 
-def case_table(cases: pd.DataFrame, dataset: BusDataset, answers: dict[str, bytes]) -> Table:
+def case_table(cases: pd.DataFrame, dataset: BusDataset, answers: dict[str, bytes], named: bool = True) -> Table:
     """List the cases: a thumbnail, the class, and probabilities, or Dice, IoU, pixels and distances, or all of these.
 
     Args:
         cases: Of the test images.
         dataset: The test images.
         answers: Id -> PNG of a segmenter's mask, at the image's own resolution; empty for classifiers.
+        named: Whether the table shows the ids of the images; otherwise they are numbered.
 
     Returns:
         At most 10,000 rows, 200 of them, evenly chosen, with a thumbnail.
@@ -72,5 +73,7 @@ def case_table(cases: pd.DataFrame, dataset: BusDataset, answers: dict[str, byte
         Image(thumbnail(dataset, positions[id_], answers.get(id_)), file_type="jpg") if number in drawn else None
         for number, id_ in enumerate(cases["id"])
     ]
+    if not named:
+        cases["id"] = [f"image {number + 1}" for number in range(len(cases))]
     rows = cases.astype(object).where(cases.notna(), None).to_numpy().tolist()
     return Table(columns=["image", *cases], data=[[image, *row] for image, row in zip(images, rows, strict=True)])

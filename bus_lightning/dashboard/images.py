@@ -4,7 +4,6 @@ import logging
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
-import cv2
 import lightning.pytorch as pl
 import numpy as np
 from lightning.pytorch.loggers import WandbLogger
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from bus_lightning.callbacks.images import ANSWER, TRUTH, answer_caption, answers_of, evenly, outline
 from bus_lightning.data.dataset import BusDataset, Collate, colors
+from bus_lightning.data.resizing import resize
 from bus_lightning.tasks.base import BusTask
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class WandbEpoch(pl.Callback):
         data, task = cast(Any, trainer).datamodule, cast(BusTask, pl_module)
         for logger in _wandb_loggers(trainer):
             try:
-                shown = pictures(task, data.parts["val"], data.collate, self.images)
+                named = cast(Any, logger).image_names
+                shown = pictures(task, data.parts["val"], data.collate, self.images, named)
                 logger.experiment.log({"val/images": shown}, step=trainer.current_epoch)
             except Exception as error:  # a picture is not worth a training
                 log.warning("No validation images for W&B: %s: %s", type(error).__name__, error)
@@ -53,13 +54,15 @@ class WandbEpoch(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Send the epoch's row."""
         for logger in _wandb_loggers(trainer):
-            measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            measured = cast(BusTask, pl_module).measured()
             measured |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "epoch": trainer.current_epoch}
             logger.log_metrics(measured, step=trainer.global_step)
             logger.experiment.log({}, step=trainer.current_epoch, commit=True)
 
 
-def pictures(task: BusTask, dataset: BusDataset, collate: Collate, count: int) -> "list[wandb.Image]":
+def pictures(
+    task: BusTask, dataset: BusDataset, collate: Collate, count: int, named: bool = True
+) -> "list[wandb.Image]":
     """Answer evenly chosen images and draw them in the network's square.
 
     Args:
@@ -67,16 +70,18 @@ def pictures(task: BusTask, dataset: BusDataset, collate: Collate, count: int) -
         dataset: Images of an evaluated part.
         collate: Makes the batches that the network takes.
         count: How many at most.
+        named: Whether the captions show the ids of the images; otherwise they are numbered.
 
     Returns:
         Images with the masks `truth` and `answer`, or with both classes in the caption, or with all of these.
     """
     positions = evenly(len(dataset), count)
     answers = answers_of(task, collate([dataset[position] for position in positions])["image"])
-    return [_picture(task, dataset, position, answer) for position, answer in zip(positions, answers, strict=True)]
+    names = [dataset.rows[position].id if named else f"image {position + 1}" for position in positions]
+    return [_picture(task, dataset, *each) for each in zip(positions, names, answers, strict=True)]
 
 
-def _picture(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, Tensor]) -> "wandb.Image":
+def _picture(task: BusTask, dataset: BusDataset, position: int, name: str, logits: dict[str, Tensor]) -> "wandb.Image":
     import wandb  # for those who use it
 
     row = dataset.rows[position]
@@ -88,7 +93,7 @@ def _picture(task: BusTask, dataset: BusDataset, position: int, logits: dict[str
         caption = f"truth {row.class_name}, answer {caption}"
     shown = {} if answered is None else {"truth": truth, "answer": answered}
     masks = {name: {"mask_data": mask, "class_labels": _LESION} for name, mask in shown.items()}
-    return wandb.Image(levels, caption=f"{row.id}: {caption}", masks=masks or None)
+    return wandb.Image(levels, caption=f"{name}: {caption}", masks=masks or None)
 
 
 def thumbnail(dataset: BusDataset, position: int, answer: bytes | None, side: int = 96) -> np.ndarray:
@@ -104,13 +109,13 @@ def thumbnail(dataset: BusDataset, position: int, answer: bytes | None, side: in
         (side, side, 3) uint8 RGB; sky blue is the truth, orange the answer.
     """
     square, truth = dataset.square(position)
-    tile = cv2.resize(colors(square), (side, side), interpolation=cv2.INTER_AREA)
+    tile = resize(colors(square), (side, side))
     if answer is None:
         return tile
     full = np.asarray(Image.open(BytesIO(answer)).convert("L"))
     top, left, height, width = dataset.preprocessing.box(full.shape[:2])
     placed = np.zeros_like(truth)
-    placed[top : top + height, left : left + width] = cv2.resize(full, (width, height)) > 127
+    placed[top : top + height, left : left + width] = resize(full, (height, width)) > 127
     outline(tile, truth, TRUTH)
     outline(tile, placed, ANSWER)
     return tile

@@ -11,14 +11,17 @@ from typing import Any
 
 import wandb
 from lightning.pytorch.loggers import WandbLogger
+from omegaconf import DictConfig
 from torch import nn
 
+from bus_lightning.config import load_config
 from bus_lightning.errors import UserError
 from bus_lightning.files import write_aside
 from bus_lightning.run_dir import RunDir
 
 log = logging.getLogger(__name__)
 _FOLDERS = re.compile(r"(?<![\w.:/])~?/(?:[^/\s'\",;:]+/)+(?=[^/\s'\",;:])")  # of absolute paths, up to the last name
+_MODES = ("online", "offline", "disabled", "shared")
 _OURS = "bus_lightning"  # our loggers: their lines are what W&B shows as the run's log
 _unreachable = False  # W&B did not answer this process: its later jobs do not wait again
 
@@ -31,11 +34,13 @@ class RunLogger(WandbLogger):
 
     Args:
         watch: gradients, parameters or all: also log histograms of these; None logs none.
+        image_names: Whether the names of image files may go to W&B.
         options: Of `WandbLogger`.
     """
 
-    def __init__(self, watch: str | None = None, **options: Any) -> None:
+    def __init__(self, watch: str | None = None, image_names: bool = True, **options: Any) -> None:
         super().__init__(**options)
+        self.image_names = image_names
         del self._wandb_init["anonymous"]  # Lightning passes it, and W&B warns that it has no effect
         self.watched = watch
         self._trained = False
@@ -85,12 +90,13 @@ class RunLogger(WandbLogger):
         self._trained = True
 
 
-def wandb_logger(save_dir: str, **options: Any) -> RunLogger:
+def wandb_logger(save_dir: str, image_names: bool = True, **options: Any) -> RunLogger:
     """Make the logger for the W&B run of a job; the id that its folder names goes on with an interrupted one.
 
     Args:
         save_dir: The run's folder.
-        options: project, name, group, job_type, entity, tags, notes, watch.
+        image_names: Whether the names of image files may go to W&B; if not, the log is not sent either.
+        options: project, name, group, job_type, entity, tags, notes, watch. Numbers are converted to text.
     """
     run = RunDir(Path(save_dir))
     id_file = run.path / "wandb_id.txt"
@@ -98,12 +104,15 @@ def wandb_logger(save_dir: str, **options: Any) -> RunLogger:
         swept = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None  # W&B's agent has chosen
         write_aside(id_file, swept or uuid.uuid4().hex[:8])
     status, mode = run.status, wandb_mode()
-    settings = wandb_settings(mode, git_commit=status.get("commit"), capture_loggers={_OURS: "INFO"})
+    captured = {_OURS: "INFO"} if image_names else {}
+    settings = wandb_settings(mode, git_commit=status.get("commit"), capture_loggers=captured)
+    options = {key: value if value is None or isinstance(value, list) else str(value) for key, value in options.items()}
+    options["tags"] = [str(tag) for tag in options.get("tags") or []]
     config: dict[str, Any] = {key: status.get(key) for key in ("commit", "dirty", "versions")}
     config["hashes"] = {key: status.get(key) for key in ("data", "split")}
     # Not `offline=True`: it would set WANDB_MODE for every later job of this process.
     return RunLogger(save_dir=save_dir, id=id_file.read_text(), resume="allow", mode=mode, settings=settings,
-                     config=config, log_model=False, **options)  # fmt: skip
+                     config=config, log_model=False, image_names=image_names, **options)  # fmt: skip
 
 
 def wandb_settings(mode: str, **more: Any) -> wandb.Settings:
@@ -119,6 +128,7 @@ def wandb_settings(mode: str, **more: Any) -> wandb.Settings:
         allow_val_change=True,  # of the config: a run may go on with a newer commit
         console="off",  # progress bars, and warnings with paths of this machine
         host="",
+        disable_git=True,  # it would name the remote, which may be a folder; the commit is in the config
         x_disable_meta=True,  # command line, user's folders, host; what counts is in the config
         x_save_requirements=False,
         x_transaction_log_flush_interval=1.0,  # seconds: what a kill may take with it
@@ -127,7 +137,15 @@ def wandb_settings(mode: str, **more: Any) -> wandb.Settings:
 
 
 def wandb_mode() -> str:
-    """Decide how W&B runs: `WANDB_MODE`, else online for a user who is logged in, else offline without a question."""
+    """Decide how W&B runs: `WANDB_MODE`, else online for a user who is logged in, else offline without a question.
+
+    Raises:
+        UserError: When `WANDB_MODE` is not a mode of W&B.
+    """
+    for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value.strip()]:
+        del os.environ[name]  # an empty variable counts as unset; W&B itself would refuse it
+    if (requested := os.environ.get("WANDB_MODE", _MODES[0])) not in _MODES:
+        raise UserError(f"WANDB_MODE={requested}: give one of {', '.join(_MODES)}, or unset it.")
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     return "offline" if _unreachable and mode == "online" else mode
 
@@ -143,12 +161,25 @@ def finish_run(run: RunDir, exit_code: int) -> None:
         return
     try:
         status = run.status
-        # No error, too: the run may have failed before and gone on.
-        wandb.run.summary.update(without_folders({key: status.get(key) for key in ("seconds", "error")}))
+        # None is sent, too: the run may have failed before and gone on. The message may name an image.
+        error = status.get("error") if _may_name_images(run) else status.get("kind")
+        wandb.run.summary.update(without_folders({"seconds": status.get("seconds"), "error": error}))
     except Exception as error:  # the run's own record counts
         log.warning("%s: W&B does not know how the run ended: %s", run.path, error)
     finally:
         wandb.finish(exit_code=exit_code)
+
+
+def _may_name_images(run: RunDir) -> bool:
+    try:
+        return may_name_images(load_config(run.config))
+    except UserError:  # a config that cannot be read allows nothing
+        return False
+
+
+def may_name_images(cfg: DictConfig) -> bool:
+    """Tell from a run's config whether the names of image files may go to W&B; in older runs they may."""
+    return bool((cfg.logger.get("wandb") or {}).get("image_names", True))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A picture of what the ready dashboard's panels show, drawn from runs that were recorded offline."""
 
+import logging
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, cast
@@ -11,8 +12,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 from PIL import Image
 
 from bus_lightning.dashboard.recorded import Recorded, read_run, read_table
-from bus_lightning.errors import UserError
+from bus_lightning.errors import DamagedError, UserError
 from bus_lightning.evaluation.conditions import does
+from bus_lightning.evaluation.names import title_of
 from bus_lightning.evaluation.report.figures.style import (
     BLACK,
     GREY,
@@ -25,9 +27,10 @@ from bus_lightning.evaluation.report.figures.style import (
 )
 from bus_lightning.files import aside
 
-_CURVES = {"val/auroc_macro": "validation: macro AUC", "val/loss": "validation: loss",
-           "val/dice_image": "validation: Dice of lesions"}  # fmt: skip
-_METRICS = {"accuracy": "accuracy", "auroc_macro": "macro AUC", "dice_image": "Dice of lesions"}
+log = logging.getLogger(__name__)
+_CURVES = {"val/auroc_macro": f"validation: {title_of('auroc_macro')}", "val/loss": "validation: loss",
+           "val/dice_image": f"validation: {title_of('dice_image')}"}  # fmt: skip
+_METRICS = {metric: title_of(metric) for metric in ("accuracy", "auroc_macro", "dice_image")}
 _QUALITY = {"classification": "test/auroc_macro", "segmentation": "test/dice_image"}
 _SAMPLES = 6
 Runs = dict[str, list[Recorded]]
@@ -44,7 +47,15 @@ def save_picture(group: Path, out: Path) -> None:
         UserError: When nothing was recorded offline there.
     """
     folders = [folder for folder in sorted(group.iterdir()) if any(folder.glob("wandb/offline-run-*"))]
-    runs = [run for run in map(read_run, folders) if run.config.get("model") and "kept_epoch" in run.summary]
+    runs = []
+    for folder in folders:
+        try:
+            run = read_run(folder)
+        except DamagedError as error:
+            log.warning("A run is left out of the picture: %s", error)
+            continue
+        if run.config.get("model") and "kept_epoch" in run.summary:
+            runs.append(run)
     if not runs:
         raise UserError(
             f"{group} has no finished run that W&B recorded offline: train with logger=wandb, WANDB_MODE=offline."
@@ -180,7 +191,7 @@ def _costs(row: SubFigure, runs: Runs, colors: dict[str, str]) -> None:
             panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.margins(x=0.15, y=0.15)
         panel.set_xlabel(titles[key])
-        panel.set_ylabel({"classification": "test macro AUC", "segmentation": "test Dice"}[task])
+        panel.set_ylabel(f"test {title_of(_QUALITY[task].removeprefix('test/'))}")
 
 
 def _task(run: Recorded) -> str:

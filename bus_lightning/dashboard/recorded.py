@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.errors import UserError
+from bus_lightning.errors import DamagedError, UserError
 
 
 @dataclass
@@ -43,20 +43,22 @@ def read_run(folder: Path) -> Recorded:
 
     Raises:
         UserError: When nothing was recorded offline there.
+        DamagedError: When a part of the recording cannot be read.
     """
     parts = sorted(folder.glob("wandb/offline-run-*"))
     if not parts:
         raise UserError(f"{folder} has no offline recording of W&B (wandb/offline-run-*).")
     run = Recorded(folder)
     for part in parts:
-        told = json.loads(_inspect(part, "--summary"))
-        run.config |= told["config"] or {}
-        run.summary |= told["summary"] or {}
-        run.name, run.state, run.exit_code = told["name"], told["state"], told["exit_code"]
-        for line in _inspect(part).splitlines():
-            record = json.loads(line)
-            if record["type"] == "history":
-                run.history.append(record["history"]["item"])
+        try:
+            summary = json.loads(_inspect(part, "--summary"))
+            run.config |= summary["config"] or {}
+            run.summary |= summary["summary"] or {}
+            run.name, run.state, run.exit_code = summary["name"], summary["state"], summary["exit_code"]
+            records = [json.loads(line) for line in _inspect(part).splitlines()]
+            run.history += [record["history"]["item"] for record in records if record["type"] == "history"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedError(part, f"W&B reads it, but the content is not as expected ({error!r})") from error
         run.files |= {str(file.relative_to(part / "files")): file for file in part.glob("files/media/**/*.*")}
     return run
 
@@ -71,5 +73,5 @@ def _inspect(part: Path, *options: str) -> str:
     command = [sys.executable, "-m", "wandb", "leet", "inspect", str(part), *options, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(f"{part} cannot be read: {done.stderr.strip()}")
+        raise DamagedError(part, f"W&B cannot read it ({done.stderr.strip()})")
     return done.stdout

@@ -15,6 +15,7 @@ from bus_lightning.config import identity, load_config
 from bus_lightning.dashboard.images import pictures
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.splits import load_split
+from bus_lightning.errors import DamagedError
 from bus_lightning.evaluation.intervals import percentile_interval
 from bus_lightning.evaluation.metrics import COUNTS, HEADLINE, Metrics
 from bus_lightning.evaluation.summary import draws_of
@@ -47,10 +48,9 @@ def send_results(
         metrics: Of the same parts.
     """
     for logger in loggers:
-        if not isinstance(logger, WandbLogger) or logger.experiment.disabled:
-            continue
         try:
-            _send(logger.experiment, run, task, datamodule, cases, metrics)
+            if isinstance(logger, WandbLogger) and not logger.experiment.disabled:
+                _send(logger.experiment, run, task, datamodule, cases, metrics)
         except Exception as error:  # the dashboard is not worth a finished training
             log.warning("%s: not all results went to W&B: %s: %s", run.path, type(error).__name__, error)
 
@@ -59,11 +59,12 @@ def _send(
     wandb_run: Any, run: RunDir, task: BusTask, datamodule: BusDataModule, cases: pd.DataFrame, metrics: dict[str, Any]
 ) -> None:
     from bus_lightning.dashboard import charts  # imports W&B
-    from bus_lightning.dashboard.logger import staging_in
+    from bus_lightning.dashboard.logger import may_name_images, staging_in
 
     cfg, status = load_config(run.config), run.status
+    named = may_name_images(cfg)
     tested, answers = cases[cases["split"] == "test"], {}
-    summary, intervals = _kept_epoch(run, cfg, status.get("score")), _intervals(tested, run)
+    summary, intervals = _kept_epoch(run, cfg), _intervals(tested, run)
     for part, found in metrics.items():
         summary |= {f"{part}/{name}": value for name, value in found.items() if isinstance(value, int | float)}
     for name, (low, high) in intervals.items():
@@ -79,20 +80,20 @@ def _send(
         shown: dict[str, Any] = {"test/metrics": charts.metric_table(cfg, metrics["test"], intervals)}
         if isinstance(task, SegmentationTask):
             answers = task.answers
-            shown["test/images"] = pictures(task, datamodule.parts["test"], datamodule.collate, count=8)
+            shown["test/images"] = pictures(task, datamodule.parts["test"], datamodule.collate, 8, named)
         if isinstance(task, ClassificationTask):
             shown |= charts.curves(tested)
-        shown["test/cases"] = charts.case_table(tested, datamodule.parts["test"], answers)
+        shown["test/cases"] = charts.case_table(tested, datamodule.parts["test"], answers, named)
         wandb_run.log(shown, step=status["epochs"])
 
 
-def _kept_epoch(run: RunDir, cfg: DictConfig, score: float | None) -> dict[str, Any]:
-    """Take the row of the kept epoch out of the history: the last one where nothing is monitored."""
-    history = pd.read_csv(run.history)
-    kept = len(history) - 1
-    if score is not None:
-        kept = int((history[cfg.task.monitor] - score).abs().to_numpy().argmin())  # the first of equals was kept
-    row: dict[str, Any] = history.iloc[kept].dropna().to_dict()
+def _kept_epoch(run: RunDir, cfg: DictConfig) -> dict[str, Any]:
+    """Take the row of the kept epoch out of the history."""
+    history = run.read_history()
+    if history is None:
+        raise DamagedError(run.history, "it is missing")
+    kept = run.kept_epoch(cfg.task.monitor, cfg.task.mode)
+    row: dict[str, Any] = history[history["epoch"] == kept].iloc[0].dropna().to_dict()
     return row | {"epoch": int(row["epoch"]), "kept_epoch": int(row["epoch"])}
 
 

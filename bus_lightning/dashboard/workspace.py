@@ -5,18 +5,11 @@ from typing import Any
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.reports.v2 import interface as panels
 
-# Key, title; of the kept epoch and of the test images.
-_HEADLINE = {
-    "accuracy": "accuracy",
-    "f1_macro": "macro F1",
-    "auroc_macro": "macro AUC",
-    "dice_image": "Dice, mean of lesions",
-    "iou_image": "IoU, mean of lesions",
-}
+from bus_lightning.evaluation.names import title_of
+
+_HEADLINE = ("accuracy", "f1_macro", "auroc_macro", "dice_image", "iou_image")  # of the test images
 _CURVES = {
-    "val/auroc_macro": "macro AUC",
-    "val/accuracy": "accuracy",
-    "val/dice_image": "Dice, mean of lesions",
+    **{f"val/{metric}": title_of(metric) for metric in ("auroc_macro", "accuracy", "dice_image")},
     "val/loss": "validation loss",
     "train/loss": "training loss",
     "lr": "learning rate",
@@ -76,7 +69,7 @@ def _sections() -> list[ws.Section]:
         )
         for key, title in _CURVES.items()
     ]
-    bars = [panels.BarPlot(title=f"Test {title}", metrics=[f"test/{key}"]) for key, title in _HEADLINE.items()]
+    bars = [panels.BarPlot(title=f"Test {title_of(key)}", metrics=[f"test/{key}"]) for key in _HEADLINE]
     # None: the fields that W&B asks for in the charts that it makes itself.
     charts = [
         panels.CustomChart(
@@ -91,12 +84,12 @@ def _sections() -> list[ws.Section]:
                for key in ("test/images", "val/images")]  # fmt: skip
     costs = [
         panels.ScatterPlot(
-            title=f"{title} against {cost}",
+            title=f"Test {title_of(metric)} against {cost}",
             x=panels.SummaryMetric(key),
             y=panels.SummaryMetric(f"test/{metric}"),
             log_x=True,
         )
-        for metric, title in (("auroc_macro", "Test macro AUC"), ("dice_image", "Test Dice"))
+        for metric in ("auroc_macro", "dice_image")
         for key, cost in _COSTS.items()
     ]
     content: dict[str, list[Any]] = {
