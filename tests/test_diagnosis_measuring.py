@@ -91,3 +91,41 @@ def test_heat_shows_where_it_is_strong_and_as_much_as_asked():
     shown = [np.abs(draw_overlay(image, mask, heat, strength).astype(int) - 90) for strength in (0, 0.3, 0.9)]
     assert shown[0].max() == 0 < shown[1].max() < shown[2].max()
     assert shown[2][:90].max() == 0
+
+
+def test_of_several_lesions_the_largest_is_measured_and_specks_are_none():
+    mask = np.zeros((200, 300), bool)
+    mask[20:30, 30:70] = True  # 400 pixels
+    mask[100:125, 200:240] = True  # 1000, the largest
+    mask[150:156, 10:15] = True  # 30: 0.05% of the image, just a lesion
+    mask[180:184, 280:287] = True  # 28, a speck
+    found = measure(mask, spacing_mm=(0.5, 0.25))
+    assert (found.lesions, found.area_px, found.box) == (3, 1000, (100, 200, 25, 40))
+    assert found.area_mm2 == pytest.approx(1000 * 0.5 * 0.25)
+    assert found.long_axis_px == pytest.approx(np.hypot(25, 40))
+    assert found.short_axis_px == pytest.approx(2 * 25 * 40 / np.hypot(25, 40))
+    # In millimetres the same box is 12.5 high and 10 wide: its diagonal is steeper.
+    assert found.long_axis_mm == pytest.approx(np.hypot(12.5, 10))
+    assert abs(found.orientation_deg) == pytest.approx(np.degrees(np.arctan2(12.5, 10)))
+    assert not found.touches_border
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "touches"),
+    [((0, 10), (20, 30), True), ((90, 100), (20, 30), True), ((20, 30), (0, 10), True), ((20, 30), (110, 120), True),
+     ((1, 99), (1, 119), False)],
+)  # fmt: skip
+def test_every_side_is_a_border_and_the_next_pixel_is_none(rows, columns, touches):
+    mask = np.zeros((100, 120), bool)
+    mask[slice(*rows), slice(*columns)] = True
+    mask[45:50, 50:55] = True  # another lesion, or a part of it, in the middle
+    assert measure(mask).touches_border == touches
+
+
+def test_the_direction_is_positive_where_the_lesion_rises_to_the_right():
+    mask = np.zeros((100, 100), bool)
+    for step in range(60):
+        mask[80 - step : 84 - step, 20 + step : 24 + step] = True
+    assert measure(mask).orientation_deg == pytest.approx(45, abs=1)
+    assert measure(mask[:, ::-1]).orientation_deg == pytest.approx(-45, abs=1)
+    assert measure(np.ascontiguousarray(mask.T[::-1])).orientation_deg == pytest.approx(-45, abs=1)

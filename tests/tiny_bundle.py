@@ -66,8 +66,20 @@ def exported(kind, channels, with_head):
         return (Path(folder) / "net.onnx").read_bytes(), head
 
 
-def make_bundle(out, overlay=None, channels=3, temperature=2.0, thresholds=None, with_head=True):
-    """Write a bundle of fp32 alone; its reference are images of `speckled`."""
+def make_bundle(
+    out,
+    overlay=None,
+    channels=3,
+    temperature=2.0,
+    thresholds=None,
+    with_head=True,
+    trained_on=None,
+    card="A tiny bundle.\n",
+):
+    """Write a bundle of fp32 alone; its reference are images of `speckled`.
+
+    Without `trained_on` it says what it was trained on as little as bundles of earlier versions do.
+    """
     (segmenter, _), (classifier, head) = exported(Bright, 3, False), exported(SmallClassifier, channels, with_head)
     images = speckled()
     stage = {"preprocessing": asdict(Preprocessing(size=SIZE)), "mean": MEAN, "std": STD}
@@ -76,7 +88,7 @@ def make_bundle(out, overlay=None, channels=3, temperature=2.0, thresholds=None,
         (folder / "classifier.onnx").write_bytes(classifier)
         if head:
             np.save(folder / HEAD, head.weights)
-        (folder / CARD).write_text("A tiny bundle.\n")
+        (folder / CARD).write_text(card)
         content = {
             "format": FORMAT, "version": VERSION, "classes": CLASSES, "temperature": temperature,
             "segmenter": stage | {"name": "bright", "channels": 3, "files": {"fp32": "segmenter.onnx"},
@@ -86,5 +98,6 @@ def make_bundle(out, overlay=None, channels=3, temperature=2.0, thresholds=None,
             "thresholds": thresholds, "reference": fit_reference(images[4:], images[:4]),
             "head": HEAD if head else None, "default_precision": "fp32", "variants": {},
         }  # fmt: skip
+        content |= {} if trained_on is None else {"trained_on": trained_on}
         (folder / MANIFEST).write_text(json.dumps(content))
     return out

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bus_lightning.data.levels import Scale
 from bus_lightning.diagnosis.diagnosing import Diagnoser, Diagnosis
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.reading import fingerprint, read_frames
@@ -103,7 +104,7 @@ def answer_files(
 
     saving: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1) as writer:
-        with closing(_ahead(_read(files, results))) as items:
+        with closing(_ahead(_read(files, results, diagnoser.bundle.scale))) as items:
             for together in _batches(items, batch):
                 saving.append(writer.submit(save, _look(together, diagnoser, heat_map)))
                 while len(saving) > _AHEAD:
@@ -117,12 +118,12 @@ def plain_name(path: Path) -> str:
     return str(path).encode(errors="backslashreplace").decode()
 
 
-def _read(files: Iterable[File], results: Results) -> Iterator[_Item]:
+def _read(files: Iterable[File], results: Results, scale: Scale) -> Iterator[_Item]:
     """Read the pictures that are not answered yet, and tell where each file ends."""
     for file in files:
         frames = None
         try:
-            for frame in read_frames(file.path):
+            for frame in read_frames(file.path, scale=scale):
                 if frame.number is not None:
                     frames = frame.number + 1
                 if not results.is_complete(frame_name(file.name, frame.number)):

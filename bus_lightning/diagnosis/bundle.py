@@ -8,17 +8,19 @@ import json
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.preprocess import Overlay, Preprocessing
+from bus_lightning.diagnosis.trained_on import Trained, from_manifest
 from bus_lightning.errors import UserError
 
 FORMAT = "bus_lightning diagnosis bundle"
-VERSION = 1
+VERSION = 2
 MANIFEST, CHECKSUMS, CARD, HEAD, SAMPLES = "bundle.json", "SHA256SUMS", "MODEL_CARD.md", "head.npy", "samples"
 PRECISIONS = ("fp32", "bf16", "int8")
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
@@ -63,6 +65,8 @@ class Bundle:
         variants: What each precision was measured to lose and to take.
         id: First 12 hex digits of the checksums' own SHA-256, which name the bundle.
         samples: Pictures to try.
+        trained_on: What `segmenter` and `classifier` were trained on; empty if it is not recorded.
+        scale: Scale of the training images, for files that do not state their bit depth.
     """
 
     path: Path
@@ -78,6 +82,8 @@ class Bundle:
     variants: dict[str, Any]
     id: str
     samples: tuple[Path, ...] = ()
+    trained_on: Trained = field(default_factory=dict)
+    scale: Scale = OWN_SCALE
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -181,6 +187,7 @@ def _bundle(path: Path, content: dict[str, Any], sums: dict[str, str]) -> Bundle
         head = np.load(_listed(path, content["head"], sums), allow_pickle=False).astype(np.float32)
         if head.ndim != 2 or len(head) != len(classes):
             raise ValueError(f"the head has the shape {head.shape} for {len(classes)} classes")
+    card = _listed(path, CARD, sums).read_text(encoding="utf-8")
     samples = (name for name in sums if name.startswith(f"{SAMPLES}/"))
     return Bundle(
         path=path,
@@ -191,11 +198,13 @@ def _bundle(path: Path, content: dict[str, Any], sums: dict[str, str]) -> Bundle
         thresholds=content["thresholds"],
         reference=dict(content["reference"]),
         head=head,
-        card=_listed(path, CARD, sums).read_text(encoding="utf-8"),
+        card=card,
         default_precision=_known(content["default_precision"], PRECISIONS),
         variants=dict(content["variants"]),
         id=hashlib.sha256((path / CHECKSUMS).read_bytes()).hexdigest()[:12],
         samples=tuple(path / name for name in sorted(samples)),
+        trained_on=from_manifest(content.get("trained_on"), card),
+        scale=Scale(**content.get("scale", {})),  # bundles of version 1 have none
     )
 
 
@@ -205,7 +214,7 @@ def _stage(path: Path, content: dict[str, Any], sums: dict[str, str]) -> Stage:
     channels = int(_known(content["channels"], (1, 3, 4)))
     return Stage(
         name=str(content["name"]),
-        preprocessing=Preprocessing(**content["preprocessing"]),
+        preprocessing=Preprocessing(**{"rules": 1} | content["preprocessing"]),  # bundles of version 1 have no rules
         mean=tuple(map(float, content["mean"])),
         std=tuple(map(float, content["std"])),
         channels=channels,

@@ -13,6 +13,7 @@ from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.heatmap import class_activation, place, restore
 from bus_lightning.diagnosis.measuring import Measurements, measure
 from bus_lightning.diagnosis.networks import Network
+from bus_lightning.diagnosis.trained_on import is_synthetic
 
 MALIGNANT = "malignant"
 _PART = "test"  # of the split, whose preprocessing an image from outside gets
@@ -115,7 +116,13 @@ class Diagnoser:
             mask=mask,
             measurements=measurements,
             heat_map=heat,
-            doubts=find_doubts(is_like(frame.image, bundle.reference), probabilities, flag, measurements),
+            doubts=find_doubts(
+                is_like(frame.image, bundle.reference),
+                probabilities,
+                flag,
+                measurements,
+                is_synthetic(bundle.trained_on),
+            ),
         )
 
 

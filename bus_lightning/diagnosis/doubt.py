@@ -46,6 +46,7 @@ def find_doubts(
     probabilities: Mapping[str, float],
     malignant_flag: bool | None,
     measurements: Measurements,
+    synthetic: bool = False,
 ) -> tuple[Doubt, ...]:
     """List what speaks against an answer, the weightiest first.
 
@@ -54,9 +55,14 @@ def find_doubts(
         probabilities: Of each class.
         malignant_flag: Whether malignant is above its threshold; None without one.
         measurements: Of the lesion that was found.
+        synthetic: Whether any network of the bundle was trained on synthetic images.
     """
     answer, probability = max(probabilities.items(), key=lambda item: item[1])
     found: dict[str, str] = {}
+    if synthetic:
+        found["trained_on_synthetic"] = (
+            "A network was trained on synthetic images: the answer says nothing about real images."
+        )
     if not is_ultrasound:
         found["not_ultrasound"] = "This does not look like the breast ultrasound images that the networks were shown."
     if probability < LOW_CONFIDENCE:

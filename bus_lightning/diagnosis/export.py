@@ -25,11 +25,15 @@ def main(arguments: list[str] | None = None) -> int:
         "--out-of-fold", metavar="'RUNS'", help="classifiers that predicted the training images: calibrates on them"
     )
     parser.add_argument("--sensitivity", type=float, default=0.95, help="for malignant, of the threshold; default 0.95")
+    parser.add_argument(
+        "--data-name", metavar="NAME", help="name of the data set, shown with every answer; not a path or a person"
+    )
     parser.add_argument("--samples", type=int, default=0, metavar="N", help="put N drawn phantoms in, to try")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         from bus_lightning.diagnosis.exporting.making import make_bundle  # after --help
+        from bus_lightning.diagnosis.trained_on import sentence
 
         bundle = make_bundle(**vars(options), say=lambda line: print(line, file=sys.stderr, flush=True))
     except UserError as error:
@@ -38,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped: nothing was written.", file=sys.stderr)
         return 130
-    print(f"The bundle is {options.out} ({bundle.id}, {bundle.default_precision})")
+    print(f"The bundle is {options.out} ({bundle.id}, {bundle.default_precision}). {sentence(bundle.trained_on)}")
     return 0
 
 

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -17,7 +18,7 @@ reads:
   PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV and AVI, by their content; folders with all that is below them
 
 writes:
-  results.csv        a row per image or frame: class, probabilities, lesion, doubts
+  results.csv        a row per image or frame: class, probabilities, lesion, doubts, what the networks were trained on
   NAME_mask.png      the lesion, at the image's own resolution
   NAME_overlay.png   its outline and the heat map, drawn into the image
   NAME.json          what the row says, and the doubts in words
@@ -72,6 +73,7 @@ def _predict(options: argparse.Namespace) -> int:
     """Answer all files and tell how it went."""
     from bus_lightning.diagnosis.bundle import load_bundle  # none of these for --help
     from bus_lightning.diagnosis.results import TABLE, Results
+    from bus_lightning.diagnosis.trained_on import sentence
 
     bundle = load_bundle(options.bundle)
     precision = options.precision or bundle.default_precision
@@ -79,13 +81,18 @@ def _predict(options: argparse.Namespace) -> int:
         options.out,
         {"bundle": bundle.id, "precision": precision, "heat map": not options.no_heat_map,
          "file names": options.keep_names},
+        sentence(bundle.trained_on),
     )  # fmt: skip
 
     from bus_lightning.diagnosis.answering import answer_files, name_files, plain_name
     from bus_lightning.diagnosis.diagnosing import Diagnoser
     from bus_lightning.diagnosis.reading import find_files
 
-    files = name_files([path for path in find_files(options.paths) if not _lies_in(options.out, path)])
+    left_out: dict[Path, str] = {}
+    found = find_files(options.paths, left_out)
+    files = name_files([path for path in found if not _lies_in(options.out, path)])
+    _tell_left_out({path: what for path, what in left_out.items() if not _lies_in(options.out, path)},
+                   options.keep_names)  # fmt: skip
     results.adopt([file.name for file in files])
     waiting = [file for file in files if file.failure is None and not results.is_complete(file.name)]
     try:
@@ -97,6 +104,7 @@ def _predict(options: argparse.Namespace) -> int:
     finally:
         rows = results.write_table([file.name for file in files], bundle.classes)
     print(f"{rows} rows in {options.out / TABLE}")
+    print(results.trained_on)
     failed = [file for file in files if file.failure is not None]
     if failed:
         print(f"{len(failed)} of {len(files)} files could not be answered:", file=sys.stderr)
@@ -104,6 +112,18 @@ def _predict(options: argparse.Namespace) -> int:
         own = f" {plain_name(file.path)!r}" if options.keep_names else ""
         print(f"  {file.name}{own}: {file.failure}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _tell_left_out(left_out: dict[Path, str], keep_names: bool) -> None:
+    """Report on the standard error which files of the folders are not read; show names only if they may be shown."""
+    from bus_lightning.diagnosis.answering import plain_name
+
+    if left_out:
+        print(f"{len(left_out)} files in the folders are skipped because they are not pictures, DICOM or video:",
+              file=sys.stderr)  # fmt: skip
+    for what, number in Counter(left_out.values()).most_common():
+        names = [repr(plain_name(path)) for path in sorted(left_out) if left_out[path] == what]
+        print(f"  {number} {what}{': ' + ', '.join(names) if keep_names else ''}", file=sys.stderr)
 
 
 def _lies_in(folder: Path, path: Path) -> bool:

@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import struct
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,10 +18,11 @@ import numpy as np
 from bus_lightning.diagnosis.diagnosing import Diagnosis
 from bus_lightning.diagnosis.drawing import draw_overlay
 from bus_lightning.diagnosis.frames import Frame
+from bus_lightning.diagnosis.trained_on import NOT_RECORDED
 from bus_lightning.errors import UserError
 from bus_lightning.files import aside, write_aside
 
-VERSION = 1
+VERSION = 2
 TABLE = "results.csv"
 _MADE_WITH = ".made_with.json"
 _PICTURES = ("mask", "overlay")
@@ -28,6 +31,7 @@ _LESION = ("lesions", "area_px", "area_mm2", "long_axis_px", "short_axis_px", "l
            "orientation_deg", "touches_border")  # fmt: skip
 _SAID = ("bundle", "precision")  # of what results were made with, in each JSON
 _NAME = re.compile(r"(\d+-[0-9a-f]{12})(-f\d+)?\.json")
+_AFTER_HEADER = 33  # bytes of a PNG: its signature and the chunk IHDR
 _BOX = ("top", "left", "height", "width")
 
 
@@ -41,13 +45,14 @@ class Results:
     Args:
         folder: The folder; made if need be.
         made_with: What results depend on, as the bundle's id: with anything else the folder is another's.
+        trained_on: What the networks were trained on; it is written to every result file.
 
     Raises:
         UserError: When the folder holds the results of another bundle or of other options, or something else.
     """
 
-    def __init__(self, folder: Path, made_with: dict[str, Any]) -> None:
-        self.folder, self.made_with = folder, {"version": VERSION, **made_with}
+    def __init__(self, folder: Path, made_with: dict[str, Any], trained_on: str = NOT_RECORDED) -> None:
+        self.folder, self.made_with, self.trained_on = folder, {"version": VERSION, **made_with}, trained_on
         marker = folder / _MADE_WITH
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -101,11 +106,11 @@ class Results:
         overlay = draw_overlay(frame.image, found.mask, found.heat_map)
         self._save_picture(name, "overlay", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         made_with = {key: self.made_with[key] for key in _SAID if key in self.made_with}
-        self._write(name, describe(name, frame, found, source) | made_with)
+        self._write(name, describe(name, frame, found, source) | {"trained_on": self.trained_on} | made_with)
 
     def finish_file(self, name: str, frames: int) -> None:
         """Note that all frames of a file with several are saved."""
-        self._write(name, {"name": name, "frames": frames})
+        self._write(name, {"name": name, "frames": frames, "trained_on": self.trained_on})
 
     def write_table(self, names: Iterable[str], classes: list[str]) -> int:
         """Write `results.csv` anew from the JSONs.
@@ -122,7 +127,7 @@ class Results:
         rows = [_row(record) for record in records if record is not None and "frames" not in record]
         own = ["file"] if any("file" in row for row in rows) else []
         columns = ["name", *own, "class", *(f"prob_{name}" for name in classes), "calibrated", "malignant_flag",
-                   *_LESION, *(f"box_{side}" for side in _BOX), "height", "width", "doubts"]  # fmt: skip
+                   *_LESION, *(f"box_{side}" for side in _BOX), "height", "width", "doubts", "trained_on"]  # fmt: skip
         stream = StringIO()
         writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
@@ -143,7 +148,7 @@ class Results:
 
     def _save_picture(self, name: str, kind: str, picture: np.ndarray) -> None:
         with aside(self._picture(name, kind)) as temporary:
-            temporary.write_bytes(cv2.imencode(".png", picture, _COMPRESSION)[1].tobytes())
+            temporary.write_bytes(_with_text(cv2.imencode(".png", picture, _COMPRESSION)[1].tobytes(), self.trained_on))
 
     def _read(self, name: str) -> dict[str, Any] | None:
         with suppress(OSError, ValueError):
@@ -187,6 +192,13 @@ def describe(name: str, frame: Frame, found: Diagnosis, source: str | None = Non
         "spacing_mm": frame.spacing_mm,
         "doubts": [asdict(doubt) for doubt in found.doubts],
     }
+
+
+def _with_text(png: bytes, text: str) -> bytes:
+    """Add a description to a PNG, as an iTXt chunk after its header (PNG specification, 11.3.3)."""
+    chunk = b"iTXt" + b"Description\0\0\0\0\0" + text.encode()
+    framed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return png[:_AFTER_HEADER] + framed + png[_AFTER_HEADER:]
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:

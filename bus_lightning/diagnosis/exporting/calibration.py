@@ -13,8 +13,8 @@ from scipy.special import softmax
 
 from bus_lightning.diagnosis.exporting.runs import FinishedRun
 from bus_lightning.errors import UserError
-from bus_lightning.evaluation.cases import read_cases
-from bus_lightning.evaluation.metrics import classes_of, metrics_of, probabilities_of
+from bus_lightning.evaluation.cases import cases_of
+from bus_lightning.evaluation.metrics import classes_of, clipped, metrics_of, probabilities_of
 
 POSITIVE = "malignant"
 _TEMPERATURES = (0.05, 20.0)
@@ -94,7 +94,7 @@ def find_temperature(probabilities: Floats, labels: NDArray[np.int64]) -> float:
     References:
         Guo et al., "On calibration of modern neural networks", ICML 2017.
     """
-    logarithms = np.log(probabilities.clip(np.finfo(np.float64).tiny))
+    logarithms = np.log(clipped(probabilities))
 
     def loss(log_temperature: float) -> float:
         scaled = logarithms / math.exp(log_temperature)
@@ -107,7 +107,7 @@ def find_temperature(probabilities: Floats, labels: NDArray[np.int64]) -> float:
 
 def tempered(cases: pd.DataFrame, temperature: float) -> pd.DataFrame:
     """Apply a temperature to the probabilities of cases."""
-    logarithms = np.log(probabilities_of(cases).clip(np.finfo(np.float64).tiny))
+    logarithms = np.log(clipped(probabilities_of(cases)))
     columns = [f"prob_{name}" for name in classes_of(cases)]
     return cases.assign(**dict(zip(columns, softmax(logarithms / temperature, axis=1).T, strict=True)))
 
@@ -151,18 +151,9 @@ def read_own_cases(run: FinishedRun) -> pd.DataFrame:
     """Read a run's cases, with `group`, the near-duplicates of each image.
 
     Raises:
-        UserError: When they cannot be read, or hold probabilities that are no numbers.
+        DamagedError: When they cannot be used.
     """
-    file = run.folder.cases
-    try:
-        cases = read_cases(file)
-        cases["group"] = [run.split.groups[id_] for id_ in cases["id"]]
-        is_whole = bool(np.isfinite(probabilities_of(cases)).all())
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{file} cannot be read ({type(error).__name__}: {error}): train its run again.") from error
-    if not is_whole:
-        raise UserError(f"{file} holds probabilities that are no numbers: its training diverged.")
-    return cases
+    return cases_of(run.folder, run.config, run.split)
 
 
 def _on_test(

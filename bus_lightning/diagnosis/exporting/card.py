@@ -1,26 +1,26 @@
 """The model card: what a bundle was trained on, how well it did on whom, and what it must not be used for."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.exporting.calibration import Calibration
 from bus_lightning.diagnosis.exporting.runs import FinishedRun
+from bus_lightning.diagnosis.trained_on import Trained, sentence
 from bus_lightning.evaluation.intervals import percentile_interval
 from bus_lightning.evaluation.metrics import metrics_of
+from bus_lightning.evaluation.names import heading_of, title_of
 from bus_lightning.evaluation.summary import draws_of
 
 NOT_CALIBRATED = "not calibrated"
-OUTLINES = {"iou_image": "IoU, mean over lesions", "dice_image": "Dice, mean over lesions",
-            "missed_rate": "Lesions missed", "false_alarm_rate": "Normal images with an outline"}  # fmt: skip
-CLASSES = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "auroc_macro": "AUC, macro",
-           "auroc_malignant": "AUC of malignant", "recall_malignant": "Sensitivity for malignant, likeliest class",
-           "specificity_malignant": "Specificity for malignant, likeliest class"}  # fmt: skip
+OUTLINES = ("iou_image", "dice_image", "missed_rate", "false_alarm_rate")
+CLASSES = ("accuracy", "balanced_accuracy", "auroc_macro", "auroc_malignant", "recall_malignant",
+           "specificity_malignant")  # fmt: skip
 _METHODS = {
     "grouped": "near-duplicates kept in one part",
     "stratified": "by class; near-duplicates may stand in two parts, which flatters",
@@ -51,7 +51,7 @@ def write_card(
         "# Model card: breast ultrasound, outline and class",
         "**NOT A MEDICAL DEVICE.** For research and teaching. No answer may be used for the care of a patient.",
         _networks(segmenter, classifier, bundle.head is not None),
-        _data(segmenter, classifier, images),
+        _data(segmenter, classifier, images, bundle.trained_on),
         _results(numbers),
         _calibration(calibration),
         _precisions(bundle.variants, bundle.default_precision),
@@ -113,7 +113,7 @@ def _pixels(run: FinishedRun) -> str:
     return ", ".join([f"{data.size}x{data.size}, {data.resize}, {data.channels} channels", *steps])
 
 
-def _data(segmenter: FinishedRun, classifier: FinishedRun, images: PreparedData) -> str:
+def _data(segmenter: FinishedRun, classifier: FinishedRun, images: PreparedData, trained: Trained) -> str:
     rows = []
     for name, run in (("Segmenter", segmenter), ("Classifier", classifier)):
         split, status = run.split, run.folder.status
@@ -121,20 +121,17 @@ def _data(segmenter: FinishedRun, classifier: FinishedRun, images: PreparedData)
         rows.append([name, f"{split.method}: {_METHODS[split.method]}", sizes, split.seed, run.config.seed,
                      split.hash, status.get("epochs"), str(status.get("commit"))[:12]])  # fmt: skip
     counts = ", ".join(f"{number} {name}" for name, number in images.frame["class"].value_counts(sort=False).items())
-    origin = (
-        "Trained on **drawn phantoms**: the answers say nothing about real images."
-        if (images.root / MARKER).is_file()
-        else "Trained on BUSI (Al-Dhabyani et al., Data in Brief 28 (2020) 104863), unless another folder was given."
-    )
-    origin += f" Images: {counts}. Hash of the files: `{classifier.content}`."
+    origin = f"**{_plain(sentence(trained))}**"
+    if any(data.name == "BUSI" for data in trained.values()):
+        origin += " BUSI: Al-Dhabyani et al., Data in Brief 28 (2020) 104863."
+    origin += f" Images of all parts: {counts}. Hash of the files: `{classifier.content}`."
     names = ["", "split", "train/val/test images", "seed of the split", "seed", "hash of the split", "epochs", "commit"]
     return "\n\n".join(["## Data", origin, _table(names, rows)])
 
 
 def _results(numbers: dict[str, list[dict[str, Any]]]) -> str:
-    labels = OUTLINES | CLASSES
     rows = [
-        [labels[row["metric"]], f"{row['value']:.3f}", _interval(row), row["n"]]
+        [heading_of(row["metric"]), f"{row['value']:.3f}", _interval(row), row["n"]]
         for name in ("segmenter", "classifier")
         for row in numbers[name]
     ]
@@ -142,7 +139,8 @@ def _results(numbers: dict[str, list[dict[str, Any]]]) -> str:
         "On the test images, as evaluated in PyTorch after training, in the precision of the training. The bundle "
         "computes in another one, and single answers differ: see Precisions. Intervals: bootstrap over groups of "
         "near-duplicates, 2,000 draws; they do not know what another seed would give. The classifier's probabilities "
-        "are counted before calibration, which changes no AUC of two classes and no likeliest class."
+        "are counted before calibration, which changes no AUC of two classes and no likeliest class. The recall of "
+        "malignant is the sensitivity of taking the likeliest class, without the threshold."
     )
     return "\n\n".join(["## Numbers", note, _table(["metric", "value", "95% interval", "images"], rows)])
 
@@ -162,7 +160,7 @@ def _calibration(calibration: Calibration | None) -> str:
         f"Temperature {calibration.temperature:.3f}, found on {calibration.n} training images that {calibration.runs} "
         "classifiers of the same recipe predicted without having seen them. No test image was used to choose it.",
         _table(
-            ["images", "log loss before", "after", "calibration error before", "after"],
+            ["images", f"{title_of('log_loss')} before", "after", f"{title_of('calibration_error')} before", "after"],
             [
                 [f"{number} {kind}", *(_number(when[name]) for name in ("log_loss", "calibration_error")
                                        for when in (before, after))]
@@ -196,13 +194,18 @@ def _precisions(variants: dict[str, dict[str, Any]], default: str) -> str:
     first = next(iter(variants.values()))
     thresholds = [key.replace("_", ", ") for key in first if key.startswith(("sensitivity_", "specificity_"))]
     note = (
-        f"On the {first['images']} images that both runs held out (validation and test), each against fp32: IoU, mean "
-        "over lesions, macro AUC, and how many likeliest classes differ, from the image file to the answer; "
-        "sensitivity and specificity are those of the threshold. Time: the median of a whole diagnosis without heat "
-        "map, on the machine of the export."
+        f"On the {first['images']} images that both runs held out (validation and test), each against fp32: "
+        f"{title_of('iou_image')}, {title_of('auroc_macro')}, and how many likeliest classes differ, from the image "
+        "file to the answer; sensitivity and specificity are those of the threshold. Time: the median of a whole "
+        "diagnosis without heat map, on the machine of the export."
     )
     names = ["", "IoU", "difference", "AUC", "difference", "answers changed", *thresholds, "ms"]
     return "\n\n".join(["## Precisions", note, _table(names, rows)])
+
+
+def _plain(text: str) -> str:
+    """Escape what Markdown or HTML would read as markup."""
+    return re.sub(r"([\\`*_<>\[\]|~$&#])", r"\\\1", text)
 
 
 def _number(value: float | None, form: str = ".4f") -> str:
@@ -222,7 +225,8 @@ or any other use in the care of patients.
 ## Limits
 
 - Trained on few images of few devices. Other devices, settings, populations and organs were not tested.
-- BUSI has no patient ids: frames of one woman may stand in two parts, so that the numbers may flatter.
+- If the data have no patient ids, as in BUSI, frames of one patient may be in two parts of the split, and the numbers
+  may be too good.
 - The check for images of another kind rests on simple statistics and misses some.
 - A heat map shows what weighed in the answer, not where the disease is.
 - Lesions that touch the border, several lesions and very small ones are measured less well.

@@ -1,7 +1,7 @@
 """Make a bundle of two runs: export, quantise, calibrate, measure, describe."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,11 @@ from bus_lightning.diagnosis.exporting.runs import (
     read_run,
     refuse_other_masks,
     refuse_strangers,
+    training_data,
 )
 from bus_lightning.diagnosis.exporting.to_onnx import export_onnx
 from bus_lightning.diagnosis.exporting.variants import check_agreement, choose_precision, compare_variants
+from bus_lightning.diagnosis.trained_on import plain_name
 from bus_lightning.errors import UserError
 from bus_lightning.randomness import shuffled
 
@@ -45,6 +47,7 @@ def make_bundle(
     out_of_fold: str | None = None,
     sensitivity: float = 0.95,
     samples: int = 0,
+    data_name: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
     """Make a bundle.
@@ -56,6 +59,7 @@ def make_bundle(
         out_of_fold: Folders of the classifiers that predicted the training images, a pattern; None: not calibrated.
         sensitivity: For malignant, that the threshold has to reach on those predictions.
         samples: How many drawn phantoms to put in, to try.
+        data_name: Name of the training data set; None names it only if it is BUSI.
         say: Takes a line for each step.
 
     Raises:
@@ -63,6 +67,7 @@ def make_bundle(
     """
     if not 0 < sensitivity <= 1:
         raise UserError(f"--sensitivity {sensitivity}: give a share above 0 and up to 1, as 0.95.")
+    name = None if data_name is None else plain_name(data_name)
     folder.refuse_foreign(out)
     runs = read_run(segmenter, "segmentation"), read_run(classifier, "classification")
     refuse_strangers(*runs)
@@ -85,7 +90,8 @@ def make_bundle(
             temperature=calibration.temperature if calibration else None,
             thresholds=calibration.thresholds if calibration else None,
             reference=reference, head=head.weights if head else None, card="", default_precision="fp32", variants={},
-            id="",
+            id="", trained_on={kind: training_data(one, name) for kind, one in zip(_NAMES, opened, strict=True)},
+            scale=opened[1].prepared.scale,
         )  # fmt: skip
         say("the precisions are compared on held-out images")
         variants = compare_variants(bundle, *opened)
@@ -97,6 +103,7 @@ def make_bundle(
         manifest = _manifest(bundle) | {
             "calibration": asdict(calibration) if calibration else card.NOT_CALIBRATED,
             "numbers": numbers,
+            "trained_on": {kind: asdict(data) for kind, data in bundle.trained_on.items()},
             "made_from": {name: _origin(run) for name, run in zip(_NAMES, runs, strict=True)},
         }
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -137,13 +144,13 @@ def _originals(opened: OpenedRun, part: str) -> Iterator[np.ndarray]:
     split, frame = opened.run.split, opened.prepared.frame
     files = dict(zip(frame["id"], frame["image"], strict=True))
     for id_ in sorted(split.part(part), key=lambda id_: (split.groups[id_], id_)):
-        yield read_image(opened.prepared.root / files[id_])
+        yield read_image(opened.prepared.root / files[id_], opened.prepared.scale)
 
 
 def _numbers(run: FinishedRun) -> list[dict[str, Any]]:
     """Compute the test metrics of a run for its card."""
     cases = read_own_cases(run)
-    names: Sequence[str] = list(card.OUTLINES if run.config.task.name == "segmentation" else card.CLASSES)
+    names = card.OUTLINES if run.config.task.name == "segmentation" else card.CLASSES
     return card.interval_rows(cases[cases["split"] == "test"], names)
 
 
@@ -158,6 +165,7 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
         "version": VERSION,
         "bus_lightning": __version__,
         "classes": bundle.classes,
+        "scale": asdict(bundle.scale),
         "segmenter": stage(bundle.segmenter),
         "classifier": stage(bundle.classifier),
         "head": None if bundle.head is None else HEAD,

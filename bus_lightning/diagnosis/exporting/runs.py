@@ -10,14 +10,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config import build_net, identity, load_config
 from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import Split, load_split
+from bus_lightning.diagnosis.trained_on import TrainingData
 from bus_lightning.errors import UserError
+from bus_lightning.models.answers import check_answer, shapes_of
 from bus_lightning.models.weights import load_kept_weights
 from bus_lightning.predicted import with_predicted_masks
 from bus_lightning.run_dir import RunDir
+from bus_lightning.starting import example_images
 
+BUSI_CONTENT = "8c32504d11914feb"  # first digits of the `content_hash` of the published 780 images and 798 masks
 # What a run and the runs of its cross-fitting may differ in.
 _OF_A_FOLD = ("seed", "data.split.cross_fold", "data.split.cross_folds")
 
@@ -102,7 +107,7 @@ def open_run(run: FinishedRun) -> OpenedRun:
     """Rebuild a run's network and find its images again.
 
     Raises:
-        UserError: When it kept no checkpoint, or its images are not there or others now.
+        UserError: When it kept no checkpoint, its images are missing or have changed, or it does not return logits.
     """
     path, own = run.folder.path, run.config.copy()
     if not run.folder.best.is_file():
@@ -117,7 +122,22 @@ def open_run(run: FinishedRun) -> OpenedRun:
     data = BusDataModule(prepared, run.split, own, full_masks=own.task.name == "segmentation")
     net = build_net(own.model, own.debug_size)
     load_kept_weights(net, run.folder.best)
-    return OpenedRun(run, net.eval(), prepared, data)
+    images = example_images(data)
+    check_answer(net.eval(), images, shapes_of(own.task.name, images, len(run.classes)))
+    return OpenedRun(run, net, prepared, data)
+
+
+def training_data(opened: OpenedRun, name: str | None) -> TrainingData:
+    """Describe what a run was trained on, without a path.
+
+    Args:
+        opened: The run.
+        name: Name of the data set, given by the user; None names it only if it is BUSI.
+    """
+    run = opened.run
+    drawn = bool(run.config.data.get("phantom")) or (opened.prepared.root / MARKER).is_file()
+    known = "BUSI" if run.content == BUSI_CONTENT else ""
+    return TrainingData("" if drawn else name or known, drawn, len(run.split.train), run.content)
 
 
 def refuse_strangers(segmenter: FinishedRun, classifier: FinishedRun) -> None:

@@ -110,7 +110,7 @@ def _diagnose(
     cases: dict[str, list[dict[str, Any]]] = {one.precision: [] for one in diagnosers}
     taken: dict[str, list[float]] = {one.precision: [] for one in diagnosers}
     for row in tqdm(rows, desc="comparing precisions", unit="image", disable=None, leave=False):
-        image = read_image(opened.prepared.root / row.image)
+        image = read_image(opened.prepared.root / row.image, opened.prepared.scale)
         truth = read_mask(opened.prepared.root, row.masks, image.shape[:2])
         for one in diagnosers:
             start = time.perf_counter()

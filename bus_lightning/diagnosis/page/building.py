@@ -102,6 +102,7 @@ def build_page(diagnoser: Diagnoser, uploads: Path, limits: Limits) -> Any:
         sent = gr.JSON(visible=False)
         gr.HTML(f"<h1>{TITLE}</h1>", elem_id="title")
         gr.HTML(rendering.notice(), elem_id="notice")
+        gr.HTML(rendering.trained_on(bundle), elem_id="trained_on")
         with gr.Row():
             with gr.Column(scale=6, min_width=320):
                 intake = gr.HTML(

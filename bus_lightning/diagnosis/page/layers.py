@@ -5,6 +5,7 @@ import base64
 import cv2
 import numpy as np
 
+from bus_lightning.data.resizing import resize
 from bus_lightning.diagnosis.drawing import draw_overlay
 from bus_lightning.diagnosis.page.looking import Shown
 
@@ -32,8 +33,7 @@ def heat_layer(shown: Shown) -> str | None:
     if heat is None or not heat.any():
         return None
     scale = min(1.0, _HEAT_SIDE / max(heat.shape))
-    size = (max(1, round(heat.shape[1] * scale)), max(1, round(heat.shape[0] * scale)))
-    small = cv2.resize(heat, size, interpolation=cv2.INTER_AREA)
+    small = resize(heat, tuple(max(1, round(side * scale)) for side in heat.shape))
     return _transparent(np.zeros(small.shape, bool), small)
 
 
@@ -43,7 +43,7 @@ def thumbnail(image: np.ndarray) -> str:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = image[top : top + side, left : left + side]
-    return as_jpeg(cv2.resize(square, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA))
+    return as_jpeg(resize(square, (_THUMBNAIL, _THUMBNAIL)))
 
 
 def as_jpeg(image: np.ndarray) -> str:

@@ -4,9 +4,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from bus_lightning.data.resizing import resize
 from bus_lightning.diagnosis.diagnosing import Diagnoser, Diagnosis
 from bus_lightning.diagnosis.frames import Frame, Limits
 from bus_lightning.diagnosis.reading import count_frames, fingerprint, read_frames
@@ -45,7 +45,7 @@ def look(diagnoser: Diagnoser, path: Path, limits: Limits) -> Shown:
         UserError: In one line without the file's name, when it cannot be read or answered.
     """
     try:
-        with closing(read_frames(path, limits)) as frames:  # type: ignore[type-var]
+        with closing(read_frames(path, limits, diagnoser.bundle.scale)) as frames:  # type: ignore[type-var]
             frame = next(frames)
         several = None if frame.number is None else count_frames(path, limits)
         name = fingerprint(path)
@@ -62,10 +62,10 @@ def look(diagnoser: Diagnoser, path: Path, limits: Limits) -> Shown:
 def _shrunk(name: str, frame: Frame, diagnosis: Diagnosis, frames: int | None, made_with: str) -> Shown:
     height, width = frame.image.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
 
     def fit(array: np.ndarray) -> np.ndarray:
-        return array if scale == 1 else cv2.resize(array, size, interpolation=cv2.INTER_AREA)
+        return array if scale == 1 else resize(array, size)
 
     heat = None if diagnosis.heat_map is None else fit(diagnosis.heat_map)
     mask = fit(diagnosis.mask.astype(np.uint8) * 255) >= 128

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from html import escape
 
+from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page.layers import heat_layer, image_layer, outline_layer
 from bus_lightning.diagnosis.page.looking import Shown
 from bus_lightning.diagnosis.page.wording import NOTICE, Words, percent
+from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
 
 NOTHING_YET = '<p class="hint">The answer appears here, with its doubts, when an image is given.</p>'
 
@@ -14,6 +16,12 @@ NOTHING_YET = '<p class="hint">The answer appears here, with its doubts, when an
 def notice() -> str:
     """Say what the page is not."""
     return f'<p class="notice" role="note">{_bold_start(NOTICE)}</p>'
+
+
+def trained_on(bundle: Bundle) -> str:
+    """Say what the networks were trained on, in a banner."""
+    kind = "synthetic" if is_synthetic(bundle.trained_on) else "real"
+    return f'<p class="trained {kind}" role="note">{escape(sentence(bundle.trained_on))}</p>'
 
 
 def intake(limits: Limits, thumbnails: Iterable[str]) -> str:

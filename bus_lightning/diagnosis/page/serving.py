@@ -17,6 +17,7 @@ import numpy as np
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnosing import Diagnoser
 from bus_lightning.diagnosis.frames import Frame, Limits
+from bus_lightning.diagnosis.trained_on import sentence
 from bus_lightning.errors import UserError
 
 _VISITORS = 64  # whose results are kept, some 8 MB each
@@ -93,6 +94,7 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
         try:
             shown = f"[{options.host}]" if ":" in options.host else options.host
             say(f"The page is http://{shown}:{port}/ (bundle {diagnoser.bundle.id}); Ctrl-C ends it.")
+            say(sentence(diagnoser.bundle.trained_on))
             if options.host not in _LOOPBACK:
                 say("Whoever reaches this address can use the page: it asks for no password, and does not encrypt.")
             stopped.wait()

@@ -20,7 +20,7 @@ Line = tuple[str, str]  # style and text
 
 def lines(shown: Shown, words: Words) -> list[Line]:
     """List what a report says below the picture: (style, text), the style being doubt, head, text or small."""
-    said: list[Line] = [("head", "Doubts")]
+    said: list[Line] = [("doubt" if words.is_synthetic else "text", words.trained_on), ("head", "Doubts")]
     said += [("doubt" if words.is_doubted else "text", f"- {doubt}") for doubt in words.doubts]
     said.append(("head", words.answer))
     said.append(("text", "; ".join(f"{name} {percent(value)}" for name, value in words.probabilities) + "."))

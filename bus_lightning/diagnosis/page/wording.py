@@ -8,6 +8,7 @@ from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.diagnosing import MALIGNANT, Diagnosis
 from bus_lightning.diagnosis.measuring import Measurements
 from bus_lightning.diagnosis.page.looking import Shown
+from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
 
 NOTICE = "NOT A MEDICAL DEVICE. For research and teaching; no answer may be used for the care of a patient."
 NO_DOUBT = "No check raised a doubt. The checks miss some, so this is no reassurance."
@@ -18,6 +19,8 @@ class Words:
     """An answer in words.
 
     Attributes:
+        trained_on: What the networks were trained on.
+        is_synthetic: Whether any of them was trained on synthetic images.
         doubts: What speaks against it; never empty.
         is_doubted: Whether a check raised any of them.
         answer: The likeliest class and its probability.
@@ -30,6 +33,8 @@ class Words:
         notes: What else is to be known.
     """
 
+    trained_on: str
+    is_synthetic: bool
     doubts: list[str]
     is_doubted: bool
     answer: str
@@ -54,6 +59,8 @@ def say(shown: Shown, bundle: Bundle) -> Words:
     if shown.frames is not None:
         notes.insert(0, f"The file has {shown.frames} pictures: this is the first. The command predict answers all.")
     return Words(
+        trained_on=sentence(bundle.trained_on),
+        is_synthetic=is_synthetic(bundle.trained_on),
         doubts=[doubt.text for doubt in found.doubts] or [NO_DOUBT],
         is_doubted=bool(found.doubts),
         answer=f"Most likely {found.answer}: {percent(probability)}",
@@ -80,9 +87,10 @@ def _calibration(found: Diagnosis, bundle: Bundle) -> str:
     known = (bundle.thresholds or {}).get(MALIGNANT, {})
     number = f"{known['positives'] + known['negatives']:,} " if {"positives", "negatives"} <= known.keys() else ""
     share = round(100 * found.probabilities[found.answer])
+    drawn = " of synthetic images" if is_synthetic(bundle.trained_on) else ""
     return (
-        f"The probabilities are calibrated on {number}out-of-fold predictions: of 100 images like the training images "
-        f"that get this probability, about {share} should be {found.answer}."
+        f"The probabilities are calibrated on {number}out-of-fold predictions{drawn}: of 100 images like the training "
+        f"images that get this probability, about {share} should be {found.answer}."
     )
 
 

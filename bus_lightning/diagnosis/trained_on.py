@@ -1,0 +1,98 @@
+"""Describe what the networks of a bundle were trained on, in the same words on every page and in every result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bus_lightning.errors import UserError
+
+_LONGEST = 80  # letters of a data set's name
+_BY_EARLIER_CARDS = "Trained on **drawn phantoms**"
+NOT_RECORDED = (
+    "What the networks were trained on is not recorded: the bundle was made by an earlier version of bus_lightning."
+)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The training images of one network.
+
+    Attributes:
+        name: Name of the data set, plain text; empty if it has none.
+        synthetic: Whether the images are synthetic.
+        images: Number of images in the training part; None if it is not recorded.
+        content: First digits of the hash of the data set's files, shown if there is no name.
+    """
+
+    name: str
+    synthetic: bool
+    images: int | None = None
+    content: str = ""
+
+    def __str__(self) -> str:
+        """Return a phrase that ends a sentence, such as "624 images of BUSI"."""
+        number = "" if self.images is None else f"{self.images:,} "
+        if self.synthetic:
+            return f"{number}synthetic images (drawn phantoms)"
+        files = f" (files {self.content})" if self.content else ""
+        return f"{number}images of {self.name}" if self.name else f"{number}images of a data set without a name{files}"
+
+
+Trained = Mapping[str, TrainingData]
+
+
+def sentence(trained: Trained) -> str:
+    """Return a sentence that says what the networks of a bundle were trained on.
+
+    Args:
+        trained: `segmenter` and `classifier` -> training images; empty if they are not recorded.
+    """
+    if not trained:
+        return NOT_RECORDED
+    if len(set(trained.values())) == 1:
+        text = f"Trained on {next(iter(trained.values()))}"
+    else:
+        text = "Trained on different images: " + ", ".join(f"the {name} on {data}" for name, data in trained.items())
+    return f"{text}. The answers say nothing about real images." if is_synthetic(trained) else f"{text}."
+
+
+def is_synthetic(trained: Trained) -> bool:
+    """Tell whether any of the networks was trained on synthetic images."""
+    return any(data.synthetic for data in trained.values())
+
+
+def plain_name(name: str) -> str:
+    """Check the name of a data set, which is shown with every answer, and return it with single spaces.
+
+    Raises:
+        UserError: When it is empty, too long, a path, or not printable.
+    """
+    plain = " ".join(name.split())
+    if not plain or len(plain) > _LONGEST or not plain.isprintable() or "/" in plain or "\\" in plain:
+        raise UserError(
+            f"--data-name {name!r}: give a name of up to {_LONGEST} characters that is not a path, such as 'BUS-BRA': "
+            "it is shown with every answer."
+        )
+    return plain
+
+
+def from_manifest(content: Mapping[str, Any] | None, card: str) -> Trained:
+    """Read the training images from a manifest; for a manifest of an earlier version, from the model card.
+
+    Args:
+        content: Name of the network -> fields of `TrainingData`.
+        card: The model card.
+
+    Raises:
+        ValueError, TypeError: When a field has an impossible value.
+    """
+    if content is None:
+        phantoms = TrainingData("", synthetic=True)
+        return {"segmenter": phantoms, "classifier": phantoms} if _BY_EARLIER_CARDS in card else {}
+    trained = {str(name): TrainingData(**fields) for name, fields in content.items()}
+    for data in trained.values():
+        if not isinstance(data.name, str) or not isinstance(data.synthetic, bool) or not isinstance(data.content, str):
+            raise TypeError(f"{data!r} does not describe training images")
+        if data.images is not None and not isinstance(data.images, int):
+            raise TypeError(f"{data.images!r} is not a number of images")
+    return trained
