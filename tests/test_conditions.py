@@ -79,6 +79,8 @@ def test_unfinished_failed_and_foreign_folders_are_listed_with_the_reason(finish
     assert "running" in reasons[running.path.name]
     assert "out of memory" in reasons[failed.path.name]
     assert "config" in reasons["notes"]
+    states = group.left_out.set_index("run")["state"].to_dict()
+    assert states == {running.path.name: "running", failed.path.name: "failed", "notes": "no run"}
 
 
 def test_a_run_with_probabilities_that_are_no_numbers_is_bad(finished):
@@ -88,7 +90,10 @@ def test_a_run_with_probabilities_that_are_no_numbers_is_bad(finished):
     run.write_cases(cases)
     group = read_group(run.path.parent)
     assert not group.conditions
-    assert group.left_out["reason"].tolist() == ["bad: cases.csv holds probabilities or counts that are no numbers"]
+    (reason,) = group.left_out["reason"]
+    assert (
+        "row 4 (line 5), column prob_benign: an empty cell is not a probability (did the training diverge?)" in reason
+    )
 
 
 def test_cases_that_are_not_of_the_saved_split_are_refused(finished):
@@ -100,7 +105,7 @@ def test_cases_that_are_not_of_the_saved_split_are_refused(finished):
 
 
 def test_a_folder_without_runs_is_one_clear_line(tmp_path):
-    with pytest.raises(UserError, match="no folder of runs"):
+    with pytest.raises(UserError, match="not a folder of runs"):
         read_group(tmp_path / "nowhere")
     with pytest.raises(UserError, match="holds no runs"):
         read_group(tmp_path)

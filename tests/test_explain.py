@@ -94,7 +94,10 @@ def test_every_classifier_gets_every_map(name):
         assert heat.isfinite().all()
         assert (heat >= 0).all()
     torch.testing.assert_close(net(batch), before)
-    assert any(heat.any() for heat in maps.values())
+    seen = [HeatMaps(net, settings(), batch)(batch, torch.full((2,), label)) for label in range(before.shape[1])]
+    # What speaks for one class of a network without training may be nothing at all, not for every class.
+    dark = [method for method in TITLES if not any(found[method].any() for found in seen)]
+    assert dark == []
 
 
 @pytest.mark.parametrize(
@@ -218,6 +221,9 @@ def test_a_run_gets_a_table_a_sheet_and_its_tiles(trained):
     assert lesions[["pointing", "energy"]].dropna().le(1).all(axis=None)
     trained_energy, random_energy = (group["energy"].to_numpy() for _, group in lesions.groupby("weights", sort=False))
     assert np.isfinite(trained_energy).any()
+    measured_by = lesions[lesions["weights"] == "trained"].groupby("method")["energy"].count()
+    # Grad-CAM of so small a network, hardly trained, may find nothing that speaks for its answer; the others do.
+    assert set(measured_by[measured_by > 0].index) >= set(TITLES) - {"gradcam"}
     assert (trained_energy != random_energy).mean() > 0.8  # a few are 0 in both
     cases = pd.read_csv(result.cases).set_index("id")
     said = cases.filter(like="prob_").idxmax(axis=1).str.removeprefix("prob_")

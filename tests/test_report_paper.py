@@ -232,7 +232,7 @@ def test_segmentation_is_shown_pooled_and_per_image():
     row = row_of(paper_tables({}, {"u2net_lite": summary(**SEGMENTED)}, {})[0], "U2NET-Lite")
     assert row["IoU, paper"] == "0.7063"
     assert row["IoU, ours (pooled)"].startswith("0.600 (")
-    assert row["IoU, ours (per image)"].startswith("0.550 (")
+    assert row["IoU, ours (mean of lesions)"].startswith("0.550 (")
 
 
 def test_our_other_models_stand_below_as_not_in_the_paper_in_the_tables_of_their_task():

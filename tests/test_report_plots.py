@@ -15,7 +15,7 @@ from bus_lightning.evaluation.metrics import metrics_of
 from bus_lightning.evaluation.report.figures.answers import THRESHOLDS, confusion, decision_curve, reliability
 from bus_lightning.evaluation.report.figures.data import labels_of, usable
 from bus_lightning.evaluation.report.figures.forest import by_class_and_size, forest
-from bus_lightning.evaluation.report.figures.history import history, kept_epoch
+from bus_lightning.evaluation.report.figures.history import history
 from bus_lightning.evaluation.report.figures.leakage import leakage
 from bus_lightning.evaluation.report.figures.roc import GRID, roc, roc_curves
 from bus_lightning.evaluation.report.figures.style import color_of, colors_of
@@ -231,11 +231,36 @@ def test_no_curve_of_the_training_leaves_its_panel(tmp_path):
         assert axes.get_ylim()[1] >= max(values)
 
 
-def test_without_a_monitored_score_the_last_epoch_is_the_kept_one():
-    table = pd.DataFrame({"epoch": [0, 1, 2], "val/loss": [0.3, 0.1, 0.2], "val/iou": [np.nan] * 3})
-    assert kept_epoch(table, "val/dice_image", "max") == 2
-    assert kept_epoch(table, "val/iou", "max") == 2
-    assert kept_epoch(table, "val/loss", "min") == 1
+def test_the_kept_epoch_is_the_one_that_the_status_names_and_of_older_runs_what_was_kept_then(tmp_path):
+    run = trained(tmp_path / "run", **{"val/loss": [0.3, 0.1, 0.2], "val/iou": [np.nan] * 3})
+    assert run.kept_epoch("val/dice_image", "max") == 2  # nothing was monitored
+    assert run.kept_epoch("val/iou", "max") == 0  # never defined: earlier versions kept the first
+    assert run.kept_epoch("val/loss", "min") == 1
+    assert run.kept_epoch("val/loss", "max") == 0
+    run.update_status(kept_epoch=0)
+    assert run.kept_epoch("val/loss", "min") == 0
+
+
+def test_the_history_of_a_run_before_and_after_the_shares_were_named_is_drawn_alike(tmp_path):
+    shares = {"tp": [0.1, 0.2], "fp": [0.2, 0.1], "fn": [0.1, 0.1], "tn": [0.6, 0.6]}
+    old = {f"train/{name}": values for name, values in shares.items()}
+    new = {f"train/{name}_share": values for name, values in shares.items()}
+    gone_on = {name: [values[0], np.nan] for name, values in old.items()}
+    gone_on |= {name: [np.nan, values[1]] for name, values in new.items()}
+    counts = {f"val/{name}": [100 * value for value in values] for name, values in shares.items()}
+    drawn = []
+    for number, columns in enumerate((old, new, gone_on)):
+        run = trained(tmp_path / str(number), **columns, **counts)
+        (item,) = history([condition("unet", segmented(), "segmentation", [run])], "segmentation")
+        panels = {axes.get_title(): axes for axes in item.figure.axes[:4]}
+        assert lines(panels["accuracy"], label="_train")[0].get_ydata().tolist() == pytest.approx([0.7, 0.8])
+        pixels = panels["share of the pixels (%)"]
+        drawn.append(
+            [line.get_ydata().tolist() for stage in ("train", "val") for line in lines(pixels, label=f"_{stage}")]
+        )
+    np.testing.assert_allclose(drawn[1], drawn[0])
+    np.testing.assert_allclose(drawn[2], drawn[0])
+    np.testing.assert_allclose(drawn[0][:4], drawn[0][4:])
 
 
 def test_segmentation_history_shows_pixels_and_leaves_out_what_was_not_recorded(tmp_path):

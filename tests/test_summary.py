@@ -86,7 +86,7 @@ def test_a_summary_is_kept_under_the_hash_of_its_cases(finished, tmp_path, monke
     monkeypatch.setattr(summary, "_summarised", lambda cases: pytest.fail("computed again"))
     pd.testing.assert_frame_equal(summarise(condition_of(run), "test", tmp_path / "cache"), first)
     cases = pd.read_csv(run.cases)
-    cases.loc[cases.index[-1], ["prob_benign", "prob_malignant"]] = [0.9, 0.05]
+    cases.loc[cases.index[-1], ["prob_benign", "prob_malignant", "prob_normal"]] = [0.9, 0.05, 0.05]
     run.write_cases(cases)
     with pytest.raises(pytest.fail.Exception, match="computed again"):
         summarise(condition_of(run), "test", tmp_path / "cache")

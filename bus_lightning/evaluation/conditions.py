@@ -6,16 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
 from bus_lightning.config import identity, load_config
 from bus_lightning.data.splits import Split, load_split
-from bus_lightning.errors import UserError
-from bus_lightning.evaluation.cases import read_cases
-from bus_lightning.evaluation.metrics import COUNTS, PROBABILITY, answers_to
-from bus_lightning.run_dir import RunDir
+from bus_lightning.errors import DamagedError, UserError
+from bus_lightning.evaluation.cases import cases_of
+from bus_lightning.evaluation.metrics import answers_to
+from bus_lightning.run_dir import RunDir, groups_below
 
 WEIGHTS_MISSING = "weights missing"
 _LUCK = ("seed", "data.split.fold", "data.split.seed")  # what may differ among the runs of a condition
@@ -113,7 +112,9 @@ def read_group(path: Path) -> Group:
         UserError: When the folder is missing or holds no run at all.
     """
     if not path.is_dir():
-        raise UserError(f"{path} is no folder of runs: give one as runs/classification.")
+        there = ", ".join(map(str, groups_below(path.parent)))
+        cure = f"choose from {there}" if there else f"{path.parent} has none; `python train.py` makes one"
+        raise UserError(f"{path} is not a folder of runs: {cure}.")
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not _is_passed_over(folder)]
     if not folders:
         raise UserError(f"{path} holds no runs: train some with `python train.py group={path.name}`.")
@@ -122,14 +123,16 @@ def read_group(path: Path) -> Group:
     for folder in folders:
         run = RunDir(folder)
         try:
+            if not any(file.exists() for file in (run.config, run.status_file, run.metrics_file, run.cases)):
+                raise UserError("not a run folder: it has no config.yaml")
             config = load_config(run.config)
             if not run.is_complete:
                 raise UserError(f"is not complete: {run.status.get('state', 'it has no status.json')}")
             split = load_split(run.split)
-            found = _Read(run, config, split, _cases(run, split))
+            found = _Read(run, config, split, cases_of(run, config, split).assign(run=folder.name))
             read.setdefault(_key(config, run), []).append(found)
         except UserError as error:
-            left_out.append(_left_out(run, str(error)))
+            left_out.append(_left_out(run, error))
     conditions = [_condition(members) for members in read.values()]
     name_apart(conditions)
     conditions.sort(key=lambda condition: (condition.task, condition.name))
@@ -141,13 +144,13 @@ def _is_passed_over(folder: Path) -> bool:
     return folder.name.startswith(".") or ".old-" in folder.name or folder.name in ("report", "wandb")
 
 
-def _left_out(run: RunDir, why: str) -> dict[str, str | None]:
+def _left_out(run: RunDir, reason: UserError) -> dict[str, str | None]:
     try:
         status = run.status
-    except UserError:
+    except DamagedError:
         status = {}
-    state = status.get("state", "no run")
-    error = status.get("error")
+    state = "damaged" if isinstance(reason, DamagedError) else status.get("state", "no run")
+    why, error = str(reason), status.get("error")
     return {
         "run": run.path.name,
         "model": status.get("model") or run.path.name.partition("__")[0],
@@ -156,35 +159,14 @@ def _left_out(run: RunDir, why: str) -> dict[str, str | None]:
     }
 
 
-def _cases(run: RunDir, split: Split) -> pd.DataFrame:
-    """Read and check the cases of a run, with the group of each image.
-
-    Raises:
-        UserError: When they cannot be used.
-    """
-    try:
-        cases = read_cases(run.cases)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cases.csv cannot be read: {error}") from error
-    numbers = [name for name in cases if name.startswith(PROBABILITY) or name in COUNTS]
-    if not {"id", "split", "label"} <= set(cases) or not numbers:
-        raise UserError("cases.csv lacks the columns id, split, label and prob_<class> or tp, fp, fn, tn")
-    if not np.isfinite(cases[numbers].to_numpy("float64")).all():
-        raise UserError("bad: cases.csv holds probabilities or counts that are no numbers")
-    parts = {id_: part for part in ("val", "test") for id_ in split.part(part)}
-    if foreign := [id_ for id_, part in zip(cases["id"], cases["split"], strict=True) if parts.get(id_) != part]:
-        raise UserError(f"'{foreign[0]}' in cases.csv is not in that part of split.json")
-    return cases.assign(group=cases["id"].map(split.groups), run=run.path.name)
-
-
 def _key(config: DictConfig, run: RunDir) -> str:
     """Name what the runs of a condition share: all that decides their numbers, but seed and fold, and the data.
 
     Raises:
-        UserError: When status.json or metrics.json is damaged.
+        DamagedError: When status.json or metrics.json is damaged.
     """
     if not {"val", "test"} <= run.metrics.keys():
-        raise UserError("metrics.json lacks val and test")
+        raise DamagedError(run.metrics_file, "it lacks val or test")
     decides = {name: value for name, value in identity(config).items() if name not in _LUCK}
     decides[_CROSS_FOLD] = decides.get(_CROSS_FOLD) is not None
     return repr([sorted(decides.items()), config.trainer.max_epochs, run.status.get("data")])

@@ -1,12 +1,17 @@
 """What must hold before a number is believed: checks of a report's runs, done each time."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from bus_lightning.data.index import read_image
+from bus_lightning.errors import DamagedError, UserError
 from bus_lightning.evaluation.conditions import Condition, does
 from bus_lightning.evaluation.majority import majority_accuracy
-from bus_lightning.evaluation.metrics import metrics_of
+from bus_lightning.evaluation.metrics import COUNTS, metrics_of
+from bus_lightning.explain.faithfulness import read_maps
+from bus_lightning.run_dir import RunDir
 
 _EVALUATED = ("val", "test")
 # What is looked for -> what to say when it was found nowhere.
@@ -16,6 +21,7 @@ PROMISES = {
     "twins": "No validation or test image has a near-duplicate in training.",
     "counts": "Every run has one case for each validation and test image of its saved split.",
     "classes": "Every class has images in each part that was evaluated.",
+    "files": "Every other file that the report reads is undamaged.",
 }
 
 
@@ -36,7 +42,7 @@ class Finding:
 
 def findings(conditions: list[Condition]) -> list[Finding]:
     """Look for everything that must not be, in every condition."""
-    checks = (_beats_nothing, _label_in_input, _twins, _counts, _classes)
+    checks = (_beats_nothing, _label_in_input, _twins, _counts, _classes, _files)
     return [found for check in checks for condition in conditions for found in check(condition)]
 
 
@@ -114,3 +120,51 @@ def _classes(condition: Condition) -> Iterator[Finding]:
         present = set(condition.part(part)["label"])
         if missing := [name for name in condition.classes if present and name not in present]:
             yield Finding("classes", condition.name, f"no {part} image of class {', '.join(missing)}")
+
+
+def _files(condition: Condition) -> Iterator[Finding]:
+    """Check the files of curves, and the first run's files of figures; a damaged file is not drawn."""
+    for run in condition.runs:
+        if found := _damage(run.read_history):
+            yield Finding("files", run.path.name, found)
+    for first in condition.runs[:1]:
+        if (maps := first.path / "explain" / "maps.csv").is_file():
+            groups = condition.splits[first.path.name].groups
+            if found := _damage(read_maps, maps, groups):
+                yield Finding("files", first.path.name, found)
+        sheet = maps.with_name("heatmaps.png")
+        if sheet.is_file() and (found := _damage(_read_picture, sheet)):
+            yield Finding("files", first.path.name, found)
+        yield from _masks(condition, first)
+
+
+def _masks(condition: Condition, run: RunDir) -> Iterator[Finding]:
+    """Check that the masks of a run's test images are readable and of the right size; report only one damaged mask."""
+    cases = condition.part("test")
+    cases = cases[cases["run"] == run.path.name]
+    if not set(COUNTS) <= set(cases) or not run.masks.is_dir():
+        return
+    pixels = dict(zip(cases["id"], cases[list(COUNTS)].sum(axis=1).astype(int), strict=True))
+    files = {id_: file for id_ in pixels if (file := run.masks / f"{id_}.png").is_file()}
+    damaged = [found for id_, file in files.items() if (found := _damage(_read_picture, file, pixels[id_]))]
+    if damaged:
+        others = f" {len(damaged)} masks are damaged." if len(damaged) > 1 else ""
+        yield Finding("files", run.path.name, f"{damaged[0]}{others}")
+
+
+def _read_picture(path: Path, pixels: int | None = None) -> None:
+    try:
+        height, width, _ = read_image(path).shape
+    except UserError as error:
+        raise DamagedError(path, "it cannot be decoded") from error
+    if pixels is not None and height * width != pixels:
+        raise DamagedError(path, f"it has {height * width} pixels, but its image has {pixels}")
+
+
+def _damage(read: Callable[..., object], *arguments: object) -> str:
+    """Try to read a file, and return how it is damaged; empty if it is not."""
+    try:
+        read(*arguments)
+    except DamagedError as error:
+        return str(error)
+    return ""

@@ -13,7 +13,7 @@ from bus_lightning.evaluation.intervals import group_draws, percentile_interval
 from bus_lightning.evaluation.metrics import Floats, metrics_of, scores_of
 from bus_lightning.files import write_aside
 
-VERSION = 1  # of what is kept: raise it when a metric or an interval is computed in another way
+VERSION = 2  # of what is kept: raise it when a metric or an interval is computed in another way
 DRAWS = 2000
 COLUMNS = ["metric", "value", "low", "high", "n", "mean_of_runs", "sd_of_runs", "runs", "reason"]
 _AT_ONCE = 4_000_000  # weights in memory, draws times images
@@ -38,12 +38,20 @@ def summarise(condition: Condition, part: str, cache: Path | None = None) -> pd.
     """
     cases = condition.part(part).reset_index(drop=True)
     file = cache / f"{_hash(cases)}.json" if cache else None
-    if file and file.is_file():
-        rows = json.loads(file.read_text())
-    else:
-        rows = _summarised(cases)
-        if file:
-            write_aside(file, json.dumps(rows, indent=1))  # NaN as Python writes and reads it
+    if file and (kept := _kept(file)) is not None and kept.empty == cases.empty:
+        return kept
+    rows = _summarised(cases)
+    if file:
+        write_aside(file, json.dumps(rows, indent=1))  # NaN as Python writes and reads it
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _kept(file: Path) -> pd.DataFrame | None:
+    """Read a cached summary; None if there is none, or if it is damaged and must be computed again."""
+    try:
+        rows = [{column: row[column] for column in COLUMNS} for row in json.loads(file.read_text())]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

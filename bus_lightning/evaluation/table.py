@@ -7,19 +7,14 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from bus_lightning.errors import UserError
+from bus_lightning.errors import DamagedError
 from bus_lightning.evaluation.cases import read_cases
 from bus_lightning.evaluation.majority import majority_accuracy
+from bus_lightning.evaluation.names import title_of
 from bus_lightning.ownership import is_owned
 from bus_lightning.run_dir import RunDir
 
-_SCORES = {
-    "accuracy": "accuracy",
-    "f1_macro": "macro F1",
-    "auroc_macro": "macro AUC",
-    "iou_image": "IoU",
-    "dice_image": "Dice",
-}
+_SCORES = ("accuracy", "f1_macro", "auroc_macro", "iou_image", "dice_image")
 
 
 def collect(
@@ -50,9 +45,13 @@ def collect(
 
 
 def _row(run: RunDir, results: RunDir, part: str, refused: str | None) -> dict[str, Any]:
+    majority = None
     try:
         status, scores = run.status, results.metrics.get(part, {})
-    except UserError as error:
+        if "f1_macro" in scores:
+            cases = read_cases(results.cases)
+            majority = majority_accuracy(cases if part == "all" else cases[cases["split"] == part])
+    except DamagedError as error:
         status, scores = {"state": "damaged", "error": str(error)}, {}
     if refused:
         status, scores = {"state": "refused", "error": refused, "model": status.get("model")}, {}
@@ -62,7 +61,7 @@ def _row(run: RunDir, results: RunDir, part: str, refused: str | None) -> dict[s
         state, status = "killed", status | {"error": "its process died without a word (killed, or out of memory?)"}
     if status.get("kind") == "WeightsMissingError" and state == "failed":
         state = "not run: weights missing"
-    row = {
+    return {
         "run": run.path.name,
         "model": status.get("model") or run.path.name.partition("__")[0],
         "state": state,
@@ -71,14 +70,10 @@ def _row(run: RunDir, results: RunDir, part: str, refused: str | None) -> dict[s
         "epochs": status.get("epochs"),
         "n": scores.get("n"),
         **{key: scores.get(key) for key in _SCORES},
-        "majority": None,
+        "majority": majority if scores else None,
         "error": status.get("error") if state != "complete" else None,
         "folder": str(run.path),
     }
-    if "f1_macro" in scores:
-        cases = read_cases(results.cases)
-        row["majority"] = majority_accuracy(cases if part == "all" else cases[cases["split"] == part])
-    return row
 
 
 def show(runs: pd.DataFrame, title: str = "Test results", console: Console | None = None) -> None:
@@ -93,7 +88,7 @@ def show(runs: pd.DataFrame, title: str = "Test results", console: Console | Non
     table = Table(title=title, title_style="bold")
     table.add_column("model", no_wrap=True)
     table.add_column("run", overflow="fold")
-    for heading in ("parameters", "epochs", "seconds", "n", *_SCORES.values(), "majority"):
+    for heading in ("parameters", "epochs", "seconds", "n", *map(title_of, _SCORES), "majority"):
         table.add_column(heading, justify="right")
     for row in runs.to_dict("records"):
         if row["state"] == "complete":

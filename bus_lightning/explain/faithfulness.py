@@ -1,10 +1,13 @@
 """Whether heat maps can be believed: do they find the lesion, more often than chance and than untrained weights do?"""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from bus_lightning.tables import bad_cell, check_numbers, read_table, refuse_cut
 
 MEASURES = ("pointing", "energy", "chance")
 Worth = dict[str, float | None]
@@ -35,6 +38,25 @@ def worth(heat: NDArray[np.floating], mask: NDArray[np.uint8]) -> Worth:
         found["pointing"] = float(lesion[heat == heat.max()].mean())
         found["energy"] = float(heat[lesion].sum(dtype=np.float64) / heat.sum(dtype=np.float64))
     return found
+
+
+def read_maps(path: Path, groups: Mapping[str, int]) -> pd.DataFrame:
+    """Read `maps.csv`, a row per image, method and weights.
+
+    Args:
+        path: The CSV.
+        groups: Id -> near-duplicate group, for every image of the run.
+
+    Raises:
+        DamagedError: When it is not such a table, or holds images that are not the run's.
+    """
+    text = ("id", "label", "predicted", "method", "weights")
+    maps = read_table(path, needed=[*text, *MEASURES], text=text)
+    if (foreign := ~maps["id"].isin(list(groups)).to_numpy()).any():
+        raise bad_cell(path, maps, int(foreign.argmax()), "id", "is not an image of split.json")
+    check_numbers(path, maps, MEASURES, low=0, high=1, gaps=True)
+    refuse_cut(path, maps)
+    return maps
 
 
 def believable(maps: pd.DataFrame, groups: Mapping[str, int], draws: int = 2000, seed: int = 0) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bus_lightning.data.dataset import colors
+from bus_lightning.data.resizing import resize
 from bus_lightning.explain.explained import ExplainedImage
 from bus_lightning.explain.heatmaps import TITLES
 from bus_lightning.files import aside
@@ -83,8 +84,8 @@ def _pictures(explained: ExplainedImage) -> list[np.ndarray]:
 def _upright(square: np.ndarray, explained: ExplainedImage) -> np.ndarray:
     """Cut the image's part out of the network's square, and give it its proportions again."""
     top, left, height, width = explained.box
-    size = (max(1, round(_HEIGHT * explained.shape[1] / explained.shape[0])), _HEIGHT)
-    return cv2.resize(square[top : top + height, left : left + width], size, interpolation=cv2.INTER_LINEAR)
+    shape = (_HEIGHT, max(1, round(_HEIGHT * explained.shape[1] / explained.shape[0])))
+    return resize(square[top : top + height, left : left + width], shape)
 
 
 def _warm(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

@@ -91,11 +91,11 @@ def _checks(group: Group) -> Section:
     if found:
         items.append(Note(f"{len(found)} things to heed before the numbers are used: see the table.", "warning"))
         rows = [{"condition or run": finding.about, "what was found": finding.text} for finding in found]
-        items.append(TableItem("checks", "What does not hold.", pd.DataFrame(rows)))
+        items.append(TableItem("checks", "What does not hold.", pd.DataFrame(rows), names_images=True))
     items += [Note(text, "good") for text in kept_promises(found, group.conditions)]
     if len(group.left_out):
         caption = f"Runs that are not in this report (n = {len(group.left_out)}), and why."
-        items.append(TableItem("left_out", caption, group.left_out))
+        items.append(TableItem("left_out", caption, group.left_out, names_images=True))
     return Section("Checks", "Done for every report, before any number.", items)
 
 

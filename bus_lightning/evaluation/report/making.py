@@ -90,15 +90,19 @@ def _facts(group: Group) -> dict[str, str]:
 
 
 def log_to_wandb(group: Group, sections: list[Section]) -> None:
-    """Send tables and figures to the W&B project of the runs; nothing happens when none of them went there."""
+    """Send tables and figures to the W&B project of the runs; do nothing if no run was logged there.
+
+    If a run has `logger.wandb.image_names=false`, tables and figures that name images are not sent.
+    """
     logged = [one.config for one in group.conditions if (one.config.get("logger") or {}).get("wandb")]
     if not logged:
         return
     import wandb  # for runs that use it
 
-    from bus_lightning.dashboard.logger import wandb_mode, wandb_settings
+    from bus_lightning.dashboard.logger import may_name_images, wandb_mode, wandb_settings
 
     node, mode = logged[0].logger.wandb, wandb_mode()
+    named = all(map(may_name_images, logged))
     with (
         tempfile.TemporaryDirectory() as folder,
         wandb.init(
@@ -114,6 +118,8 @@ def log_to_wandb(group: Group, sections: list[Section]) -> None:
     ):
         for section in sections:
             for item in section.items:
+                if not named and getattr(item, "names_images", False):
+                    continue
                 if isinstance(item, TableItem):
                     run.log({f"tables/{item.slug}": wandb.Table(dataframe=item.frame.astype(str))})
                 elif isinstance(item, FigureItem):

@@ -2,11 +2,12 @@
 
 import pandas as pd
 
+from bus_lightning.errors import DamagedError
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.report.beside.tables import estimate
 from bus_lightning.evaluation.report.figures.pictures import heat_maps
 from bus_lightning.evaluation.report.sections import Item, Section, TableItem
-from bus_lightning.explain.faithfulness import believable
+from bus_lightning.explain.faithfulness import believable, read_maps
 
 
 def heat_map_section(conditions: list[Condition]) -> Section | None:
@@ -21,7 +22,11 @@ def heat_map_section(conditions: list[Condition]) -> Section | None:
         if not file.is_file():
             continue
         groups = condition.splits[condition.runs[0].path.name].groups
-        for found in believable(pd.read_csv(file), groups).to_dict("records"):
+        try:
+            maps = read_maps(file, groups)
+        except DamagedError:  # the report's checks list the damaged file
+            continue
+        for found in believable(maps, groups).to_dict("records"):
             rows.append({"condition": condition.name, **_written(found)})
         if figure := heat_maps(condition):
             figures.append(figure)

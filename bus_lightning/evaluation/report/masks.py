@@ -7,6 +7,7 @@ import pandas as pd
 from bus_lightning.config import identity
 from bus_lightning.evaluation.comparisons import compare
 from bus_lightning.evaluation.conditions import Condition, of_task
+from bus_lightning.evaluation.names import title_of
 from bus_lightning.evaluation.report.beside import numbers as paper
 from bus_lightning.evaluation.report.beside.tables import Summaries, estimate
 from bus_lightning.evaluation.report.sections import Section, TableItem
@@ -30,11 +31,7 @@ _GIVEN = (
     "data.split.method",
     "preprocess",
 )
-_METRICS = {
-    "accuracy": "accuracy",
-    "macro AUC": "auroc_macro",
-    "AUC, malignant against benign": "malignant_vs_benign_auroc",
-}
+_METRICS = ("accuracy", "auroc_macro", "malignant_vs_benign_auroc")
 
 
 def mask_section(conditions: list[Condition], test: Summaries) -> Section | None:
@@ -97,11 +94,11 @@ def _row(condition: Condition, is_joint: bool, alone: Condition | None, summary:
         "runs": len(condition.runs),
         "n": int(value_of(summary, "accuracy", "n")),
     }
-    for title, metric in _METRICS.items():
+    for metric in _METRICS:
         value, low, high = (value_of(summary, metric, key) for key in ("value", "low", "high"))
-        row[title] = estimate(value, low, high)
+        row[title_of(metric)] = estimate(value, low, high)
     gain = "-"
     if alone and condition.name != alone.name:
         found = compare(condition, alone, "test", "auroc_macro")
         gain = found.reason if math.isnan(found.difference) else estimate(found.difference, found.low, found.high)
-    return row | {"macro AUC, less that of the image alone": gain}
+    return row | {f"{title_of('auroc_macro')}, less that of the image alone": gain}

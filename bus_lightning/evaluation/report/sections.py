@@ -17,11 +17,13 @@ class TableItem:
         slug: Name of the files, unique in a report whatever the case: letters, digits, ``.``, ``-`` and ``_``.
         caption: What the table shows, with the number of images or runs behind it.
         frame: The table; its index is not shown.
+        names_images: Whether the table may hold names of image files.
     """
 
     slug: str
     caption: str
     frame: pd.DataFrame
+    names_images: bool = False
 
 
 @dataclass
@@ -33,12 +35,14 @@ class FigureItem:
         caption: What the figure shows, with the number of images or runs behind it.
         figure: A Matplotlib figure that was made without pyplot.
         alt: What the figure says, for a reader who does not see it.
+        names_images: Whether the figure shows images or their names.
     """
 
     slug: str
     caption: str
     figure: Figure
     alt: str
+    names_images: bool = False
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The sections of one task: its scores, comparisons and figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +11,7 @@ from bus_lightning.errors import UserError
 from bus_lightning.evaluation.conditions import Condition, of_task
 from bus_lightning.evaluation.intervals import wilson
 from bus_lightning.evaluation.majority import majority_accuracy
+from bus_lightning.evaluation.names import title_of
 from bus_lightning.evaluation.report.beside.tables import estimate
 from bus_lightning.evaluation.report.figures.answers import confusion, decision_curve, reliability
 from bus_lightning.evaluation.report.figures.data import labels_of
@@ -21,19 +22,11 @@ from bus_lightning.evaluation.report.sections import Item, Note, Section, TableI
 from bus_lightning.evaluation.summary import COLUMNS
 
 Summaries = dict[str, pd.DataFrame]
-# What stands in the tables of a task, with its heading; every other metric is in the table of all.
-CLASSIFICATION = {
-    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1_macro": "macro F1",
-    "auroc_macro": "macro AUC", "average_precision_macro": "macro average precision", "log_loss": "log-loss",
-    "brier": "Brier", "calibration_error": "calibration error",
-    "malignant_vs_benign_auroc": "AUC, malignant against benign",
-}  # fmt: skip
-SEGMENTATION = {
-    "iou_image": "IoU, mean of lesions", "dice_image": "Dice, mean of lesions", "iou_pooled": "IoU, pooled",
-    "dice_pooled": "Dice, pooled", "hd95": "HD95, % of the diagonal", "surface_dice": "surface Dice",
-    "missed_rate": "missed lesions", "false_alarm_rate": "false alarms on normals",
-    "false_alarm_area": "their area, share of the image",
-}  # fmt: skip
+# What stands in the tables of a task; every other metric is in the table of all.
+CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1_macro", "auroc_macro", "average_precision_macro", "log_loss",
+                  "brier", "calibration_error", "malignant_vs_benign_auroc")  # fmt: skip
+SEGMENTATION = ("iou_image", "dice_image", "iou_pooled", "dice_pooled", "hd95", "surface_dice", "missed_rate",
+                "false_alarm_rate", "false_alarm_area")  # fmt: skip
 COMPARED = {"classification": ("accuracy", "auroc_macro"), "segmentation": ("dice_image", "iou_pooled")}
 
 
@@ -52,17 +45,12 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         if not own:
             continue
         labels = labels_of(own)
-        shown = {metric: (CLASSIFICATION | SEGMENTATION)[metric]}
-        shown |= (
-            {"auroc_macro": "macro AUC"}
-            if task == "classification"
-            else {"false_alarm_rate": "false alarms on normals"}
-        )
+        shown = [metric, "auroc_macro" if task == "classification" else "false_alarm_rate"]
         rows = []
         for condition in own:
             found = test[condition.name].set_index("metric")
             row: dict[str, object] = {"condition": labels[condition.name], "runs": len(condition.runs)}
-            row |= {heading: _cell(found.loc[name]) for name, heading in shown.items()} | {"n": int(found["n"].max())}
+            row |= {title_of(name): _cell(found.loc[name]) for name in shown} | {"n": int(found["n"].max())}
             if task == "classification":
                 row["always the most frequent"] = f"{majority_accuracy(condition.part('test')):.3f}"
             rows.append(row)
@@ -72,8 +60,8 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         pairs = pairs[pairs["verdict"] != "not compared"] if len(pairs) else pairs
         better = [verdict for verdict in pairs.get("verdict", []) if "better" in verdict]
         if len(pairs):
-            told = f"{len(better)} of {len(pairs)} pairs differ in {shown[metric]} by more than chance"
-            items.append(Note(f"{told} (paired bootstrap over near-duplicate groups, adjusted by Holm)."))
+            text = f"{len(better)} of {len(pairs)} pairs differ in {title_of(metric)} by more than chance"
+            items.append(Note(f"{text} (paired bootstrap over near-duplicate groups, adjusted by Holm)."))
     return Section("In short", "", items)
 
 
@@ -98,7 +86,7 @@ def task_section(
         condition.name: summaries["test"][condition.name] for condition in own if len(summaries["test"][condition.name])
     }
     majority = majority_accuracy(own[0].part("test")) if task == "classification" else None
-    drawn = forest(test, list(columns), {"accuracy": majority} if majority else None)
+    drawn = forest(test, columns, {"accuracy": majority} if majority else None)
     if drawn:
         drawn.slug = f"forest_{task}"
         items.append(drawn)
@@ -125,7 +113,7 @@ def _has_part(conditions: list[Condition], part: str) -> bool:
     return any(len(condition.part(part)) for condition in conditions)
 
 
-def _scores(own: list[Condition], summaries: Summaries, part: str, columns: Mapping[str, str], task: str) -> TableItem:
+def _scores(own: list[Condition], summaries: Summaries, part: str, columns: Sequence[str], task: str) -> TableItem:
     rows, labels = [], labels_of(own)
     for condition in own:
         summary = summaries[condition.name]
@@ -137,14 +125,14 @@ def _scores(own: list[Condition], summaries: Summaries, part: str, columns: Mapp
         if task == "classification":
             majority = majority_accuracy(condition.part(part))
             row["always the most frequent"] = f"{majority:.3f}"
-        for metric, heading in columns.items():
-            row[heading] = _cell(found.loc[metric]) if metric in found.index else "not in cases.csv"
+        for metric in columns:
+            row[title_of(metric)] = _cell(found.loc[metric]) if metric in found.index else "not in cases.csv"
         if task == "classification":
             right = round(float(found.loc["accuracy", "value"]) * int(found["n"].max()))
             row["Wilson, for independent images"] = "{:.3f} to {:.3f}".format(*wilson(right, int(found["n"].max())))
         if found["sd_of_runs"].notna().any():
             metric = "accuracy" if task == "classification" else "dice_image"
-            row["SD over runs"] = f"{found.loc[metric, 'sd_of_runs']:.3f} ({columns[metric]})"
+            row["SD over runs"] = f"{found.loc[metric, 'sd_of_runs']:.3f} ({title_of(metric)})"
         rows.append(row)
     name = "Validation" if part == "val" else "Test"
     kept = " The epoch was chosen by these images, so they flatter." if part == "val" else ""
@@ -177,7 +165,7 @@ def _comparison_items(task: str, compared: pd.DataFrame, labels: Mapping[str, st
         {
             "A": own["a"].map(labels),
             "B": own["b"].map(labels),
-            "metric": own["metric"],
+            "metric": own["metric"].map(title_of),
             "n": own["n"],
             "A minus B": [estimate(*values) for values in own[["difference", "low", "high"]].itertuples(index=False)],
             "p, bootstrap": own["p"].map("{:.3f}".format),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.evaluation.intervals import wilson
+from bus_lightning.evaluation.names import title_of
 from bus_lightning.evaluation.report.beside import arithmetic
 from bus_lightning.evaluation.report.beside import numbers as paper
 from bus_lightning.evaluation.report.beside.measured import Measured, joined, or_missing
@@ -104,7 +105,8 @@ def impossible_row(ours: Measured) -> Finding:
         f"F1 is the harmonic mean of that precision and recall ({mean:.4f}), where those of ResNet-50 and AlexNet are "
         "means of the classes' F1: at least the F1 was computed in another way.",
         or_missing(
-            joined(*(ours.said("val", name, _DEEP, title=name) for name in _MACRO), harmonic), "a DeepCardinal-50"
+            joined(*(ours.said("val", name, _DEEP, title=title_of(name)) for name in _MACRO), harmonic),
+            "a DeepCardinal-50",
         ),
     )
 
@@ -122,7 +124,7 @@ def per_class_numbers(ours: Measured) -> Finding:
     for reading in neither:
         on_test.setdefault(ruled_out[paper.TEST][reading], []).append(reading)
     because = "; ".join(f"{', '.join(readings)}: {why}" for why, readings in on_test.items())
-    own = [ours.said("test", f"auroc_{name}", _R50, _DEEP, title=f"AUC of {name}") for name in paper.IMAGES]
+    own = [ours.said("test", f"auroc_{name}", _R50, _DEEP, title=title_of(f"auroc_{name}")) for name in paper.IMAGES]
     return (
         "Abstract, per class benign / malignant / normal: ResNet-50 0.78 / 0.67 / 0.73, DeepCardinal-50 0.76 / 0.63 / "
         "0.90, without saying of what.",
@@ -142,8 +144,8 @@ def validation_against_test(ours: Measured) -> Finding:
         accuracy = paper.value_of(where, _DEEP, "accuracy")
         intervals.append(f"{estimate(accuracy, *wilson(round(accuracy * n), n), digits=4)}")
     own = [
-        ours.said(part, name, *paper.CLASSIFIERS, title=f"{written} {title}")
-        for name, title in (("accuracy", "accuracy"), ("log_loss", "loss"))
+        ours.said(part, name, *paper.CLASSIFIERS, title=f"{written} {title_of(name)}")
+        for name in ("accuracy", "log_loss")
         for part, written in (("val", "validation"), ("test", "test"))
     ]
     return (
@@ -237,8 +239,8 @@ def segmentation_pixels(ours: Measured) -> Finding:
     lesion = ""
     if all(0 < value < 1 for value in measured):
         lesion = f"by the same arithmetic {arithmetic.pooled_pixels(*measured).lesion:.1%} of the pixels are lesion"
-    names = {"iou_pooled": "IoU pooled", "iou_image": "IoU per image", "precision": "precision"}
-    own = [ours.said("test", name, "u2net_lite", title=title) for name, title in names.items()]
+    names = ("iou_pooled", "iou_image", "precision")
+    own = [ours.said("test", name, "u2net_lite", title=title_of(name)) for name in names]
     return (
         f"U2NET-Lite segments with an accuracy of {printed[0]}, recall {printed[1]}, IoU {printed[2]}.",
         f"If they are pooled over pixels, {pooled.lesion:.1%} of the pixels are lesion, so that an answer without any "

@@ -59,14 +59,15 @@ def paper_tables(validation: Summaries, test: Summaries, reasons: Reasons) -> li
 def table_1(test: Summaries, reasons: Reasons) -> TableItem:
     """Make Table 1: U2NET-Lite and U2NET on the test images."""
     columns = [
-        _Column("accuracy", "accuracy", {" (pooled)": "accuracy", " (per image)": "accuracy_image"}),
-        _Column("recall", "recall", {" (pooled)": "recall", " (per image)": "recall_image"}),
-        _Column("IoU", "iou", {" (pooled)": "iou_pooled", " (per image)": "iou_image"}),
+        _Column("accuracy", "accuracy", {" (pooled)": "accuracy", " (mean of images)": "accuracy_image"}),
+        _Column("recall", "recall", {" (pooled)": "recall", " (mean of lesions)": "recall_image"}),
+        _Column("IoU", "iou", {" (pooled)": "iou_pooled", " (mean of lesions)": "iou_image"}),
     ]
     caption = (
         "The paper's Table 1, segmentation of the test images. The paper does not say whether its numbers are pooled "
-        "(counted over the pixels of all images together) or means of the images; ours are given in both ways. Pixels "
-        "of an image are not independent, so its numbers have no interval here. "
+        "(counted over the pixels of all images together) or means of the images; ours are given in both ways. Our "
+        "means of recall and IoU cover only images with a lesion, because they are undefined for the others. Pixels of "
+        "an image are not independent, so the paper's numbers have no interval here. "
     )
     return _table("paper_table_1", caption + _OURS, paper.SEGMENTATION_TEST, paper.SEGMENTERS, columns, test, reasons)
 

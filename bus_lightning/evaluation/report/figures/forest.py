@@ -1,32 +1,26 @@
 """Figures that compare models: values with their intervals, by metric, by class and by the size of the lesion."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.intervals import percentile_interval
+from bus_lightning.evaluation.names import title_of
 from bus_lightning.evaluation.report.figures.curves import Floats, mean_in
 from bus_lightning.evaluation.report.figures.data import answers_of, images_in, pages, span, weights_of, wrapped
 from bus_lightning.evaluation.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled
 from bus_lightning.evaluation.report.sections import FigureItem
 
-_NAMES = {
-    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "precision_macro": "macro precision",
-    "recall_macro": "macro recall", "f1_macro": "macro F1", "specificity_macro": "macro specificity",
-    "npv_macro": "macro NPV", "auroc_macro": "macro AUC", "average_precision_macro": "macro average precision",
-    "log_loss": "log loss", "brier": "Brier score", "calibration_error": "calibration error (ECE)",
-    "iou_pooled": "IoU, pooled pixels", "dice_pooled": "Dice, pooled pixels", "iou_image": "IoU, mean of images",
-    "dice_image": "Dice, mean of images", "hd95": "HD95 (% of diagonal)", "surface_dice": "surface Dice",
-    "missed_rate": "missed lesions", "false_alarm_rate": "false alarms on normals",
-}  # fmt: skip
 _COLUMNS = 3
 _SIZES = ("small", "medium", "large")
 
 
 @styled
 def forest(
-    summaries: dict[str, pd.DataFrame], metrics: list[str], baselines: dict[str, float] | None = None
+    summaries: dict[str, pd.DataFrame], metrics: Sequence[str], baselines: dict[str, float] | None = None
 ) -> FigureItem | None:
     """Draw values with 95% intervals: a row per model, a panel per metric.
 
@@ -63,7 +57,7 @@ def forest(
                            ha="center", fontsize=8)  # fmt: skip
         if baselines and metric in baselines:
             panel.axvline(baselines[metric], color=GREY, linestyle="--", linewidth=1, label="_majority")
-        panel.set_title(_NAMES.get(metric, _spelled(metric)))
+        panel.set_title(title_of(metric))
         panel.grid(False, axis="y")
         panel.set_yticks(range(len(rows)), labels)
         panel.set_ylim(len(rows) - 0.5, -0.7)
@@ -75,17 +69,11 @@ def forest(
         caption += " Dashed: always answering the most frequent class."
     alt = " ".join(
         f"{name}: "
-        + ", ".join(f"{metric} {table['value'][metric]:.3f}" for metric in shown if metric in table.index)
+        + ", ".join(f"{title_of(metric)} {table['value'][metric]:.3f}" for metric in shown if metric in table.index)
         + "."
         for name, table in rows.items()
     )
     return FigureItem("forest", caption, figure, alt)
-
-
-def _spelled(metric: str) -> str:
-    """Write `recall_malignant` as `recall, malignant`."""
-    name, _, of_class = metric.rpartition("_")
-    return f"{name.replace('_', ' ')}, {of_class}" if name else metric
 
 
 @styled
@@ -119,7 +107,7 @@ def by_class_and_size(conditions: list[Condition], sizes: pd.Series, part: str, 
                 }
                 alt += _draw_groups(panel, page, members, groups, draws)
                 panel.set(title=title, ylim=(0, 1.02))
-            axes[0].set_ylabel("Dice, mean of images" if task == "segmentation" else "share of answers that are right")
+            axes[0].set_ylabel(title_of("dice_image") if task == "segmentation" else "share of answers that are right")
             figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(page)))
             caption = (
                 f"{score.capitalize()} by class and by size of the lesion, {images_in(part, page)}; n below each group "

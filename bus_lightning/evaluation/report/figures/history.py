@@ -1,5 +1,6 @@
 """Figures of the training: accuracy, loss, overlap and pixels over the epochs."""
 
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -7,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from bus_lightning.errors import DamagedError
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.report.figures.data import labels_of, page_suffix, span, wrapped
 from bus_lightning.evaluation.report.figures.style import (
@@ -58,21 +60,30 @@ def history(conditions: list[Condition], task: str) -> list[FigureItem]:
     return items
 
 
-def kept_epoch(history: History, monitor: str, mode: str) -> int:
-    """Tell whose epoch's weights were kept: that of the best monitored value, the last where it was not recorded."""
-    scores = history[monitor].dropna() if monitor in history else pd.Series(dtype=float)
-    if not len(scores):
-        return int(history["epoch"].iloc[-1])
-    return int(history["epoch"][scores.idxmax() if mode == "max" else scores.idxmin()])
-
-
 def _histories(condition: Condition) -> list[History]:
-    files = [run.history for run in condition.runs]
-    tables = [pd.read_csv(file) for file in files if file.is_file() and file.stat().st_size]
-    tables = [table for table in tables if len(table) and "epoch" in table]
-    if condition.task == "classification":  # perhaps of a network that also outlines
-        return [table.drop(columns=_OF_PIXELS, errors="ignore") for table in tables]
-    return [_with_ratios(table) for table in tables]
+    """Read the histories of a condition's runs; `attrs["kept"]` is the epoch whose weights were kept."""
+    tables, task = [], condition.config.task
+    for run in condition.runs:
+        with suppress(DamagedError):  # the report's checks list the damaged file
+            if (table := run.read_history()) is None or not len(table):
+                continue
+            table = _with_old_names(table)
+            if condition.task == "classification":  # perhaps of a network that also outlines
+                table = table.drop(columns=_OF_PIXELS, errors="ignore")
+            else:
+                table = _with_ratios(table)
+            table.attrs["kept"] = run.kept_epoch(task.monitor, task.mode)
+            tables.append(table)
+    return tables
+
+
+def _with_old_names(table: History) -> History:
+    """Rename the training shares `train/tp_share` to `train/tp`, the name in older runs; a resumed run has both."""
+    for name in _PIXELS:
+        if (share := f"train/{name}_share") in table:
+            before = table.get(f"train/{name}", table[share])
+            table = table.assign(**{f"train/{name}": table[share].fillna(before)}).drop(columns=share)
+    return table
 
 
 def _with_ratios(table: History) -> History:
@@ -95,8 +106,8 @@ def _page(page: dict[str, tuple[Condition, list[History]]], slug: str) -> Figure
     axes[0][0].xaxis.set_major_locator(MaxNLocator(5, integer=True))
     colors = colors_of(list(page))
     alt = []
-    for row, (name, (condition, tables)) in zip(axes, page.items(), strict=True):
-        kept = [kept_epoch(table, condition.config.task.monitor, condition.config.task.mode) for table in tables]
+    for row, (name, (_, tables)) in zip(axes, page.items(), strict=True):
+        kept = [table.attrs["kept"] for table in tables]
         alt.append(f"{name}: kept epoch {span(kept)} of {max(int(table['epoch'].max()) for table in tables) + 1}.")
         for panel, title in zip(row, columns, strict=True):
             if title == _PIXEL_PANEL:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from bus_lightning.data.index import find_root, read_image, read_index
 from bus_lightning.data.phantom import MARKER
+from bus_lightning.data.resizing import resize
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.conditions import Condition
 from bus_lightning.evaluation.report.figures.style import SKY, VERMILLION, WIDTH, new_figure, styled
@@ -26,7 +27,6 @@ from bus_lightning.evaluation.report.figures.tiles import (
     label,
     read_tiles,
     show,
-    shrink,
 )
 from bus_lightning.evaluation.report.sections import FigureItem
 
@@ -83,6 +83,7 @@ def data_sample(root: Path, frame: pd.DataFrame, per_class: int = 3) -> FigureIt
         f"each beside the mask itself, taken evenly from each class. {_source(root, frame)}",
         figure=figure,
         alt=f"Ultrasound images of the classes {', '.join(classes)}, each beside its lesion mask.",
+        names_images=True,
     )
 
 
@@ -95,7 +96,7 @@ def segmentations(condition: Condition, part: str = "test") -> FigureItem | None
         part: Part of the split.
 
     Returns:
-        The figure; None when masks or images are not there, or no image has a lesion.
+        The figure; None if masks or images are missing or damaged, or no image has a lesion.
     """
     run, data = condition.runs[0], find_data(condition.config)
     cases = condition.part(part)
@@ -113,7 +114,9 @@ def segmentations(condition: Condition, part: str = "test") -> FigureItem | None
             mask = read_image(run.path / "masks" / f"{case.id}.png")[..., 0]
         except UserError:
             return None
-        answer = shrink((mask > 0).astype(np.float32), tile.mask.shape)
+        if mask.size != case.tp + case.fp + case.fn + case.tn:
+            return None
+        answer = resize((mask > 0).astype(np.float32), tile.mask.shape)
         pictures = [tile.image, black_and_white(tile.mask), black_and_white(answer), _difference(tile, answer)]
         for axis, picture in zip(row[1:], pictures, strict=True):
             show(axis, picture)
@@ -137,6 +140,7 @@ def segmentations(condition: Condition, part: str = "test") -> FigureItem | None
         figure=figure,
         alt="Rows of image, true mask, answered mask and their difference, with Dice from "
         f"{shown.max():.2f} down to {shown.min():.2f}.",
+        names_images=True,
     )
 
 
@@ -181,6 +185,7 @@ def worst_errors(condition: Condition, part: str = "test", count: int = 12) -> F
         f"image of each near-duplicate group.{disputed} {_source(*data)}",
         figure=figure,
         alt=f"{len(chosen)} ultrasound images with a true and a wrongly answered class, the surest error first.",
+        names_images=True,
     )
 
 
@@ -207,6 +212,7 @@ def heat_maps(condition: Condition) -> FigureItem | None:
         f"{source}",
         figure=figure,
         alt=f"Ultrasound images with heat maps of {condition.model} laid over them.",
+        names_images=True,
     )
 
 

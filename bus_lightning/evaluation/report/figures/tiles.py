@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bus_lightning.data.dataset_scale import scale_of
 from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.resizing import resize
 from bus_lightning.errors import UserError
 from bus_lightning.evaluation.report.figures.style import SKY, WIDTH, new_figure
 
@@ -45,21 +46,17 @@ def read_tiles(root: Path, frame: pd.DataFrame, ids: Sequence[str]) -> dict[str,
     """
     rows = frame.set_index("id")
     tiles = {}
+    scale = scale_of(root / rows.at[id_, "image"] for id_ in ids if id_ in rows.index)
     for id_ in ids:
         try:
-            image = read_image(root / rows.at[id_, "image"])
+            image = read_image(root / rows.at[id_, "image"], scale)
             mask = read_mask(root, rows.at[id_, "masks"], image.shape[:2])
         except (KeyError, UserError):
             return None
-        scale = min(1.0, _LONGEST / max(mask.shape))
-        shape = max(1, round(mask.shape[0] * scale)), max(1, round(mask.shape[1] * scale))
-        tiles[id_] = Tile(shrink(image, shape), shrink(mask.astype(np.float32), shape))
+        factor = min(1.0, _LONGEST / max(mask.shape))
+        shape = max(1, round(mask.shape[0] * factor)), max(1, round(mask.shape[1] * factor))
+        tiles[id_] = Tile(resize(image, shape), resize(mask.astype(np.float32), shape))
     return tiles
-
-
-def shrink(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Bring an image or a mask to another shape (h, w), by the means of its pixels."""
-    return cv2.resize(array, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
 
 
 def black_and_white(mask: np.ndarray) -> np.ndarray:

@@ -1,0 +1,320 @@
+"""A damaged file of a run is listed with its place and the cure, and everything else is reported."""
+
+import json
+from io import StringIO
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+from rich.console import Console
+
+from bus_lightning.config import load_config
+from bus_lightning.data.splits import load_split
+from bus_lightning.diagnosis.exporting.calibration import read_own_cases
+from bus_lightning.diagnosis.exporting.runs import FinishedRun
+from bus_lightning.errors import DamagedError, UserError
+from bus_lightning.evaluating import evaluate_runs
+from bus_lightning.evaluation.cases import read_cases
+from bus_lightning.evaluation.conditions import read_group
+from bus_lightning.evaluation.report.making import make_report
+from bus_lightning.evaluation.sanity import findings
+from bus_lightning.evaluation.summary import summarise
+from bus_lightning.evaluation.table import collect, show
+
+# Row 5 is line 6 of the file.
+CELLS = {
+    "an unknown label": ("label", "benlgn", "row 5 (line 6), column label: 'benlgn' is none of the classes"),
+    "the label of another class": ("label", "normal", "row 5 (line 6), column label: 'normal' is another class"),
+    "no label": ("label", "", "row 5 (line 6), column label: an empty cell is not allowed"),
+    "text for a probability": ("prob_benign", "high", "row 5 (line 6), column prob_benign: 'high' is not a number"),
+    "no probability": ("prob_benign", "", "row 5 (line 6), column prob_benign: an empty cell is not a probability"),
+    "NaN": ("prob_benign", "NaN", "row 5 (line 6), column prob_benign: 'NaN' is not a number"),
+    "infinity": ("prob_benign", "inf", "row 5 (line 6), column prob_benign: 'inf' is not a number"),
+    "a probability above 1": ("prob_benign", "1.5", "row 5 (line 6), column prob_benign: '1.5' is above 1"),
+    "a probability below 0": ("prob_benign", "-0.1", "row 5 (line 6), column prob_benign: '-0.1' is below 0"),
+    "a digit too few": (
+        "prob_benign",
+        "0.0",
+        "row 5 (line 6), column prob_benign: '0.0' and the others of the row add up",
+    ),
+    "an unknown part": ("split", "tset", "row 5 (line 6), column split: 'tset' is wrong"),
+    "another part": ("split", "test", "is not in that part of split.json"),
+    "an unknown image": ("id", "benign/benign (777)", "'benign/benign (777)' is not in that part of split.json"),
+    "an image twice": ("id", "benign/benign (0)", "column id: 'benign/benign (0)' occurs a second time"),
+}
+COUNTED = {
+    "a negative count": ("tp", "-3", "row 5 (line 6), column tp: '-3' is below 0"),
+    "half a pixel": ("fp", "2.5", "row 5 (line 6), column fp: '2.5' is not a whole number"),
+    "text for a count": ("tn", "many", "row 5 (line 6), column tn: 'many' is not a number"),
+    "no count": ("fn", "", "row 5 (line 6), column fn: an empty cell is not a number"),
+}
+WHOLE = {
+    "no file": (lambda file: file.unlink(), "cannot be read (No such file"),
+    "a folder": (lambda file: (file.unlink(), file.mkdir()), "cannot be read (Is a directory"),
+    "an empty file": (lambda file: file.write_text(""), "is not a table"),
+    "a heading alone": (lambda file: file.write_text(file.read_text().partition("\n")[0] + "\n"), "it has no rows"),
+    "bytes that are no text": (lambda file: file.write_bytes(b"\xff\xfe\x00\x81" * 50), "is not a table"),
+    "a row with more cells": (lambda file: file.write_text(file.read_text() + "a,b,c,d,e,f,g,h,i\n"), "is not a table"),
+    "rows with more cells": (lambda file: file.write_text(file.read_text().replace("\n", ",7\n").replace(",7", "", 1)),
+                             "more cells than its header"),
+    "cut off in a number": (lambda file: file.write_text(file.read_text()[:-3]), "it is cut off in row 60 (line 61)"),
+    "cut off in a row": (lambda file: file.write_text(file.read_text()[:-30]), "row 60 (line 61)"),
+    "no column": (lambda file: file.write_text(file.read_text().replace("prob_normal", "normal", 1)),
+                  "it has no column prob_normal"),
+    "no labels": (lambda file: file.write_text(file.read_text().replace("label", "class", 1)), "no column label"),
+}  # fmt: skip
+
+
+def with_cell(run, column, value):
+    """Write a value into the fifth row of cases.csv."""
+    cases = pd.read_csv(run.cases, dtype=str, keep_default_na=False)
+    cases.loc[4, column] = value
+    cases.to_csv(run.cases, index=False)
+
+
+def left_out(run):
+    """Read the group, and give the reason and the state of the run, the only one that is left out."""
+    group = read_group(run.path.parent)
+    assert [condition.model for condition in group.conditions] == ["resnet34"]
+    (row,) = group.left_out.to_dict("records")
+    assert row["run"] == run.path.name
+    return row["reason"], row["state"]
+
+
+@pytest.mark.parametrize("bad", CELLS)
+def test_a_cell_that_cannot_be_is_named_with_file_row_and_cure(finished, bad):
+    column, value, expected = CELLS[bad]
+    finished("model=resnet34")
+    run = finished("model=alexnet")
+    with_cell(run, column, value)
+    reason, state = left_out(run)
+    assert str(run.cases) in reason
+    assert expected in reason
+    assert "rerun=true" in reason
+    assert state == "damaged"
+
+
+@pytest.mark.parametrize("bad", COUNTED)
+def test_a_count_of_pixels_that_cannot_be_is_named(finished, bad):
+    column, value, expected = COUNTED[bad]
+    finished("model=resnet34")
+    run = finished("model=u2net_lite", "group=classification")
+    with_cell(run, column, value)
+    reason, state = left_out(run)
+    assert (expected in reason, state) == (True, "damaged")
+
+
+@pytest.mark.parametrize("damage", WHOLE)
+def test_a_table_that_is_none_or_not_whole_is_named(finished, damage):
+    do, expected = WHOLE[damage]
+    finished("model=resnet34")
+    run = finished("model=alexnet")
+    do(run.cases)
+    reason, state = left_out(run)
+    assert expected in reason
+    assert (str(run.cases) in reason, state) == (True, "damaged")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("metrics.json", "[]"),
+        ("metrics.json", '{"val": 1, "test": 2}'),
+        ("metrics.json", '{"val": {"accuracy": "high"}, "test": {"accuracy": 1}}'),
+        ("metrics.json", '{"val": {"accuracy": 0.5'),
+        ("metrics.json", '{"val": {}}'),
+        ("status.json", "null"),
+        ("status.json", '{"seconds": "long"}'),
+        ("status.json", '{"versions": "new"}'),
+        ("split.json", "[]"),
+        ("split.json", '{"train": null}'),
+        ("config.yaml", "task: {name: classification}\n"),
+        ("config.yaml", ""),
+        ("config.yaml", "- a\n- b\n"),
+        ("config.yaml", "a: [1\n"),
+        ("config.yaml", "\x00"),
+    ],
+)
+def test_any_other_file_that_cannot_be_leaves_its_run_out_alone(finished, file, content):
+    finished("model=resnet34")
+    run = finished("model=alexnet")
+    (run.path / file).write_text(content)
+    reason, state = left_out(run)
+    assert (str(run.path / file) in reason, "rerun=true" in reason, state) == (True, True, "damaged")
+
+
+def test_a_split_whose_groups_were_edited_is_damaged_though_its_lists_are_whole(finished):
+    finished("model=resnet34")
+    run = finished("model=alexnet")
+    content = json.loads(run.split.read_text())
+    content["groups"][content["test"][0]] = content["groups"][content["train"][0]]
+    run.split.write_text(json.dumps(content))
+    reason, state = left_out(run)
+    assert ("split.json is damaged" in reason, state) == (True, "damaged")
+
+
+def test_a_run_without_its_config_is_damaged(finished):
+    finished("model=resnet34")
+    run = finished("model=alexnet")
+    run.config.unlink()
+    reason, state = left_out(run)
+    assert ("config.yaml is damaged" in reason, state) == (True, "damaged")
+
+
+def test_every_key_of_a_config_that_a_report_reads_is_missed(finished):
+    run = finished("model=resnet34")
+    whole = OmegaConf.load(run.config)
+    for key in ("overlay", "preprocess", "task", "data.split", "data.classes", "trainer.max_epochs", "model.name"):
+        cut = whole.copy()
+        above, _, name = key.rpartition(".")
+        (OmegaConf.select(cut, above) if above else cut).pop(name)
+        OmegaConf.save(cut, run.config)
+        with pytest.raises(DamagedError, match=key):
+            load_config(run.config)
+
+
+def test_a_report_lists_damaged_runs_and_tells_the_rest(finished, capsys):
+    whole = finished("model=resnet34")
+    with_cell(finished("model=alexnet"), "label", "benlgn")
+    finished("model=resnet50").metrics_file.write_text('{"val": {}, "test": {"accuracy": "x"}}')
+    finished("model=resnet101").history.write_text("epoch,lr\n0,fast\n")
+    page = make_report([whole.path.parent], None, "Title", to_wandb=False)
+    out = pd.read_csv(page.parent / "tables" / "left_out.csv").set_index("run")
+    assert out["state"].to_dict() == {"alexnet": "damaged", "resnet50": "damaged"}
+    assert "row 5 (line 6), column label" in out.loc["alexnet", "reason"]
+    told = pd.read_csv(page.parent / "tables" / "classification_test.csv")
+    assert set(told["condition"]) == {"resnet34", "resnet101"}
+    checks = pd.read_csv(page.parent / "tables" / "checks.csv").set_index("condition or run")
+    assert "history.csv is damaged: row 1 (line 2), column lr: 'fast' is not a number" in " ".join(
+        checks.loc[["resnet101"], "what was found"]
+    )
+
+
+def test_a_damaged_summary_that_was_kept_is_computed_anew(finished, tmp_path):
+    (condition,) = read_group(finished("model=resnet34").path.parent).conditions
+    first = summarise(condition, "test", tmp_path)
+    (kept,) = tmp_path.glob("*.json")
+    for content in (kept.read_text()[:100], "[1]", "{}", '[{"metric": "accuracy"}]'):
+        kept.write_text(content)
+        pd.testing.assert_frame_equal(summarise(condition, "test", tmp_path), first)
+
+
+@pytest.fixture
+def explained(finished):
+    """A run with heat maps and masks, all whole."""
+    run = finished("model=u2net_lite")
+    (run.path / "explain").mkdir()
+    ids = load_split(run.split).test
+    maps = {"id": ids, "label": "benign", "predicted": "benign", "method": "gradcam", "weights": "trained"}
+    pd.DataFrame(maps | {"pointing": 1.0, "energy": 0.5, "chance": 0.1}).to_csv(
+        run.path / "explain" / "maps.csv", index=False
+    )
+    cases = read_cases(run.cases).set_index("id")
+    for id_ in ids[:3]:
+        pixels = int(cases.loc[id_, ["tp", "fp", "fn", "tn"]].sum())
+        (run.masks / id_).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((1, pixels), np.uint8)).save(run.masks / f"{id_}.png")
+    return run
+
+
+def damages(run):
+    return [one.text for one in findings(read_group(run.path.parent).conditions) if one.kind == "files"]
+
+
+def test_whole_side_files_raise_no_finding(explained):
+    assert damages(explained) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "is not a table"),
+        ("epoch,lr\n0,fast\n", "column lr: 'fast' is not a number"),
+        ("lr\n0.1\n", "no column epoch"),
+        ("epoch,lr\n0,0.1\n1,0.", "cut off in row 2"),
+        ("epoch,lr\nx,0.1\n", "column epoch: 'x' is not a number"),
+    ],
+)
+def test_a_damaged_history_is_a_finding_and_in_one_line_where_the_training_goes_on(explained, content, expected):
+    explained.history.write_text(content)
+    (found,) = damages(explained)
+    assert (str(explained.history) in found, expected in found) == (True, True)
+    with pytest.raises(DamagedError, match="history"):
+        _ = explained.epochs
+
+
+def test_damaged_heat_maps_and_masks_are_findings(explained):
+    maps = explained.path / "explain" / "maps.csv"
+    whole = maps.read_text()
+    for content, expected in (
+        (whole.replace("0.5", "half", 1), "column energy: 'half' is not a number"),
+        (whole.replace("benign/benign (21)", "benign/benign (777)", 1), "is not an image of split.json"),
+        (whole[:-2], "cut off"),
+        ("id\nx\n", "no column"),
+    ):
+        maps.write_text(content)
+        (found,) = damages(explained)
+        assert (str(maps) in found, expected in found) == (True, True), content[-100:]
+    maps.unlink()
+    (maps.with_name("heatmaps.png")).write_bytes(b"no picture")
+    assert "heatmaps.png is damaged: it cannot be decoded" in damages(explained)[0]
+    maps.with_name("heatmaps.png").unlink()
+    first, second, _ = sorted(explained.masks.rglob("*.png"))
+    was = first.read_bytes()
+    first.write_bytes(was[:40])
+    assert f"{first} is damaged: it cannot be decoded" in damages(explained)[0]
+    first.write_bytes(was)
+    Image.fromarray(np.zeros((3, 3), np.uint8)).save(second)
+    assert f"{second} is damaged: it has 9 pixels" in damages(explained)[0]
+
+
+def test_the_table_after_a_grid_lists_a_damaged_run_and_shows_the_others(finished):
+    runs = [finished(f"model={model}") for model in ("resnet34", "alexnet", "resnet50", "resnet101")]
+    with_cell(runs[1], "label", "")
+    runs[2].metrics_file.write_text('{"val": {}, "test": {"accuracy": "high", "f1_macro": 1}}')
+    runs[3].status_file.write_text('{"epochs": "many"}')
+    table = collect([run.path for run in runs]).set_index("run")
+    assert table["state"].tolist() == ["complete", "damaged", "damaged", "damaged"]
+    assert table.loc["resnet34", "majority"] == pytest.approx(14 / 40)
+    for run in runs[1:]:
+        assert "is damaged" in table.loc[run.path.name, "error"]
+    said = StringIO()
+    show(table.reset_index(), console=Console(file=said, width=200))
+    assert "row 5 (line 6), column label" in said.getvalue()
+
+
+def test_a_damaged_run_is_refused_by_evaluation_and_the_command_goes_on_to_the_next(finished, caplog):
+    for model, file in (("resnet34", "config.yaml"), ("alexnet", "split.json")):
+        run = finished(f"model={model}")
+        run.checkpoints.mkdir()
+        run.best.write_bytes(b"")
+        (run.path / file).write_text("{")
+    cfg = OmegaConf.create({"runs": str(run.path.parent / "*"), "part": "test", "split": None, "progress": False,
+                            "data": {"root": None, "skip_unreadable": False}})  # fmt: skip
+    with pytest.raises(UserError, match="2 of 2 runs could not be evaluated"):
+        evaluate_runs(cfg)
+    assert "config.yaml is damaged" in caplog.text
+    assert "split.json is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("bad", ["an unknown label", "text for a probability", "an image twice", "another part"])
+def test_export_refuses_damaged_cases_with_the_same_line(finished, bad):
+    column, value, expected = CELLS[bad]
+    run = finished("model=resnet34")
+    with_cell(run, column, value)
+    with pytest.raises(DamagedError) as refused:
+        read_own_cases(FinishedRun(run, load_config(run.config), load_split(run.split)))
+    assert expected in str(refused.value)
+
+
+def test_a_recording_that_cannot_be_read_is_left_out_of_the_dashboards_picture(tmp_path, caplog):
+    from bus_lightning.dashboard.picture import save_picture
+
+    part = tmp_path / "runs" / "one" / "wandb" / "offline-run-20260101_000000-abc"
+    part.mkdir(parents=True)
+    (part / "run-abc.wandb").write_bytes(json.dumps("nothing").encode())
+    with pytest.raises(UserError, match="no finished run"):
+        save_picture(tmp_path / "runs", tmp_path / "picture.png")
+    assert f"{part} is damaged" in caplog.text

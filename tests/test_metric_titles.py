@@ -1,0 +1,77 @@
+"""A metric has one title wherever it stands."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bus_lightning.dashboard import picture
+from bus_lightning.diagnosis.exporting import card
+from bus_lightning.evaluation import table
+from bus_lightning.evaluation.names import TITLES, heading_of, title_of
+from bus_lightning.evaluation.report.figures.forest import by_class_and_size, forest
+from bus_lightning.evaluation.report.task_sections import CLASSIFICATION, SEGMENTATION, task_section
+from bus_lightning.evaluation.summary import summarise
+
+PACKAGE = Path(table.__file__).parents[1]
+
+
+@pytest.mark.parametrize("model", ["resnet34", "u2net_lite"])
+def test_figure_and_table_of_a_report_call_a_metric_the_same(finished, model):
+    from bus_lightning.evaluation.conditions import read_group
+
+    (condition,) = read_group(finished(f"model={model}").path.parent).conditions
+    summaries = {part: {condition.name: summarise(condition, part)} for part in ("val", "test")}
+    task = condition.task
+    section = task_section(task, [condition], {condition.model: condition}, summaries, pd.DataFrame())
+    scores = next(item for item in section.items if getattr(item, "slug", "") == f"{task}_test")
+    drawn = next(item for item in section.items if getattr(item, "slug", "") == f"forest_{task}")
+    titles = [axis.get_title() for axis in drawn.figure.axes if axis.get_title()]
+    assert set(titles) <= set(scores.frame.columns)
+    assert len(titles) >= 7
+    shown = CLASSIFICATION if task == "classification" else SEGMENTATION
+    assert [name for name in scores.frame.columns if name in map(title_of, shown)] == [*map(title_of, shown)]
+
+
+def test_the_figure_by_class_names_its_mean(finished):
+    from bus_lightning.evaluation.conditions import read_group
+
+    (condition,) = read_group(finished("model=u2net_lite").path.parent).conditions
+    (item,) = by_class_and_size([condition], pd.Series(dtype=float), "test")
+    assert item.figure.axes[0].get_ylabel() == title_of("dice_image")
+
+
+def test_the_alternative_text_of_a_figure_names_metrics_by_their_titles():
+    rows = pd.DataFrame({"metric": ["iou_image"], "value": [0.5], "low": [0.4], "high": [0.6], "n": [9]})
+    item = forest({"net": rows}, ["iou_image"])
+    assert "IoU, mean of lesions 0.500" in item.alt
+    assert forest({"net": rows}, ["brier"]) is None
+
+
+def test_card_dashboard_and_the_table_after_a_grid_read_the_titles():
+    row = {"metric": "iou_image", "value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    text = card._results({"segmenter": [row], "classifier": [row | {"metric": "auroc_malignant"}]})
+    assert f"| {heading_of('iou_image')} | 0.500" in text
+    assert "| AUC of malignant | 0.500" in text
+    assert {name: title_of(name) for name in picture._METRICS} == picture._METRICS
+    assert set(table._SCORES) <= set(TITLES)
+
+
+def test_the_dashboards_view_reads_the_titles():
+    workspace = pytest.importorskip("bus_lightning.dashboard.workspace")
+    titles = set(re.findall(r"'?title'?[=:]\s*'([^']+)'", repr(workspace._sections())))
+    assert f"Test {title_of('iou_image')}" in titles
+    assert f"{title_of('dice_image')}, by model" in titles
+    assert not any(re.search(r"(Dice|IoU)(?!, mean of lesions)", title) for title in titles)
+
+
+def test_no_other_file_writes_a_title_of_its_own():
+    own = re.compile(r"mean of images|mean over lesions|Dice of lesions|IoU pooled|IoU per image|log loss\b")
+    found = {
+        str(file.relative_to(PACKAGE)): lines
+        for file in PACKAGE.rglob("*.py")
+        if file.name != "names.py"
+        and (lines := [line for line in file.read_text().splitlines() if own.search(line) and '"""' not in line])
+    }
+    assert set(found) <= {"evaluation/report/beside/tables.py", "diagnosis/exporting/variants.py"}
