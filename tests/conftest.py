@@ -131,7 +131,7 @@ def finished(composed, tmp_path):
     def make(*overrides, number=60, train=(), method="grouped", groups=None, cases=None, sure=2.0):
         cfg = composed(*overrides)
         cfg.data.num_classes = len(cfg.data.classes)
-        run = RunDir(tmp_path / "runs" / cfg.group / cfg.name)
+        training.settle_rules(cfg, run := RunDir(tmp_path / "runs" / cfg.group / cfg.name))
         run.path.mkdir(parents=True)
         OmegaConf.save(cfg, run.config)
         classes = list(cfg.data.classes)

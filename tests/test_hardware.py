@@ -136,7 +136,7 @@ def test_images_go_to_a_gpu_that_has_room_and_can_augment_them(gpu):
 
 
 def test_an_unknown_layout_is_refused_by_name(composed):
-    with pytest.raises(UserError, match="channels_last=maybe is unknown: choose one of auto, true, false"):
+    with pytest.raises(UserError, match="channels_last=maybe: give one of true, false, auto"):
         check(composed("channels_last=maybe"))
 
 
