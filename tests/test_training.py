@@ -425,7 +425,12 @@ def test_a_damaged_last_checkpoint_is_refused_in_one_line(composed, no_pictures)
 
 def test_class_weights_and_oversampling_reach_the_training(composed, no_pictures, monkeypatch):
     built, usual = [], fitting.build_task
-    monkeypatch.setattr(fitting, "build_task", lambda *given: built.append(usual(*given)) or built[-1])
+
+    def kept(*given, **named):
+        built.append(usual(*given, **named))
+        return built[-1]
+
+    monkeypatch.setattr(fitting, "build_task", kept)
     results, steps = {}, {}
     for balance in ("none", "class_weights", "oversample"):
         cfg = composed(NET, f"data.balance={balance}", "data.batch_size=8")
