@@ -50,8 +50,7 @@ class BusDataModule(pl.LightningDataModule):
         self.batch_size: int = data["batch_size"]
         # Without a seed, another order and augmentation each time.
         self.seed: int = torch.seed() if cfg.seed is None else cfg.seed
-        cleaning = {key: value for key, value in options["preprocess"].items() if value is not None}
-        preprocessing = Preprocessing(size=data["size"], resize=data["resize"], **cleaning)
+        preprocessing = Preprocessing.of_config(data, options["preprocess"])
         overlay = Overlay(**options["overlay"])
         self.normalisation = Normalisation(data["mean"], data["std"], data["channels"])
         self.collate = Collate(self.normalisation)

@@ -3,9 +3,10 @@
 Everything works on (H, W, 3) uint8 RGB arrays and (H, W) uint8 masks in {0, 1}, and is the same at every epoch.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,6 +95,12 @@ class Preprocessing:
             raise UserError(f"preprocess.rules={self.rules} is unknown: choose {RULES}, or 1 for a run of version 0.1.")
         if self.size < 1:
             raise UserError(f"data.size={self.size}: give the side of the square in pixels, as 224.")
+
+    @classmethod
+    def of_config(cls, data: Mapping[str, Any], preprocess: Mapping[str, Any]) -> "Preprocessing":
+        """Build it from the groups `data` and `preprocess` of a config; null leaves the default."""
+        chosen = {key: value for key, value in preprocess.items() if value is not None}
+        return cls(size=data["size"], resize=data["resize"], **chosen)
 
     def clean(self, image: np.ndarray) -> np.ndarray:
         """Remove noise, then raise the contrast; a grey image stays grey."""

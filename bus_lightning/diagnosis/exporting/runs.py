@@ -54,8 +54,8 @@ class FinishedRun:
     @property
     def preprocessing(self) -> Preprocessing:
         """What its images go through."""
-        options: Any = OmegaConf.to_container(self.config.preprocess, resolve=True)
-        return Preprocessing(size=self.config.data.size, resize=self.config.data.resize, **options)
+        options: Any = OmegaConf.to_container(self.config, resolve=True)
+        return Preprocessing.of_config(options["data"], options["preprocess"])
 
     @property
     def overlay(self) -> Overlay | None:
