@@ -14,12 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from composing import compose_run
 from omegaconf import OmegaConf
 
 from bus_lightning import training
-from bus_lightning.config import run_name
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.splits import make_named_split
 from bus_lightning.evaluation.metrics import metrics_of
@@ -85,17 +83,6 @@ def composed(phantom, audit_cache, tmp_path):
         return compose_run(overrides, root, audit_cache, tmp_path / "runs")
 
     return make
-
-
-def compose_run(overrides, root, cache, runs):
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        said = [f"data.root={root}", f"data.cache={cache}", f"runs_dir={runs}", "logger=none", "debug_size=true",
-                "callbacks.progress=null", "trainer.enable_progress_bar=false", "data.size=64", "trainer.max_epochs=1",
-                *overrides]  # fmt: skip
-        cfg = compose("train", overrides=said)
-    cfg.name = cfg.name or run_name(cfg.model.name, overrides)
-    return cfg
 
 
 @pytest.fixture(scope="session")

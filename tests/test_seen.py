@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import compose_run
+from composing import compose_run
 from omegaconf import OmegaConf
 from PIL import Image
 
