@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from bus_lightning.complaints import describe, is_complaint
 from bus_lightning.errors import UserError, disk_trouble
-from bus_lightning.grids import check_grid, is_shown, show_grid
+from bus_lightning.grids import check_choices, check_grid, is_shown, show_grid
 from bus_lightning.interruption import Interrupted, interruptible
 from bus_lightning.plugins import missing_plugin, prefer_our_configs
 from bus_lightning.ranks import is_first_process
@@ -99,7 +99,11 @@ class JobList(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Open the list of a single run."""
+        """Check the choices of a single run, and open its list."""
+        try:
+            check_choices(config)
+        except UserError as error:
+            raise Refused(str(error)) from error
         self._open(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:

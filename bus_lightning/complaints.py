@@ -18,6 +18,7 @@ from bus_lightning.schema import TRAIN
 from bus_lightning.targets import target_error
 
 _CONF = Path(__file__).parent.parent / "conf"
+COMBINED = ("callbacks", "logger")  # groups of which a run may have several options
 _GRAMMAR = "https://hydra.cc/docs/1.3/advanced/override_grammar/basic"
 _AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'\n", re.DOTALL)
 
@@ -49,10 +50,12 @@ def describe(error: Exception) -> str:
     if isinstance(error, ConfigCompositionException) and (ambiguous := _AMBIGUOUS.match(str(error))):
         argument = ambiguous[1]
         key, _, value = argument.partition("=")
-        return (
-            f"{argument}: several values make a grid, which needs -m; write a list as {key}=[{value}], "
-            f"and a single text as {quoted(argument) or argument}"
-        )
+        grid = f"{argument}: several values make a grid, which needs -m"
+        if key in COMBINED:
+            return f"{grid}; to use them together, write {key}=[{value}]"
+        if (_CONF / key).is_dir():
+            return f"{grid}: python {sys.argv[0]} -m {argument}"
+        return f"{grid}; write a list as {key}=[{value}], and a single text as {quoted(argument) or argument}"
     if str(error).startswith("Config group override must be"):
         if without := [argument for argument in sys.argv[1:] if argument.startswith("=")]:
             return f"{without[0]}: give key=value."

@@ -41,6 +41,8 @@ def evaluate_runs(cfg: DictConfig) -> None:
         from bus_lightning.explain.heatmaps import Settings
 
         Settings(**cfg.explain_options)  # what it refuses is refused before the first run is evaluated
+    if cfg.split not in _CHOICES and not Path(cfg.split).is_file():
+        raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
     runs = [RunDir(Path(path)) for path in sorted(glob.glob(str(cfg.runs)))]
     runs = [run for run in runs if run.best.is_file() and ".old-" not in run.path.name]
     if not runs:

@@ -8,6 +8,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.errors import UserError
@@ -16,6 +17,8 @@ from bus_lightning.schema import TRAIN, check_kinds
 
 # Keys that a grid may vary without changing the checks that all jobs share.
 _FREE = ("seed", "augment", "optimizer.lr", "optimizer.weight_decay", "data.split.seed", "data.split.fold")
+
+_SINGLE = ("model", "data", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay")
 
 
 def check_grid(config: DictConfig) -> None:
@@ -27,6 +30,7 @@ def check_grid(config: DictConfig) -> None:
     Raises:
         UserError: One line for all jobs.
     """
+    check_choices(config)
     sweeper, launcher = config.hydra.sweeper, config.hydra.launcher
     needs_slurm = launcher._target_.endswith("SlurmLauncher") and has_plugin("hydra_submitit_launcher")
     if needs_slurm and not shutil.which("srun"):  # without the plugin, Hydra says so first
@@ -47,6 +51,25 @@ def check_grid(config: DictConfig) -> None:
         from bus_lightning.config import check  # takes a while to import
 
         check(own, searches, in_grid=True)
+
+
+def check_choices(config: DictConfig) -> None:
+    """Refuse several options of a group that gives a run one object: Hydra would merge them, and the last would win.
+
+    Args:
+        config: The config of a run or of a whole grid, with Hydra's own part.
+
+    Raises:
+        UserError: The override, and how to compare the options.
+    """
+    for override in OverridesParser.create().parse_overrides(list(config.hydra.overrides.task)):
+        value = override.value()
+        values = value.list if isinstance(value, ChoiceSweep) else [value]
+        if override.key_or_group in _SINGLE and any(isinstance(member, list) for member in values):
+            raise UserError(
+                f"{override.input_line}: a run has one {override.key_or_group}; to compare several, give -m and the "
+                f"names with commas, without brackets: -m {override.key_or_group}=A,B"
+            )
 
 
 def _swept(config: DictConfig) -> list[str]:

@@ -92,6 +92,24 @@ def test_a_comma_outside_of_a_grid_is_a_list_a_text_or_a_grid():
     assert "'data.root=\"/a,b\"'" in line
 
 
+def test_several_options_of_a_group_are_a_grid_and_only_callbacks_and_loggers_a_list():
+    line = only_line(run("train.py", "model=resnet34,alexnet"))
+    assert line.endswith("needs -m: python train.py -m model=resnet34,alexnet")
+    line = only_line(run("train.py", "callbacks=early_stopping,ema"))
+    assert line.endswith("write callbacks=[early_stopping,ema]")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [["model=[resnet50,resnet34]"], ["-m", "optimizer=[adam,sgd]", "seed=0,1"], ["-m", "model=[unet,u2net],u2net"]],
+)
+def test_options_that_would_be_merged_into_one_object_are_refused(train, tmp_path, said):
+    (named,) = [argument for argument in said if "[" in argument]
+    group = named.partition("=")[0]
+    assert only_line(train(*said)).startswith(f"Error: {named}: a run has one {group}; ")
+    assert not list((tmp_path / "runs").glob("*/*"))
+
+
 @pytest.mark.parametrize("said", ["data.size=[320,240]", "group=.."])
 def test_a_wrong_value_is_one_line_and_leaves_no_folder(train, tmp_path, said):
     assert only_line(train(said)).startswith(f"Error: {said}: give ")

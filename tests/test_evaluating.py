@@ -124,7 +124,12 @@ def test_runs_are_found_by_a_pattern_and_shown_in_one_table(trained, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "named"), [({"runs": "nowhere/*"}, "nowhere"), ({"part": "tset"}, "train, val, test")]
+    ("options", "named"),
+    [
+        ({"runs": "nowhere/*"}, "nowhere"),
+        ({"part": "tset"}, "train, val, test"),
+        ({"split": "unsen"}, "split=unsen: choose own, all or unseen"),
+    ],
 )
 def test_what_cannot_be_evaluated_is_refused_in_one_line(options, named):
     with pytest.raises(UserError, match=named):

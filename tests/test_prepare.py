@@ -91,6 +91,13 @@ def test_a_list_that_is_none_is_refused(content, prepared, phantom, tmp_path):
         prepared(f"data.exclude={path}", root=phantom)
 
 
+def test_a_list_without_its_first_line_is_told_what_it_lacks(prepared, phantom, tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("benign/benign (1)\n")
+    with pytest.raises(UserError, match="its first line has to be id"):
+        prepared(f"data.exclude={path}", root=phantom)
+
+
 def test_twins_of_two_classes_are_left_out_and_said(prepared, phantom, caplog):
     data = prepared("data.drop_conflicts=true", root=phantom)
     assert len(data.frame) == 70

@@ -130,7 +130,8 @@ def _excluded(file: Path, frame: pd.DataFrame) -> set[str]:
     try:
         listed = set(pd.read_csv(file)["id"].dropna().str.strip())
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"data.exclude={file} is no CSV with a column 'id': {error}") from error
+        reason = "its first line has to be id, each line below it an image" if isinstance(error, KeyError) else error
+        raise UserError(f"data.exclude={file} is no CSV with a column 'id': {reason}") from error
     ids_by_name: dict[str, set[str]] = {}
     for row in frame.itertuples():
         for name in {row.id, f"{row.id}.png", row.image, without_ending(str(row.image))}:
