@@ -1,5 +1,7 @@
 """Comparisons against values worked out by hand, a published example, and simulated data whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -207,6 +209,27 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(other, metric, reaso
     found = compare(condition("a", right(1)), other, "test", metric)
     assert found.reason == reason
     assert np.isnan([found.difference, found.low, found.high, found.p]).all()
+
+
+def test_networks_that_tell_other_classes_apart_are_not_compared():
+    two, three = condition("two", right(1)), condition("three", right(0.5))
+    two = replace(two, classes=CLASSES[:2], cases=two.cases.drop(columns="prob_normal"))
+    found = compare(two, three, "test", "accuracy")
+    assert found.reason == "two has the classes benign, malignant, and three has benign, malignant, normal"
+    assert np.isnan(found.difference)
+    assert found.beside == ()
+    assert compare(three, two, "test", "accuracy").reason.startswith("three has the classes benign, malignant, normal")
+
+
+def test_the_order_of_the_classes_changes_no_comparison():
+    labels = ["benign"] * 15 + ["malignant"] * 15
+    a, b = condition("a", right(0.9, 30), labels=labels), condition("b", right(0.4, 30), labels=labels)
+    expected = compare(a, b, "test", "accuracy")
+    columns = [name for name in b.cases if not name.startswith("prob_")]
+    turned = b.cases[[*columns, "prob_normal", "prob_malignant", "prob_benign"]]
+    found = compare(a, replace(b, classes=CLASSES[::-1], cases=turned), "test", "accuracy")
+    assert found.beside == expected.beside
+    assert found.difference == expected.difference
 
 
 def test_a_part_without_images_is_refused():

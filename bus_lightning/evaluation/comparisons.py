@@ -254,6 +254,9 @@ class _Bootstrap:
         names = (a.name, b.name, a.task, self.part, metric)
         if a.task != b.task:
             return Comparison(*names, reason=f"{a.name} is {a.task} and {b.name} is {b.task}")
+        if a.task == "classification" and set(a.classes) != set(b.classes):
+            of_a, of_b = (", ".join(side.classes) for side in (a, b))
+            return Comparison(*names, reason=f"{a.name} has the classes {of_a}, and {b.name} has {of_b}")
         all_a, all_b = self._sets_of(a), self._sets_of(b)
         sets_a, sets_b = _shared(all_a, all_b)
         n = len(frozenset().union(*sets_a))

@@ -40,13 +40,14 @@ def side_tests(task: str, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[SideTest
     if task == "segmentation":
         yield _wilcoxon(a, b)
         return
-    names = np.array(classes_of(a))
-    right_a, right_b = (names[probabilities_of(one).argmax(axis=1)] == one["label"] for one in (a, b))
+    right_a, right_b = (  # each side may have the classes in an order of its own
+        np.array(classes_of(one))[probabilities_of(one).argmax(axis=1)] == one["label"] for one in (a, b)
+    )
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     about = f"right answers: {only_a} by A alone, {only_b} by B alone"
     yield SideTest("mcnemar", about, len(a), mcnemar(only_a, only_b))
     about = "area under the ROC curve, malignant against rest"
-    if "malignant" not in names:
+    if "malignant" not in classes_of(a):
         yield SideTest("delong", about, len(a), _NAN, "there is no class malignant")
         return
     found = delong(a["label"] == "malignant", a["prob_malignant"], b["prob_malignant"])
