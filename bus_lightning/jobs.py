@@ -15,9 +15,10 @@ from rich.syntax import Syntax
 
 from bus_lightning import training
 from bus_lightning.command_line import SAID, report_job
-from bus_lightning.config import load_config, naming_overrides, older_name, run_name, settle_overlay
+from bus_lightning.config import load_config, settle_overlay
 from bus_lightning.errors import OccupiedError, UserError, explain
 from bus_lightning.run_dir import RunDir
+from bus_lightning.run_names import naming_overrides, older_name, run_name
 from bus_lightning.schema import EVALUATE, TRAIN, check_kinds
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from bus_lightning.config import check, identity, load_config, older_name, run_name, save_config
+from bus_lightning.config import check, identity, load_config, save_config
 from bus_lightning.errors import UserError
+from bus_lightning.run_names import older_name, run_name
 from bus_lightning.schema import TRAIN, check_kinds
 
 CONF = Path(__file__).parent.parent / "conf"

@@ -13,6 +13,7 @@ TESTS = {
     "starting.py": "heads answers",
     "predicted.py": "two_stage",
     "config.py": "names config",
+    "run_names.py": "names config",
     "tasks/*.py": "golden_tasks golden several_devices",
     "callbacks/[chst]*.py": "timing kept_weights training",
     "models/*.py": "golden_models models weights heads answers",
