@@ -90,6 +90,6 @@ def test_a_group_that_is_not_there_is_told_with_those_that_are(tmp_path, monkeyp
     some_run(tmp_path / "runs/demo/one")
     assert main(["runs/classification"]) == 1
     assert "runs/classification is not a folder of runs: choose from runs/demo." in capsys.readouterr().err
-    cfg = {"runs": "runs/classification/*", "part": "test", "explain": False}
+    cfg = {"runs": "runs/classification/*", "part": "test", "split": None, "explain": False}
     with pytest.raises(UserError, match=r"matches no run folder .* Try runs='runs/demo/\*'\."):
         evaluate_runs(OmegaConf.create(cfg))
