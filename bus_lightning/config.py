@@ -102,15 +102,11 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
         raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
     if OmegaConf.is_missing(cfg.data, "root"):
         raise UserError("data=folder needs data.root=FOLDER, with a folder per class.")
-    if cfg.channels_last not in (True, False, "auto"):
-        raise UserError(f"channels_last={cfg.channels_last} is unknown: choose one of auto, true, false.")
     _check_devices(cfg.trainer, cfg.seed, in_grid)
     check_trainer(cfg.trainer, cfg.optimizer)
     exact = str(cfg.trainer.precision).endswith("-true") or str(cfg.trainer.precision) in ("32", "64")
     if cfg.trainer.gradient_clip_val and cfg.optimizer.get("fused") and not exact:
         raise UserError("trainer.gradient_clip_val needs a plain optimizer in 16 bits: add optimizer.fused=false.")
-    if cfg.data.channels not in (1, 3):
-        raise UserError(f"data.channels={cfg.data.channels}: images have 3 channels, or 1 for grey.")
     if cfg.data.balance == "class_weights" and cfg.task.name == "segmentation":
         raise UserError("data.balance=class_weights weighs classes, and segmentation has none: use oversample or none.")
     _check_overlay(cfg)

@@ -1,11 +1,18 @@
-"""Write a file or a folder so that it is whole or not there."""
+"""Write a file or a folder so that it is whole or not there, and hash a file."""
 
+import hashlib
 import os
 import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def checksum(file: Path) -> str:
+    """Compute the SHA-256 of a file, in hex."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

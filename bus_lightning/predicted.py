@@ -16,7 +16,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from bus_lightning.config import identity, load_config
-from bus_lightning.data.prepare import PreparedData
+from bus_lightning.data.prepare import PreparedData, files_hash
 from bus_lightning.data.splits import Split, load_split
 from bus_lightning.errors import UserError
 from bus_lightning.limits import are_limited
@@ -101,8 +101,8 @@ def _find(pattern: str | Sequence[str] | None, prepared: PreparedData) -> list[S
         config = load_config(run.config)
         if config.task.name != "segmentation":
             continue
-        content = str(run.status.get("data") or "").partition("-")[0]
-        if content and content != prepared.content.partition("-")[0]:
+        content = files_hash(run.status.get("data"))
+        if content and content != files_hash(prepared.content):
             foreign.append(run.path)  # of another grid in this folder
             continue
         if not run.is_complete:

@@ -1,6 +1,5 @@
 """Find the images of a folder that a run has seen in training, by their pixels and not by their names."""
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,10 @@ from omegaconf import DictConfig
 from bus_lightning.data.audit import cached_audit, fingerprints_of
 from bus_lightning.data.fingerprints import load_fingerprints, same_frames
 from bus_lightning.data.index import find_root, read_index
-from bus_lightning.data.prepare import PreparedData
+from bus_lightning.data.prepare import PreparedData, files_hash
 from bus_lightning.data.splits import Split
 from bus_lightning.errors import UserError
+from bus_lightning.files import checksum
 from bus_lightning.run_dir import RunDir
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def seen_images(run: RunDir, own: DictConfig, split: Split, prepared: PreparedDa
 
 def holds_the_data_of(run: RunDir, content: str) -> bool:
     """Tell whether a folder with that content hash holds the files that a run was trained on."""
-    return content.partition("-")[0] == str(run.status.get("data")).partition("-")[0]
+    return files_hash(content) == files_hash(run.status.get("data"))
 
 
 def _of_groups(first: dict[int, str], groups: dict[str, int]) -> dict[str, str]:
@@ -86,8 +86,7 @@ def _fingerprints(run: RunDir, own: DictConfig) -> Path | None:
 
 def _same_frames(known: Path, others: Path) -> list[tuple[str, str]]:
     """Compare two files of fingerprints; within one command, runs on the same data are compared only once."""
-    with known.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = checksum(known)
     if (digest, others) not in _compared:
         log.info("Comparing the images with those of the training")
         _compared[digest, others] = same_frames(load_fingerprints(known), load_fingerprints(others))

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -12,7 +13,7 @@ HOLD = "BUS_LIGHTNING_TEST_HOLD"  # names a folder: the run waits until it is to
 CALLBACK = "+callbacks.held._target_=held.Held"  # needs PATH on PYTHONPATH
 PATH = str(Path(__file__).parent)
 _MOMENT = (1, 1)  # epoch, batch: an epoch is complete and the next one has begun
-_LIMIT_S = 600
+LIMIT_S = 600  # of a command: ten times what it takes, as a busy machine may be slow
 
 
 class Held(pl.Callback):
@@ -27,7 +28,7 @@ class Held(pl.Callback):
             steps.write(f"{trainer.current_epoch} {batch_idx}\n")
         if (folder := os.environ.get(HOLD)) and (trainer.current_epoch, batch_idx) == _MOMENT:
             Path(folder, run.name).touch()
-            deadline = time.monotonic() + _LIMIT_S
+            deadline = time.monotonic() + LIMIT_S
             while resume.signals.received is None and time.monotonic() < deadline:
                 time.sleep(0.01)
 
@@ -41,3 +42,20 @@ def environment(hold=None):
 def steps_of(run):
     """Return the (epoch, batch) of each step that a run has begun, in their order."""
     return [tuple(map(int, line.split())) for line in (run / "steps.txt").read_text().splitlines()]
+
+
+def wait_for(found, seconds=LIMIT_S):
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_gone(group):
+    """Tell whether no process of a group is left, within a minute."""
+    with suppress(ProcessLookupError):
+        for _ in range(600):
+            os.killpg(group, 0)
+            time.sleep(0.1)
+        return False
+    return True

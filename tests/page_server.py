@@ -12,7 +12,8 @@ from PIL import Image
 from tiny_bundle import make_bundle, speckled, with_disc
 
 from bus_lightning.diagnosis import app
-from bus_lightning.diagnosis.bundle import CHECKSUMS, checksum, files_of
+from bus_lightning.diagnosis.bundle import CHECKSUMS, files_of
+from bus_lightning.files import checksum
 
 NAME = "Jane_Doe_1962"
 THRESHOLDS = {

@@ -5,15 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from held import CALLBACK, environment, steps_of
+from held import CALLBACK, LIMIT_S, environment, is_gone, steps_of, wait_for
 
 ROOT = Path(__file__).parent.parent
-LIMIT_S = 600  # of a command: ten times what it takes, as a busy machine may be slow
 
 
 def run(*arguments, cwd=ROOT):
@@ -223,23 +220,6 @@ def results_in(runs):
     files = [file for name in ("cases.csv", "metrics.json", "history.csv") for file in runs.glob(f"*/*/{name}")]
     assert files
     return {str(file.relative_to(runs)): file.read_bytes() for file in files}
-
-
-def wait_for(found, seconds=LIMIT_S):
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def is_gone(group):
-    """Tell whether no process of a group is left, within a minute."""
-    with suppress(ProcessLookupError):
-        for _ in range(600):
-            os.killpg(group, 0)
-            time.sleep(0.1)
-        return False
-    return True
 
 
 @pytest.mark.parametrize(

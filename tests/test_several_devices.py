@@ -1,17 +1,15 @@
 """One run on two devices, here two processes on the CPU: the same experiment as on one."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from held import CALLBACK, environment, steps_of
+from held import CALLBACK, LIMIT_S, environment, is_gone, steps_of, wait_for
 
 from bus_lightning import training
 from bus_lightning.data.dataset import EpochBatches, EpochSampler
@@ -19,7 +17,6 @@ from bus_lightning.errors import UserError
 from bus_lightning.run_dir import RunDir
 
 ROOT = Path(__file__).parent.parent
-LIMIT_S = 600  # of a command: ten times what it takes, as a busy machine may be slow
 EXACT = ["trainer.precision=32-true", "channels_last=false", "model=alexnet", "model.net.dropout=0.0"]
 
 
@@ -41,17 +38,6 @@ def run(command):
                           env=environment())  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done
-
-
-def gone(group):
-    """Tell whether a process group has ended, within a minute."""
-    for _ in range(600):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def test_two_devices_see_the_same_images_and_give_the_metrics_of_one(command):
@@ -77,16 +63,13 @@ def test_two_devices_stopped_at_any_step_go_on_to_the_same_bits(command, tmp_pat
     run(whole)
     process = subprocess.Popen(broken, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
                                env=environment(holding))  # fmt: skip
-    deadline = time.monotonic() + LIMIT_S
-    while not any(holding.iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: any(holding.iterdir()))
     process.send_signal(signal.SIGTERM)
     _, said_at_end = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 128 + signal.SIGTERM, said_at_end
     assert disturbed.status["state"] == "interrupted"
     assert "The same command" in said_at_end
-    assert gone(process.pid), "a process was left behind"
+    assert is_gone(process.pid), "a process was left behind"
     run(broken)
     assert disturbed.cases.read_bytes() == undisturbed.cases.read_bytes()
     assert disturbed.history.read_bytes() == undisturbed.history.read_bytes()

@@ -21,7 +21,7 @@ from rich.table import Table
 from bus_lightning.data.content import content_hash, known_content
 from bus_lightning.data.duplicates import Fingerprint, group_of, matching_pairs
 from bus_lightning.data.fingerprints import save_fingerprints
-from bus_lightning.data.folder import describe, list_folder
+from bus_lightning.data.folder import Listing, describe, list_folder
 from bus_lightning.data.index import MaskSizeError, find_root, read_image, read_index
 from bus_lightning.data.looking import look_at
 from bus_lightning.data.mask_files import find_mask_files
@@ -199,12 +199,12 @@ def audit_folder(root: Path, progress: bool = True) -> Audit:
         conflicts=[id_ for id_, group in groups.items() if len(classes[group]) > 1],
         content=content_hash(root, frame),
         rules={file: rule for look in looks for file, rule in look.rules.items()},
-        bad_images=sorted(file for file in broken if file in set(frame["image"])),
+        bad_images=sorted(broken.keys() & set(frame["image"])),
         prints=prints,
     )
 
 
-def cached_audit(root: Path, frame: pd.DataFrame, cache: Path) -> Audit:
+def cached_audit(root: Path, frame: pd.DataFrame, cache: Path, listing: Listing | None = None) -> Audit:
     """Audit a folder, or take the findings of an earlier audit of the same content.
 
     Jobs that start together wait for the first; the file is written aside and renamed.
@@ -213,6 +213,7 @@ def cached_audit(root: Path, frame: pd.DataFrame, cache: Path) -> Audit:
         root: The data folder.
         frame: Its whole index, with every class.
         cache: Folder that keeps the findings, a file per content.
+        listing: What `list_folder` returned for the folder; None lists it.
 
     Returns:
         The findings, without the fingerprints, which are in the file that `fingerprints_of` names.
@@ -236,7 +237,7 @@ def cached_audit(root: Path, frame: pd.DataFrame, cache: Path) -> Audit:
                 write_aside(path, json.dumps(audit.to_json()))
     audit = Audit(**json.loads(path.read_text()))
     # Masks without an image are not part of the content hash, so they are listed again.
-    return replace(audit, problems=audit.problems | {"mask_without_image": list_folder(root).orphans()})
+    return replace(audit, problems=audit.problems | {"mask_without_image": (listing or list_folder(root)).orphans()})
 
 
 def fingerprints_of(content: str, cache: Path) -> Path:
@@ -253,14 +254,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         root = find_root(options.folder)
-        audit = cached_audit(root, read_index(root), options.cache)
+        listing = list_folder(root)
+        audit = cached_audit(root, read_index(root, listing=listing), options.cache, listing)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
 
-    passed_over = list_folder(root).passed_over
-    summary = audit.summary() | {"passed_over": len(passed_over)}
-    found = {"summary": summary, "passed_over": passed_over} | audit.to_json()
+    summary = audit.summary() | {"passed_over": len(listing.passed_over)}
+    found = {"summary": summary, "passed_over": listing.passed_over} | audit.to_json()
     write_aside(options.out / "audit.json", json.dumps(found, indent=1) + "\n")
     write_aside(options.out / "groups.csv", audit.groups_table().to_csv(index=False))
     table = Table("finding", "number", "for example", title=f"Audit of {root}")
@@ -274,8 +275,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     console = Console()
     console.print(table)
-    if passed_over:
-        console.print(f"Skipped: {describe(passed_over)}.", markup=False)
+    if listing.passed_over:
+        console.print(f"Skipped: {describe(listing.passed_over)}.", markup=False)
     console.print(f"{_verdict(audit)} Written: {options.out}/audit.json, {options.out}/groups.csv", markup=False)
     return 0 if audit.trainable else 1
 

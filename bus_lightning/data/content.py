@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bus_lightning.files import write_aside
+from bus_lightning.files import checksum, write_aside
 from bus_lightning.randomness import stable_hash
 
 _SETTLED_S = 2.0  # a file changed twice within one tick of the clock of a file system keeps its time
@@ -19,8 +19,7 @@ def content_hash(root: Path, frame: pd.DataFrame) -> str:
     digest = hashlib.sha256()
     for file in _files(frame):
         try:
-            with (root / file).open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
+            found = checksum(root / file)
         except OSError:  # a dangling link, no permission: whoever decodes the file reports it
             found = "unreadable"
         digest.update(f"{file}\0{found}\n".encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bus_lightning.errors import UserError
 
+DICOM = (".dcm", ".dicom")
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # such a file is read, or refused with its name
 HIDDEN = "hidden or of the operating system"
 _SYSTEM = frozenset(["thumbs.db", "desktop.ini", "icon\r"])
@@ -90,7 +91,7 @@ def _pictures(root: Path, passed_over: dict[str, str]) -> Iterator[str]:
                     passed_over[file] = reason
                 else:
                     yield file
-        elif Path(entry.name).suffix.lower() in (*ENDINGS, ".dcm", ".dicom"):
+        elif Path(entry.name).suffix.lower() in (*ENDINGS, *DICOM):
             passed_over[entry.name] = "outside the class folders"
 
 
@@ -123,6 +124,6 @@ def _deeper(root: Path, above: Path, name: str) -> dict[str, str]:
     for place, folders, files in os.walk(above / name):
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         for file in sorted(files):
-            if not file.startswith(".") and Path(file).suffix.lower() in (*ENDINGS, ".dcm", ".dicom"):
+            if not file.startswith(".") and Path(file).suffix.lower() in (*ENDINGS, *DICOM):
                 found[Path(place, file).relative_to(root).as_posix()] = "in subfolders of the class folders"
     return found

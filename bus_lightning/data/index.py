@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bus_lightning.data.folder import describe, list_folder
+from bus_lightning.data.folder import Listing, describe, list_folder
 from bus_lightning.data.levels import OWN_SCALE, Scale, read_rgb
 from bus_lightning.data.masks import decode_mask, resized, same_proportions
 from bus_lightning.errors import UserError
@@ -37,7 +37,7 @@ def find_root(root: str | Path | None) -> Path:
     return found
 
 
-def read_index(root: Path, classes: list[str] | None = None) -> pd.DataFrame:
+def read_index(root: Path, classes: list[str] | None = None, listing: Listing | None = None) -> pd.DataFrame:
     """List the images of a folder in BUSI's layout, `<class>/<name>.png` beside `<name>_mask[_N].png`.
 
     JPEG, BMP and TIFF files are read as well, recognised by their content. `list_folder` lists the skipped files.
@@ -45,6 +45,7 @@ def read_index(root: Path, classes: list[str] | None = None) -> pd.DataFrame:
     Args:
         root: Folder with one folder per class.
         classes: Which classes, in the order of their labels; None takes every folder, sorted by name.
+        listing: What `list_folder` returned for the folder; None lists it.
 
     Returns:
         A row per image, sorted by id, with the columns `id` (path below the root without `.png`; other endings stay),
@@ -54,7 +55,7 @@ def read_index(root: Path, classes: list[str] | None = None) -> pd.DataFrame:
     Raises:
         UserError: When a class has no folder or no images, the folder holds no images at all, or two have the same id.
     """
-    listed = list_folder(root)
+    listed = listing or list_folder(root)
     if not listed.images:
         others = f" Skipped: {skipped}." if (skipped := describe(listed.passed_over)) else ""
         raise UserError(

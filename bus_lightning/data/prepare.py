@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 _DIGITS = 16  # of the hash of a folder, which are enough
 
 
+def files_hash(content: object) -> str:
+    """Return the part of a run's or folder's content hash that is about the files, without the choice among them."""
+    return str(content or "").partition("-")[0]
+
+
 @dataclass(frozen=True)
 class PreparedData:
     """The images that a run may use.
@@ -56,7 +61,7 @@ class PreparedData:
 
     def has_changed(self, cache: Path) -> bool:
         """Tell whether the folder's files are others now than when they were hashed."""
-        return known_content(self.root, read_index(self.root), cache)[:_DIGITS] != self.content.partition("-")[0]
+        return known_content(self.root, read_index(self.root), cache)[:_DIGITS] != files_hash(self.content)
 
     def split(self, options: DictConfig) -> Split:
         """Split the images as `data.split` says."""
@@ -81,13 +86,14 @@ def prepare_data(
     if data.phantom:
         _draw_phantom(Path(data.root), **data.phantom)
     root = find_root(data.root)
-    whole = read_index(root)
+    listing = list_folder(root)
+    whole = read_index(root, listing=listing)
     frame = select_classes(whole, list(data.classes), root) if data.classes else whole
     if only is not None:
         frame = frame[frame["id"].isin(only)].reset_index(drop=True)
-    if others := {file: why for file, why in list_folder(root).passed_over.items() if why != HIDDEN}:
+    if others := {file: why for file, why in listing.passed_over.items() if why != HIDDEN}:
         log.warning("%s: skipped: %s.", root, describe(others))
-    audit = cached_audit(root, whole, Path(data.cache))
+    audit = cached_audit(root, whole, Path(data.cache), listing)
     kept = frame[~frame["id"].isin(_left_out(data, frame, audit))].reset_index(drop=True)
     unusable = _refuse_broken(root, kept, audit, data, needs_masks, needs_masks or uses_masks)
     kept["masks"] = [() if unusable.intersection(masks) else masks for masks in kept["masks"]]

@@ -18,6 +18,7 @@ from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.diagnosis.trained_on import Trained, from_manifest
 from bus_lightning.errors import UserError
+from bus_lightning.files import checksum
 
 FORMAT = "bus_lightning diagnosis bundle"
 VERSION = 2
@@ -112,12 +113,6 @@ def load_bundle(path: Path) -> Bundle:
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{path / MANIFEST} does not make sense ({reason}): export the runs again.") from error
-
-
-def checksum(file: Path) -> str:
-    """Compute the SHA-256 of a file, in hex."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def files_of(folder: Path) -> list[str]:

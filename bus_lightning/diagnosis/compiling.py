@@ -14,7 +14,7 @@ from typing import Any
 
 from bus_lightning.diagnosis.engine import openvino
 from bus_lightning.errors import UserError
-from bus_lightning.files import aside
+from bus_lightning.files import aside, checksum
 
 _COMPUTE = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what is not in 8 bits
 _KEPT = ("int8",)
@@ -60,10 +60,8 @@ def _place(core: Any, file: Path, options: dict[str, Any]) -> Path | None:
     folder = _own_folder()
     if folder is None:
         return None
-    with file.open("rb") as stream:
-        network = hashlib.file_digest(stream, "sha256").hexdigest()
     machine = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    name = repr([network, openvino.__version__, machine, os.cpu_count(), sorted(options.items())])
+    name = repr([checksum(file), openvino.__version__, machine, os.cpu_count(), sorted(options.items())])
     return folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.compiled"
 
 

@@ -3,17 +3,16 @@
 import csv
 import json
 import re
-import struct
-import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL.PngImagePlugin import putchunk
 
 from bus_lightning.diagnosis.diagnosing import Diagnosis
 from bus_lightning.diagnosis.drawing import draw_overlay
@@ -196,9 +195,11 @@ def describe(name: str, frame: Frame, found: Diagnosis, source: str | None = Non
 
 def _with_text(png: bytes, text: str) -> bytes:
     """Add a description to a PNG, as an iTXt chunk after its header (PNG specification, 11.3.3)."""
-    chunk = b"iTXt" + b"Description\0\0\0\0\0" + text.encode()
-    framed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    return png[:_AFTER_HEADER] + framed + png[_AFTER_HEADER:]
+    stream = BytesIO()
+    stream.write(png[:_AFTER_HEADER])
+    putchunk(stream, b"iTXt", b"Description\0\0\0\0\0", text.encode())
+    stream.write(png[_AFTER_HEADER:])
+    return stream.getvalue()
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:

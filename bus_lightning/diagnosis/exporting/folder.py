@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bus_lightning.diagnosis.bundle import CHECKSUMS, FORMAT, MANIFEST, checksum, files_of, load_bundle
+from bus_lightning.diagnosis.bundle import CHECKSUMS, FORMAT, MANIFEST, files_of, load_bundle
 from bus_lightning.errors import UserError
-from bus_lightning.files import folder_aside
+from bus_lightning.files import checksum, folder_aside
 
 
 @contextmanager

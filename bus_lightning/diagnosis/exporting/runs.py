@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from bus_lightning.config import build_net, identity, load_config
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.phantom import MARKER
-from bus_lightning.data.prepare import PreparedData, prepare_data
+from bus_lightning.data.prepare import PreparedData, files_hash, prepare_data
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import Split, load_split
 from bus_lightning.diagnosis.trained_on import TrainingData
@@ -49,7 +49,7 @@ class FinishedRun:
     @property
     def content(self) -> str:
         """Hash of the files that it was trained on."""
-        return str(self.folder.status.get("data")).partition("-")[0]
+        return files_hash(self.folder.status.get("data"))
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -115,7 +115,7 @@ def open_run(run: FinishedRun) -> OpenedRun:
     own.data.exclude, own.data.drop_conflicts, own.data.workers = None, False, 0  # the split names the images
     prepared = prepare_data(own.data, needs_masks=own.task.name == "segmentation", only=run.split.part("all"))
     prepared.frame["label"] = prepared.frame["class"].map(run.classes.index)
-    if prepared.content.partition("-")[0] != run.content:
+    if files_hash(prepared.content) != run.content:
         raise UserError(f"{prepared.root} holds other files than {path} was trained on: set its data back.")
     if own.overlay.source == "predicted":
         prepared = with_predicted_masks(prepared, run.split, own.overlay, own.data.split.cross_fold is not None)
