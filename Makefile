@@ -27,7 +27,7 @@ $(READY): pyproject.toml
 
 demo: $(READY)  ## train a small grid on synthetic images, print the comparison and write a report
 	$(BIN)/python train.py -m model=resnet50,alexnet,deepcardinal50,u2net_lite experiment=demo group=demo print_config=false
-	$(BIN)/python -m bus_lightning.evaluation.report runs/demo --title "The demo, on synthetic images"
+	$(BIN)/python -m bus_lightning.launch.report runs/demo --title "The demo, on synthetic images"
 
 test: $(READY)  ## run the fast tests
 	$(BIN)/python -m pytest -n auto $(ARGS)
@@ -57,7 +57,7 @@ evaluate: $(READY)  ## evaluate the kept checkpoints again (RUNS='runs/classific
 	$(BIN)/python evaluate.py runs='$(or $(RUNS),runs/classification/*)' $(ARGS)
 
 report: $(READY)  ## write tables and figures of finished runs (GROUPS='runs/demo'; default: runs/classification, or the only group)
-	$(BIN)/python -m bus_lightning.evaluation.report $(GROUPS) $(ARGS)
+	$(BIN)/python -m bus_lightning.launch.report $(GROUPS) $(ARGS)
 
 # QUICK=1: the sizes and epochs of conf/experiment/quick.yaml, for a CPU; else the paper's, for a GPU.
 SIZE = $(if $(QUICK),experiment=quick) print_config=false $(ARGS)
@@ -65,7 +65,7 @@ SIZE = $(if $(QUICK),experiment=quick) print_config=false $(ARGS)
 leakage: $(READY)  ## what gives the paper's gap between validation and test? (QUICK=1)
 	$(BIN)/python train.py sweep=leakage $(SIZE)
 	$(BIN)/python train.py sweep=leakage_more $(SIZE)
-	$(BIN)/python -m bus_lightning.evaluation.report runs/leakage
+	$(BIN)/python -m bus_lightning.launch.report runs/leakage
 
 # A grid with a failed job does not stop the rest: the report says what was not run, and why.
 reproduce: $(READY)  ## the paper's grid, its segmentation, the leak, heat maps, the report; goes on where it stopped (QUICK=1)
@@ -74,7 +74,7 @@ reproduce: $(READY)  ## the paper's grid, its segmentation, the leak, heat maps,
 	-$(BIN)/python train.py sweep=leakage $(SIZE)
 	-$(BIN)/python train.py sweep=leakage_more $(SIZE)
 	-$(BIN)/python evaluate.py runs='runs/paper/*' explain=true $(if $(QUICK),explain_options.images=40)
-	$(BIN)/python -m bus_lightning.evaluation.report runs/paper runs/leakage
+	$(BIN)/python -m bus_lightning.launch.report runs/paper runs/leakage
 
 # Without one of your own, a bundle of a small pair that is trained on synthetic images first, in minutes.
 DEMO := bundles/demo
@@ -85,16 +85,16 @@ app: $(READY) $(if $(BUNDLE),,$(DEMO)/SHA256SUMS)  ## open the page to try a bun
 
 $(DEMO)/SHA256SUMS: | $(READY)
 	$(BIN)/python train.py sweep=two_stage experiment=two_stage_demo group=two_stage_demo model=unet_efficientnet_lite0,efficientnet_lite0 logger=none print_config=false
-	$(BIN)/python -m bus_lightning.diagnosis.export --segmenter '$(call DEMO_RUN,unet_efficientnet_lite0,null)' \
+	$(BIN)/python -m bus_lightning.export --segmenter '$(call DEMO_RUN,unet_efficientnet_lite0,null)' \
 	  --classifier '$(call DEMO_RUN,efficientnet_lite0,null)' --out-of-fold '$(call DEMO_RUN,efficientnet_lite0,[0-9])' --samples 6 --out $(DEMO)
 
 wandb-sync: $(READY)  ## send to W&B what was recorded offline (RUNS=runs)
-	$(BIN)/python -m bus_lightning.dashboard sync $(or $(RUNS),runs) $(ARGS)
+	$(BIN)/python -m bus_lightning.tracking sync $(or $(RUNS),runs) $(ARGS)
 
 wandb-dashboard: $(READY)  ## save a ready dashboard on W&B and mark each group's champion (ENTITY=... PROJECT=bus_lightning)
 	@test -n '$(ENTITY)' || { echo "Say whose: make wandb-dashboard ENTITY=your-team"; exit 1; }
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dashboard]'
-	$(BIN)/python -m bus_lightning.dashboard build --entity '$(ENTITY)' --project '$(or $(PROJECT),bus_lightning)' $(ARGS)
+	$(BIN)/python -m bus_lightning.tracking build --entity '$(ENTITY)' --project '$(or $(PROJECT),bus_lightning)' $(ARGS)
 
 chaos: $(READY)  ## kill a small grid sixty times, at random and at chosen moments; nothing may be lost (ARGS="--kills 200")
 	$(BIN)/python -m benchmarks.chaos $(ARGS)

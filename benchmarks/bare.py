@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from benchmarks.clock import stamp
 from benchmarks.stamps import step_seconds, write_stamps
-from bus_lightning.config import build, build_net
-from bus_lightning.hardware import keep_freed_memory
+from bus_lightning.config.build import build, build_net
+from bus_lightning.training.hardware import keep_freed_memory
 
 CONF = Path(__file__).parent.parent / "conf"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.processes import PROJECT, SCRATCH, say
 from benchmarks.report import table
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.audit import audit_folder
 from bus_lightning.data.index import find_root, read_image, read_index
 from bus_lightning.data.phantom import draw_phantom
@@ -18,7 +19,6 @@ from bus_lightning.data.splits import make_split
 from bus_lightning.diagnosis.doubt import fit_reference, strangeness
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.reading import read_frames
-from bus_lightning.errors import UserError
 
 Images = list[np.ndarray]
 _TURNED = 52  # test images that are changed, in each split

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.provenance import sentence
-from bus_lightning.files import write_aside
+from bus_lightning.core.files import write_aside
 
 README = Path(__file__).parent / "README.md"
 RELIABILITY = Path(__file__).parent.parent / "docs" / "reliability.md"

@@ -5,7 +5,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from bus_lightning.run_names import run_name
+from bus_lightning.config.run_names import run_name
 
 ROOT = Path(__file__).parent.parent
 

@@ -17,13 +17,13 @@ import torch
 from composing import compose_run
 from omegaconf import OmegaConf
 
-from bus_lightning import training
+from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.splits import make_named_split
-from bus_lightning.evaluation.metrics import metrics_of
-from bus_lightning.plugins import prefer_our_configs
-from bus_lightning.randomness import stable_hash
-from bus_lightning.run_dir import RunDir
+from bus_lightning.launch.plugins import prefer_our_configs
+from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import train
 
 ROOT = Path(__file__).parent.parent
 # A browser that asks nothing of the internet, and runs as root.
@@ -90,7 +90,7 @@ def segmenters(phantom, audit_cache, tmp_path_factory):
     """The folder of a segmenter's runs: `whole`, trained on all training images, and `fold0`, `fold1`, cross-fitted."""
     runs = tmp_path_factory.mktemp("segmenters")
     for name, fold in (("whole", "null"), ("fold0", 0), ("fold1", 1)):
-        training.run(
+        train.run(
             compose_run(
                 ["model=unet", "sweep=two_stage", f"name={name}", "data.split.cross_folds=2", "trainer.max_epochs=2",
                  f"data.split.cross_fold={fold}"], phantom, audit_cache, runs,
@@ -105,7 +105,7 @@ def trained(composed):
 
     def make(*overrides, **options):
         cfg = composed(*overrides, **options)
-        training.run(cfg)
+        train.run(cfg)
         return RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
 
     return make
@@ -118,7 +118,7 @@ def finished(composed, tmp_path):
     def make(*overrides, number=60, train=(), method="grouped", groups=None, cases=None, sure=2.0):
         cfg = composed(*overrides)
         cfg.data.num_classes = len(cfg.data.classes)
-        training.settle_rules(cfg, run := RunDir(tmp_path / "runs" / cfg.group / cfg.name))
+        train.settle_rules(cfg, run := RunDir(tmp_path / "runs" / cfg.group / cfg.name))
         run.path.mkdir(parents=True)
         OmegaConf.save(cfg, run.config)
         classes = list(cfg.data.classes)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-from bus_lightning.callbacks.checkpoints import ResumePoint
+from bus_lightning.training.callbacks.checkpoints import ResumePoint
 
 HOLD = "BUS_LIGHTNING_TEST_HOLD"  # names a folder: the run waits until it is told to stop, and says there that it waits
 CALLBACK = "+callbacks.held._target_=held.Held"  # needs PATH on PYTHONPATH

@@ -11,9 +11,9 @@ from pathlib import Path
 from PIL import Image
 from tiny_bundle import make_bundle, speckled, with_disc
 
+from bus_lightning.core.files import checksum
 from bus_lightning.diagnosis import app
 from bus_lightning.diagnosis.bundle import CHECKSUMS, files_of
-from bus_lightning.files import checksum
 
 NAME = "Jane_Doe_1962"
 THRESHOLDS = {

@@ -4,9 +4,9 @@ import lightning.pytorch as pl
 import pytest
 from omegaconf import OmegaConf
 
-from bus_lightning import fitting, training
-from bus_lightning.evaluating import evaluate_run
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import fit, train
+from bus_lightning.training.evaluate import evaluate_run
 
 SMALL = ["model=resnet34", "data.size=32", "data.batch_size=8", "trainer.precision=32-true"]
 
@@ -30,16 +30,16 @@ def again(run, part="test"):
 
 def stopped_and_whole(composed, said, plug):
     """Train twice, once with a plug that is pulled and a second start, and return both folders."""
-    usual = fitting.build_trainer
+    usual = fit.build_trainer
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "build_trainer", lambda *g, callbacks, **o: usual(*g, callbacks=[*callbacks, plug], **o))
+        patch.setattr(fit, "build_trainer", lambda *g, callbacks, **o: usual(*g, callbacks=[*callbacks, plug], **o))
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            training.run(composed(*said, "group=stopped"))
+            train.run(composed(*said, "group=stopped"))
     runs = []
     for group in ("stopped", "whole"):
         cfg = composed(*said, f"group={group}")
-        training.run(cfg)
-        runs.append(RunDir(training.Path(cfg.runs_dir) / group / cfg.name))
+        train.run(cfg)
+        runs.append(RunDir(train.Path(cfg.runs_dir) / group / cfg.name))
     return runs
 
 

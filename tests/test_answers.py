@@ -13,14 +13,14 @@ from test_heads import named, noise, start
 from test_models import NAMES, model_config, task
 from torch import Tensor, nn
 
-from bus_lightning import training
-from bus_lightning.config import build_net
-from bus_lightning.diagnosis.exporting.runs import open_run, read_run
-from bus_lightning.errors import UserError
-from bus_lightning.evaluating import evaluate_run
+from bus_lightning.config.build import build_net
+from bus_lightning.core.errors import UserError
+from bus_lightning.export.runs import open_run, read_run
 from bus_lightning.models.answers import check_answer, shapes_of
 from bus_lightning.models.u2net import u2net_lite
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import train
+from bus_lightning.training.evaluate import evaluate_run
 
 torch.set_num_threads(1)
 
@@ -304,7 +304,7 @@ def test_a_run_is_refused_before_its_first_step(composed):
     ):
         cfg = composed(f"model={model}", said, "scheduler=none")
         with pytest.raises(UserError, match=r"^model\.net") as error:
-            training.run(cfg)
+            train.run(cfg)
         assert told in str(error.value)
         folder = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
         assert folder.status["state"] == "failed"

@@ -13,14 +13,14 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bus_lightning import progress
+from bus_lightning.core import progress
+from bus_lightning.core.errors import UserError
 from bus_lightning.data import audit as module
 from bus_lightning.data.audit import audit_folder, cached_audit, fingerprints_of, main
 from bus_lightning.data.duplicates import matching_pairs
 from bus_lightning.data.fingerprints import load_fingerprints
 from bus_lightning.data.index import read_index
 from bus_lightning.data.prepare import prepare_data
-from bus_lightning.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.augment import Augmentation
-from bus_lightning.errors import UserError
 
 GEOMETRIC = {"horizontal_flip": {"p": 1}, "vertical_flip": {"p": 1}, "rotation": {"p": 1, "limit": 40}}
 PIXELS = {"color_jitter": {"p": 1, "brightness": 0.5}, "gaussian_blur": {"p": 1, "sigma_limit": [1, 2]}}

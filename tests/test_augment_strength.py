@@ -7,9 +7,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.augment import Augmentation, at_strength
 from bus_lightning.data.batch_augment import BatchAugmentation
-from bus_lightning.errors import UserError
 
 PAPER = OmegaConf.to_container(OmegaConf.load(Path(__file__).parent.parent / "conf/augment/paper.yaml"))
 ALWAYS = {name: options | {"p": 1} for name, options in PAPER.items() if "flip" not in name}

@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
-from bus_lightning.errors import UserError
 
 PAPER = OmegaConf.to_container(OmegaConf.load(Path(__file__).parent.parent / "conf/augment/paper.yaml"))
 ALWAYS = {name: options | {"p": 1} for name, options in PAPER.items()}

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from bus_lightning import fitting, training
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.dataset import Collate
-from bus_lightning.errors import UserError
-from bus_lightning.hardware import Hardware
+from bus_lightning.training import fit, train
+from bus_lightning.training.hardware import Hardware
 
 FINDER = ("model=resnet34", "debug=batch_size", "data.batch_size=2", "logger=none")
 
 
 def test_a_cpu_is_refused_for_it_would_swap(composed):
     with pytest.raises(UserError, match="debug=batch_size fills the memory of a GPU, and this is a CPU"):
-        training.run(composed(*FINDER))
+        train.run(composed(*FINDER))
 
 
 @pytest.mark.filterwarnings("ignore")  # the finder, too, reloads the data more often than Lightning likes
@@ -29,7 +29,7 @@ def test_the_largest_batch_that_fits_is_found_and_said(trained, monkeypatch, cap
 
     # A CPU that is called a GPU: what matters here is what happens when the memory is full.
     gpu = Hardware(torch.device("meta"), "a small GPU", "32-true", False)
-    monkeypatch.setattr(fitting, "choose_hardware", lambda *_, **__: gpu)
+    monkeypatch.setattr(fit, "choose_hardware", lambda *_, **__: gpu)
     monkeypatch.setattr(Collate, "__call__", collate)
     run = trained(*FINDER)
     assert "The largest batch that fits, less a margin, has 12 images." in caplog.text

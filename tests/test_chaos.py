@@ -24,7 +24,7 @@ from benchmarks.processes import start
 WRITER = """
 import sys, time
 from pathlib import Path
-from bus_lightning.files import aside
+from bus_lightning.core.files import aside
 with aside(Path(sys.argv[1])) as path:
     path.write_text("half")
     time.sleep(60)

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from bus_lightning.evaluation import comparisons
-from bus_lightning.evaluation.comparisons import compare, compare_all
-from bus_lightning.evaluation.conditions import Condition
-from bus_lightning.evaluation.delong import delong
+from bus_lightning.statistics import comparisons
+from bus_lightning.statistics.comparisons import compare, compare_all
+from bus_lightning.statistics.conditions import Condition
+from bus_lightning.statistics.delong import delong
 
 CLASSES = ["benign", "malignant", "normal"]
 # 113 patients after aneurysmal subarachnoid haemorrhage (Turck et al., Intensive Care Med. 36 (2010) 107-115; the data

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from bus_lightning.errors import UserError
-from bus_lightning.evaluation.conditions import read_group
+from bus_lightning.core.errors import UserError
+from bus_lightning.statistics.conditions import read_group
 
 
 def test_runs_that_differ_in_seed_and_fold_are_one_condition(finished):

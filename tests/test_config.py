@@ -7,10 +7,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from bus_lightning.config import check, identity, load_config, save_config
-from bus_lightning.errors import UserError
-from bus_lightning.run_names import older_name, run_name
-from bus_lightning.schema import TRAIN, check_kinds
+from bus_lightning.config.build import check, identity, load_config, save_config
+from bus_lightning.config.run_names import older_name, run_name
+from bus_lightning.config.schema import TRAIN, check_kinds
+from bus_lightning.core.errors import UserError
 
 CONF = Path(__file__).parent.parent / "conf"
 

@@ -10,18 +10,18 @@ from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
-from bus_lightning.config import load_config
+from bus_lightning.config.build import load_config
+from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.splits import load_split
-from bus_lightning.diagnosis.exporting.calibration import read_own_cases
-from bus_lightning.diagnosis.exporting.runs import FinishedRun
-from bus_lightning.errors import DamagedError, UserError
-from bus_lightning.evaluating import evaluate_runs
-from bus_lightning.evaluation.cases import read_cases
-from bus_lightning.evaluation.conditions import read_group
-from bus_lightning.evaluation.report.making import make_report
-from bus_lightning.evaluation.sanity import findings
-from bus_lightning.evaluation.summary import summarise
-from bus_lightning.evaluation.table import collect, show
+from bus_lightning.export.calibration import read_own_cases
+from bus_lightning.export.runs import FinishedRun
+from bus_lightning.report.making import make_report
+from bus_lightning.runs.cases import read_cases
+from bus_lightning.runs.table import collect, show
+from bus_lightning.statistics.checks import findings
+from bus_lightning.statistics.conditions import read_group
+from bus_lightning.statistics.summary import summarise
+from bus_lightning.training.evaluate import evaluate_runs
 
 # Row 5 is line 6 of the file.
 CELLS = {
@@ -310,7 +310,7 @@ def test_export_refuses_damaged_cases_with_the_same_line(finished, bad):
 
 
 def test_a_recording_that_cannot_be_read_is_left_out_of_the_dashboards_picture(tmp_path, caplog):
-    from bus_lightning.dashboard.picture import save_picture
+    from bus_lightning.tracking.picture import save_picture
 
     part = tmp_path / "runs" / "one" / "wandb" / "offline-run-20260101_000000-abc"
     part.mkdir(parents=True)

@@ -17,16 +17,16 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
-from bus_lightning import fitting, training
-from bus_lightning.dashboard import charts
-from bus_lightning.dashboard.picture import save_picture
-from bus_lightning.dashboard.recorded import read_run, read_table
-from bus_lightning.errors import UserError
-from bus_lightning.evaluation.conditions import read_group
-from bus_lightning.evaluation.metrics import metrics_of
-from bus_lightning.evaluation.summary import summarise
+from bus_lightning.core.errors import UserError
+from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.weights import read_checkpoint
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.statistics.conditions import read_group
+from bus_lightning.statistics.summary import summarise
+from bus_lightning.tracking import charts
+from bus_lightning.tracking.picture import save_picture
+from bus_lightning.tracking.recorded import read_run, read_table
+from bus_lightning.training import fit, train
 
 ROOT = Path(__file__).parent.parent
 KEY = "local-" + "0123456789" * 4  # as long as a real one
@@ -52,7 +52,7 @@ def grid(phantom, audit_cache, tmp_path_factory):
         for task, more in own.items():
             GlobalHydra.instance().clear()
             with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-                training.run(compose("train", overrides=[*said, *more]))
+                train.run(compose("train", overrides=[*said, *more]))
             found[task] = RunDir(runs / "mine" / more[-1].partition("=")[2])
     return found
 
@@ -220,7 +220,7 @@ def test_no_key_is_in_any_file_of_a_run(grid):
 
 
 def test_every_key_of_the_ready_dashboard_occurs_in_a_recorded_run(recorded):
-    workspace = pytest.importorskip("bus_lightning.dashboard.workspace")
+    workspace = pytest.importorskip("bus_lightning.tracking.workspace")
     view = workspace.workspace("me", "mine", "grid")._to_model().spec.model_dump(by_alias=True, exclude_none=True)
     logged = {"config:model.name"} if all(run.config["model"]["name"] for run in recorded.values()) else set()
     for run in recorded.values():
@@ -255,17 +255,17 @@ class Interruption(pl.Callback):
 
 def test_an_interrupted_run_is_killed_and_goes_on_under_its_id_without_repeating_an_epoch(composed, monkeypatch):
     said = ["model=alexnet", "logger=wandb", "trainer.max_epochs=3", "name=one"]
-    usual = fitting.build_trainer
+    usual = fit.build_trainer
     with monkeypatch.context() as patch:
         patch.setattr(
-            fitting, "build_trainer",
+            fit, "build_trainer",
             lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, Interruption()], **o),
         )  # fmt: skip
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            training.run(composed(*said))
+            train.run(composed(*said))
     run = RunDir(Path(composed(*said).runs_dir) / "classification" / "one")
     assert read_run(run.path).exit_code == 255
-    training.run(composed(*said))
+    train.run(composed(*said))
     whole = read_run(run.path)
     assert (whole.state, whole.exit_code) == ("finished", 0)
     assert [row["epoch"] for row in whole.history if "val/loss" in row] == [0, 1, 2]
@@ -274,10 +274,10 @@ def test_an_interrupted_run_is_killed_and_goes_on_under_its_id_without_repeating
 
 
 def test_a_failed_run_is_failed_says_why_and_has_no_place_in_the_picture(composed, monkeypatch, tmp_path):
-    monkeypatch.setattr(fitting, "evaluate_parts", lambda *_: 1 / 0)
+    monkeypatch.setattr(fit, "evaluate_parts", lambda *_: 1 / 0)
     cfg = composed("model=alexnet", "logger=wandb")
     with pytest.raises(ZeroDivisionError):
-        training.run(cfg)
+        train.run(cfg)
     run = read_run(Path(cfg.runs_dir) / cfg.group / cfg.name)
     assert (run.state, run.exit_code) == ("failed", 1)
     assert "division by zero" in run.summary["error"]
@@ -287,7 +287,7 @@ def test_a_failed_run_is_failed_says_why_and_has_no_place_in_the_picture(compose
 
 def test_a_classifier_that_sees_a_mask_shows_its_images_without_it(composed):
     cfg = composed("model=resnet34", "overlay=channel", "logger=wandb", "data.split.val_from_train=1")
-    training.run(cfg)
+    train.run(cfg)
     run = read_run(Path(cfg.runs_dir) / cfg.group / cfg.name)
     modes = set()
     for name in run.summary["val/images"]["filenames"]:
@@ -303,7 +303,7 @@ def test_a_failing_dashboard_costs_no_finished_training(composed, monkeypatch, c
     monkeypatch.setattr(charts, "case_table", refuse)
     cfg = composed("model=alexnet", "logger=wandb")
     with caplog.at_level(logging.WARNING):
-        training.run(cfg)
+        train.run(cfg)
     run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
     assert run.is_complete
     assert read_run(run.path).summary["test/accuracy"] == pytest.approx(run.metrics["test"]["accuracy"])

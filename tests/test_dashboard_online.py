@@ -11,16 +11,16 @@ from types import SimpleNamespace
 import pytest
 import wandb
 
-from bus_lightning.config import save_config
-from bus_lightning.dashboard import logger as logging_to_wandb
-from bus_lightning.dashboard import syncing
-from bus_lightning.dashboard.__main__ import main
-from bus_lightning.dashboard.champions import champions, crown
-from bus_lightning.dashboard.logger import finish_run, wandb_logger, wandb_mode, without_folders
-from bus_lightning.dashboard.recorded import read_run
-from bus_lightning.errors import UserError
-from bus_lightning.ownership import owned
-from bus_lightning.run_dir import RunDir
+from bus_lightning.config.build import save_config
+from bus_lightning.core.errors import UserError
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.lock import owned
+from bus_lightning.tracking import logger as logging_to_wandb
+from bus_lightning.tracking import syncing
+from bus_lightning.tracking.__main__ import main
+from bus_lightning.tracking.champions import champions, crown
+from bus_lightning.tracking.logger import finish_run, wandb_logger, wandb_mode, without_folders
+from bus_lightning.tracking.recorded import read_run
 
 
 @pytest.fixture(autouse=True)
@@ -216,7 +216,7 @@ def test_resumed_parts_arrive_under_one_run_id_one_after_the_other(stand_in, run
             logger.log_metrics({"val/loss": 1.0, "epoch": epoch})
         finish_run(run, code)
     settings = {"WANDB_BASE_URL": stand_in.address, "WANDB_API_KEY": "local-" + "0" * 40, "WANDB_MODE": "online"}
-    command = [sys.executable, "-m", "bus_lightning.dashboard", "sync", str(run.path.parents[1])]
+    command = [sys.executable, "-m", "bus_lightning.tracking", "sync", str(run.path.parents[1])]
     done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     ((id_, lines),) = stand_in.history.items()
@@ -268,6 +268,6 @@ def test_building_without_an_account_or_the_package_says_what_to_do(capsys, monk
     assert main(["build", "--entity", "me"]) == 1
     assert "wandb login" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
-    monkeypatch.delitem(sys.modules, "bus_lightning.dashboard.workspace", raising=False)
+    monkeypatch.delitem(sys.modules, "bus_lightning.tracking.workspace", raising=False)
     assert main(["build", "--entity", "me"]) == 1
     assert "pip install -e .[dashboard]" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from tiny_bundle import speckled, with_disc
 
 pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[app]'")
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis import app
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnosing import Diagnoser
@@ -28,7 +29,6 @@ from bus_lightning.diagnosis.page.building import _uploaded
 from bus_lightning.diagnosis.page.looking import SIDE, look
 from bus_lightning.diagnosis.page.serving import _free_port
 from bus_lightning.diagnosis.page.wording import NO_DOUBT, percent, say
-from bus_lightning.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ import numpy as np
 import onnx
 import pytest
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import checksum
 from bus_lightning.diagnosis import compiling
 from bus_lightning.diagnosis.bundle import CHECKSUMS, FORMAT, MANIFEST, VERSION, files_of, load_bundle
 from bus_lightning.diagnosis.engine import openvino
 from bus_lightning.diagnosis.networks import Network
-from bus_lightning.errors import UserError
-from bus_lightning.files import checksum
 
 STAGE = {
     "preprocessing": {"size": 8, "resize": "pad", "denoise": "none", "contrast": "none", "parts": ["test"]},

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_image, read_index
 from bus_lightning.diagnosis.doubt import find_doubts, fit_reference, is_like, strangeness
 from bus_lightning.diagnosis.measuring import Measurements
-from bus_lightning.errors import UserError
 
 LESION = Measurements(lesions=1, area_px=500)
 

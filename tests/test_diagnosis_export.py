@@ -19,27 +19,27 @@ from scipy.special import softmax
 from sklearn.metrics import roc_curve
 from torch import nn
 
-from bus_lightning.config import build_net, load_config, save_config, settle_overlay
+from bus_lightning.config.build import build_net, load_config, save_config, settle_overlay
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import read_image
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.splits import load_split, make_named_split
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnosing import Diagnoser
-from bus_lightning.diagnosis.export import main
-from bus_lightning.diagnosis.exporting import making, variants
-from bus_lightning.diagnosis.exporting.calibration import choose_threshold, find_temperature
-from bus_lightning.diagnosis.exporting.folder import new_bundle
-from bus_lightning.diagnosis.exporting.heads import WithFeatures, find_head
-from bus_lightning.diagnosis.exporting.making import make_bundle
-from bus_lightning.diagnosis.exporting.runs import open_run, read_run, refuse_strangers
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.networks import Network
-from bus_lightning.errors import UserError
-from bus_lightning.evaluation.metrics import metrics_of
+from bus_lightning.export import making, variants
+from bus_lightning.export.__main__ import main
+from bus_lightning.export.calibration import choose_threshold, find_temperature
+from bus_lightning.export.folder import new_bundle
+from bus_lightning.export.heads import WithFeatures, find_head
+from bus_lightning.export.making import make_bundle
+from bus_lightning.export.runs import open_run, read_run, refuse_strangers
+from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.classifiers import alexnet, resnet
-from bus_lightning.predicted import with_predicted_masks
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.tasks.segmentation import restore
 
 ROOT = Path(__file__).parent.parent

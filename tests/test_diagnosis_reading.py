@@ -12,10 +12,10 @@ import pytest
 from bad_files import PATIENT, SIDE, dicom, encoded, make_bad_files, picture, tiff, video
 from PIL import Image
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_image
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.reading import count_frames, find_files, fingerprint, read_frames
-from bus_lightning.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 GREY = picture(channels=1)
@@ -73,7 +73,7 @@ sys.path[:0] = ["tests", "."]
 from pathlib import Path
 from bad_files import make_bad_files
 from bus_lightning.diagnosis.reading import read_frames
-from bus_lightning.errors import UserError
+from bus_lightning.core.errors import UserError
 for path in make_bad_files(Path(sys.argv[1])):
     try:
         list(read_frames(path))

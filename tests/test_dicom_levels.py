@@ -7,8 +7,8 @@ from deep_files import grey
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.reading import read_frames
-from bus_lightning.errors import UserError
 
 ROWS, COLUMNS = 20, 36  # not square: axes that are swapped show
 SIZE = {"Rows": ROWS, "Columns": COLUMNS}

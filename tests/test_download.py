@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data import download as module
 from bus_lightning.data.download import compare_with_known, download, main, unpack
 from bus_lightning.data.index import read_index
-from bus_lightning.errors import UserError
 
 
 @pytest.fixture(scope="module")

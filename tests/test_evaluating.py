@@ -10,9 +10,9 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bus_lightning import fitting
-from bus_lightning.errors import UserError
-from bus_lightning.evaluating import evaluate_run, evaluate_runs
+from bus_lightning.core.errors import UserError
+from bus_lightning.training import fit
+from bus_lightning.training.evaluate import evaluate_run, evaluate_runs
 
 
 def request(root=None, **options):
@@ -23,7 +23,7 @@ def request(root=None, **options):
 @pytest.fixture
 def trained(trained, monkeypatch):
     """Train a small network, without its pictures, and return its folder."""
-    monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
+    monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
     return trained
 
 

@@ -18,11 +18,11 @@ from torch import nn
 from torch.nn import functional
 from torchcam.methods import GradCAM
 
-from bus_lightning import fitting
-from bus_lightning.errors import UserError
-from bus_lightning.evaluating import evaluate_run, evaluate_runs
-from bus_lightning.explain.faithfulness import believable, worth
+from bus_lightning.core.errors import UserError
 from bus_lightning.explain.heatmaps import TITLES, HeatMaps, Settings, last_feature_map
+from bus_lightning.statistics.faithfulness import believable, worth
+from bus_lightning.training import fit
+from bus_lightning.training.evaluate import evaluate_run, evaluate_runs
 
 PACKAGE = Path(__file__).parents[1] / "bus_lightning"
 CLASSIFIERS = [name for name in NAMES if task(name) == "classification"]
@@ -42,7 +42,7 @@ def request(root=None, **options):
 @pytest.fixture
 def trained(trained, monkeypatch):
     """Train a small network, without its pictures, and return its folder."""
-    monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
+    monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
     return trained
 
 
@@ -325,4 +325,4 @@ def test_who_trains_or_reports_does_not_wait_for_what_makes_heat_maps():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             others = [name for name in names if name.startswith(("captum", "bus_lightning.explain"))]
-            assert set(others) <= {"bus_lightning.explain.faithfulness"}, file
+            assert set(others) <= {"bus_lightning.statistics.faithfulness"}, file

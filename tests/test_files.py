@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bus_lightning.callbacks.checkpoints import SafeCheckpointIO
-from bus_lightning.files import aside, folder_aside, write_aside
+from bus_lightning.core.files import aside, folder_aside, write_aside
+from bus_lightning.training.callbacks.checkpoints import SafeCheckpointIO
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.audit import main
 from bus_lightning.data.folder import HIDDEN, describe, list_folder
 from bus_lightning.data.index import read_image, read_index
 from bus_lightning.data.prepare import prepare_data
-from bus_lightning.errors import UserError
 
 GREY = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
 DICOM = bytes(128) + b"DICM" + bytes(50)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from bus_lightning import training
-from bus_lightning.errors import UserError, disk_trouble
-from bus_lightning.evaluating import evaluate_runs
-from bus_lightning.evaluation.report.__main__ import main
-from bus_lightning.evaluation.report.__main__ import the_group as default_group
+from bus_lightning.core.errors import UserError, disk_trouble
+from bus_lightning.launch.report import main
+from bus_lightning.launch.report import the_group as default_group
+from bus_lightning.training import train
+from bus_lightning.training.evaluate import evaluate_runs
 
 OPTIONS = {
     "runs_dir": Path("/code/runs"),
@@ -59,7 +59,7 @@ def test_a_run_in_a_read_only_checkout_names_one_option_after_the_other(composed
 
     monkeypatch.setattr(Path, "mkdir", mkdir)
     with pytest.raises(UserError, match=rf"its file system is read-only: choose {option}=\.\.\.") as refused:
-        training.run(cfg)
+        train.run(cfg)
     assert str(refused.value).startswith(str(closed))
 
 

@@ -10,14 +10,14 @@ from scipy.stats import binomtest, norm, wilcoxon
 from test_golden_numbers import CLASSES, answers
 
 from bus_lightning.data.splits import make_named_split
-from bus_lightning.evaluation import comparisons
-from bus_lightning.evaluation.comparisons import compare, compare_all
-from bus_lightning.evaluation.conditions import Condition, read_group
-from bus_lightning.evaluation.delong import delong
-from bus_lightning.evaluation.intervals import group_draws, percentile_interval
-from bus_lightning.evaluation.metrics import metrics_of
-from bus_lightning.evaluation.sanity import findings
-from bus_lightning.evaluation.summary import draws_of, summarise, value_of
+from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.statistics import comparisons
+from bus_lightning.statistics.checks import findings
+from bus_lightning.statistics.comparisons import compare, compare_all
+from bus_lightning.statistics.conditions import Condition, read_group
+from bus_lightning.statistics.delong import delong
+from bus_lightning.statistics.intervals import group_draws, percentile_interval
+from bus_lightning.statistics.summary import draws_of, summarise, value_of
 
 
 def test_draws_are_two_thousand_of_seed_zero():

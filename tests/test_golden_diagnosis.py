@@ -10,13 +10,13 @@ from omegaconf import OmegaConf
 from scipy.spatial.distance import cdist
 from sklearn.metrics import log_loss
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.splits import make_named_split
 from bus_lightning.diagnosis.doubt import find_doubts, fit_reference, strangeness
-from bus_lightning.diagnosis.exporting.calibration import calibrate, choose_threshold, find_temperature
-from bus_lightning.diagnosis.exporting.runs import FinishedRun
 from bus_lightning.diagnosis.measuring import Measurements, measure
-from bus_lightning.errors import UserError
-from bus_lightning.run_dir import RunDir
+from bus_lightning.export.calibration import calibrate, choose_threshold, find_temperature
+from bus_lightning.export.runs import FinishedRun
+from bus_lightning.runs.folder import RunDir
 
 CLASSES = ["benign", "malignant", "normal"]
 

@@ -9,8 +9,8 @@ import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt
 from sklearn import metrics as sklearn_metrics
 
-from bus_lightning.evaluation.metrics import classification_scores, metrics_of, reason, scores_of, segmentation_scores
-from bus_lightning.evaluation.surface import surface_scores
+from bus_lightning.metrics.per_case import classification_scores, metrics_of, reason, scores_of, segmentation_scores
+from bus_lightning.metrics.surface import surface_scores
 
 CLASSES = ["benign", "malignant", "normal"]
 # The third lesion is missed, with a false alarm beside it, and the fourth fills its image: nothing there can be

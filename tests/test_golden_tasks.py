@@ -12,8 +12,8 @@ from tiny_tasks import CLASSES, KINDS, Names, batches, loader, loss_of_each, mak
 from torch import nn
 from torch.nn import functional as F
 
-from bus_lightning.errors import DivergedError, UserError
-from bus_lightning.losses import DiceBCELoss, JointLoss
+from bus_lightning.core.errors import DivergedError, UserError
+from bus_lightning.tasks.losses import DiceBCELoss, JointLoss
 from bus_lightning.tasks.segmentation import SegmentationTask, restore
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from bus_lightning import fitting, training
-from bus_lightning.interruption import Interrupted
-from bus_lightning.run_dir import RunDir
+from bus_lightning.core.interruption import Interrupted
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import fit
 
 pytestmark = [
     pytest.mark.gpu,
@@ -45,17 +45,17 @@ def undisturbed_and_resumed(composed, monkeypatch):
             cfg = composed(*SAID, *overrides, f"name={name}")
             runs.append(RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name))
             if name == "resumed":
-                stop, usual = Stop(), fitting.build_trainer
+                stop, usual = Stop(), fit.build_trainer
 
                 def build(*given, callbacks, stop=stop, usual=usual, **options):
                     return usual(*given, callbacks=[stop, *callbacks], **options)
 
-                monkeypatch.setattr(fitting, "build_trainer", build)
+                monkeypatch.setattr(fit, "build_trainer", build)
                 with pytest.raises(Interrupted):
-                    training.run(cfg)
+                    train.run(cfg)
                 assert runs[1].status["state"] == "interrupted"
                 cfg = composed(*SAID, *overrides, f"name={name}")
-            training.run(cfg)
+            train.run(cfg)
         return runs
 
     return train

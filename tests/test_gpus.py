@@ -6,7 +6,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from bus_lightning.gpus import gpu_of_its_own
+from bus_lightning.training.gpus import gpu_of_its_own
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from PIL import Image
 from test_diagnosis_bundle import seal
 from tiny_bundle import make_bundle, speckled, with_disc
 
-from bus_lightning import training
-from bus_lightning.config import load_config, save_config
+from bus_lightning.config.build import load_config, save_config
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
 from bus_lightning.data.index import read_index
@@ -30,8 +30,8 @@ from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.page.looking import look
 from bus_lightning.diagnosis.predict import main as predict
 from bus_lightning.diagnosis.reading import Limits
-from bus_lightning.errors import UserError
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import train
 
 RAMP = np.repeat(np.arange(256, dtype=np.uint8)[None], 64, axis=0)
 NOISE = np.random.default_rng(0).integers(0, 256, (70, 90)).astype(np.uint8)
@@ -150,7 +150,7 @@ def test_the_first_rules_are_kept_for_what_was_trained_with_them():
 def test_a_run_of_version_0_1_keeps_its_rules_and_a_new_one_has_the_new(composed, tmp_path):
     run = RunDir(tmp_path)
     cfg = composed("preprocess=clean")
-    training.settle_rules(cfg, run)
+    train.settle_rules(cfg, run)
     assert cfg.preprocess.rules == RULES
     save_config(cfg, run.config)
     assert load_config(run.config).preprocess.rules == RULES
@@ -161,7 +161,7 @@ def test_a_run_of_version_0_1_keeps_its_rules_and_a_new_one_has_the_new(composed
     for chosen, settled in ((None, 1), (1, 1), (2, 2)):
         cfg = composed()
         cfg.preprocess.rules = chosen
-        training.settle_rules(cfg, run)
+        train.settle_rules(cfg, run)
         assert cfg.preprocess.rules == settled
 
 
@@ -172,12 +172,12 @@ def test_the_same_command_skips_a_complete_run_of_version_0_1_and_its_rules_can_
     del older.preprocess["rules"]
     save_config(older, run.config)
     caplog.set_level("INFO")
-    training.run(composed(*said))
+    train.run(composed(*said))
     assert "complete, skipped" in caplog.text
     with pytest.raises(UserError, match=r"preprocess\.rules \(here 1, asked 2\)"):
-        training.run(composed(*said, "preprocess.rules=2"))
+        train.run(composed(*said, "preprocess.rules=2"))
     run.metrics_file.unlink()
-    training.run(composed(*said))
+    train.run(composed(*said))
     assert "has begun with preprocess.rules=1, and keeps them" in caplog.text
     assert load_config(run.config).preprocess.rules == 1
 

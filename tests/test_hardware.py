@@ -7,11 +7,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from bus_lightning import training
-from bus_lightning.config import check, load_config
-from bus_lightning.errors import UserError
-from bus_lightning.evaluating import evaluate_run
-from bus_lightning.hardware import choose_hardware
+from bus_lightning.config.build import check, load_config
+from bus_lightning.core.errors import UserError
+from bus_lightning.training import train
+from bus_lightning.training.evaluate import evaluate_run
+from bus_lightning.training.hardware import choose_hardware
 
 ABLE, UNABLE = {"avx512_bf16": True, "cpu_name": "a new CPU"}, {"avx512_bf16": False, "cpu_name": "an old CPU"}
 
@@ -145,7 +145,7 @@ def test_clipping_with_a_fused_optimizer_in_sixteen_bits_is_refused_with_the_cur
     with pytest.raises(UserError, match=r"add optimizer.fused=false"):
         check(composed(*clipped))
     check(composed(*clipped, "trainer.precision=32-true"))
-    training.run(composed(*clipped, "optimizer.fused=false"))
+    train.run(composed(*clipped, "optimizer.fused=false"))
 
 
 def test_a_run_of_an_older_version_is_evaluated(trained):

@@ -16,19 +16,19 @@ from test_models import NAMES, model_config, task
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bus_lightning.config import build_net, settle_overlay
+from bus_lightning.config.build import build_net, settle_overlay
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import prepare_data
-from bus_lightning.errors import UserError
-from bus_lightning.evaluating import evaluate_run
-from bus_lightning.fitting import build_task
-from bus_lightning.hardware import choose_hardware
 from bus_lightning.models.classifiers import resnet
 from bus_lightning.models.weights import load_weights
-from bus_lightning.starting import check_answers, start_small
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.classification import ClassificationTask
 from bus_lightning.tasks.joint import JointTask
+from bus_lightning.training.evaluate import evaluate_run
+from bus_lightning.training.fit import build_task
+from bus_lightning.training.hardware import choose_hardware
+from bus_lightning.training.start_checks import check_answers, start_small
 
 torch.set_num_threads(1)
 NAMING = [name for name in NAMES if task(name) != "segmentation"]

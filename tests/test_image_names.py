@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bus_lightning import fitting, training
-from bus_lightning.dashboard.logger import wandb_mode
-from bus_lightning.dashboard.recorded import read_run, read_table
-from bus_lightning.errors import UserError
-from bus_lightning.evaluation.report.making import make_report
-from bus_lightning.run_dir import RunDir
+from bus_lightning.core.errors import UserError
+from bus_lightning.report.making import make_report
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.tracking.logger import wandb_mode
+from bus_lightning.tracking.recorded import read_run, read_table
+from bus_lightning.training import fit, train
 
 ROOT = Path(__file__).parent.parent
 REMOTE = "/home/somebody/secret_folder/project.git"
@@ -80,10 +80,10 @@ def test_a_failure_that_names_an_image_is_told_by_its_kind_alone_where_names_sta
     def fail(*_):
         raise RuntimeError("benign/benign (3) is odd")
 
-    monkeypatch.setattr(fitting, "evaluate_parts", fail)
+    monkeypatch.setattr(fit, "evaluate_parts", fail)
     cfg = composed("model=alexnet", "logger=wandb", f"logger.wandb.image_names={named}", "name=one")
     with pytest.raises(RuntimeError):
-        training.run(cfg)
+        train.run(cfg)
     run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
     assert ("benign (3)" in told(run)) == named
     assert ("is odd" in read_run(run.path).summary["error"]) == named
@@ -103,7 +103,7 @@ def test_a_report_goes_to_wandb_without_its_pictures_of_images_where_names_stay_
 def test_numbers_as_tags_notes_and_project_are_text(composed):
     cfg = composed("model=alexnet", "logger=wandb", "logger.wandb.tags=[1,2.5,x]", "logger.wandb.notes=7",
                    "logger.wandb.project=2026", "name=one")  # fmt: skip
-    training.run(cfg)
+    train.run(cfg)
     text = told(RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name))
     assert '"tags": ["1", "2.5", "x"]' in text
     assert '"notes": "7"' in text

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data import index
 from bus_lightning.data.folder import list_folder
 from bus_lightning.data.index import (
@@ -15,7 +16,6 @@ from bus_lightning.data.index import (
     read_index,
     read_mask,
 )
-from bus_lightning.errors import UserError
 
 SHAPE = (20, 30)
 LESION = np.zeros(SHAPE, bool)

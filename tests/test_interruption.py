@@ -13,12 +13,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from bus_lightning import fitting, interruption, training
-from bus_lightning.errors import DivergedError, OccupiedError, UserError
-from bus_lightning.evaluation.table import collect
-from bus_lightning.interruption import Deferral, Interrupted, keep_signals
-from bus_lightning.ownership import is_owned, lock_file, owned
-from bus_lightning.run_dir import RunDir
+from bus_lightning.core import interruption
+from bus_lightning.core.errors import DivergedError, OccupiedError, UserError
+from bus_lightning.core.interruption import Deferral, Interrupted, keep_signals
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.lock import is_owned, lock_file, owned
+from bus_lightning.runs.table import collect
+from bus_lightning.training import fit, train
 
 # Rates that change, dropout, and four or more steps in an epoch.
 ALEXNET = [
@@ -62,11 +63,11 @@ class Watch(pl.Callback):
 
 @pytest.fixture
 def watch(monkeypatch):
-    watch, usual = Watch(), fitting.build_trainer
+    watch, usual = Watch(), fit.build_trainer
     monkeypatch.setattr(
-        fitting, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[watch, *callbacks], **o)
+        fit, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[watch, *callbacks], **o)
     )
-    monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
+    monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
     test = pl.Trainer.test
     monkeypatch.setattr(pl.Trainer, "test", lambda self, *a, **k: watch.on_test() or test(self, *a, **k))
     return watch
@@ -84,7 +85,7 @@ def undisturbed(composed, watch, known):
     def go(*said):
         if said not in known:
             cfg = composed(*said, "group=undisturbed")
-            training.run(cfg)
+            train.run(cfg)
             known[said], watch.steps = (results_of(folder_of(cfg)), watch.steps), []
         return known[said]
 
@@ -114,14 +115,14 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(composed, undisturbed,
     cfg = composed(*said)
     watch.at[(1, per_epoch - 1) if moment == (1, "last") else moment] = told(number)
     with pytest.raises(Interrupted) as stop:
-        training.run(cfg)
+        train.run(cfg)
     assert stop.value.code == 128 + number
     run = folder_of(cfg)
     assert run.status["state"] == "interrupted"
     assert run.last.is_file()
     assert "the same command goes on" in caplog.text
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    training.run(composed(*said))
+    train.run(composed(*said))
     assert results_of(run) == expected
     assert watch.steps == steps, "a batch was repeated or left out"
     assert run.status["state"] == "complete"
@@ -131,13 +132,13 @@ def test_what_an_older_version_has_begun_goes_on(composed, undisturbed, watch):
     expected, _ = undisturbed(*ALEXNET)
     watch.at[1, 2] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        training.run(composed(*ALEXNET))
+        train.run(composed(*ALEXNET))
     run = folder_of(composed(*ALEXNET))
     checkpoint = torch.load(run.last, weights_only=True)
     del checkpoint["epoch_sums"], checkpoint["epoch_images"], checkpoint["BusDataModule"]
     checkpoint["callbacks"] = {key: state for key, state in checkpoint["callbacks"].items() if "Resume" not in key}
     torch.save(checkpoint, run.last)
-    training.run(composed(*ALEXNET))
+    train.run(composed(*ALEXNET))
     assert results_of(run) == expected
 
 
@@ -148,12 +149,12 @@ def test_a_job_that_is_started_again_within_one_launch_goes_on_though_it_was_to_
     monkeypatch.setenv("BUS_LIGHTNING_JOBS", "/no/.jobs-host-1-2")
     watch.at[1, 2] = told(signal.SIGTERM)
     with pytest.raises(Interrupted):
-        training.run(composed(*ALEXNET, "rerun=true"))
-    training.run(composed(*ALEXNET, "rerun=true"))
+        train.run(composed(*ALEXNET, "rerun=true"))
+    train.run(composed(*ALEXNET, "rerun=true"))
     assert results_of(folder_of(composed(*ALEXNET))) == expected
     assert watch.steps == steps
     monkeypatch.setenv("BUS_LIGHTNING_JOBS", "/no/.jobs-host-3-4")
-    training.run(composed(*ALEXNET, "rerun=true"))
+    train.run(composed(*ALEXNET, "rerun=true"))
     assert watch.steps == 2 * steps, "another launch starts afresh"
 
 
@@ -167,7 +168,7 @@ def test_a_second_ctrl_c_stops_at_once(composed, watch):
 
     watch.at[1, 1] = twice
     with pytest.raises(Interrupted):
-        training.run(cfg)
+        train.run(cfg)
     assert torch.load(folder_of(cfg).last, weights_only=True)["epoch"] == 0
 
 
@@ -178,9 +179,9 @@ def test_a_killed_run_goes_on_from_the_last_epoch_to_the_same_bits(composed, und
     expected, steps = undisturbed(*said)
     watch.at[1, 2] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        training.run(composed(*said))
+        train.run(composed(*said))
     done = len(watch.steps)
-    training.run(composed(*said))
+    train.run(composed(*said))
     assert results_of(folder_of(composed(*said))) == expected
     assert watch.steps[done:] == [step for step in steps if step[0] >= 1]
 
@@ -194,9 +195,9 @@ def test_a_checkpoint_within_an_epoch_neither_repeats_nor_leaves_out_a_batch(com
     assert len(steps) // 3 > 6
     watch.at[1, 6] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        training.run(composed(*said))
+        train.run(composed(*said))
     done = len(watch.steps)
-    training.run(composed(*said))
+    train.run(composed(*said))
     first = watch.steps[done]
     assert first[0] == 1, "it began the epoch anew"
     assert first[1] > 0, "it began the epoch anew"
@@ -211,8 +212,8 @@ def test_an_early_stopped_run_that_was_killed_before_its_test_does_not_train_on(
     assert steps[-1][0] < 5
     watch.at["test"] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        training.run(composed(*said))
-    training.run(composed(*said))
+        train.run(composed(*said))
+    train.run(composed(*said))
     assert results_of(folder_of(composed(*said))) == expected
     assert watch.steps == steps
 
@@ -223,7 +224,7 @@ def test_a_signal_that_somebody_else_handles_reaches_them_after_the_state_is_sav
     before = signal.signal(signal.SIGUSR2, lambda *_: found.append(folder_of(cfg).last.is_file()))
     try:
         watch.at[0, 2] = told(signal.SIGUSR2)
-        training.run(cfg)
+        train.run(cfg)
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert found == [True]
@@ -270,7 +271,7 @@ def test_a_worker_told_to_stop_between_two_runs_lives_on_and_does_not_start_the_
     signal.raise_signal(signal.SIGUSR2)
     cfg = composed(*ALEXNET)
     with pytest.raises(Interrupted):
-        training.run(cfg)
+        train.run(cfg)
     assert not folder_of(cfg).config.exists()
 
 
@@ -278,11 +279,11 @@ def test_a_worker_told_to_stop_within_a_run_saves_it_and_does_not_start_the_next
     cfg = composed(*ALEXNET)
     watch.at[1, 1] = told(signal.SIGUSR2)
     with pytest.raises(Interrupted):
-        training.run(cfg)
+        train.run(cfg)
     assert folder_of(cfg).status["state"] == "interrupted"
     done = len(watch.steps)
     with pytest.raises(Interrupted):
-        training.run(composed(*ALEXNET, "name=next"))
+        train.run(composed(*ALEXNET, "name=next"))
     assert len(watch.steps) == done
 
 
@@ -292,7 +293,7 @@ def test_a_run_in_work_is_refused_by_owner_and_age(composed, watch):
     folder.parent.mkdir(parents=True)
     with owned(folder):
         with pytest.raises(OccupiedError, match=rf"process {os.getpid()} on \S+ \(since 0 min\)"):
-            training.run(cfg)
+            train.run(cfg)
         assert is_owned(folder)
     assert not is_owned(folder)
     assert not folder.exists()
@@ -305,25 +306,25 @@ def test_the_lock_of_a_dead_process_is_taken_over_and_said(composed, watch, capl
     code = f"""
 import os, signal
 from pathlib import Path
-from bus_lightning.ownership import owned
+from bus_lightning.runs.lock import owned
 with owned(Path({str(folder)!r})):
     print(os.getpid(), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
     assert lock_file(folder).stat().st_size > 0
-    training.run(cfg)
+    train.run(cfg)
     assert f"process {dead} on" in caplog.text
     assert "has died without a word" in caplog.text
     assert lock_file(folder).stat().st_size == 0
     caplog.clear()
-    training.run(cfg)
+    train.run(cfg)
     assert "has died" not in caplog.text
 
 
 def test_a_killed_job_is_named_so_in_the_table(composed, watch):
     cfg = composed(*ALEXNET, "trainer.max_epochs=1")
-    training.run(cfg)
+    train.run(cfg)
     run = folder_of(cfg)
     run.metrics_file.unlink()
     run.update_status(state="running")
@@ -338,12 +339,12 @@ def test_a_run_killed_before_its_last_word_is_complete_when_looked_at_again(comp
             RunDir, "write_metrics", lambda self, found, usual=RunDir.write_metrics: (usual(self, found), kill())
         )
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            training.run(composed(*ALEXNET, "trainer.max_epochs=1"))
+            train.run(composed(*ALEXNET, "trainer.max_epochs=1"))
     run = folder_of(composed(*ALEXNET, "trainer.max_epochs=1"))
     run.update_status(state="running")  # a killed process cannot say that it was interrupted
     assert run.last.is_file()
     (run.path / ".cases.csv.1-2").write_text("half")
-    training.run(composed(*ALEXNET, "trainer.max_epochs=1"))
+    train.run(composed(*ALEXNET, "trainer.max_epochs=1"))
     assert run.status["state"] == "complete"
     assert not run.last.exists()
     assert not list(run.path.glob(".cases*"))
@@ -352,7 +353,7 @@ def test_a_run_killed_before_its_last_word_is_complete_when_looked_at_again(comp
 def test_a_loss_that_is_no_number_stops_the_job_and_says_what_to_lower(composed, watch):
     cfg = composed(*ALEXNET, "optimizer.lr=1e30")
     with pytest.raises(DivergedError, match=r"training loss is (nan|inf) in epoch [01]: lower optimizer\.lr"):
-        training.run(cfg)
+        train.run(cfg)
     assert folder_of(cfg).status["kind"] == "DivergedError"
 
 
@@ -365,7 +366,7 @@ def test_a_job_without_memory_says_which_settings_to_lower(composed, watch, erro
     watch.at[0, 1] = refuse
     cfg = composed(*ALEXNET)
     with pytest.raises(type(error)):
-        training.run(cfg)
+        train.run(cfg)
     assert "lower data.batch_size or data.size" in folder_of(cfg).status["error"]
 
 
@@ -400,14 +401,14 @@ def test_a_full_disk_names_itself_loses_nothing_and_the_rerun_gives_the_same_bit
 
     watch.at[1, 1] = fill
     with pytest.raises(UserError, match="disk is full: make room"):
-        training.run(cfg)
+        train.run(cfg)
     assert torch.load(run.last, weights_only=True)["epoch"] == 0
     assert "disk is full: make room" in run.status["error"]
     assert not [path for path in run.path.rglob(".*") if path.is_file()], "half-written files stay"
     (folder / "other").unlink()
     cfg = composed(*ALEXNET)
     cfg.runs_dir = str(folder)
-    training.run(cfg)
+    train.run(cfg)
     assert results_of(run) == expected
 
 
@@ -417,7 +418,7 @@ def test_a_read_only_folder_is_one_line(composed, watch, small_disk):
     cfg = composed(*ALEXNET)
     cfg.runs_dir = str(folder)
     with pytest.raises(UserError, match=r"cannot be written because .* choose runs_dir"):
-        training.run(cfg)
+        train.run(cfg)
 
 
 def test_a_data_folder_that_vanishes_is_named_and_the_run_goes_on_when_it_is_back(
@@ -428,13 +429,13 @@ def test_a_data_folder_that_vanishes_is_named_and_the_run_goes_on_when_it_is_bac
     cfg = composed(*U2NET_LITE, root=phantom_copy)
     watch.at[2, 0] = lambda: phantom_copy.rename(hidden)
     with pytest.raises((OSError, UserError)):
-        training.run(cfg)
+        train.run(cfg)
     run = folder_of(cfg)
     assert str(phantom_copy) in run.status["error"]
     with pytest.raises(UserError, match="make data"):
-        training.run(composed(*U2NET_LITE, root=phantom_copy))
+        train.run(composed(*U2NET_LITE, root=phantom_copy))
     hidden.rename(phantom_copy)
-    training.run(composed(*U2NET_LITE, root=phantom_copy))
+    train.run(composed(*U2NET_LITE, root=phantom_copy))
     assert results_of(run) == expected
 
 
@@ -443,12 +444,12 @@ def test_jobs_do_not_add_up_in_memory(composed, tmp_path):
     OmegaConf.save(cfg, tmp_path / "job.yaml")
     code = f"""
 from bus_lightning import training
-from bus_lightning.config import load_config
+from bus_lightning.config.build import load_config
 from pathlib import Path
 for number in range(20):
     cfg = load_config(Path({str(tmp_path / "job.yaml")!r}))
     cfg.name = f"job-{{number}}"
-    training.run(cfg)
+    train.run(cfg)
     fields = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("VmRSS"))
     print(int(fields["VmRSS"].split()[0]), flush=True)
 """
@@ -464,6 +465,6 @@ def test_history_has_no_gap_and_no_repeated_row(composed, watch):
     for moment in ((0, 1), (1, 3), (2, 2)):
         watch.at[moment] = told(signal.SIGTERM)
         with pytest.raises(Interrupted):
-            training.run(composed(*ALEXNET))
-    training.run(cfg)
+            train.run(composed(*ALEXNET))
+    train.run(cfg)
     assert pd.read_csv(folder_of(cfg).history)["epoch"].tolist() == [0, 1, 2]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bus_lightning.evaluation.intervals import group_draws, percentile_interval, two_sided_p, wilson
+from bus_lightning.statistics.intervals import group_draws, percentile_interval, two_sided_p, wilson
 
 # Groups 0, 1 and 5 are benign; 3 is the only malignant one; the images of 4 carry two classes, those of 7 the same two.
 GROUPS = [5, 0, 0, 1, 3, 3, 4, 4, 7, 7]

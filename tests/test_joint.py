@@ -10,24 +10,24 @@ from PIL import Image
 from test_evaluating import request
 from torch import nn
 
-from bus_lightning import fitting, training
-from bus_lightning.config import build, build_net
-from bus_lightning.dashboard.recorded import read_run, read_table
-from bus_lightning.errors import UserError
-from bus_lightning.evaluating import evaluate_run
-from bus_lightning.evaluation.conditions import of_task, read_group
-from bus_lightning.evaluation.metrics import answers_to, metrics_of
-from bus_lightning.evaluation.report.making import make_report
-from bus_lightning.evaluation.sanity import findings
-from bus_lightning.evaluation.table import collect
-from bus_lightning.losses import JointLoss, SoftDiceLoss
+from bus_lightning.config.build import build, build_net
+from bus_lightning.core.errors import UserError
+from bus_lightning.metrics.per_case import answers_to, metrics_of
+from bus_lightning.report.making import make_report
+from bus_lightning.runs.table import collect
+from bus_lightning.statistics.checks import findings
+from bus_lightning.statistics.conditions import of_task, read_group
+from bus_lightning.tasks.losses import JointLoss, SoftDiceLoss
+from bus_lightning.tracking.recorded import read_run, read_table
+from bus_lightning.training import fit, train
+from bus_lightning.training.evaluate import evaluate_run
 
 NET = "model=joint_unet"
 
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
+    monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_each_loss_reaches_the_shared_encoder_and_its_own_head(composed, weights
 
 def test_a_joint_network_that_is_shown_the_true_mask_is_refused(composed):
     with pytest.raises(UserError, match="overlay=contour"):
-        training.run(composed(NET, "overlay=contour"))
+        train.run(composed(NET, "overlay=contour"))
 
 
 def test_joint_cases_have_the_metrics_of_both_tasks_and_say_which_accuracy_is_whose(finished_jointly):

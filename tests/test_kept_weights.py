@@ -10,16 +10,16 @@ import pytest
 import torch
 from small_runs import SMALL, Plug, again, contents, stopped_and_whole
 
-from bus_lightning import fitting, training
-from bus_lightning.callbacks.checkpoints import best_checkpoint
-from bus_lightning.config import load_config
+from bus_lightning.config.build import load_config
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.splits import load_split
-from bus_lightning.errors import UserError
-from bus_lightning.fitting import build_task
-from bus_lightning.hardware import choose_hardware
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import fit, train
+from bus_lightning.training.callbacks.checkpoints import best_checkpoint
+from bus_lightning.training.fit import build_task
+from bus_lightning.training.hardware import choose_hardware
 
 LIGHTNING = "lightning.pytorch.callbacks"
 EMA = [f"+callbacks.ema._target_={LIGHTNING}.EMAWeightAveraging", "+callbacks.ema.decay=0.9"]
@@ -57,17 +57,17 @@ class Measured(pl.Callback):
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
+    monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
 
 
 @pytest.fixture
 def adding(monkeypatch):
     """Train with further callbacks, which stand in no config."""
-    usual = fitting.build_trainer
+    usual = fit.build_trainer
 
     def add(*more):
         monkeypatch.setattr(
-            fitting, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*more, *callbacks], **o)
+            fit, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*more, *callbacks], **o)
         )
 
     return add
@@ -160,13 +160,13 @@ def test_callbacks_whose_weights_are_never_scored_are_refused_before_training(
     monkeypatch.setattr(pl.Trainer, "fit", lambda *_, **__: pytest.fail("it trained"))
     options = [f"+callbacks.x.{option}" for option in more]
     with pytest.raises(UserError, match=rf"callbacks\.x: {target} .*{named}") as error:
-        training.run(composed(*SMALL, f"+callbacks.x._target_={LIGHTNING}.{target}", *options))
+        train.run(composed(*SMALL, f"+callbacks.x._target_={LIGHTNING}.{target}", *options))
     assert "\n" not in str(error.value)
 
 
 def test_what_is_no_callback_is_refused(composed):
     with pytest.raises(UserError, match=r"callbacks\.x \(builtins\.dict\) is no callback"):
-        training.run(composed(*SMALL, "+callbacks.x._target_=builtins.dict"))
+        train.run(composed(*SMALL, "+callbacks.x._target_=builtins.dict"))
 
 
 def test_callbacks_combine_and_the_bar_may_be_switched_off(composed):
@@ -254,14 +254,14 @@ def test_a_search_says_that_a_run_has_no_score(composed):
     said = [*SMALL, "data.batch_size=2", "trainer.limit_val_batches=1", "scheduler=none"]
     for _ in range(2):  # the second time the run is complete
         with pytest.raises(UserError, match="val/auroc_macro is undefined in every epoch, so the search") as error:
-            training.run(composed(*said), optimised=True)
+            train.run(composed(*said), optimised=True)
         assert "\n" not in str(error.value)
-    assert training.run(composed(*said)) is None
+    assert train.run(composed(*said)) is None
 
 
 def test_a_metric_that_is_not_measured_is_refused_with_those_that_are(composed):
     with pytest.raises(UserError, match=r"task\.monitor=val/f1 is not measured .* val/f1_macro"):
-        training.run(composed(*SMALL, "task.monitor=val/f1"))
+        train.run(composed(*SMALL, "task.monitor=val/f1"))
 
 
 @pytest.mark.parametrize(("limit", "number"), [("2", 8), ("0.5", 8), ("1", 4), ("1.0", 15)])

@@ -10,7 +10,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from bus_lightning.plugins import missing_plugin, prefer_our_configs
+from bus_lightning.launch.plugins import missing_plugin, prefer_our_configs
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = {"launcher=joblib": ("joblib", "parallel"), "launcher=slurm": ("submitit", "slurm"),

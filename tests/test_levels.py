@@ -9,6 +9,7 @@ from bad_files import tiff
 from deep_files import grey, png_16, significant, tiff_of
 from PIL import Image
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.dataset_scale import known_scale
 from bus_lightning.data.index import read_image, read_index
 from bus_lightning.data.levels import OWN_SCALE, Scale, to_8_bits
@@ -17,7 +18,6 @@ from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.preprocess import Preprocessing
 from bus_lightning.diagnosis.reading import read_frames
-from bus_lightning.errors import UserError
 
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 4096, (20, 24, 3)).astype(np.uint16)  # of 12 bits

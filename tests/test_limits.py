@@ -5,8 +5,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from test_config import CONF
 
-from bus_lightning.evaluating import evaluate_run
-from bus_lightning.limits import are_limited, at_least_one_batch
+from bus_lightning.config.limits import are_limited, at_least_one_batch
+from bus_lightning.training.evaluate import evaluate_run
 
 EVALUATE = {"part": "test", "split": None, "explain": False, "progress": False,
             "data": {"root": None, "skip_unreadable": False}}  # fmt: skip

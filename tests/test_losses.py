@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bus_lightning.losses import DiceBCELoss, SoftDiceLoss
+from bus_lightning.tasks.losses import DiceBCELoss, SoftDiceLoss
 
 SURE = 20.0  # a logit whose sigmoid is 0 or 1 to nine digits
 LOSSES = [SoftDiceLoss(), DiceBCELoss(0.3, 0.7)]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.audit import main
 from bus_lightning.data.index import read_image, read_index
 from bus_lightning.data.mask_files import likeness
 from bus_lightning.data.prepare import prepare_data
-from bus_lightning.errors import UserError
 
 IMAGE = "benign/benign (1).png"
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.audit import audit_folder, main
 from bus_lightning.data.index import read_image, read_index, read_mask
 from bus_lightning.data.masks import MaskValueError, decode_mask, resized, same_proportions
 from bus_lightning.data.prepare import prepare_data
-from bus_lightning.errors import UserError
 
 SHAPE = (80, 100)
 RNG = np.random.default_rng(0)
@@ -258,11 +258,11 @@ def test_masks_that_cannot_be_used_do_not_stop_a_classifier(scaled, prepared, ca
 
 
 def test_an_overlay_uses_the_masks_that_are_there(scaled, composed, tmp_path):
-    from bus_lightning import training
+    from bus_lightning.training import train
 
     cfg = composed("model=alexnet", "overlay=fill", root=scaled)
     with pytest.raises(UserError, match=r"data\.resize_masks=true"):
-        training.run(cfg)
+        train.run(cfg)
 
 
 @pytest.fixture

@@ -6,20 +6,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bus_lightning.dashboard import picture
-from bus_lightning.diagnosis.exporting import card
-from bus_lightning.evaluation import table
-from bus_lightning.evaluation.names import TITLES, heading_of, title_of
-from bus_lightning.evaluation.report.figures.forest import by_class_and_size, forest
-from bus_lightning.evaluation.report.task_sections import CLASSIFICATION, SEGMENTATION, task_section
-from bus_lightning.evaluation.summary import summarise
+from bus_lightning.export import card
+from bus_lightning.metrics.catalogue import TITLES, heading_of, title_of
+from bus_lightning.report.figures.forest import by_class_and_size, forest
+from bus_lightning.report.task_sections import CLASSIFICATION, SEGMENTATION, task_section
+from bus_lightning.runs import table
+from bus_lightning.statistics.summary import summarise
+from bus_lightning.tracking import picture
 
 PACKAGE = Path(table.__file__).parents[1]
 
 
 @pytest.mark.parametrize("model", ["resnet34", "u2net_lite"])
 def test_figure_and_table_of_a_report_call_a_metric_the_same(finished, model):
-    from bus_lightning.evaluation.conditions import read_group
+    from bus_lightning.statistics.conditions import read_group
 
     (condition,) = read_group(finished(f"model={model}").path.parent).conditions
     summaries = {part: {condition.name: summarise(condition, part)} for part in ("val", "test")}
@@ -35,7 +35,7 @@ def test_figure_and_table_of_a_report_call_a_metric_the_same(finished, model):
 
 
 def test_the_figure_by_class_names_its_mean(finished):
-    from bus_lightning.evaluation.conditions import read_group
+    from bus_lightning.statistics.conditions import read_group
 
     (condition,) = read_group(finished("model=u2net_lite").path.parent).conditions
     (item,) = by_class_and_size([condition], pd.Series(dtype=float), "test")
@@ -59,7 +59,7 @@ def test_card_dashboard_and_the_table_after_a_grid_read_the_titles():
 
 
 def test_the_dashboards_view_reads_the_titles():
-    workspace = pytest.importorskip("bus_lightning.dashboard.workspace")
+    workspace = pytest.importorskip("bus_lightning.tracking.workspace")
     titles = set(re.findall(r"'?title'?[=:]\s*'([^']+)'", repr(workspace._sections())))
     assert f"Test {title_of('iou_image')}" in titles
     assert f"{title_of('dice_image')}, by model" in titles

@@ -10,11 +10,11 @@ import torch
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional.classification import binary_jaccard_index, multiclass_calibration_error
 
-from bus_lightning.diagnosis.exporting.calibration import choose_threshold, find_temperature, tempered
-from bus_lightning.evaluation.comparisons import LOWER_IS_BETTER, _verdict
-from bus_lightning.evaluation.intervals import percentile_interval, two_sided_p, wilson
-from bus_lightning.evaluation.metrics import classification_scores, clipped, metrics_of
-from bus_lightning.evaluation.names import TITLES, heading_of, title_of
+from bus_lightning.export.calibration import choose_threshold, find_temperature, tempered
+from bus_lightning.metrics.catalogue import TITLES, heading_of, title_of
+from bus_lightning.metrics.per_case import classification_scores, clipped, metrics_of
+from bus_lightning.statistics.comparisons import LOWER_IS_BETTER, _verdict
+from bus_lightning.statistics.intervals import percentile_interval, two_sided_p, wilson
 
 CLASSES = ["benign", "malignant", "normal"]
 

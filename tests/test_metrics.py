@@ -6,9 +6,9 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from bus_lightning.evaluation.majority import majority_accuracy
-from bus_lightning.evaluation.metrics import classification_scores, metrics_of, segmentation_scores
-from bus_lightning.evaluation.ranking import auroc, auroc_and_average_precision
+from bus_lightning.metrics.majority import majority_accuracy
+from bus_lightning.metrics.per_case import classification_scores, metrics_of, segmentation_scores
+from bus_lightning.metrics.ranking import auroc, auroc_and_average_precision
 
 CLASSES = ["benign", "malignant", "normal"]
 

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.splits import check_disjoint
-from bus_lightning.errors import UserError
 
 
 def prepared_with(data_config, *overrides):

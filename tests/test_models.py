@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from bus_lightning.errors import UserError
+from bus_lightning.core.errors import UserError
 from bus_lightning.models.classifiers import resnet
 from bus_lightning.models.u2net import ResidualUBlock, u2net, u2net_lite
 

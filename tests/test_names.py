@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bus_lightning.config import save_config
-from bus_lightning.jobs import folder_name
-from bus_lightning.run_dir import RunDir
-from bus_lightning.run_names import older_name, run_name
+from bus_lightning.config.build import save_config
+from bus_lightning.config.run_names import older_name, run_name
+from bus_lightning.launch.jobs import folder_name
+from bus_lightning.runs.folder import RunDir
 
 RATIO = "data.split.ratio=[4,1,1]"
 

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data import phantom
 from bus_lightning.data.phantom import KINDS, draw_phantom, main, plan_set
 from bus_lightning.data.phantom_frame import draw_case
-from bus_lightning.errors import UserError
 
 IMAGES = 60
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data import pixels as module
 from bus_lightning.data.content import content_hash
 from bus_lightning.data.index import read_image, read_index, read_mask
@@ -15,7 +16,6 @@ from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Preprocessing
-from bus_lightning.errors import UserError
 
 GB_OF_TWELVE = 12 * (4 * 32 * 32 + 9) / 1e9  # of the folder's images at 32 pixels
 

@@ -10,10 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_index
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.prepare import prepare_data
-from bus_lightning.errors import UserError
 
 IMAGE, MASK = "benign/benign (2).png", "malignant/malignant (1)_mask.png"
 

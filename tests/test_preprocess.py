@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_image, read_index, read_mask
 from bus_lightning.data.preprocess import DENOISERS, Overlay, Preprocessing
-from bus_lightning.errors import UserError
 
 SHAPES = [(150, 230), (230, 150), (40, 60), (64, 64), (33, 200)]
 RED, GREEN = (255, 0, 0), (0, 255, 0)

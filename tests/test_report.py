@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from bus_lightning.errors import UserError
-from bus_lightning.evaluation.report.__main__ import main
-from bus_lightning.evaluation.report.leaks import handling, verdicts
-from bus_lightning.evaluation.report.making import make_report
+from bus_lightning.core.errors import UserError
+from bus_lightning.launch.report import main
+from bus_lightning.paper.leaks import handling, verdicts
+from bus_lightning.report.making import make_report
 
 
 def report_of(run, *more, **options):

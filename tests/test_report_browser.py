@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from bus_lightning.evaluation.report.sections import FigureItem, Note, Section, TableItem
-from bus_lightning.evaluation.report.writing import write_report
+from bus_lightning.report.sections import FigureItem, Note, Section, TableItem
+from bus_lightning.report.writing import write_report
 
 pytestmark = pytest.mark.browser
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve as reference_curve
 
-from bus_lightning.evaluation.report.figures.curves import band, mean_in, net_benefit, rate_at, roc_curve
+from bus_lightning.report.figures.curves import band, mean_in, net_benefit, rate_at, roc_curve
 
 
 @pytest.mark.parametrize("seed", range(3))

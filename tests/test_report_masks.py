@@ -2,11 +2,11 @@
 
 import pytest
 
-from bus_lightning.evaluation.conditions import read_group
-from bus_lightning.evaluation.report.contents import contents
-from bus_lightning.evaluation.report.leaks import part_leaks
-from bus_lightning.evaluation.report.masks import mask_section
-from bus_lightning.evaluation.summary import summarise
+from bus_lightning.paper.leaks import part_leaks
+from bus_lightning.paper.masks import mask_section
+from bus_lightning.report.contents import contents
+from bus_lightning.statistics.conditions import read_group
+from bus_lightning.statistics.summary import summarise
 
 NET = "model=resnet34"
 

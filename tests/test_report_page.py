@@ -10,9 +10,9 @@ from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bus_lightning.errors import UserError
-from bus_lightning.evaluation.report.sections import FigureItem, Note, Section, TableItem
-from bus_lightning.evaluation.report.writing import write_report
+from bus_lightning.core.errors import UserError
+from bus_lightning.report.sections import FigureItem, Note, Section, TableItem
+from bus_lightning.report.writing import write_report
 
 NASTY = '<script>alert(1)</script> & "quotes" | pipe_ _under_ *star* `tick` [link](x) $a$ resnet34__size-128'
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"

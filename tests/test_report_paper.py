@@ -13,16 +13,16 @@ from omegaconf import OmegaConf
 from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score
 from torchvision.models import get_model_weights
 
-from bus_lightning.config import build_net
-from bus_lightning.evaluation.intervals import wilson
-from bus_lightning.evaluation.report import costs as costing
-from bus_lightning.evaluation.report.beside import arithmetic as arithmetic
-from bus_lightning.evaluation.report.beside import contradictions as listed
-from bus_lightning.evaluation.report.beside import numbers as paper
-from bus_lightning.evaluation.report.beside.contradictions import contradictions
-from bus_lightning.evaluation.report.beside.tables import paper_tables, table_4
-from bus_lightning.evaluation.report.costs import cost_frame, cost_table, costs_of, size_claim
-from bus_lightning.run_dir import RunDir
+from bus_lightning.config.build import build_net
+from bus_lightning.paper import arithmetic as arithmetic
+from bus_lightning.paper import contradictions as listed
+from bus_lightning.paper import numbers as paper
+from bus_lightning.paper.contradictions import contradictions
+from bus_lightning.paper.tables import paper_tables, table_4
+from bus_lightning.report import costs as costing
+from bus_lightning.report.costs import cost_frame, cost_table, costs_of, size_claim
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.statistics.intervals import wilson
 
 MACRO = ("precision_macro", "recall_macro", "f1_macro")
 # Parameters with 1000 classes (of a segmenter, all) and with three, and bytes of the saved state dict with three.

@@ -16,17 +16,17 @@ from PIL import Image
 
 from bus_lightning.data.index import read_image, read_index, read_mask
 from bus_lightning.data.phantom import MARKER
-from bus_lightning.evaluation.conditions import Condition
-from bus_lightning.evaluation.report.figures.networks import network
-from bus_lightning.evaluation.report.figures.pictures import (
+from bus_lightning.report.figures.networks import network
+from bus_lightning.report.figures.pictures import (
     data_sample,
     find_data,
     heat_maps,
     segmentations,
     worst_errors,
 )
-from bus_lightning.evaluation.report.figures.tracing import boxes_of, trace
-from bus_lightning.run_dir import RunDir
+from bus_lightning.report.figures.tracing import boxes_of, trace
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.statistics.conditions import Condition
 
 CLASSES = ["benign", "malignant", "normal"]
 MODELS = sorted(path.stem for path in Path("conf/model").glob("*.yaml"))
@@ -321,8 +321,5 @@ def test_a_network_that_cannot_be_traced_is_left_out(composed):
 
 
 def test_pictures_and_networks_do_not_import_torch_before_a_network_is_drawn():
-    code = (
-        "import sys; from bus_lightning.evaluation.report.figures import networks, pictures;"
-        "sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys; from bus_lightning.report.figures import networks, pictures;sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -9,18 +9,18 @@ from omegaconf import OmegaConf
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as reference_curve
 
-from bus_lightning.evaluation.conditions import Condition
-from bus_lightning.evaluation.intervals import percentile_interval
-from bus_lightning.evaluation.metrics import metrics_of
-from bus_lightning.evaluation.report.figures.answers import THRESHOLDS, confusion, decision_curve, reliability
-from bus_lightning.evaluation.report.figures.data import labels_of, usable
-from bus_lightning.evaluation.report.figures.forest import by_class_and_size, forest
-from bus_lightning.evaluation.report.figures.history import history
-from bus_lightning.evaluation.report.figures.leakage import leakage
-from bus_lightning.evaluation.report.figures.roc import GRID, roc, roc_curves
-from bus_lightning.evaluation.report.figures.style import color_of, colors_of
-from bus_lightning.evaluation.summary import draws_of
-from bus_lightning.run_dir import RunDir
+from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.paper.leak_figure import leakage
+from bus_lightning.report.figures.answers import THRESHOLDS, confusion, decision_curve, reliability
+from bus_lightning.report.figures.data import labels_of, usable
+from bus_lightning.report.figures.forest import by_class_and_size, forest
+from bus_lightning.report.figures.history import history
+from bus_lightning.report.figures.roc import GRID, roc, roc_curves
+from bus_lightning.report.figures.style import color_of, colors_of
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.statistics.conditions import Condition
+from bus_lightning.statistics.intervals import percentile_interval
+from bus_lightning.statistics.summary import draws_of
 
 CLASSES = ["benign", "malignant", "normal"]
 SIZES = pd.Series({f"{number}": 0.0 if number % 3 == 2 else 0.01 * (number + 1) for number in range(60)})

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from bus_lightning.evaluation.conditions import read_group
-from bus_lightning.evaluation.sanity import PROMISES, findings, kept_promises
+from bus_lightning.statistics.checks import PROMISES, findings, kept_promises
+from bus_lightning.statistics.conditions import read_group
 
 
 def found_in(run):

@@ -9,9 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from test_config import keys
 
-from bus_lightning.config import check
-from bus_lightning.errors import UserError
-from bus_lightning.schema import EVALUATE, TRAIN, check_kinds
+from bus_lightning.config.build import check
+from bus_lightning.config.schema import EVALUATE, TRAIN, check_kinds
+from bus_lightning.core.errors import UserError
 
 CONF = Path(__file__).parent.parent / "conf"
 

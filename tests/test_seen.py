@@ -14,14 +14,15 @@ from composing import compose_run
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bus_lightning import fitting, seen, training
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.fingerprints import load_fingerprints, save_fingerprints, share_file
 from bus_lightning.data.index import read_image, read_index
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.splits import load_split, make_named_split
-from bus_lightning.errors import UserError
-from bus_lightning.evaluating import evaluate_run
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs import seen
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import fit, train
+from bus_lightning.training.evaluate import evaluate_run
 
 
 def request(root=None, **options):
@@ -33,9 +34,9 @@ def request(root=None, **options):
 def finished(phantom, audit_cache, tmp_path_factory):
     """A small classifier, trained once on the phantom folder."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "save_sheet", lambda *_: None)
+        patch.setattr(fit, "save_sheet", lambda *_: None)
         cfg = compose_run(["model=alexnet"], phantom, audit_cache, tmp_path_factory.mktemp("seen"))
-        training.run(cfg)
+        train.run(cfg)
     return RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from held import CALLBACK, LIMIT_S, environment, is_gone, steps_of, wait_for
 
-from bus_lightning import training
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.dataset import EpochBatches, EpochSampler
-from bus_lightning.errors import UserError
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import train
 
 ROOT = Path(__file__).parent.parent
 EXACT = ["trainer.precision=32-true", "channels_last=false", "model=alexnet", "model.net.dropout=0.0"]
@@ -107,8 +107,8 @@ def test_every_image_of_an_epoch_goes_to_one_process(images, world):
 
 def test_several_devices_need_the_strategy_and_no_grid(composed):
     with pytest.raises(UserError, match="several devices need trainer=ddp"):
-        training.run(composed("model=alexnet", "trainer.devices=2"))
+        train.run(composed("model=alexnet", "trainer.devices=2"))
     with pytest.raises(UserError, match="seed=null"):
-        training.run(composed("model=alexnet", "trainer=ddp", "seed=null"))
+        train.run(composed("model=alexnet", "trainer=ddp", "seed=null"))
     with pytest.raises(UserError, match="in a grid"):
-        training.run(composed("model=alexnet", "trainer=ddp"), in_grid=True)
+        train.run(composed("model=alexnet", "trainer=ddp"), in_grid=True)

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from bus_lightning.evaluation import side_by_side as module
-from bus_lightning.evaluation.side_by_side import side_by_side
+from bus_lightning.statistics import side_by_side as module
+from bus_lightning.statistics.side_by_side import side_by_side
 
 
 @pytest.mark.parametrize("cases", [10, module._PAYS + 1])

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bus_lightning.evaluation import summary
-from bus_lightning.evaluation.conditions import read_group
-from bus_lightning.evaluation.metrics import metrics_of
-from bus_lightning.evaluation.summary import summarise, value_of
+from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.statistics import summary
+from bus_lightning.statistics.conditions import read_group
+from bus_lightning.statistics.summary import summarise, value_of
 
 
 def condition_of(run):

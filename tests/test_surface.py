@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bus_lightning.evaluation.surface import surface_scores
+from bus_lightning.metrics.surface import surface_scores
 
 
 def box(top, left, height, width, shape=(300, 400)):

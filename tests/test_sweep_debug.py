@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bus_lightning import training
-from bus_lightning.errors import UserError
-from bus_lightning.run_dir import RunDir
+from bus_lightning.core.errors import UserError
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import train
 
 ROOT = Path(__file__).parent.parent
 SWEEPS = sorted(file.stem for file in (ROOT / "conf" / "sweep").glob("*.yaml"))
@@ -20,9 +20,9 @@ TINY = ("data.size=32", "data.split.cross_folds=2", "sweep=two_stage", "trainer.
 
 def test_the_classifiers_of_two_stages_get_a_mask_of_every_image_also_while_debugging(composed):
     for fold in ("null", 0, 1):
-        training.run(composed(*TINY, "debug=fast", "model=u2net_lite", f"data.split.cross_fold={fold}"))
+        train.run(composed(*TINY, "debug=fast", "model=u2net_lite", f"data.split.cross_fold={fold}"))
     cfg = composed(*TINY, "debug=fast", "model=resnet34", "data.split.cross_fold=null", "name=classifier")
-    training.run(cfg)
+    train.run(cfg)
     run = RunDir(Path(cfg.runs_dir) / "debug" / "classifier")
     assert run.is_complete
     assert run.status["masks"]
@@ -31,16 +31,16 @@ def test_the_classifiers_of_two_stages_get_a_mask_of_every_image_also_while_debu
 def test_masks_of_a_part_of_the_images_are_refused_with_the_limit_that_is_the_reason(composed):
     limited = ("trainer.limit_test_batches=1", "data.batch_size=2", "overlay=none")
     for fold in ("null", 0, 1):
-        training.run(composed(*TINY, *limited, "model=u2net_lite", f"data.split.cross_fold={fold}"))
+        train.run(composed(*TINY, *limited, "model=u2net_lite", f"data.split.cross_fold={fold}"))
     with pytest.raises(UserError, match=r"because of trainer\.limit_test_batches=1: remove that folder"):
-        training.run(composed(*TINY, "model=resnet34", "data.split.cross_fold=null"))
+        train.run(composed(*TINY, "model=resnet34", "data.split.cross_fold=null"))
 
 
 def test_a_failed_segmenter_is_named_with_its_reason(composed):
     with pytest.raises(UserError):
-        training.run(composed(*TINY, "model=u2net_lite", "model.weights=/no/file.pth"))
+        train.run(composed(*TINY, "model=u2net_lite", "model.weights=/no/file.pth"))
     with pytest.raises(UserError, match=r"is not complete \(failed: No checkpoint at /no/file\.pth"):
-        training.run(composed(*TINY, "model=resnet34"))
+        train.run(composed(*TINY, "model=resnet34"))
 
 
 @pytest.mark.slow

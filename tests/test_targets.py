@@ -9,10 +9,10 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
 from torch import nn
 
-from bus_lightning import training
-from bus_lightning.config import build, build_net
-from bus_lightning.errors import UserError, WeightsMissingError, explain
-from bus_lightning.run_dir import RunDir
+from bus_lightning.config.build import build, build_net
+from bus_lightning.core.errors import UserError, WeightsMissingError, explain
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import train
 
 SAYS = {"a value": ValueError("a value"), "a setting": MisconfigurationException("a setting"),
         "a claim": AssertionError("a claim"), "'bare'": KeyError("bare"), "at work": RuntimeError("at work"),
@@ -139,7 +139,7 @@ def test_our_own_line_is_not_wrapped():
 def test_a_run_whose_config_cannot_be_built_says_why_and_keeps_the_traceback(composed, said, line):
     cfg = composed("model=resnet34", *[part if part.startswith("+") or line else f"+{part}" for part in said])
     with pytest.raises(UserError if line else ValueError) as told:
-        training.run(cfg)
+        train.run(cfg)
     run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
     assert run.status["state"] == "failed"
     assert run.status["error"] == explain(told.value)
@@ -156,7 +156,7 @@ def test_a_bug_of_our_own_keeps_its_traceback(composed, monkeypatch):
     monkeypatch.setattr(classifiers.ResNet, "__init__", bug)
     cfg = composed("model=resnet34")
     with pytest.raises(UserError, match=r"^model\.net \(bus_lightning.*\): IndexError: list index out of range"):
-        training.run(cfg)
+        train.run(cfg)
     kept = (Path(cfg.runs_dir) / cfg.group / cfg.name / "error.txt").read_text()
     assert "in bug" in kept
     assert "return [][0]" in kept

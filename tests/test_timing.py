@@ -5,8 +5,8 @@ import itertools
 import pandas as pd
 import pytest
 
-from bus_lightning.callbacks import timing
-from bus_lightning.callbacks.timing import Timing
+from bus_lightning.training.callbacks import timing
+from bus_lightning.training.callbacks.timing import Timing
 
 
 class Module:

@@ -9,20 +9,20 @@ from bad_files import PATIENT
 from PIL import Image
 from tiny_bundle import make_bundle, speckled, with_disc
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.content import content_hash
 from bus_lightning.data.index import read_index
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnosing import Diagnoser
-from bus_lightning.diagnosis.export import main as export
-from bus_lightning.diagnosis.exporting import card
-from bus_lightning.diagnosis.exporting.runs import BUSI_CONTENT
 from bus_lightning.diagnosis.frames import Frame, Limits
 from bus_lightning.diagnosis.page import sheets
 from bus_lightning.diagnosis.page.looking import look
 from bus_lightning.diagnosis.page.wording import say
 from bus_lightning.diagnosis.predict import main as predict
 from bus_lightning.diagnosis.trained_on import NOT_RECORDED, TrainingData, is_synthetic, plain_name, sentence
-from bus_lightning.errors import UserError
+from bus_lightning.export import card
+from bus_lightning.export.__main__ import main as export
+from bus_lightning.export.runs import BUSI_CONTENT
 
 PHANTOMS = TrainingData("", True, 44, "0123456789abcdef")
 BUSI = TrainingData("BUSI", False, 572, BUSI_CONTENT)

@@ -6,16 +6,16 @@ import pytest
 import torch
 from small_runs import SMALL, Plug, again, contents, stopped_and_whole
 
-from bus_lightning import fitting, training
-from bus_lightning.dashboard import results
-from bus_lightning.errors import UserError
+from bus_lightning.core.errors import UserError
+from bus_lightning.tracking import results
+from bus_lightning.training import fit, train
 
 FLOATS = ("64-true", "16-true", "bf16-true", "bf16-mixed", "16-mixed")
 
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
+    monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
 
 
 def test_with_a_validation_every_second_epoch_all_that_needs_one_waits_for_it(composed):
@@ -83,7 +83,7 @@ def test_decoration_after_the_training_never_costs_the_result(trained, monkeypat
     def broken(*_, **__):
         raise RuntimeError("several\nlines of trouble")
 
-    for module, name in ((fitting, "latency"), (fitting, "save_sheet"), (results, "_send")):
+    for module, name in ((fit, "latency"), (fit, "save_sheet"), (results, "_send")):
         monkeypatch.setattr(module, name, broken)
     run = trained(*SMALL, "logger=wandb")
     assert run.is_complete
@@ -99,6 +99,6 @@ def test_decoration_after_the_training_never_costs_the_result(trained, monkeypat
 
 
 def test_what_is_refused_is_refused_before_any_compute(composed, monkeypatch):
-    monkeypatch.setattr(training, "prepare_data", lambda *_, **__: pytest.fail("it read the data"))
+    monkeypatch.setattr(train, "prepare_data", lambda *_, **__: pytest.fail("it read the data"))
     with pytest.raises(UserError, match=r"trainer\.max_steps=3: .* trainer\.max_epochs"):
-        training.run(composed(*SMALL, "+trainer.max_steps=3"))
+        train.run(composed(*SMALL, "+trainer.max_steps=3"))

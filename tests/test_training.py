@@ -12,18 +12,18 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
-from bus_lightning import fitting, training
+from bus_lightning.core.errors import OccupiedError, UserError, WeightsMissingError
 from bus_lightning.data.dataset import BusDataset
-from bus_lightning.errors import OccupiedError, UserError, WeightsMissingError
-from bus_lightning.evaluation.table import collect
-from bus_lightning.losses import SoftDiceLoss
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.table import collect
+from bus_lightning.tasks.losses import SoftDiceLoss
+from bus_lightning.training import fit, train
 
 NET = "model=alexnet"  # has dropout, so that a wrong seed shows
 
 
 def folder_of(cfg):
-    return RunDir(training.Path(cfg.runs_dir) / cfg.group / cfg.name)
+    return RunDir(train.Path(cfg.runs_dir) / cfg.group / cfg.name)
 
 
 def results_of(run):
@@ -32,12 +32,12 @@ def results_of(run):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
+    monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
 
 
 def test_a_classification_run_leaves_a_folder_that_holds_everything(composed):
     cfg = composed(NET)
-    score = training.run(cfg)
+    score = train.run(cfg)
     run = folder_of(cfg)
     assert run.metrics["val"].keys() == run.metrics["test"].keys()
     headline = {"accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro"}
@@ -66,7 +66,7 @@ def test_a_classification_run_leaves_a_folder_that_holds_everything(composed):
 
 def test_segmentation_without_validation_keeps_the_last_epoch_and_gives_no_score(composed):
     cfg = composed("model=u2net_lite", "trainer.max_epochs=2")
-    assert training.run(cfg) is None
+    assert train.run(cfg) is None
     run = folder_of(cfg)
     assert run.metrics["val"]["n"] == 0
     nothing = run.metrics["val"]
@@ -92,7 +92,7 @@ def test_pixels_are_counted_at_the_images_own_resolution(composed, phantom):
     from PIL import Image
 
     cfg = composed("model=u2net_lite", "data.resize=pad")
-    training.run(cfg)
+    train.run(cfg)
     for row in pd.read_csv(folder_of(cfg).cases).itertuples():
         with Image.open(phantom / f"{row.id}.png") as image:
             width, height = image.size
@@ -101,15 +101,15 @@ def test_pixels_are_counted_at_the_images_own_resolution(composed, phantom):
 
 def test_the_same_command_gives_the_same_bits(composed, no_pictures):
     first, second = composed(NET, "trainer.max_epochs=2"), composed(NET, "trainer.max_epochs=2", "group=again")
-    training.run(first)
-    training.run(second)
+    train.run(first)
+    train.run(second)
     assert results_of(folder_of(first)) == results_of(folder_of(second))
 
 
 def test_the_seed_changes_the_training_and_not_the_split(composed, no_pictures):
     first, second = composed(NET), composed(NET, "seed=1")
-    training.run(first)
-    training.run(second)
+    train.run(first)
+    train.run(second)
     assert folder_of(first).split.read_text() == folder_of(second).split.read_text()
     assert folder_of(first).cases.read_bytes() != folder_of(second).cases.read_bytes()
 
@@ -118,7 +118,7 @@ def test_the_seed_decides_the_initial_weights(composed, no_pictures):
     found = []
     for number, seed in enumerate((0, 0, 1, 2)):
         cfg = composed(NET, f"seed={seed}", f"name=run{number}", "optimizer.lr=0")
-        training.run(cfg)
+        train.run(cfg)
         found.append(torch.load(folder_of(cfg).best, weights_only=True)["state_dict"]["net.features.0.weight"])
     assert torch.equal(found[0], found[1])
     assert not any(torch.equal(one, other) for one, other in ((found[0], found[2]), (found[2], found[3])))
@@ -128,7 +128,7 @@ def test_the_seed_decides_the_initial_weights(composed, no_pictures):
 def test_validation_and_test_loss_are_means_over_images_whatever_the_batches(composed, no_pictures, seed):
     cfg = composed(NET, "data.batch_size=5", f"data.split.seed={seed}", "data.split.ratio=[4,1,1]",
                    "trainer.precision=32-true", "optimizer.lr=0.001")  # fmt: skip
-    training.run(cfg)
+    train.run(cfg)
     run = folder_of(cfg)
     cases = pd.read_csv(run.cases)
     for part in ("val", "test"):
@@ -144,50 +144,50 @@ def test_validation_and_test_loss_are_means_over_images_whatever_the_batches(com
 
 def test_a_shorter_training_than_the_one_begun_is_refused(composed, no_pictures, monkeypatch):
     said = [NET, "name=mine"]
-    usual = fitting.build_trainer
+    usual = fit.build_trainer
     with monkeypatch.context() as patch:
         patch.setattr(
-            fitting, "build_trainer",
+            fit, "build_trainer",
             lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, Interruption(2)], **o),
         )  # fmt: skip
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            training.run(composed(*said, "trainer.max_epochs=4"))
+            train.run(composed(*said, "trainer.max_epochs=4"))
     with pytest.raises(OccupiedError, match=r"has 2 epochs behind it, more than trainer\.max_epochs=1"):
-        training.run(composed(*said, "trainer.max_epochs=1"))
+        train.run(composed(*said, "trainer.max_epochs=1"))
     cfg = composed(*said, "trainer.max_epochs=2")
-    training.run(cfg)
+    train.run(cfg)
     at_once = composed(NET, "name=at_once", "trainer.max_epochs=2")
-    training.run(at_once)
+    train.run(at_once)
     assert results_of(folder_of(cfg)) == results_of(folder_of(at_once))
 
 
 @pytest.mark.parametrize("change", ["scheduler=cosine", "scheduler.patience=3", "callbacks=ema",
                                     "trainer.accumulate_grad_batches=2"])  # fmt: skip
 def test_another_way_to_train_under_the_same_name_is_refused(composed, no_pictures, change):
-    training.run(composed(NET, "name=mine"))
+    train.run(composed(NET, "name=mine"))
     key = change.partition("=")[0]
     with pytest.raises(OccupiedError, match=f"differs in {key}"):
-        training.run(composed(NET, "name=mine", change, "callbacks.progress=null"))
+        train.run(composed(NET, "name=mine", change, "callbacks.progress=null"))
 
 
 def test_other_weights_at_the_same_path_are_another_experiment_and_the_same_ones_elsewhere_are_not(
     composed, no_pictures, tmp_path, monkeypatch
 ):
     cfg = composed(NET, "name=first")
-    training.run(cfg)
+    train.run(cfg)
     state = torch.load(folder_of(cfg).best, weights_only=True)["state_dict"]
     file, moved = tmp_path / "w.pth", tmp_path / "moved.pth"
     torch.save({name.removeprefix("net."): value for name, value in state.items()}, file)
     shutil.copy(file, moved)
-    training.run(composed(NET, "name=mine", f"model.weights={file}"))
-    monkeypatch.setattr(fitting, "train_and_test", lambda *_: pytest.fail("it trained again"))
-    training.run(composed(NET, "name=mine", f"model.weights={file}"))
-    training.run(composed(NET, "name=mine", f"model.weights={moved}"))
+    train.run(composed(NET, "name=mine", f"model.weights={file}"))
+    monkeypatch.setattr(fit, "train_and_test", lambda *_: pytest.fail("it trained again"))
+    train.run(composed(NET, "name=mine", f"model.weights={file}"))
+    train.run(composed(NET, "name=mine", f"model.weights={moved}"))
     torch.save({name.removeprefix("net."): 2 * value for name, value in state.items()}, file)
     with pytest.raises(OccupiedError, match="differs in weights"):
-        training.run(composed(NET, "name=mine", f"model.weights={file}"))
+        train.run(composed(NET, "name=mine", f"model.weights={file}"))
     file.unlink()
-    training.run(composed(NET, "name=mine", f"model.weights={file}"))  # complete, and nothing says otherwise
+    train.run(composed(NET, "name=mine", f"model.weights={file}"))  # complete, and nothing says otherwise
 
 
 class Interruption(pl.Callback):
@@ -207,57 +207,57 @@ def test_an_interrupted_run_resumes_to_the_bits_of_an_undisturbed_one(composed, 
     more = ["scheduler.patience=0", "+scheduler.threshold=0.9"] if model == "alexnet" else ["scheduler=cosine"]
     said = [f"model={model}", "trainer.max_epochs=3", *more]
     undisturbed, disturbed = composed(*said), composed(*said, "group=disturbed")
-    training.run(undisturbed)
+    train.run(undisturbed)
 
-    usual = fitting.build_trainer
+    usual = fit.build_trainer
     with monkeypatch.context() as patch:
         pulled = Interruption(1)
         patch.setattr(
-            fitting, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, pulled], **o)
+            fit, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, pulled], **o)
         )
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            training.run(disturbed)
+            train.run(disturbed)
     run = folder_of(disturbed)
     assert run.status["state"] == "interrupted"
     assert run.last.is_file()
-    training.run(composed(*said, "group=disturbed"))
+    train.run(composed(*said, "group=disturbed"))
     assert results_of(run) == results_of(folder_of(undisturbed))
     assert len(pd.read_csv(run.history)["lr"].unique()) > 1, "the scheduler never stepped: nothing was tested"
 
 
 def test_a_second_launch_skips_a_complete_run(composed, no_pictures, monkeypatch):
-    score = training.run(composed(NET))
-    monkeypatch.setattr(fitting, "train_and_test", lambda *_: pytest.fail("it trained again"))
-    assert training.run(composed(NET)) == score
+    score = train.run(composed(NET))
+    monkeypatch.setattr(fit, "train_and_test", lambda *_: pytest.fail("it trained again"))
+    assert train.run(composed(NET)) == score
 
 
 def test_the_same_name_with_another_identity_is_refused_by_key_and_left_as_it_is(composed, no_pictures):
     cfg = composed(NET, "name=mine")
-    training.run(cfg)
+    train.run(cfg)
     before = results_of(folder_of(cfg)) | {"status": folder_of(cfg).status_file.read_bytes()}
     with pytest.raises(UserError, match=r"optimizer\.lr \(here 0\.0001, asked 0\.5\)"):
-        training.run(composed(NET, "name=mine", "optimizer.lr=0.5"))
+        train.run(composed(NET, "name=mine", "optimizer.lr=0.5"))
     assert results_of(folder_of(cfg)) | {"status": folder_of(cfg).status_file.read_bytes()} == before
 
 
 def test_other_data_under_the_same_name_is_refused(composed, no_pictures, phantom_copy):
-    training.run(composed(NET, "name=mine"))
+    train.run(composed(NET, "name=mine"))
     (phantom_copy / "benign" / "benign (2).png").unlink()
     (phantom_copy / "benign" / "benign (2)_mask.png").unlink()
     with pytest.raises(UserError, match="differs in data"):
-        training.run(composed(NET, "name=mine", root=phantom_copy))
+        train.run(composed(NET, "name=mine", root=phantom_copy))
 
 
 def test_a_moved_data_folder_is_the_same_experiment(composed, no_pictures, phantom_copy, monkeypatch):
-    training.run(composed(NET, "name=mine"))
-    monkeypatch.setattr(fitting, "train_and_test", lambda *_: pytest.fail("it trained again"))
-    training.run(composed(NET, "name=mine", root=phantom_copy))
+    train.run(composed(NET, "name=mine"))
+    monkeypatch.setattr(fit, "train_and_test", lambda *_: pytest.fail("it trained again"))
+    train.run(composed(NET, "name=mine", root=phantom_copy))
 
 
 def test_rerun_moves_the_old_folder_aside(composed, no_pictures):
     cfg = composed(NET)
-    training.run(cfg)
-    training.run(composed(NET, "rerun=true"))
+    train.run(cfg)
+    train.run(composed(NET, "rerun=true"))
     run = folder_of(cfg)
     (old,) = run.path.parent.glob(f"{run.path.name}.old-*")
     assert results_of(RunDir(old)) == results_of(run)
@@ -265,12 +265,12 @@ def test_rerun_moves_the_old_folder_aside(composed, no_pictures):
 
 def test_a_refused_job_changes_nothing_in_an_incomplete_foreign_folder(composed, no_pictures):
     cfg = composed(NET, "name=mine")
-    training.run(cfg)
+    train.run(cfg)
     run = folder_of(cfg)
     run.metrics_file.unlink()
     before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
     with pytest.raises(OccupiedError, match="another experiment"):
-        training.run(composed(NET, "name=mine", "seed=5"))
+        train.run(composed(NET, "name=mine", "seed=5"))
     assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
 
 
@@ -279,35 +279,35 @@ def test_a_run_that_another_process_trains_is_refused(composed, no_pictures):
     run = folder_of(cfg)
     run.path.parent.mkdir(parents=True)
     with FileLock(run.path.with_name(f".{run.path.name}.lock")), pytest.raises(OccupiedError, match="another process"):
-        training.run(cfg)
+        train.run(cfg)
     assert not run.path.exists()
 
 
 def test_an_early_stopped_run_is_complete(composed, no_pictures, monkeypatch):
     said = [NET, "callbacks=early_stopping", "callbacks.progress=null", "callbacks.early_stopping.patience=1",
             "callbacks.early_stopping.min_delta=1", "trainer.max_epochs=6"]  # fmt: skip
-    training.run(composed(*said))
+    train.run(composed(*said))
     run = folder_of(composed(*said))
     assert run.status["epochs"] < 6
-    monkeypatch.setattr(fitting, "train_and_test", lambda *_: pytest.fail("it trained again"))
-    training.run(composed(*said))
+    monkeypatch.setattr(fit, "train_and_test", lambda *_: pytest.fail("it trained again"))
+    train.run(composed(*said))
 
 
 def test_a_run_goes_on_after_its_folder_was_moved(composed, no_pictures, monkeypatch, tmp_path):
     said = [NET, "trainer.max_epochs=3", "name=mine"]
-    usual, pulled = fitting.build_trainer, Interruption(1)
+    usual, pulled = fit.build_trainer, Interruption(1)
     with monkeypatch.context() as patch:
         patch.setattr(
-            fitting, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, pulled], **o)
+            fit, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, pulled], **o)
         )
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            training.run(composed(*said))
+            train.run(composed(*said))
     (tmp_path / "runs").rename(tmp_path / "elsewhere")
     moved = composed(*said)
     moved.runs_dir = str(tmp_path / "elsewhere")
-    training.run(moved)
+    train.run(moved)
     undisturbed = composed(*said)
-    training.run(undisturbed)
+    train.run(undisturbed)
     assert results_of(folder_of(moved)) == results_of(folder_of(undisturbed))
 
 
@@ -316,18 +316,18 @@ def test_a_file_split_without_validation_refuses_what_needs_it(composed, tmp_pat
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"train": ids[::2], "test": ids[1::2], "method": "random"}))
     with pytest.raises(UserError, match="scheduler=plateau needs a validation set"):
-        training.run(composed(NET, "data.split.method=file", f"data.split.file={file}"))
+        train.run(composed(NET, "data.split.method=file", f"data.split.file={file}"))
 
 
 def test_an_undefined_score_is_null_and_not_infinite(composed, no_pictures):
     cfg = composed(NET, "trainer.limit_val_batches=1", "data.batch_size=2")
-    assert training.run(cfg) is None
+    assert train.run(cfg) is None
     assert folder_of(cfg).status["score"] is None
 
 
 def test_half_precision_and_channels_last_train(composed):
     cfg = composed("model=resnet34", "trainer.precision=bf16-mixed", "channels_last=true")
-    training.run(cfg)
+    train.run(cfg)
     assert folder_of(cfg).status["precision"] == "bf16-mixed"
 
 
@@ -337,17 +337,17 @@ def test_data_folder_takes_any_classes_and_needs_a_root(composed, phantom, tmp_p
         for path in (phantom / ours).iterdir():
             shutil.copy(path, tmp_path / "organs" / theirs / path.name)
     cfg = composed(NET, "data=folder", root=tmp_path / "organs")
-    training.run(cfg)
+    train.run(cfg)
     assert list(pd.read_csv(folder_of(cfg).cases))[3:] == ["prob_liver", "prob_thyroid"]
 
 
 @pytest.mark.parametrize("keep_last", ["true", "false"])
 def test_a_larger_max_epochs_gives_what_training_that_long_at_once_gives(composed, no_pictures, keep_last):
-    training.run(composed(NET, "name=short", "trainer.max_epochs=1", f"keep_last={keep_last}"))
+    train.run(composed(NET, "name=short", "trainer.max_epochs=1", f"keep_last={keep_last}"))
     longer = composed(NET, "name=short", "trainer.max_epochs=3", f"keep_last={keep_last}")
-    training.run(longer)
+    train.run(longer)
     at_once = composed(NET, "name=long", "trainer.max_epochs=3")
-    training.run(at_once)
+    train.run(at_once)
     assert results_of(folder_of(longer)) == results_of(folder_of(at_once))
 
 
@@ -357,7 +357,7 @@ def test_no_test_image_is_read_before_training_has_ended(composed, no_pictures, 
     monkeypatch.setattr(BusDataset, "square", lambda self, position: read.append(self.part) or usual(self, position))
     fit = pl.Trainer.fit
     monkeypatch.setattr(pl.Trainer, "fit", lambda self, *a, **k: (fit(self, *a, **k), read.append("fitted"))[0])
-    training.run(composed(NET))
+    train.run(composed(NET))
     assert "test" in read
     assert read.index("test") > read.index("fitted")
 
@@ -365,7 +365,7 @@ def test_no_test_image_is_read_before_training_has_ended(composed, no_pictures, 
 def test_a_failed_job_leaves_its_traceback_and_its_state(composed, no_pictures):
     cfg = composed(NET, "model.weights=/no/such/file.pth")
     with pytest.raises(UserError, match="/no/such/file"):
-        training.run(cfg)
+        train.run(cfg)
     run = folder_of(cfg)
     assert run.status["state"] == "failed"
     assert "Traceback" in run.error.read_text()
@@ -379,25 +379,25 @@ def test_missing_imagenet_weights_stop_the_job_before_training_and_show_in_the_t
     monkeypatch.setattr("bus_lightning.models.weights.torchvision_imagenet", missing)
     cfg = composed("model=resnet34_pretrained")
     with pytest.raises(WeightsMissingError, match="pass model"):
-        training.run(cfg)
+        train.run(cfg)
     assert collect([folder_of(cfg).path])["state"][0] == "not run: weights missing"
 
 
 def test_a_rerun_of_a_failed_job_tries_again_and_clears_the_error(composed, no_pictures, monkeypatch):
     cfg = composed(NET)
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "build_trainer", lambda *_, **__: (_ for _ in ()).throw(MemoryError("no room")))
+        patch.setattr(fit, "build_trainer", lambda *_, **__: (_ for _ in ()).throw(MemoryError("no room")))
         with pytest.raises(MemoryError):
-            training.run(cfg)
+            train.run(cfg)
     assert folder_of(cfg).status["error"].startswith("MemoryError: no room (out of memory: lower data.batch_size")
-    training.run(composed(NET))
+    train.run(composed(NET))
     assert folder_of(cfg).status["state"] == "complete"
     assert not folder_of(cfg).error.exists()
     assert collect([folder_of(cfg).path])["error"][0] is None
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path, monkeypatch):
-    from bus_lightning.callbacks.checkpoints import SafeCheckpointIO
+    from bus_lightning.training.callbacks.checkpoints import SafeCheckpointIO
 
     path = tmp_path / "best.ckpt"
     SafeCheckpointIO().save_checkpoint({"epoch": 1}, path)
@@ -415,50 +415,50 @@ def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path, monkeypatch)
 
 def test_a_damaged_last_checkpoint_is_refused_in_one_line(composed, no_pictures):
     cfg = composed(NET, "keep_last=true")
-    training.run(cfg)
+    train.run(cfg)
     run = folder_of(cfg)
     run.last.write_bytes(run.last.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"last\.ckpt is cut off") as error:
-        training.run(composed(NET, "keep_last=true", "name=" + cfg.name, "trainer.max_epochs=2"))
+        train.run(composed(NET, "keep_last=true", "name=" + cfg.name, "trainer.max_epochs=2"))
     assert "\n" not in str(error.value)
 
 
 def test_class_weights_and_oversampling_reach_the_training(composed, no_pictures, monkeypatch):
-    built, usual = [], fitting.build_task
+    built, usual = [], fit.build_task
 
     def kept(*given, **named):
         built.append(usual(*given, **named))
         return built[-1]
 
-    monkeypatch.setattr(fitting, "build_task", kept)
+    monkeypatch.setattr(fit, "build_task", kept)
     results, steps = {}, {}
     for balance in ("none", "class_weights", "oversample"):
         cfg = composed(NET, f"data.balance={balance}", "data.batch_size=8")
-        training.run(cfg)
+        train.run(cfg)
         results[balance] = folder_of(cfg).cases.read_bytes()
         steps[balance] = torch.load(folder_of(cfg).best, weights_only=True)["global_step"]
     assert len(set(results.values())) == 3
-    train = json.loads(folder_of(cfg).split.read_text())["train"]
-    counts = [sum(id_.startswith(name) for id_ in train) for name in cfg.data.classes]
+    trained = json.loads(folder_of(cfg).split.read_text())["train"]
+    counts = [sum(id_.startswith(name) for id_ in trained) for name in cfg.data.classes]
     weights = [task.loss.weight for task in built]
     assert weights[0] is weights[2] is None
-    assert weights[1].tolist() == pytest.approx([len(train) / 3 / count for count in counts])
-    assert steps["none"] == steps["class_weights"] == -(-len(train) // 8)
+    assert weights[1].tolist() == pytest.approx([len(trained) / 3 / count for count in counts])
+    assert steps["none"] == steps["class_weights"] == -(-len(trained) // 8)
     assert steps["oversample"] == -(-3 * max(counts) // 8)
 
 
 def test_a_label_in_the_input_is_said(composed, no_pictures, caplog):
-    training.run(composed(NET, "overlay=class_mark"))
+    train.run(composed(NET, "overlay=class_mark"))
     assert "The label is in the input" in caplog.text
     caplog.clear()
-    training.run(composed(NET, "overlay=class_mark", "overlay.parts=[train]"))
+    train.run(composed(NET, "overlay=class_mark", "overlay.parts=[train]"))
     assert "The label is in the input" not in caplog.text
 
 
 def test_one_channel_trains(composed, no_pictures):
     for channels in (1, 3):
         cfg = composed(NET, f"data.channels={channels}")
-        training.run(cfg)
+        train.run(cfg)
         first = torch.load(folder_of(cfg).best, weights_only=True)["state_dict"]["net.features.0.weight"]
         assert first.shape[1] == channels
         assert folder_of(cfg).is_complete
@@ -476,10 +476,10 @@ def test_deep_supervision_trains_a_u2net_and_is_refused_for_others(composed, no_
     for deep in ("true", "false"):
         seen.clear()
         cfg = composed("model=u2net_lite", f"task.deep_supervision={deep}")
-        training.run(cfg)
+        train.run(cfg)
         assert {sides for trains, sides in seen if trains} == {7 if deep == "true" else 1}
         assert {sides for trains, sides in seen if not trains} == {1}
         losses[deep] = pd.read_csv(folder_of(cfg).history)["train/loss"][0]
     assert losses["true"] != losses["false"]
     with pytest.raises(UserError, match="side outputs"):
-        training.run(composed("model=unet", "task.deep_supervision=true"))
+        train.run(composed("model=unet", "task.deep_supervision=true"))

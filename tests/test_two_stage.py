@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image, ImageChops
 
-from bus_lightning import training
-from bus_lightning.config import identity, load_config
+from bus_lightning.config.build import identity, load_config
+from bus_lightning.core.errors import OccupiedError, UserError
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
 from bus_lightning.data.datamodule import BusDataModule
@@ -19,11 +19,11 @@ from bus_lightning.data.index import read_answer
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.preprocess import Overlay
 from bus_lightning.data.splits import load_split, make_named_split
-from bus_lightning.errors import OccupiedError, UserError
-from bus_lightning.evaluating import evaluate_run
-from bus_lightning.evaluation.conditions import read_group
-from bus_lightning.predicted import with_predicted_masks
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.predicted_masks import with_predicted_masks
+from bus_lightning.statistics.conditions import read_group
+from bus_lightning.training import train
+from bus_lightning.training.evaluate import evaluate_run
 
 FLIP = {"horizontal_flip": {"p": 1.0}, "color_jitter": {"p": 1.0, "brightness": 0.5}}
 SPLIT = ("data.split.cross_folds=2", "data.split.ratio=[11,1,3]")
@@ -128,7 +128,7 @@ def test_a_finished_classifier_remembers_its_segmenters_when_others_come_into_th
 ):
     among = shutil.copytree(segmenters, tmp_path / "among")
     cfg = classifier("name=second", among=among)
-    training.run(cfg)
+    train.run(cfg)
     other = shutil.copytree(among / "whole", among / "other")
     config = other / "config.yaml"
     config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
@@ -149,7 +149,7 @@ def test_segmenters_of_other_data_in_the_folder_are_passed_over(prepared, segmen
 
 def test_a_split_that_parts_twins_is_refused_before_the_first_segmenter_is_trained(composed):
     with pytest.raises(UserError, match=r"Use data\.split\.method=grouped"):
-        training.run(composed("sweep=two_stage", "model=unet", "data.split.method=random"))
+        train.run(composed("sweep=two_stage", "model=unet", "data.split.method=random"))
 
 
 def data_of(cfg, found, split):
@@ -234,12 +234,12 @@ def test_a_cropped_image_shows_the_lesion_larger(composed, prepared):
 )
 def test_a_mask_that_tells_the_class_or_cannot_be_given_is_refused(classifier, overrides, said):
     with pytest.raises(UserError, match=said):
-        training.run(classifier(*(f"+{o}" if "margin" in o else o for o in overrides)))
+        train.run(classifier(*(f"+{o}" if "margin" in o else o for o in overrides)))
 
 
 def test_a_segmenter_is_given_no_mask(composed, segmenters):
     with pytest.raises(UserError, match="use overlay=none"):
-        training.run(composed("model=unet", "overlay=predicted", "overlay.tasks=[segmentation]"))
+        train.run(composed("model=unet", "overlay=predicted", "overlay.tasks=[segmentation]"))
     kept = load_config(segmenters / "whole" / "config.yaml")
     plain = composed("model=unet", "name=whole", *SPLIT, "trainer.max_epochs=2", "group=two_stage")
     ours, theirs = ({k: v for k, v in identity(cfg).items() if k.startswith("overlay")} for cfg in (kept, plain))
@@ -248,7 +248,7 @@ def test_a_segmenter_is_given_no_mask(composed, segmenters):
 
 def test_a_classifier_on_predicted_masks_trains_and_is_evaluated_to_the_same_numbers(classifier, composed):
     cfg = classifier("overlay.style=channel", "name=second")
-    training.run(cfg)
+    train.run(cfg)
     run = RunDir(Path(cfg.runs_dir) / cfg.group / "second")
     assert run.status["masks"]
     evaluation = evaluate_run(run, evaluation_config())
@@ -267,12 +267,12 @@ def evaluation_config(**changes):
 
 def test_other_masks_are_another_experiment(classifier, segmenters, tmp_path):
     changed = shutil.copytree(segmenters, tmp_path / "changed")
-    training.run(classifier("name=second", among=changed))
+    train.run(classifier("name=second", among=changed))
     file = next(iter(sorted((changed / "whole" / "masks").rglob("*.png"))))
     with Image.open(file) as mask:
         ImageChops.invert(mask).save(file)
     with pytest.raises(OccupiedError, match=r"masks \(here"):
-        training.run(classifier("name=second", among=changed))
+        train.run(classifier("name=second", among=changed))
 
 
 def test_the_report_unites_cross_fitted_runs_and_keeps_them_from_the_whole(segmenters):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import ResNet
 
-from bus_lightning.errors import UserError, WeightsMissingError
+from bus_lightning.core.errors import UserError, WeightsMissingError
 from bus_lightning.models.classifiers import resnet
 from bus_lightning.models.u2net import u2net_lite
 from bus_lightning.models.weights import (

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from bus_lightning.losses import DiceBCELoss, JointLoss
 from bus_lightning.tasks.classification import ClassificationTask
 from bus_lightning.tasks.joint import JointTask
+from bus_lightning.tasks.losses import DiceBCELoss, JointLoss
 from bus_lightning.tasks.segmentation import SegmentationTask
 
 CLASSES = ["benign", "malignant", "normal"]

@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs.folder import RunDir
 
 _GROUP = "chaos"
 # What decides how long a job goes on, and which epoch is kept, has a memory: an interruption must not wipe it out.

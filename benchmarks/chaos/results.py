@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chaos.grids import Grid
-from bus_lightning.run_dir import RunDir
+from bus_lightning.runs.folder import RunDir
 
 
 def lost(grid: Grid) -> list[str]:

@@ -16,9 +16,9 @@ def pytorch(options: argparse.Namespace) -> Answer:
     """Eager PyTorch, fp32, with the run's own weights."""
     import torch
 
-    from bus_lightning.config import build_net, load_config
+    from bus_lightning.config.build import build_net, load_config
     from bus_lightning.models.weights import load_kept_weights
-    from bus_lightning.run_dir import RunDir
+    from bus_lightning.runs.folder import RunDir
 
     torch.set_num_threads(options.threads)
     folder = RunDir(options.run)

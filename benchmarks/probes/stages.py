@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from bus_lightning.data.audit import cached_audit
 from bus_lightning.data.index import read_index
 from bus_lightning.data.prepare import prepare_data
-from bus_lightning.evaluation.table import collect, show
+from bus_lightning.runs.table import collect, show
 
 SIZE = 64
 
@@ -53,7 +53,7 @@ def epochs(folder: Path) -> Callable[[], object]:
 
 def metrics(folder: Path) -> Callable[[], object]:
     """Compute the metrics of as many cases as the folder has images."""
-    from bus_lightning.evaluation.metrics import metrics_of
+    from bus_lightning.metrics.per_case import metrics_of
 
     frame, rng = read_index(folder), np.random.default_rng(0)
     classes = sorted(set(frame["class"]))

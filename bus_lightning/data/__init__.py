@@ -1,1 +1,4 @@
-"""From a folder of images to batches: index, audit, split, dataset, data module."""
+"""From a folder of images to batches: index, audit, split, dataset, data module.
+
+May import core and config. The modules that the diagnosis needs import no PyTorch.
+"""

@@ -18,6 +18,9 @@ from filelock import FileLock
 from rich.console import Console
 from rich.table import Table
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import write_aside
+from bus_lightning.core.progress import watched
 from bus_lightning.data.content import content_hash, known_content
 from bus_lightning.data.duplicates import Fingerprint, group_of, matching_pairs
 from bus_lightning.data.fingerprints import save_fingerprints
@@ -26,9 +29,6 @@ from bus_lightning.data.index import MaskSizeError, find_root, read_image, read_
 from bus_lightning.data.looking import look_at
 from bus_lightning.data.mask_files import find_mask_files
 from bus_lightning.data.masks import MaskValueError
-from bus_lightning.errors import UserError
-from bus_lightning.files import write_aside
-from bus_lightning.progress import watched
 
 VERSION = 4  # part of the cache's key: raise it when a finding changes
 HEALTHY = "normal"  # the class that has no lesion, by BUSI's name

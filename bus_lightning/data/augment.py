@@ -12,7 +12,7 @@ import albumentations
 import cv2
 import numpy as np
 
-from bus_lightning.errors import UserError
+from bus_lightning.core.errors import UserError
 
 _TRANSFORMS = {
     "horizontal_flip": albumentations.HorizontalFlip,

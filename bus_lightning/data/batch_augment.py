@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.augment import Augmentation, at_strength
-from bus_lightning.errors import UserError
 
 # Name -> its strengths, each with the value that changes nothing; in the order in which they are applied.
 _STRENGTHS: dict[str, dict[str, float]] = {

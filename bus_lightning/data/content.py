@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bus_lightning.files import checksum, write_aside
-from bus_lightning.randomness import stable_hash
+from bus_lightning.core.files import checksum, write_aside
+from bus_lightning.core.randomness import stable_hash
 
 _SETTLED_S = 2.0  # a file changed twice within one tick of the clock of a file system keeps its time
 

@@ -12,6 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.interruption import leave_to_the_parent
+from bus_lightning.core.randomness import shuffled
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
 from bus_lightning.data.dataset import BusDataset, Collate, EpochBatches, EpochSampler, Normalisation
@@ -20,9 +23,6 @@ from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import PARTS, Split
-from bus_lightning.errors import UserError
-from bus_lightning.interruption import leave_to_the_parent
-from bus_lightning.randomness import shuffled
 
 
 class BusDataModule(pl.LightningDataModule):

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, Dataset, Sampler
 
+from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import grey
 from bus_lightning.data.index import read_mask
 from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.preprocess import Overlay, Preprocessing
-from bus_lightning.randomness import stable_hash
 
 Draw = tuple[int, int]  # position of an image, seed of its augmentation
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import write_aside
 from bus_lightning.data.levels import OWN_SCALE, Scale, is_deep, read_levels, widest
-from bus_lightning.errors import UserError
-from bus_lightning.files import write_aside
 
 log = logging.getLogger(__name__)
 VERSION = 1  # part of a file's name: raise it when the rule changes

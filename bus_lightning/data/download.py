@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 import pooch  # type: ignore[import-untyped]
 from tqdm import tqdm
 
+from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.data.index import COUNTS_IN_BUSI, DEFAULT_ROOT, read_index
-from bus_lightning.errors import UserError, disk_trouble
 
 ADDRESS = "https://scholar.cu.edu.eg/Dataset_BUSI.zip"
 SHA256 = "b2ce09f6063a31a73f628b6a6ee1245187cbaec225e93e563735691d68654de7"

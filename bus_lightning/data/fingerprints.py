@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import aside
 from bus_lightning.data.duplicates import Fingerprint, matching_pairs
-from bus_lightning.errors import UserError
-from bus_lightning.files import aside
 
 
 def save_fingerprints(path: Path, prints: Mapping[str, Fingerprint]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bus_lightning.errors import UserError
+from bus_lightning.core.errors import UserError
 
 DICOM = (".dcm", ".dicom")
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # such a file is read, or refused with its name

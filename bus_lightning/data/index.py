@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.folder import Listing, describe, list_folder
 from bus_lightning.data.levels import OWN_SCALE, Scale, read_rgb
 from bus_lightning.data.masks import decode_mask, resized, same_proportions
-from bus_lightning.errors import UserError
 
 DEFAULT_ROOT = Path("data/Dataset_BUSI_with_GT")
 COUNTS_IN_BUSI = {"benign": 437, "malignant": 210, "normal": 133}  # images

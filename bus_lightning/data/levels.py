@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from bus_lightning.errors import UserError
+from bus_lightning.core.errors import UserError
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that scanners and programs record
 _PLAIN = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.duplicates import Fingerprint, fingerprint
 from bus_lightning.data.index import look_at_mask, read_image
 from bus_lightning.data.mask_files import Likeness, likeness
-from bus_lightning.errors import UserError
 
 _COLOR_SPREAD, _COLOR_PIXELS = 5, 20  # grey levels between channels, pixels: BUSI has 16 such images, the rest none
 

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import is_deep, read_levels
-from bus_lightning.errors import UserError
 
 _FAINT, _FAINT_SHARE = 31, 0.02  # up to this level, or this share of 16 bits, a level is a label or noise
 _FEW_PIXELS = 100  # noise has more pixels, or isolated ones

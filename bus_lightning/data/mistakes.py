@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from bus_lightning.errors import UserError
+from bus_lightning.core.errors import UserError
 
 # A name says how an image is mirrored: cv2.flip's code.
 FLIPS = {"horizontal": 1, "vertical": 0, "both": -1}

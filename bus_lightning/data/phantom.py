@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import folder_aside
 from bus_lightning.data.index import COUNTS_IN_BUSI
 from bus_lightning.data.phantom_frame import Bools, Pixels, draw_case
-from bus_lightning.errors import UserError
-from bus_lightning.files import folder_aside
 
 KINDS = tuple(COUNTS_IN_BUSI)
 MARKER = ".phantom.json"

@@ -14,13 +14,13 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import aside
+from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.index import read_answer, read_image, read_mask
 from bus_lightning.data.mistakes import mirrored
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
-from bus_lightning.errors import UserError
-from bus_lightning.files import aside
-from bus_lightning.randomness import stable_hash
 
 log = logging.getLogger(__name__)
 VERSION = 2  # part of a file's name: raise it when what is kept of an image changes

@@ -11,6 +11,8 @@ import pandas as pd
 from filelock import FileLock
 from omegaconf import DictConfig
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.audit import HEALTHY, Audit, cached_audit, fingerprints_of
 from bus_lightning.data.content import known_content
 from bus_lightning.data.dataset_scale import known_scale
@@ -19,8 +21,6 @@ from bus_lightning.data.index import find_root, read_index, select_classes
 from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.splits import Split, make_split
-from bus_lightning.errors import UserError
-from bus_lightning.randomness import stable_hash
 
 log = logging.getLogger(__name__)
 _DIGITS = 16  # of the hash of a folder, which are enough

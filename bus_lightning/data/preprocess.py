@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.resizing import resize
-from bus_lightning.errors import UserError
 
 
 def _nlmeans(image: np.ndarray) -> np.ndarray:

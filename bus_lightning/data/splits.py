@@ -16,9 +16,9 @@ from typing import Any
 
 import pandas as pd
 
-from bus_lightning.errors import DamagedError, UserError
-from bus_lightning.files import write_aside
-from bus_lightning.randomness import shuffled, stable_hash
+from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.core.files import write_aside
+from bus_lightning.core.randomness import shuffled, stable_hash
 
 log = logging.getLogger(__name__)
 PARTS = ("train", "val", "test")

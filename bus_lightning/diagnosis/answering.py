@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import Scale
 from bus_lightning.diagnosis.diagnosing import Diagnoser, Diagnosis
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.reading import fingerprint, read_frames
 from bus_lightning.diagnosis.results import Results, frame_name
-from bus_lightning.errors import UserError
 
 _AHEAD = 1  # pictures that are read, and batches that are written, beside the one that is looked at
 

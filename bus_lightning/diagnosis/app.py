@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.options import bundle_parser, positive
-from bus_lightning.errors import UserError
 
 _EPILOG = """\
 The page is for this machine alone unless --host says otherwise. It asks nothing from outside and reports to nobody.

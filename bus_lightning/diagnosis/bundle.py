@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import checksum
 from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.diagnosis.trained_on import Trained, from_manifest
-from bus_lightning.errors import UserError
-from bus_lightning.files import checksum
 
 FORMAT = "bus_lightning diagnosis bundle"
 VERSION = 2
@@ -98,7 +98,7 @@ def load_bundle(path: Path) -> Bundle:
     """
     path = Path(path)
     if not (path / MANIFEST).is_file():
-        raise UserError(f"{path} is no bundle: it has no {MANIFEST}. Make one with bus_lightning.diagnosis.export.")
+        raise UserError(f"{path} is no bundle: it has no {MANIFEST}. Make one with bus_lightning.export.__main__.")
     sums = read_checksums(path)
     _verify(path, sums)
     try:

@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import aside, checksum
 from bus_lightning.diagnosis.engine import openvino
-from bus_lightning.errors import UserError
-from bus_lightning.files import aside, checksum
 
 _COMPUTE = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what is not in 8 bits
 _KEPT = ("int8",)

@@ -19,9 +19,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.dicom_pixels import BY_PILLOW, decode
 from bus_lightning.diagnosis.frames import Frame, Limits, check_number, check_size, damaged, decoding, silence
-from bus_lightning.errors import UserError
 
 silence("pydicom")
 

@@ -14,9 +14,9 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_rescale
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import to_8_bits
 from bus_lightning.diagnosis.frames import damaged
-from bus_lightning.errors import UserError
 
 BY_PILLOW = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Lossless)
 

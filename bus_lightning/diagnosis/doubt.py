@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.measuring import Measurements
-from bus_lightning.errors import UserError
 
 FALSE_ALARMS = 0.02  # share of held-out ultrasound that is taken for something else
 LOW_CONFIDENCE = 0.6  # probability of the answer, below which it is doubted

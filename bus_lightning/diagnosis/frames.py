@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from bus_lightning.errors import UserError
+from bus_lightning.core.errors import UserError
 
 _LONGEST_SIDE = 65_535  # of a JPEG, and well below PNG's
 LEAST_SIDE = 16

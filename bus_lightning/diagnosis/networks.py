@@ -4,9 +4,9 @@ import threading
 
 import numpy as np
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.bundle import Stage
 from bus_lightning.diagnosis.compiling import compile_onnx
-from bus_lightning.errors import UserError
 
 
 class Network:

@@ -15,7 +15,7 @@ def bundle_parser(program: str, description: str | None, epilog: str) -> argpars
     found = argparse.ArgumentParser(
         prog=program, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    found.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder that bus_lightning.diagnosis.export wrote")
+    found.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder that bus_lightning.export.__main__ wrote")
     found.add_argument("--precision", choices=("fp32", "bf16", "int8"), help="default: the bundle's")
     found.add_argument("--threads", type=positive, metavar="N", help="threads of the CPU (default: all)")
     return found

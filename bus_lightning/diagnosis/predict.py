@@ -10,8 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.options import bundle_parser, positive
-from bus_lightning.errors import UserError
 
 _EPILOG = """\
 reads:

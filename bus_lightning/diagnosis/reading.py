@@ -13,12 +13,12 @@ from functools import partial
 from io import BufferedReader
 from pathlib import Path
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data import folder
 from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.diagnosis.frames import Frame, Limits
 from bus_lightning.diagnosis.pictures import read_pictures
 from bus_lightning.diagnosis.video import read_video
-from bus_lightning.errors import UserError
 
 ENDINGS = frozenset([*folder.ENDINGS, *folder.DICOM, ".mp4", ".mov", ".avi"])
 _SYSTEM = frozenset(["thumbs.db", "desktop.ini"])  # of Windows

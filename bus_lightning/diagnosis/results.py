@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 from PIL.PngImagePlugin import putchunk
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import aside, write_aside
 from bus_lightning.diagnosis.diagnosing import Diagnosis
 from bus_lightning.diagnosis.drawing import draw_overlay
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.trained_on import NOT_RECORDED
-from bus_lightning.errors import UserError
-from bus_lightning.files import aside, write_aside
 
 VERSION = 2
 TABLE = "results.csv"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bus_lightning.errors import UserError
+from bus_lightning.core.errors import UserError
 
 _LONGEST = 80  # letters of a data set's name
 _BY_EARLIER_CARDS = "Trained on **drawn phantoms**"

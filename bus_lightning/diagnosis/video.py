@@ -9,8 +9,8 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silent; read when the f
 import cv2
 import numpy as np
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.frames import Frame, Limits, check_number, check_size, damaged, decoding
-from bus_lightning.errors import UserError
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a file that fails is told by an error
 _MISSING = 0.02  # part of the pictures that a whole file may announce and not show, as of an edit list

@@ -1,1 +1,4 @@
-"""Heat maps: where in the image a classifier's answer comes from, and whether such a map can be believed."""
+"""Heat maps of a classifier: how much each place of an image contributes to the predicted class.
+
+May import everything from core to statistics.
+"""

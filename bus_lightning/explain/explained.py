@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bus_lightning.explain.faithfulness import MEASURES, Worth, worth
+from bus_lightning.statistics.faithfulness import MEASURES, Worth, worth
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from bus_lightning.config import build_net
+from bus_lightning.config.build import build_net
+from bus_lightning.core.files import aside, write_aside
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import BusDataset
 from bus_lightning.explain.explained import ExplainedImage
 from bus_lightning.explain.heatmaps import HeatMaps, Settings
 from bus_lightning.explain.sheet import save_sheet, save_tiles
-from bus_lightning.files import aside, write_aside
 from bus_lightning.tasks.base import BusTask
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from bus_lightning.errors import UserError
+from bus_lightning.core.errors import UserError
 
 TITLES = {"gradcam": "Grad-CAM", "integrated_gradients": "Integrated gradients", "occlusion": "Occlusion"}
 _BLUR = 0.02  # standard deviation of the blur of gradients, of the image's side

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from bus_lightning.core.files import aside
 from bus_lightning.data.dataset import colors
 from bus_lightning.data.resizing import resize
 from bus_lightning.explain.explained import ExplainedImage
 from bus_lightning.explain.heatmaps import TITLES
-from bus_lightning.files import aside
 
 _HEIGHT = 200  # of a picture, in pixels
 _LESION = (90, 200, 250)  # sky blue, which no heat has

@@ -1,1 +1,4 @@
-"""Networks as plain modules: images in, logits out; they know nothing of Lightning or Hydra."""
+"""Networks as plain modules, and their weights: images in, logits out.
+
+May import core; knows nothing of Lightning, Hydra or files of runs.
+"""

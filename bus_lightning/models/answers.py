@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bus_lightning.errors import UserError, reason
+from bus_lightning.core.errors import UserError, reason
 from bus_lightning.models.heads import last_layers
 
 Shapes = dict[str, tuple[int, ...]]  # by head: `mask`, `class`, or both in this order; -1 stands for any number

@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.models import AlexNet, ResNet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from bus_lightning.errors import UserError
+from bus_lightning.core.errors import UserError
 
 _BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_weight
 
-from bus_lightning.errors import UserError, WeightsMissingError
+from bus_lightning.core.errors import UserError, WeightsMissingError
 from bus_lightning.models.heads import draw_head
 
 log = logging.getLogger(__name__)

@@ -1,1 +1,4 @@
-"""What is trained: LightningModules that know nothing of loggers or files."""
+"""What is trained: LightningModules and their losses.
+
+May import core, data, models and metrics; knows nothing of loggers, files of runs or reports.
+"""

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from bus_lightning.errors import DivergedError
-from bus_lightning.evaluation.metrics import HEADLINE, metrics_of
+from bus_lightning.core.errors import DivergedError
+from bus_lightning.metrics.per_case import HEADLINE, metrics_of
 from bus_lightning.tasks.processes import in_all, interleaved, of_each
 
 Batch = dict[str, Any]

@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from bus_lightning.errors import UserError
-from bus_lightning.evaluation.surface import surface_scores
+from bus_lightning.core.errors import UserError
+from bus_lightning.metrics.surface import surface_scores
 from bus_lightning.tasks.base import Batch, BusTask, Logits
 from bus_lightning.tasks.processes import interleaved
 

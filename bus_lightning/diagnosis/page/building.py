@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.diagnosing import Diagnoser
 from bus_lightning.diagnosis.drawing import STRENGTH
 from bus_lightning.diagnosis.frames import Limits
@@ -16,7 +17,6 @@ from bus_lightning.diagnosis.page.looking import Shown, look
 from bus_lightning.diagnosis.page.sheets import TITLE
 from bus_lightning.diagnosis.page.wording import say
 from bus_lightning.diagnosis.reading import read_frames
-from bus_lightning.errors import UserError
 
 HERE = Path(__file__).parent
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]  # what the visitor's machine has

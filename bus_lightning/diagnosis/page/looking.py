@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.resizing import resize
 from bus_lightning.diagnosis.diagnosing import Diagnoser, Diagnosis
 from bus_lightning.diagnosis.frames import Frame, Limits
 from bus_lightning.diagnosis.reading import count_frames, fingerprint, read_frames
-from bus_lightning.errors import UserError
 
 SIDE = 1000  # of the picture that is kept, at most, in pixels; the answer comes from the whole one
 

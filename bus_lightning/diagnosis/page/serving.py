@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnosing import Diagnoser
 from bus_lightning.diagnosis.frames import Frame, Limits
 from bus_lightning.diagnosis.trained_on import sentence
-from bus_lightning.errors import UserError
 
 _VISITORS = 64  # whose results are kept, some 8 MB each
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -1,0 +1,71 @@
+"""Name a run's folder after its model and its overrides."""
+
+import re
+from collections.abc import Iterable
+
+from bus_lightning.core.randomness import stable_hash
+
+_NOT_IN_NAME = (
+    "model",
+    "name",
+    "group",
+    "runs_dir",
+    "logger",
+    "sweep",
+    "rerun",
+    "keep_last",
+    "fail_fast",
+    "print_config",
+    "data.cache",
+    "callbacks.progress",
+)
+_NAME_LIMIT = 120
+_UNSAFE = r"[^A-Za-z0-9._-]+"
+
+
+def run_name(model: str, overrides: Iterable[str]) -> str:
+    """Name a run after its model and every other override, sorted by key: `resnet50__seed-1`.
+
+    If a character is replaced, or a part could be read in two ways, a short hash of the part is appended, so that two
+    different values never give the same name.
+
+    Args:
+        model: The model's name.
+        overrides: `key=value` as on the command line.
+
+    Returns:
+        A folder name in `[A-Za-z0-9._-]`; above 120 characters its end becomes a hash.
+    """
+    parts = sorted(_safe(key, value) for key, value in naming_overrides(overrides).items())
+    return _shortened("__".join([re.sub(_UNSAFE, "-", model), *parts]))
+
+
+def older_name(model: str, overrides: Iterable[str]) -> str:
+    """Name a run as version 0.1 did; different values could get the same name."""
+    pairs = naming_overrides(overrides).items()
+    parts = (f"{key.lstrip('~')}-{'null' if value == 'None' else value}" for key, value in pairs)
+    return _shortened("__".join(re.sub(_UNSAFE, "-", part) for part in [model, *sorted(parts)]))
+
+
+def naming_overrides(overrides: Iterable[str]) -> dict[str, str]:
+    """Read the overrides that are part of a run's name: key -> value; a deleted key begins with `~`."""
+    values = {"True": "true", "False": "false"}  # Hydra hands a grid's booleans over as Python writes them
+    pairs = (override.lstrip("+").partition("=")[::2] for override in overrides)
+    return {key: values.get(value, value) for key, value in pairs if _shapes_name(key.lstrip("~"))}
+
+
+def _safe(key: str, value: str) -> str:
+    """Turn a key and its value into a unique part of a name, in safe characters; a plain part stays as it is."""
+    part = f"{key}-{value}"
+    safe = re.sub(_UNSAFE, "-", part)
+    is_plain = safe == part and "-" not in key and "__" not in part and part == part.strip("_")
+    return safe if is_plain else f"{safe}-{stable_hash(key, value) % 16**8:08x}"
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _NAME_LIMIT else f"{name[: _NAME_LIMIT - 17]}-{stable_hash(name):016x}"
+
+
+def _shapes_name(key: str) -> bool:
+    beside = ("hydra.", "hydra/", "logger.", "callbacks.wandb_epoch", "callbacks.checkpoint")
+    return key not in _NOT_IN_NAME and not key.startswith(beside)

@@ -1,0 +1,237 @@
+"""The values that each key of a config may have: one table, checked before any compute."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+
+from bus_lightning.core.errors import UserError
+
+PARTS = ("train", "val", "test")
+_FOLDER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")  # no dot first: excludes hidden folders and `..`
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value that a key may have.
+
+    Attributes:
+        description: The kind in words; completes "give ...".
+        fits: Whether a value (number, text, list or dict) is of this kind.
+        absent: Value for a key that was removed with `~key`; `...` refuses the removal.
+    """
+
+    description: str
+    fits: Callable[[Any], bool]
+    absent: Any = ...
+
+
+def shown(value: Any) -> str:
+    """Write a value as the command line takes it."""
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{shown(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(shown, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def whole(low: int | None = None, high: int | None = None) -> Kind:
+    """Accept whole numbers from `low` to `high`, both included."""
+    return Kind(
+        f"a whole number{_range(low, high)}",
+        lambda value: type(value) is int and (low is None or value >= low) and (high is None or value <= high),
+    )
+
+
+def number(low: float | None = None, high: float | None = None) -> Kind:
+    """Accept finite numbers from `low` to `high`, both included."""
+    return Kind(f"a number{_range(low, high)}", lambda value: (
+        type(value) in (int, float) and math.isfinite(value)
+        and (low is None or value >= low) and (high is None or value <= high)
+    ))  # fmt: skip
+
+
+def one_of(*values: Any) -> Kind:
+    """Accept only these values; `True` is not 1."""
+    description = f"one of {', '.join(map(shown, values))}"
+    return Kind(description, lambda value: any(type(value) is type(each) and value == each for each in values))
+
+
+def list_of(kind: Kind, description: str, lengths: Sequence[int] = ()) -> Kind:
+    """Accept lists whose members are of a kind; without `lengths`, any length except 0."""
+    return Kind(description, lambda value: (
+        isinstance(value, list) and (len(value) in lengths if lengths else bool(value)) and all(map(kind.fits, value))
+    ))  # fmt: skip
+
+
+def either(*kinds: Kind) -> Kind:
+    """Accept values of any of several kinds."""
+    description = ", or ".join(kind.description for kind in kinds)
+    return Kind(description, lambda value: any(kind.fits(value) for kind in kinds))
+
+
+def nullable(kind: Kind) -> Kind:
+    """Accept null, too, and a removed key, which becomes null."""
+    return Kind(f"{kind.description}, or null", lambda value: value is None or kind.fits(value), absent=None)
+
+
+def optional(kind: Kind) -> Kind:
+    """Accept a missing key, because not every option of its group has it."""
+    return replace(kind, absent=_MISSING)
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None:
+        return ""
+    return f" of at least {low}" if high is None else f" from {low} to {high}"
+
+
+_MISSING = object()
+FLAG = Kind("true or false", lambda value: type(value) is bool)
+TEXT = Kind("text, one value (a number in quotes)", lambda value: isinstance(value, str) and bool(value.strip()))
+NAME = Kind("a name: letters, digits, '.', '_' and '-', no dot first", lambda value: (
+    type(value) in (str, int, float) and bool(_FOLDER.fullmatch(str(value))) and ".old-" not in str(value)
+))  # fmt: skip
+NAMES = Kind("a list of different names, as [benign,malignant]", lambda value: (
+    isinstance(value, list) and all(map(TEXT.fits, value)) and 0 < len(value) == len(set(value))
+))  # fmt: skip
+LABEL = Kind("text of at most 128 characters", lambda value: (
+    type(value) in (str, int, float) and 0 < len(str(value)) <= 128
+))  # fmt: skip
+TAGS = Kind("a list of tags, 1 to 64 characters each, as [small,fast]", lambda value: (
+    isinstance(value, list) and all(type(tag) in (str, int, float) and 0 < len(str(tag)) <= 64 for tag in value)
+))  # fmt: skip
+NODE = Kind("a _target_ with its options", lambda value: isinstance(value, dict) and TEXT.fits(value.get("_target_")))
+_NODE_OR_NULL = Kind(f"{NODE.description}, or null", lambda value: value in (None, {}) or NODE.fits(value))
+GROUP = Kind("a group of options", lambda value: isinstance(value, dict))
+NODES = Kind("nodes by name", GROUP.fits, absent={})  # may be empty
+COLOR = list_of(whole(0, 255), "a colour: three whole numbers from 0 to 255", [3])
+IN_PARTS = Kind("a list of parts: train, val, test", lambda value: (
+    isinstance(value, list) and all(part in PARTS for part in value)
+))  # fmt: skip
+_SHARE = Kind("a share above 0.0, up to 1.0", lambda value: type(value) is float and 0 < value <= 1)
+LIMIT = nullable(either(whole(1), _SHARE))
+LIMIT_OR_NONE = nullable(either(whole(0), _SHARE))
+SEED = nullable(whole(0, 2**32 - 1))
+
+TRAIN = {
+    # Groups first, because other keys lie in them.
+    "data": GROUP, "preprocess": GROUP, "overlay": GROUP, "model": GROUP,
+    "augment": replace(GROUP, absent={}), "scheduler": replace(GROUP, absent={}),
+    "callbacks": NODES, "logger": NODES, "optimizer": NODE, "trainer": NODE, "task": NODE,
+    "seed": SEED,
+    "runs_dir": TEXT, "group": NAME, "name": nullable(NAME),
+    "channels_last": one_of(True, False, "auto"),
+    "rerun": FLAG, "keep_last": FLAG, "fail_fast": FLAG, "debug_size": FLAG, "print_config": FLAG,
+    "data.root": nullable(TEXT), "data.cache": TEXT, "data.cache_gb": number(0),
+    "data.phantom": nullable(GROUP),
+    "data.phantom.images": optional(whole(3)), "data.phantom.seed": optional(whole(0)),
+    "data.classes": nullable(NAMES), "data.num_classes": nullable(whole(1)),
+    "data.exclude": nullable(TEXT), "data.drop_conflicts": FLAG, "data.skip_unreadable": FLAG,
+    "data.resize_masks": FLAG,
+    "data.mistake": nullable(one_of("flipped_copies", "mask_files")),
+    "data.size": whole(1), "data.resize": one_of("stretch", "pad"), "data.channels": one_of(1, 3),
+    "data.mean": list_of(number(), "a list of three numbers", [3]),
+    "data.std": list_of(Kind("", lambda value: number(0).fits(value) and value > 0),
+                        "a list of three numbers above 0", [3]),
+    "data.batch_size": whole(1), "data.balance": TEXT, "data.workers": whole(0), "data.on_device": nullable(FLAG),
+    "data.split": GROUP, "data.split.method": TEXT, "data.split.seed": whole(),
+    "data.split.ratio": list_of(number(0), "[train,test] or [train,val,test] in parts, as [11,1,3]", [2, 3]),
+    "data.split.val_from_train": number(0), "data.split.folds": nullable(whole(2)),
+    "data.split.fold": nullable(whole(0)), "data.split.file": nullable(TEXT),
+    "data.split.cross_folds": nullable(whole(2)), "data.split.cross_fold": nullable(whole(0)),
+    "preprocess.rules": nullable(one_of(1, 2)),
+    "preprocess.denoise": TEXT, "preprocess.contrast": TEXT, "preprocess.parts": IN_PARTS,
+    "overlay.style": TEXT, "overlay.source": TEXT, "overlay.parts": IN_PARTS, "overlay.color": COLOR,
+    "overlay.color_by_class": nullable(list_of(COLOR, "a list of colours, [[0,255,0],[255,0,0],...]")),
+    "overlay.alpha": number(0, 1), "overlay.margin": optional(number(0)),
+    "overlay.segmenters": optional(either(TEXT, list_of(TEXT, "a list of run folders"))),
+    "overlay.tasks": optional(nullable(NAMES)),
+    "model.name": NAME, "model.net": NODE, "model.debug_size": replace(nullable(GROUP), absent={}),
+    "model.weights": nullable(TEXT), "model.imagenet": nullable(NODE),
+    "task.name": one_of("classification", "segmentation", "joint"), "task.monitor": TEXT,
+    "task.mode": one_of("max", "min"), "task.loss": NODE,
+    "task.loss.label_smoothing": optional(number(0, 1)), "task.deep_supervision": optional(FLAG),
+    "optimizer.lr": optional(number(0)), "optimizer.weight_decay": optional(number(0)),
+    "optimizer.momentum": optional(number(0, 1)), "optimizer.fused": optional(nullable(FLAG)),
+    "scheduler.patience": optional(whole(0)), "scheduler.factor": optional(number(0, 1)),
+    "scheduler.T_max": optional(whole(1)),
+    "augment.strength": optional(number(0)),
+    "callbacks.early_stopping.patience": optional(whole(0)),
+    "callbacks.early_stopping.min_delta": optional(number()),
+    "callbacks.checkpoint.every_n_train_steps": optional(nullable(whole(1))),
+    "callbacks.wandb_epoch.images": optional(whole(0)), "callbacks.wandb_epoch.every_n_epochs": optional(whole(1)),
+    "logger.wandb.project": optional(LABEL), "logger.wandb.entity": optional(nullable(LABEL)),
+    "logger.wandb.tags": optional(nullable(TAGS)), "logger.wandb.notes": optional(nullable(
+        Kind("text", lambda value: type(value) in (str, int, float)))),
+    "logger.wandb.watch": optional(nullable(one_of("gradients", "parameters", "all"))),
+    "logger.wandb.image_names": optional(FLAG),
+    "trainer.max_epochs": whole(1),
+    "trainer.precision": Kind("a precision, as 32-true or bf16-mixed", lambda value: type(value) in (str, int)),
+    "trainer.accelerator": TEXT,
+    "trainer.devices": either(one_of(-1), whole(1), TEXT, list_of(whole(0), "a list of devices")),
+    "trainer.deterministic": nullable(one_of(True, False, "warn")),
+    "trainer.use_distributed_sampler": FLAG, "trainer.sync_batchnorm": nullable(FLAG),
+    "trainer.gradient_clip_val": nullable(number(0)), "trainer.accumulate_grad_batches": whole(1),
+    "trainer.log_every_n_steps": whole(0), "trainer.limit_train_batches": LIMIT,
+    "trainer.limit_val_batches": LIMIT_OR_NONE, "trainer.limit_test_batches": LIMIT,
+    "trainer.overfit_batches": number(0), "trainer.profiler": nullable(TEXT),
+    "trainer.num_sanity_val_steps": whole(-1), "trainer.enable_model_summary": FLAG,
+    "trainer.enable_progress_bar": FLAG,
+}  # fmt: skip
+
+EVALUATE = {
+    "runs": TEXT, "part": TEXT, "data": GROUP, "data.root": nullable(TEXT), "data.skip_unreadable": FLAG,
+    "split": nullable(TEXT), "progress": FLAG, "explain": FLAG, "explain_options": GROUP,
+    "explain_options.methods": NAMES, "explain_options.images": nullable(whole(1)),
+    "explain_options.integration_steps": whole(1), "explain_options.occlusion_positions": whole(4),
+    "explain_options.random_seed": whole(0, 2**32 - 1),
+}  # fmt: skip
+
+
+def check_kinds(cfg: DictConfig, table: dict[str, Kind], left_out: Sequence[str] = ()) -> None:
+    """Refuse a value of the wrong kind, and the removal of a key that is needed.
+
+    A removed key that may be null or empty becomes null or empty.
+
+    Args:
+        cfg: The composed config, changed in place.
+        table: Key -> kind of its value.
+        left_out: Keys that are not checked, because a grid sets their values.
+
+    Raises:
+        UserError: One line that names the key, its value, and the values that it may have.
+    """
+    for key, kind in table.items():
+        if any(key == skipped or key.startswith(f"{skipped}.") for skipped in left_out):
+            continue
+        parent, _, name = key.rpartition(".")
+        group = OmegaConf.select(cfg, parent) if parent else cfg
+        if not isinstance(group, DictConfig) or OmegaConf.is_missing(group, name):
+            continue  # a missing value, `???`, gives an error when it is read
+        if name not in group:
+            if kind.absent is _MISSING:
+                continue
+            if kind.absent is ...:
+                raise UserError(
+                    f"{key} is missing: it was removed or its group was set to null, but it is needed; keep it."
+                )
+            with open_dict(group):
+                group[name] = kind.absent
+            continue
+        value = group[name]
+        if OmegaConf.is_config(value):  # members of lists are checked, so their interpolations are resolved
+            value = OmegaConf.to_container(value, resolve=isinstance(value, ListConfig))
+        _check(key, value, kind)
+        for inner in value if kind is NODES else ():
+            _check(f"{key}.{inner}", value[inner], _NODE_OR_NULL)
+
+
+def _check(key: str, value: Any, kind: Kind) -> None:
+    if not kind.fits(value):
+        raise UserError(f"{key}={shown(value)}: give {kind.description}.")

@@ -1,0 +1,116 @@
+"""Read the CSV files of a run; an error names the file, the row and the column."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bus_lightning.core.errors import DamagedError
+
+
+def read_table(path: Path, needed: Iterable[str], text: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table as it was written; only numbers can be missing, because a class may be called 0 or NA.
+
+    Args:
+        path: The CSV.
+        needed: Columns that it must have.
+        text: Columns that hold text.
+
+    Raises:
+        DamagedError: When the file is missing, empty or not a table, lacks a column, or has an empty cell of text.
+    """
+    try:
+        gaps = {name: ["", "nan"] for name in pd.read_csv(path, nrows=0) if name not in text}
+        table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=gaps,
+                            low_memory=False)  # fmt: skip
+    except OSError as error:
+        raise DamagedError(path, f"it cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise DamagedError(path, f"it is not a table ({error})") from error
+    if missing := [name for name in needed if name not in table]:
+        raise DamagedError(path, f"it has no column {', '.join(missing)}")
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DamagedError(path, "its rows have more cells than its header")
+    for name in text:
+        if name in table and (empty := (table[name].isna() | (table[name] == "")).to_numpy()).any():
+            raise bad_cell(path, table, int(empty.argmax()), name, "is not allowed")
+    return table
+
+
+def refuse_cut(path: Path, table: pd.DataFrame) -> None:
+    """Refuse a table whose last line has no line end: it was cut off, and half a number is still a number.
+
+    Args:
+        path: The CSV.
+        table: The table from `read_table`, with its cells checked.
+
+    Raises:
+        DamagedError: When the line end is missing.
+    """
+    with path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        if stream.read() != b"\n":
+            raise DamagedError(path, f"it is cut off in {_row(len(table) - 1)}")
+
+
+def check_numbers(
+    path: Path,
+    table: pd.DataFrame,
+    columns: Iterable[str],
+    low: float = -np.inf,
+    high: float = np.inf,
+    whole: bool = False,
+    gaps: bool = False,
+) -> None:
+    """Check that columns hold numbers.
+
+    Args:
+        path: The CSV.
+        table: The table from `read_table`.
+        columns: Columns to check; columns that the table lacks are ignored.
+        low: Smallest allowed value.
+        high: Largest allowed value.
+        whole: Whether only whole numbers are allowed.
+        gaps: Whether a value may be missing or infinite.
+
+    Raises:
+        DamagedError: At the first cell that does not hold such a number.
+    """
+    for name in columns:
+        if name not in table:
+            continue
+        read = table[name].astype(str) if table[name].dtype.kind not in "fiu" else table[name]
+        numbers = pd.to_numeric(read, errors="coerce").to_numpy("float64")
+        is_allowed_gap = table[name].isna().to_numpy() | np.isinf(numbers) if gaps else np.zeros(len(table), bool)
+        checks = {
+            "is not a number": ~np.isfinite(numbers) & ~is_allowed_gap,
+            f"is below {low:g}": numbers < low,
+            f"is above {high:g}": numbers > high,
+        }
+        if whole:
+            checks["is not a whole number"] = np.isfinite(numbers) & (numbers != np.round(numbers))
+        for what, bad in checks.items():
+            if bad.any():
+                raise bad_cell(path, table, int(bad.argmax()), name, what)
+
+
+def bad_cell(path: Path, table: pd.DataFrame, position: int, column: str, what: str) -> DamagedError:
+    """Make the error for an impossible cell of a table.
+
+    Args:
+        path: The CSV.
+        table: The table.
+        position: Row, counted from 0.
+        column: Name of the column.
+        what: What is wrong, such as "is not a number".
+    """
+    value = table[column].iloc[position]
+    cell = "an empty cell" if pd.isna(value) or value == "" else f"'{value}'"
+    return DamagedError(path, f"{_row(position)}, column {column}: {cell} {what}")
+
+
+def _row(position: int) -> str:
+    """Name a row, counted from 1 below the header, and its line in the file, for an editor."""
+    return f"row {position + 1} (line {position + 2})"

@@ -1,0 +1,214 @@
+"""The frame around Hydra's main: one line for a mistake, and a table at the end, whatever happened."""
+
+import errno
+import json
+import logging
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, read_write
+
+from bus_lightning.core.errors import UserError, disk_trouble
+from bus_lightning.core.interruption import Interrupted, interruptible
+from bus_lightning.core.ranks import is_first_process
+from bus_lightning.launch.complaints import describe, is_complaint
+from bus_lightning.launch.grids import check_choices, check_grid, is_shown, show_grid
+from bus_lightning.launch.plugins import missing_plugin, prefer_our_configs
+
+JOBS = "BUS_LIGHTNING_JOBS"  # names a file to which each job, in whatever process, adds its run folder
+SAID = "Its job has said so."  # a note on errors, which comes with them from other processes
+
+
+def launch(main: Callable[[], Any], resumes: bool = True) -> int:
+    """Run a Hydra main and say how it went.
+
+    Args:
+        main: A function decorated with `hydra.main`.
+        resumes: Whether the same command goes on where it was stopped.
+
+    Returns:
+        Exit code: 0 when all jobs are well, else 1; 128 and the signal when interrupted.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: what is shown is decided here
+    if is_first_process():
+        os.environ.pop(JOBS, None)
+    else:
+        logging.disable(logging.INFO)  # the first process says it
+    prefer_our_configs()
+    JobReturn.return_value = property(_value_of, JobReturn.return_value.fset)  # type: ignore[assignment, attr-defined]
+    code, told = 0, list[int]()
+    try:
+        with interruptible(told):
+            if is_shown(sys.argv):
+                show_grid(main)
+            else:
+                main()
+    except (Interrupted, KeyboardInterrupt) as stop:
+        if not is_first_process():
+            return 0  # the first process tells; what follows it was not at fault
+        code = stop.code if isinstance(stop, Interrupted) else 130  # type: ignore[assignment]
+    except Refused as refusal:
+        print(f"Error: {refusal}", file=sys.stderr)
+        code = 1
+    except SystemExit:
+        if not told:
+            raise
+        code = 128 + told[0]  # Ray makes an exit of its own of every signal
+    except Exception as error:
+        code = 1
+        if SAID not in getattr(error, "__notes__", ()):  # else its job has kept the traceback
+            missing = missing_plugin(error)
+            if not missing and not _reported() and not is_complaint(error):
+                raise
+            print(f"Error: {missing or describe(error)}", file=sys.stderr)
+    finally:
+        if ray := sys.modules.get("ray"):
+            ray.shutdown()  # ends what is still running, before it is looked at
+        lacking = _show_jobs()
+    if code > 128:
+        print(_how_to_go_on(sys.argv) if resumes else "Stopped.", file=sys.stderr)
+    return code or lacking
+
+
+def _value_of(job: JobReturn) -> Any:
+    """Return what a job returned, or raise its error, without Hydra's additional line that lists all overrides."""
+    if job.status == JobStatus.COMPLETED:
+        return job._return_value
+    raise job._return_value
+
+
+class Refused(SystemExit):
+    """Refuse a whole grid; Hydra turns exceptions of its callbacks into warnings, but not a SystemExit."""
+
+
+class JobList(Callback):
+    """Open the list to which the jobs of this command add their folders, before the first one starts.
+
+    It lies in `runs_dir`, which jobs on other machines see too.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check the choices of a single run, and open its list."""
+        try:
+            check_choices(config)
+        except UserError as error:
+            raise Refused(str(error)) from error
+        self._open(config)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check what all jobs of a grid share, open their list, and let the launcher stop as the others do."""
+        try:
+            check_grid(config)
+        except UserError as error:
+            raise Refused(str(error)) from error
+        self._open(config)
+        launcher = config.hydra.launcher
+        if "joblib" in launcher._target_:
+            from bus_lightning.launch.workers import let_workers_save  # takes a while to import
+
+            let_workers_save()
+        if "ray" in launcher._target_:
+            if config.get("fail_fast"):
+                with read_write(launcher):  # a job that stops the grid ends its process, which Ray would start again
+                    launcher.ray.remote.max_retries = 0
+            _start_ray(OmegaConf.to_container(launcher.ray.init, resolve=True))  # type: ignore[arg-type]
+
+    def _open(self, config: DictConfig) -> None:
+        # Jobs that a launcher brings to other processes come by here as well, and those of several devices.
+        if JOBS in os.environ or not is_first_process():
+            return
+        runs = Path(str(config.runs_dir)).absolute()
+        file = runs / f".jobs-{socket.gethostname()}-{time.time_ns()}-{os.getpid()}"
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # Hydra would make it next, and fail with a traceback
+            trouble = None if error.errno == errno.ENOENT else disk_trouble(error, {"runs_dir": runs})
+            cannot = f"runs_dir={config.runs_dir}: no folder can be made there ({error.strerror}): choose another"
+            raise Refused(trouble or f"{cannot}.") from error
+        with suppress(OSError):  # where nothing can be written, the first job says so
+            for left in runs.glob(f".jobs-{socket.gethostname()}-*"):
+                if not _is_alive(int(left.name.rpartition("-")[2])):  # it was killed
+                    left.unlink(missing_ok=True)
+            file.write_text("")
+            os.environ[JOBS] = str(file)
+
+
+def _start_ray(options: dict[str, Any]) -> None:
+    """Start Ray, or join its cluster, before Hydra's plugin does: with our answer to SIGTERM, for Ray's is to abort."""
+    stop = signal.getsignal(signal.SIGTERM)
+    with suppress(ImportError, ConnectionError):  # the plugin will say what is missing
+        import_module("hydra_plugins.hydra_ray_launcher.ray_launcher")
+        import_module("ray").init(**options)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def launch_name() -> str | None:
+    """Name this launch of the command, the same in all its jobs, also those started again; None outside of one."""
+    return Path(os.environ[JOBS]).name if JOBS in os.environ else None
+
+
+def report_job(folder: Path, refused: str | None = None) -> None:
+    """Add a run folder to those that the table at the end shows.
+
+    Args:
+        folder: The run's folder.
+        refused: Why it was not touched, when it belongs to another experiment or process.
+    """
+    if (file := os.environ.get(JOBS)) and is_first_process():
+        with suppress(OSError), open(file, "a") as jobs:  # a full disk: what the job says of it matters more
+            jobs.write(json.dumps([str(folder), refused]) + "\n")
+
+
+def _reported() -> dict[str, str | None]:
+    """Read the run folders that jobs have reported, with the reason where they were refused."""
+    found: dict[str, str | None] = {}
+    with suppress(OSError):
+        for line in Path(os.environ.get(JOBS, "")).read_text().splitlines():
+            with suppress(ValueError):  # cut off by a full disk or a kill
+                found.update([json.loads(line)])
+    return found
+
+
+def _show_jobs() -> int:
+    """Print the table of all jobs, close their list, and return 1 when one of them is not complete."""
+    lacking = 0
+    if (file := os.environ.get(JOBS)) and is_first_process():
+        if reported := _reported():
+            from bus_lightning.runs.table import collect, show  # not for --help
+
+            jobs = collect([Path(folder) for folder in reported], refused=reported)
+            show(jobs)
+            lacking = int(not jobs["state"].eq("complete").all())
+        Path(file).unlink(missing_ok=True)
+    return lacking
+
+
+def _how_to_go_on(arguments: list[str]) -> str:
+    """Say which command goes on after an interruption; one that starts afresh would not."""
+    again = [argument for argument in arguments if argument != "rerun=true"]
+    again += ["rerun=false"] * any(argument.startswith("debug=") for argument in again)
+    lines = ["Stopped. The same command skips what is complete and goes on with the rest:"]
+    if any("slurm" in argument for argument in arguments):
+        lines.insert(0, "Jobs that Slurm has taken go on without this command: squeue shows them, scancel ends them.")
+    return "\n".join([*lines, f"  {shlex.join(['python', *again])}"])

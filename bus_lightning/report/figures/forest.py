@@ -1,0 +1,183 @@
+"""Figures that compare models: values with their intervals, by metric, by class and by the size of the lesion."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from bus_lightning.metrics.catalogue import title_of
+from bus_lightning.report.figures.curves import Floats, mean_in
+from bus_lightning.report.figures.data import answers_of, images_in, pages, span, weights_of, wrapped
+from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled
+from bus_lightning.report.sections import FigureItem
+from bus_lightning.statistics.conditions import Condition
+from bus_lightning.statistics.intervals import percentile_interval
+
+_COLUMNS = 3
+_SIZES = ("small", "medium", "large")
+
+
+@styled
+def forest(
+    summaries: dict[str, pd.DataFrame], metrics: Sequence[str], baselines: dict[str, float] | None = None
+) -> FigureItem | None:
+    """Draw values with 95% intervals: a row per model, a panel per metric.
+
+    Args:
+        summaries: Model -> rows of `summarise`: `metric`, `value`, `low`, `high`, `n`.
+        metrics: Which; one that no model has is left out.
+        baselines: Metric -> what always answering the most frequent class reaches, a dashed line.
+
+    Returns:
+        The figure; None where no model has any of the metrics.
+    """
+    rows = {name: table.drop_duplicates("metric").set_index("metric") for name, table in summaries.items()}
+    shown = [m for m in metrics if any(m in table.index and pd.notna(table["value"][m]) for table in rows.values())]
+    if not shown:
+        return None
+    columns = min(_COLUMNS, len(shown))
+    lines = -(-len(shown) // columns)
+    labels = [wrapped(name, 28) for name in rows]
+    height_of_row = 0.18 + 0.13 * max(label.count("\n") + 1 for label in labels)
+    figure = new_figure(WIDTH, lines * (0.75 + height_of_row * len(rows)))
+    axes = [panel for row in panels(figure, lines, columns, sharey=True) for panel in row]
+    colors = colors_of(list(rows))
+    for panel, metric in zip(axes, shown, strict=False):
+        for height, (name, table) in enumerate(rows.items()):
+            found = table.loc[metric] if metric in table.index else None
+            if found is None or pd.isna(found["value"]):
+                panel.text(0.5, height, "undefined", transform=panel.get_yaxis_transform(), ha="center", va="center",
+                           color=GREY)  # fmt: skip
+                continue
+            if pd.notna(found["low"]) and pd.notna(found["high"]):
+                panel.plot([found["low"], found["high"]], [height, height], color=colors[name], label="_interval")
+            panel.plot([found["value"]], [height], "o", color=colors[name], markersize=5, label="_value")
+            panel.annotate(f"{found['value']:.2f}", (found["value"], height), (0, 4), textcoords="offset points",
+                           ha="center", fontsize=8)  # fmt: skip
+        if baselines and metric in baselines:
+            panel.axvline(baselines[metric], color=GREY, linestyle="--", linewidth=1, label="_majority")
+        panel.set_title(title_of(metric))
+        panel.grid(False, axis="y")
+        panel.set_yticks(range(len(rows)), labels)
+        panel.set_ylim(len(rows) - 0.5, -0.7)
+    for panel in axes[len(shown) :]:
+        panel.set_axis_off()
+    counts = [int(n) for table in rows.values() for m in shown if m in table.index and pd.notna(n := table["n"][m])]
+    caption = f"Values and 95% intervals (bootstrap over near-duplicate groups), n = {span(counts or [0])} images."
+    if baselines and any(metric in baselines for metric in shown):
+        caption += " Dashed: always answering the most frequent class."
+    alt = " ".join(
+        f"{name}: "
+        + ", ".join(f"{title_of(metric)} {table['value'][metric]:.3f}" for metric in shown if metric in table.index)
+        + "."
+        for name, table in rows.items()
+    )
+    return FigureItem("forest", caption, figure, alt)
+
+
+@styled
+def by_class_and_size(conditions: list[Condition], sizes: pd.Series, part: str, draws: int = 2000) -> list[FigureItem]:
+    """Draw accuracy, or Dice for segmentation, by class and by the size of the lesion, with 95% intervals.
+
+    Args:
+        conditions: Any; both tasks may be among them, and each has its figures.
+        sizes: Id -> share of the image that is lesion, in [0, 1]; 0 or NaN without a lesion; may be empty.
+        part: ``"val"`` or ``"test"``.
+        draws: Of the bootstrap over near-duplicate groups.
+
+    Returns:
+        Figures of up to six models; none where no condition has cases.
+    """
+    items = []
+    for task, score in (("classification", "recall"), ("segmentation", "Dice")):
+        for suffix, page in pages(conditions, task, part):
+            shares = {name: cases["id"].map(sizes).to_numpy(np.float64) for name, cases in page.items()}
+            limits = _terciles(page, shares)
+            titles = {"by class": {name: name for name in _classes(page, task)}}
+            if limits is not None:
+                titles["by size of the lesion (share of the image)"] = _size_labels(limits)
+            figure = new_figure(WIDTH, 3.5)
+            (axes,) = panels(figure, 1, len(titles), sharey=True)
+            alt = []
+            for panel, (title, groups) in zip(axes, titles.items(), strict=True):
+                members = {
+                    name: cases["label"].to_numpy() if title == "by class" else _size_of(shares[name], limits)
+                    for name, cases in page.items()
+                }
+                alt += _draw_groups(panel, page, members, groups, draws)
+                panel.set(title=title, ylim=(0, 1.02))
+            axes[0].set_ylabel(title_of("dice_image") if task == "segmentation" else "share of answers that are right")
+            figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(page)))
+            caption = (
+                f"{score.capitalize()} by class and by size of the lesion, {images_in(part, page)}; n below each group "
+                "is its images. Sizes: terciles of the images with a lesion. Bars: 95% intervals, bootstrap over "
+                "near-duplicate groups; replicates are pooled."
+            )
+            items.append(FigureItem(f"by_class_and_size_{task}_{part}{suffix}", caption, figure, " ".join(alt)))
+    return items
+
+
+def scores_of(cases: pd.DataFrame) -> Floats:
+    """Score each case: 1 or 0 for a right or wrong class, or Dice; NaN for an image without a lesion."""
+    if "tp" in cases:
+        missed = (cases["fp"] + cases["fn"]).to_numpy(np.float64)
+        twice = 2 * cases["tp"].to_numpy(np.float64)
+        lesion = (cases["tp"] + cases["fn"]).to_numpy() > 0
+        return np.divide(twice, twice + missed, out=np.full(len(cases), np.nan), where=lesion)
+    return (answers_of(cases) == cases["label"].to_numpy()).astype(np.float64)
+
+
+def _classes(page: dict[str, pd.DataFrame], task: str) -> list[str]:
+    tables = list(page.values())
+    if task == "segmentation":  # an image without a lesion has no Dice
+        tables = [cases[cases["tp"] + cases["fn"] > 0] for cases in tables]
+    return sorted({label for cases in tables for label in cases["label"]})
+
+
+def _terciles(page: dict[str, pd.DataFrame], shares: dict[str, Floats]) -> Floats | None:
+    """Divide the images with a lesion, each counted once, into thirds: (2,) limits; None where there are too few."""
+    ids = np.concatenate([cases["id"].to_numpy() for cases in page.values()])
+    each = pd.Series(np.concatenate(list(shares.values())), index=ids)
+    lesions = each[~each.index.duplicated()]
+    lesions = lesions[lesions > 0]
+    return np.quantile(lesions, [1 / 3, 2 / 3]) if len(lesions) >= len(_SIZES) else None
+
+
+def _size_of(share: Floats, limits: Floats | None) -> np.ndarray:
+    names = np.array([*_SIZES, ""])
+    number = np.searchsorted(limits if limits is not None else np.zeros(2), share)
+    return names[np.where(share > 0, number, len(_SIZES))]
+
+
+def _size_labels(limits: Floats) -> dict[str, str]:
+    low, high = (f"{100 * limit:.1f}" for limit in limits)
+    ranges = (f"up to {low}%", f"{low} to {high}%", f"above {high}%")
+    return {name: f"{name}\n{text}" for name, text in zip(_SIZES, ranges, strict=True)}
+
+
+def _draw_groups(
+    panel: Axes, page: dict[str, pd.DataFrame], members: dict[str, np.ndarray], groups: dict[str, str], draws: int
+) -> list[str]:
+    colors = colors_of(list(page))
+    offsets = 0.13 * (np.arange(len(page)) - (len(page) - 1) / 2)
+    counts: dict[str, list[int]] = {group: [] for group in groups}
+    said = []
+    for (name, cases), offset, marker in zip(page.items(), offsets, MARKERS, strict=False):
+        weights, scores = weights_of(cases, draws), scores_of(cases)
+        places, values = [], []
+        for place, group in enumerate(groups):
+            inside = (members[name] == group) & ~np.isnan(scores)
+            counts[group].append(cases["id"][inside].nunique())
+            if not inside.any():
+                continue
+            drawn = mean_in(scores[inside], weights[:, inside])
+            places.append(place + offset)
+            values.append(float(drawn[0]))
+            panel.plot([place + offset] * 2, percentile_interval(drawn[1:]), color=colors[name], label="_interval")
+            said.append(f"{name}, {group}: {drawn[0]:.2f}.")
+        panel.plot(places, values, marker, color=colors[name], markersize=5, label=wrapped(name, 30))
+    panel.set_xticks(range(len(groups)), [f"{text}\nn = {span(counts[group])}" for group, text in groups.items()])
+    panel.set_xlim(-0.5, len(groups) - 0.5)
+    panel.grid(False, axis="x")
+    return said

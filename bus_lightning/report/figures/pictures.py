@@ -1,0 +1,269 @@
+"""Images in a report: a sample of the data, answers beside the truth, the worst errors, heat maps.
+
+They are read from the data folder that a run's config names; a report that is written where that folder is not has
+none of them.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.patches import Patch
+from omegaconf import DictConfig
+from PIL import Image
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.index import find_root, read_image, read_index
+from bus_lightning.data.phantom import MARKER
+from bus_lightning.data.resizing import resize
+from bus_lightning.report.figures.style import SKY, VERMILLION, WIDTH, new_figure, styled
+from bus_lightning.report.figures.tiles import (
+    POINTS,
+    Tile,
+    black_and_white,
+    grid,
+    label,
+    read_tiles,
+    show,
+)
+from bus_lightning.report.sections import FigureItem
+from bus_lightning.statistics.conditions import Condition
+
+_SHEET = 1400  # pixels of a heat map sheet's width: 200 per inch
+_ALARM = "false alarm"
+_BUSI_ID = re.compile(r"(benign|malignant|normal)/\1 \(\d+\)")
+_YELLOW = "#F0E442"  # Okabe and Ito's; too light for lines on white, the best of them on a dark image
+_DIFFERENCE = {"found (TP)": SKY, "false alarm (FP)": VERMILLION, "missed (FN)": _YELLOW}
+_DIMMED = 0.55  # the image below the difference
+
+
+def find_data(config: DictConfig) -> tuple[Path, pd.DataFrame] | None:
+    """Find the images that a run was trained on.
+
+    Args:
+        config: The run's config.
+
+    Returns:
+        The data folder and its index, as `read_index` gives it; None where the folder is not here any more.
+    """
+    try:
+        root = find_root(config.data.root)
+        return root, read_index(root)
+    except UserError:
+        return None
+
+
+@styled
+def data_sample(root: Path, frame: pd.DataFrame, per_class: int = 3) -> FigureItem | None:
+    """Show images of every class with the outline of their lesions, each beside its mask.
+
+    Args:
+        root: The data folder.
+        frame: Its index, with the columns `id`, `class`, `image` and `masks`.
+        per_class: Number of images of each class, taken evenly from its ids.
+
+    Returns:
+        The figure; None when a chosen file cannot be read.
+    """
+    classes = sorted(frame["class"].unique())
+    chosen = [_evenly(sorted(frame.loc[frame["class"] == name, "id"], key=_by_number), per_class) for name in classes]
+    tiles = read_tiles(root, frame, [id_ for ids in chosen for id_ in ids])
+    if not tiles:
+        return None
+    figure, axes = grid([[tiles[id_] for id_ in ids] for ids in chosen], [1] * 2 * per_class, titles=1)
+    for row, ids in zip(axes, chosen, strict=True):
+        for id_, image, mask in zip(ids, row[::2], row[1::2], strict=False):
+            show(image, tiles[id_].image, tiles[id_].mask, title=label(id_, 22))
+            show(mask, black_and_white(tiles[id_].mask))
+    counts = ", ".join(f"{(frame['class'] == name).sum()} {name}" for name in classes)
+    return FigureItem(
+        slug="data_sample",
+        caption=f"A sample of the data (n = {len(frame)}: {counts}): images with the outline of the lesion's mask, "
+        f"each beside the mask itself, taken evenly from each class. {_source(root, frame)}",
+        figure=figure,
+        alt=f"Ultrasound images of the classes {', '.join(classes)}, each beside its lesion mask.",
+        names_images=True,
+    )
+
+
+@styled
+def segmentations(condition: Condition, part: str = "test") -> FigureItem | None:
+    """Show the best, the median and the worst answers of a segmentation network, and its largest false alarm.
+
+    Args:
+        condition: Runs of a segmentation; its first run is shown.
+        part: Part of the split.
+
+    Returns:
+        The figure; None if masks or images are missing or damaged, or no image has a lesion.
+    """
+    run, data = condition.runs[0], find_data(condition.config)
+    cases = condition.part(part)
+    cases = cases[cases["run"] == run.path.name]
+    if data is None or not {"tp", "fp", "fn", "tn"} <= set(cases.columns):
+        return None
+    lesions = int((cases["tp"] + cases["fn"] > 0).sum())
+    chosen = _telling_cases(cases)
+    if not lesions or (tiles := read_tiles(*data, list(chosen["id"]))) is None:
+        return None
+    figure, axes = grid([[tiles[id_]] for id_ in chosen["id"]], [0.72, 1, 1, 1, 1], header=0.4)
+    for row, case in zip(axes, chosen.itertuples(), strict=True):
+        tile = tiles[case.id]
+        try:
+            mask = read_image(run.path / "masks" / f"{case.id}.png")[..., 0]
+        except UserError:
+            return None
+        if mask.size != case.tp + case.fp + case.fn + case.tn:
+            return None
+        answer = resize((mask > 0).astype(np.float32), tile.mask.shape)
+        pictures = [tile.image, black_and_white(tile.mask), black_and_white(answer), _difference(tile, answer)]
+        for axis, picture in zip(row[1:], pictures, strict=True):
+            show(axis, picture)
+        score = f"{case.alarm:.1%} of image" if case.rank == _ALARM else f"Dice {case.dice:.2f}"
+        for line, text in enumerate((case.rank, label(case.id, 20), score)):
+            place = {"xy": (1, 0.5), "xycoords": "axes fraction", "xytext": (0, 13 - 13 * line), "ha": "right"}
+            weight = "normal" if line else "bold"
+            row[0].annotate(text, textcoords="offset points", va="center", fontsize=POINTS, weight=weight, **place)
+    for axis, title in zip(axes[0, 1:], ("image", "truth", "answer", "difference"), strict=True):
+        axis.set_title(title, fontsize=POINTS + 1)
+    handles = [Patch(color=color, label=name) for name, color in _DIFFERENCE.items()]
+    figure.legend(handles=handles, loc="outside lower right", ncols=3, fontsize=POINTS)
+    some = "the largest false alarm, with its share of the image"
+    alarm = some if _ALARM in set(chosen["rank"]) else "no image without a lesion had a false alarm"
+    shown = chosen.loc[chosen["rank"] != _ALARM, "dice"]
+    return FigureItem(
+        slug=_slug("segmentations", condition),
+        caption=f"Segmentations by {condition.model}, run {run.path.name}, part '{part}' (n = {lesions} images with a "
+        f"lesion, {len(cases) - lesions} without; of near-duplicates one is taken): the best, the median and the worst "
+        f"by Dice of the image, and {alarm}. {_source(*data)}",
+        figure=figure,
+        alt="Rows of image, true mask, answered mask and their difference, with Dice from "
+        f"{shown.max():.2f} down to {shown.min():.2f}.",
+        names_images=True,
+    )
+
+
+@styled
+def worst_errors(condition: Condition, part: str = "test", count: int = 12) -> FigureItem | None:
+    """Show the images on which a classifier was surest of a wrong class, one of each near-duplicate group.
+
+    Args:
+        condition: Runs of a classification; the probabilities of runs that answered the same image are averaged.
+        part: Part of the split.
+        count: Number of images at most.
+
+    Returns:
+        The figure; None when there is no error or an image is not there.
+    """
+    cases, data = condition.part(part), find_data(condition.config)
+    columns = [f"prob_{name}" for name in condition.classes]
+    if data is None or cases.empty or not set(columns) <= set(cases.columns):
+        return None
+    images = cases.groupby("id").agg({"label": "first", "group": "first"} | dict.fromkeys(columns, "mean"))
+    images["label"] = images["label"].astype(str)  # a class may be called 0
+    images["answer"] = images[columns].idxmax(axis=1).str.removeprefix("prob_")
+    images["sureness"] = images[columns].max(axis=1)
+    images["disputed"] = images.groupby("group")["label"].transform("nunique") > 1
+    errors = images[images["answer"] != images["label"]].sort_values(["sureness", "id"], ascending=[False, True])
+    chosen = errors.drop_duplicates("group").head(count)
+    tiles = read_tiles(*data, list(chosen.index))
+    if not tiles:
+        return None
+    rows = [list(tiles.values())[start : start + 4] for start in range(0, len(tiles), 4)]
+    figure, axes = grid(rows, [1] * 4, titles=2)
+    for axis, (id_, tile), case in zip(axes.flat, tiles.items(), chosen.itertuples(), strict=False):
+        title = f"{label(id_, 26)}{'*' if case.disputed else ''}\nanswer: {case.answer} {case.sureness:.2f}"
+        show(axis, tile.image, tile.mask, title=title)
+    disputed = " * A near-duplicate of this image carries another label." if chosen["disputed"].any() else ""
+    several = f", mean of {cases['run'].nunique()} runs" if cases["run"].nunique() > 1 else ""
+    return FigureItem(
+        slug=_slug("worst_errors", condition),
+        caption=f"The surest errors of {condition.model}, condition {condition.name}, part '{part}' (n = {len(images)} "
+        f"images, {len(errors)} errors): the true class, and the answered class with its probability{several}. Images "
+        "as they are in the data folder, without cleaning or overlay; the outline of the lesion's mask is added. One "
+        f"image of each near-duplicate group.{disputed} {_source(*data)}",
+        figure=figure,
+        alt=f"{len(chosen)} ultrasound images with a true and a wrongly answered class, the surest error first.",
+        names_images=True,
+    )
+
+
+@styled
+def heat_maps(condition: Condition) -> FigureItem | None:
+    """Show the sheet of heat maps of the condition's first run; None when it has none."""
+    run = condition.runs[0]
+    try:
+        with Image.open(run.path / "explain" / "heatmaps.png") as image:
+            sheet = image.convert("RGB")
+    except OSError:
+        return None
+    sheet.thumbnail((_SHEET, sheet.height), Image.Resampling.LANCZOS)
+    figure = new_figure(WIDTH, WIDTH * sheet.height / sheet.width)
+    figure.set_layout_engine("none")  # nothing to arrange
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_axis_off()
+    show(axis, np.asarray(sheet))
+    data = find_data(condition.config)
+    source = _source(*data) if data else "The images are those of the run's data folder."
+    return FigureItem(
+        slug=_slug("heat_maps", condition),
+        caption=f"Heat maps of {condition.model}, run {run.path.name}: where in the image its answer comes from. "
+        f"{source}",
+        figure=figure,
+        alt=f"Ultrasound images with heat maps of {condition.model} laid over them.",
+        names_images=True,
+    )
+
+
+def _telling_cases(cases: pd.DataFrame) -> pd.DataFrame:
+    """Choose the best, median and worst lesions and the largest false alarm; adds `rank`, `dice` and `alarm`."""
+    tp, fp, fn = cases["tp"], cases["fp"], cases["fn"]
+    dice = 2 * tp / (2 * tp + fp + fn)  # NaN where there is no lesion and none was found
+    cases = cases.assign(actual=tp + fn, dice=dice, alarm=fp / (tp + fp + fn + cases["tn"]))
+    lesion = cases[cases["actual"] > 0].drop_duplicates("group")
+    # Missed lesions all have Dice 0: the larger is the worse.
+    ranked = lesion.sort_values(["dice", "actual", "id"], ascending=[False, True, True])
+    number, each = len(ranked), max(1, min(3, len(ranked) // 3))
+    middle = (number - each) // 2
+    places = {"worst": range(number - each, number), "median": range(middle, middle + each), "best": range(each)}
+    rank_of = {place: rank for rank, here in places.items() for place in here}  # of one or two lesions the best first
+    rows = [ranked.iloc[[place]].assign(rank=rank_of[place]) for place in range(number) if place in rank_of]
+    normal = cases[(cases["actual"] == 0) & (cases["alarm"] > 0)]
+    return pd.concat([*rows, normal.nlargest(1, "alarm").assign(rank=_ALARM)])
+
+
+def _difference(tile: Tile, answer: np.ndarray) -> np.ndarray:
+    """Colour what was found, falsely found and missed over the dimmed image, (h, w, 3) uint8."""
+    truth, answered = tile.mask >= 0.5, answer >= 0.5
+    picture = tile.image * _DIMMED
+    found, false, missed = truth & answered, ~truth & answered, truth & ~answered
+    for where, color in zip((found, false, missed), _DIFFERENCE.values(), strict=True):
+        red_green_blue = np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)])
+        picture[where] = 0.3 * tile.image[where] + 0.7 * red_green_blue
+    return picture.round().astype(np.uint8)
+
+
+def _source(root: Path, frame: pd.DataFrame) -> str:
+    """Say where the images come from."""
+    if (root / MARKER).is_file():
+        return "Synthetic phantom images, drawn by this program: nobody's data."
+    if frame["id"].map(lambda id_: bool(_BUSI_ID.fullmatch(id_))).all():
+        return (
+            "Images: BUSI, Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28 (2020) 104863, "
+            "doi:10.1016/j.dib.2019.104863."
+        )
+    return f"Images of the folder {root.name}."
+
+
+def _slug(figure: str, condition: Condition) -> str:
+    return f"{figure}_{re.sub('[^a-z0-9_-]+', '-', condition.name.lower())}"
+
+
+def _evenly(ids: list[str], count: int) -> list[str]:
+    return [ids[place] for place in np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int).tolist()]
+
+
+def _by_number(id_: str) -> tuple[object, ...]:
+    """Sort `benign (2)` before `benign (10)`."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", id_))

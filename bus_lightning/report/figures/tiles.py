@@ -1,0 +1,104 @@
+"""Small pictures of images and masks, and the panels that they are shown in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.dataset_scale import scale_of
+from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.resizing import resize
+from bus_lightning.report.figures.style import SKY, WIDTH, new_figure
+
+POINTS = 8.0  # of the type on a picture
+_LONGEST = 240  # pixels of the longer side
+_HIGHEST = 0.9  # of a panel, in widths: what is higher is drawn narrower
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A small image.
+
+    Attributes:
+        image: (h, w, 3) uint8, RGB.
+        mask: (h, w) float32 in [0, 1], the share of each pixel that is lesion.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+
+
+def read_tiles(root: Path, frame: pd.DataFrame, ids: Sequence[str]) -> dict[str, Tile] | None:
+    """Read images and masks, small.
+
+    Args:
+        root: The data folder.
+        frame: Its index, with the columns `id`, `image` and `masks`.
+        ids: Which images.
+
+    Returns:
+        Id -> tile, in the order of the ids; None when one is not in the index or cannot be read.
+    """
+    rows = frame.set_index("id")
+    tiles = {}
+    scale = scale_of(root / rows.at[id_, "image"] for id_ in ids if id_ in rows.index)
+    for id_ in ids:
+        try:
+            image = read_image(root / rows.at[id_, "image"], scale)
+            mask = read_mask(root, rows.at[id_, "masks"], image.shape[:2])
+        except (KeyError, UserError):
+            return None
+        factor = min(1.0, _LONGEST / max(mask.shape))
+        shape = max(1, round(mask.shape[0] * factor)), max(1, round(mask.shape[1] * factor))
+        tiles[id_] = Tile(resize(image, shape), resize(mask.astype(np.float32), shape))
+    return tiles
+
+
+def black_and_white(mask: np.ndarray) -> np.ndarray:
+    """Turn shares in [0, 1], (h, w), into grey levels, (h, w, 3) uint8."""
+    return np.repeat((mask * 255).round().astype(np.uint8)[..., None], 3, axis=2)
+
+
+def grid(
+    rows: list[list[Tile]], widths: Sequence[float], titles: int = 0, header: float = 0.0
+) -> tuple[Figure, np.ndarray]:
+    """Make a figure with empty panels, each row as high as the highest of its tiles.
+
+    Args:
+        rows: The tiles of each row.
+        widths: Of the panels in a row, in widths of one with a tile.
+        titles: Lines of text above each panel.
+        header: Inches for what the figure holds besides.
+
+    Returns:
+        The figure and its axes, (rows, columns).
+    """
+    width = WIDTH / sum(widths) - 0.08
+    heights = [width * min(_HIGHEST, max(tile.image.shape[0] / tile.image.shape[1] for tile in row)) for row in rows]
+    figure = new_figure(WIDTH, sum(heights) + len(rows) * (0.08 + 0.15 * titles) + header)
+    axes = figure.subplots(len(rows), len(widths), squeeze=False, height_ratios=heights, width_ratios=widths)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure, axes
+
+
+def show(axis: Axes, picture: np.ndarray, outlined: np.ndarray | None = None, title: str = "") -> None:
+    """Show a picture at the top of its axes, with an outline around what a mask covers by half or more."""
+    axis.imshow(picture)
+    axis.set_anchor("N")
+    if outlined is not None and outlined.max() > 0.5 > outlined.min():
+        axis.contour(outlined, levels=[0.5], colors=[SKY], linewidths=1.2)
+    if title:
+        axis.set_title(title, fontsize=POINTS, pad=2)
+
+
+def label(id_: str, limit: int) -> str:
+    """Name an image and its class, in as many characters as there is room for: `benign/benign (1)` says it twice."""
+    name, file = id_.split("/", 1)
+    text = file if file.startswith(name) else f"{name}: {file}"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,255 @@
+"""Write a report: one page that opens anywhere, the same in Markdown, and a file per table and figure."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, ClassVar
+
+import matplotlib
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import folder_aside
+from bus_lightning.report.sections import FigureItem, Note, Section, TableItem
+
+_PARTS = {"index.html", "report.md", "tables", "figures"}
+_DPI = 180
+_LARGEST_SVG = 300_000  # bytes; above it a figure is a cloud of marks, and a PNG is lighter and draws at once
+_LABELS = {"plain": "", "warning": "Warning", "good": "Check passed"}
+_NOTHING = "\N{EN DASH}"
+_BLANK = {"", "-", "\N{EN DASH}", "\N{EM DASH}", "n/a", "nan", "undefined"}
+_UNIT = r"(?:[A-Za-z]{1,3}(?![A-Za-z])[^A-Za-z]*)"
+_NUMBER = re.compile(rf"[<>≤≥~≈±+\u2212-]?\s*[\[(]?[<>+\u2212-]?\d[^A-Za-z]*{_UNIT}{{0,2}}")
+
+
+@dataclass
+class _Table:
+    kind: ClassVar[str] = "table"
+    label: str
+    item: TableItem
+    header: list[str]
+    numeric: list[bool]
+    rows: list[tuple[str, ...]]
+    data: str
+
+
+@dataclass
+class _Figure:
+    kind: ClassVar[str] = "figure"
+    label: str
+    item: FigureItem
+    width: int
+    height: int
+    data: str
+
+
+@dataclass
+class _Chapter:
+    number: int
+    title: str
+    paragraphs: list[str]
+    items: list[_Table | _Figure | Note]
+
+    @property
+    def warnings(self) -> int:
+        return sum(item.kind == "warning" for item in self.items)
+
+
+def write_report(out: Path, title: str, subtitle: str, sections: list[Section], facts: dict[str, str]) -> None:
+    """Write a report into a folder.
+
+    The folder holds `index.html` (one file, without a request to anything outside), `report.md`, `tables/<slug>.csv`,
+    `figures/<slug>.png` and `figures/<slug>.svg`. It is written aside and takes the place of an older report as a
+    whole; the same input gives the same bytes.
+
+    Args:
+        out: The folder; it may hold an older report, which is replaced.
+        title: Title of the page.
+        subtitle: A line below the title; may be empty.
+        sections: The report, in the order of reading.
+        facts: Name -> value of what heads the report, such as the data set and the number of runs.
+
+    Raises:
+        UserError: If `out` holds anything besides a report.
+        ValueError: If two tables or figures share a slug, a slug is not fit for a file name, or a note has another
+            kind than "plain", "warning" and "good".
+    """
+    _check(sections)
+    _refuse_foreign(out)
+    with folder_aside(out) as folder:
+        chapters = _write_items(folder, sections)
+        (folder / "report.md").write_text(_markdown(title, subtitle, chapters, facts), "utf-8", newline="\n")
+        (folder / "index.html").write_text(_page(title, subtitle, chapters, facts), "utf-8", newline="\n")
+
+
+def _check(sections: list[Section]) -> None:
+    seen: set[str] = set()
+    for item in (item for section in sections for item in section.items):
+        if isinstance(item, Note):
+            if item.kind not in _LABELS:
+                raise ValueError(f"a note is one of {', '.join(_LABELS)}, not {item.kind!r}: {item.text!r}")
+            continue
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", item.slug):
+            raise ValueError(f"slug {item.slug!r} is not fit for a file name: use letters, digits, '.', '-' and '_'")
+        if item.slug.lower() in seen:  # some file systems do not tell "A" from "a"
+            raise ValueError(f"slug {item.slug!r} names two tables or figures of one report")
+        seen.add(item.slug.lower())
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Refuse to replace anything but a report: what else the folder holds would be lost."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; name a folder for the report")
+    foreign = sorted({path.name for path in out.iterdir()} - _PARTS - {".DS_Store"}) if out.exists() else []
+    if foreign:
+        raise UserError(f"{out} holds {foreign[0]}, which is no part of a report; move it or name another folder")
+
+
+def _write_items(folder: Path, sections: list[Section]) -> list[_Chapter]:
+    """Write the files of tables and figures, number them through the report, and give what the pages show."""
+    (folder / "tables").mkdir()
+    (folder / "figures").mkdir()
+    chapters, tables, figures = [], 0, 0
+    for number, section in enumerate(sections, 1):
+        items: list[_Table | _Figure | Note] = []
+        for item in section.items:
+            if isinstance(item, TableItem):
+                tables += 1
+                items.append(_write_table(folder / "tables", item, f"Table {tables}"))
+            elif isinstance(item, FigureItem):
+                figures += 1
+                items.append(_write_figure(folder / "figures", item, f"Figure {figures}"))
+            else:
+                items.append(item)
+        chapters.append(_Chapter(number, section.title, _paragraphs(section.intro), items))
+    return chapters
+
+
+def _write_table(folder: Path, item: TableItem, label: str) -> _Table:
+    path = folder / f"{item.slug}.csv"
+    item.frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    # By position: names of columns may repeat.
+    columns = [_cells(item.frame.iloc[:, position].tolist()) for position in range(item.frame.shape[1])]
+    return _Table(
+        label,
+        item,
+        header=[str(name) for name in item.frame.columns],
+        numeric=[_is_numeric(cells) for cells in columns],
+        rows=list(zip(*columns, strict=True)),
+        data=_data_uri(path, "text/csv;charset=utf-8"),
+    )
+
+
+def _write_figure(folder: Path, item: FigureItem, label: str) -> _Figure:
+    png, svg = folder / f"{item.slug}.png", folder / f"{item.slug}.svg"
+    # Without the salt and the date the same figure would differ from file to file.
+    with matplotlib.rc_context({"svg.hashsalt": item.slug, "svg.fonttype": "path"}):
+        item.figure.savefig(png, dpi=_DPI, facecolor="white", metadata={"Software": None})
+        item.figure.set_layout_engine("none")  # it lies as it lies: to arrange it again takes as long as to draw it
+        item.figure.savefig(svg, facecolor="white", metadata={"Date": None})
+    light = svg.stat().st_size <= _LARGEST_SVG
+    data = _data_uri(svg, "image/svg+xml") if light else _data_uri(png, "image/png")
+    width, height = (round(96 * inches) for inches in item.figure.get_size_inches())  # CSS pixels
+    return _Figure(label, item, width, height, data)
+
+
+def _data_uri(path: Path, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _cells(values: list[Any]) -> list[str]:
+    """Give the cells of a column as text; floats of a column share their number of decimals."""
+    sizes = [abs(float(value)) for value in values if isinstance(value, Real) and not pd.isna(value) and value]
+    if all(size.is_integer() for size in sizes):  # counts that became floats beside a missing one
+        number_format = ".0f"
+    else:
+        number_format = ".3f" if all(1e-3 <= size < 1e4 for size in sizes) else ".4g"
+    return [_cell(value, number_format) for value in values]
+
+
+def _cell(value: Any, number_format: str) -> str:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return _NOTHING
+    if pd.api.types.is_bool(value):
+        return "yes" if value else "no"
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        return f"{float(value):{number_format}}"
+    return str(value)
+
+
+def _is_numeric(cells: list[str]) -> bool:
+    filled = [cell.strip() for cell in cells if cell.strip().lower() not in _BLANK]
+    return bool(filled) and all(_NUMBER.fullmatch(cell) for cell in filled)
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
+
+
+def _page(title: str, subtitle: str, chapters: list[_Chapter], facts: dict[str, str]) -> str:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"breakable": _breakable, "paragraphs": _paragraphs}
+    template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text("utf-8"))
+    return template.render(title=title, subtitle=subtitle, chapters=chapters, facts=facts, labels=_LABELS)
+
+
+def _breakable(text: str) -> Markup:
+    """Escape a text and let long names, such as those of conditions, break at their punctuation."""
+    if max(map(len, text.split()), default=0) <= 16:
+        return escape(text)
+    return Markup(re.sub(r"(__|[_./=-])(?=\w)", r"\1<wbr>", str(escape(text))))
+
+
+def _markdown(title: str, subtitle: str, chapters: list[_Chapter], facts: dict[str, str]) -> str:
+    blocks = [f"# {_plain(title)}", _paragraph(subtitle)]
+    blocks.append("\n".join(f"- **{_plain(name)}:** {_plain(value)}" for name, value in facts.items()))
+    for chapter in chapters:
+        blocks += [f"## {chapter.number}. {_plain(chapter.title)}", *map(_paragraph, chapter.paragraphs)]
+        for item in chapter.items:
+            if isinstance(item, _Table):
+                link = f"[CSV](tables/{item.item.slug}.csv)"
+                blocks += [f"**{item.label}.** {_plain(item.item.caption)} ({link})", _pipe_table(item)]
+            elif isinstance(item, _Figure):
+                path = f"figures/{item.item.slug}"
+                blocks.append(f"![{_plain(item.item.alt)}]({path}.png)")
+                blocks.append(f"**{item.label}.** {_plain(item.item.caption)} ([SVG]({path}.svg))")
+            else:
+                blocks.append(_markdown_note(item))
+        if not chapter.paragraphs and not chapter.items:
+            blocks.append("Nothing to report.")
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _markdown_note(note: Note) -> str:
+    text = "\n\n".join(map(_paragraph, _paragraphs(note.text)))
+    if note.kind == "plain":
+        return text
+    head = "[!WARNING]" if note.kind == "warning" else f"**✓ {_LABELS[note.kind]}.**"
+    return "\n".join(f"> {line}".rstrip() for line in f"{head}\n{text}".split("\n"))
+
+
+def _pipe_table(table: _Table) -> str:
+    if not table.rows:
+        return "No rows."
+    rule = ["---:" if numeric else ":---" for numeric in table.numeric]
+    lines = [map(_plain, table.header), rule, *(map(_plain, row) for row in table.rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Escape a text so that GitHub's Markdown shows it as it is, within a line."""
+    text = re.sub(r"([\\`*<>\[\]|~$&])", r"\\\1", " ".join(text.split()))
+    # Underscores open an emphasis only at the start of a word, so names of conditions stay as they are.
+    return re.sub(r"(?<!\w)_+", lambda run: run[0].replace("_", r"\_"), text)
+
+
+def _paragraph(text: str) -> str:
+    """Escape a text that begins a line, where a dash or a number would begin a list."""
+    return re.sub(r"^(\d{1,9}(?=[.)])|(?=[#+=-]))", r"\1" + "\\\\", _plain(text))

@@ -1,0 +1,98 @@
+"""Read `cases.csv`, a row per evaluated image, and refuse impossible values."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig
+
+from bus_lightning.core.csv_files import bad_cell, check_numbers, read_table, refuse_cut
+from bus_lightning.core.errors import DamagedError
+from bus_lightning.data.splits import Split
+from bus_lightning.metrics.per_case import COUNTS, PROBABILITY, SURFACE, classes_of
+from bus_lightning.runs.folder import RunDir
+
+_TEXT = ("id", "split", "label")
+_ROUNDED = 0.02  # probabilities of 16-bit networks add up to 1 no better
+_HD95, _SURFACE_DICE = SURFACE
+
+
+def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table of cases and check every cell.
+
+    Args:
+        path: The CSV.
+        task: classification, segmentation or joint, whose columns are required; None requires those of any task.
+        classes: Class names of the run, in any order; None takes them from the columns of probabilities.
+
+    Returns:
+        `id`, `split`, `label`, and `prob_<class>` or the counts of pixels, or both.
+
+    Raises:
+        DamagedError: When the file is missing, cut off or not a table; a column is missing or belongs to an unknown
+            class; a label is unknown; a probability or count is impossible; the probabilities of a row do not add
+            up to 1; an image occurs twice.
+    """
+    cases = read_table(path, needed=(), text=_TEXT)
+    known = [str(name) for name in classes or classes_of(cases)]
+    needed = list(_TEXT)
+    if task in ("classification", "joint"):
+        needed += [f"{PROBABILITY}{name}" for name in known]
+    if task in ("segmentation", "joint"):
+        needed += COUNTS
+    if missing := [name for name in needed if name not in cases]:
+        raise DamagedError(path, f"it has no column {', '.join(missing)}")
+    if not classes_of(cases) and not set(COUNTS) <= set(cases):
+        raise DamagedError(path, f"it has neither columns {PROBABILITY}<class> nor {', '.join(COUNTS)}")
+    if foreign := [name for name in classes_of(cases) if name not in known]:
+        raise DamagedError(
+            path, f"its column {PROBABILITY}{foreign[0]} belongs to none of the classes {', '.join(known)}"
+        )
+    if cases.empty:
+        raise DamagedError(path, "it has no rows")
+    if (twice := cases["id"].duplicated().to_numpy()).any():
+        raise bad_cell(path, cases, int(twice.argmax()), "id", "occurs a second time")
+    if known and (strange := ~cases["label"].isin(known).to_numpy()).any():
+        raise bad_cell(path, cases, int(strange.argmax()), "label", f"is none of the classes {', '.join(known)}")
+    answers = [f"{PROBABILITY}{name}" for name in known if f"{PROBABILITY}{name}" in cases]
+    for name in answers:
+        if (gap := cases[name].isna().to_numpy()).any():
+            raise bad_cell(path, cases, int(gap.argmax()), name, "is not a probability (did the training diverge?)")
+    check_numbers(path, cases, answers, low=0, high=1)
+    if len(answers) > 1 and (off := (abs(cases[answers].sum(axis=1) - 1) > _ROUNDED).to_numpy()).any():
+        total = cases[answers].iloc[int(off.argmax())].sum()
+        what = f"and the others of the row add up to {total:.3g}, not 1"
+        raise bad_cell(path, cases, int(off.argmax()), answers[0], what)
+    check_numbers(path, cases, COUNTS, low=0, whole=True)
+    check_numbers(path, cases, [_HD95], low=0, gaps=True)
+    check_numbers(path, cases, [_SURFACE_DICE], low=0, high=1, gaps=True)
+    refuse_cut(path, cases)
+    return cases
+
+
+def cases_of(run: RunDir, config: DictConfig, split: Split) -> pd.DataFrame:
+    """Read the validation and test cases of a run, with a column `group`, the near-duplicate group of each image.
+
+    Args:
+        run: The run's folder.
+        config: The run's config.
+        split: The run's split; each image must be in the part that the table names.
+
+    Raises:
+        DamagedError: When the table cannot be used.
+    """
+    cases = read_cases(run.cases, config.task.name, config.data.classes)
+    _check_parts(run.cases, cases, {id_: part for part in ("val", "test") for id_ in split.part(part)})
+    folders = cases["id"].str.partition("/")[0]
+    if (other := (folders.isin(list(config.data.classes)) & (folders != cases["label"])).to_numpy()).any():
+        raise bad_cell(run.cases, cases, int(other.argmax()), "label", "is another class than that of the image's id")
+    return cases.assign(group=cases["id"].map(split.groups))
+
+
+def _check_parts(path: Path, cases: pd.DataFrame, part_of: Mapping[str, str]) -> None:
+    wrong = np.array([part_of.get(id_) != part for id_, part in zip(cases["id"], cases["split"], strict=True)])
+    if wrong.any():
+        position = int(wrong.argmax())
+        what = f"is wrong: '{cases['id'].iloc[position]}' is not in that part of split.json"
+        raise bad_cell(path, cases, position, "split", what)

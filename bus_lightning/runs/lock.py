@@ -1,0 +1,79 @@
+"""One process at a time for a run's folder: a lock that names its owner."""
+
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bus_lightning.core.errors import OccupiedError
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Hold a run's folder alone while the block runs.
+
+    The kernel gives the lock back when its owner dies, whatever killed it; the lock file, which lies beside the folder,
+    then still names the dead.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        OccupiedError: When another process holds it, with that process, its machine, and for how long.
+    """
+
+    def take_over(descriptor: int) -> None:
+        if before := _read(os.read(descriptor, 1000)):
+            log.warning("%s: %s has died without a word (killed, or out of memory?); taking the run over.",
+                        folder, before)  # fmt: skip
+        mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(mine).encode(), 0)
+
+    file = lock_file(folder)
+    lock = FileLock(file, on_acquired=take_over)
+    try:
+        lock.acquire(timeout=0.5)  # who only looks whether it is owned holds it for a moment
+    except Timeout:
+        owner = _read(file.read_bytes() if file.is_file() else b"") or "another process"
+        raise OccupiedError(f"{folder} is being trained by {owner}; leave it to that, or stop it first.") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # the folder may have vanished
+            os.truncate(file, 0)  # what is left in it belongs to a process that died
+        lock.release()
+
+
+def lock_file(folder: Path) -> Path:
+    """Name the lock of a run's folder."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def is_owned(folder: Path) -> bool:
+    """Tell whether a process is working on a run."""
+    if not lock_file(folder).exists():
+        return False
+    try:
+        with FileLock(lock_file(folder), blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def _read(content: bytes) -> str | None:
+    """Describe the owner that a lock file names."""
+    try:
+        owner = json.loads(content)
+        minutes = (time.time() - owner["since"]) / 60
+        return f"process {owner['pid']} on {owner['host']} (since {minutes:.0f} min)"
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,93 @@
+"""Find the images of a folder that a run has seen in training, by their pixels and not by their names."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import checksum
+from bus_lightning.data.audit import cached_audit, fingerprints_of
+from bus_lightning.data.fingerprints import load_fingerprints, same_frames
+from bus_lightning.data.index import find_root, read_index
+from bus_lightning.data.prepare import PreparedData, files_hash
+from bus_lightning.data.splits import Split
+from bus_lightning.runs.folder import RunDir
+
+log = logging.getLogger(__name__)
+_compared: dict[tuple[str, Path], list[tuple[str, str]]] = {}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The images of a folder that a run has seen.
+
+    Attributes:
+        images: Id in the folder -> id in training.
+        by_pixels: Whether pixels were compared; otherwise only ids, because nothing else was available.
+    """
+
+    images: dict[str, str]
+    by_pixels: bool
+
+
+def seen_images(run: RunDir, own: DictConfig, split: Split, prepared: PreparedData) -> Seen:
+    """Find the images of a folder that a run has seen in training or validation.
+
+    An image counts as seen if it is a copy that was renamed, scaled, cropped, annotated or saved as JPEG, or a
+    near-duplicate of such a copy in the folder. Other images with the same names do not count.
+
+    Args:
+        run: The run.
+        own: The run's config, with the data options of its training.
+        split: The run's split.
+        prepared: The folder's images.
+    """
+    learnt = {id_.partition("~")[0] for id_ in split.train + split.val}  # `~flip` is a mirrored copy
+    if holds_the_data_of(run, prepared.content):  # the numbers of the groups are the same then
+        first = {split.groups[id_]: id_ for id_ in sorted(learnt, reverse=True) if id_ in split.groups}
+        return Seen(_of_groups(first, prepared.groups), True)
+    known = _fingerprints(run, own)
+    if known is None or prepared.fingerprints is None:
+        log.warning(
+            "%s has no fingerprints of its training images, and its data folder is missing or has changed: "
+            "only ids are compared, so renamed copies are not found.", run.path,
+        )  # fmt: skip
+        return Seen({id_: id_ for id_ in sorted(learnt & prepared.groups.keys())}, False)
+    first, direct = dict[int, str](), dict[str, str]()
+    for ours, theirs in _same_frames(known, prepared.fingerprints):
+        if ours in learnt and theirs in prepared.groups:
+            direct.setdefault(theirs, ours)
+            first.setdefault(prepared.groups[theirs], ours)
+    return Seen(_of_groups(first, prepared.groups) | direct, True)
+
+
+def holds_the_data_of(run: RunDir, content: str) -> bool:
+    """Tell whether a folder with that content hash holds the files that a run was trained on."""
+    return files_hash(content) == files_hash(run.status.get("data"))
+
+
+def _of_groups(first: dict[int, str], groups: dict[str, int]) -> dict[str, str]:
+    return {id_: first[group] for id_, group in sorted(groups.items()) if group in first}
+
+
+def _fingerprints(run: RunDir, own: DictConfig) -> Path | None:
+    """Find the fingerprints of a run's images: its own file, or the file of its data folder if that is unchanged."""
+    if run.fingerprints.is_file():
+        return run.fingerprints
+    try:
+        root, cache = find_root(own.data.root), Path(own.data.cache)
+        audit = cached_audit(root, read_index(root), cache)
+    except UserError:
+        return None
+    return fingerprints_of(audit.content, cache) if holds_the_data_of(run, audit.content[:16]) else None
+
+
+def _same_frames(known: Path, others: Path) -> list[tuple[str, str]]:
+    """Compare two files of fingerprints; within one command, runs on the same data are compared only once."""
+    digest = checksum(known)
+    if (digest, others) not in _compared:
+        log.info("Comparing the images with those of the training")
+        _compared[digest, others] = same_frames(load_fingerprints(known), load_fingerprints(others))
+    return _compared[digest, others]

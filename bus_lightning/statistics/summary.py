@@ -1,0 +1,123 @@
+"""The numbers of a condition: each metric with its 95% interval, and its spread over runs."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bus_lightning.core.files import write_aside
+from bus_lightning.metrics.per_case import Floats, metrics_of, scores_of
+from bus_lightning.statistics.conditions import Condition
+from bus_lightning.statistics.intervals import group_draws, percentile_interval
+
+VERSION = 2  # of what is kept: raise it when a metric or an interval is computed in another way
+DRAWS = 2000
+COLUMNS = ["metric", "value", "low", "high", "n", "mean_of_runs", "sd_of_runs", "runs", "reason"]
+_AT_ONCE = 4_000_000  # weights in memory, draws times images
+
+
+def summarise(condition: Condition, part: str, cache: Path | None = None) -> pd.DataFrame:
+    """Compute every metric of one part with its interval.
+
+    The value is the mean over replicates of the metric on a replicate's cases, so that folds are pooled (each image
+    once) and seeds averaged. The interval is the percentile bootstrap over near-duplicate groups, stratified by class,
+    2,000 draws, the same groups for every replicate: it says what other images would change, and seeds that were not
+    run it knows nothing of. `sd_of_runs` is for that.
+
+    Args:
+        condition: The runs.
+        part: val or test.
+        cache: Folder that keeps the result under the hash of the cases; None computes it anew.
+
+    Returns:
+        A row per metric: `metric`, `value`, `low`, `high`, `n` (images of a replicate), `mean_of_runs`, `sd_of_runs`
+        (NaN for one run), `runs`, `reason` (why it is undefined, else empty). Empty where the part has no images.
+    """
+    cases = condition.part(part).reset_index(drop=True)
+    file = cache / f"{_hash(cases)}.json" if cache else None
+    if file and (kept := _kept(file)) is not None and kept.empty == cases.empty:
+        return kept
+    rows = _summarised(cases)
+    if file:
+        write_aside(file, json.dumps(rows, indent=1))  # NaN as Python writes and reads it
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _kept(file: Path) -> pd.DataFrame | None:
+    """Read a cached summary; None if there is none, or if it is damaged and must be computed again."""
+    try:
+        rows = [{column: row[column] for column in COLUMNS} for row in json.loads(file.read_text())]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _summarised(cases: pd.DataFrame) -> list[dict[str, Any]]:
+    if cases.empty:
+        return []
+    replicates = [table for _, table in cases.groupby("replicate")]
+    per_replicate = [metrics_of(table) for table in replicates]
+    per_run = [metrics_of(table) for _, table in cases.groupby("run")]
+    draws = draws_of(cases)
+    rows = []
+    for name in per_replicate[0]:
+        if name in ("n", "undefined"):
+            continue
+        values = [found[name] for found in per_replicate]
+        why = next((found["undefined"][name] for found in per_replicate if found[name] is None), "")
+        low, high = (np.nan, np.nan) if why else percentile_interval(draws[name])
+        over_runs = [found[name] for found in per_run if found[name] is not None]
+        rows.append(
+            {
+                "metric": name,
+                "value": np.nan if why else float(np.mean(values)),
+                "low": low,
+                "high": high,
+                "n": len(cases) // len(replicates),
+                "mean_of_runs": float(np.mean(over_runs)) if over_runs else np.nan,
+                "sd_of_runs": float(np.std(over_runs, ddof=1)) if len(over_runs) > 1 else np.nan,
+                "runs": len(per_run),
+                "reason": why,
+            }
+        )
+    return rows
+
+
+def draws_of(cases: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> dict[str, Floats]:
+    """Compute every metric in each bootstrap draw, averaged over replicates.
+
+    Args:
+        cases: Of one part, with `replicate`, `group` and `label`.
+        draws: Number of draws.
+        seed: Of the draws.
+
+    Returns:
+        Metric -> (draws,), NaN where undefined.
+    """
+    groups, multiplicities = group_draws(cases["group"].tolist(), cases["label"].tolist(), draws, seed)
+    sums: dict[str, Floats] = {}
+    replicates = [table for _, table in cases.groupby("replicate")]
+    for table in replicates:
+        columns = np.searchsorted(groups, table["group"])
+        step = max(1, _AT_ONCE // max(1, len(table)))
+        chunks = [
+            scores_of(table, np.take(multiplicities[start : start + step], columns, axis=1))
+            for start in range(0, draws, step)
+        ]
+        for name in chunks[0]:
+            sums[name] = sums.get(name, 0.0) + np.concatenate([chunk[name] for chunk in chunks])
+    return {name: total / len(replicates) for name, total in sums.items()}
+
+
+def value_of(summary: pd.DataFrame, metric: str, column: str = "value") -> float:
+    """Look up a number of a summary; NaN where it has no such metric."""
+    found = summary.loc[summary["metric"] == metric, column]
+    return float(found.iloc[0]) if len(found) else float("nan")
+
+
+def _hash(cases: pd.DataFrame) -> str:
+    content = pd.util.hash_pandas_object(cases.drop(columns="run"), index=False).to_numpy().tobytes()
+    return hashlib.blake2b(content + f"{VERSION} {DRAWS} {list(cases)}".encode(), digest_size=12).hexdigest()

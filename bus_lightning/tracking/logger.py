@@ -1,0 +1,210 @@
+"""The W&B run of a job: what it is called, where its files lie, what it may know of this machine, how it ends."""
+
+import logging
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+from omegaconf import DictConfig
+from torch import nn
+
+from bus_lightning.config.build import load_config
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import write_aside
+from bus_lightning.runs.folder import RunDir
+
+log = logging.getLogger(__name__)
+_FOLDERS = re.compile(r"(?<![\w.:/])~?/(?:[^/\s'\",;:]+/)+(?=[^/\s'\",;:])")  # of absolute paths, up to the last name
+_MODES = ("online", "offline", "disabled", "shared")
+_OURS = "bus_lightning"  # our loggers: their lines are what W&B shows as the run's log
+_unreachable = False  # W&B did not answer this process: its later jobs do not wait again
+
+
+class RunLogger(WandbLogger):
+    """Log a row per epoch, `epoch` being the x-axis; what is evaluated after the training makes no row.
+
+    The step of a row is its epoch: parts of a run that was interrupted and resumed fit together, in whatever mode they
+    were recorded, and W&B drops an epoch that comes a second time.
+
+    Args:
+        watch: gradients, parameters or all: also log histograms of these; None logs none.
+        image_names: Whether the names of image files may go to W&B.
+        options: Of `WandbLogger`.
+    """
+
+    def __init__(self, watch: str | None = None, image_names: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.image_names = image_names
+        del self._wandb_init["anonymous"]  # Lightning passes it, and W&B warns that it has no effect
+        self.watched = watch
+        self._trained = False
+
+    @property
+    def experiment(self) -> Any:
+        """Return the W&B run, opened on first use; offline where W&B cannot be reached."""
+        global _unreachable
+        if self._experiment is None:
+            try:
+                run = super().experiment
+            except wandb.errors.UsageError as error:
+                raise UserError(f"logger=wandb: {' '.join(str(error).split())} Or set WANDB_MODE=offline.") from error
+            except wandb.errors.CommError as error:
+                reason = str(error).partition("\n")[0]
+                log.warning("W&B does not answer (%s): recorded offline; `make wandb-sync` sends it later.", reason)
+                _unreachable, self._wandb_init["mode"] = True, "offline"
+                self._wandb_init["settings"].silent = True
+                wandb.teardown()  # the attempt holds the run's id
+                run = super().experiment
+            run.define_metric("epoch")
+            run.define_metric("*", step_metric="epoch", overwrite=True)
+            for handler in logging.getLogger(_OURS).handlers:  # W&B's own, which sends our lines on
+                handler.setFormatter(_WithoutFolders("%(levelname)s %(message)s"))
+        return self._experiment
+
+    def log_hyperparams(self, params: Any) -> None:
+        """Keep the config, without the folders of this machine."""
+        super().log_hyperparams(without_folders(params))
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add to the row of the epoch that `metrics` names, unless that row was sent already."""
+        epoch = int(metrics["epoch"]) if "epoch" in metrics else None
+        if self._trained or (epoch is not None and epoch < self.experiment.step):
+            return
+        self.experiment.log(dict(metrics) | ({} if step is None else {"trainer/global_step": step}), step=epoch)
+
+    def log_graph(self, model: nn.Module, input_array: Any = None) -> None:
+        """Watch the network, when that was asked for: Lightning hands it over here before training."""
+        if self.watched and not self._trained:
+            # idx: W&B counts networks over all jobs of a process.
+            self.experiment.watch(model.net, log=self.watched, log_freq=20, idx=0, log_graph=False)
+
+    def finalize(self, status: str) -> None:
+        """Note that the training is over: what Lightning evaluates from now on is the kept checkpoint."""
+        super().finalize(status)
+        self._trained = True
+
+
+def wandb_logger(save_dir: str, image_names: bool = True, **options: Any) -> RunLogger:
+    """Make the logger for the W&B run of a job; the id that its folder names goes on with an interrupted one.
+
+    Args:
+        save_dir: The run's folder.
+        image_names: Whether the names of image files may go to W&B; if not, the log is not sent either.
+        options: project, name, group, job_type, entity, tags, notes, watch. Numbers are converted to text.
+    """
+    run = RunDir(Path(save_dir))
+    id_file = run.path / "wandb_id.txt"
+    if not id_file.is_file():
+        swept = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None  # W&B's agent has chosen
+        write_aside(id_file, swept or uuid.uuid4().hex[:8])
+    status, mode = run.status, wandb_mode()
+    captured = {_OURS: "INFO"} if image_names else {}
+    settings = wandb_settings(mode, git_commit=status.get("commit"), capture_loggers=captured)
+    options = {key: value if value is None or isinstance(value, list) else str(value) for key, value in options.items()}
+    options["tags"] = [str(tag) for tag in options.get("tags") or []]
+    config: dict[str, Any] = {key: status.get(key) for key in ("commit", "dirty", "versions")}
+    config["hashes"] = {key: status.get(key) for key in ("data", "split")}
+    # Not `offline=True`: it would set WANDB_MODE for every later job of this process.
+    return RunLogger(save_dir=save_dir, id=id_file.read_text(), resume="allow", mode=mode, settings=settings,
+                     config=config, log_model=False, image_names=image_names, **options)  # fmt: skip
+
+
+def wandb_settings(mode: str, **more: Any) -> wandb.Settings:
+    """Choose how W&B records: what it prints, how long it waits, what it may know of this machine.
+
+    Args:
+        mode: From `wandb_mode`.
+        more: Further settings.
+    """
+    return wandb.Settings(
+        silent=mode != "online",  # online, it prints the run's address
+        init_timeout=30,
+        allow_val_change=True,  # of the config: a run may go on with a newer commit
+        console="off",  # progress bars, and warnings with paths of this machine
+        host="",
+        disable_git=True,  # it would name the remote, which may be a folder; the commit is in the config
+        x_disable_meta=True,  # command line, user's folders, host; what counts is in the config
+        x_save_requirements=False,
+        x_transaction_log_flush_interval=1.0,  # seconds: what a kill may take with it
+        **more,
+    )
+
+
+def wandb_mode() -> str:
+    """Decide how W&B runs: `WANDB_MODE`, else online for a user who is logged in, else offline without a question.
+
+    Raises:
+        UserError: When `WANDB_MODE` is not a mode of W&B.
+    """
+    for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value.strip()]:
+        del os.environ[name]  # an empty variable counts as unset; W&B itself would refuse it
+    if (requested := os.environ.get("WANDB_MODE", _MODES[0])) not in _MODES:
+        raise UserError(f"WANDB_MODE={requested}: give one of {', '.join(_MODES)}, or unset it.")
+    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
+    return "offline" if _unreachable and mode == "online" else mode
+
+
+def finish_run(run: RunDir, exit_code: int) -> None:
+    """End the W&B run of this process, if it has one, with what the run's status says.
+
+    Args:
+        run: The run's folder.
+        exit_code: 0 finished, 255 killed, others failed.
+    """
+    if wandb.run is None:
+        return
+    try:
+        status = run.status
+        # None is sent, too: the run may have failed before and gone on. The message may name an image.
+        error = status.get("error") if _may_name_images(run) else status.get("kind")
+        wandb.run.summary.update(without_folders({"seconds": status.get("seconds"), "error": error}))
+    except Exception as error:  # the run's own record counts
+        log.warning("%s: W&B does not know how the run ended: %s", run.path, error)
+    finally:
+        wandb.finish(exit_code=exit_code)
+
+
+def _may_name_images(run: RunDir) -> bool:
+    try:
+        return may_name_images(load_config(run.config))
+    except UserError:  # a config that cannot be read allows nothing
+        return False
+
+
+def may_name_images(cfg: DictConfig) -> bool:
+    """Tell from a run's config whether the names of image files may go to W&B; in older runs they may."""
+    return bool((cfg.logger.get("wandb") or {}).get("image_names", True))
+
+
+@contextmanager
+def staging_in(folder: Path) -> Iterator[None]:
+    """Let W&B stage and cache the files of artifacts in a folder while the block runs, not in the user's home."""
+    ours = {"WANDB_DATA_DIR": str(folder.resolve()), "WANDB_CACHE_DIR": str(folder.resolve() / "cache")}
+    set_here = {name: value for name, value in ours.items() if name not in os.environ}
+    os.environ.update(set_here)
+    try:
+        yield
+    finally:
+        for name in set_here:
+            os.environ.pop(name, None)
+
+
+class _WithoutFolders(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text: str = without_folders(super().format(record))
+        return text
+
+
+def without_folders(value: Any) -> Any:
+    """Shorten absolute paths to their last name, in texts and within dicts and lists."""
+    if isinstance(value, Mapping):
+        return {key: without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(inner) for inner in value]
+    return _FOLDERS.sub("", value) if isinstance(value, str) else value

@@ -1,0 +1,125 @@
+"""What W&B gets at the end of a run: the kept epoch's numbers, charts, tables, the kept checkpoint."""
+
+import logging
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from lightning.pytorch.loggers import Logger, WandbLogger
+from omegaconf import DictConfig
+
+from bus_lightning.config.build import identity, load_config
+from bus_lightning.core.errors import DamagedError
+from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.splits import load_split
+from bus_lightning.metrics.per_case import COUNTS, HEADLINE, Metrics
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.statistics.intervals import percentile_interval
+from bus_lightning.statistics.summary import draws_of
+from bus_lightning.tasks.base import BusTask
+from bus_lightning.tasks.classification import ClassificationTask
+from bus_lightning.tasks.segmentation import SegmentationTask
+from bus_lightning.tracking.images import pictures
+
+log = logging.getLogger(__name__)
+_STATUS = ("parameters", "latency_ms", "images_per_second", "data_fraction", "epochs", "score")
+_HARDWARE = ("device", "precision", "channels_last", "on_device")
+
+
+def send_results(
+    loggers: Sequence[Logger],
+    run: RunDir,
+    task: BusTask,
+    datamodule: BusDataModule,
+    cases: pd.DataFrame,
+    metrics: dict[str, Metrics],
+) -> None:
+    """Send the results of a run to W&B, if it is logged there; what goes wrong is said in one line, and no more.
+
+    Args:
+        loggers: Those of the run.
+        run: The run's folder, with everything in it but metrics.json.
+        task: The task with the kept weights, attached to a trainer.
+        datamodule: The data.
+        cases: Of the parts that were evaluated.
+        metrics: Of the same parts.
+    """
+    for logger in loggers:
+        try:
+            if isinstance(logger, WandbLogger) and not logger.experiment.disabled:
+                _send(logger.experiment, run, task, datamodule, cases, metrics)
+        except Exception as error:  # the dashboard is not worth a finished training
+            log.warning("%s: not all results went to W&B: %s: %s", run.path, type(error).__name__, error)
+
+
+def _send(
+    wandb_run: Any, run: RunDir, task: BusTask, datamodule: BusDataModule, cases: pd.DataFrame, metrics: dict[str, Any]
+) -> None:
+    from bus_lightning.tracking import charts
+    from bus_lightning.tracking.logger import may_name_images, staging_in
+
+    cfg, status = load_config(run.config), run.status
+    named = may_name_images(cfg)
+    tested, answers = cases[cases["split"] == "test"], {}
+    summary, intervals = _kept_epoch(run, cfg), _intervals(tested, run)
+    for part, found in metrics.items():
+        summary |= {f"{part}/{name}": value for name, value in found.items() if isinstance(value, int | float)}
+    for name, (low, high) in intervals.items():
+        summary |= {f"test/{name}_low": low, f"test/{name}_high": high}
+    summary |= {key: status[key] for key in _STATUS if status.get(key) is not None}
+    with staging_in(Path(wandb_run.dir).parents[1]):
+        # The numbers first, should a picture fail. The row of its own sends what waits of the last epoch's, which would
+        # write over the summary.
+        wandb_run.log({"epoch": summary["epoch"]}, step=status["epochs"])
+        wandb_run.config.update({"hardware": {key: status.get(key) for key in _HARDWARE}}, allow_val_change=True)
+        wandb_run.summary.update(summary)
+        _log_checkpoint(wandb_run, run, cfg, summary)
+        shown: dict[str, Any] = {"test/metrics": charts.metric_table(cfg, metrics["test"], intervals)}
+        if isinstance(task, SegmentationTask):
+            answers = task.answers
+            shown["test/images"] = pictures(task, datamodule.parts["test"], datamodule.collate, 8, named)
+        if isinstance(task, ClassificationTask):
+            shown |= charts.curves(tested)
+        shown["test/cases"] = charts.case_table(tested, datamodule.parts["test"], answers, named)
+        wandb_run.log(shown, step=status["epochs"])
+
+
+def _kept_epoch(run: RunDir, cfg: DictConfig) -> dict[str, Any]:
+    """Take the row of the kept epoch out of the history."""
+    history = run.read_history()
+    if history is None:
+        raise DamagedError(run.history, "it is missing")
+    kept = run.kept_epoch(cfg.task.monitor, cfg.task.mode)
+    row: dict[str, Any] = history[history["epoch"] == kept].iloc[0].dropna().to_dict()
+    return row | {"epoch": int(row["epoch"]), "kept_epoch": int(row["epoch"])}
+
+
+def _intervals(cases: pd.DataFrame, run: RunDir) -> dict[str, tuple[float, float]]:
+    """Compute 95% intervals of the headline metrics as the report does: the bootstrap over near-duplicate groups."""
+    groups = load_split(run.split).groups
+    draws = draws_of(cases.assign(replicate=0, group=cases["id"].map(groups)))
+    wanted = [name for name in HEADLINE if name in draws and name not in COUNTS]
+    found = {name: percentile_interval(draws[name]) for name in wanted}
+    return {name: interval for name, interval in found.items() if math.isfinite(sum(interval))}
+
+
+def _log_checkpoint(wandb_run: Any, run: RunDir, cfg: DictConfig, summary: dict[str, Any]) -> None:
+    """Log the kept checkpoint as an artifact, with what it is worth and the config that decides its numbers.
+
+    W&B gets a hard link, which takes no room and stays when a longer training replaces best.ckpt.
+    """
+    from wandb import Artifact
+
+    metadata = {key: summary.get(key) for key in ("score", "kept_epoch", "parameters")}
+    metadata |= {"monitor": cfg.task.monitor, "run": cfg.name, "group": cfg.group, "identity": identity(cfg)}
+    artifact = Artifact(f"model-{wandb_run.id}", type="model", metadata=metadata)
+    link = Path(wandb_run.dir).parent / "best.ckpt"
+    try:
+        os.link(run.best, link)
+        artifact.add_file(str(link), policy="immutable", skip_cache=True)
+    except OSError:  # a file system without hard links
+        artifact.add_file(str(run.best), skip_cache=True)
+    wandb_run.log_artifact(artifact, aliases=["best", "latest"])

@@ -1,0 +1,4 @@
+"""One run from its config to its metrics: decide, fit, evaluate.
+
+May import everything from core to explain. What records a run elsewhere is handed in by launch.
+"""

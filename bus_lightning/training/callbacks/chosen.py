@@ -1,0 +1,63 @@
+"""Build the callbacks of a config, and refuse those whose results could not be trusted."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    LearningRateFinder,
+    ModelPruning,
+    ProgressBar,
+    StochasticWeightAveraging,
+    Timer,
+)
+from omegaconf import DictConfig
+
+from bus_lightning.config.build import build
+from bus_lightning.core.errors import UserError
+
+_REFUSED = {
+    StochasticWeightAveraging: "sets its averaged weights after the last validation, so the kept weights would have no "
+    "score: use callbacks=ema or lightning.pytorch.callbacks.WeightAveraging, whose averages are validated",
+    ModelPruning: "renames the network's tensors, so the checkpoint would not fit the network of the config: remove it",
+    Timer: "ends the training after a time, so the same command could give different results: use trainer.max_epochs",
+    LearningRateFinder: "trains with another learning rate than the config states: use optimizer.lr or sweep=search",
+    BatchSizeFinder: "trains with a batch size that depends on the machine: use debug=batch_size, then data.batch_size",
+}
+_OF_DEBUG = "batch_size"  # the callback of debug=batch_size, whose run is for its finding alone
+
+
+def chosen_callbacks(cfg: DictConfig, last: Path) -> list[pl.Callback]:
+    """Build the callbacks of a config.
+
+    Args:
+        cfg: The config.
+        last: Path of last.ckpt.
+
+    Returns:
+        The callbacks, in the order of the config; no progress bar if `trainer.enable_progress_bar` is false.
+
+    Raises:
+        UserError: If a callback is one of `_REFUSED`.
+    """
+    runtime: dict[str, Any] = {"checkpoint": {"path": last}}  # options that only the run knows
+    callbacks = []
+    for name, node in cfg.callbacks.items():
+        if not node:
+            continue
+        if str(node.get("_target_")).startswith("lightning.") and node._target_.endswith(".EarlyStopping"):
+            ours = {"_target_": "bus_lightning.training.callbacks.stopping.EarlyStopping", "check_finite": False}
+            node = {**ours, **{key: value for key, value in node.items() if key != "_target_"}}
+        callback = build(node, **runtime.get(str(name), {}))
+        if not isinstance(callback, pl.Callback):
+            raise UserError(
+                f"callbacks.{name} ({node.get('_target_')}) is no callback: "
+                "give a subclass of lightning.pytorch.Callback."
+            )
+        for kind, why in _REFUSED.items():
+            if isinstance(callback, kind) and name != _OF_DEBUG:
+                raise UserError(f"callbacks.{name}: {kind.__name__} {why}.")
+        if cfg.trainer.enable_progress_bar or not isinstance(callback, ProgressBar):
+            callbacks.append(callback)
+    return callbacks

@@ -1,0 +1,104 @@
+"""Pictures of a run's answers."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from bus_lightning.core.files import aside
+from bus_lightning.data.dataset import BusDataset, Collate
+from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.resizing import resize
+from bus_lightning.tasks.base import BusTask
+from bus_lightning.tasks.segmentation import restore
+
+_TILE, _COLUMNS = 240, 4  # pixels, tiles
+TRUTH, ANSWER = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers tell apart
+
+
+def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path, count: int = 8) -> None:
+    """Save a sheet of evenly chosen images with the truth and the network's answer.
+
+    Args:
+        task: The trained task.
+        dataset: Images of an evaluated part.
+        collate: Makes the batches that the network takes.
+        path: The PNG.
+        count: Number of images.
+    """
+    positions = evenly(len(dataset), count)
+    batch = collate([dataset[position] for position in positions])
+    boxes = batch["box"].tolist() if "box" in batch else [[]] * len(positions)
+    answers = answers_of(task, batch["image"])
+    tiles = [
+        _tile(task, dataset, position, answer, box)
+        for position, answer, box in zip(positions, answers, boxes, strict=True)
+    ]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % _COLUMNS)
+    rows = [np.hstack(tiles[start : start + _COLUMNS]) for start in range(0, len(tiles), _COLUMNS)]
+    encoded = cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1]
+    with aside(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def answers_of(task: BusTask, image: Tensor) -> list[dict[str, Tensor]]:
+    """Answer images (B, C, H, W), each by itself: `mask` (1, H, W), `class` (K,), or both, logits."""
+    heads = task.answer(image)
+    return [dict(zip(heads, answer, strict=True)) for answer in zip(*heads.values(), strict=True)]
+
+
+def _tile(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, Tensor], box: list[int]) -> np.ndarray:
+    """Draw one image with its outlines and a caption, (tile, tile, 3) uint8 RGB."""
+    row = dataset.rows[position]
+    image = read_image(dataset.root / row.image, dataset.scale)
+    truth = read_mask(dataset.root, row.masks, image.shape[:2])
+    scale = _TILE / max(image.shape[:2])
+    tile = resize(image, tuple(max(1, round(side * scale)) for side in image.shape[:2]))
+    outline(tile, truth, TRUTH)
+    answer = None
+    if "mask" in logits:
+        answer = restore(logits["mask"].sigmoid(), box, truth.shape).numpy().astype(np.uint8)
+        outline(tile, answer, ANSWER)
+    caption = answer_caption(task.classes, logits, answer, truth)
+    square = np.zeros((_TILE + 40, _TILE, 3), np.uint8)
+    square[: tile.shape[0], : tile.shape[1]] = tile
+    for line, (text, color) in enumerate([(f"truth: {row.class_name}", TRUTH), (caption, ANSWER)]):
+        cv2.putText(square, text, (6, _TILE + 15 + 18 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
+    return square
+
+
+def evenly(number: int, count: int) -> list[int]:
+    """Choose `count` of `number` positions evenly, the first and the last among them; all where there are fewer."""
+    return np.linspace(0, number - 1, min(count, number)).round().astype(int).tolist()
+
+
+def answer_caption(classes: list[str], logits: dict[str, Tensor], answer: np.ndarray | None, truth: np.ndarray) -> str:
+    """Say what was answered: the class, how far the mask agrees, or both.
+
+    Args:
+        classes: Their names.
+        logits: `class` (K,), where there is one.
+        answer: (H, W) uint8 in {0, 1}; None where no mask was answered.
+        truth: The same of the truth.
+    """
+    said = [class_caption(classes, logits["class"])] if "class" in logits else []
+    return ", ".join(said if answer is None else [*said, dice_caption(answer, truth)])
+
+
+def dice_caption(answer: np.ndarray, truth: np.ndarray) -> str:
+    """Say how far two masks agree, both (H, W) uint8 in {0, 1}."""
+    whole = int(answer.sum()) + int(truth.sum())
+    return f"Dice {2 * int((answer & truth).sum()) / whole:.2f}" if whole else "no lesion, none found"
+
+
+def class_caption(classes: list[str], logits: Tensor) -> str:
+    """Say the most probable class and its probability, from logits (K,)."""
+    best = int(logits.argmax())
+    return f"{classes[best]} {float(logits.softmax(0)[best]):.2f}"
+
+
+def outline(tile: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -> None:
+    """Draw the outline of a mask (H, W) uint8 onto a tile (h, w, 3) uint8, in the tile's size."""
+    small = cv2.resize(mask, tile.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    cv2.drawContours(tile, cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0], -1, color, 1)
