@@ -25,7 +25,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## train four networks on synthetic images and write a report
+demo: $(READY)  ## train a small grid on synthetic images and write a report
 	$(BIN)/python train.py -m model=resnet50,alexnet,deepcardinal50,u2net_lite experiment=demo group=demo print_config=false
 	$(BIN)/python -m bus_lightning.evaluation.report runs/demo --title "The demo, on synthetic images"
 
