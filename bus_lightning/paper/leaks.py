@@ -8,8 +8,9 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from bus_lightning.data.splits import PARTS
+from bus_lightning.metrics.columns import Floats
 from bus_lightning.metrics.majority import majority_accuracy
-from bus_lightning.metrics.per_case import Floats, metrics_of
+from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.paper import numbers as paper
 from bus_lightning.paper.leak_figure import leakage
 from bus_lightning.paper.tables import estimate

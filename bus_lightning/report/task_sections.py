@@ -8,7 +8,8 @@ from PIL import Image
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_mask
-from bus_lightning.metrics.catalogue import title_of
+from bus_lightning.metrics.catalogue import COMPARED as COMPARED_IN_REPORT
+from bus_lightning.metrics.catalogue import REPORT, shown_in, title_of
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.paper.tables import estimate
 from bus_lightning.report.figures.answers import confusion, decision_curve, reliability
@@ -23,11 +24,8 @@ from bus_lightning.statistics.summary import COLUMNS
 
 Summaries = dict[str, pd.DataFrame]
 # What stands in the tables of a task; every other metric is in the table of all.
-CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1_macro", "auroc_macro", "average_precision_macro", "log_loss",
-                  "brier", "calibration_error", "malignant_vs_benign_auroc")  # fmt: skip
-SEGMENTATION = ("iou_image", "dice_image", "iou_pooled", "dice_pooled", "hd95", "surface_dice", "missed_rate",
-                "false_alarm_rate", "false_alarm_area")  # fmt: skip
-COMPARED = {"classification": ("accuracy", "auroc_macro"), "segmentation": ("dice_image", "iou_pooled")}
+CLASSIFICATION, SEGMENTATION = shown_in(REPORT, "classification"), shown_in(REPORT, "segmentation")
+COMPARED = {task: shown_in(COMPARED_IN_REPORT, task) for task in ("classification", "segmentation")}
 
 
 def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], compared: pd.DataFrame) -> Section:

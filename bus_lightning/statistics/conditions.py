@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from bus_lightning.config.build import identity, load_config
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.splits import Split, load_split
-from bus_lightning.metrics.per_case import answers_to
+from bus_lightning.metrics.columns import cases_of_task
 from bus_lightning.runs.cases import cases_of
 from bus_lightning.runs.folder import RunDir, groups_below
 
@@ -87,7 +87,7 @@ def of_task(conditions: Iterable[Condition], task: str) -> list[Condition]:
         task: classification or segmentation.
     """
     own = (condition for condition in conditions if does(condition.task, task))
-    return [replace(condition, task=task, cases=answers_to(task, condition.cases)) for condition in own]
+    return [replace(condition, task=task, cases=cases_of_task(task, condition.cases)) for condition in own]
 
 
 class _Read(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bus_lightning.metrics.per_case import COUNTS, PROBABILITY, classes_of, probabilities_of
+from bus_lightning.metrics.columns import COUNTS, PROBABILITY, classes_of, probabilities_of
 from bus_lightning.report.figures.style import PALETTE
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import group_draws

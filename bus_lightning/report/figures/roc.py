@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from bus_lightning.metrics.per_case import classes_of, probabilities_of
+from bus_lightning.metrics.columns import classes_of, probabilities_of
 from bus_lightning.metrics.ranking import auroc
 from bus_lightning.report.figures.curves import Bools, Floats, band, rate_at, roc_curve
 from bus_lightning.report.figures.data import images_in, pages, weights_of, wrapped
