@@ -14,14 +14,14 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from small_runs import again
 
-from bus_lightning import fitting, training
 from bus_lightning.data.index import read_image
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnosing import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
-from bus_lightning.evaluating import evaluate_run
-from bus_lightning.evaluation.report.__main__ import main as report
-from bus_lightning.run_dir import RunDir
+from bus_lightning.launch.report import main as report
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import fit, train
+from bus_lightning.training.evaluate import evaluate_run
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "tests" / "kept"
@@ -47,7 +47,7 @@ def project(tmp_path, monkeypatch, cache):
     (tmp_path / "data" / "cache").symlink_to(cache, target_is_directory=True)
     cache.mkdir(exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fitting, "save_sheet", lambda *_: None)
+    monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
     return tmp_path
 
 
@@ -69,7 +69,7 @@ def test_a_finished_run_of_an_earlier_version_is_skipped(project, name, caplog):
     run = RunDir(Path("runs", name))
     before = files_of(run)
     with caplog.at_level("INFO"):
-        assert training.run(same_command(run)) == run.status["score"]
+        assert train.run(same_command(run)) == run.status["score"]
     assert "complete, skipped" in caplog.text
     assert files_of(run) == before
 
@@ -77,7 +77,7 @@ def test_a_finished_run_of_an_earlier_version_is_skipped(project, name, caplog):
 def test_more_epochs_extend_a_finished_run_of_an_earlier_version(project):
     run = RunDir(Path("runs/classification/finished"))
     before = run.history.read_text()
-    training.run(same_command(run, "trainer.max_epochs=4", "logger=none"))
+    train.run(same_command(run, "trainer.max_epochs=4", "logger=none"))
     assert run.history.read_text().startswith(before)
     assert (run.epochs, run.status["epochs"], run.is_complete) == (4, 4, True)
     assert [folder.name for folder in run.path.parent.iterdir() if ".old-" in folder.name] == []
@@ -86,7 +86,7 @@ def test_more_epochs_extend_a_finished_run_of_an_earlier_version(project):
 def test_a_stopped_run_of_an_earlier_version_reaches_the_numbers_that_it_reached_there(project):
     run = RunDir(Path("runs/classification/stopped"))
     before = run.history.read_text()
-    training.run(same_command(run, "logger=none"))
+    train.run(same_command(run, "logger=none"))
     assert run.history.read_text().startswith(before)
     expected = pd.read_csv(KEPT / "expected" / "history.csv")
     pd.testing.assert_frame_equal(run.read_history(), expected, **CLOSE)
