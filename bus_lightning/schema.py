@@ -127,7 +127,7 @@ TRAIN = {
     "seed": SEED,
     "runs_dir": TEXT, "group": NAME, "name": nullable(NAME),
     "channels_last": one_of(True, False, "auto"),
-    "rerun": FLAG, "keep_last": FLAG, "fail_fast": FLAG, "debug_size": FLAG, "print_config": FLAG,
+    "rerun": FLAG, "keep_last": FLAG, "fail_fast": FLAG, "debug_run": FLAG, "debug_size": FLAG, "print_config": FLAG,
     "data.root": nullable(TEXT), "data.cache": TEXT, "data.cache_gb": number(0),
     "data.phantom": nullable(GROUP),
     "data.phantom.images": optional(whole(3)), "data.phantom.seed": optional(whole(0)),

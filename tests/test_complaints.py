@@ -26,7 +26,7 @@ def run(*arguments, **environment):
 def train(phantom, audit_cache, tmp_path):
     def go(*arguments, **environment):
         places = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}"]
-        return run("train.py", *arguments, "print_config=false", *places, **environment)
+        return run("train.py", *arguments, *places, **environment)
 
     return go
 
