@@ -1,6 +1,7 @@
 """The config: the only `instantiate`, checks across groups, a run's name and identity, saving and loading."""
 
 import re
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from yaml import YAMLError
 
 from bus_lightning.errors import DamagedError, UserError
 from bus_lightning.files import write_aside
-from bus_lightning.schema import TRAIN, check_kinds
+from bus_lightning.schema import TRAIN, check_kinds, shown
 from bus_lightning.targets import explained, target_error
 from bus_lightning.trainer_options import check_trainer
 
@@ -169,7 +170,8 @@ def _check_devices(trainer: DictConfig, seed: int | None, in_grid: bool) -> None
             "trainer.devices=1 there, and trainer=ddp for a single run."
         )
     if several and "ddp" not in str(trainer.get("strategy")):
-        raise UserError(f"trainer.devices={devices}: several devices need trainer=ddp trainer.devices={devices}.")
+        given = f"trainer.devices={shown(OmegaConf.to_container(devices) if OmegaConf.is_list(devices) else devices)}"
+        raise UserError(f"{given}: several devices need trainer=ddp {shlex.quote(given)}.")
     if several and seed is None:
         raise UserError("seed=null: several devices share out one order of the images, which needs a seed: give one.")
     if several and trainer.get("num_nodes", 1) != 1:

@@ -96,7 +96,7 @@ def test_several_options_of_a_group_are_a_grid_and_only_callbacks_and_loggers_a_
     line = only_line(run("train.py", "model=resnet34,alexnet"))
     assert line.endswith("needs -m: python train.py -m model=resnet34,alexnet")
     line = only_line(run("train.py", "callbacks=early_stopping,ema"))
-    assert line.endswith("write callbacks=[early_stopping,ema]")
+    assert line.endswith("write 'callbacks=[early_stopping,ema]'")
 
 
 @pytest.mark.parametrize(
