@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
         raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
     if OmegaConf.is_missing(cfg.data, "root"):
         raise UserError("data=folder needs data.root=FOLDER, with a folder per class.")
+    _check_weights(cfg.model.weights)
     _check_devices(cfg.trainer, cfg.seed, in_grid)
     check_trainer(cfg.trainer, cfg.optimizer)
     exact = str(cfg.trainer.precision).endswith("-true") or str(cfg.trainer.precision) in ("32", "64")
@@ -111,6 +113,13 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
     if cfg.data.balance == "class_weights" and cfg.task.name == "segmentation":
         raise UserError("data.balance=class_weights weighs classes, and segmentation has none: use oversample or none.")
     _check_overlay(cfg)
+
+
+def _check_weights(weights: str | None) -> None:
+    """Refuse a word that is neither `imagenet` nor a file."""
+    if weights and weights != "imagenet" and re.fullmatch(r"\w+", weights) and not Path(weights).is_file():
+        hint = " Did you mean imagenet?" if get_close_matches(weights.lower(), ["imagenet"]) else ""
+        raise UserError(f"model.weights={weights}: there is no such file.{hint} Give imagenet, a file, or null.")
 
 
 def _check_overlay(cfg: DictConfig) -> None:

@@ -227,6 +227,12 @@ def groups_below(runs_dir: Path) -> list[Path]:
     return sorted({config.parents[1] for config in runs_dir.glob("[!.]*/[!.]*/config.yaml")})
 
 
+def groups_near(path: Path) -> list[Path]:
+    """List the groups that a wrong path may mean: those in it, next to it, or in `runs`."""
+    nearby = (path, path.parent, Path("runs"), path.parent.parent)
+    return next(filter(None, map(groups_below, nearby)), [])
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
