@@ -26,7 +26,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 demo: $(READY)  ## train a small grid on synthetic images and write a report
-	$(BIN)/python train.py -m model=resnet50,alexnet,deepcardinal50,u2net_lite experiment=demo group=demo print_config=false
+	$(BIN)/python train.py -m model=resnet50,alexnet,deepcardinal50,u2net_lite experiment=demo group=demo
 	$(BIN)/python -m bus_lightning.launch.report runs/demo --title "The demo, on synthetic images"
 
 test: $(READY)  ## run the fast tests
@@ -60,7 +60,7 @@ report: $(READY)  ## write the report of finished runs (GROUPS='runs/demo'; defa
 	$(BIN)/python -m bus_lightning.launch.report $(GROUPS) $(ARGS)
 
 # QUICK=1: the size and epochs of conf/experiment/quick.yaml, for a CPU. Default: the paper's, for a GPU.
-SIZE = $(if $(QUICK),experiment=quick) print_config=false $(ARGS)
+SIZE = $(if $(QUICK),experiment=quick) $(ARGS)
 
 leakage: $(READY)  ## run the leak study: which data handling gives the paper's gap between validation and test? (QUICK=1: for a CPU)
 	$(BIN)/python train.py sweep=leakage $(SIZE)
@@ -84,7 +84,7 @@ app: $(READY) $(if $(BUNDLE),,$(DEMO)/SHA256SUMS)  ## open the diagnosis page (B
 	$(BIN)/python -m bus_lightning.diagnosis.app '$(or $(BUNDLE),$(DEMO))' $(ARGS)
 
 $(DEMO)/SHA256SUMS: | $(READY)
-	$(BIN)/python train.py sweep=two_stage experiment=two_stage_demo group=two_stage_demo model=unet_efficientnet_lite0,efficientnet_lite0 logger=none print_config=false
+	$(BIN)/python train.py sweep=two_stage experiment=two_stage_demo group=two_stage_demo model=unet_efficientnet_lite0,efficientnet_lite0 logger=none
 	$(BIN)/python -m bus_lightning.export --segmenter '$(call DEMO_RUN,unet_efficientnet_lite0,null)' \
 	  --classifier '$(call DEMO_RUN,efficientnet_lite0,null)' --out-of-fold '$(call DEMO_RUN,efficientnet_lite0,[0-9])' --samples 6 --out $(DEMO)
 
