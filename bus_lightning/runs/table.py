@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from bus_lightning.core.errors import DamagedError
-from bus_lightning.metrics.catalogue import title_of
+from bus_lightning.metrics.catalogue import RUNS, shown_in, title_of
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.lock import is_owned
 
-_SCORES = ("accuracy", "f1_macro", "auroc_macro", "iou_image", "dice_image")
+_SCORES = shown_in(RUNS)
 _COUNTS = ("parameters", "epochs", "seconds", "n")
 # A narrow terminal shows the first of these that fit.
 _BY_IMPORTANCE = (
