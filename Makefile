@@ -26,7 +26,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 demo: $(READY)  ## train a small grid on synthetic images and write a report
-	$(BIN)/python train.py -m model=resnet50,alexnet,deepcardinal50,u2net_lite experiment=demo group=demo
+	$(BIN)/python train.py -m model=efficientnet_lite0,resnet50,alexnet,deepcardinal50,u2net_lite experiment=demo group=demo
 	$(BIN)/python -m bus_lightning.launch.report runs/demo --title "The demo, on synthetic images"
 
 test: $(READY)  ## run the fast tests
@@ -113,5 +113,5 @@ clean-cache:  ## remove audit results and decoded images (data/cache); they are 
 	rm -rf data/cache
 
 clean:  ## remove the environment, caches and phantoms; runs/ and real data stay
-	rm -rf $(VENV) data/phantom data/cache audit .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) data/phantom data/phantom_demo data/cache audit .pytest_cache .mypy_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -43,6 +43,8 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         if not own:
             continue
         labels = labels_of(own)
+        if task == "classification" and (best := _best_classifier(own, test, labels)):
+            items.append(best)
         shown = [metric, "auroc_macro" if task == "classification" else "false_alarm_rate"]
         rows = []
         for condition in own:
@@ -61,6 +63,32 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
             text = f"{len(better)} of {len(pairs)} pairs differ in {title_of(metric)} by more than chance"
             items.append(Note(f"{text} (paired bootstrap over near-duplicate groups, adjusted by Holm)."))
     return Section("In short", "", items)
+
+
+def _best_classifier(own: list[Condition], test: Summaries, labels: Mapping[str, str]) -> Note | None:
+    """Name the classifier with the highest macro AUC on test images, and say whether it is better than chance.
+
+    It is when both intervals lie above chance: that of the macro AUC above 0.5, that of the accuracy above the share of
+    the most frequent class. None if the macro AUC is undefined for all classifiers.
+    """
+    scores = {condition.name: test[condition.name].set_index("metric") for condition in own}
+    ranked = [condition for condition in own if not scores[condition.name].loc["auroc_macro", "reason"]]
+    if not ranked:
+        return None
+    best = max(ranked, key=lambda condition: float(scores[condition.name].loc["auroc_macro", "value"]))
+    auc, accuracy = (scores[best.name].loc[metric] for metric in ("auroc_macro", "accuracy"))
+    cases = best.part("test")
+    majority = majority_accuracy(cases) or 0.0
+    is_better = bool(auc["low"] > 0.5 and accuracy["low"] > majority)
+    verdict = "better" if is_better else "not clearly better"
+    subject = f"The best of {len(own)} classifiers, {labels[best.name]}," if len(own) > 1 else labels[best.name]
+    images = "synthetic test images" if best.config.data.get("phantom") else "test images"
+    text = (
+        f"{subject} is {verdict} than chance on {auc['n']:.0f} held-out {images}: "
+        f"macro AUC {_cell(auc)}, where chance gives 0.5; accuracy {_cell(accuracy)}, where always answering "
+        f"'{cases['label'].mode()[0]}' gives {majority:.3f}."
+    )
+    return Note(text, "good" if is_better else "plain")
 
 
 def task_section(
