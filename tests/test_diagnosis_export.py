@@ -35,7 +35,7 @@ from bus_lightning.export.calibration import choose_threshold, find_temperature
 from bus_lightning.export.folder import new_bundle
 from bus_lightning.export.heads import WithFeatures, find_head
 from bus_lightning.export.making import make_bundle
-from bus_lightning.export.runs import open_run, read_run, refuse_strangers
+from bus_lightning.export.runs import open_for, rebuild, refuse_strangers
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.classifiers import alexnet, resnet
 from bus_lightning.runs.folder import RunDir
@@ -153,7 +153,7 @@ def refusal(runs: Path, **options) -> str:
 
 
 def images_of(run: Path, part: str) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    opened = open_run(read_run(run, load_config(run / "config.yaml").task.name))
+    opened = rebuild(open_for(run, load_config(run / "config.yaml").task.name))
     rows = opened.prepared.frame[opened.prepared.frame["id"].isin(opened.run.split.part(part))]
     return rows, [read_image(opened.prepared.root / file) for file in rows["image"]]
 
@@ -288,7 +288,7 @@ def test_a_bundle_says_when_it_is_not_calibrated_and_has_no_heat_map(made_runs, 
 
 
 def test_another_computation_than_pytorch_s_is_refused(made_runs, made, monkeypatch):
-    opened = open_run(read_run(made_runs / "cls", "classification"))
+    opened = rebuild(open_for(made_runs / "cls", "classification"))
     assert variants.check_agreement(opened, made.classifier) < 1e-5
     with torch.no_grad():
         next(iter(opened.net.parameters())).mul_(1.1)
@@ -358,7 +358,7 @@ def test_a_segmenter_that_saw_the_classifier_s_test_images_is_refused(runs):
 
 def test_a_twin_of_a_test_image_in_the_segmenter_s_training_is_refused(runs):
     segmenter, classifier = (
-        read_run(runs / name, task) for name, task in (("seg", "segmentation"), ("cls", "classification"))
+        open_for(runs / name, task) for name, task in (("seg", "segmentation"), ("cls", "classification"))
     )
     refuse_strangers(segmenter, classifier)
     twin = segmenter.split.train[0]

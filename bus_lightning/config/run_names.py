@@ -19,6 +19,7 @@ _NOT_IN_NAME = (
     "data.cache",
     "callbacks.progress",
 )
+SET_ASIDE = ".old-"  # in the name of a run's folder that was moved aside for a new start; in no other name
 _NAME_LIMIT = 120
 _UNSAFE = r"[^A-Za-z0-9._-]+"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from bus_lightning.config.run_names import SET_ASIDE
 from bus_lightning.core.errors import UserError
 
 PARTS = ("train", "val", "test")
@@ -95,7 +96,7 @@ _MISSING = object()
 FLAG = Kind("true or false", lambda value: type(value) is bool)
 TEXT = Kind("text, one value (a number in quotes)", lambda value: isinstance(value, str) and bool(value.strip()))
 NAME = Kind("a name: letters, digits, '.', '_' and '-', no dot first", lambda value: (
-    type(value) in (str, int, float) and bool(_FOLDER.fullmatch(str(value))) and ".old-" not in str(value)
+    type(value) in (str, int, float) and bool(_FOLDER.fullmatch(str(value))) and SET_ASIDE not in str(value)
 ))  # fmt: skip
 NAMES = Kind("a list of different names, as [benign,malignant]", lambda value: (
     isinstance(value, list) and all(map(TEXT.fits, value)) and 0 < len(value) == len(set(value))

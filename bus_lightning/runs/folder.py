@@ -15,6 +15,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from bus_lightning.config.build import identity
+from bus_lightning.config.run_names import SET_ASIDE
 from bus_lightning.core.csv_files import check_numbers, read_table, refuse_cut
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.files import aside, write_aside
@@ -48,6 +49,16 @@ class RunDir:
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the folder holds a file that only runs have."""
+        return any(file.exists() for file in (self.config, self.status_file, self.metrics_file, self.cases))
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether this is an old folder that was moved aside for a new start."""
+        return SET_ASIDE in self.path.name
 
     @property
     def is_complete(self) -> bool:
@@ -119,10 +130,10 @@ class RunDir:
     def set_aside(self) -> Path:
         """Move the folder away under a name that says when, make an empty one, and return where the old one is."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        moved = self.path.with_name(f"{self.path.name}.old-{stamp}")
+        moved = self.path.with_name(f"{self.path.name}{SET_ASIDE}{stamp}")
         number = 1
         while moved.exists():
-            moved = moved.with_name(f"{self.path.name}.old-{stamp}-{(number := number + 1)}")
+            moved = moved.with_name(f"{self.path.name}{SET_ASIDE}{stamp}-{(number := number + 1)}")
         self.path.rename(moved)
         self.path.mkdir()
         return moved

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import identity, load_config
+from bus_lightning.config.build import identity
 from bus_lightning.config.limits import are_limited
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.prepare import PreparedData, files_hash
-from bus_lightning.data.splits import Split, load_split
-from bus_lightning.runs.folder import RunDir
+from bus_lightning.data.splits import Split
+from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 
 log = logging.getLogger(__name__)
 _CURE = "`python train.py sweep=two_stage` trains all that are needed"
@@ -31,14 +31,22 @@ class Segmenter:
     """A finished run that outlined lesions.
 
     Attributes:
-        run: Its folder, which keeps the masks.
-        split: Whom it was trained on, and whom it held out.
+        run: The run, whose folder keeps the masks.
         trained: The groups of near-duplicates that it was trained on, of the data as they are now.
     """
 
-    run: RunDir
-    split: Split
+    run: FinishedRun
     trained: frozenset[int]
+
+    @property
+    def split(self) -> Split:
+        """The images that it was trained on, and those that it held out."""
+        return self.run.split
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.run.folder.path
 
 
 def with_predicted_masks(prepared: PreparedData, split: Split, overlay: DictConfig, cross_fit: bool) -> PreparedData:
@@ -64,27 +72,27 @@ def with_predicted_masks(prepared: PreparedData, split: Split, overlay: DictConf
         if forbidden := (one.trained - known if cross_fit else one.trained & tested):
             twins = sum(groups[id_] in forbidden for id_ in one.split.train)
             raise UserError(
-                f"{one.run.path} was trained on {twins} images that this classifier is tested on, or on their twins: "
+                f"{one.path} was trained on {twins} images that this classifier is tested on, or on their twins: "
                 f"its masks would leak. Give both the same data.split; {_CURE}."
             )
     files = {id_: _mask_of(id_, groups[id_], segmenters) for id_ in prepared.frame["id"]}
     if missing := [id_ for id_ in split.part("all") if files[id_] is None]:
         for segmenter in segmenters:
-            if limit := are_limited(load_config(segmenter.run.config).trainer):
+            if limit := are_limited(segmenter.run.config.trainer):
                 raise UserError(
-                    f"{segmenter.run.path} has masks of only some of its images, because of {limit}: "
+                    f"{segmenter.path} has masks of only some of its images, because of {limit}: "
                     "remove that folder, and train the segmenter again without this limit."
                 )
         raise UserError(
             f"overlay.segmenters={overlay.segmenters}: no run has held out '{missing[0]}' and kept its mask "
             f"({len(missing)} of {len(split.part('all'))} images): {_CURE}."
         )
-    overlay.segmenters = [str(one.run.path) for one in segmenters]  # others may come into the folder
+    overlay.segmenters = [str(one.path) for one in segmenters]  # others may come into the folder
     digest = hashlib.blake2b(digest_size=8)
     for id_, file in sorted(files.items()):
         digest.update(id_.encode() + (file.read_bytes() if file else b""))
     frame = prepared.frame.assign(predicted=[str(files[id_] or "") for id_ in prepared.frame["id"]])
-    log.info("The masks are those of %s.", ", ".join(one.run.path.name for one in segmenters))
+    log.info("The masks are those of %s.", ", ".join(one.path.name for one in segmenters))
     return replace(prepared, frame=frame, predicted_by=digest.hexdigest())
 
 
@@ -94,44 +102,42 @@ def _find(pattern: str | Sequence[str] | None, prepared: PreparedData) -> list[S
     asked = pattern if isinstance(pattern, str) else ", ".join(map(str, pattern or ()))
     found: dict[str, list[Segmenter]] = {}
     foreign: list[Path] = []
-    for path in sorted({path for one in patterns for path in glob.glob(one)}):
-        run = RunDir(Path(path))
-        if not run.config.is_file() or ".old-" in run.path.name:
+    for folder in find_runs(*patterns):
+        if not folder.config.is_file():
             continue
-        config = load_config(run.config)
-        if config.task.name != "segmentation":
+        run = open_run(folder.path, complete=False)
+        if run.task != "segmentation":
             continue
-        content = files_hash(run.status.get("data"))
-        if content and content != files_hash(prepared.content):
-            foreign.append(run.path)  # of another grid in this folder
+        if run.files_hash and run.files_hash != files_hash(prepared.content):
+            foreign.append(folder.path)  # of another grid in this folder
             continue
-        if not run.is_complete:
+        if not folder.is_complete:
             raise UserError(
-                f"{run.path} is not complete ({_state(run)}), and a classifier needs its masks: train it "
+                f"{folder.path} is not complete ({_state(run)}), and a classifier needs its masks: train it "
                 "first, or choose others with overlay.segmenters='RUNS'."
             )
-        split = load_split(run.split)
-        trained = frozenset(prepared.groups[id_] for id_ in split.train if id_ in prepared.groups)
-        decides = {key: value for key, value in identity(config).items() if not key.startswith("data.split.cross_fold")}
-        key = repr([sorted(decides.items()), config.trainer.max_epochs])
-        found.setdefault(key, []).append(Segmenter(run, split, trained))
+        trained = frozenset(prepared.groups[id_] for id_ in run.split.train if id_ in prepared.groups)
+        options = identity(run.config).items()
+        decides = {key: value for key, value in options if not key.startswith("data.split.cross_fold")}
+        key = repr([sorted(decides.items()), run.config.trainer.max_epochs])
+        found.setdefault(key, []).append(Segmenter(run, trained))
     if not found and foreign:
         raise UserError(f"{foreign[0]} was trained on other files than {prepared.root} holds: {_CURE}.")
     if not found:
         raise UserError(f"overlay.segmenters={asked} matches no run of a segmenter: {_CURE}.")
     if len(found) > 1:
-        names = ", ".join(sorted(runs[0].run.path.name for runs in found.values()))
-        first = next(iter(found.values()))[0].run.path
+        names = ", ".join(sorted(runs[0].path.name for runs in found.values()))
+        first = next(iter(found.values()))[0].path
         one = re.sub(r"(cross_fold-)[^_]+", r"\1*", first.name)
         raise UserError(
             f"overlay.segmenters={asked} matches several segmenters ({names}): choose one, as "
             f"overlay.segmenters='{first.with_name(one)}'."
         )
     (segmenters,) = found.values()
-    return sorted(segmenters, key=lambda one: (-len(one.split.train), one.run.path.name))
+    return sorted(segmenters, key=lambda one: (-len(one.split.train), one.path.name))
 
 
-def _state(run: RunDir) -> str:
+def _state(run: FinishedRun) -> str:
     """Describe the state of a run, with the error if it failed."""
     return ": ".join(str(run.status[key]) for key in ("state", "error") if run.status.get(key)) or "not begun"
 
@@ -140,7 +146,7 @@ def _mask_of(id_: str, group: int, segmenters: list[Segmenter]) -> Path | None:
     """Choose an image's mask, from a run that tested it before one that chose its epoch by it."""
     for part in ("test", "val"):
         for one in segmenters:
-            file = one.run.masks / f"{id_}.png"
+            file = one.run.folder.masks / f"{id_}.png"
             if id_ in one.split.part(part) and group not in one.trained and file.is_file():
                 return file.resolve()
     return None

@@ -1,6 +1,5 @@
 """Evaluate kept checkpoints from their own folders, on any part of any split of any data folder."""
 
-import glob
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import build, load_config, uses_masks
+from bus_lightning.config.build import build, uses_masks
 from bus_lightning.config.limits import at_least_one_batch
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
@@ -18,6 +17,7 @@ from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.splits import PARTS, Split, load_split, make_named_split
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.weights import load_kept_weights
+from bus_lightning.runs.finished import find_runs, open_run
 from bus_lightning.runs.folder import RunDir, groups_below
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.seen import Seen, holds_the_data_of, seen_images
@@ -43,8 +43,7 @@ def evaluate_runs(cfg: DictConfig) -> None:
         Settings(**cfg.explain_options)  # what it refuses is refused before the first run is evaluated
     if cfg.split not in _CHOICES and not Path(cfg.split).is_file():
         raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
-    runs = [RunDir(Path(path)) for path in sorted(glob.glob(str(cfg.runs)))]
-    runs = [run for run in runs if run.best.is_file() and ".old-" not in run.path.name]
+    runs = [run for run in find_runs(str(cfg.runs)) if run.best.is_file()]
     if not runs:
         there = [f"runs='{group}/*'" for group in groups_below(Path(str(cfg.runs).partition("*")[0]).parent)]
         cure = f" Try {' or '.join(there)}." if there else " Give folders such as runs='runs/GROUP/*'."
@@ -73,9 +72,9 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     Returns:
         The folder of the evaluation within the run's, with `cases.csv` and `metrics.json`.
     """
-    own = load_config(run.config)
-    classes = list(own.data.classes)
-    named = load_split(run.split if cfg.split in _CHOICES else Path(cfg.split))
+    opened = open_run(run.path, complete=False)
+    own, classes = opened.config, opened.classes
+    named = opened.split if cfg.split in _CHOICES else load_split(Path(cfg.split))
     trained_on = own.copy()
     # On the run's own data the split names the images; what was left out in training does not matter any more.
     own.data.exclude, own.data.drop_conflicts = None, False
