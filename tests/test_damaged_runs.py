@@ -241,7 +241,7 @@ def test_a_damaged_history_is_a_finding_and_in_one_line_where_the_training_goes_
     (found,) = damages(explained)
     assert (str(explained.history) in found, expected in found) == (True, True)
     with pytest.raises(DamagedError, match="history"):
-        _ = explained.epochs
+        explained.count_epochs()
 
 
 def test_damaged_heat_maps_and_masks_are_findings(explained):

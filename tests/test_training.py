@@ -152,7 +152,7 @@ def test_a_shorter_training_than_the_one_begun_is_refused(composed, no_pictures,
         )  # fmt: skip
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             train.run(composed(*said, "trainer.max_epochs=4"))
-    with pytest.raises(OccupiedError, match=r"has 2 epochs behind it, more than trainer\.max_epochs=1"):
+    with pytest.raises(OccupiedError, match=r"has 2 trained epochs, more than trainer\.max_epochs=1"):
         train.run(composed(*said, "trainer.max_epochs=1"))
     cfg = composed(*said, "trainer.max_epochs=2")
     train.run(cfg)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -121,11 +121,12 @@ class RunDir:
         keys = sorted(key for key in here | asked if here.get(key) != asked.get(key))
         return [f"{key} (here {here.get(key)}, asked {asked.get(key)})" for key in keys]
 
-    def was_started_by(self, launch: str | None) -> bool:
-        """Tell whether this launch of the command has started the run; None, outside of one, has not."""
-        with suppress(DamagedError):  # a damaged status has no launch
-            return launch is not None and self.status.get("launch") == launch
-        return False
+    @property
+    def launch(self) -> str | None:
+        """Name of the launch that has started the run; None without one, or if status.json is damaged."""
+        with suppress(DamagedError):
+            return cast("str | None", self.status.get("launch"))
+        return None
 
     def set_aside(self) -> Path:
         """Move the folder away under a name that says when, make an empty one, and return where the old one is."""
@@ -138,9 +139,8 @@ class RunDir:
         self.path.mkdir()
         return moved
 
-    @property
-    def epochs(self) -> int:
-        """How many epochs have been trained, by history.csv."""
+    def count_epochs(self) -> int:
+        """Count the trained epochs in history.csv."""
         history = self.read_history()
         return 0 if history is None else len(history)
 

@@ -32,7 +32,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
     Args:
         folder: The run's folder.
         model: Name of the model, for the table.
-        afresh: Move a folder that is there aside first.
+        afresh: Whether to move the old folder aside first.
 
     Raises:
         OccupiedError: When another process is working on the run.

@@ -20,6 +20,7 @@ from bus_lightning.launch.command_line import launch_name
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.record import recorded
+from bus_lightning.training.decide import Action, Decision, decide, must_restart, read_kept
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +54,8 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool) -> float | None:
     if not is_first_process():  # of several that train one network: the first one keeps the record
         settle_rules(cfg, folder)
         return _train(cfg, folder, *_prepare(cfg, optimised, in_grid))
-    # A job that Slurm or Ray starts again within one launch goes on.
     launch = launch_name()
-    afresh = cfg.rerun and not folder.was_started_by(launch)
+    afresh = must_restart(cfg.rerun, launch, folder.launch)
     # The inner context names the option in the recorded error; the outer one does so if the record cannot be written.
     with _naming_options(cfg), recorded(folder, cfg.model.name, afresh) as record, _naming_options(cfg):
         settle_rules(cfg, folder)
@@ -64,7 +64,9 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool) -> float | None:
         if prepared.predicted_by:
             hashes["masks"] = prepared.predicted_by
         hashes |= _hash_of_weights(cfg.model.weights)
-        if _is_done(folder, cfg, hashes):
+        decision = decide(read_kept(folder, cfg, hashes), cfg.trainer.max_epochs)
+        _act(decision, folder, cfg)
+        if decision.action is Action.SKIP:
             log.info("%s: complete, skipped", folder.path)
             return folder.status.get("score")
         if not chose_rules and cfg.preprocess.rules != RULES:
@@ -138,42 +140,24 @@ def _train(cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split
         return train_and_test(cfg, folder, prepared, split)
 
 
-def _is_done(folder: RunDir, cfg: DictConfig, hashes: dict[str, str]) -> bool:
-    """Decide whether a run is complete; make room for it when it has to start afresh.
+def _act(decision: Decision, folder: RunDir, cfg: DictConfig) -> None:
+    """Prepare a run's folder for what was decided.
 
     Raises:
-        UserError: When the folder holds another experiment, or a longer training than the one asked for.
+        OccupiedError: When the folder is refused.
     """
-    if not folder.config.is_file():
-        return False
-    kept = load_config(folder.config)
-    if differences := folder.differences(kept, cfg, hashes):
-        raise OccupiedError(
-            f"{folder.path} holds another experiment: it differs in {'; '.join(differences[:3])}. "
-            "Choose another name=..., or pass rerun=true to move the old folder aside."
-        )
-    asked, before = cfg.trainer.max_epochs, kept.trainer.max_epochs
-    if folder.is_complete and asked <= before:
-        if asked < before:
-            log.info("%s: was trained for up to %d epochs, more than the %d asked for", folder.path, before, asked)
-        if folder.status.get("state") != "complete":  # killed between its last file and its last word
-            folder.update_status(state="complete", model=cfg.model.name, error=None, kind=None)
-            folder.error.unlink(missing_ok=True)
-            if not cfg.keep_last:
-                folder.last.unlink(missing_ok=True)
-        return True
-    if folder.epochs > asked:
-        raise OccupiedError(
-            f"{folder.path} has {folder.epochs} epochs behind it, more than trainer.max_epochs={asked}: ask for at "
-            "least as many, or pass rerun=true."
-        )
-    if not folder.is_complete:
-        return False
-    if folder.last.is_file():
-        log.info("%s: extended from %d to %d epochs", folder.path, before, asked)
+    if decision.action is Action.REFUSE:
+        raise OccupiedError(f"{folder.path} {decision.reason}")
+    reason = decision.reason
+    if decision.action is Action.SKIP and folder.status.get("state") != "complete":
+        # It was killed after metrics.json, and before it could write its state.
+        folder.update_status(state="complete", model=cfg.model.name, error=None, kind=None)
+        folder.error.unlink(missing_ok=True)
+        if not cfg.keep_last:
+            folder.last.unlink(missing_ok=True)
+    elif decision.action is Action.EXTEND:
         folder.metrics_file.unlink()
-    else:
-        old = folder.set_aside()
-        log.info("%s: %d epochs instead of %d, from the start, for last.ckpt was not kept (keep_last=true keeps it); "
-                 "the old folder is now %s", folder.path, asked, before, old.name)  # fmt: skip
-    return False
+    elif decision.action is Action.RESTART:
+        reason += f"; the old folder is now {folder.set_aside().name}"
+    if reason:
+        log.info("%s: %s", folder.path, reason)
