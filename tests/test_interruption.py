@@ -143,18 +143,16 @@ def test_what_an_older_version_has_begun_goes_on(composed, undisturbed, watch):
 
 
 def test_a_job_that_is_started_again_within_one_launch_goes_on_though_it_was_to_start_afresh(
-    composed, undisturbed, watch, monkeypatch
+    composed, undisturbed, watch
 ):
     expected, steps = undisturbed(*ALEXNET)
-    monkeypatch.setenv("BUS_LIGHTNING_JOBS", "/no/.jobs-host-1-2")
     watch.at[1, 2] = told(signal.SIGTERM)
     with pytest.raises(Interrupted):
-        train.run(composed(*ALEXNET, "rerun=true"))
-    train.run(composed(*ALEXNET, "rerun=true"))
+        train.run(composed(*ALEXNET, "rerun=true"), launch="first")
+    train.run(composed(*ALEXNET, "rerun=true"), launch="first")
     assert results_of(folder_of(composed(*ALEXNET))) == expected
     assert watch.steps == steps
-    monkeypatch.setenv("BUS_LIGHTNING_JOBS", "/no/.jobs-host-3-4")
-    train.run(composed(*ALEXNET, "rerun=true"))
+    train.run(composed(*ALEXNET, "rerun=true"), launch="second")
     assert watch.steps == 2 * steps, "another launch starts afresh"
 
 

@@ -12,6 +12,7 @@ from yaml import YAMLError
 
 from bus_lightning.config.moved import use_current_targets
 from bus_lightning.config.schema import TRAIN, check_kinds
+from bus_lightning.config.split_options import METHODS, shares
 from bus_lightning.config.targets import explained, target_error
 from bus_lightning.config.trainer_options import check_trainer
 from bus_lightning.core.errors import DamagedError, UserError
@@ -89,8 +90,6 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
     Raises:
         UserError: One line that names the options and the cure.
     """
-    from bus_lightning.data.splits import METHODS, shares
-
     check_kinds(cfg, TRAIN)
     split = cfg.data.split
     if split.method != "file":

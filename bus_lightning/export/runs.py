@@ -7,14 +7,13 @@ import torch
 
 from bus_lightning.config.build import identity
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.datamodule import BusDataModule, example_images
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.prepare import PreparedData, files_hash, prepare_data
 from bus_lightning.diagnosis.trained_on import TrainingData
 from bus_lightning.models.answers import check_answer, shapes_of
 from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.predicted_masks import with_predicted_masks
-from bus_lightning.training.start_checks import example_images
 
 BUSI_CONTENT = "8c32504d11914feb"  # first digits of the `content_hash` of the published 780 images and 798 masks
 # What a run and the runs of its cross-fitting may differ in.

@@ -17,7 +17,7 @@ from bus_lightning.config.build import load_config, settle_overlay
 from bus_lightning.config.run_names import naming_overrides, older_name, run_name
 from bus_lightning.config.schema import EVALUATE, TRAIN, check_kinds
 from bus_lightning.core.errors import OccupiedError, UserError, explain
-from bus_lightning.launch.command_line import SAID, report_job
+from bus_lightning.launch.command_line import SAID, launch_name, report_job
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
 
@@ -48,7 +48,8 @@ def train_job(cfg: DictConfig) -> float | None:
     folder = Path(cfg.runs_dir) / cfg.group / cfg.name
     report_job(folder)
     try:
-        return train.run(cfg, in_grid and hydra_cfg.sweeper._target_ != _BASIC_SWEEPER, in_grid)
+        optimised = in_grid and hydra_cfg.sweeper._target_ != _BASIC_SWEEPER
+        return train.run(cfg, optimised, in_grid, launch_name())
     except Exception as error:
         log.error("%s failed: %s", folder, explain(error))
         if isinstance(error, OccupiedError):

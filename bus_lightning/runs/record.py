@@ -2,12 +2,11 @@
 
 import logging
 import logging.handlers
-import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bus_lightning.core.errors import OccupiedError, explain
 from bus_lightning.core.interruption import interruptible
@@ -20,14 +19,21 @@ _FINISHED, _FAILED, _KILLED = 0, 1, 255  # exit codes, as W&B reads them
 
 @dataclass
 class Record:
-    """What the record needs to know: whether the run was taken up, or only looked at and skipped."""
+    """What the record needs to know of the run.
+
+    Attributes:
+        taken_up: Whether the run is trained, not skipped.
+        at_end: Functions to call when the run has ended and its state is written; each gets the exit code: 0 for a
+            finished run, 255 for a stopped one, 1 for a failed one.
+    """
 
     taken_up: bool = False
+    at_end: list[Callable[[int], None]] = field(default_factory=list)
 
 
 @contextmanager
 def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Record]:
-    """Keep the record of a run while the block works on it, and leave nothing of it in memory.
+    """Keep the record of a run while the block works on it.
 
     Args:
         folder: The run's folder.
@@ -71,14 +77,8 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()
-            if "wandb" in sys.modules:
-                from bus_lightning.tracking.logger import finish_run
-
-                finish_run(folder, exit_code)
-            if "torch" in sys.modules:  # not for a finished run, which was only looked at
-                from bus_lightning.training.hardware import release_memory
-
-                release_memory()
+            for end in record.at_end:
+                end(exit_code)
 
 
 class _Log(logging.handlers.WatchedFileHandler):

@@ -89,6 +89,16 @@ class RunLogger(WandbLogger):
         super().finalize(status)
         self._trained = True
 
+    def send_results(self, *results: Any) -> None:
+        """Send the results of the run (see `training.tracker.Tracker`)."""
+        from bus_lightning.tracking.results import send_results  # which needs more than a logger does
+
+        send_results([self], *results)
+
+    def finish(self, run: RunDir, exit_code: int) -> None:
+        """End the W&B run (see `training.tracker.Tracker`)."""
+        finish_run(run, exit_code)
+
 
 def wandb_logger(save_dir: str, image_names: bool = True, **options: Any) -> RunLogger:
     """Make the logger for the W&B run of a job; the id that its folder names goes on with an interrupted one.

@@ -4,8 +4,9 @@ import gc
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from bus_lightning.config.build import build, build_net
 from bus_lightning.config.limits import at_least_one_batch
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import is_first_process
-from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.datamodule import BusDataModule, example_images
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.probe import SUSPICIOUS, label_in_input
 from bus_lightning.data.splits import PARTS, Split
@@ -29,14 +30,14 @@ from bus_lightning.models.weights import load_kept_weights, load_weights, read_c
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import SegmentationTask
-from bus_lightning.tracking.results import send_results
 from bus_lightning.training.callbacks.checkpoints import SafeCheckpointIO, best_checkpoint
 from bus_lightning.training.callbacks.chosen import chosen_callbacks
 from bus_lightning.training.callbacks.history import History
 from bus_lightning.training.callbacks.images import save_sheet
 from bus_lightning.training.callbacks.timing import Timing, latency
 from bus_lightning.training.hardware import Hardware, choose_hardware
-from bus_lightning.training.start_checks import check_answers, example_images, start_small
+from bus_lightning.training.start_checks import check_answers, start_small
+from bus_lightning.training.tracker import Tracker
 
 log = logging.getLogger(__name__)
 # Lightning prints through a handler of its own, beside ours, and its news of the day are not the user's.
@@ -56,14 +57,17 @@ warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\(
 gc.freeze()  # the libraries' objects stay: collecting after a job need not look at a million of them
 
 
-def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split) -> float | None:
+def train_and_test(
+    cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split, at_end: list[Callable[[int], None]]
+) -> float | None:
     """Train, test the kept checkpoint and write the rest of the run's folder.
 
     Args:
         cfg: The config, complete.
         folder: The run's folder, started.
         prepared: Index and groups.
-        split: Who is in which part.
+        split: The ids of each part.
+        at_end: Gets the functions that end what records the run elsewhere; they take an exit code.
 
     Returns:
         Validation score of the kept epoch; None where there is no validation set.
@@ -85,6 +89,8 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
     callbacks = chosen_callbacks(cfg, folder.last)
     first = is_first_process()
     loggers = [build(node, save_dir=str(folder.path)) for node in cfg.logger.values() if node and first]
+    trackers = [logger for logger in loggers if isinstance(logger, Tracker)]
+    at_end += [partial(tracker.finish, folder) for tracker in trackers]
     shows_bar = cfg.trainer.enable_progress_bar and bool(cfg.callbacks.get("progress"))
     sizes = {part: len(split.part(part)) for part in PARTS}
     options: dict[str, Any] = {"enable_progress_bar": shows_bar}
@@ -127,7 +133,8 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
         folder.update_status(latency_ms=round(milliseconds, 3))
     with decoration(folder, "picture of test samples"):
         save_sheet(task, datamodule.parts["test"], datamodule.collate, folder.figures / "test_samples.png")
-    send_results(loggers, folder, task, datamodule, cases, metrics)
+    for tracker in trackers:
+        tracker.send_results(folder, task, datamodule, cases, metrics)
     folder.write_metrics({"val": metrics_of_nothing(cases)} | metrics)
     if not cfg.keep_last:
         folder.last.unlink(missing_ok=True)

@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,6 @@ from bus_lightning.data.fingerprints import share_file
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.preprocess import RULES
 from bus_lightning.data.splits import Split
-from bus_lightning.launch.command_line import launch_name
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.record import recorded
@@ -25,13 +25,14 @@ from bus_lightning.training.decide import Action, Decision, decide, must_restart
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False) -> float | None:
+def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False, launch: str | None = None) -> float | None:
     """Train, test and write one run's folder; skip it when it is complete, go on with it when it is not.
 
     Args:
         cfg: The composed config, with its `name` set.
         optimised: Whether a sweeper optimises the returned score.
         in_grid: Whether the run is a job of a grid.
+        launch: Name of this launch of the command, the same for a job that is started again within it.
 
     Returns:
         Validation score of the kept epoch, which a sweeper optimises; None where there is no validation set.
@@ -39,7 +40,8 @@ def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False) -> floa
     Raises:
         UserError: For what the user can mend; the traceback is in the run's `error.txt`.
     """
-    score = _run(cfg, optimised, in_grid)
+    with _memory_released():
+        score = _run(cfg, optimised, in_grid, launch)
     if optimised and score is None:
         raise UserError(
             f"{cfg.task.monitor} is undefined in every epoch, so the search gets no score from this run: validate on "
@@ -48,13 +50,12 @@ def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False) -> floa
     return score
 
 
-def _run(cfg: DictConfig, optimised: bool, in_grid: bool) -> float | None:
+def _run(cfg: DictConfig, optimised: bool, in_grid: bool, launch: str | None) -> float | None:
     folder = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
     chose_rules = cfg.preprocess.rules is not None
     if not is_first_process():  # of several that train one network: the first one keeps the record
         settle_rules(cfg, folder)
-        return _train(cfg, folder, *_prepare(cfg, optimised, in_grid))
-    launch = launch_name()
+        return _train(cfg, folder, *_prepare(cfg, optimised, in_grid), at_end=[])
     afresh = must_restart(cfg.rerun, launch, folder.launch)
     # The inner context names the option in the recorded error; the outer one does so if the record cannot be written.
     with _naming_options(cfg), recorded(folder, cfg.model.name, afresh) as record, _naming_options(cfg):
@@ -78,7 +79,7 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool) -> float | None:
             share_file(prepared.fingerprints, folder.fingerprints)
         folder.start(**hashes, launch=launch, scale=asdict(prepared.scale))
         record.taken_up = True
-        return _train(cfg, folder, prepared, split)
+        return _train(cfg, folder, prepared, split, record.at_end)
 
 
 def settle_rules(cfg: DictConfig, folder: RunDir) -> None:
@@ -93,6 +94,18 @@ def settle_rules(cfg: DictConfig, folder: RunDir) -> None:
     """
     if cfg.preprocess.rules is None:
         cfg.preprocess.rules = load_config(folder.config).preprocess.rules if folder.config.is_file() else RULES
+
+
+@contextmanager
+def _memory_released() -> Iterator[None]:
+    """Give back the memory of a run when it has ended."""
+    try:
+        yield
+    finally:
+        if "torch" in sys.modules:  # a skipped run has not imported it
+            from bus_lightning.training.hardware import release_memory
+
+            release_memory()
 
 
 @contextmanager
@@ -132,12 +145,14 @@ def _hash_of_weights(file: str | None) -> dict[str, str]:
         return {"weights": hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()}
 
 
-def _train(cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split) -> float | None:
+def _train(
+    cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split, at_end: list[Callable[[int], None]]
+) -> float | None:
     from bus_lightning.training.fit import train_and_test  # not for a finished run, which needs no torch
     from bus_lightning.training.gpus import gpu_of_its_own
 
     with gpu_of_its_own(cfg):
-        return train_and_test(cfg, folder, prepared, split)
+        return train_and_test(cfg, folder, prepared, split, at_end)
 
 
 def _act(decision: Decision, folder: RunDir, cfg: DictConfig) -> None:
