@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
-from bus_lightning.config.build import load_config
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.splits import load_split
 from bus_lightning.report.making import make_report

@@ -19,11 +19,14 @@ from scipy.special import softmax
 from sklearn.metrics import roc_curve
 from torch import nn
 
-from bus_lightning.config.build import build_net, load_config, save_config, settle_overlay
+from bus_lightning.config.build import build_net
+from bus_lightning.config.settle import settle, with_images
+from bus_lightning.config.stored import load_config, save_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import read_image
 from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.preprocess import RULES
 from bus_lightning.data.splits import load_split, make_named_split
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnosing import Diagnoser
@@ -68,13 +71,13 @@ def write_run(runs: Path, root: Path, cache: Path, name: str, *overrides: str) -
         said = [f"data.root={root}", f"data.cache={cache}", f"runs_dir={runs}", "logger=none", f"model={model}",
                 "data.size=64", "data.split.cross_folds=3", f"name={name}", "data.split.ratio=[11,1,3]"]  # fmt: skip
         cfg = compose("train", overrides=[*said, *overrides])
-    settle_overlay(cfg)
+    cfg = settle(cfg, RULES)
     cfg.model.net, cfg.model.debug_size = (SEGMENTER if model == "u2net_lite" else classifier(cfg.data.channels)), {}
     prepared = prepare_data(cfg.data, needs_masks=False)
-    cfg.data.classes, cfg.data.num_classes = prepared.classes, len(prepared.classes)
     split = prepared.split(cfg.data.split)
     if cfg.overlay.source == "predicted":
         prepared = with_predicted_masks(prepared, split, cfg.overlay, cross_fit=False)
+    cfg = with_images(cfg, prepared.classes, prepared.segmenters)
     run = RunDir(runs / name)
     run.checkpoints.mkdir(parents=True)
     save_config(cfg, run.config)
@@ -374,7 +377,7 @@ def test_runs_that_are_not_finished_or_not_runs_are_refused(runs):
     (runs / "cls" / "metrics.json").unlink()
     assert "not complete" in refusal(runs)
     shutil.rmtree(runs / "cls")
-    assert "no run's folder" in refusal(runs)
+    assert "is not a run folder" in refusal(runs)
     shutil.copytree(runs / "seg", runs / "cls")
     assert "is a run of segmentation" in refusal(runs)
 

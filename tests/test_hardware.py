@@ -7,7 +7,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from bus_lightning.config.build import check, load_config
+from bus_lightning.config.rules import check
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.training import train
 from bus_lightning.training.evaluate import evaluate_run

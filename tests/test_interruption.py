@@ -442,7 +442,7 @@ def test_jobs_do_not_add_up_in_memory(composed, tmp_path):
     OmegaConf.save(cfg, tmp_path / "job.yaml")
     code = f"""
 from bus_lightning import training
-from bus_lightning.config.build import load_config
+from bus_lightning.config.stored import load_config
 from pathlib import Path
 for number in range(20):
     cfg = load_config(Path({str(tmp_path / "job.yaml")!r}))

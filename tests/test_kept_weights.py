@@ -10,7 +10,7 @@ import pytest
 import torch
 from small_runs import SMALL, Plug, again, contents, stopped_and_whole
 
-from bus_lightning.config.build import load_config
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import prepare_data

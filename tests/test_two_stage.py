@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image, ImageChops
 
-from bus_lightning.config.build import identity, load_config
+from bus_lightning.config.identity import identity
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import OccupiedError, UserError
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation

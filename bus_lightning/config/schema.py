@@ -195,19 +195,21 @@ EVALUATE = {
 }  # fmt: skip
 
 
-def check_kinds(cfg: DictConfig, table: dict[str, Kind], left_out: Sequence[str] = ()) -> None:
+def check_kinds(cfg: DictConfig, table: dict[str, Kind], left_out: Sequence[str] = ()) -> DictConfig:
     """Refuse a value of the wrong kind, and the removal of a key that is needed.
 
-    A removed key that may be null or empty becomes null or empty.
-
     Args:
-        cfg: The composed config, changed in place.
+        cfg: The composed config.
         table: Key -> kind of its value.
         left_out: Keys that are not checked, because a grid sets their values.
+
+    Returns:
+        A copy of the config, in which a removed key that may be null or empty is null or empty.
 
     Raises:
         UserError: One line that names the key, its value, and the values that it may have.
     """
+    cfg = cfg.copy()
     for key, kind in table.items():
         if any(key == skipped or key.startswith(f"{skipped}.") for skipped in left_out):
             continue
@@ -231,6 +233,7 @@ def check_kinds(cfg: DictConfig, table: dict[str, Kind], left_out: Sequence[str]
         _check(key, value, kind)
         for inner in value if kind is NODES else ():
             _check(f"{key}.{inner}", value[inner], _NODE_OR_NULL)
+    return cfg
 
 
 def _check(key: str, value: Any, kind: Kind) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from bus_lightning.config.build import identity
+from bus_lightning.config.identity import identity
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule, example_images
 from bus_lightning.data.phantom import MARKER

@@ -48,7 +48,7 @@ def check_grid(config: DictConfig) -> None:
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     check_kinds(own, TRAIN, left_out=swept)
     if all(key.startswith(_FREE) for key in swept):
-        from bus_lightning.config.build import check  # takes a while to import
+        from bus_lightning.config.rules import check  # takes a while to import
 
         check(own, searches, in_grid=True)
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from bus_lightning.config.build import build_net, load_config
+from bus_lightning.config.build import build_net
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.prepare import files_hash
 from bus_lightning.data.preprocess import Overlay, Preprocessing

@@ -14,7 +14,7 @@ from typing import Any, cast
 import pandas as pd
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import identity
+from bus_lightning.config.identity import identity
 from bus_lightning.config.run_names import SET_ASIDE
 from bus_lightning.core.csv_files import check_numbers, read_table, refuse_cut
 from bus_lightning.core.errors import DamagedError

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import identity
+from bus_lightning.config.identity import identity
 from bus_lightning.config.limits import are_limited
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.prepare import PreparedData, files_hash
@@ -55,7 +55,7 @@ def with_predicted_masks(prepared: PreparedData, split: Split, overlay: DictConf
     Args:
         prepared: Index and groups.
         split: That of the classifier.
-        overlay: The config group, whose `segmenters`, a pattern, becomes the list of the runs that it stands for.
+        overlay: The config group, whose `segmenters` is a pattern or a list of run folders.
         cross_fit: Whether the classifier itself tests a part of the training images, as `data.split.cross_fold` does.
             Its training masks may then come from segmenters that have seen that part, as in any stacking; none may
             have seen what is outside of its split.
@@ -87,13 +87,13 @@ def with_predicted_masks(prepared: PreparedData, split: Split, overlay: DictConf
             f"overlay.segmenters={overlay.segmenters}: no run has held out '{missing[0]}' and kept its mask "
             f"({len(missing)} of {len(split.part('all'))} images): {_CURE}."
         )
-    overlay.segmenters = [str(one.path) for one in segmenters]  # others may come into the folder
     digest = hashlib.blake2b(digest_size=8)
     for id_, file in sorted(files.items()):
         digest.update(id_.encode() + (file.read_bytes() if file else b""))
     frame = prepared.frame.assign(predicted=[str(files[id_] or "") for id_ in prepared.frame["id"]])
     log.info("The masks are those of %s.", ", ".join(one.path.name for one in segmenters))
-    return replace(prepared, frame=frame, predicted_by=digest.hexdigest())
+    names = tuple(str(one.path) for one in segmenters)  # a pattern would match runs that come later
+    return replace(prepared, frame=frame, predicted_by=digest.hexdigest(), segmenters=names)
 
 
 def _find(pattern: str | Sequence[str] | None, prepared: PreparedData) -> list[Segmenter]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import identity
+from bus_lightning.config.identity import identity
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.splits import Split
 from bus_lightning.metrics.per_case import answers_to

@@ -6,7 +6,7 @@ from enum import Enum
 
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import load_config
+from bus_lightning.config.stored import load_config
 from bus_lightning.runs.folder import RunDir
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import build, uses_masks
+from bus_lightning.config.build import build
 from bus_lightning.config.limits import at_least_one_batch
+from bus_lightning.config.settle import uses_masks
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import find_root
@@ -73,25 +74,18 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         The folder of the evaluation within the run's, with `cases.csv` and `metrics.json`.
     """
     opened = open_run(run.path, complete=False)
-    own, classes = opened.config, opened.classes
+    classes = opened.classes
     named = opened.split if cfg.split in _CHOICES else load_split(Path(cfg.split))
-    trained_on = own.copy()
-    # On the run's own data the split names the images; what was left out in training does not matter any more.
-    own.data.exclude, own.data.drop_conflicts = None, False
-    own.data.skip_unreadable = own.data.skip_unreadable or cfg.data.skip_unreadable
+    own = _settle(opened.config, cfg)
     only = None if cfg.data.root or cfg.split in ("all", "unseen") else named.part("all")
-    if cfg.data.root:
-        root = find_root(cfg.data.root)
-        own.data.root, own.data.phantom, own.data.mistake = str(root), None, None
-        own.data.classes = [name for name in classes if (root / name).is_dir()] or classes
-    prepared = prepare_data(
-        own.data, needs_masks=own.task.name != "classification", only=only, uses_masks=uses_masks(own)
-    )
+    data = own.data.copy()
+    if cfg.data.root:  # another folder may lack a class
+        data.classes = [name for name in classes if (Path(data.root) / name).is_dir()] or classes
+    prepared = prepare_data(data, needs_masks=own.task.name != "classification", only=only, uses_masks=uses_masks(own))
     # The images are not read on a smaller scale than the training images, which would brighten them.
-    prepared = replace(prepared, scale=widest([prepared.scale, Scale(**run.status.get("scale", {}))]))
+    prepared = replace(prepared, scale=widest([prepared.scale, Scale(**opened.status.get("scale", {}))]))
     prepared.frame["label"] = prepared.frame["class"].map(classes.index)
-    own.data.classes = classes
-    split = _split_for(run, trained_on, named, cfg, prepared)
+    split = _split_for(run, opened.config, named, cfg, prepared)
     log.info("%s: evaluating %d images", run.path, len(split.part(cfg.part)))
     if not split.part(cfg.part):
         raise UserError(f"{run.path}: the part '{cfg.part}' of its split has no images.")
@@ -99,18 +93,14 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     if own.overlay.source == "predicted":
         if cfg.data.root or cfg.split in ("all", "unseen"):
             raise UserError(
-                f"{run.path}: its input needs the masks of segmenters, which there are for its own images only. For "
+                f"{run.path}: its input needs the masks of segmenters, which exist for its own images only. For "
                 "others, make a bundle: python -m bus_lightning.export."
             )
         prepared = with_predicted_masks(prepared, split, own.overlay, own.data.split.cross_fold is not None)
-    if own.trainer.limit_val_batches == 0:  # applied only to the training
-        own.trainer.limit_val_batches = None
-    own.trainer.accelerator, own.trainer.devices = "auto", 1  # this machine's, not that of the training
     # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.
-    before = {key: value for key, value in run.status.items() if key != "on_device"}
+    before = {key: value for key, value in opened.status.items() if key != "on_device"}
     hardware = choose_hardware(own, before, images=len(prepared.frame))
     datamodule = BusDataModule(prepared, split, own, own.task.name != "classification", hardware.home_of_images)
-    own.model.weights = None  # the checkpoint holds them all
     task = build_task(own, datamodule, hardware, starts=False, trains=False)
     bar = own.callbacks.get("progress") if cfg.progress else None
     parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
@@ -142,6 +132,29 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         place = owner.path / "explain"
         explain_run(own, task, datamodule, hardware.device, cfg.explain_options, place, run.best, cfg.progress)
     return out
+
+
+def _settle(config: DictConfig, cfg: DictConfig) -> DictConfig:
+    """Return a copy of a run's config for its evaluation on this machine.
+
+    Args:
+        config: The run's config.
+        cfg: The config of `evaluate.py`.
+
+    Raises:
+        UserError: If `cfg.data.root` is not a data folder.
+    """
+    own = config.copy()
+    # The split names the images; what was left out of the training does not matter any more.
+    own.data.exclude, own.data.drop_conflicts = None, False
+    own.data.skip_unreadable = own.data.skip_unreadable or cfg.data.skip_unreadable
+    if cfg.data.root:
+        own.data.root, own.data.phantom, own.data.mistake = str(find_root(cfg.data.root)), None, None
+    if own.trainer.limit_val_batches == 0:  # applies to the training only
+        own.trainer.limit_val_batches = None
+    own.trainer.accelerator, own.trainer.devices = "auto", 1
+    own.model.weights = None  # the checkpoint holds them all
+    return own
 
 
 def _split_for(run: RunDir, own: DictConfig, named: Split, cfg: DictConfig, prepared: PreparedData) -> Split:

@@ -22,7 +22,6 @@ from bus_lightning.config.limits import at_least_one_batch
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import is_first_process
 from bus_lightning.data.datamodule import BusDataModule, example_images
-from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.probe import SUSPICIOUS, label_in_input
 from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.metrics.per_case import Metrics, metrics_of
@@ -35,6 +34,7 @@ from bus_lightning.training.callbacks.chosen import chosen_callbacks
 from bus_lightning.training.callbacks.history import History
 from bus_lightning.training.callbacks.images import save_sheet
 from bus_lightning.training.callbacks.timing import Timing, latency
+from bus_lightning.training.experiment import Experiment
 from bus_lightning.training.hardware import Hardware, choose_hardware
 from bus_lightning.training.start_checks import check_answers, start_small
 from bus_lightning.training.tracker import Tracker
@@ -58,23 +58,23 @@ gc.freeze()  # the libraries' objects stay: collecting after a job need not look
 
 
 def train_and_test(
-    cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split, at_end: list[Callable[[int], None]]
+    experiment: Experiment, folder: RunDir, devices: Any, at_end: list[Callable[[int], None]]
 ) -> float | None:
     """Train, test the kept checkpoint and write the rest of the run's folder.
 
     Args:
-        cfg: The config, complete.
+        experiment: What is trained.
         folder: The run's folder, started.
-        prepared: Index and groups.
-        split: The ids of each part.
+        devices: Lightning's `devices`.
         at_end: Gets the functions that end what records the run elsewhere; they take an exit code.
 
     Returns:
         Validation score of the kept epoch; None where there is no validation set.
     """
+    cfg, prepared, split = experiment.config, experiment.prepared, experiment.split
     announce_label_in_input(cfg, ["val", "test"])
     begun = folder.last.is_file()
-    hardware = choose_hardware(cfg, before=folder.status if begun else {}, images=len(prepared.frame))
+    hardware = choose_hardware(cfg, folder.status if begun else {}, len(prepared.frame), devices)
     if cfg.callbacks.get("batch_size") and hardware.device.type == "cpu":
         raise UserError(
             "debug=batch_size fills the memory of a GPU, and this is a CPU: there, try a few data.batch_size."
@@ -203,7 +203,7 @@ def build_task(
 
 def build_trainer(cfg: DictConfig, hardware: Hardware, **options: Any) -> pl.Trainer:
     """Build the Trainer, which writes and reads checkpoints safely."""
-    options |= {"precision": hardware.precision, "enable_checkpointing": True}
+    options |= {"precision": hardware.precision, "devices": hardware.devices, "enable_checkpointing": True}
     # A CPU cannot normalise over processes. The environment is named lest Lightning take requeueing into its own hands
     # where it sees Slurm.
     options |= {"sync_batchnorm": bool(cfg.trainer.get("sync_batchnorm")) and hardware.device.type != "cpu"}

@@ -29,6 +29,7 @@ class Hardware:
         precision: Lightning's name, `bf16-mixed` or `32-true` when it was chosen here.
         channels_last: Whether weights and images lie with their channels last.
         on_device: Whether the images lie in the device's memory and are augmented there.
+        devices: Lightning's `devices`.
     """
 
     device: torch.device
@@ -36,6 +37,7 @@ class Hardware:
     precision: str
     channels_last: bool
     on_device: bool = False
+    devices: Any = 1
 
     def __str__(self) -> str:
         return f"{self.precision}, {'channels last' if self.channels_last else 'channels first'}, on {self.name}"
@@ -52,7 +54,7 @@ class Hardware:
         return chosen | {"device": self.name}
 
 
-def choose_hardware(cfg: DictConfig, before: Mapping[str, Any], images: int = 0) -> Hardware:
+def choose_hardware(cfg: DictConfig, before: Mapping[str, Any], images: int = 0, devices: Any = None) -> Hardware:
     """Choose what the config leaves open, and set how float32 is multiplied on a GPU.
 
     bfloat16 keeps float32's range, so it needs no loss scaling; where the hardware has it, it is two to three times as
@@ -61,12 +63,14 @@ def choose_hardware(cfg: DictConfig, before: Mapping[str, Any], images: int = 0)
     Args:
         cfg: The config, of which `trainer`, `channels_last`, `data` and `augment` are read.
         before: What the status of a run says was used so far: a run goes on as it began, whatever the machine.
-        images: How many images there are, to know whether a GPU has room for them.
+        images: Number of images, to know whether a GPU has room for them.
+        devices: Devices to use; None for `trainer.devices`.
 
     Raises:
         UserError: When there is no such device.
     """
-    device = _device(str(cfg.trainer.accelerator), cfg.trainer.devices)
+    devices = cfg.trainer.devices if devices is None else devices
+    device = _device(str(cfg.trainer.accelerator), devices)
     name, has_bfloat16 = _describe(device)
     precision, channels_last, on_device = cfg.trainer.precision, cfg.channels_last, cfg.data.on_device
     if precision == "auto":
@@ -81,7 +85,7 @@ def choose_hardware(cfg: DictConfig, before: Mapping[str, Any], images: int = 0)
         torch.backends.cudnn.allow_tf32 = coarse
     if device.type == "cpu":
         keep_freed_memory()
-    return Hardware(device, name, str(precision), bool(channels_last), bool(on_device))
+    return Hardware(device, name, str(precision), bool(channels_last), bool(on_device), devices)
 
 
 def keep_freed_memory() -> None:
