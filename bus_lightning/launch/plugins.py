@@ -8,6 +8,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
+from bus_lightning.core.workarounds import share_config_store
+
 _OURS = (("launcher", "joblib"), ("launcher", "ray"), ("sweeper", "optuna"))
 _EXTRAS = {
     "hydra_joblib_launcher": "parallel",
@@ -22,9 +24,7 @@ def prefer_our_configs() -> None:
 
     Hydra would check ours against the plugin's with a warning, and refuse it where that one has defaults of its own.
     """
-    # Hydra copies its sources for each group that it looks into, and the whole store with them: that took half the time
-    # of --help. What it takes from the store it copies anyway.
-    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
+    share_config_store()
     Plugins.instance()  # imports the plugins, which register their configs
     for group, name in _OURS:
         ConfigStore.instance().repo["hydra"].get(group, {}).pop(f"{name}.yaml", None)

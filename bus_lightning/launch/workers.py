@@ -1,6 +1,5 @@
 """Jobs side by side on one machine: when their command stops, each worker saves its run before it is ended."""
 
-import multiprocessing
 import os
 import sys
 from concurrent.futures import Future, wait
@@ -10,6 +9,7 @@ from typing import Any
 from joblib.parallel import LokyBackend, register_parallel_backend
 
 from bus_lightning.core.interruption import WARNINGS, keep_signals
+from bus_lightning.core.workarounds import loky_pids, reset_start_method
 
 _PATIENCE = 300  # seconds: for a step and a checkpoint, or a validation; one who cannot wait sends the signal again
 
@@ -47,7 +47,7 @@ class SavingBackend(LokyBackend):  # type: ignore[misc]
             return
         # Not by the signal that the command got: Ctrl-C reaches a whole group, and a second one stops a job at once.
         for number in WARNINGS:
-            for process in list(self._workers._processes):
+            for process in loky_pids(self):
                 with suppress(ProcessLookupError):
                     os.kill(process, number)
         print("Waiting until the running jobs have saved their state; again to stop at once.", file=sys.stderr)
@@ -57,7 +57,7 @@ class SavingBackend(LokyBackend):  # type: ignore[misc]
 def _get_ready() -> None:
     """Let no signal end a worker between two runs, and let it start processes that read data (`data.workers`)."""
     keep_signals()
-    multiprocessing.set_start_method(None, force=True)  # joblib's own serves only its workers
+    reset_start_method()
 
 
 def let_workers_save() -> None:

@@ -17,6 +17,7 @@ from torch import nn
 from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
+from bus_lightning.core.workarounds import without_anonymous
 from bus_lightning.runs.folder import RunDir
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class RunLogger(WandbLogger):
     def __init__(self, watch: str | None = None, image_names: bool = True, **options: Any) -> None:
         super().__init__(**options)
         self.image_names = image_names
-        del self._wandb_init["anonymous"]  # Lightning passes it, and W&B warns that it has no effect
+        without_anonymous(self._wandb_init)
         self.watched = watch
         self._trained = False
 

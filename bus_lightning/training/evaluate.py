@@ -11,6 +11,7 @@ from bus_lightning.config.build import build
 from bus_lightning.config.limits import at_least_one_batch
 from bus_lightning.config.settle import uses_masks
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.workarounds import convert_before_loading
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import find_root
 from bus_lightning.data.levels import Scale, widest
@@ -111,7 +112,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     trainer = build_trainer(
         own, hardware, logger=False, callbacks=[build(bar)] if bar else [], enable_progress_bar=bool(bar), **limits
     )
-    trainer.precision_plugin.convert_module(task)  # before loading, because weights of 64-true would be rounded
+    convert_before_loading(trainer, task)
     load_kept_weights(task.net, run.best)
     announce_label_in_input(own, parts)
     with torch.inference_mode():

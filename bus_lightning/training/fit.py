@@ -3,7 +3,6 @@
 import gc
 import logging
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,8 +11,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
-import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,6 +18,13 @@ from bus_lightning.config.build import build, build_net
 from bus_lightning.config.limits import at_least_one_batch
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import is_first_process
+from bus_lightning.core.workarounds import (
+    convert_before_loading,
+    keep_signals_from_lightning,
+    plain_environment,
+    quiet_lightning,
+    reset_determinism,
+)
 from bus_lightning.data.datamodule import BusDataModule, example_images
 from bus_lightning.data.probe import SUSPICIOUS, label_in_input
 from bus_lightning.data.splits import PARTS, Split
@@ -40,20 +44,7 @@ from bus_lightning.training.start_checks import check_answers, start_small
 from bus_lightning.training.tracker import Tracker
 
 log = logging.getLogger(__name__)
-# Lightning prints through a handler of its own, beside ours, and its news of the day are not the user's.
-logging.getLogger("lightning.pytorch").handlers.clear()
-for name in ("lightning.pytorch", "lightning.fabric"):
-    logging.getLogger(name).setLevel(logging.WARNING)
-logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # debug=profile prints its table there
-warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated")  # Lightning 2.6 on newer torch
-warnings.filterwarnings("ignore", message=r".*does not have many workers")  # images are in memory
-warnings.filterwarnings("ignore", message=r"Checkpoint directory .* is not empty")  # a run is resumed in place
-warnings.filterwarnings("ignore", message=r".*smaller than the logging interval")  # epochs are logged, too
-warnings.filterwarnings("ignore", message=r"The `srun` command is available")  # submitit starts the job, not srun
-# It is: the data module skips what has been trained on.
-warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
-# Ours are the same in all processes before they are logged.
-warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\(.*, sync_dist=True\)`")
+quiet_lightning()
 gc.freeze()  # the libraries' objects stay: collecting after a job need not look at a million of them
 
 
@@ -100,8 +91,7 @@ def train_and_test(
     # best.ckpt comes before last.ckpt, which holds its score.
     callbacks = [timing, History(folder.history), best, *callbacks]
     trainer = build_trainer(cfg, hardware, callbacks=callbacks, logger=loggers, **options)
-    # Lightning converts only after it has loaded last.ckpt, which would round the loaded weights.
-    trainer.precision_plugin.convert_module(task)
+    convert_before_loading(trainer, task)
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
@@ -204,14 +194,11 @@ def build_task(
 def build_trainer(cfg: DictConfig, hardware: Hardware, **options: Any) -> pl.Trainer:
     """Build the Trainer, which writes and reads checkpoints safely."""
     options |= {"precision": hardware.precision, "devices": hardware.devices, "enable_checkpointing": True}
-    # A CPU cannot normalise over processes. The environment is named lest Lightning take requeueing into its own hands
-    # where it sees Slurm.
+    # A CPU cannot normalise over processes.
     options |= {"sync_batchnorm": bool(cfg.trainer.get("sync_batchnorm")) and hardware.device.type != "cpu"}
-    # Lightning leaves the last job's choice in force.
-    torch.use_deterministic_algorithms(bool(cfg.trainer.get("deterministic")))
-    trainer = build(cfg.trainer, plugins=[SafeCheckpointIO(), LightningEnvironment()], **options)
-    # Its own way with SIGTERM waits for other processes from within the handler, and ends the training unsaved.
-    trainer._signal_connector.register_signal_handlers = lambda: None
+    reset_determinism(cfg.trainer.get("deterministic"))
+    trainer: pl.Trainer = build(cfg.trainer, plugins=[SafeCheckpointIO(), plain_environment()], **options)
+    keep_signals_from_lightning(trainer)
     return trainer
 
 
