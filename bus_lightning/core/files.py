@@ -4,15 +4,32 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from bus_lightning.core.errors import UserError
 
 
 def checksum(file: Path) -> str:
     """Compute the SHA-256 of a file, in hex."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def refuse_foreign(out: Path, is_own: Callable[[Path], bool], error: str) -> None:
+    """Refuse to replace a file, or a folder that another program or person has filled.
+
+    Args:
+        out: The folder that is to be replaced.
+        is_own: Tells whether a filled folder may be replaced.
+        error: The message.
+
+    Raises:
+        UserError: With the message, if `out` must stay.
+    """
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or is_own(out))):
+        raise UserError(error)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -59,6 +59,27 @@ def interruptible(received: list[int] | None = None) -> Iterator[None]:
     try:
         if _early:
             raise Interrupted(_early[0])
+        yield
+    finally:
+        _install(before)
+
+
+@contextmanager
+def at_first_signal(react: Callable[[int], None]) -> Iterator[None]:
+    """Call a function at the first SIGTERM or Ctrl-C while the block runs; a second one ends the process at once.
+
+    In a thread, which gets no signals, nothing changes.
+
+    Args:
+        react: Gets the signal; it may raise.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        react(number)
+
+    before = _install(dict.fromkeys((signal.SIGINT, signal.SIGTERM), stop))
+    try:
         yield
     finally:
         _install(before)

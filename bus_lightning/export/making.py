@@ -68,7 +68,7 @@ def make_bundle(
     if not 0 < sensitivity <= 1:
         raise UserError(f"--sensitivity {sensitivity}: give a share above 0 and up to 1, as 0.95.")
     name = None if data_name is None else plain_name(data_name)
-    folder.refuse_foreign(out)
+    folder.refuse_other(out)
     runs = open_for(segmenter, "segmentation"), open_for(classifier, "classification")
     refuse_strangers(*runs)
     calibration = None
