@@ -175,7 +175,7 @@ def test_the_same_command_skips_a_complete_run_of_version_0_1_and_its_rules_can_
     caplog.set_level("INFO")
     train.run(composed(*said))
     assert "complete, skipped" in caplog.text
-    with pytest.raises(UserError, match=r"preprocess\.rules \(here 1, asked 2\)"):
+    with pytest.raises(UserError, match=r"preprocess\.rules \(folder: 1, requested: 2\)"):
         train.run(composed(*said, "preprocess.rules=2"))
     run.metrics_file.unlink()
     train.run(composed(*said))

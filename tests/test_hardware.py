@@ -92,7 +92,7 @@ def test_a_device_that_is_not_here_is_refused_with_the_cure(accelerator, monkeyp
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cfg = asked()
     cfg.trainer.accelerator = accelerator
-    with pytest.raises(UserError, match=f"trainer.accelerator={accelerator} is not here: use auto"):
+    with pytest.raises(UserError, match=f"trainer.accelerator={accelerator} is not available: use auto"):
         choose_hardware(cfg, before={})
 
 

@@ -165,7 +165,7 @@ def test_callbacks_whose_weights_are_never_scored_are_refused_before_training(
 
 
 def test_what_is_no_callback_is_refused(composed):
-    with pytest.raises(UserError, match=r"callbacks\.x \(builtins\.dict\) is no callback"):
+    with pytest.raises(UserError, match=r"callbacks\.x \(builtins\.dict\) is not a callback"):
         train.run(composed(*SMALL, "+callbacks.x._target_=builtins.dict"))
 
 

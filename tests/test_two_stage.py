@@ -227,8 +227,8 @@ def test_a_cropped_image_shows_the_lesion_larger(composed, prepared):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("overlay.color_by_class=[[1,2,3],[4,5,6],[7,8,9]]",), "overlay.color_by_class tells the true class"),
-        (("overlay.style=class_mark",), "overlay.style=class_mark tells the true class"),
+        (("overlay.color_by_class=[[1,2,3],[4,5,6],[7,8,9]]",), "overlay.color_by_class shows the true class"),
+        (("overlay.style=class_mark",), "overlay.style=class_mark shows the true class"),
         (("overlay.style=channel", "data.channels=1"), "use data.channels=3"),
         (("overlay.margin=-1",), "overlay.margin=-1"),
     ],

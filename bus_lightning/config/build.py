@@ -14,14 +14,14 @@ def build(node: Any, at: str | None = None, /, **runtime: Any) -> Any:
 
     Args:
         node: Config with a `_target_`; empty or None gives None.
-        at: Key of the node in the config, if the node was taken out of it; None if the node knows its key.
-        runtime: Arguments that are known only now.
+        at: Key of the node, for errors; None if the node is still in its config, which knows the key.
+        runtime: Further arguments.
 
     Returns:
         The object; for a `_partial_` node, a function that makes it.
 
     Raises:
-        UserError: When it cannot be built, in one line: the node, its target, and the innermost cause.
+        UserError: If it cannot be built; names the node, its target and the innermost cause.
     """
     if not node:
         return None
@@ -31,7 +31,7 @@ def build(node: Any, at: str | None = None, /, **runtime: Any) -> Any:
         built = instantiate(node, _convert_="all", **runtime)
     except Exception as error:
         explanation = target_error(error, at or "", target)
-        raise explanation from (None if explanation.__traceback__ else error)  # a UserError from below keeps its cause
+        raise explanation from (None if explanation.__traceback__ else error)  # a UserError keeps its cause
     return explained(built, key, target) if isinstance(built, partial) else built
 
 

@@ -1,6 +1,6 @@
-"""What each key of a run's config means: whether it decides the results, names the folder, and what older runs lack.
+"""What each key of a run's config means: whether it affects the results or the run's name, and its value in older runs.
 
-One table. A key that is missing from it fails a test: say there what it means.
+A test fails if a key of the config is missing from the table.
 """
 
 import re
@@ -93,7 +93,7 @@ _DECIDING_GROUPS = list(dict.fromkeys(key.partition(".")[0] for key, meaning in 
 
 
 def find_meaning(key: str) -> Key | None:
-    """Find the row of a key, or of the nearest group above it that speaks for its members; None without one."""
+    """Find the row of a key, else that of the nearest `group.*` that holds it; None without one."""
     if key in KEYS:
         return KEYS[key]
     parts = key.split(".")

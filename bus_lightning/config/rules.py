@@ -29,7 +29,7 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
     if split.method not in METHODS:
         raise UserError(f"data.split.method={split.method} is unknown: choose one of {', '.join(METHODS)}.")
     if split.file is not None and split.method != "file":
-        raise UserError(f"data.split.file={split.file} is read with data.split.method=file alone: add it.")
+        raise UserError(f"data.split.file={split.file} needs data.split.method=file: add it.")
     if cfg.data.balance not in BALANCES:
         raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
     if OmegaConf.is_missing(cfg.data, "root"):
@@ -40,52 +40,52 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
     if cfg.trainer.gradient_clip_val and cfg.optimizer.get("fused") and not exact:
         raise UserError("trainer.gradient_clip_val needs a plain optimizer in 16 bits: add optimizer.fused=false.")
     if cfg.data.balance == "class_weights" and cfg.task.name == "segmentation":
-        raise UserError("data.balance=class_weights weighs classes, and segmentation has none: use oversample or none.")
+        raise UserError("data.balance=class_weights needs classes, which segmentation has not: use oversample or none.")
     _check_overlay(cfg)
 
 
 def _check_overlay(cfg: DictConfig) -> None:
-    """Refuse an overlay that tells what is asked, or that cannot be drawn."""
+    """Refuse an overlay that reveals the label, or that cannot be drawn."""
     overlay = cfg.overlay
-    # The segmenters of a sweep, whom the overlay is not for, are told as well: their classifiers would come to nothing.
+    # This refuses a sweep with its first segmenter, which ignores the overlay, not with its first classifier.
     if overlay.source == "predicted" and cfg.data.split.method in ("random", "stratified"):
         raise UserError(
-            f"overlay=predicted with data.split.method={cfg.data.split.method}: twins of test images would be in the "
-            "segmenter's training. Use data.split.method=grouped."
+            f"overlay=predicted with data.split.method={cfg.data.split.method}: near-duplicates of test images would "
+            "be in the segmenter's training set. Use data.split.method=grouped."
         )
     if overlay.style == "none" or not overlay_is_used(cfg):
         return
     if cfg.task.name != "classification":
         raise UserError(
-            f"overlay={overlay.style} brings the mask into the input, and {cfg.task.name} has to find it: "
+            f"overlay={overlay.style} puts the mask into the input, and {cfg.task.name} has to find it: "
             "use overlay=none."
         )
     if overlay.source == "predicted" and (overlay.style == "class_mark" or overlay.color_by_class):
-        told = "overlay.style=class_mark" if overlay.style == "class_mark" else "overlay.color_by_class"
-        raise UserError(f"{told} tells the true class, which no segmenter predicts: leave it out of overlay=predicted.")
+        option = "overlay.style=class_mark" if overlay.style == "class_mark" else "overlay.color_by_class"
+        raise UserError(f"{option} shows the true class, which segmenters do not predict: remove it.")
     if overlay.style == "channel" and cfg.data.channels != 3:
-        raise UserError("overlay.style=channel is a fourth channel beside three: use data.channels=3.")
+        raise UserError("overlay.style=channel adds a fourth channel to three: use data.channels=3.")
 
 
 def _check_devices(trainer: DictConfig, seed: int | None, in_grid: bool) -> None:
-    """Refuse several devices where one is meant: in a grid, and without a strategy."""
+    """Refuse several devices in a grid, and without a strategy."""
     devices = trainer.devices
     several = len(devices) > 1 if OmegaConf.is_list(devices) else str(devices) != "1"
     if several and in_grid:
         raise UserError(
-            f"trainer.devices={devices}: in a grid each further process would start the whole grid again. Use "
+            f"trainer.devices={devices}: in a grid, each additional process would start the whole grid again. Use "
             "trainer.devices=1 there, and trainer=ddp for a single run."
         )
     if several and "ddp" not in str(trainer.get("strategy")):
         raise UserError(f"trainer.devices={devices}: several devices need trainer=ddp trainer.devices={devices}.")
     if several and seed is None:
-        raise UserError("seed=null: several devices share out one order of the images, which needs a seed: give one.")
+        raise UserError("seed=null: several devices divide one order of the images, which needs a seed: set one.")
     if several and trainer.get("num_nodes", 1) != 1:
         raise UserError(f"trainer.num_nodes={trainer.num_nodes}: a run stays on one machine; use trainer.num_nodes=1.")
 
 
 def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) -> None:
-    """Refuse what needs a validation set where there is none.
+    """Refuse options that need a validation set if there is none.
 
     Raises:
         UserError: One line that names the option and the cure.

@@ -1,4 +1,4 @@
-"""Write a file or a folder so that it is whole or not there, and hash a file."""
+"""Write files and folders completely or not at all, refuse to replace foreign ones, and hash files."""
 
 import hashlib
 import os
@@ -34,9 +34,9 @@ def refuse_foreign(out: Path, is_own: Callable[[Path], bool], error: str) -> Non
 
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and rename it onto `path` when the block ends well.
+    """Yield a temporary path next to `path`, and rename it to `path` when the block succeeds.
 
-    A full disk, an exception or a kill leaves what was at `path` untouched.
+    After a full disk, an exception or a kill, the file at `path` is the old one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
@@ -51,9 +51,9 @@ def aside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_aside(out: Path) -> Iterator[Path]:
-    """Give a new, empty folder beside `out`, and put it in the place of `out` when the block ends well.
+    """Yield a new, empty folder next to `out`, and replace `out` by it when the block succeeds.
 
-    What was at `out` stays whole until then, and comes back when the new one cannot take its place.
+    The old folder stays complete until then, and comes back if the new one cannot replace it.
     """
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def folder_aside(out: Path) -> Iterator[Path]:
         yield fresh
         shutil.rmtree(old, ignore_errors=True)
         if out.exists():
-            out.rename(old)  # no system call of Python's swaps two folders
+            out.rename(old)  # Python has no call that swaps two folders
         try:
             fresh.rename(out)
         except BaseException:
@@ -78,6 +78,6 @@ def folder_aside(out: Path) -> Iterator[Path]:
 
 
 def write_aside(path: Path, text: str) -> None:
-    """Write a text file, in UTF-8, aside and rename it."""
+    """Write a text file in UTF-8, completely or not at all."""
     with aside(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Check once what all jobs of a grid have in common, and show the configs of a grid."""
+"""Check the options that all jobs of a grid share, and print the configs of a grid."""
 
 import shutil
 import sys
@@ -45,12 +45,12 @@ def check_grid(config: DictConfig) -> None:
             "Remove the option: the same command continues an interrupted search."
         )
     swept = _swept(config)
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    check_kinds(own, TRAIN, left_out=swept)
+    shared = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    check_kinds(shared, TRAIN, left_out=swept)
     if all(key.startswith(_FREE) for key in swept):
         from bus_lightning.config.rules import check  # takes a while to import
 
-        check(own, searches, in_grid=True)
+        check(shared, searches, in_grid=True)
 
 
 def check_choices(config: DictConfig) -> None:
@@ -99,6 +99,6 @@ def show_grid(main: Callable[[], Any]) -> None:
 
 
 def is_shown(arguments: list[str]) -> bool:
-    """Tell whether a command line asks for the configs of a grid."""
+    """Return whether a command line requests the configs of a grid."""
     shows = any(argument in ("-c", "--cfg") or argument.startswith("--cfg=") for argument in arguments)
     return shows and any(argument in ("-m", "--multirun") for argument in arguments)

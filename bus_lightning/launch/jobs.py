@@ -1,4 +1,4 @@
-"""What one Hydra job does: name the run, keep its record, train or evaluate."""
+"""The function of one Hydra job: name the run and train it, or evaluate runs."""
 
 import logging
 import os
@@ -30,10 +30,10 @@ def train_job(cfg: DictConfig) -> float | None:
     """Train one run, or one job of a grid.
 
     Returns:
-        The validation score of the kept epoch; None without a validation set.
+        Validation score of the kept epoch; None without a validation set.
     """
     hydra_cfg = HydraConfig.get()
-    os.chdir(hydra_cfg.runtime.cwd)  # a worker of Ray begins where its cluster was started
+    os.chdir(hydra_cfg.runtime.cwd)  # a worker of Ray starts in the folder of its cluster
     in_grid = hydra_cfg.mode == RunMode.MULTIRUN
     try:
         cfg = check_kinds(cfg, TRAIN)
@@ -84,7 +84,7 @@ def folder_name(cfg: DictConfig, overrides: Sequence[str]) -> str:
         for key in ("classes", "num_classes"):  # if null, they are set when the data are read
             settled.data[key] = kept.data.get(key) if settled.data[key] is None else settled.data[key]
         values = {key: OmegaConf.select(settled, key) for key in naming_overrides(overrides) if not key.startswith("~")}
-        # A group also holds what does not affect results, such as where its data are: `differences` compares the rest.
+        # A config group has options that do not affect results, such as folders: `differences` compares the others.
         same_values = all(isinstance(value, DictConfig) or OmegaConf.select(kept, key) == value
                           for key, value in values.items())  # fmt: skip
         return older if same_values and not run.differences(kept, settled, {}) else name
@@ -94,6 +94,6 @@ def folder_name(cfg: DictConfig, overrides: Sequence[str]) -> str:
 def evaluate_job(cfg: DictConfig) -> None:
     """Evaluate the kept checkpoint of every run that `runs` names."""
     cfg = check_kinds(cfg, EVALUATE)
-    from bus_lightning.training.evaluate import evaluate_runs  # not for training: a finished run needs no torch
+    from bus_lightning.training.evaluate import evaluate_runs  # needs torch, which a finished training run does not
 
     evaluate_runs(cfg)

@@ -1,4 +1,4 @@
-"""The record of a run, however it ends: one process at a time, a log, a state, a traceback."""
+"""Record a run, however it ends: its log, its state, the traceback of its error."""
 
 import logging
 import logging.handlers
@@ -33,7 +33,7 @@ class Record:
 
 @contextmanager
 def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Record]:
-    """Keep the record of a run while the block works on it.
+    """Record a run while the block works on it.
 
     Args:
         folder: The run's folder.
@@ -41,8 +41,8 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
         afresh: Whether to move the old folder aside first.
 
     Raises:
-        OccupiedError: When another process is working on the run.
-        OSError: When the folder cannot be written.
+        OccupiedError: If another process is working on the run.
+        OSError: If the folder cannot be written.
     """
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     with owned(folder.path), interruptible():
@@ -60,7 +60,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
                 folder.finish("complete", started, model=model)
             exit_code = _FINISHED
         except OccupiedError:
-            raise  # the folder is not ours: its state and its error stay
+            raise  # the folder belongs to another experiment or process: its state and its error stay
         except (KeyboardInterrupt, SystemExit):
             exit_code = _KILLED
             if record.taken_up:
@@ -70,7 +70,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
             raise
         except BaseException as error:
             if record.taken_up or not folder.is_complete:
-                with suppress(OSError):  # a full disk: the console says it
+                with suppress(OSError):  # a full disk: the error is on the console
                     folder.error.write_text("".join(traceback.format_exception(error)))
                     folder.finish("failed", started, model=model, error=explain(error), kind=type(error).__name__)
             raise
@@ -82,7 +82,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
 
 
 class _Log(logging.handlers.WatchedFileHandler):
-    """A log that goes on in the new folder when the old one is set aside, and never stops a run."""
+    """A log that follows a new folder of the same name, and never stops a run."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        """Let a line go that a full disk does not take."""
+        """Drop a line that cannot be written, as on a full disk."""

@@ -1,4 +1,4 @@
-"""Jobs side by side on one machine share its GPUs: each takes the one with the fewest jobs."""
+"""Share the GPUs of a machine among jobs that run side by side: each uses the GPU with the fewest jobs."""
 
 import getpass
 import itertools
@@ -38,7 +38,7 @@ def one_gpu(devices: Any, accelerator: str) -> Iterator[Any]:
 
 
 def _take(visible: int) -> tuple[int, FileLock]:
-    """Take the first free place: the first places of all GPUs come before the second ones."""
+    """Lock the first free place; the first places of all GPUs come before their second ones."""
     folder = Path(tempfile.gettempdir()) / f"bus_lightning_gpus_{getpass.getuser()}"
     folder.mkdir(exist_ok=True)
     # Processes that see different GPUs number them differently.
@@ -52,4 +52,4 @@ def _take(visible: int) -> tuple[int, FileLock]:
             except Timeout:
                 continue
             return gpu, lock
-    raise AssertionError("there is always another place")
+    raise AssertionError("a GPU always has another place")
