@@ -127,7 +127,7 @@ def _scale(weights: list[nn.Parameter], as_drawn: list[Tensor], factor: float) -
 
 
 def _is_trained(net: nn.Module, head: Collection[str], again: Callable[[], nn.Module]) -> bool:
-    """Return whether a library has loaded the head: then it is the same in a network that is built with another seed."""
+    """Return whether a library has loaded the head: then it is the same in a network built with another seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch.initial_seed() + 1)
         other = again()
