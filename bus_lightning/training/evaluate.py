@@ -88,14 +88,8 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     # Every part but `val` runs through the test loop: a share of batches has to be enough for the smallest of them.
     sizes["test"] = min((size for part, size in sizes.items() if part != "val"), default=sizes.get("val", 0))
     limits = at_least_one_batch(config.trainer, sizes, config.data.batch_size)
-    trainer = build_trainer(
-        config.trainer,
-        hardware,
-        logger=False,
-        callbacks=[build(bar)] if bar else [],
-        enable_progress_bar=bool(bar),
-        **limits,
-    )
+    options = limits | {"logger": False, "callbacks": [build(bar)] if bar else [], "enable_progress_bar": bool(bar)}
+    trainer = build_trainer(config.trainer, hardware, **options)
     convert_before_loading(trainer, task)
     load_kept_weights(task.net, run.best)
     announce_label_in_input(config.overlay, parts)
