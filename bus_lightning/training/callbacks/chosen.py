@@ -49,7 +49,7 @@ def chosen_callbacks(nodes: DictConfig, last: Path, shows_bar: bool) -> list[pl.
             continue
         if str(node.get("_target_")).startswith("lightning.") and node._target_.endswith(".EarlyStopping"):
             target = "bus_lightning.training.callbacks.stopping.EarlyStopping"
-            node = {"check_finite": False} | dict(node) | {"_target_": target}
+            node = {"check_finite": False, **node, "_target_": target}
         callback = build(node, **runtime.get(str(name), {}))
         if not isinstance(callback, pl.Callback):
             raise UserError(
