@@ -52,11 +52,11 @@ def test_a_key_without_a_row_decides_and_is_named(composed):
 def test_settling_changes_a_copy_alone(composed):
     cfg = composed("model=resnet34", "overlay=predicted_channel")
     before = OmegaConf.to_yaml(cfg)
-    settled = with_images(with_names(settle(cfg, rules=2), "group", "name"), ["a", "b"], ["runs/one"])
+    settled, named, known = settle(cfg, rules=2), with_names(cfg, "g", "n"), with_images(cfg, ["a", "b"], ["runs/one"])
     assert OmegaConf.to_yaml(cfg) == before
-    assert (settled.data.channels, settled.preprocess.rules, settled.data.num_classes) == (4, 2, 2)
-    assert (settled.group, settled.name, settled.data.classes) == ("group", "name", ["a", "b"])
-    assert settled.overlay.segmenters == ["runs/one"]
+    assert (settled.data.channels, settled.preprocess.rules) == (4, 2)
+    assert (named.group, named.name) == ("g", "n")
+    assert (known.data.classes, known.data.num_classes, known.overlay.segmenters) == (["a", "b"], 2, ["runs/one"])
 
 
 def test_an_overlay_for_other_tasks_is_removed_and_the_segmenter_evaluates_all_its_images(composed):

@@ -38,8 +38,8 @@ from bus_lightning.training.callbacks.chosen import chosen_callbacks
 from bus_lightning.training.callbacks.history import History
 from bus_lightning.training.callbacks.images import save_sheet
 from bus_lightning.training.callbacks.timing import Timing, latency
-from bus_lightning.training.experiment import Experiment
 from bus_lightning.training.hardware import Hardware, choose_hardware
+from bus_lightning.training.prepared_run import PreparedRun
 from bus_lightning.training.start_checks import check_answers, start_small
 from bus_lightning.training.tracker import Tracker
 
@@ -49,12 +49,12 @@ gc.freeze()  # the libraries' objects stay: collecting after a job need not visi
 
 
 def train_and_test(
-    experiment: Experiment, folder: RunDir, devices: Any, at_end: list[Callable[[int], None]]
+    prepared: PreparedRun, folder: RunDir, devices: Any, at_end: list[Callable[[int], None]]
 ) -> float | None:
     """Train, test the kept checkpoint and write the rest of the run's folder.
 
     Args:
-        experiment: What is trained.
+        prepared: The settled config, the images and the split.
         folder: The run's folder, started.
         devices: Lightning's `devices`.
         at_end: Gets the functions that end what records the run elsewhere; they take an exit code.
@@ -62,15 +62,15 @@ def train_and_test(
     Returns:
         Validation score of the kept epoch; None without a validation set.
     """
-    cfg, prepared, split = experiment.config, experiment.prepared, experiment.split
+    cfg, split = prepared.config, prepared.split
     announce_label_in_input(cfg.overlay, ["val", "test"])
     begun = folder.last.is_file()
-    hardware = choose_hardware(cfg, folder.status if begun else {}, len(prepared.frame), devices)
+    hardware = choose_hardware(cfg, folder.status if begun else {}, len(prepared.data.frame), devices)
     if cfg.callbacks.get("batch_size") and hardware.device.type == "cpu":
         raise UserError("debug=batch_size fills the memory of a GPU, and this is a CPU: try values of data.batch_size.")
     if cfg.seed is not None:
         pl.seed_everything(cfg.seed, verbose=False)
-    datamodule = BusDataModule(prepared, split, cfg, cfg.task.name != "classification", hardware.home_of_images)
+    datamodule = BusDataModule(prepared.data, split, cfg, cfg.task.name != "classification", hardware.home_of_images)
     probe = probe_overlay(cfg.overlay, datamodule, split) if cfg.task.name == "classification" else {}
     task = build_task(cfg, datamodule, hardware, starts=not begun)
     monitor = cfg.task.monitor if split.val and cfg.trainer.limit_val_batches != 0 else None

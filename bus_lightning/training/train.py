@@ -22,7 +22,7 @@ from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.record import recorded
 from bus_lightning.training.decide import Action, Decision, decide, must_restart, read_kept
-from bus_lightning.training.experiment import Experiment
+from bus_lightning.training.prepared_run import PreparedRun
 
 log = logging.getLogger(__name__)
 
@@ -59,21 +59,21 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool, launch: str | None) ->
     afresh = must_restart(cfg.rerun, launch, folder.launch)
     # The inner context names the option in the recorded error; the outer one does so if the record cannot be written.
     with _naming_options(cfg), recorded(folder, cfg.model.name, afresh) as record, _naming_options(cfg):
-        experiment = _prepare(cfg, folder, optimised, in_grid)
-        hashes = experiment.hashes | _hash_of_weights(cfg.model.weights)
-        decision = decide(read_kept(folder, experiment.config, hashes), cfg.trainer.max_epochs)
+        prepared = _prepare(cfg, folder, optimised, in_grid)
+        hashes = prepared.hashes | _hash_of_weights(cfg.model.weights)
+        decision = decide(read_kept(folder, prepared.config, hashes), cfg.trainer.max_epochs)
         _act(decision, folder, cfg)
         if decision.action is Action.SKIP:
             log.info("%s: complete, skipped", folder.path)
             return folder.status.get("score")
-        rules = experiment.config.preprocess.rules
+        rules = prepared.config.preprocess.rules
         if cfg.preprocess.rules is None and rules != RULES:
             log.info("%s: has begun with preprocess.rules=%d, and keeps them", folder.path, rules)
         log.info("%s: %s", folder.path, "going on" if folder.last.is_file() else "starting")
-        _write_start(experiment, folder)
-        folder.start(**hashes, launch=launch, scale=asdict(experiment.prepared.scale))
+        _write_start(prepared, folder)
+        folder.start(**hashes, launch=launch, scale=asdict(prepared.data.scale))
         record.taken_up = True
-        return _train(experiment, folder, record.at_end)
+        return _train(prepared, folder, record.at_end)
 
 
 def rules_for(cfg: DictConfig, folder: RunDir) -> int:
@@ -87,20 +87,20 @@ def rules_for(cfg: DictConfig, folder: RunDir) -> int:
     return int(load_config(folder.config).preprocess.rules) if folder.config.is_file() else RULES
 
 
-def _prepare(cfg: DictConfig, folder: RunDir, optimised: bool, in_grid: bool) -> Experiment:
+def _prepare(cfg: DictConfig, folder: RunDir, optimised: bool, in_grid: bool) -> PreparedRun:
     """Check and settle the config, read the images, and split them."""
     rules = rules_for(cfg, folder)
     check(cfg, optimised, in_grid)
     cfg = settle(cfg, rules)
-    prepared = prepare_data(cfg.data, needs_masks=cfg.task.name != "classification", uses_masks=uses_masks(cfg))
-    classes = prepared.classes
+    data = prepare_data(cfg.data, needs_masks=cfg.task.name != "classification", uses_masks=uses_masks(cfg))
+    classes = data.classes
     if cfg.task.name != "segmentation" and len(classes) < 2:
-        raise UserError(f"{prepared.root} has one class, {classes[0]}: {cfg.task.name} needs at least two.")
-    split = prepared.split(cfg.data.split)
+        raise UserError(f"{data.root} has one class, {classes[0]}: {cfg.task.name} needs at least two.")
+    split = data.split(cfg.data.split)
     check_validation(cfg, bool(split.val), optimised)
     if cfg.overlay.source == "predicted":
-        prepared = with_predicted_masks(prepared, split, cfg.overlay, cfg.data.split.cross_fold is not None)
-    return Experiment(with_images(cfg, classes, prepared.segmenters), prepared, split)
+        data = with_predicted_masks(data, split, cfg.overlay, cfg.data.split.cross_fold is not None)
+    return PreparedRun(with_images(cfg, classes, data.segmenters), data, split)
 
 
 def _act(decision: Decision, folder: RunDir, cfg: DictConfig) -> None:
@@ -126,21 +126,21 @@ def _act(decision: Decision, folder: RunDir, cfg: DictConfig) -> None:
         log.info("%s: %s", folder.path, reason)
 
 
-def _write_start(experiment: Experiment, folder: RunDir) -> None:
+def _write_start(prepared: PreparedRun, folder: RunDir) -> None:
     """Write what is known of a run before its training."""
-    save_config(experiment.config, folder.config)
-    experiment.split.save(folder.split)
-    if experiment.prepared.fingerprints:
-        share_file(experiment.prepared.fingerprints, folder.fingerprints)
+    save_config(prepared.config, folder.config)
+    prepared.split.save(folder.split)
+    if prepared.data.fingerprints:
+        share_file(prepared.data.fingerprints, folder.fingerprints)
 
 
-def _train(experiment: Experiment, folder: RunDir, at_end: list[Callable[[int], None]]) -> float | None:
+def _train(prepared: PreparedRun, folder: RunDir, at_end: list[Callable[[int], None]]) -> float | None:
     from bus_lightning.training.fit import train_and_test  # not for a finished run, which needs no torch
     from bus_lightning.training.gpus import one_gpu
 
-    trainer = experiment.config.trainer
+    trainer = prepared.config.trainer
     with one_gpu(trainer.devices, trainer.accelerator) as devices:
-        return train_and_test(experiment, folder, devices, at_end)
+        return train_and_test(prepared, folder, devices, at_end)
 
 
 def _hash_of_weights(file: str | None) -> dict[str, str]:
