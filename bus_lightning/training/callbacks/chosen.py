@@ -44,13 +44,11 @@ def chosen_callbacks(nodes: DictConfig, last: Path, shows_bar: bool) -> list[pl.
     """
     runtime: dict[str, Any] = {"checkpoint": {"path": last}}  # options that depend on the run
     callbacks = []
-    for name, node in nodes.items():
-        if not node:
-            continue
+    for name, node in {str(name): node for name, node in nodes.items() if node}.items():
         if str(node.get("_target_")).startswith("lightning.") and node._target_.endswith(".EarlyStopping"):
             target = "bus_lightning.training.callbacks.stopping.EarlyStopping"
             node = {"check_finite": False, **node, "_target_": target}
-        callback = build(node, **runtime.get(str(name), {}))
+        callback = build(node, **runtime.get(name, {}))
         if not isinstance(callback, pl.Callback):
             raise UserError(
                 f"callbacks.{name} ({node.get('_target_')}) is not a callback: "
