@@ -32,7 +32,7 @@ def test_the_largest_batch_that_fits_is_found_and_said(trained, monkeypatch, cap
     monkeypatch.setattr(fit, "choose_hardware", lambda *_, **__: gpu)
     monkeypatch.setattr(Collate, "__call__", collate)
     run = trained(*FINDER)
-    assert "The largest batch that fits, less a margin, has 12 images." in caplog.text
+    assert "Largest batch that fits, with a safety margin: 12 images." in caplog.text
     assert max(seen) > 13
     assert run.is_complete
 
@@ -47,5 +47,5 @@ def test_a_gpu_is_filled_and_the_run_goes_on(trained, caplog):
         trained("model=alexnet", "debug_size=false", "debug=batch_size", "data.size=512", "logger=none")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert "The largest batch that fits, less a margin, has" in caplog.text
+    assert "Largest batch that fits, with a safety margin:" in caplog.text
     assert "or more" not in caplog.text

@@ -115,7 +115,7 @@ def test_a_refused_job_shows_the_refusal_and_not_the_other_experiments_scores(tr
     done = train("model=alexnet", "debug=fast", "rerun=false", "name=mine", "logger=csv", "seed=7")
     assert done.returncode == 1
     assert "(refused)" in done.stdout
-    assert "seed (here 0, asked 7)" in done.stdout
+    assert "seed (folder: 0, requested: 7)" in done.stdout
 
 
 def test_a_name_that_is_no_folder_name_is_refused(train):

@@ -7,9 +7,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from bus_lightning.config.build import check, identity, load_config, save_config
+from bus_lightning.config.identity import identity
+from bus_lightning.config.rules import check
 from bus_lightning.config.run_names import older_name, run_name
 from bus_lightning.config.schema import TRAIN, check_kinds
+from bus_lightning.config.stored import load_config, save_config
 from bus_lightning.core.errors import UserError
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -44,7 +46,7 @@ def test_every_option_of_every_group_composes_and_resolves_to_keys_and_values_th
     OmegaConf.to_container(cfg, resolve=True)
     check_kinds(cfg, TRAIN)
     unknown = [key for key in keys(cfg) if key not in TRAIN and not key.startswith(OPEN)]
-    assert not unknown, "say in bus_lightning/schema.py what these keys may hold"
+    assert not unknown, "say in bus_lightning/config/schema.py what these keys may hold"
 
 
 def test_the_model_chooses_its_task_and_the_task_the_papers_recipe(composed):

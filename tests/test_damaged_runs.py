@@ -10,13 +10,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
-from bus_lightning.config.build import load_config
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.splits import load_split
-from bus_lightning.export.calibration import read_own_cases
-from bus_lightning.export.runs import FinishedRun
 from bus_lightning.report.making import make_report
 from bus_lightning.runs.cases import read_cases
+from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.table import collect, show
 from bus_lightning.statistics.checks import findings
 from bus_lightning.statistics.conditions import read_group
@@ -242,7 +241,7 @@ def test_a_damaged_history_is_a_finding_and_in_one_line_where_the_training_goes_
     (found,) = damages(explained)
     assert (str(explained.history) in found, expected in found) == (True, True)
     with pytest.raises(DamagedError, match="history"):
-        _ = explained.epochs
+        explained.count_epochs()
 
 
 def test_damaged_heat_maps_and_masks_are_findings(explained):
@@ -300,12 +299,12 @@ def test_a_damaged_run_is_refused_by_evaluation_and_the_command_goes_on_to_the_n
 
 
 @pytest.mark.parametrize("bad", ["an unknown label", "text for a probability", "an image twice", "another part"])
-def test_export_refuses_damaged_cases_with_the_same_line(finished, bad):
+def test_an_opened_run_refuses_damaged_cases_with_the_same_line(finished, bad):
     column, value, expected = CELLS[bad]
     run = finished("model=resnet34")
     with_cell(run, column, value)
     with pytest.raises(DamagedError) as refused:
-        read_own_cases(FinishedRun(run, load_config(run.config), load_split(run.split)))
+        open_run(run.path).cases  # noqa: B018 (read here)
     assert expected in str(refused.value)
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import wandb
 
-from bus_lightning.config.build import save_config
+from bus_lightning.config.stored import save_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.lock import owned

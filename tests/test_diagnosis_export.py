@@ -19,11 +19,14 @@ from scipy.special import softmax
 from sklearn.metrics import roc_curve
 from torch import nn
 
-from bus_lightning.config.build import build_net, load_config, save_config, settle_overlay
+from bus_lightning.config.build import build_net
+from bus_lightning.config.settle import settle, with_images
+from bus_lightning.config.stored import load_config, save_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import read_image
 from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.preprocess import RULES
 from bus_lightning.data.splits import load_split, make_named_split
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnosing import Diagnoser
@@ -35,7 +38,7 @@ from bus_lightning.export.calibration import choose_threshold, find_temperature
 from bus_lightning.export.folder import new_bundle
 from bus_lightning.export.heads import WithFeatures, find_head
 from bus_lightning.export.making import make_bundle
-from bus_lightning.export.runs import open_run, read_run, refuse_strangers
+from bus_lightning.export.runs import open_for, rebuild, refuse_strangers
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.classifiers import alexnet, resnet
 from bus_lightning.runs.folder import RunDir
@@ -68,13 +71,13 @@ def write_run(runs: Path, root: Path, cache: Path, name: str, *overrides: str) -
         said = [f"data.root={root}", f"data.cache={cache}", f"runs_dir={runs}", "logger=none", f"model={model}",
                 "data.size=64", "data.split.cross_folds=3", f"name={name}", "data.split.ratio=[11,1,3]"]  # fmt: skip
         cfg = compose("train", overrides=[*said, *overrides])
-    settle_overlay(cfg)
+    cfg = settle(cfg, RULES)
     cfg.model.net, cfg.model.debug_size = (SEGMENTER if model == "u2net_lite" else classifier(cfg.data.channels)), {}
     prepared = prepare_data(cfg.data, needs_masks=False)
-    cfg.data.classes, cfg.data.num_classes = prepared.classes, len(prepared.classes)
     split = prepared.split(cfg.data.split)
     if cfg.overlay.source == "predicted":
         prepared = with_predicted_masks(prepared, split, cfg.overlay, cross_fit=False)
+    cfg = with_images(cfg, prepared.classes, prepared.segmenters)
     run = RunDir(runs / name)
     run.checkpoints.mkdir(parents=True)
     save_config(cfg, run.config)
@@ -153,7 +156,7 @@ def refusal(runs: Path, **options) -> str:
 
 
 def images_of(run: Path, part: str) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    opened = open_run(read_run(run, load_config(run / "config.yaml").task.name))
+    opened = rebuild(open_for(run, load_config(run / "config.yaml").task.name))
     rows = opened.prepared.frame[opened.prepared.frame["id"].isin(opened.run.split.part(part))]
     return rows, [read_image(opened.prepared.root / file) for file in rows["image"]]
 
@@ -288,7 +291,7 @@ def test_a_bundle_says_when_it_is_not_calibrated_and_has_no_heat_map(made_runs, 
 
 
 def test_another_computation_than_pytorch_s_is_refused(made_runs, made, monkeypatch):
-    opened = open_run(read_run(made_runs / "cls", "classification"))
+    opened = rebuild(open_for(made_runs / "cls", "classification"))
     assert variants.check_agreement(opened, made.classifier) < 1e-5
     with torch.no_grad():
         next(iter(opened.net.parameters())).mul_(1.1)
@@ -358,7 +361,7 @@ def test_a_segmenter_that_saw_the_classifier_s_test_images_is_refused(runs):
 
 def test_a_twin_of_a_test_image_in_the_segmenter_s_training_is_refused(runs):
     segmenter, classifier = (
-        read_run(runs / name, task) for name, task in (("seg", "segmentation"), ("cls", "classification"))
+        open_for(runs / name, task) for name, task in (("seg", "segmentation"), ("cls", "classification"))
     )
     refuse_strangers(segmenter, classifier)
     twin = segmenter.split.train[0]
@@ -374,7 +377,7 @@ def test_runs_that_are_not_finished_or_not_runs_are_refused(runs):
     (runs / "cls" / "metrics.json").unlink()
     assert "not complete" in refusal(runs)
     shutil.rmtree(runs / "cls")
-    assert "no run's folder" in refusal(runs)
+    assert "is not a run folder" in refusal(runs)
     shutil.copytree(runs / "seg", runs / "cls")
     assert "is a run of segmentation" in refusal(runs)
 

@@ -1,6 +1,7 @@
 """Measurements, calibration, doubts and heat maps of a diagnosis beside the same found by brute force."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from bus_lightning.data.splits import make_named_split
 from bus_lightning.diagnosis.doubt import find_doubts, fit_reference, strangeness
 from bus_lightning.diagnosis.measuring import Measurements, measure
 from bus_lightning.export.calibration import calibrate, choose_threshold, find_temperature
-from bus_lightning.export.runs import FinishedRun
+from bus_lightning.runs.finished import FinishedRun
 from bus_lightning.runs.folder import RunDir
 
 CLASSES = ["benign", "malignant", "normal"]
@@ -116,7 +117,8 @@ def finished_run(folder, number, test, train, seed):
     chose = cases.iloc[:1].assign(split="val", label="normal", prob_benign=1.0, prob_malignant=0.0, prob_normal=0.0)
     run.write_cases(pd.concat([chose.assign(id="1-val"), cases]))
     config = OmegaConf.create({"task": {"name": "classification"}, "data": {"classes": CLASSES}})
-    return FinishedRun(run, config, split), cases
+    split.save(run.split)
+    return FinishedRun(run, config), cases
 
 
 @pytest.fixture
@@ -176,17 +178,18 @@ def test_out_of_fold_predictions_are_of_every_training_image_once_and_enough_of_
         first = folds[0][1].copy()
         first.loc[first.index[first["label"] == "normal"][:number], "label"] = "benign"
         one.folder.write_cases(first)
+        written = [replace(one), replace(other)]  # which have not read their cases yet
         if fine:
-            assert calibrate([one, other], classifier, 0.9).n == 30
+            assert calibrate(written, classifier, 0.9).n == 30
         else:
             with pytest.raises(UserError, match="4 images of normal are too few"):
-                calibrate([one, other], classifier, 0.9)
+                calibrate(written, classifier, 0.9)
     one.folder.write_cases(folds[0][1].assign(prob_benign=np.nan))
     with pytest.raises(UserError, match="is not a probability"):
-        calibrate([one, other], classifier, 0.9)
+        calibrate([replace(one), other], classifier, 0.9)
     one.folder.write_cases(folds[0][1].iloc[1:])
     with pytest.raises(UserError, match=r"does not hold the test images of its split\.json"):
-        calibrate([one, other], classifier, 0.9)
+        calibrate([replace(one), other], classifier, 0.9)
 
 
 def test_the_threshold_lies_in_the_middle_below_the_last_lesion_that_is_needed():

@@ -4,9 +4,8 @@ from contextlib import ExitStack
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from bus_lightning.training.gpus import gpu_of_its_own
+from bus_lightning.training.gpus import one_gpu
 
 
 @pytest.fixture
@@ -23,55 +22,42 @@ def machine(monkeypatch, tmp_path):
     return make
 
 
-def config(devices=1, accelerator="auto"):
-    return OmegaConf.create({"trainer": {"devices": devices, "accelerator": accelerator}})
-
-
 def test_each_job_takes_the_gpu_with_the_fewest_jobs(machine):
     machine(gpus=2)
-    jobs = [config() for _ in range(5)]
     with ExitStack() as running:
-        for job in jobs[:4]:
-            running.enter_context(gpu_of_its_own(job))
-        assert [job.trainer.devices for job in jobs[:4]] == [[0], [1], [0], [1]]
-    assert [job.trainer.devices for job in jobs] == 5 * [1]
+        assert [running.enter_context(one_gpu(1, "auto")) for _ in range(5)] == [[0], [1], [0], [1], [0]]
 
 
 def test_a_job_that_ends_makes_room(machine):
     machine(gpus=2)
-    first, second, third = config(), config(), config()
     with ExitStack() as running:
-        with gpu_of_its_own(first):
-            running.enter_context(gpu_of_its_own(second))
-            assert (first.trainer.devices, second.trainer.devices) == ([0], [1])
-        running.enter_context(gpu_of_its_own(third))
-        assert third.trainer.devices == [0]
+        with one_gpu(1, "auto") as first:
+            second = running.enter_context(one_gpu(1, "auto"))
+            assert (first, second) == ([0], [1])
+        assert running.enter_context(one_gpu(1, "auto")) == [0]
 
 
 def test_processes_that_see_different_gpus_do_not_get_into_each_others_way(machine):
     machine(gpus=2, visible="0,1")
-    first, second = config(), config()
-    with gpu_of_its_own(first):
+    with one_gpu(1, "auto") as first:
         machine(gpus=2, visible="2,3")
-        with gpu_of_its_own(second):
-            assert (first.trainer.devices, second.trainer.devices) == ([0], [0])
+        with one_gpu(1, "auto") as second:
+            assert (first, second) == ([0], [0])
         machine(gpus=2, visible="1,0")
-        with gpu_of_its_own(second):
-            assert second.trainer.devices == [0]
+        with one_gpu(1, "auto") as second:
+            assert second == [0]
 
 
-@pytest.mark.parametrize("said", [{"devices": [1]}, {"devices": 2}, {"accelerator": "cpu"}])
-def test_what_was_said_stays(machine, said):
+@pytest.mark.parametrize(("devices", "accelerator"), [([1], "auto"), (2, "auto"), (1, "cpu")])
+def test_chosen_devices_stay(machine, devices, accelerator):
     machine(gpus=2)
-    cfg = config(**said)
-    with gpu_of_its_own(cfg):
-        assert cfg == config(**said)
+    with one_gpu(devices, accelerator) as used:
+        assert used == devices
 
 
 @pytest.mark.parametrize("gpus", [0, 1])
 def test_where_there_is_no_choice_nothing_changes(machine, gpus, tmp_path):
     machine(gpus=gpus)
-    cfg = config()
-    with gpu_of_its_own(cfg):
-        assert cfg.trainer.devices == 1
+    with one_gpu(1, "auto") as used:
+        assert used == 1
     assert not list(tmp_path.iterdir())

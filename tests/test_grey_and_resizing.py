@@ -14,7 +14,8 @@ from PIL import Image
 from test_diagnosis_bundle import seal
 from tiny_bundle import make_bundle, speckled, with_disc
 
-from bus_lightning.config.build import load_config, save_config
+from bus_lightning.config.settle import settle
+from bus_lightning.config.stored import load_config, save_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
@@ -150,7 +151,7 @@ def test_the_first_rules_are_kept_for_what_was_trained_with_them():
 def test_a_run_of_version_0_1_keeps_its_rules_and_a_new_one_has_the_new(composed, tmp_path):
     run = RunDir(tmp_path)
     cfg = composed("preprocess=clean")
-    train.settle_rules(cfg, run)
+    cfg = settle(cfg, train.rules_for(cfg, run))
     assert cfg.preprocess.rules == RULES
     save_config(cfg, run.config)
     assert load_config(run.config).preprocess.rules == RULES
@@ -161,8 +162,8 @@ def test_a_run_of_version_0_1_keeps_its_rules_and_a_new_one_has_the_new(composed
     for chosen, settled in ((None, 1), (1, 1), (2, 2)):
         cfg = composed()
         cfg.preprocess.rules = chosen
-        train.settle_rules(cfg, run)
-        assert cfg.preprocess.rules == settled
+        assert settle(cfg, train.rules_for(cfg, run)).preprocess.rules == settled
+        assert cfg.preprocess.rules == chosen
 
 
 def test_the_same_command_skips_a_complete_run_of_version_0_1_and_its_rules_can_be_refused(composed, trained, caplog):
@@ -174,7 +175,7 @@ def test_the_same_command_skips_a_complete_run_of_version_0_1_and_its_rules_can_
     caplog.set_level("INFO")
     train.run(composed(*said))
     assert "complete, skipped" in caplog.text
-    with pytest.raises(UserError, match=r"preprocess\.rules \(here 1, asked 2\)"):
+    with pytest.raises(UserError, match=r"preprocess\.rules \(folder: 1, requested: 2\)"):
         train.run(composed(*said, "preprocess.rules=2"))
     run.metrics_file.unlink()
     train.run(composed(*said))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from bus_lightning.config.build import check, load_config
+from bus_lightning.config.rules import check
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.training import train
 from bus_lightning.training.evaluate import evaluate_run
@@ -91,7 +92,7 @@ def test_a_device_that_is_not_here_is_refused_with_the_cure(accelerator, monkeyp
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cfg = asked()
     cfg.trainer.accelerator = accelerator
-    with pytest.raises(UserError, match=f"trainer.accelerator={accelerator} is not here: use auto"):
+    with pytest.raises(UserError, match=f"trainer.accelerator={accelerator} is not available: use auto"):
         choose_hardware(cfg, before={})
 
 

@@ -16,10 +16,12 @@ from test_models import NAMES, model_config, task
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bus_lightning.config.build import build_net, settle_overlay
+from bus_lightning.config.build import build_net
+from bus_lightning.config.settle import settle, with_images
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.preprocess import RULES
 from bus_lightning.models.classifiers import resnet
 from bus_lightning.models.weights import load_weights
 from bus_lightning.tasks.base import BusTask
@@ -37,9 +39,9 @@ NAMING = [name for name in NAMES if task(name) != "segmentation"]
 def start(composed, *overrides: str) -> BusTask:
     """Build a run's task as its training does."""
     cfg = composed(*overrides)
-    settle_overlay(cfg)
+    cfg = settle(cfg, RULES)
     prepared = prepare_data(cfg.data, needs_masks=cfg.task.name != "classification")
-    cfg.data.classes, cfg.data.num_classes = prepared.classes, len(prepared.classes)
+    cfg = with_images(cfg, prepared.classes, ())
     pl.seed_everything(cfg.seed, verbose=False)
     module = BusDataModule(prepared, prepared.split(cfg.data.split), cfg, full_masks=False)
     return build_task(cfg, module, choose_hardware(cfg, {}), starts=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from small_runs import SMALL, Plug, again, contents, stopped_and_whole
 
-from bus_lightning.config.build import load_config
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import prepare_data
@@ -165,7 +165,7 @@ def test_callbacks_whose_weights_are_never_scored_are_refused_before_training(
 
 
 def test_what_is_no_callback_is_refused(composed):
-    with pytest.raises(UserError, match=r"callbacks\.x \(builtins\.dict\) is no callback"):
+    with pytest.raises(UserError, match=r"callbacks\.x \(builtins\.dict\) is not a callback"):
         train.run(composed(*SMALL, "+callbacks.x._target_=builtins.dict"))
 
 

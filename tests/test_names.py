@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bus_lightning.config.build import save_config
 from bus_lightning.config.run_names import older_name, run_name
+from bus_lightning.config.stored import save_config
 from bus_lightning.launch.jobs import folder_name
 from bus_lightning.runs.folder import RunDir
 

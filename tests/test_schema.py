@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from test_config import keys
 
-from bus_lightning.config.build import check
+from bus_lightning.config.rules import check
 from bus_lightning.config.schema import EVALUATE, TRAIN, check_kinds
 from bus_lightning.core.errors import UserError
 
@@ -116,9 +116,10 @@ def test_what_may_be_none_is_none_where_it_was_taken_out(whole, key):
     cfg = OmegaConf.create(OmegaConf.to_container(whole))
     parent, _, name = key.rpartition(".")
     del (OmegaConf.select(cfg, parent) if parent else cfg)[name]
-    check_kinds(cfg, TRAIN)
-    assert not OmegaConf.select(cfg, key)
-    assert name in (OmegaConf.select(cfg, parent) if parent else cfg)
+    filled = check_kinds(cfg, TRAIN)
+    assert not OmegaConf.select(filled, key)
+    assert name in (OmegaConf.select(filled, parent) if parent else filled)
+    assert name not in (OmegaConf.select(cfg, parent) if parent else cfg), "a check changes nothing"
 
 
 @pytest.mark.parametrize("said", ["runs=5", "runs=[a]", "part=1", "progress=yes", "explain=1", "data.root=[a]",

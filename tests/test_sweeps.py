@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from bus_lightning.config.build import check
+from bus_lightning.config.rules import check
 from bus_lightning.config.run_names import run_name
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.launch.plugins import prefer_our_configs

@@ -152,7 +152,7 @@ def test_a_shorter_training_than_the_one_begun_is_refused(composed, no_pictures,
         )  # fmt: skip
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             train.run(composed(*said, "trainer.max_epochs=4"))
-    with pytest.raises(OccupiedError, match=r"has 2 epochs behind it, more than trainer\.max_epochs=1"):
+    with pytest.raises(OccupiedError, match=r"has 2 trained epochs, more than trainer\.max_epochs=1"):
         train.run(composed(*said, "trainer.max_epochs=1"))
     cfg = composed(*said, "trainer.max_epochs=2")
     train.run(cfg)
@@ -235,7 +235,7 @@ def test_the_same_name_with_another_identity_is_refused_by_key_and_left_as_it_is
     cfg = composed(NET, "name=mine")
     train.run(cfg)
     before = results_of(folder_of(cfg)) | {"status": folder_of(cfg).status_file.read_bytes()}
-    with pytest.raises(UserError, match=r"optimizer\.lr \(here 0\.0001, asked 0\.5\)"):
+    with pytest.raises(UserError, match=r"optimizer\.lr \(folder: 0\.0001, requested: 0\.5\)"):
         train.run(composed(NET, "name=mine", "optimizer.lr=0.5"))
     assert results_of(folder_of(cfg)) | {"status": folder_of(cfg).status_file.read_bytes()} == before
 

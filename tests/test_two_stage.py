@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image, ImageChops
 
-from bus_lightning.config.build import identity, load_config
+from bus_lightning.config.identity import identity
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import OccupiedError, UserError
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
@@ -226,8 +227,8 @@ def test_a_cropped_image_shows_the_lesion_larger(composed, prepared):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("overlay.color_by_class=[[1,2,3],[4,5,6],[7,8,9]]",), "overlay.color_by_class tells the true class"),
-        (("overlay.style=class_mark",), "overlay.style=class_mark tells the true class"),
+        (("overlay.color_by_class=[[1,2,3],[4,5,6],[7,8,9]]",), "overlay.color_by_class shows the true class"),
+        (("overlay.style=class_mark",), "overlay.style=class_mark shows the true class"),
         (("overlay.style=channel", "data.channels=1"), "use data.channels=3"),
         (("overlay.margin=-1",), "overlay.margin=-1"),
     ],

@@ -16,7 +16,8 @@ def pytorch(options: argparse.Namespace) -> Answer:
     """Eager PyTorch, fp32, with the run's own weights."""
     import torch
 
-    from bus_lightning.config.build import build_net, load_config
+    from bus_lightning.config.build import build_net
+    from bus_lightning.config.stored import load_config
     from bus_lightning.models.weights import load_kept_weights
     from bus_lightning.runs.folder import RunDir
 

@@ -9,7 +9,7 @@ _LIMITS = {"limit_train_batches": "train", "limit_val_batches": "val", "limit_te
 
 
 def at_least_one_batch(trainer: DictConfig, images: Mapping[str, int], batch_size: int) -> dict[str, Any]:
-    """Raise shares below one batch, which Lightning refuses, to one batch.
+    """Raise shares below one batch to one batch, because Lightning refuses them.
 
     Args:
         trainer: The config group `trainer`, with `limit_*_batches` and `overfit_batches`.

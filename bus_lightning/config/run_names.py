@@ -3,22 +3,10 @@
 import re
 from collections.abc import Iterable
 
+from bus_lightning.config.identity import is_named
 from bus_lightning.core.randomness import stable_hash
 
-_NOT_IN_NAME = (
-    "model",
-    "name",
-    "group",
-    "runs_dir",
-    "logger",
-    "sweep",
-    "rerun",
-    "keep_last",
-    "fail_fast",
-    "print_config",
-    "data.cache",
-    "callbacks.progress",
-)
+SET_ASIDE = ".old-"  # in the name of a run's folder that was moved aside for a new start; in no other name
 _NAME_LIMIT = 120
 _UNSAFE = r"[^A-Za-z0-9._-]+"
 
@@ -51,7 +39,7 @@ def naming_overrides(overrides: Iterable[str]) -> dict[str, str]:
     """Read the overrides that are part of a run's name: key -> value; a deleted key begins with `~`."""
     values = {"True": "true", "False": "false"}  # Hydra hands a grid's booleans over as Python writes them
     pairs = (override.lstrip("+").partition("=")[::2] for override in overrides)
-    return {key: values.get(value, value) for key, value in pairs if _shapes_name(key.lstrip("~"))}
+    return {key: values.get(value, value) for key, value in pairs if is_named(key.lstrip("~"))}
 
 
 def _safe(key: str, value: str) -> str:
@@ -64,8 +52,3 @@ def _safe(key: str, value: str) -> str:
 
 def _shortened(name: str) -> str:
     return name if len(name) <= _NAME_LIMIT else f"{name[: _NAME_LIMIT - 17]}-{stable_hash(name):016x}"
-
-
-def _shapes_name(key: str) -> bool:
-    beside = ("hydra.", "hydra/", "logger.", "callbacks.wandb_epoch", "callbacks.checkpoint")
-    return key not in _NOT_IN_NAME and not key.startswith(beside)

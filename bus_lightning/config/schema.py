@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from bus_lightning.config.run_names import SET_ASIDE
 from bus_lightning.core.errors import UserError
 
 PARTS = ("train", "val", "test")
@@ -95,7 +96,7 @@ _MISSING = object()
 FLAG = Kind("true or false", lambda value: type(value) is bool)
 TEXT = Kind("text, one value (a number in quotes)", lambda value: isinstance(value, str) and bool(value.strip()))
 NAME = Kind("a name: letters, digits, '.', '_' and '-', no dot first", lambda value: (
-    type(value) in (str, int, float) and bool(_FOLDER.fullmatch(str(value))) and ".old-" not in str(value)
+    type(value) in (str, int, float) and bool(_FOLDER.fullmatch(str(value))) and SET_ASIDE not in str(value)
 ))  # fmt: skip
 NAMES = Kind("a list of different names, as '[benign,malignant]'", lambda value: (
     isinstance(value, list) and all(map(TEXT.fits, value)) and 0 < len(value) == len(set(value))
@@ -194,19 +195,21 @@ EVALUATE = {
 }  # fmt: skip
 
 
-def check_kinds(cfg: DictConfig, table: dict[str, Kind], left_out: Sequence[str] = ()) -> None:
+def check_kinds(cfg: DictConfig, table: dict[str, Kind], left_out: Sequence[str] = ()) -> DictConfig:
     """Refuse a value of the wrong kind, and the removal of a key that is needed.
 
-    A removed key that may be null or empty becomes null or empty.
-
     Args:
-        cfg: The composed config, changed in place.
+        cfg: The composed config.
         table: Key -> kind of its value.
         left_out: Keys that are not checked, because a grid sets their values.
+
+    Returns:
+        A copy of the config, in which a removed key that may be null or empty is null or empty.
 
     Raises:
         UserError: One line that names the key, its value, and the values that it may have.
     """
+    cfg = cfg.copy()
     for key, kind in table.items():
         if any(key == skipped or key.startswith(f"{skipped}.") for skipped in left_out):
             continue
@@ -230,6 +233,7 @@ def check_kinds(cfg: DictConfig, table: dict[str, Kind], left_out: Sequence[str]
         _check(key, value, kind)
         for inner in value if kind is NODES else ():
             _check(f"{key}.{inner}", value[inner], _NODE_OR_NULL)
+    return cfg
 
 
 def _check(key: str, value: Any, kind: Kind) -> None:

@@ -31,7 +31,7 @@ def check_trainer(trainer: DictConfig, optimizer: DictConfig) -> None:
     """
     for name, (allowed, why) in _ONLY.items():
         value = trainer.get(name)
-        if value is not None and not any(value == one and type(value) is type(one) for one in allowed):
+        if value is not None and not any(value == each and type(value) is type(each) for each in allowed):
             raise UserError(f"trainer.{name}={value}: {why}.")
     every = trainer.get("check_val_every_n_epoch", 1)
     if not isinstance(every, int) or not 1 <= every <= trainer.max_epochs:

@@ -1,4 +1,4 @@
-"""What every other folder stands on: errors, files, random numbers, processes and interruptions.
+"""The base of every other folder: errors, files, random numbers, processes, signals, workarounds for libraries.
 
 Imports nothing else of the package.
 """

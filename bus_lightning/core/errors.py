@@ -1,4 +1,4 @@
-"""What went wrong, in one line that says what to do."""
+"""Errors in one line that says what is wrong and what to do."""
 
 import errno
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake in the input that the user can mend.
+    """A mistake in the input that the user can correct.
 
     The message is one line that names the file or option and the cure; the command line prints it without a traceback.
     """
 
 
 class OccupiedError(UserError):
-    """A run folder belongs to another experiment or another process, and is left as it is."""
+    """A run folder belongs to another experiment or process, and is left as it is."""
 
 
 class DamagedError(UserError):
@@ -32,11 +32,11 @@ class DamagedError(UserError):
 
 
 class WeightsMissingError(UserError):
-    """Weights that a model asks for cannot be had here; the grid's table says so."""
+    """Pretrained weights of a model cannot be found or downloaded; the table of the grid says so."""
 
 
 class DivergedError(UserError):
-    """The training loss is no number any more."""
+    """The training loss is not a number."""
 
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
@@ -46,7 +46,7 @@ _DISK = {
     errno.EDQUOT: "the disk quota is used up: make room",
     errno.EROFS: "it cannot be written because its file system is read-only: choose {option}",
     errno.EACCES: "permission denied: choose {option}, or change its permissions",
-    errno.ENOENT: "it is not there (any more): bring it back, or choose {option}",
+    errno.ENOENT: "it does not exist (any more): bring it back, or choose {option}",
 }
 
 
@@ -93,11 +93,11 @@ def reason(error: BaseException) -> str:
 
 
 def _cure(error: BaseException) -> str | None:
-    said = _named(error)
-    if isinstance(error, MemoryError) or any(phrase in said.lower() for phrase in _OUT_OF_MEMORY):
-        return f"{said} (out of memory: lower data.batch_size or data.size, or run fewer jobs side by side)"
-    if _ONE_VALUE in said:
-        return f"{said} (a batch norm needs several values: raise data.batch_size or data.size)"
+    line = _named(error)
+    if isinstance(error, MemoryError) or any(phrase in line.lower() for phrase in _OUT_OF_MEMORY):
+        return f"{line} (out of memory: lower data.batch_size or data.size, or run fewer jobs side by side)"
+    if _ONE_VALUE in line:
+        return f"{line} (a batch norm needs several values: raise data.batch_size or data.size)"
     return disk_trouble(error)
 
 

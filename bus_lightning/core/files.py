@@ -1,12 +1,14 @@
-"""Write a file or a folder so that it is whole or not there, and hash a file."""
+"""Write files and folders completely or not at all, refuse to replace foreign ones, and hash files."""
 
 import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from bus_lightning.core.errors import UserError
 
 
 def checksum(file: Path) -> str:
@@ -15,11 +17,26 @@ def checksum(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def refuse_foreign(out: Path, is_own: Callable[[Path], bool], error: str) -> None:
+    """Refuse to replace a file, or a folder that another program or person has filled.
+
+    Args:
+        out: The folder that is to be replaced.
+        is_own: Tells whether a filled folder may be replaced.
+        error: The message.
+
+    Raises:
+        UserError: With the message, if `out` must stay.
+    """
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or is_own(out))):
+        raise UserError(error)
+
+
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and rename it onto `path` when the block ends well.
+    """Yield a temporary path next to `path`, and rename it to `path` when the block succeeds.
 
-    A full disk, an exception or a kill leaves what was at `path` untouched.
+    After a full disk, an exception or a kill, the file at `path` is the old one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
@@ -34,9 +51,9 @@ def aside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_aside(out: Path) -> Iterator[Path]:
-    """Give a new, empty folder beside `out`, and put it in the place of `out` when the block ends well.
+    """Yield a new, empty folder next to `out`, and replace `out` by it when the block succeeds.
 
-    What was at `out` stays whole until then, and comes back when the new one cannot take its place.
+    The old folder stays complete until then, and comes back if the new one cannot replace it.
     """
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +65,7 @@ def folder_aside(out: Path) -> Iterator[Path]:
         yield fresh
         shutil.rmtree(old, ignore_errors=True)
         if out.exists():
-            out.rename(old)  # no system call of Python's swaps two folders
+            out.rename(old)  # Python has no call that swaps two folders
         try:
             fresh.rename(out)
         except BaseException:
@@ -61,6 +78,6 @@ def folder_aside(out: Path) -> Iterator[Path]:
 
 
 def write_aside(path: Path, text: str) -> None:
-    """Write a text file, in UTF-8, aside and rename it."""
+    """Write a text file in UTF-8, completely or not at all."""
     with aside(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

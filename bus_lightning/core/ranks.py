@@ -1,13 +1,13 @@
-"""Which of several processes this is that train one network."""
+"""The rank of this process among those that train one network."""
 
 import os
 
 
 def local_rank() -> int:
-    """Number this process among those on its machine, as torchrun and Lightning do; 0 where it is alone."""
+    """Return the rank of this process on its machine, as torchrun and Lightning set it; 0 for a single process."""
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
 def is_first_process() -> bool:
-    """Tell whether this process keeps the run's record; the others only compute."""
+    """Return whether this process writes the run's files; the others only compute."""
     return local_rank() == 0

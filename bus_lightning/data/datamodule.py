@@ -24,6 +24,8 @@ from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import PARTS, Split
 
+_EXAMPLES = 8  # at most, and at most half a batch, so that they fit into the same memory
+
 
 class BusDataModule(pl.LightningDataModule):
     """Serve dict batches: `image` (B, C, H, W) float32, `mask` (B, 1, H, W), `label` (B,), `id` list.
@@ -201,3 +203,16 @@ class BusDataModule(pl.LightningDataModule):
             augmentation = BatchAugmentation(self.augment) if dataset is self.train else None
             self._on_device[dataset] = DeviceBatches(dataset, self.normalisation, augmentation, device)
         return self._on_device[dataset]
+
+
+def example_images(datamodule: BusDataModule) -> Tensor:
+    """Return a few images of the training part, or of the first part with images, evenly from its classes.
+
+    Returns:
+        (B, C, H, W) float32, B >= 2.
+    """
+    part = next(dataset for name in ("train", "val", "test") if len(dataset := datamodule.parts[name]))
+    number = min(_EXAMPLES, max(2, datamodule.batch_size // 2))
+    positions = [k * len(part) // number for k in range(number)]  # the part is sorted by class
+    images: Tensor = datamodule.collate([part[position] for position in positions])["image"]
+    return images

@@ -16,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import folder_aside
+from bus_lightning.core.files import folder_aside, refuse_foreign
 from bus_lightning.data.index import COUNTS_IN_BUSI
 from bus_lightning.data.phantom_frame import Bools, Pixels, draw_case
 
@@ -143,14 +143,14 @@ def save_png(image: Image.Image, path: Path) -> None:
     image.save(path, compress_level=2)
 
 
-def refuse_foreign(out: Path) -> None:
+def refuse_other(out: Path) -> None:
     """Raise unless `out` is free, empty or a phantom folder.
 
     Raises:
         UserError: if something else is there, which is not ours to delete.
     """
-    if out.exists() and not (out.is_dir() and ((out / MARKER).is_file() or not any(out.iterdir()))):
-        raise UserError(f"{out} exists and is no phantom folder: name a new folder, or empty this one first")
+    error = f"{out} exists and is no phantom folder: name a new folder, or empty this one first"
+    refuse_foreign(out, lambda folder: (folder / MARKER).is_file(), error)
 
 
 def draw_phantom(out: Path, images: int = 240, seed: int = 0) -> None:
@@ -168,7 +168,7 @@ def draw_phantom(out: Path, images: int = 240, seed: int = 0) -> None:
         raise UserError(f"--images {images} leaves a class empty; ask for 3 or more")
     if seed < 0:
         raise UserError(f"--seed {seed} is below zero; give 0 or more")
-    refuse_foreign(out)
+    refuse_other(out)
     with folder_aside(out) as fresh:
         for kind in KINDS:
             (fresh / kind).mkdir()

@@ -43,6 +43,7 @@ class PreparedData:
         fingerprints: File with the fingerprints of all images of the folder; None if there is none.
         predicted_by: Hash of the masks that segmenters predicted, whose files the index then names in its column
             `predicted`; None without.
+        segmenters: Folders of those segmenters' runs.
         scale: Scale for files that do not state their bit depth, determined over the whole folder.
     """
 
@@ -51,6 +52,7 @@ class PreparedData:
     groups: dict[str, int]
     content: str
     predicted_by: str | None = None
+    segmenters: tuple[str, ...] = ()
     scale: Scale = OWN_SCALE
     fingerprints: Path | None = None
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import pandas as pd
 
+from bus_lightning.config.split_options import METHODS, shares
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.core.randomness import shuffled, stable_hash
 
 log = logging.getLogger(__name__)
 PARTS = ("train", "val", "test")
-METHODS = ("grouped", "stratified", "random", "file")
 
 
 @dataclass(frozen=True)
@@ -155,23 +155,6 @@ def make_split(
     cure = f"has too few images (NUMBER) for data.split.ratio={list(ratio)}: none would be in PART. Add images, "
     _check_classes(frame, parts, val_share > 0, cure + "change the ratio, or leave the class out with data.classes.")
     return make_named_split(parts, method, {id_: groups[id_] for id_ in frame["id"]}, ratio, seed)
-
-
-def shares(ratio: Sequence[int], val_from_train: int = 0) -> tuple[int, int, int]:
-    """Read a ratio of two or three numbers as the parts of train, validation and test.
-
-    Raises:
-        UserError: When it is no such ratio.
-    """
-    numbers = isinstance(ratio, Sequence) and all(isinstance(share, int | float) and share >= 0 for share in ratio)
-    if not numbers or len(ratio) not in (2, 3) or ratio[0] == 0 or ratio[-1] == 0:
-        raise UserError(f"data.split.ratio={ratio}: give [train,test] or [train,val,test] in parts, as '[11,1,3]'.")
-    train, val, test = (ratio[0], 0, ratio[1]) if len(ratio) == 2 else ratio
-    if not 0 <= val_from_train < train:
-        raise UserError(
-            f"data.split.val_from_train={val_from_train}: take from 0 to {train - 1} of the training parts."
-        )
-    return train - val_from_train, val + val_from_train, test
 
 
 def check_disjoint(split: Split) -> None:

@@ -2,8 +2,9 @@
 
 import sys
 
-# What cannot be imported is not used: OpenVINO, and NNCF after it, then take their own stub.
-sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+from bus_lightning.core.workarounds import silence_openvino
+
+silence_openvino()
 _CONVERTER = "openvino.tools.ovc"  # converts models of other frameworks; importing it takes a tenth of a second
 _unwanted = _CONVERTER not in sys.modules
 if _unwanted:

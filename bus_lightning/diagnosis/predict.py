@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.interruption import at_first_signal
 from bus_lightning.diagnosis.options import bundle_parser, positive
 
 _EPILOG = """\
@@ -154,20 +154,13 @@ def _progress(files: int, done: int) -> Iterator[Callable[[bool], None]]:
 def _interruptible() -> Iterator[list[int]]:
     """Let Ctrl-C and SIGTERM stop the command in order, and a second one at once; the list holds the first."""
     caught: list[int] = []
-    former = {}
 
-    def stop(number: int, _: Any) -> None:
+    def stop(number: int) -> None:
         caught.append(number)
-        signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
 
-    with suppress(ValueError):  # not the main thread: signals go to another
-        former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with at_first_signal(stop):
         yield caught
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.export.runs import FinishedRun
 from bus_lightning.metrics.classification import clipped
 from bus_lightning.metrics.columns import classes_of, probabilities_of
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.runs.cases import cases_of
+from bus_lightning.runs.finished import FinishedRun
 
 POSITIVE = "malignant"
 _TEMPERATURES = (0.05, 20.0)
@@ -149,15 +148,6 @@ def confidence_scores(cases: pd.DataFrame) -> dict[str, float | None]:
     return {name: None if found[name] is None else round(found[name], 4) for name in ("log_loss", "calibration_error")}
 
 
-def read_own_cases(run: FinishedRun) -> pd.DataFrame:
-    """Read a run's cases, with `group`, the near-duplicates of each image.
-
-    Raises:
-        DamagedError: When they cannot be used.
-    """
-    return cases_of(run.folder, run.config, run.split)
-
-
 def _on_test(
     classifier: FinishedRun, temperature: float, thresholds: dict[str, dict[str, float | int]] | None
 ) -> dict[str, Any]:
@@ -174,7 +164,7 @@ def _on_test(
 
 def _tested(run: FinishedRun) -> pd.DataFrame:
     """Take the cases of a run's test part."""
-    cases = read_own_cases(run)
+    cases = run.cases
     tested = cases[cases["split"] == "test"]
     if set(tested["id"]) != set(run.split.test):
         raise UserError(f"{run.folder.cases} does not hold the test images of its split.json: train its run again.")

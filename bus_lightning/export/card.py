@@ -11,9 +11,9 @@ from bus_lightning.data.prepare import PreparedData
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.trained_on import Trained, sentence
 from bus_lightning.export.calibration import Calibration
-from bus_lightning.export.runs import FinishedRun
 from bus_lightning.metrics.catalogue import CARD, heading_of, shown_in, title_of
 from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.runs.finished import FinishedRun
 from bus_lightning.statistics.intervals import percentile_interval
 from bus_lightning.statistics.summary import draws_of
 
@@ -123,7 +123,7 @@ def _data(segmenter: FinishedRun, classifier: FinishedRun, images: PreparedData,
     origin = f"**{_plain(sentence(trained))}**"
     if any(data.name == "BUSI" for data in trained.values()):
         origin += " BUSI: Al-Dhabyani et al., Data in Brief 28 (2020) 104863."
-    origin += f" Images of all parts: {counts}. Hash of the files: `{classifier.content}`."
+    origin += f" Images of all parts: {counts}. Hash of the files: `{classifier.files_hash}`."
     names = ["", "split", "train/val/test images", "seed of the split", "seed", "hash of the split", "epochs", "commit"]
     return "\n\n".join(["## Data", origin, _table(names, rows)])
 

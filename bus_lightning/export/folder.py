@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import checksum, folder_aside
+from bus_lightning.core.files import checksum, folder_aside, refuse_foreign
 from bus_lightning.diagnosis.bundle import CHECKSUMS, FORMAT, MANIFEST, files_of, load_bundle
 
 
@@ -19,7 +18,7 @@ def new_bundle(out: Path) -> Iterator[Path]:
     Raises:
         UserError: When `out` is something else than a bundle.
     """
-    refuse_foreign(out)
+    refuse_other(out)
     with folder_aside(out) as fresh:
         yield fresh
         lines = (f"{checksum(fresh / name)}  {name}\n" for name in files_of(fresh))
@@ -27,15 +26,16 @@ def new_bundle(out: Path) -> Iterator[Path]:
         load_bundle(fresh)
 
 
-def refuse_foreign(out: Path) -> None:
+def refuse_other(out: Path) -> None:
     """Refuse to replace anything but a bundle, which may be damaged, or an empty folder.
 
     Raises:
         UserError: When it is something else.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
+    refuse_foreign(out, _is_bundle, f"--out {out} exists and is no bundle: choose another folder.")
+
+
+def _is_bundle(out: Path) -> bool:
     with suppress(OSError, ValueError, AttributeError):
-        if json.loads((out / MANIFEST).read_text(encoding="utf-8")).get("format") == FORMAT:
-            return
-    raise UserError(f"--out {out} exists and is no bundle: choose another folder.")
+        return bool(json.loads((out / MANIFEST).read_text(encoding="utf-8")).get("format") == FORMAT)
+    return False

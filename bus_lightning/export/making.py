@@ -19,21 +19,21 @@ from bus_lightning.diagnosis.bundle import CARD, FORMAT, HEAD, MANIFEST, SAMPLES
 from bus_lightning.diagnosis.doubt import fit_reference
 from bus_lightning.diagnosis.trained_on import plain_name
 from bus_lightning.export import card, folder
-from bus_lightning.export.calibration import calibrate, read_own_cases
+from bus_lightning.export.calibration import calibrate
 from bus_lightning.export.heads import Head, find_head
 from bus_lightning.export.quantising import quantise
 from bus_lightning.export.runs import (
-    FinishedRun,
-    OpenedRun,
-    open_run,
+    RebuiltRun,
+    open_for,
     read_folds,
-    read_run,
+    rebuild,
     refuse_other_masks,
     refuse_strangers,
     training_data,
 )
 from bus_lightning.export.to_onnx import export_onnx
 from bus_lightning.export.variants import check_agreement, choose_precision, compare_variants
+from bus_lightning.runs.finished import FinishedRun
 
 _NAMES = ("segmenter", "classifier")
 _SAMPLE_SEED = 1
@@ -68,15 +68,15 @@ def make_bundle(
     if not 0 < sensitivity <= 1:
         raise UserError(f"--sensitivity {sensitivity}: give a share above 0 and up to 1, as 0.95.")
     name = None if data_name is None else plain_name(data_name)
-    folder.refuse_foreign(out)
-    runs = read_run(segmenter, "segmentation"), read_run(classifier, "classification")
+    folder.refuse_other(out)
+    runs = open_for(segmenter, "segmentation"), open_for(classifier, "classification")
     refuse_strangers(*runs)
     calibration = None
     if out_of_fold:
         folds = read_folds(out_of_fold, runs[1])
         calibration = calibrate(folds, runs[1], sensitivity)
         say(f"calibrated on {calibration.n} images of {calibration.runs} runs")
-    opened = open_run(runs[0]), open_run(runs[1])
+    opened = rebuild(runs[0]), rebuild(runs[1])
     refuse_other_masks(runs[0], opened[1])
     with folder.new_bundle(out) as aside:
         say("the training images are described")
@@ -111,7 +111,7 @@ def make_bundle(
     return load_bundle(out)
 
 
-def _export(name: str, opened: OpenedRun, aside: Path, say: Callable[[str], None]) -> tuple[Stage, Head | None]:
+def _export(name: str, opened: RebuiltRun, aside: Path, say: Callable[[str], None]) -> tuple[Stage, Head | None]:
     """Write the ONNX files of one run, and check that they answer as PyTorch does."""
     run = opened.run
     data = run.config.data
@@ -131,7 +131,7 @@ def _export(name: str, opened: OpenedRun, aside: Path, say: Callable[[str], None
     return stage, head
 
 
-def _for_ranges(opened: OpenedRun) -> list[np.ndarray]:
+def _for_ranges(opened: RebuiltRun) -> list[np.ndarray]:
     """Take training images, not augmented, as the network takes them, (1, C, S, S) float32."""
     dataset = opened.data.parts["train"]
     positions = {id_: position for position, id_ in enumerate(opened.run.split.train)}
@@ -139,7 +139,7 @@ def _for_ranges(opened: OpenedRun) -> list[np.ndarray]:
     return [opened.data.collate([dataset[positions[id_]]])["image"].numpy() for id_ in chosen]
 
 
-def _originals(opened: OpenedRun, part: str) -> Iterator[np.ndarray]:
+def _originals(opened: RebuiltRun, part: str) -> Iterator[np.ndarray]:
     """Read the images of a part as they are in their files, near-duplicates one after another."""
     split, frame = opened.run.split, opened.prepared.frame
     files = dict(zip(frame["id"], frame["image"], strict=True))
@@ -149,7 +149,7 @@ def _originals(opened: OpenedRun, part: str) -> Iterator[np.ndarray]:
 
 def _numbers(run: FinishedRun) -> list[dict[str, Any]]:
     """Compute the test metrics of a run for its card."""
-    cases = read_own_cases(run)
+    cases = run.cases
     names = card.OUTLINES if run.config.task.name == "segmentation" else card.CLASSES
     return card.interval_rows(cases[cases["split"] == "test"], names)
 

@@ -1,26 +1,19 @@
 """Open finished runs for a bundle, and refuse those that do not belong together."""
 
-import glob
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 
-from bus_lightning.config.build import build_net, identity, load_config
+from bus_lightning.config.identity import identity
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.datamodule import BusDataModule, example_images
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.prepare import PreparedData, files_hash, prepare_data
-from bus_lightning.data.preprocess import Overlay, Preprocessing
-from bus_lightning.data.splits import Split, load_split
 from bus_lightning.diagnosis.trained_on import TrainingData
 from bus_lightning.models.answers import check_answer, shapes_of
-from bus_lightning.models.weights import load_kept_weights
-from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.predicted_masks import with_predicted_masks
-from bus_lightning.training.start_checks import example_images
 
 BUSI_CONTENT = "8c32504d11914feb"  # first digits of the `content_hash` of the published 780 images and 798 masks
 # What a run and the runs of its cross-fitting may differ in.
@@ -28,45 +21,7 @@ _OF_A_FOLD = ("seed", "data.split.cross_fold", "data.split.cross_folds")
 
 
 @dataclass(frozen=True)
-class FinishedRun:
-    """A complete run as its folder describes it.
-
-    Attributes:
-        folder: The folder.
-        config: Its config.
-        split: Who was in which part.
-    """
-
-    folder: RunDir
-    config: DictConfig
-    split: Split
-
-    @property
-    def classes(self) -> list[str]:
-        """The classes in the order of the labels."""
-        return list(self.config.data.classes)
-
-    @property
-    def content(self) -> str:
-        """Hash of the files that it was trained on."""
-        return files_hash(self.folder.status.get("data"))
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What its images go through."""
-        options: Any = OmegaConf.to_container(self.config, resolve=True)
-        return Preprocessing.of_config(options["data"], options["preprocess"])
-
-    @property
-    def overlay(self) -> Overlay | None:
-        """How a mask enters its test images; None where it does not."""
-        options: Any = OmegaConf.to_container(self.config.overlay, resolve=True)
-        overlay = Overlay(**options | {"segmenters": None})  # a path of this machine
-        return overlay if overlay.applies_to("test") else None
-
-
-@dataclass(frozen=True)
-class OpenedRun:
+class RebuiltRun:
     """A run with its network and its images.
 
     Attributes:
@@ -82,52 +37,45 @@ class OpenedRun:
     data: BusDataModule
 
 
-def read_run(path: Path, task: str) -> FinishedRun:
-    """Read a run's folder.
+def open_for(path: Path, task: str) -> FinishedRun:
+    """Open a complete run of a task.
 
     Args:
         path: The folder.
-        task: What it has to do: segmentation or classification.
+        task: segmentation or classification.
 
     Raises:
-        UserError: When it is no complete run of this task.
+        UserError: If it is not a complete run of this task.
     """
-    folder = RunDir(path)
-    if not folder.config.is_file():
-        raise UserError(f"{path} is no run's folder: it has no config.yaml.")
-    config = load_config(folder.config)
-    if config.task.name != task:
-        raise UserError(f"{path} is a run of {config.task.name}, and {task} is needed here.")
-    if not folder.is_complete:
-        raise UserError(f"{path} is not complete ({folder.status.get('state')}): finish its training first.")
-    return FinishedRun(folder, config, load_split(folder.split))
+    run = open_run(path, complete=False)
+    if run.task != task:
+        raise UserError(f"{path} is a run of {run.task}, and {task} is needed here.")
+    run.require_complete()
+    run.split  # noqa: B018 (read here, where a damaged file is refused)
+    return run
 
 
-def open_run(run: FinishedRun) -> OpenedRun:
+def rebuild(run: FinishedRun) -> RebuiltRun:
     """Rebuild a run's network and find its images again.
 
     Raises:
-        UserError: When it kept no checkpoint, its images are missing or have changed, or it does not return logits.
+        UserError: If it kept no checkpoint, its images are missing or have changed, or it does not return logits.
     """
-    path, own = run.folder.path, run.config.copy()
-    if not run.folder.best.is_file():
-        raise UserError(f"{path} has no checkpoints/best.ckpt: train it again, or copy its checkpoint back.")
+    path, net, own = run.folder.path, run.network(), run.config.copy()
     own.data.exclude, own.data.drop_conflicts, own.data.workers = None, False, 0  # the split names the images
     prepared = prepare_data(own.data, needs_masks=own.task.name == "segmentation", only=run.split.part("all"))
     prepared.frame["label"] = prepared.frame["class"].map(run.classes.index)
-    if files_hash(prepared.content) != run.content:
+    if files_hash(prepared.content) != run.files_hash:
         raise UserError(f"{prepared.root} holds other files than {path} was trained on: set its data back.")
     if own.overlay.source == "predicted":
         prepared = with_predicted_masks(prepared, run.split, own.overlay, own.data.split.cross_fold is not None)
     data = BusDataModule(prepared, run.split, own, full_masks=own.task.name == "segmentation")
-    net = build_net(own.model, own.debug_size)
-    load_kept_weights(net, run.folder.best)
     images = example_images(data)
-    check_answer(net.eval(), images, shapes_of(own.task.name, images, len(run.classes)))
-    return OpenedRun(run, net, prepared, data)
+    check_answer(net, images, shapes_of(own.task.name, images, len(run.classes)))
+    return RebuiltRun(run, net, prepared, data)
 
 
-def training_data(opened: OpenedRun, name: str | None) -> TrainingData:
+def training_data(opened: RebuiltRun, name: str | None) -> TrainingData:
     """Describe what a run was trained on, without a path.
 
     Args:
@@ -136,8 +84,8 @@ def training_data(opened: OpenedRun, name: str | None) -> TrainingData:
     """
     run = opened.run
     drawn = bool(run.config.data.get("phantom")) or (opened.prepared.root / MARKER).is_file()
-    known = "BUSI" if run.content == BUSI_CONTENT else ""
-    return TrainingData("" if drawn else name or known, drawn, len(run.split.train), run.content)
+    known = "BUSI" if run.files_hash == BUSI_CONTENT else ""
+    return TrainingData("" if drawn else name or known, drawn, len(run.split.train), run.files_hash)
 
 
 def refuse_strangers(segmenter: FinishedRun, classifier: FinishedRun) -> None:
@@ -153,7 +101,7 @@ def refuse_strangers(segmenter: FinishedRun, classifier: FinishedRun) -> None:
             f"{path} was shown the true {'classes' if overlay.style == 'class_mark' else 'masks'} "
             f"(overlay={overlay.style}), which nobody has of a new image: train it with overlay=predicted."
         )
-    if segmenter.content != classifier.content:
+    if segmenter.files_hash != classifier.files_hash:
         raise UserError(f"{segmenter.folder.path} and {path} were trained on different data: give runs of one folder.")
     groups = classifier.split.groups
     seen = {segmenter.split.groups[id_] for id_ in segmenter.split.train}
@@ -165,7 +113,7 @@ def refuse_strangers(segmenter: FinishedRun, classifier: FinishedRun) -> None:
         )
 
 
-def refuse_other_masks(segmenter: FinishedRun, classifier: OpenedRun) -> None:
+def refuse_other_masks(segmenter: FinishedRun, classifier: RebuiltRun) -> None:
     """Check that the masks which the classifier was tested with are the segmenter's.
 
     Raises:
@@ -193,21 +141,16 @@ def read_folds(pattern: str, classifier: FinishedRun) -> list[FinishedRun]:
         UserError: When there are none, one is not complete, or is of another model, overlay, data or split.
     """
     found = []
-    for path in sorted(map(Path, glob.glob(pattern))):
-        config = path / "config.yaml"
-        is_passed_over = not config.is_file() or ".old-" in path.name or path.resolve() == _place(classifier)
-        if is_passed_over or load_config(config).task.name != "classification":
+    for folder in find_runs(pattern):
+        if not folder.config.is_file() or folder.path.resolve() == classifier.folder.path.resolve():
             continue
-        found.append(read_run(path, "classification"))
+        if open_run(folder.path, complete=False).task == "classification":
+            found.append(open_for(folder.path, "classification"))
     if not found:
         raise UserError(f"--out-of-fold '{pattern}' matches no run of a classifier but the one that is exported.")
     for run in found:
         _refuse_other_recipe(run, classifier)
     return found
-
-
-def _place(run: FinishedRun) -> Path:
-    return run.folder.path.resolve()
 
 
 def _refuse_other_recipe(run: FinishedRun, classifier: FinishedRun) -> None:
@@ -228,7 +171,7 @@ def _refuse_other_recipe(run: FinishedRun, classifier: FinishedRun) -> None:
         raise UserError(f"{path} is no fold of {classifier.folder.path}: trainer.max_epochs is {trained}, not {asked}.")
     if run.folder.status.get("masks") != classifier.folder.status.get("masks"):
         raise UserError(f"{path} saw other masks than {classifier.folder.path}: choose the runs of one segmenter.")
-    if run.content != classifier.content:
+    if run.files_hash != classifier.files_hash:
         raise UserError(f"{path} was trained on other data than {classifier.folder.path}: choose others.")
     groups = classifier.split.groups
     held_out = {groups[id_] for id_ in classifier.split.test}

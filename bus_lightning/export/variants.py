@@ -17,7 +17,7 @@ from bus_lightning.diagnosis.bundle import Bundle, Stage
 from bus_lightning.diagnosis.diagnosing import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.networks import Network
-from bus_lightning.export.runs import OpenedRun
+from bus_lightning.export.runs import RebuiltRun
 from bus_lightning.export.to_onnx import torch_answers
 from bus_lightning.metrics.columns import PROBABILITY, cases_of_task
 from bus_lightning.metrics.per_case import metrics_of
@@ -29,7 +29,7 @@ IOU, AUC = "iou_image", "auroc_macro"
 _COMPARED = 24  # held-out images, which are enough to find another computation
 
 
-def check_agreement(opened: OpenedRun, stage: Stage) -> float:
+def check_agreement(opened: RebuiltRun, stage: Stage) -> float:
     """Compare the probabilities of OpenVINO, in fp32, with those of PyTorch, on held-out images.
 
     Returns:
@@ -57,7 +57,7 @@ def softmax_of_rows(logits: np.ndarray) -> np.ndarray:
     return found
 
 
-def compare_variants(bundle: Bundle, segmenter: OpenedRun, classifier: OpenedRun) -> dict[str, dict[str, Any]]:
+def compare_variants(bundle: Bundle, segmenter: RebuiltRun, classifier: RebuiltRun) -> dict[str, dict[str, Any]]:
     """Diagnose all images that both runs held out, with every precision.
 
     Args:
@@ -105,7 +105,7 @@ def choose_precision(variants: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _diagnose(
-    diagnosers: Sequence[Diagnoser], opened: OpenedRun, rows: Sequence[Any]
+    diagnosers: Sequence[Diagnoser], opened: RebuiltRun, rows: Sequence[Any]
 ) -> dict[str, tuple[pd.DataFrame, float]]:
     """Diagnose images one by one, in every precision in turn: the cases, and the median of the milliseconds."""
     cases: dict[str, list[dict[str, Any]]] = {one.precision: [] for one in diagnosers}
@@ -152,7 +152,7 @@ def _scores(cases: pd.DataFrame) -> tuple[float | None, float | None]:
     return _rounded(iou), _rounded(auc)
 
 
-def _held_out(opened: OpenedRun) -> Iterator[np.ndarray]:
+def _held_out(opened: RebuiltRun) -> Iterator[np.ndarray]:
     """Serve some test images as the network takes them, (B, C, S, S) float32."""
     left = _COMPARED
     for batch in opened.data.test_dataloader():

@@ -5,23 +5,21 @@ import json
 import logging
 import os
 import shlex
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, interruptible
 from bus_lightning.core.ranks import is_first_process
+from bus_lightning.core.workarounds import raise_errors_of_jobs, start_ray
 from bus_lightning.launch.complaints import describe, is_complaint
 from bus_lightning.launch.grids import (
     check_choices,
@@ -54,7 +52,7 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     else:
         logging.disable(logging.INFO)  # the first process says it
     prefer_our_configs()
-    JobReturn.return_value = property(_value_of, JobReturn.return_value.fset)  # type: ignore[assignment, attr-defined]
+    raise_errors_of_jobs()
     code, told = 0, list[int]()
     try:
         with interruptible(told):
@@ -92,13 +90,6 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     return code or lacking
 
 
-def _value_of(job: JobReturn) -> Any:
-    """Return what a job returned, or raise its error, without Hydra's additional line that lists all overrides."""
-    if job.status == JobStatus.COMPLETED:
-        return job._return_value
-    raise job._return_value
-
-
 class Refused(SystemExit):
     """Refuse a whole grid; Hydra turns exceptions of its callbacks into warnings, but not a SystemExit."""
 
@@ -133,7 +124,7 @@ class JobList(Callback):
             if config.get("fail_fast"):
                 with read_write(launcher):  # a job that stops the grid ends its process, which Ray would start again
                     launcher.ray.remote.max_retries = 0
-            _start_ray(OmegaConf.to_container(launcher.ray.init, resolve=True))  # type: ignore[arg-type]
+            start_ray(OmegaConf.to_container(launcher.ray.init, resolve=True))  # type: ignore[arg-type]
 
     def _open(self, config: DictConfig) -> None:
         # Jobs that a launcher brings to other processes come by here as well, and those of several devices.
@@ -153,15 +144,6 @@ class JobList(Callback):
                     left.unlink(missing_ok=True)
             file.write_text("")
             os.environ[JOBS] = str(file)
-
-
-def _start_ray(options: dict[str, Any]) -> None:
-    """Start Ray, or join its cluster, before Hydra's plugin does: with our answer to SIGTERM, for Ray's is to abort."""
-    stop = signal.getsignal(signal.SIGTERM)
-    with suppress(ImportError, ConnectionError):  # the plugin will say what is missing
-        import_module("hydra_plugins.hydra_ray_launcher.ray_launcher")
-        import_module("ray").init(**options)
-    signal.signal(signal.SIGTERM, stop)
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Check once what all jobs of a grid have in common, and show the configs of a grid."""
+"""Check the options that all jobs of a grid share, and print the configs of a grid."""
 
 import shutil
 import sys
@@ -50,12 +50,12 @@ def check_grid(config: DictConfig) -> None:
             "Remove the option: the same command continues an interrupted search."
         )
     swept = _swept(config)
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    check_kinds(own, TRAIN, left_out=swept)
+    shared = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    check_kinds(shared, TRAIN, left_out=swept)
     if all(key.startswith(_FREE) for key in swept):
-        from bus_lightning.config.build import check  # takes a while to import
+        from bus_lightning.config.rules import check  # takes a while to import
 
-        check(own, searches, in_grid=True)
+        check(shared, searches, in_grid=True)
 
 
 def check_choices(overrides: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What one Hydra job does: name the run, keep its record, train or evaluate."""
+"""The function of one Hydra job: name the run and train it, or evaluate runs."""
 
 import logging
 import os
@@ -13,11 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.syntax import Syntax
 
-from bus_lightning.config.build import load_config, settle_overlay
 from bus_lightning.config.run_names import naming_overrides, older_name, run_name
 from bus_lightning.config.schema import EVALUATE, TRAIN, check_kinds
+from bus_lightning.config.settle import settle, with_names
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import OccupiedError, UserError, explain
-from bus_lightning.launch.command_line import SAID, report_job
+from bus_lightning.launch.command_line import SAID, launch_name, report_job
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
 
@@ -29,26 +30,27 @@ def train_job(cfg: DictConfig) -> float | None:
     """Train one run, or one job of a grid.
 
     Returns:
-        The validation score of the kept epoch; None without a validation set.
+        Validation score of the kept epoch; None without a validation set.
     """
     hydra_cfg = HydraConfig.get()
-    os.chdir(hydra_cfg.runtime.cwd)  # a worker of Ray begins where its cluster was started
+    os.chdir(hydra_cfg.runtime.cwd)  # a worker of Ray starts in the folder of its cluster
     in_grid = hydra_cfg.mode == RunMode.MULTIRUN
     try:
-        check_kinds(cfg, TRAIN)
+        cfg = check_kinds(cfg, TRAIN)
     except UserError as error:
         if not in_grid:
             raise
         log.error("%s: %s", " ".join(hydra_cfg.overrides.task), error)
         _end(cfg, error)
-    cfg.group = str(cfg.group)
-    cfg.name = folder_name(cfg, hydra_cfg.overrides.task) if cfg.name is None else str(cfg.name)
+    name = folder_name(cfg, hydra_cfg.overrides.task) if cfg.name is None else str(cfg.name)
+    cfg = with_names(cfg, str(cfg.group), name)
     if cfg.print_config and not (in_grid and hydra_cfg.job.num > 0):
         Console(stderr=True).print(Syntax(OmegaConf.to_yaml(cfg, resolve=True), "yaml", background_color="default"))
     folder = Path(cfg.runs_dir) / cfg.group / cfg.name
     report_job(folder)
     try:
-        return train.run(cfg, in_grid and hydra_cfg.sweeper._target_ != _BASIC_SWEEPER, in_grid)
+        optimised = in_grid and hydra_cfg.sweeper._target_ != _BASIC_SWEEPER
+        return train.run(cfg, optimised, in_grid, launch_name())
     except Exception as error:
         log.error("%s failed: %s", folder, explain(error))
         if isinstance(error, OccupiedError):
@@ -65,35 +67,33 @@ def _end(cfg: DictConfig, error: Exception) -> NoReturn:
 
 
 def folder_name(cfg: DictConfig, overrides: Sequence[str]) -> str:
-    """Name the run's folder; if an earlier version made a folder of the same experiment, return that name.
+    """Name the run's folder after its overrides; if an earlier version made a folder of the same experiment, as that.
 
     Args:
         cfg: The composed config.
         overrides: Hydra's overrides of the job.
     """
     name, older = run_name(cfg.model.name, overrides), older_name(cfg.model.name, overrides)
-    group = Path(cfg.runs_dir) / cfg.group
+    group = Path(cfg.runs_dir) / str(cfg.group)
     if name == older or (group / name).exists() or not RunDir(group / older).config.is_file():
         return name
     run = RunDir(group / older)
     with suppress(UserError):  # a damaged folder is not used
         kept = load_config(run.config)
-        asked = cfg.copy()
+        settled = settle(cfg, train.rules_for(cfg, run))
         for key in ("classes", "num_classes"):  # if null, they are set when the data are read
-            asked.data[key] = kept.data.get(key) if asked.data[key] is None else asked.data[key]
-        train.settle_rules(asked, run)
-        settle_overlay(asked)
-        values = {key: OmegaConf.select(asked, key) for key in naming_overrides(overrides) if not key.startswith("~")}
-        # A group also holds what does not affect results, such as where its data are: `differences` compares the rest.
+            settled.data[key] = kept.data.get(key) if settled.data[key] is None else settled.data[key]
+        values = {key: OmegaConf.select(settled, key) for key in naming_overrides(overrides) if not key.startswith("~")}
+        # A config group has options that do not affect results, such as folders: `differences` compares the others.
         same_values = all(isinstance(value, DictConfig) or OmegaConf.select(kept, key) == value
                           for key, value in values.items())  # fmt: skip
-        return older if same_values and not run.differences(kept, asked, {}) else name
+        return older if same_values and not run.differences(kept, settled, {}) else name
     return name
 
 
 def evaluate_job(cfg: DictConfig) -> None:
     """Evaluate the kept checkpoint of every run that `runs` names."""
-    check_kinds(cfg, EVALUATE)
-    from bus_lightning.training.evaluate import evaluate_runs  # not for training: a finished run needs no torch
+    cfg = check_kinds(cfg, EVALUATE)
+    from bus_lightning.training.evaluate import evaluate_runs  # needs torch, which a finished training run does not
 
     evaluate_runs(cfg)

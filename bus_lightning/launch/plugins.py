@@ -1,4 +1,4 @@
-"""Hydra's plugins, which launch and search: our configs of their names, and one line where one is missing."""
+"""Hydra's plugins for launchers and sweepers: our configs for them, and an error if one is missing."""
 
 import os
 import re
@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
+
+from bus_lightning.core.workarounds import share_config_store
 
 _OURS = (("launcher", "joblib"), ("launcher", "ray"), ("sweeper", "optuna"))
 _EXTRAS = {
@@ -18,13 +20,11 @@ _EXTRAS = {
 
 
 def prefer_our_configs() -> None:
-    """Let conf/hydra/ stand for itself where a plugin has a config of the same name.
+    """Remove the configs of plugins that conf/hydra/ replaces.
 
-    Hydra would check ours against the plugin's with a warning, and refuse it where that one has defaults of its own.
+    Hydra would validate ours against the plugin's config with a warning, and refuse it if that has defaults.
     """
-    # Hydra copies its sources for each group that it looks into, and the whole store with them: that took half the time
-    # of --help. What it takes from the store it copies anyway.
-    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
+    share_config_store()
     Plugins.instance()  # imports the plugins, which register their configs
     for group, name in _OURS:
         ConfigStore.instance().repo["hydra"].get(group, {}).pop(f"{name}.yaml", None)
@@ -32,25 +32,25 @@ def prefer_our_configs() -> None:
 
 
 def missing_plugin(error: Exception) -> str | None:
-    """Say how to get the plugin that a config names; None when that is not what went wrong.
+    """Describe how to install the missing plugin that a config names; None for any other error.
 
     Args:
-        error: What Hydra raised.
+        error: The error that Hydra has raised.
     """
-    found = re.search(r"Unknown plugin class : 'hydra_plugins\.(\w+)", str(error))
-    if not found or found[1] not in _EXTRAS:
+    plugin = re.search(r"Unknown plugin class : 'hydra_plugins\.(\w+)", str(error))
+    if not plugin or plugin[1] not in _EXTRAS:
         return None
-    return f"{found[1].replace('_', '-')} is not installed: pip install -e '.[{_EXTRAS[found[1]]}]'"
+    return f"{plugin[1].replace('_', '-')} is not installed: pip install -e '.[{_EXTRAS[plugin[1]]}]'"
 
 
 def has_plugin(package: str) -> bool:
-    """Tell whether a plugin is installed, by its package: `hydra_submitit_launcher`."""
+    """Return whether a plugin is installed, by its package: `hydra_submitit_launcher`."""
     try:
         return find_spec(f"hydra_plugins.{package}") is not None
-    except ImportError:  # not a single plugin is installed
+    except ImportError:  # no plugin is installed
         return False
 
 
 def _environment(*names: str) -> DictConfig:
-    """Give those of the environment's variables that are set: `${environment:BUSI_ROOT,WANDB_MODE}`."""
+    """Return the environment variables that are set, for `${environment:BUSI_ROOT,WANDB_MODE}`."""
     return OmegaConf.create({name: os.environ[name] for name in names if name in os.environ})

@@ -1,6 +1,5 @@
-"""Jobs side by side on one machine: when their command stops, each worker saves its run before it is ended."""
+"""Workers of joblib that save their runs before they are ended."""
 
-import multiprocessing
 import os
 import sys
 from concurrent.futures import Future, wait
@@ -10,14 +9,15 @@ from typing import Any
 from joblib.parallel import LokyBackend, register_parallel_backend
 
 from bus_lightning.core.interruption import WARNINGS, keep_signals
+from bus_lightning.core.workarounds import loky_pids, reset_start_method
 
-_PATIENCE = 300  # seconds: for a step and a checkpoint, or a validation; one who cannot wait sends the signal again
+_PATIENCE = 300  # seconds, for a step and a checkpoint, or a validation; a second signal stops at once
 
 
 class SavingBackend(LokyBackend):  # type: ignore[misc]
-    """joblib's processes, which are told to stop, and waited for, before joblib kills them.
+    """joblib's processes, with time to save before joblib kills them.
 
-    joblib does so when a signal stops the command, and when a job stops the grid (`fail_fast=true`).
+    joblib kills them when a signal stops the command, and when a job stops the grid (`fail_fast=true`).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -25,41 +25,41 @@ class SavingBackend(LokyBackend):  # type: ignore[misc]
         self._jobs: set[Future[Any]] = set()
 
     def configure(self, *args: Any, **kwargs: Any) -> Any:
-        """Start workers, each of which gets itself ready."""
-        return super().configure(*args, **kwargs, initializer=_get_ready)
+        """Start the workers."""
+        return super().configure(*args, **kwargs, initializer=_initialise)
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
-        """Give a job to the workers, and remember it until it has ended."""
+        """Submit a job, and remember it until it has ended."""
         future = super().submit(*args, **kwargs)
         self._jobs.add(future)
         future.add_done_callback(self._jobs.discard)
         return future
 
     def abort_everything(self, *args: Any, **kwargs: Any) -> None:
-        """End the workers, after they have saved; a further signal to the command ends them at once."""
+        """End the workers after they have saved; a second signal to the command ends them at once."""
         try:
-            self._tell_to_stop()
+            self._wait_for_saving()
         finally:
             super().abort_everything(*args, **kwargs)
 
-    def _tell_to_stop(self) -> None:
+    def _wait_for_saving(self) -> None:
         if not (jobs := {job for job in self._jobs.copy() if not job.done()}):
             return
-        # Not by the signal that the command got: Ctrl-C reaches a whole group, and a second one stops a job at once.
+        # A warning, not the signal of the command: Ctrl-C reaches all processes, and a second one stops a job at once.
         for number in WARNINGS:
-            for process in list(self._workers._processes):
+            for process in loky_pids(self):
                 with suppress(ProcessLookupError):
                     os.kill(process, number)
         print("Waiting until the running jobs have saved their state; again to stop at once.", file=sys.stderr)
         wait(jobs, timeout=_PATIENCE)
 
 
-def _get_ready() -> None:
-    """Let no signal end a worker between two runs, and let it start processes that read data (`data.workers`)."""
+def _initialise() -> None:
+    """Keep signals from ending a worker between two runs, and let it start processes that read data."""
     keep_signals()
-    multiprocessing.set_start_method(None, force=True)  # joblib's own serves only its workers
+    reset_start_method()
 
 
 def let_workers_save() -> None:
-    """Let joblib's processes save their runs before they are ended; Hydra's plugin asks for them by this name."""
+    """Replace joblib's backend of this name, which Hydra's plugin uses."""
     register_parallel_backend("loky", SavingBackend)

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from bus_lightning.config.build import identity
+from bus_lightning.config.identity import identity
 from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.paper import numbers as paper
 from bus_lightning.paper.tables import Summaries, estimate

@@ -15,8 +15,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import folder_aside
+from bus_lightning.core.files import folder_aside, refuse_foreign
 from bus_lightning.report.sections import FigureItem, Note, Section, TableItem
 
 _PARTS = {"index.html", "report.md", "tables", "figures"}
@@ -105,11 +104,9 @@ def _check(sections: list[Section]) -> None:
 
 def _refuse_foreign(out: Path) -> None:
     """Refuse to replace anything but a report: what else the folder holds would be lost."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; name a folder for the report")
-    foreign = sorted({path.name for path in out.iterdir()} - _PARTS - {".DS_Store"}) if out.exists() else []
-    if foreign:
-        raise UserError(f"{out} holds {foreign[0]}, which is no part of a report; move it or name another folder")
+    others = sorted({path.name for path in out.iterdir()} - _PARTS - {".DS_Store"}) if out.is_dir() else []
+    holds = f"holds {others[0]}, which is no part of a report; move it or name another folder" if others else ""
+    refuse_foreign(out, lambda _: not others, f"{out} {holds or 'is a file; name a folder for the report'}")
 
 
 def _write_items(folder: Path, sections: list[Section]) -> list[_Chapter]:

@@ -14,7 +14,7 @@ from bus_lightning.metrics.columns import COUNTS, PROBABILITY, SURFACE, classes_
 from bus_lightning.runs.folder import RunDir
 
 _TEXT = ("id", "split", "label")
-_ROUNDED = 0.02  # probabilities of 16-bit networks add up to 1 no better
+_ROUNDED = 0.02  # allowed error of their sum, for 16-bit networks
 _HD95, _SURFACE_DICE = SURFACE
 
 
@@ -30,7 +30,7 @@ def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | Non
         `id`, `split`, `label`, and `prob_<class>` or the counts of pixels, or both.
 
     Raises:
-        DamagedError: When the file is missing, cut off or not a table; a column is missing or belongs to an unknown
+        DamagedError: If the file is missing, cut off or not a table; a column is missing or belongs to an unknown
             class; a label is unknown; a probability or count is impossible; the probabilities of a row do not add
             up to 1; an image occurs twice.
     """
@@ -51,10 +51,10 @@ def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | Non
         )
     if cases.empty:
         raise DamagedError(path, "it has no rows")
-    if (twice := cases["id"].duplicated().to_numpy()).any():
-        raise bad_cell(path, cases, int(twice.argmax()), "id", "occurs a second time")
-    if known and (strange := ~cases["label"].isin(known).to_numpy()).any():
-        raise bad_cell(path, cases, int(strange.argmax()), "label", f"is none of the classes {', '.join(known)}")
+    if (repeated := cases["id"].duplicated().to_numpy()).any():
+        raise bad_cell(path, cases, int(repeated.argmax()), "id", "occurs a second time")
+    if known and (unknown := ~cases["label"].isin(known).to_numpy()).any():
+        raise bad_cell(path, cases, int(unknown.argmax()), "label", f"is none of the classes {', '.join(known)}")
     answers = [f"{PROBABILITY}{name}" for name in known if f"{PROBABILITY}{name}" in cases]
     for name in answers:
         if (gap := cases[name].isna().to_numpy()).any():
@@ -80,7 +80,7 @@ def cases_of(run: RunDir, config: DictConfig, split: Split) -> pd.DataFrame:
         split: The run's split; each image must be in the part that the table names.
 
     Raises:
-        DamagedError: When the table cannot be used.
+        DamagedError: If the table cannot be used.
     """
     cases = read_cases(run.cases, config.task.name, config.data.classes)
     _check_parts(run.cases, cases, {id_: part for part in ("val", "test") for id_ in split.part(part)})

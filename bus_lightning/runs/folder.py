@@ -1,4 +1,4 @@
-"""A run's folder: the name of every file in one place, what state it is in, where to resume."""
+"""A run's folder: the name, reading and writing of each of its files."""
 
 import json
 import shutil
@@ -10,12 +10,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import identity, load_config
+from bus_lightning.config.identity import identity
+from bus_lightning.config.run_names import SET_ASIDE
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.csv_files import check_numbers, read_table, refuse_cut
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.files import aside, write_aside
@@ -51,16 +53,26 @@ class RunDir:
         self.last = self.checkpoints / "last.ckpt"
 
     @property
+    def is_run(self) -> bool:
+        """Whether the folder holds a file that only runs have."""
+        return any(file.exists() for file in (self.config, self.status_file, self.metrics_file, self.cases))
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether this is an old folder that was moved aside for a new start."""
+        return SET_ASIDE in self.path.name
+
+    @property
     def is_complete(self) -> bool:
-        """Whether the run has come to its end: metrics.json is written last."""
+        """Whether the run is complete: metrics.json is written last."""
         return self.metrics_file.is_file()
 
     @property
     def status(self) -> dict[str, Any]:
-        """The content of status.json; empty if there is no such file.
+        """The content of status.json; empty without the file.
 
         Raises:
-            DamagedError: When it cannot be read, or holds an impossible value.
+            DamagedError: If it cannot be read, or holds an impossible value.
         """
         content = _read_json(self.status_file)
         _refuse_text(self.status_file, content, _NUMBERS)
@@ -73,7 +85,7 @@ class RunDir:
         """The content of metrics.json; empty if the run is not complete.
 
         Raises:
-            DamagedError: When it cannot be read, or holds an impossible value.
+            DamagedError: If it cannot be read, or holds an impossible value.
         """
         content = _read_json(self.metrics_file)
         for part, scores in content.items():
@@ -83,10 +95,10 @@ class RunDir:
         return content
 
     def read_history(self) -> pd.DataFrame | None:
-        """Read history.csv, a row per epoch; None if there is no such file.
+        """Read history.csv, a row per epoch; None without the file.
 
         Raises:
-            DamagedError: When it is not such a table.
+            DamagedError: If it is not such a table.
         """
         if not self.history.is_file():
             return None
@@ -97,33 +109,34 @@ class RunDir:
         return history
 
     def differences(self, kept: DictConfig, cfg: DictConfig, hashes: dict[str, str]) -> list[str]:
-        """Name what makes this folder another experiment than the config: `key (here A, asked B)`.
+        """List what makes this folder another experiment than a config: `key (folder: A, requested: B)`.
 
         Args:
-            kept: The config that is in this folder.
-            cfg: The config that is to be run.
-            hashes: Hashes of its data, its split and the files that it starts from, named as in status.json.
+            kept: The config in this folder.
+            cfg: The requested config.
+            hashes: Hashes of the requested data, split, masks and weights, named as in status.json.
         """
-        here, asked = identity(kept), identity(cfg) | hashes
-        here |= {key: self.status.get(key, value) for key, value in hashes.items()}
+        before, now = identity(kept), identity(cfg) | hashes
+        before |= {key: self.status.get(key, value) for key, value in hashes.items()}
         if "weights" in hashes and self.status.get("weights") == hashes["weights"]:
-            here["model.weights"] = asked["model.weights"]  # the same content, perhaps under another path
-        keys = sorted(key for key in here | asked if here.get(key) != asked.get(key))
-        return [f"{key} (here {here.get(key)}, asked {asked.get(key)})" for key in keys]
+            before["model.weights"] = now["model.weights"]  # the same content, perhaps under another path
+        keys = sorted(key for key in before | now if before.get(key) != now.get(key))
+        return [f"{key} (folder: {before.get(key)}, requested: {now.get(key)})" for key in keys]
 
-    def was_started_by(self, launch: str | None) -> bool:
-        """Tell whether this launch of the command has started the run; None, outside of one, has not."""
-        with suppress(DamagedError):  # a damaged status has no launch
-            return launch is not None and self.status.get("launch") == launch
-        return False
+    @property
+    def launch(self) -> str | None:
+        """Name of the launch that has started the run; None without one, or if status.json is damaged."""
+        with suppress(DamagedError):
+            return cast("str | None", self.status.get("launch"))
+        return None
 
     def set_aside(self) -> Path:
-        """Move the folder away under a name that says when, make an empty one, and return where the old one is."""
+        """Rename the folder to one with the time in its name, make an empty one, and return the path of the old one."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        moved = self.path.with_name(f"{self.path.name}.old-{stamp}")
+        moved = self.path.with_name(f"{self.path.name}{SET_ASIDE}{stamp}")
         number = 1
         while moved.exists():
-            moved = moved.with_name(f"{self.path.name}.old-{stamp}-{(number := number + 1)}")
+            moved = moved.with_name(f"{self.path.name}{SET_ASIDE}{stamp}-{(number := number + 1)}")
         self.path.rename(moved)
         self.path.mkdir()
         return moved
@@ -150,9 +163,8 @@ class RunDir:
             shutil.rmtree(old, ignore_errors=True)
         return "the old debug run is removed" if removed else f"the old folder is now {old.name}"
 
-    @property
-    def epochs(self) -> int:
-        """How many epochs have been trained, by history.csv."""
+    def count_epochs(self) -> int:
+        """Count the trained epochs in history.csv."""
         history = self.read_history()
         return 0 if history is None else len(history)
 
@@ -178,40 +190,40 @@ class RunDir:
             return int(history["epoch"].iloc[0])  # older versions kept the first epoch if no score was defined
         return int(history["epoch"][scores.idxmax() if mode == "max" else scores.idxmin()])
 
-    def update_status(self, **news: Any) -> None:
-        """Write news into status.json, keeping what it said before."""
-        write_aside(self.status_file, json.dumps(self.status | news, indent=1, allow_nan=False) + "\n")
+    def update_status(self, **values: Any) -> None:
+        """Update keys of status.json."""
+        write_aside(self.status_file, json.dumps(self.status | values, indent=1, allow_nan=False) + "\n")
 
     def tidy(self) -> None:
-        """Remove what a process that was killed left half-written; only for who owns the folder."""
+        """Remove the half-written files of a killed process; call it only with the lock of the folder."""
         for folder in (self.path, self.checkpoints, self.figures):
             for half_written in folder.glob(".*.*-*"):  # as `files.aside` names them
                 half_written.unlink()
 
-    def start(self, **news: Any) -> None:
-        """Mark the run as running, with the commit and the versions that it runs on."""
+    def start(self, **values: Any) -> None:
+        """Mark the run as running, with the commit and the versions of the packages."""
         self.error.unlink(missing_ok=True)
         now = {"state": "running", "started": _now(), "command": " ".join(sys.argv), "error": None, "kind": None}
-        self.update_status(**now, **_commit(), versions={name: version(name) for name in _PACKAGES}, **news)
+        self.update_status(**now, **_commit(), versions={name: version(name) for name in _PACKAGES}, **values)
 
-    def finish(self, state: str, started: float, **news: Any) -> None:
-        """Mark how the run ended: complete, failed or interrupted.
+    def finish(self, state: str, started: float, **values: Any) -> None:
+        """Mark the run as complete, failed or interrupted.
 
         Args:
             state: The state.
-            started: `time.monotonic()` when this process took the run up; its seconds add to those before.
-            news: More to keep.
+            started: `time.monotonic()` when this process took the run up; the seconds are added to those before.
+            values: Further keys of status.json.
         """
         seconds = self.status.get("seconds", 0.0) + time.monotonic() - started
-        self.update_status(state=state, ended=_now(), seconds=round(seconds, 2), **news)
+        self.update_status(state=state, ended=_now(), seconds=round(seconds, 2), **values)
 
     def write_cases(self, cases: pd.DataFrame) -> None:
-        """Write cases.csv, a row per image; floats in full, so that reading them gives the same bits."""
+        """Write cases.csv, a row per image, with all digits, so that reading it gives the same bits."""
         with aside(self.cases) as path:
             cases.to_csv(path, index=False)
 
     def write_masks(self, masks: dict[str, bytes]) -> None:
-        """Write the answered masks of images, PNG, as `masks/<id>.png`, before the run is complete."""
+        """Write predicted masks, PNG, as `masks/<id>.png`."""
         for id_, png in masks.items():
             file = self.masks / f"{id_}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -245,10 +257,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_text(path: Path, found: dict[str, Any], names: Iterable[str], place: str = "") -> None:
-    """Refuse a value that is not a number under a name that needs one."""
+def _refuse_text(path: Path, content: dict[str, Any], names: Iterable[str], place: str = "") -> None:
+    """Refuse values that are not numbers."""
     for name in names:
-        value = found.get(name)
+        value = content.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise DamagedError(path, f"{place}{name} is {value!r}, which is not a number")
 
@@ -258,7 +270,7 @@ def _now() -> str:
 
 
 def _commit() -> dict[str, Any]:
-    """Tell the commit of the code and whether it was changed; None outside a git checkout."""
+    """Return the commit of the code and whether it was changed; None outside of a git checkout."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(

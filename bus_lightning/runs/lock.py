@@ -1,4 +1,4 @@
-"""One process at a time for a run's folder: a lock that names its owner."""
+"""The lock of a run's folder, which names its owner: one process at a time."""
 
 import json
 import logging
@@ -18,21 +18,21 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Hold a run's folder alone while the block runs.
+    """Hold the lock of a run's folder while the block runs.
 
-    The kernel gives the lock back when its owner dies, whatever killed it; the lock file, which lies beside the folder,
-    then still names the dead.
+    The kernel releases the lock when its owner dies, whatever killed it. The lock file, next to the folder, still names
+    the dead process.
 
     Args:
         folder: The run's folder.
 
     Raises:
-        OccupiedError: When another process holds it, with that process, its machine, and for how long.
+        OccupiedError: If another process holds it; names the process, its machine, and for how long.
     """
 
     def take_over(descriptor: int) -> None:
         if before := _read(os.read(descriptor, 1000)):
-            log.warning("%s: %s has died without a word (killed, or out of memory?); taking the run over.",
+            log.warning("%s: %s died without an error (killed, or out of memory?); taking the run over.",
                         folder, before)  # fmt: skip
         mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
         os.ftruncate(descriptor, 0)
@@ -41,25 +41,25 @@ def owned(folder: Path) -> Iterator[None]:
     file = lock_file(folder)
     lock = FileLock(file, on_acquired=take_over)
     try:
-        lock.acquire(timeout=0.5)  # who only looks whether it is owned holds it for a moment
+        lock.acquire(timeout=0.5)  # `is_owned` holds it for a moment
     except Timeout:
         owner = _read(file.read_bytes() if file.is_file() else b"") or "another process"
-        raise OccupiedError(f"{folder} is being trained by {owner}; leave it to that, or stop it first.") from None
+        raise OccupiedError(f"{folder} is being trained by {owner}; wait for it, or stop it first.") from None
     try:
         yield
     finally:
-        with suppress(OSError):  # the folder may have vanished
-            os.truncate(file, 0)  # what is left in it belongs to a process that died
+        with suppress(OSError):  # the folder may be gone
+            os.truncate(file, 0)  # a filled file means that its process died
         lock.release()
 
 
 def lock_file(folder: Path) -> Path:
-    """Name the lock of a run's folder."""
+    """Return the path of the lock of a run's folder."""
     return folder.with_name(f".{folder.name}.lock")
 
 
 def is_owned(folder: Path) -> bool:
-    """Tell whether a process is working on a run."""
+    """Return whether a process is working on a run."""
     if not lock_file(folder).exists():
         return False
     try:

@@ -1,8 +1,8 @@
-"""The masks that a classifier is given by segmenters: each image's from a run that has not seen its group.
+"""Masks that segmenters predict for a classifier, each by a run that has not seen the image's group.
 
-A segmenter answers the images that it held out better than it will answer new ones if it has chosen its epoch by them,
-and far better if it was trained on them. So that train, validation and test come from one distribution, the training
-part is cross-fitted: parted, each part answered by a run that was trained on the others (`data.split.cross_fold`).
+A segmenter's masks are better on images by which it has chosen its epoch, and far better on its training images. The
+training part is therefore cross-fitted, so that the masks of all parts come from one distribution: it is divided, and
+each part is predicted by a run that was trained on the others (`data.split.cross_fold`).
 """
 
 import glob
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import identity, load_config
+from bus_lightning.config.identity import identity
 from bus_lightning.config.limits import are_limited
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.prepare import PreparedData, files_hash
-from bus_lightning.data.splits import Split, load_split
-from bus_lightning.runs.folder import RunDir
+from bus_lightning.data.splits import Split
+from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 
 log = logging.getLogger(__name__)
 _CURE = "`python train.py sweep=two_stage` trains all that are needed"
@@ -28,17 +28,25 @@ _CURE = "`python train.py sweep=two_stage` trains all that are needed"
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A finished run that outlined lesions.
+    """A finished run of a segmenter.
 
     Attributes:
-        run: Its folder, which keeps the masks.
-        split: Whom it was trained on, and whom it held out.
-        trained: The groups of near-duplicates that it was trained on, of the data as they are now.
+        run: The run, whose folder keeps the masks.
+        trained: The groups of near-duplicates in its training part, numbered as in the present data.
     """
 
-    run: RunDir
-    split: Split
+    run: FinishedRun
     trained: frozenset[int]
+
+    @property
+    def split(self) -> Split:
+        """Its training images and its held-out images."""
+        return self.run.split
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.run.folder.path
 
 
 def with_predicted_masks(prepared: PreparedData, split: Split, overlay: DictConfig, cross_fit: bool) -> PreparedData:
@@ -46,101 +54,99 @@ def with_predicted_masks(prepared: PreparedData, split: Split, overlay: DictConf
 
     Args:
         prepared: Index and groups.
-        split: That of the classifier.
-        overlay: The config group, whose `segmenters`, a pattern, becomes the list of the runs that it stands for.
-        cross_fit: Whether the classifier itself tests a part of the training images, as `data.split.cross_fold` does.
-            Its training masks may then come from segmenters that have seen that part, as in any stacking; none may
-            have seen what is outside of its split.
+        split: The classifier's split.
+        overlay: The config group, whose `segmenters` is a pattern or a list of run folders.
+        cross_fit: Whether the classifier itself tests a part of the training images (`data.split.cross_fold`). Its
+            training masks may then come from segmenters that have seen that part, as in any stacking, but none that
+            have seen images outside of its split.
 
     Raises:
-        UserError: When the segmenters are not one network's, not finished, were trained on other data or on images that
-            this classifier is tested on, or when an image of the split has no mask from a run that held it out.
+        UserError: If the segmenters are of different networks, not finished, or were trained on other data or on test
+            images of the classifier, or if an image of the split has no mask from a run that held it out.
     """
     segmenters = _find(overlay.segmenters, prepared)
     groups = prepared.groups
     tested = {groups[id_] for id_ in split.test}
     known = {groups[id_] for id_ in split.part("all")}
-    for one in segmenters:
-        if forbidden := (one.trained - known if cross_fit else one.trained & tested):
-            twins = sum(groups[id_] in forbidden for id_ in one.split.train)
+    for segmenter in segmenters:
+        if forbidden := (segmenter.trained - known if cross_fit else segmenter.trained & tested):
+            number = sum(groups[id_] in forbidden for id_ in segmenter.split.train)
             raise UserError(
-                f"{one.run.path} was trained on {twins} images that this classifier is tested on, or on their twins: "
-                f"its masks would leak. Give both the same data.split; {_CURE}."
+                f"{segmenter.path} was trained on {number} images that this classifier is tested on, or on their "
+                f"near-duplicates: its masks would leak. Give both the same data.split; {_CURE}."
             )
     files = {id_: _mask_of(id_, groups[id_], segmenters) for id_ in prepared.frame["id"]}
     if missing := [id_ for id_ in split.part("all") if files[id_] is None]:
         for segmenter in segmenters:
-            if limit := are_limited(load_config(segmenter.run.config).trainer):
+            if limit := are_limited(segmenter.run.config.trainer):
                 raise UserError(
-                    f"{segmenter.run.path} has masks of only some of its images, because of {limit}: "
+                    f"{segmenter.path} has masks of only some of its images, because of {limit}: "
                     "remove that folder, and train the segmenter again without this limit."
                 )
         raise UserError(
             f"overlay.segmenters={overlay.segmenters}: no run has held out '{missing[0]}' and kept its mask "
             f"({len(missing)} of {len(split.part('all'))} images): {_CURE}."
         )
-    overlay.segmenters = [str(one.run.path) for one in segmenters]  # others may come into the folder
     digest = hashlib.blake2b(digest_size=8)
     for id_, file in sorted(files.items()):
         digest.update(id_.encode() + (file.read_bytes() if file else b""))
     frame = prepared.frame.assign(predicted=[str(files[id_] or "") for id_ in prepared.frame["id"]])
-    log.info("The masks are those of %s.", ", ".join(one.run.path.name for one in segmenters))
-    return replace(prepared, frame=frame, predicted_by=digest.hexdigest())
+    log.info("The masks are those of %s.", ", ".join(segmenter.path.name for segmenter in segmenters))
+    names = tuple(str(segmenter.path) for segmenter in segmenters)  # a pattern would match runs that come later
+    return replace(prepared, frame=frame, predicted_by=digest.hexdigest(), segmenters=names)
 
 
 def _find(pattern: str | Sequence[str] | None, prepared: PreparedData) -> list[Segmenter]:
-    """Find the runs of one segmenter, those that were trained on the most images first."""
+    """Find the runs of one segmenter, those with the most training images first."""
     patterns = [pattern] if isinstance(pattern, str) else [glob.escape(str(path)) for path in pattern or ()]
-    asked = pattern if isinstance(pattern, str) else ", ".join(map(str, pattern or ()))
-    found: dict[str, list[Segmenter]] = {}
+    requested = pattern if isinstance(pattern, str) else ", ".join(map(str, pattern or ()))
+    runs_of: dict[str, list[Segmenter]] = {}  # network -> its runs
     foreign: list[Path] = []
-    for path in sorted({path for one in patterns for path in glob.glob(one)}):
-        run = RunDir(Path(path))
-        if not run.config.is_file() or ".old-" in run.path.name:
+    for folder in find_runs(*patterns):
+        if not folder.config.is_file():
             continue
-        config = load_config(run.config)
-        if config.task.name != "segmentation":
+        run = open_run(folder.path, complete=False)
+        if run.task != "segmentation":
             continue
-        content = files_hash(run.status.get("data"))
-        if content and content != files_hash(prepared.content):
-            foreign.append(run.path)  # of another grid in this folder
+        if run.files_hash and run.files_hash != files_hash(prepared.content):
+            foreign.append(folder.path)  # of another grid in this folder
             continue
-        if not run.is_complete:
+        if not folder.is_complete:
             raise UserError(
-                f"{run.path} is not complete ({_state(run)}), and a classifier needs its masks: train it "
+                f"{folder.path} is not complete ({_state(run)}), and a classifier needs its masks: train it "
                 "first, or choose others with overlay.segmenters='RUNS'."
             )
-        split = load_split(run.split)
-        trained = frozenset(prepared.groups[id_] for id_ in split.train if id_ in prepared.groups)
-        decides = {key: value for key, value in identity(config).items() if not key.startswith("data.split.cross_fold")}
-        key = repr([sorted(decides.items()), config.trainer.max_epochs])
-        found.setdefault(key, []).append(Segmenter(run, split, trained))
-    if not found and foreign:
+        trained = frozenset(prepared.groups[id_] for id_ in run.split.train if id_ in prepared.groups)
+        options = identity(run.config).items()
+        decides = {key: value for key, value in options if not key.startswith("data.split.cross_fold")}
+        key = repr([sorted(decides.items()), run.config.trainer.max_epochs])
+        runs_of.setdefault(key, []).append(Segmenter(run, trained))
+    if not runs_of and foreign:
         raise UserError(f"{foreign[0]} was trained on other files than {prepared.root} holds: {_CURE}.")
-    if not found:
-        raise UserError(f"overlay.segmenters={asked} matches no run of a segmenter: {_CURE}.")
-    if len(found) > 1:
-        names = ", ".join(sorted(runs[0].run.path.name for runs in found.values()))
-        first = next(iter(found.values()))[0].run.path
-        one = re.sub(r"(cross_fold-)[^_]+", r"\1*", first.name)
+    if not runs_of:
+        raise UserError(f"overlay.segmenters={requested} matches no run of a segmenter: {_CURE}.")
+    if len(runs_of) > 1:
+        names = ", ".join(sorted(runs[0].path.name for runs in runs_of.values()))
+        first = next(iter(runs_of.values()))[0].path
+        example = re.sub(r"(cross_fold-)[^_]+", r"\1*", first.name)
         raise UserError(
-            f"overlay.segmenters={asked} matches several segmenters ({names}): choose one, as "
-            f"overlay.segmenters='{first.with_name(one)}'."
+            f"overlay.segmenters={requested} matches several segmenters ({names}): choose one, as "
+            f"overlay.segmenters='{first.with_name(example)}'."
         )
-    (segmenters,) = found.values()
-    return sorted(segmenters, key=lambda one: (-len(one.split.train), one.run.path.name))
+    (segmenters,) = runs_of.values()
+    return sorted(segmenters, key=lambda segmenter: (-len(segmenter.split.train), segmenter.path.name))
 
 
-def _state(run: RunDir) -> str:
+def _state(run: FinishedRun) -> str:
     """Describe the state of a run, with the error if it failed."""
-    return ": ".join(str(run.status[key]) for key in ("state", "error") if run.status.get(key)) or "not begun"
+    return ": ".join(str(run.status[key]) for key in ("state", "error") if run.status.get(key)) or "not started"
 
 
 def _mask_of(id_: str, group: int, segmenters: list[Segmenter]) -> Path | None:
-    """Choose an image's mask, from a run that tested it before one that chose its epoch by it."""
+    """Choose an image's mask: from a run that tested it, else from one that validated on it."""
     for part in ("test", "val"):
-        for one in segmenters:
-            file = one.run.masks / f"{id_}.png"
-            if id_ in one.split.part(part) and group not in one.trained and file.is_file():
+        for segmenter in segmenters:
+            file = segmenter.run.folder.masks / f"{id_}.png"
+            if id_ in segmenter.split.part(part) and group not in segmenter.trained and file.is_file():
                 return file.resolve()
     return None

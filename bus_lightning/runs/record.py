@@ -1,13 +1,12 @@
-"""The record of a run, however it ends: one process at a time, a log, a state, a traceback."""
+"""Record a run, however it ends: its log, its state, the traceback of its error."""
 
 import logging
 import logging.handlers
-import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bus_lightning.core.errors import OccupiedError, explain
 from bus_lightning.core.interruption import interruptible
@@ -20,24 +19,31 @@ _FINISHED, _FAILED, _KILLED = 0, 1, 255  # exit codes, as W&B reads them
 
 @dataclass
 class Record:
-    """What the record needs to know: whether the run was taken up, or only looked at and skipped."""
+    """What the record needs to know of the run.
+
+    Attributes:
+        taken_up: Whether the run is trained, not skipped.
+        at_end: Functions to call when the run has ended and its state is written; each gets the exit code: 0 for a
+            finished run, 255 for a stopped one, 1 for a failed one.
+    """
 
     taken_up: bool = False
+    at_end: list[Callable[[int], None]] = field(default_factory=list)
 
 
 @contextmanager
 def recorded(folder: RunDir, model: str, afresh: bool = False, debug_run: bool = False) -> Iterator[Record]:
-    """Keep the record of a run while the block works on it, and leave nothing of it in memory.
+    """Record a run while the block works on it.
 
     Args:
         folder: The run's folder.
         model: Name of the model, for the table.
-        afresh: Make room first if the folder exists.
+        afresh: Whether to make room first, if the folder exists.
         debug_run: Whether this is a debug run, which replaces an earlier one.
 
     Raises:
-        OccupiedError: When another process is working on the run.
-        OSError: When the folder cannot be written.
+        OccupiedError: If another process is working on the run.
+        OSError: If the folder cannot be written.
     """
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     with owned(folder.path), interruptible():
@@ -55,7 +61,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False, debug_run: bool =
                 folder.finish("complete", started, model=model)
             exit_code = _FINISHED
         except OccupiedError:
-            raise  # the folder is not ours: its state and its error stay
+            raise  # the folder belongs to another experiment or process: its state and its error stay
         except (KeyboardInterrupt, SystemExit):
             exit_code = _KILLED
             if record.taken_up:
@@ -65,25 +71,19 @@ def recorded(folder: RunDir, model: str, afresh: bool = False, debug_run: bool =
             raise
         except BaseException as error:
             if record.taken_up or not folder.is_complete:
-                with suppress(OSError):  # a full disk: the console says it
+                with suppress(OSError):  # a full disk: the error is on the console
                     folder.error.write_text("".join(traceback.format_exception(error)))
                     folder.finish("failed", started, model=model, error=explain(error), kind=type(error).__name__)
             raise
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()
-            if "wandb" in sys.modules:
-                from bus_lightning.tracking.logger import finish_run
-
-                finish_run(folder, exit_code)
-            if "torch" in sys.modules:  # not for a finished run, which was only looked at
-                from bus_lightning.training.hardware import release_memory
-
-                release_memory()
+            for end in record.at_end:
+                end(exit_code)
 
 
 class _Log(logging.handlers.WatchedFileHandler):
-    """A log that goes on in the new folder when the old one is set aside, and never stops a run."""
+    """A log that follows a new folder of the same name, and never stops a run."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        """Let a line go that a full disk does not take."""
+        """Drop a line that cannot be written, as on a full disk."""

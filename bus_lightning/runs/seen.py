@@ -32,7 +32,7 @@ class Seen:
     by_pixels: bool
 
 
-def seen_images(run: RunDir, own: DictConfig, split: Split, prepared: PreparedData) -> Seen:
+def seen_images(run: RunDir, data: DictConfig, split: Split, prepared: PreparedData) -> Seen:
     """Find the images of a folder that a run has seen in training or validation.
 
     An image counts as seen if it is a copy that was renamed, scaled, cropped, annotated or saved as JPEG, or a
@@ -40,31 +40,31 @@ def seen_images(run: RunDir, own: DictConfig, split: Split, prepared: PreparedDa
 
     Args:
         run: The run.
-        own: The run's config, with the data options of its training.
+        data: The run's config group `data`.
         split: The run's split.
         prepared: The folder's images.
     """
-    learnt = {id_.partition("~")[0] for id_ in split.train + split.val}  # `~flip` is a mirrored copy
+    known_ids = {id_.partition("~")[0] for id_ in split.train + split.val}  # `~flip` is a mirrored copy
     if holds_the_data_of(run, prepared.content):  # the numbers of the groups are the same then
-        first = {split.groups[id_]: id_ for id_ in sorted(learnt, reverse=True) if id_ in split.groups}
+        first = {split.groups[id_]: id_ for id_ in sorted(known_ids, reverse=True) if id_ in split.groups}
         return Seen(_of_groups(first, prepared.groups), True)
-    known = _fingerprints(run, own)
+    known = _fingerprints(run, data)
     if known is None or prepared.fingerprints is None:
         log.warning(
             "%s has no fingerprints of its training images, and its data folder is missing or has changed: "
             "only ids are compared, so renamed copies are not found.", run.path,
         )  # fmt: skip
-        return Seen({id_: id_ for id_ in sorted(learnt & prepared.groups.keys())}, False)
+        return Seen({id_: id_ for id_ in sorted(known_ids & prepared.groups.keys())}, False)
     first, direct = dict[int, str](), dict[str, str]()
-    for ours, theirs in _same_frames(known, prepared.fingerprints):
-        if ours in learnt and theirs in prepared.groups:
-            direct.setdefault(theirs, ours)
-            first.setdefault(prepared.groups[theirs], ours)
+    for trained, other in _same_frames(known, prepared.fingerprints):
+        if trained in known_ids and other in prepared.groups:
+            direct.setdefault(other, trained)
+            first.setdefault(prepared.groups[other], trained)
     return Seen(_of_groups(first, prepared.groups) | direct, True)
 
 
 def holds_the_data_of(run: RunDir, content: str) -> bool:
-    """Tell whether a folder with that content hash holds the files that a run was trained on."""
+    """Return whether a folder with this content hash holds the files that a run was trained on."""
     return files_hash(content) == files_hash(run.status.get("data"))
 
 
@@ -72,12 +72,12 @@ def _of_groups(first: dict[int, str], groups: dict[str, int]) -> dict[str, str]:
     return {id_: first[group] for id_, group in sorted(groups.items()) if group in first}
 
 
-def _fingerprints(run: RunDir, own: DictConfig) -> Path | None:
+def _fingerprints(run: RunDir, data: DictConfig) -> Path | None:
     """Find the fingerprints of a run's images: its own file, or the file of its data folder if that is unchanged."""
     if run.fingerprints.is_file():
         return run.fingerprints
     try:
-        root, cache = find_root(own.data.root), Path(own.data.cache)
+        root, cache = find_root(data.root), Path(data.cache)
         audit = cached_audit(root, read_index(root), cache)
     except UserError:
         return None

@@ -4,16 +4,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import identity, load_config
+from bus_lightning.config.identity import identity
 from bus_lightning.core.errors import DamagedError, UserError
-from bus_lightning.data.splits import Split, load_split
+from bus_lightning.data.splits import Split
 from bus_lightning.metrics.columns import cases_of_task
-from bus_lightning.runs.cases import cases_of
+from bus_lightning.runs.finished import FinishedRun, open_run
 from bus_lightning.runs.folder import RunDir, groups_below, groups_near
 
 WEIGHTS_MISSING = "weights missing"
@@ -90,15 +89,6 @@ def of_task(conditions: Iterable[Condition], task: str) -> list[Condition]:
     return [replace(condition, task=task, cases=cases_of_task(task, condition.cases)) for condition in own]
 
 
-class _Read(NamedTuple):
-    """What was read of one run."""
-
-    run: RunDir
-    config: DictConfig
-    split: Split
-    cases: pd.DataFrame
-
-
 def read_group(path: Path) -> Group:
     """Read the finished runs of a group.
 
@@ -120,19 +110,18 @@ def read_group(path: Path) -> Group:
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not _is_passed_over(folder)]
     if not folders:
         raise UserError(f"{path} holds no runs: train some with `python train.py group={path.name}`.")
-    read: dict[str, list[_Read]] = {}
+    read: dict[str, list[FinishedRun]] = {}
     left_out = []
     for folder in folders:
         run = RunDir(folder)
         try:
-            if not any(file.exists() for file in (run.config, run.status_file, run.metrics_file, run.cases)):
+            if not run.is_run:
                 raise UserError("not a run folder: it has no config.yaml")
-            config = load_config(run.config)
+            opened = open_run(folder, complete=False)
             if not run.is_complete:
                 raise UserError(f"is not complete: {run.status.get('state', 'it has no status.json')}")
-            split = load_split(run.split)
-            found = _Read(run, config, split, cases_of(run, config, split).assign(run=folder.name))
-            read.setdefault(_key(config, run), []).append(found)
+            opened.split, opened.cases  # noqa: B018 (read here, where a damaged file leaves the run out)
+            read.setdefault(_key(opened), []).append(opened)
         except UserError as error:
             left_out.append(_left_out(run, error))
     conditions = [_condition(members) for members in read.values()]
@@ -143,7 +132,7 @@ def read_group(path: Path) -> Group:
 
 def _is_passed_over(folder: Path) -> bool:
     """Tell what is no run of this group: hidden folders, old runs that were moved aside, and the report itself."""
-    return folder.name.startswith(".") or ".old-" in folder.name or folder.name in ("report", "wandb")
+    return folder.name.startswith(".") or RunDir(folder).is_set_aside or folder.name in ("report", "wandb")
 
 
 def _left_out(run: RunDir, reason: UserError) -> dict[str, str | None]:
@@ -161,40 +150,40 @@ def _left_out(run: RunDir, reason: UserError) -> dict[str, str | None]:
     }
 
 
-def _key(config: DictConfig, run: RunDir) -> str:
+def _key(run: FinishedRun) -> str:
     """Name what the runs of a condition share: all that decides their numbers, but seed and fold, and the data.
 
     Raises:
         DamagedError: When status.json or metrics.json is damaged.
     """
     if not {"val", "test"} <= run.metrics.keys():
-        raise DamagedError(run.metrics_file, "it lacks val or test")
-    decides = {name: value for name, value in identity(config).items() if name not in _LUCK}
+        raise DamagedError(run.folder.metrics_file, "it lacks val or test")
+    decides = {name: value for name, value in identity(run.config).items() if name not in _LUCK}
     decides[_CROSS_FOLD] = decides.get(_CROSS_FOLD) is not None
-    return repr([sorted(decides.items()), config.trainer.max_epochs, run.status.get("data")])
+    return repr([sorted(decides.items()), run.config.trainer.max_epochs, run.status.get("data")])
 
 
-def _condition(members: list[_Read]) -> Condition:
+def _condition(members: list[FinishedRun]) -> Condition:
     """Unite runs; those with the same seeds that test different images are the folds of one replicate."""
     tables: list[pd.DataFrame] = []
     replicates: list[tuple[object, set[str]]] = []  # seeds, images that were tested so far
-    for one in members:
-        seeds, tested = (one.config.seed, one.config.data.split.seed), set(one.split.test)
+    for run in members:
+        seeds, tested = (run.config.seed, run.config.data.split.seed), set(run.split.test)
         fits = (n for n, (own, seen) in enumerate(replicates) if own == seeds and seen.isdisjoint(tested))
         number = next(fits, len(replicates))
         if number == len(replicates):
             replicates.append((seeds, set()))
         replicates[number][1].update(tested)
-        tables.append(one.cases.assign(replicate=number))
+        tables.append(run.cases.assign(run=run.folder.path.name, replicate=number))
     first = members[0]
     return Condition(
-        name=_CROSS_FOLD_IN_NAME.sub(r"\1", _IN_FULL.sub("", _LUCK_IN_NAME.sub("", first.run.path.name))),
+        name=_CROSS_FOLD_IN_NAME.sub(r"\1", _IN_FULL.sub("", _LUCK_IN_NAME.sub("", first.folder.path.name))),
         model=first.config.model.name,
-        task=first.config.task.name,
-        classes=list(first.config.data.classes),
+        task=first.task,
+        classes=first.classes,
         config=first.config,
-        runs=[one.run for one in members],
-        splits={one.run.path.name: one.split for one in members},
+        runs=[run.folder for run in members],
+        splits={run.folder.path.name: run.split for run in members},
         cases=pd.concat(tables, ignore_index=True),
     )
 

@@ -14,9 +14,10 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig
 from torch import nn
 
-from bus_lightning.config.build import load_config
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
+from bus_lightning.core.workarounds import without_anonymous
 from bus_lightning.runs.folder import RunDir
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class RunLogger(WandbLogger):
     def __init__(self, watch: str | None = None, image_names: bool = True, **options: Any) -> None:
         super().__init__(**options)
         self.image_names = image_names
-        del self._wandb_init["anonymous"]  # Lightning passes it, and W&B warns that it has no effect
+        without_anonymous(self._wandb_init)
         self.watched = watch
         self._trained = False
 
@@ -88,6 +89,16 @@ class RunLogger(WandbLogger):
         """Note that the training is over: what Lightning evaluates from now on is the kept checkpoint."""
         super().finalize(status)
         self._trained = True
+
+    def send_results(self, *results: Any) -> None:
+        """Send the results of the run (see `training.tracker.Tracker`)."""
+        from bus_lightning.tracking.results import send_results  # which needs more than a logger does
+
+        send_results([self], *results)
+
+    def finish(self, run: RunDir, exit_code: int) -> None:
+        """End the W&B run (see `training.tracker.Tracker`)."""
+        finish_run(run, exit_code)
 
 
 def wandb_logger(save_dir: str, image_names: bool = True, **options: Any) -> RunLogger:

@@ -11,7 +11,8 @@ import pandas as pd
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import identity, load_config
+from bus_lightning.config.identity import identity
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.splits import load_split

@@ -1,6 +1,5 @@
-"""Evaluate kept checkpoints from their own folders, on any part of any split of any data folder."""
+"""Evaluate the kept checkpoints of runs, on any part of any split of any data folder."""
 
-import glob
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +7,11 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from bus_lightning.config.build import build, load_config, uses_masks
+from bus_lightning.config.build import build
 from bus_lightning.config.limits import at_least_one_batch
+from bus_lightning.config.settle import uses_masks
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.workarounds import convert_before_loading
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import find_root
 from bus_lightning.data.levels import Scale, widest
@@ -18,6 +19,7 @@ from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.splits import PARTS, Split, load_split, make_named_split
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.weights import load_kept_weights
+from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.folder import RunDir, groups_near
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.seen import Seen, holds_the_data_of, seen_images
@@ -33,20 +35,19 @@ def evaluate_runs(cfg: DictConfig) -> None:
     """Evaluate the runs that `cfg.runs` names and print their table.
 
     Raises:
-        UserError: When no run is there, or a part, a split or an option of the heat maps makes no sense.
+        UserError: If no run matches, or a part, a split or an option of the heat maps is wrong.
     """
     if cfg.part not in (*PARTS, "all"):
         raise UserError(f"part={cfg.part} is unknown: choose one of {', '.join(PARTS)}, all.")
     if cfg.get("explain"):
         from bus_lightning.explain.heatmaps import Settings
 
-        Settings(**cfg.explain_options)  # what it refuses is refused before the first run is evaluated
+        Settings(**cfg.explain_options)  # refuses wrong options before the first evaluation
     if cfg.split not in _CHOICES and not Path(cfg.split).is_file():
         raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
     if OmegaConf.is_missing(cfg, "runs"):
         raise UserError(f"runs has no value: name run folders.{_name_groups(Path('runs'))}")
-    runs = [RunDir(Path(path)) for path in sorted(glob.glob(str(cfg.runs)))]
-    runs = [run for run in runs if run.best.is_file() and ".old-" not in run.path.name]
+    runs = [run for run in find_runs(str(cfg.runs)) if run.best.is_file()]
     if not runs:
         cure = _name_groups(Path(str(cfg.runs).partition("*")[0]))
         raise UserError(f"runs={cfg.runs} matches no run folder with a kept checkpoint (checkpoints/best.ckpt).{cure}")
@@ -80,58 +81,25 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     Returns:
         The folder of the evaluation within the run's, with `cases.csv` and `metrics.json`.
     """
-    own = load_config(run.config)
-    classes = list(own.data.classes)
-    named = load_split(run.split if cfg.split in _CHOICES else Path(cfg.split))
-    trained_on = own.copy()
-    # On the run's own data the split names the images; what was left out in training does not matter any more.
-    own.data.exclude, own.data.drop_conflicts = None, False
-    own.data.skip_unreadable = own.data.skip_unreadable or cfg.data.skip_unreadable
-    only = None if cfg.data.root or cfg.split in ("all", "unseen") else named.part("all")
-    if cfg.data.root:
-        root = find_root(cfg.data.root)
-        own.data.root, own.data.phantom, own.data.mistake = str(root), None, None
-        own.data.classes = [name for name in classes if (root / name).is_dir()] or classes
-    prepared = prepare_data(
-        own.data, needs_masks=own.task.name != "classification", only=only, uses_masks=uses_masks(own)
-    )
-    # The images are not read on a smaller scale than the training images, which would brighten them.
-    prepared = replace(prepared, scale=widest([prepared.scale, Scale(**run.status.get("scale", {}))]))
-    prepared.frame["label"] = prepared.frame["class"].map(classes.index)
-    own.data.classes = classes
-    split = _split_for(run, trained_on, named, cfg, prepared)
-    log.info("%s: evaluating %d images", run.path, len(split.part(cfg.part)))
-    if not split.part(cfg.part):
-        raise UserError(f"{run.path}: the part '{cfg.part}' of its split has no images.")
-
-    if own.overlay.source == "predicted":
-        if cfg.data.root or cfg.split in ("all", "unseen"):
-            raise UserError(
-                f"{run.path}: its input needs the masks of segmenters, which there are for its own images only. For "
-                "others, make a bundle: python -m bus_lightning.export."
-            )
-        prepared = with_predicted_masks(prepared, split, own.overlay, own.data.split.cross_fold is not None)
-    if own.trainer.limit_val_batches == 0:  # applied only to the training
-        own.trainer.limit_val_batches = None
-    own.trainer.accelerator, own.trainer.devices = "auto", 1  # this machine's, not that of the training
+    opened = open_run(run.path, complete=False)
+    config = _settle(opened.config, cfg)
+    prepared, split = _find_images(opened, config, cfg)
     # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.
-    before = {key: value for key, value in run.status.items() if key != "on_device"}
-    hardware = choose_hardware(own, before, images=len(prepared.frame))
-    datamodule = BusDataModule(prepared, split, own, own.task.name != "classification", hardware.home_of_images)
-    own.model.weights = None  # the checkpoint holds them all
-    task = build_task(own, datamodule, hardware, starts=False, trains=False)
-    bar = own.callbacks.get("progress") if cfg.progress else None
+    before = {key: value for key, value in opened.status.items() if key != "on_device"}
+    hardware = choose_hardware(config, before, images=len(prepared.frame))
+    datamodule = BusDataModule(prepared, split, config, config.task.name != "classification", hardware.home_of_images)
+    task = build_task(config, datamodule, hardware, starts=False, trains=False)
+    bar = config.callbacks.get("progress") if cfg.progress else None
     parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
     sizes = {part: len(split.part(part)) for part in parts}
     # Every part but `val` runs through the test loop: a share of batches has to be enough for the smallest of them.
     sizes["test"] = min((size for part, size in sizes.items() if part != "val"), default=sizes.get("val", 0))
-    limits = at_least_one_batch(own.trainer, sizes, own.data.batch_size)
-    trainer = build_trainer(
-        own, hardware, logger=False, callbacks=[build(bar)] if bar else [], enable_progress_bar=bool(bar), **limits
-    )
-    trainer.precision_plugin.convert_module(task)  # before loading, because weights of 64-true would be rounded
+    limits = at_least_one_batch(config.trainer, sizes, config.data.batch_size)
+    options = limits | {"logger": False, "callbacks": [build(bar)] if bar else [], "enable_progress_bar": bool(bar)}
+    trainer = build_trainer(config.trainer, hardware, **options)
+    convert_before_loading(trainer, task)
     load_kept_weights(task.net, run.best)
-    announce_label_in_input(own, parts)
+    announce_label_in_input(config.overlay, parts)
     with torch.inference_mode():
         cases, metrics = evaluate_parts(trainer, task, datamodule, parts)
     if cfg.part == "all":
@@ -145,63 +113,116 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     if cfg.get("explain"):
         from bus_lightning.explain.explaining import explain_run
 
-        # Heat maps of other images than the run's own lie with their evaluation.
-        owner = run if split is named and cfg.split in (None, "own") else out
-        place = owner.path / "explain"
-        explain_run(own, task, datamodule, hardware.device, cfg.explain_options, place, run.best, cfg.progress)
+        # Heat maps of other images than the run's are written to their evaluation.
+        place = (run if split is opened.split and cfg.split in (None, "own") else out).path / "explain"
+        explain_run(config, task, datamodule, hardware.device, cfg.explain_options, place, run.best, cfg.progress)
     return out
 
 
-def _split_for(run: RunDir, own: DictConfig, named: Split, cfg: DictConfig, prepared: PreparedData) -> Split:
-    """Take the run's own split, the one that the user names, or every image of another data folder.
+def _settle(config: DictConfig, cfg: DictConfig) -> DictConfig:
+    """Return a copy of a run's config for its evaluation on this machine.
+
+    Args:
+        config: The run's config.
+        cfg: The config of `evaluate.py`.
 
     Raises:
-        UserError: When images are missing, or the run has seen some of them in training and `split` does not say what
-            to do with them.
+        UserError: If `cfg.data.root` is not a data folder.
     """
-    known = set(prepared.frame["id"])
-    is_own = holds_the_data_of(run, prepared.content)
+    settled = config.copy()
+    # The split names the images; what was left out of the training does not matter any more.
+    settled.data.exclude, settled.data.drop_conflicts = None, False
+    settled.data.skip_unreadable = settled.data.skip_unreadable or cfg.data.skip_unreadable
+    if cfg.data.root:
+        settled.data.root, settled.data.phantom, settled.data.mistake = str(find_root(cfg.data.root)), None, None
+    if settled.trainer.limit_val_batches == 0:  # applies to the training only
+        settled.trainer.limit_val_batches = None
+    settled.trainer.accelerator, settled.trainer.devices = "auto", 1
+    settled.model.weights = None  # the checkpoint holds them all
+    return settled
+
+
+def _find_images(run: FinishedRun, config: DictConfig, cfg: DictConfig) -> tuple[PreparedData, Split]:
+    """Read the images of an evaluation, and split them.
+
+    Args:
+        run: The run.
+        config: Its config, settled for the evaluation.
+        cfg: The config of `evaluate.py`.
+    """
+    path, is_other_data = run.folder.path, bool(cfg.data.root) or cfg.split in ("all", "unseen")
+    named = run.split if cfg.split in _CHOICES else load_split(Path(cfg.split))
+    data = config.data.copy()
+    if cfg.data.root:  # another folder may lack a class
+        data.classes = [name for name in run.classes if (Path(data.root) / name).is_dir()] or run.classes
+    only = None if is_other_data else named.part("all")
+    prepared = prepare_data(data, config.task.name != "classification", only, uses_masks(config))
+    # The images are not read on a smaller scale than the training images, which would brighten them.
+    prepared = replace(prepared, scale=widest([prepared.scale, Scale(**run.status.get("scale", {}))]))
+    prepared.frame["label"] = prepared.frame["class"].map(run.classes.index)
+    split = _split_for(run, named, cfg, prepared)
+    log.info("%s: evaluating %d images", path, len(split.part(cfg.part)))
+    if not split.part(cfg.part):
+        raise UserError(f"{path}: the part '{cfg.part}' of its split has no images.")
+    if config.overlay.source != "predicted":
+        return prepared, split
+    if is_other_data:
+        raise UserError(
+            f"{path}: its input needs the masks of segmenters, which exist for its own images only. For others, make a "
+            "bundle: python -m bus_lightning.export."
+        )
+    return with_predicted_masks(prepared, split, config.overlay, config.data.split.cross_fold is not None), split
+
+
+def _split_for(run: FinishedRun, named: Split, cfg: DictConfig, prepared: PreparedData) -> Split:
+    """Return the run's split, the one that the user names, or every image of another data folder.
+
+    Raises:
+        UserError: If images are missing, or the run has seen some of them in training and `split` does not say how to
+            treat them.
+    """
+    path, known = run.folder.path, set(prepared.frame["id"])
+    is_own = holds_the_data_of(run.folder, prepared.content)
     if cfg.split in (None, "own") and is_own:
         return named
-    of_run = named if cfg.split in _CHOICES else load_split(run.split)
-    seen = seen_images(run, own, of_run, prepared)
+    seen = seen_images(run.folder, run.config.data, run.split, prepared)
     if cfg.split not in _CHOICES:
         if missing := set(named.part("all")) - known:
             raise UserError(
                 f"split={cfg.split}: '{min(missing)}' is not in {prepared.root} ({len(missing)} ids are not)."
             )
-        _warn(run, [id_ for id_ in named.test if id_ in seen.images], len(named.test), seen)
+        _warn(path, [id_ for id_ in named.test if id_ in seen.images], len(named.test), seen)
         return named
     if cfg.split == "own":
         parts = {part: [id_ for id_ in named.part(part) if id_ in known] for part in PARTS}
-        learnt = {named.groups[id_] for id_ in named.train + named.val}
-        # A random split may put near-duplicates in two parts, which is known; any other match is a foreign image.
-        other = [id_ for id_ in parts["test"] if id_ in seen.images and named.groups[id_] not in learnt]
-        if other and seen.by_pixels:
+        learnt_groups = {named.groups[id_] for id_ in named.train + named.val}
+        # A random split may have near-duplicates in two parts; any other match is a foreign image.
+        foreign = [id_ for id_ in parts["test"] if id_ in seen.images and named.groups[id_] not in learnt_groups]
+        if foreign and seen.by_pixels:
             raise UserError(
-                f"split=own: the run has seen {len(other)} of the test images of {prepared.root} in training (such as "
-                f"'{other[0]}', which shows '{seen.images[other[0]]}'), so the ids do not name the same images. Use "
-                "split=unseen or split=all."
+                f"split=own: the run has seen {len(foreign)} of the test images of {prepared.root} in training (such "
+                f"as '{foreign[0]}', which shows '{seen.images[foreign[0]]}'), so the ids do not name the same images. "
+                "Use split=unseen or split=all."
             )
         return make_named_split(parts, named.method, prepared.groups)
     if cfg.split is None and seen.images:
-        _refuse(run, seen, prepared)
+        _refuse(path, seen, prepared)
     tested = sorted(known - seen.images.keys()) if cfg.split == "unseen" else sorted(known)
     if not tested:
         raise UserError(
-            f"split=unseen: {run.path} has seen every image of {prepared.root} in training: choose another data.root."
+            f"split=unseen: {path} has seen every image of {prepared.root} in training: choose another data.root."
         )
-    _warn(run, [id_ for id_ in tested if id_ in seen.images], len(tested), seen)
-    log.info("%s: %d of the %d images of %s are test images", run.path, len(tested), len(known), prepared.root)
+    _warn(path, [id_ for id_ in tested if id_ in seen.images], len(tested), seen)
+    log.info("%s: %d of the %d images of %s are test images", path, len(tested), len(known), prepared.root)
     return make_named_split({"train": [], "val": [], "test": tested}, "file", prepared.groups)
 
 
-def _refuse(run: RunDir, seen: Seen, prepared: PreparedData) -> None:
-    """Refuse a folder with images that the run has seen, because `split` does not say what to do with them."""
+def _refuse(path: Path, seen: Seen, prepared: PreparedData) -> None:
+    """Refuse a folder with images that the run has seen, if `split` does not say how to treat them."""
     example, number = min(seen.images), len(seen.images)
     if seen.by_pixels:
         raise UserError(
-            f"{prepared.root}: {run.path} has seen {number} of its {len(prepared.frame)} images in training or "
+            f"{prepared.root}: {path} has seen {number} of its {len(prepared.frame)} images in training or "
             f"validation ('{example}' shows '{seen.images[example]}'): pass split=unseen (test only the others), "
             "split=all (test all images anyway) or split=own (the ids are the same images: use the run's parts)."
         )
@@ -212,10 +233,10 @@ def _refuse(run: RunDir, seen: Seen, prepared: PreparedData) -> None:
     )
 
 
-def _warn(run: RunDir, ids: list[str], number: int, seen: Seen) -> None:
-    """Warn that the run has seen some test images, so that the scores are too good."""
+def _warn(path: Path, ids: list[str], number: int, seen: Seen) -> None:
+    """Warn if the run has seen test images, so that the scores are too good."""
     if ids:
         log.warning(
             "%s: the run has seen %d of %d test images in training or validation ('%s' shows '%s'): the scores are too "
-            "good.", run.path, len(ids), number, ids[0], seen.images[ids[0]],
+            "good.", path, len(ids), number, ids[0], seen.images[ids[0]],
         )  # fmt: skip

@@ -1,18 +1,16 @@
-"""The work of one run: build everything, fit, test the kept checkpoint, write what came of it."""
+"""Build a run, fit it, test its kept checkpoint, and write the results."""
 
 import gc
 import logging
 import math
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
-import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,8 +18,14 @@ from bus_lightning.config.build import build, build_net
 from bus_lightning.config.limits import at_least_one_batch
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import is_first_process
-from bus_lightning.data.datamodule import BusDataModule
-from bus_lightning.data.prepare import PreparedData
+from bus_lightning.core.workarounds import (
+    convert_before_loading,
+    keep_signals_from_lightning,
+    plain_environment,
+    quiet_lightning,
+    reset_determinism,
+)
+from bus_lightning.data.datamodule import BusDataModule, example_images
 from bus_lightning.data.probe import SUSPICIOUS, label_in_input
 from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.metrics.per_case import Metrics, metrics_of
@@ -29,62 +33,53 @@ from bus_lightning.models.weights import load_kept_weights, load_weights, read_c
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import SegmentationTask
-from bus_lightning.tracking.results import send_results
 from bus_lightning.training.callbacks.checkpoints import SafeCheckpointIO, best_checkpoint
 from bus_lightning.training.callbacks.chosen import chosen_callbacks
 from bus_lightning.training.callbacks.history import History
 from bus_lightning.training.callbacks.images import save_sheet
 from bus_lightning.training.callbacks.timing import Timing, latency
 from bus_lightning.training.hardware import Hardware, choose_hardware
-from bus_lightning.training.start_checks import check_answers, example_images, start_small
+from bus_lightning.training.prepared_run import PreparedRun
+from bus_lightning.training.start_checks import check_answers, start_small
+from bus_lightning.training.tracker import Tracker
 
 log = logging.getLogger(__name__)
-# Lightning prints through a handler of its own, beside ours, and its news of the day are not the user's.
-logging.getLogger("lightning.pytorch").handlers.clear()
-for name in ("lightning.pytorch", "lightning.fabric"):
-    logging.getLogger(name).setLevel(logging.WARNING)
-logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # debug=profile prints its table there
-warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated")  # Lightning 2.6 on newer torch
-warnings.filterwarnings("ignore", message=r".*does not have many workers")  # images are in memory
-warnings.filterwarnings("ignore", message=r"Checkpoint directory .* is not empty")  # a run is resumed in place
-warnings.filterwarnings("ignore", message=r".*smaller than the logging interval")  # epochs are logged, too
-warnings.filterwarnings("ignore", message=r"The `srun` command is available")  # submitit starts the job, not srun
-# It is: the data module skips what has been trained on.
-warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
-# Ours are the same in all processes before they are logged.
-warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\(.*, sync_dist=True\)`")
-gc.freeze()  # the libraries' objects stay: collecting after a job need not look at a million of them
+quiet_lightning()
+gc.freeze()  # the libraries' objects stay: collecting after a job need not visit a million of them
 
 
-def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, split: Split) -> float | None:
+def train_and_test(
+    prepared: PreparedRun, folder: RunDir, devices: Any, at_end: list[Callable[[int], None]]
+) -> float | None:
     """Train, test the kept checkpoint and write the rest of the run's folder.
 
     Args:
-        cfg: The config, complete.
+        prepared: The settled config, the images and the split.
         folder: The run's folder, started.
-        prepared: Index and groups.
-        split: Who is in which part.
+        devices: Lightning's `devices`.
+        at_end: Gets the functions that end what records the run elsewhere; they take an exit code.
 
     Returns:
-        Validation score of the kept epoch; None where there is no validation set.
+        Validation score of the kept epoch; None without a validation set.
     """
-    announce_label_in_input(cfg, ["val", "test"])
+    cfg, split = prepared.config, prepared.split
+    announce_label_in_input(cfg.overlay, ["val", "test"])
     begun = folder.last.is_file()
-    hardware = choose_hardware(cfg, before=folder.status if begun else {}, images=len(prepared.frame))
+    hardware = choose_hardware(cfg, folder.status if begun else {}, len(prepared.data.frame), devices)
     if cfg.callbacks.get("batch_size") and hardware.device.type == "cpu":
-        raise UserError(
-            "debug=batch_size fills the memory of a GPU, and this is a CPU: there, try a few data.batch_size."
-        )
+        raise UserError("debug=batch_size fills the memory of a GPU, and this is a CPU: try values of data.batch_size.")
     if cfg.seed is not None:
         pl.seed_everything(cfg.seed, verbose=False)
-    datamodule = BusDataModule(prepared, split, cfg, cfg.task.name != "classification", hardware.home_of_images)
-    probe = probe_overlay(cfg, datamodule, split)
+    datamodule = BusDataModule(prepared.data, split, cfg, cfg.task.name != "classification", hardware.home_of_images)
+    probe = probe_overlay(cfg.overlay, datamodule, split) if cfg.task.name == "classification" else {}
     task = build_task(cfg, datamodule, hardware, starts=not begun)
-    monitor = cfg.task.monitor if is_validated(cfg, split) else None
+    monitor = cfg.task.monitor if split.val and cfg.trainer.limit_val_batches != 0 else None
     best, timing = best_checkpoint(folder, monitor, cfg.task.mode), Timing()
-    callbacks = chosen_callbacks(cfg, folder.last)
+    callbacks = chosen_callbacks(cfg.callbacks, folder.last, cfg.trainer.enable_progress_bar)
     first = is_first_process()
     loggers = [build(node, save_dir=str(folder.path)) for node in cfg.logger.values() if node and first]
+    trackers = [logger for logger in loggers if isinstance(logger, Tracker)]
+    at_end += [partial(tracker.finish, folder) for tracker in trackers]
     shows_bar = cfg.trainer.enable_progress_bar and bool(cfg.callbacks.get("progress"))
     sizes = {part: len(split.part(part)) for part in PARTS}
     options: dict[str, Any] = {"enable_progress_bar": shows_bar}
@@ -93,9 +88,8 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
         options["limit_val_batches"] = 0
     # best.ckpt comes before last.ckpt, which holds its score.
     callbacks = [timing, History(folder.history), best, *callbacks]
-    trainer = build_trainer(cfg, hardware, callbacks=callbacks, logger=loggers, **options)
-    # Lightning converts only after it has loaded last.ckpt, which would round the loaded weights.
-    trainer.precision_plugin.convert_module(task)
+    trainer = build_trainer(cfg.trainer, hardware, callbacks=callbacks, logger=loggers, **options)
+    convert_before_loading(trainer, task)
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
@@ -108,7 +102,7 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
     trainer.fit(task, datamodule, ckpt_path=folder.last if begun else None)
     if cfg.callbacks.get("batch_size"):
         _say_batch_size(datamodule)
-    untyped: Any = trainer  # Lightning sets its callbacks in a way that the type checker does not see
+    untyped: Any = trainer  # the type checker does not see its setter
     # Callbacks of the training must not change the results of the kept weights.
     untyped.callbacks = [callback for callback in untyped.callbacks if isinstance(callback, ProgressBar)]
     load_kept_weights(task.net, folder.best)
@@ -127,7 +121,8 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
         folder.update_status(latency_ms=round(milliseconds, 3))
     with decoration(folder, "picture of test samples"):
         save_sheet(task, datamodule.parts["test"], datamodule.collate, folder.figures / "test_samples.png")
-    send_results(loggers, folder, task, datamodule, cases, metrics)
+    for tracker in trackers:
+        tracker.send_results(folder, task, datamodule, cases, metrics)
     folder.write_metrics({"val": metrics_of_nothing(cases)} | metrics)
     if not cfg.keep_last:
         folder.last.unlink(missing_ok=True)
@@ -136,21 +131,16 @@ def train_and_test(cfg: DictConfig, folder: RunDir, prepared: PreparedData, spli
 
 @contextmanager
 def decoration(folder: RunDir, what: str) -> Iterator[None]:
-    """Turn an error of a block that only shows results into a line in the log, so that it does not fail the run.
+    """Log an error of a block that only shows results, instead of failing the run.
 
     Args:
         folder: The run's folder.
-        what: What is missing after an error, for the log.
+        what: What an error leaves out, for the log.
     """
     try:
         yield
     except Exception as error:
         log.warning("%s: no %s: %s: %s", folder.path, what, type(error).__name__, " ".join(str(error).split()))
-
-
-def is_validated(cfg: DictConfig, split: Split) -> bool:
-    """Tell whether a run is validated: the split has validation images, and `limit_val_batches` is not 0."""
-    return bool(split.val) and cfg.trainer.limit_val_batches != 0
 
 
 def build_task(
@@ -162,12 +152,12 @@ def build_task(
         cfg: The run's config.
         datamodule: The run's images.
         hardware: The device that it runs on.
-        starts: Whether a training begins here, so that an untrained head starts small (`start_small`).
+        starts: Whether the training starts, so that an untrained head starts small (`start_small`).
         trains: Whether the task is trained; false for an evaluation.
 
     Raises:
-        WeightsMissingError: When the model's weights cannot be had.
-        UserError: When the network does not return the logits that the task needs.
+        WeightsMissingError: If the model's weights cannot be found or downloaded.
+        UserError: If the network does not return the logits that the task needs.
     """
     net = build_net(cfg.model, cfg.debug_size)
     classes = len(cfg.data.classes)
@@ -175,7 +165,7 @@ def build_task(
     drawn = None
     if cfg.model.weights == "imagenet":
         if not cfg.model.imagenet:
-            raise UserError(f"model.weights=imagenet: none are known for {cfg.model.name}; give a file.")
+            raise UserError(f"model.weights=imagenet: none are known for {cfg.model.name}; set it to a file.")
         drawn = load_weights(net, build(cfg.model.imagenet), "imagenet", of_head).drawn
     elif cfg.model.weights:
         source = str(cfg.model.weights)
@@ -194,17 +184,14 @@ def build_task(
     return task
 
 
-def build_trainer(cfg: DictConfig, hardware: Hardware, **options: Any) -> pl.Trainer:
+def build_trainer(trainer_options: DictConfig, hardware: Hardware, **options: Any) -> pl.Trainer:
     """Build the Trainer, which writes and reads checkpoints safely."""
-    options |= {"precision": hardware.precision, "enable_checkpointing": True}
-    # A CPU cannot normalise over processes. The environment is named lest Lightning take requeueing into its own hands
-    # where it sees Slurm.
-    options |= {"sync_batchnorm": bool(cfg.trainer.get("sync_batchnorm")) and hardware.device.type != "cpu"}
-    # Lightning leaves the last job's choice in force.
-    torch.use_deterministic_algorithms(bool(cfg.trainer.get("deterministic")))
-    trainer = build(cfg.trainer, plugins=[SafeCheckpointIO(), LightningEnvironment()], **options)
-    # Its own way with SIGTERM waits for other processes from within the handler, and ends the training unsaved.
-    trainer._signal_connector.register_signal_handlers = lambda: None
+    options |= {"precision": hardware.precision, "devices": hardware.devices, "enable_checkpointing": True}
+    # A CPU cannot normalise over processes.
+    options |= {"sync_batchnorm": bool(trainer_options.get("sync_batchnorm")) and hardware.device.type != "cpu"}
+    reset_determinism(trainer_options.get("deterministic"))
+    trainer: pl.Trainer = build(trainer_options, plugins=[SafeCheckpointIO(), plain_environment()], **options)
+    keep_signals_from_lightning(trainer)
     return trainer
 
 
@@ -224,55 +211,55 @@ def evaluate_parts(
         table = task.cases.copy()
         table.insert(1, "split", part)
         tables.append(table)
-        found = metrics_of(table)
-        metrics[part] = {"n": found.pop("n"), "loss": _finite(task.mean_loss), **found}
+        metrics[part] = _with_loss(metrics_of(table), task.mean_loss)
     return pd.concat(tables, ignore_index=True), metrics
 
 
 def _say_batch_size(datamodule: BusDataModule) -> None:
     """Log the batch size that debug=batch_size found."""
-    found, images = datamodule.batch_size, len(datamodule.sampler)
-    more = ", or more: there are no more to try" if found >= 0.95 * images else ""
-    log.info("The largest batch that fits, less a margin, has %d images%s.", found, more)
+    size, images = datamodule.batch_size, len(datamodule.sampler)
+    all_fit = " (all training images fit)" if size >= 0.95 * images else ""
+    log.info("Largest batch that fits, with a safety margin: %d images%s.", size, all_fit)
 
 
 def metrics_of_nothing(cases: pd.DataFrame) -> Metrics:
-    """Tell the metrics of a part without images: n is 0 and the rest null."""
-    found = metrics_of(cases.iloc[:0])
-    return {"n": found.pop("n"), "loss": None, **found}
+    """Return the metrics of a part without images: n is 0 and the rest null."""
+    return _with_loss(metrics_of(cases.iloc[:0]), None)
+
+
+def _with_loss(metrics: Metrics, loss: float | None) -> Metrics:
+    return {"n": metrics["n"], "loss": _finite(loss)} | metrics
 
 
 def _finite(value: Any) -> float | None:
-    """Turn a number into a float that JSON knows; what is not finite becomes None."""
+    """Return a float that JSON knows: a number that is not finite becomes None."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def announce_label_in_input(cfg: DictConfig, evaluated: list[str]) -> None:
-    """Say when the label is drawn into images whose scores are shown."""
-    tells = cfg.overlay.style != "none" and cfg.overlay.source == "ground_truth"
-    drawn = [part for part in evaluated if tells and part in cfg.overlay.parts]
+def announce_label_in_input(overlay: DictConfig, evaluated: list[str]) -> None:
+    """Warn if the label is drawn into evaluated images."""
+    shows_label = overlay.style != "none" and overlay.source == "ground_truth"
+    drawn = [part for part in evaluated if shows_label and part in overlay.parts]
     if drawn:
-        log.warning("The label is in the input: overlay=%s is drawn into %s; those scores measure the drawing.",
-                    cfg.overlay.style, " and ".join(drawn))  # fmt: skip
+        log.warning("The label is in the input: overlay=%s is drawn into %s images. Their scores measure the drawing.",
+                    overlay.style, " and ".join(drawn))  # fmt: skip
 
 
-def probe_overlay(cfg: DictConfig, datamodule: BusDataModule, split: Split) -> dict[str, float]:
-    """Warn before training when plain statistics of the images tell the class because of the overlay.
+def probe_overlay(overlay: DictConfig, datamodule: BusDataModule, split: Split) -> dict[str, float]:
+    """Warn before the training of a classifier if the overlay lets simple statistics of the images reveal the class.
 
     Returns:
-        The macro AUC of the probe with and without overlay, for status.json; empty where nothing is drawn.
+        The macro AUC of the probe with and without overlay, for status.json; empty if nothing is drawn.
     """
-    overlay = cfg.overlay
-    if cfg.task.name != "classification" or overlay.style == "none" or "train" not in overlay.parts:
+    hidden = ("none", "channel", "crop")  # styles that the statistics do not see
+    if overlay.style in hidden or overlay.source == "predicted" or "train" not in overlay.parts:
         return {}
-    if overlay.source == "predicted" or overlay.style in ("channel", "crop"):  # a truth that statistics do not see
+    if (aucs := label_in_input(datamodule.parts["train"], split.groups)) is None:
         return {}
-    if (found := label_in_input(datamodule.parts["train"], split.groups)) is None:
-        return {}
-    drawn, bare = found
+    drawn, bare = aucs
     if drawn - bare >= SUSPICIOUS:
         log.warning(
-            "The overlay gives the label away: 20 statistics of the intensities tell the class with a macro AUC of "
-            "%.2f, and without overlay=%s with %.2f.", drawn, cfg.overlay.style, bare,
+            "The overlay reveals the label: 20 statistics of the intensities predict the class with a macro AUC of "
+            "%.2f, and of %.2f without overlay=%s.", drawn, bare, overlay.style,
         )  # fmt: skip
     return {"probe_auc": round(drawn, 4), "probe_auc_without_overlay": round(bare, 4)}

@@ -1,4 +1,4 @@
-"""Jobs side by side on one machine share its GPUs: each takes the one with the fewest jobs."""
+"""Share the GPUs of a machine among jobs that run side by side: each uses the GPU with the fewest jobs."""
 
 import getpass
 import itertools
@@ -7,36 +7,38 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig
 
 
 @contextmanager
-def gpu_of_its_own(cfg: DictConfig) -> Iterator[None]:
-    """Let a run on any one GPU use the one with the fewest jobs while the block runs.
+def one_gpu(devices: Any, accelerator: str) -> Iterator[Any]:
+    """Choose the GPU with the fewest jobs, and count this job there while the block runs.
 
     Not through CUDA_VISIBLE_DEVICES: a process reads it once, and a worker trains several jobs.
 
     Args:
-        cfg: The run's config; `trainer.devices` is set when it is 1 and there is a choice.
+        devices: `trainer.devices`.
+        accelerator: `trainer.accelerator`.
+
+    Yields:
+        The devices to use: `[gpu]` if one device is wanted and there are several GPUs, else `devices`.
     """
     visible = torch.cuda.device_count()
-    if visible < 2 or cfg.trainer.devices != 1 or cfg.trainer.accelerator not in ("auto", "gpu", "cuda"):
-        yield
+    if visible < 2 or devices != 1 or accelerator not in ("auto", "gpu", "cuda"):
+        yield devices
         return
     gpu, lock = _take(visible)
-    cfg.trainer.devices = [gpu]
     try:
-        yield
+        yield [gpu]
     finally:
-        cfg.trainer.devices = 1
         lock.release()
 
 
 def _take(visible: int) -> tuple[int, FileLock]:
-    """Take the first free place: the first places of all GPUs come before the second ones."""
+    """Lock the first free place; the first places of all GPUs come before their second ones."""
     folder = Path(tempfile.gettempdir()) / f"bus_lightning_gpus_{getpass.getuser()}"
     folder.mkdir(exist_ok=True)
     # Processes that see different GPUs number them differently.
@@ -50,4 +52,4 @@ def _take(visible: int) -> tuple[int, FileLock]:
             except Timeout:
                 continue
             return gpu, lock
-    raise AssertionError("there is always another place")
+    raise AssertionError("a GPU always has another place")

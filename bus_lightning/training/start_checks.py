@@ -7,29 +7,14 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 
-from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.models.answers import check_answer, shapes_of, undisturbed
 from bus_lightning.models.heads import draw_head, has_outputs, is_wide, last_layers, start_above
 from bus_lightning.tasks.base import BusTask
 
 log = logging.getLogger(__name__)
 
-_IMAGES = 8  # at most, and at most half a batch, so that they fit into the same memory
 _DRAWN, _ANY = 1.02, 1.2  # largest loss in units of ln K, for a head initialised here and for any other
 _HALVINGS = 30
-
-
-def example_images(datamodule: BusDataModule) -> Tensor:
-    """Return a few images of the training part, or of the first part with images, evenly from its classes.
-
-    Returns:
-        (B, C, H, W) float32, B >= 2.
-    """
-    part = next(dataset for name in ("train", "val", "test") if len(dataset := datamodule.parts[name]))
-    number = min(_IMAGES, max(2, datamodule.batch_size // 2))
-    positions = [k * len(part) // number for k in range(number)]  # the part is sorted by class
-    images: Tensor = datamodule.collate([part[position] for position in positions])["image"]
-    return images
 
 
 def check_answers(task: BusTask, images: Tensor, name: str, modes: Collection[bool] = (True, False)) -> Tensor | None:
@@ -142,7 +127,7 @@ def _scale(weights: list[nn.Parameter], as_drawn: list[Tensor], factor: float) -
 
 
 def _is_trained(net: nn.Module, head: Collection[str], again: Callable[[], nn.Module]) -> bool:
-    """Tell whether a library has loaded the head: it is then the same in a network built with another seed."""
+    """Return whether a library has loaded the head: then it is the same in a network built with another seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch.initial_seed() + 1)
         other = again()

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 import socket
 import tempfile
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.interruption import at_first_signal
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnosing import Diagnoser
 from bus_lightning.diagnosis.frames import Frame, Limits
@@ -168,13 +168,5 @@ def _stopping() -> Iterator[threading.Event]:
     """Let Ctrl-C and SIGTERM set an event, and a second one end at once."""
     stopped = threading.Event()
 
-    def stop(number: int, _: Any) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stopped.set()
-
-    former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with at_first_signal(lambda _: stopped.set()):
         yield stopped
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

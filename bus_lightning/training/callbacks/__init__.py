@@ -1,1 +1,1 @@
-"""What happens beside the training: history, pictures, checkpoints."""
+"""Callbacks of the training: checkpoints, history, pictures, timing, seeds."""

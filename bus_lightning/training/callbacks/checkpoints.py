@@ -1,4 +1,4 @@
-"""best.ckpt, the weights that are kept, and last.ckpt, what resuming needs."""
+"""Write best.ckpt, the kept weights, and last.ckpt, the state that a resumed run needs."""
 
 import logging
 import math
@@ -21,20 +21,20 @@ from bus_lightning.runs.folder import RunDir
 from bus_lightning.tasks.base import BusTask
 
 log = logging.getLogger(__name__)
-_SIGNAL_CHECK = 10  # steps: how often several processes ask each other whether one was told to stop
+_SIGNAL_CHECK = 10  # steps: how often several processes check whether one of them has received a signal
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Write checkpoints aside and rename them; read them without running code that they may hold."""
+    """Write checkpoints completely or not at all; read them without running code in them."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write a checkpoint; on a full disk the previous one stays whole."""
-        # Closed here: a file that torch holds open takes its place on a full disk even when it is removed.
+        """Write a checkpoint; on a full disk the previous one stays."""
+        # Closed here, because a removed file that torch holds open still fills the disk.
         with aside(Path(path)) as temporary, temporary.open("wb") as stream:
             try:
                 torch.save(checkpoint, stream)
             except RuntimeError as error:
-                if isinstance(cause := error.__context__, OSError):  # torch hides why it could not write
+                if isinstance(cause := error.__context__, OSError):  # torch hides the reason
                     raise OSError(cause.errno, cause.strerror, str(path)) from error
                 raise
 
@@ -54,12 +54,13 @@ class MovableCheckpoint(ModelCheckpoint):
 
     Do not rename the class: last.ckpt stores the state under its name. Lightning's own rules do not fit here: they save
     the weights after the validation, when an averaging callback has already swapped them back; they rank an undefined
-    score as the worst; and they forget the best score if the run's folder was moved.
+    score as the worst; and they forget the best score if the run's folder was moved
+    (https://github.com/Lightning-AI/pytorch-lightning/issues/12045).
 
     Attributes:
         kept_epoch: The epoch whose weights are in best.ckpt, counted from 0; None before the first epoch, and for a run
             that an older version began.
-        kept_by: What decided: the name of the metric, `val/loss` or `last epoch`.
+        kept_by: The criterion: the name of the metric, `val/loss` or `last epoch`.
     """
 
     kept_epoch: int | None = None
@@ -94,7 +95,7 @@ class MovableCheckpoint(ModelCheckpoint):
         trainer.strategy.barrier("best.ckpt")
 
     def _judge(self, trainer: pl.Trainer, task: BusTask) -> tuple[tuple[int, float], str]:
-        """Rank the epoch, higher is better, and name what decided."""
+        """Rank the epoch, higher is better, and name the criterion."""
         if self.monitor is None:
             return (0, trainer.current_epoch), "last epoch"
         metrics = trainer.callback_metrics
@@ -131,14 +132,14 @@ class MovableCheckpoint(ModelCheckpoint):
 
 
 class ResumePoint(Checkpoint):
-    """Write last.ckpt after each epoch, every so many steps, and before a signal stops the training.
+    """Write last.ckpt after each epoch, every few steps, and before a signal stops the training.
 
-    Signals are held back while a step or a validation runs. What is written between two steps lets the run go on with
-    the next batch; at the end of an epoch the validation comes first.
+    Signals are held back during a step and a validation. A checkpoint between two steps resumes with the next batch; at
+    the end of an epoch it is written after the validation.
 
     Args:
         path: last.ckpt.
-        every_n_train_steps: Also write it after so many steps of the optimizer; None leaves it at the epochs.
+        every_n_train_steps: Also write it after this many steps of the optimizer; None writes it after epochs only.
     """
 
     def __init__(self, path: Path, every_n_train_steps: int | None = None) -> None:
@@ -148,7 +149,7 @@ class ResumePoint(Checkpoint):
         self._saved = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Hold signals back; a training that had been stopped early stays so."""
+        """Hold signals back; a training that early stopping has ended does not go on."""
         trainer.should_stop = trainer.should_stop or self._stopped_early
         self._saved = trainer.global_step
         self.signals.hold()
@@ -156,11 +157,11 @@ class ResumePoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write last.ckpt between two steps, when it is time."""
-        # Gradients that are still added up are in no checkpoint, and the last step's turn comes after the validation.
+        """Write last.ckpt between two steps, if it is due."""
+        # A checkpoint holds no accumulated gradients, and the one after the last step comes after the validation.
         if trainer.fit_loop._should_accumulate() or batch_idx + 1 >= trainer.num_training_batches:
             return
-        stopping = self._told_to_stop(trainer, batch_idx)
+        stopping = self._must_stop(trainer, batch_idx)
         due = self.every and trainer.global_step % self.every == 0
         if (stopping or due) and trainer.global_step != self._saved:
             self._save(trainer)
@@ -168,53 +169,53 @@ class ResumePoint(Checkpoint):
             self._stop(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write last.ckpt, which by now knows the epoch's history and best score."""
+        """Write last.ckpt with the epoch's history and best score."""
         self._save(trainer)
-        if self._told_to_stop(trainer):
+        if self._must_stop(trainer):
             self._stop(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Let signals through."""
+        """Release held signals."""
         self.signals.release()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Let signals through; of several processes, the others would wait for the one that failed."""
+        """Release held signals, and end the other processes, which would wait for the failed one."""
         if trainer.strategy.launcher and not isinstance(exception, Interrupted):
             trainer.strategy.launcher.kill(signal.SIGTERM)
         self.signals.release()
 
     def state_dict(self) -> dict[str, Any]:
-        """Remember whether early stopping has ended the training, which its own state does not say."""
+        """Return whether early stopping has ended the training, which its own state lacks."""
         return {"stopped_early": self._stopped_early}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what was remembered."""
+        """Restore the state."""
         self._stopped_early = state_dict.get("stopped_early", False)
 
     def _save(self, trainer: pl.Trainer) -> None:
         self._stopped_early, self._saved = trainer.should_stop, trainer.global_step
         trainer.save_checkpoint(self.path)
 
-    def _told_to_stop(self, trainer: pl.Trainer, batch_idx: int = 0) -> bool:
-        """Tell whether a signal waits, in any of the processes."""
+    def _must_stop(self, trainer: pl.Trainer, batch_idx: int = 0) -> bool:
+        """Return whether any of the processes has received a signal."""
         waits = self.signals.received is not None
         if trainer.world_size == 1:
             return waits
         return batch_idx % _SIGNAL_CHECK == 0 and trainer.strategy.reduce_boolean_decision(waits, all=False)
 
     def _stop(self, trainer: pl.Trainer) -> None:
-        """Let the signal do what it would have done; of several processes all stop at the same step."""
+        """Raise the held signal; several processes all stop at the same step."""
         if trainer.world_size > 1:
             raise Interrupted(self.signals.drop() or signal.SIGTERM)
         self.signals.release()
-        self.signals.hold()  # whoever received the signal wants to go on
+        self.signals.hold()  # the handler of the signal has returned: the training goes on
 
 
 def best_checkpoint(run: RunDir, monitor: str | None, mode: str) -> MovableCheckpoint:
     """Make the callback that keeps best.ckpt.
 
     Args:
-        run: Where it goes.
+        run: The run's folder.
         monitor: Metric whose best epoch is kept; None keeps the last epoch.
         mode: max or min.
     """

@@ -25,39 +25,38 @@ _REFUSED = {
     LearningRateFinder: "trains with another learning rate than the config states: use optimizer.lr or sweep=search",
     BatchSizeFinder: "trains with a batch size that depends on the machine: use debug=batch_size, then data.batch_size",
 }
-_OF_DEBUG = "batch_size"  # the callback of debug=batch_size, whose run is for its finding alone
+_OF_DEBUG = "batch_size"  # the callback of debug=batch_size, whose run only finds the size
 
 
-def chosen_callbacks(cfg: DictConfig, last: Path) -> list[pl.Callback]:
+def chosen_callbacks(nodes: DictConfig, last: Path, shows_bar: bool) -> list[pl.Callback]:
     """Build the callbacks of a config.
 
     Args:
-        cfg: The config.
+        nodes: The config group `callbacks`.
         last: Path of last.ckpt.
+        shows_bar: Whether a progress bar is built.
 
     Returns:
-        The callbacks, in the order of the config; no progress bar if `trainer.enable_progress_bar` is false.
+        The callbacks, in the order of the config; without a progress bar if `shows_bar` is false.
 
     Raises:
         UserError: If a callback is one of `_REFUSED`.
     """
-    runtime: dict[str, Any] = {"checkpoint": {"path": last}}  # options that only the run knows
+    runtime: dict[str, Any] = {"checkpoint": {"path": last}}  # options that depend on the run
     callbacks = []
-    for name, node in cfg.callbacks.items():
-        if not node:
-            continue
+    for name, node in {str(name): node for name, node in nodes.items() if node}.items():
         if str(node.get("_target_")).startswith("lightning.") and node._target_.endswith(".EarlyStopping"):
-            ours = {"_target_": "bus_lightning.training.callbacks.stopping.EarlyStopping", "check_finite": False}
-            node = {**ours, **{key: value for key, value in node.items() if key != "_target_"}}
-        callback = build(node, **runtime.get(str(name), {}))
+            target = "bus_lightning.training.callbacks.stopping.EarlyStopping"
+            node = {"check_finite": False, **node, "_target_": target}
+        callback = build(node, **runtime.get(name, {}))
         if not isinstance(callback, pl.Callback):
             raise UserError(
-                f"callbacks.{name} ({node.get('_target_')}) is no callback: "
-                "give a subclass of lightning.pytorch.Callback."
+                f"callbacks.{name} ({node.get('_target_')}) is not a callback: "
+                "use a subclass of lightning.pytorch.Callback."
             )
         for kind, why in _REFUSED.items():
             if isinstance(callback, kind) and name != _OF_DEBUG:
                 raise UserError(f"callbacks.{name}: {kind.__name__} {why}.")
-        if cfg.trainer.enable_progress_bar or not isinstance(callback, ProgressBar):
+        if shows_bar or not isinstance(callback, ProgressBar):
             callbacks.append(callback)
     return callbacks

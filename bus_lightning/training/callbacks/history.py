@@ -1,4 +1,4 @@
-"""history.csv: a row per epoch, without a gap or a repeated row after a resumption."""
+"""Write history.csv: a row per epoch, without a gap or a repeated row in a resumed run."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +11,7 @@ from bus_lightning.tasks.base import BusTask
 
 
 class History(pl.Callback):
-    """Write what was measured in each epoch.
+    """Write the metrics of each epoch.
 
     Args:
         path: The CSV.
@@ -22,10 +22,10 @@ class History(pl.Callback):
         self.rows: list[dict[str, Any]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add the epoch's row and write the file anew."""
-        # Without times: the same command gives the same file.
-        found = cast(BusTask, pl_module).measured()
-        measured = {name: value for name, value in found.items() if not name.startswith("time/")}
+        """Add the epoch's row and rewrite the file."""
+        # Without times, so that the same command gives the same file.
+        metrics = cast(BusTask, pl_module).measured().items()
+        measured = {name: value for name, value in metrics if not name.startswith("time/")}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.rows.append({"epoch": trainer.current_epoch, "lr": rate, **measured})
         if not trainer.is_global_zero:
@@ -34,9 +34,9 @@ class History(pl.Callback):
             pd.DataFrame(self.rows).to_csv(temporary, index=False)
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep the rows in last.ckpt, which knows up to which epoch they count."""
+        """Return the rows for last.ckpt, which drops those of an unfinished epoch."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the rows of the epochs before."""
+        """Restore the rows of the previous epochs."""
         self.rows = list(state_dict["rows"])

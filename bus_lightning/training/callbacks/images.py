@@ -1,4 +1,4 @@
-"""Pictures of a run's answers."""
+"""Draw pictures of a run's predictions."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import restore
 
 _TILE, _COLUMNS = 240, 4  # pixels, tiles
-TRUTH, ANSWER = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers tell apart
+TRUTH, ANSWER = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers can distinguish
 
 
 def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path, count: int = 8) -> None:
-    """Save a sheet of evenly chosen images with the truth and the network's answer.
+    """Save a sheet of evenly chosen images with the ground truth and the prediction.
 
     Args:
         task: The trained task.
@@ -43,7 +43,7 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
 
 
 def answers_of(task: BusTask, image: Tensor) -> list[dict[str, Tensor]]:
-    """Answer images (B, C, H, W), each by itself: `mask` (1, H, W), `class` (K,), or both, logits."""
+    """Predict images (B, C, H, W); returns for each the logits `mask` (1, H, W), `class` (K,), or both."""
     heads = task.answer(image)
     return [dict(zip(heads, answer, strict=True)) for answer in zip(*heads.values(), strict=True)]
 
@@ -69,36 +69,36 @@ def _tile(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, T
 
 
 def evenly(number: int, count: int) -> list[int]:
-    """Choose `count` of `number` positions evenly, the first and the last among them; all where there are fewer."""
+    """Choose `count` of `number` positions evenly, including the first and the last; all if there are fewer."""
     return np.linspace(0, number - 1, min(count, number)).round().astype(int).tolist()
 
 
 def answer_caption(classes: list[str], logits: dict[str, Tensor], answer: np.ndarray | None, truth: np.ndarray) -> str:
-    """Say what was answered: the class, how far the mask agrees, or both.
+    """Describe a prediction: its class, the Dice of its mask, or both.
 
     Args:
-        classes: Their names.
-        logits: `class` (K,), where there is one.
-        answer: (H, W) uint8 in {0, 1}; None where no mask was answered.
-        truth: The same of the truth.
+        classes: Names of the classes.
+        logits: `class` (K,), if the network predicts one.
+        answer: Predicted mask (H, W) uint8 in {0, 1}; None without one.
+        truth: Ground-truth mask, likewise.
     """
-    said = [class_caption(classes, logits["class"])] if "class" in logits else []
-    return ", ".join(said if answer is None else [*said, dice_caption(answer, truth)])
+    parts = [class_caption(classes, logits["class"])] if "class" in logits else []
+    return ", ".join(parts if answer is None else [*parts, dice_caption(answer, truth)])
 
 
 def dice_caption(answer: np.ndarray, truth: np.ndarray) -> str:
-    """Say how far two masks agree, both (H, W) uint8 in {0, 1}."""
-    whole = int(answer.sum()) + int(truth.sum())
-    return f"Dice {2 * int((answer & truth).sum()) / whole:.2f}" if whole else "no lesion, none found"
+    """Describe the agreement of two masks, both (H, W) uint8 in {0, 1}."""
+    total = int(answer.sum()) + int(truth.sum())
+    return f"Dice {2 * int((answer & truth).sum()) / total:.2f}" if total else "no lesion, none found"
 
 
 def class_caption(classes: list[str], logits: Tensor) -> str:
-    """Say the most probable class and its probability, from logits (K,)."""
+    """Describe the most probable class and its probability, from logits (K,)."""
     best = int(logits.argmax())
     return f"{classes[best]} {float(logits.softmax(0)[best]):.2f}"
 
 
 def outline(tile: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -> None:
-    """Draw the outline of a mask (H, W) uint8 onto a tile (h, w, 3) uint8, in the tile's size."""
+    """Draw the outline of a mask (H, W) uint8 onto a tile (h, w, 3) uint8."""
     small = cv2.resize(mask, tile.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     cv2.drawContours(tile, cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0], -1, color, 1)

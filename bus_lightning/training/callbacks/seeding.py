@@ -7,9 +7,9 @@ from bus_lightning.core.randomness import stable_hash
 
 
 class StepSeed(pl.Callback):
-    """Seed torch anew from (seed, epoch, step) as each step starts.
+    """Seed torch from (seed, epoch, step) at the start of each step.
 
-    A resumed run then draws the same dropout masks as an undisturbed one, from whichever step it goes on.
+    A run that is resumed at any step then draws the same dropout masks as an undisturbed one.
 
     Args:
         seed: The run's seed; None leaves torch as it is.

@@ -1,4 +1,4 @@
-"""How fast a run trains and how long it waits for data, measured in every run."""
+"""Measure how fast a run trains and how long it waits for data."""
 
 import time
 from statistics import median
@@ -14,9 +14,9 @@ from bus_lightning.tasks.base import BusTask
 class Timing(pl.Callback):
     """Log the speed of each epoch, `time/images_per_second`, and the share of it between two steps.
 
-    Between the end of one step and the start of the next a batch is made, and little else: `time/data_fraction` is
-    the wait for data. An epoch's first step is left out, for what surrounds epochs comes before it. The clock is the
-    host's, which runs ahead of a GPU: a large share there says that the host is late.
+    Between two steps little more happens than that a batch is made: `time/data_fraction` is the wait for data. An
+    epoch's first step is left out, because other work comes before it. The clock is the host's, which runs ahead of a
+    GPU: there, a large share means that the host is too slow.
     """
 
     def __init__(self) -> None:
@@ -27,19 +27,19 @@ class Timing(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note when a step starts."""
+        """Record the start of a step."""
         self._started = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Add a step up."""
+        """Add the times of a step."""
         before, self._ended = self._ended, time.perf_counter()
         if batch_idx > 0:
             self._epoch += (len(batch["id"]), self._started - before, self._ended - before)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave out a validation between two steps."""
+        """Leave a validation between two steps out."""
         self._ended = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -48,17 +48,17 @@ class Timing(pl.Callback):
         self._run, self._epoch = self._run + self._epoch, np.zeros(3)
 
     def summary(self) -> dict[str, float]:
-        """Tell the speed of the run, for its status; empty where no epoch had two steps."""
+        """Return the speed of the run, for its status; empty if no epoch had two steps."""
         return {name: round(value, 4) for name, value in _rates(self._run).items()}
 
 
 def latency(task: BusTask, image: Tensor, repeats: int = 5) -> float:
-    """Measure how long one image takes from the host's memory to the answer there: the median, in milliseconds.
+    """Measure the median time of one prediction, from an image to logits in the host's memory, in milliseconds.
 
     Args:
         task: The trained task.
         image: (1, C, H, W) float32.
-        repeats: Timed answers, after one that is not.
+        repeats: Number of timed predictions, after one that is not timed.
     """
     times = []
     for _ in range(repeats + 1):

@@ -1,0 +1,121 @@
+"""Rules between the options of a config, checked before any compute."""
+
+import re
+import shlex
+from difflib import get_close_matches
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from bus_lightning.config.schema import TRAIN, check_kinds, shown
+from bus_lightning.config.settle import overlay_is_used
+from bus_lightning.config.split_options import METHODS, shares
+from bus_lightning.config.trainer_options import check_trainer
+from bus_lightning.core.errors import UserError
+
+BALANCES = ("none", "oversample", "class_weights")
+
+
+def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) -> None:
+    """Refuse what cannot work together, before any compute.
+
+    Args:
+        cfg: The composed config.
+        sweeps_score: Whether a sweeper optimises the score that training returns.
+        in_grid: Whether the run is a job of a grid.
+
+    Raises:
+        UserError: One line that names the options and the cure.
+    """
+    cfg = check_kinds(cfg, TRAIN)
+    split = cfg.data.split
+    if split.method != "file":
+        check_validation(cfg, shares(split.ratio, split.val_from_train)[1] > 0, sweeps_score)
+    if split.method not in METHODS:
+        raise UserError(f"data.split.method={split.method} is unknown: choose one of {', '.join(METHODS)}.")
+    if split.file is not None and split.method != "file":
+        raise UserError(f"data.split.file={split.file} needs data.split.method=file: add it.")
+    if cfg.data.balance not in BALANCES:
+        raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
+    if OmegaConf.is_missing(cfg.data, "root"):
+        raise UserError("data=folder needs data.root=FOLDER, with a folder per class.")
+    _check_weights(cfg.model.weights)
+    _check_devices(cfg.trainer, cfg.seed, in_grid)
+    check_trainer(cfg.trainer, cfg.optimizer)
+    exact = str(cfg.trainer.precision).endswith("-true") or str(cfg.trainer.precision) in ("32", "64")
+    if cfg.trainer.gradient_clip_val and cfg.optimizer.get("fused") and not exact:
+        raise UserError("trainer.gradient_clip_val needs a plain optimizer in 16 bits: add optimizer.fused=false.")
+    if cfg.data.balance == "class_weights" and cfg.task.name == "segmentation":
+        raise UserError("data.balance=class_weights needs classes, which segmentation has not: use oversample or none.")
+    _check_overlay(cfg)
+
+
+def _check_overlay(cfg: DictConfig) -> None:
+    """Refuse an overlay that reveals the label, or that cannot be drawn."""
+    overlay = cfg.overlay
+    # This refuses a sweep with its first segmenter, which ignores the overlay, not with its first classifier.
+    if overlay.source == "predicted" and cfg.data.split.method in ("random", "stratified"):
+        raise UserError(
+            f"overlay=predicted with data.split.method={cfg.data.split.method}: near-duplicates of test images would "
+            "be in the segmenter's training set. Use data.split.method=grouped."
+        )
+    if overlay.style == "none" or not overlay_is_used(cfg):
+        return
+    if cfg.task.name != "classification":
+        raise UserError(
+            f"overlay={overlay.style} puts the mask into the input, and {cfg.task.name} has to find it: "
+            "use overlay=none."
+        )
+    if overlay.source == "predicted" and (overlay.style == "class_mark" or overlay.color_by_class):
+        option = "overlay.style=class_mark" if overlay.style == "class_mark" else "overlay.color_by_class"
+        raise UserError(f"{option} shows the true class, which segmenters do not predict: remove it.")
+    if overlay.style == "channel" and cfg.data.channels != 3:
+        raise UserError("overlay.style=channel adds a fourth channel to three: use data.channels=3.")
+
+
+def _check_weights(weights: str | None) -> None:
+    """Refuse a word that is neither `imagenet` nor a file."""
+    if weights and weights != "imagenet" and re.fullmatch(r"\w+", weights) and not Path(weights).is_file():
+        hint = " Did you mean imagenet?" if get_close_matches(weights.lower(), ["imagenet"]) else ""
+        raise UserError(f"model.weights={weights}: there is no such file.{hint} Give imagenet, a file, or null.")
+
+
+def _check_devices(trainer: DictConfig, seed: int | None, in_grid: bool) -> None:
+    """Refuse several devices in a grid, and without a strategy."""
+    devices = trainer.devices
+    several = len(devices) > 1 if OmegaConf.is_list(devices) else str(devices) != "1"
+    if several and in_grid:
+        raise UserError(
+            f"trainer.devices={devices}: in a grid, each additional process would start the whole grid again. Use "
+            "trainer.devices=1 there, and trainer=ddp for a single run."
+        )
+    if several and "ddp" not in str(trainer.get("strategy")):
+        option = f"trainer.devices={shown(OmegaConf.to_container(devices) if OmegaConf.is_list(devices) else devices)}"
+        raise UserError(f"{option}: several devices need trainer=ddp {shlex.quote(option)}.")
+    if several and seed is None:
+        raise UserError("seed=null: several devices divide one order of the images, which needs a seed: set one.")
+    if several and trainer.get("num_nodes", 1) != 1:
+        raise UserError(f"trainer.num_nodes={trainer.num_nodes}: a run stays on one machine; use trainer.num_nodes=1.")
+
+
+def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) -> None:
+    """Refuse options that need a validation set if there is none.
+
+    Raises:
+        UserError: One line that names the option and the cure.
+    """
+    if has_validation and cfg.trainer.limit_val_batches != 0:
+        return
+    if "ReduceLROnPlateau" in str(cfg.scheduler.get("_target_")):
+        needs = "scheduler=plateau needs a validation set"
+    elif cfg.callbacks.get("early_stopping"):
+        needs = "Early stopping needs a validation set"
+    elif sweeps_score:
+        needs = "A sweeper has no score to optimise without a validation set"
+    else:
+        return
+    if has_validation:
+        raise UserError(f"{needs}, but trainer.limit_val_batches=0 turns it off: set another limit, or null.")
+    raise UserError(
+        f"{needs}, and this split has none: data.split.val_from_train=1 takes a part of the training images for it."
+    )

@@ -1,0 +1,148 @@
+"""Open a finished run: one object for everything in its folder, each part read when it is first used.
+
+    from bus_lightning.runs.finished import find_runs, open_run
+
+    run = open_run("runs/demo/resnet50")
+    print(run.config.model.name, run.metrics["test"]["auroc_macro"])
+    print(run.cases)  # a row per validation and test image
+    net = run.network()  # a torch module with the kept weights
+
+    for folder in find_runs("runs/demo/*"):
+        print(folder.path, folder.is_complete)
+
+torch is imported only to build the network.
+"""
+
+import glob
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from bus_lightning.config.build import build_net
+from bus_lightning.config.stored import load_config
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.prepare import files_hash
+from bus_lightning.data.preprocess import Overlay, Preprocessing
+from bus_lightning.data.splits import Split, load_split
+from bus_lightning.runs.cases import cases_of
+from bus_lightning.runs.folder import RunDir
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run as its folder describes it. Reading a damaged part raises a DamagedError that names the file.
+
+    Attributes:
+        folder: The paths of its files.
+        config: Its resolved config.
+    """
+
+    folder: RunDir
+    config: DictConfig
+
+    @cached_property
+    def split(self) -> Split:
+        """The ids of each part."""
+        return load_split(self.folder.split)
+
+    @cached_property
+    def status(self) -> dict[str, Any]:
+        """The content of status.json: state, hashes, hardware, time."""
+        return self.folder.status
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The content of metrics.json: part -> metric -> value."""
+        return self.folder.metrics
+
+    @cached_property
+    def cases(self) -> pd.DataFrame:
+        """A row per validation and test image: `id`, `split`, `label`, `group`, probabilities or counts of pixels."""
+        return cases_of(self.folder, self.config, self.split)
+
+    @property
+    def task(self) -> str:
+        """The task: classification, segmentation or joint."""
+        return str(self.config.task.name)
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes in the order of the labels."""
+        return list(self.config.data.classes)
+
+    @property
+    def files_hash(self) -> str:
+        """Hash of the data folder's files, whichever of them the run used; empty if the run has not begun."""
+        return files_hash(self.status.get("data"))
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The preprocessing of its images."""
+        options: Any = OmegaConf.to_container(self.config, resolve=True)
+        return Preprocessing.of_config(options["data"], options["preprocess"])
+
+    @property
+    def overlay(self) -> Overlay | None:
+        """The overlay of its test images; None without one."""
+        options: Any = OmegaConf.to_container(self.config.overlay, resolve=True)
+        overlay = Overlay(**options | {"segmenters": None})  # a path of this machine
+        return overlay if overlay.applies_to("test") else None
+
+    def require_complete(self) -> None:
+        """Raise a UserError if the run is not complete."""
+        if not self.folder.is_complete:
+            state = self.status.get("state")
+            raise UserError(f"{self.folder.path} is not complete ({state}): finish its training first.")
+
+    def network(self) -> "nn.Module":
+        """Build the network with the kept weights, on the CPU, in evaluation mode.
+
+        Raises:
+            UserError: If the run has no checkpoint, or the checkpoint does not fit.
+        """
+        from bus_lightning.models.weights import load_kept_weights
+
+        if not self.folder.best.is_file():
+            raise UserError(
+                f"{self.folder.path} has no checkpoints/best.ckpt: train it again, or copy its checkpoint back."
+            )
+        net: nn.Module = build_net(self.config.model, self.config.debug_size)
+        load_kept_weights(net, self.folder.best)
+        return net.eval()
+
+
+def open_run(path: Path | str, complete: bool = True) -> FinishedRun:
+    """Open the folder of a run.
+
+    Args:
+        path: The folder, `runs/<group>/<name>`.
+        complete: Whether to refuse a run that is not complete.
+
+    Raises:
+        UserError: If the folder is not a run's, or the run is not complete.
+        DamagedError: If its config cannot be read.
+    """
+    folder = RunDir(Path(path))
+    if not folder.is_run:
+        raise UserError(f"{path} is not a run folder: it has no config.yaml.")
+    run = FinishedRun(folder, load_config(folder.config))
+    if complete:
+        run.require_complete()
+    return run
+
+
+def find_runs(*patterns: str) -> list[RunDir]:
+    """List the folders that match any of the patterns, sorted, without those that were set aside.
+
+    Args:
+        patterns: As in a shell, such as `runs/demo/*`.
+    """
+    paths = sorted({path for pattern in patterns for path in glob.glob(pattern)})
+    return [folder for folder in map(RunDir, map(Path, paths)) if not folder.is_set_aside]

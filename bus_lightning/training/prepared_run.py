@@ -1,0 +1,29 @@
+"""What a run is made of, before anything is trained."""
+
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+
+from bus_lightning.data.prepare import PreparedData
+from bus_lightning.data.splits import Split
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run's settled config, with the images and the split that it stands for.
+
+    Attributes:
+        config: The settled config, which is not changed any more.
+        data: Index and groups of the images.
+        split: The ids of each part.
+    """
+
+    config: DictConfig
+    data: PreparedData
+    split: Split
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Hashes of data, split and predicted masks, named as in status.json."""
+        masks = {"masks": self.data.predicted_by} if self.data.predicted_by else {}
+        return {"data": self.data.content, "split": self.split.hash} | masks
