@@ -1,4 +1,4 @@
-"""Resize images by one rule, in training, in diagnosis and for every picture that is shown."""
+"""Resize images by one rule, in training, in diagnosis and for every displayed picture."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ def resize(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
     Args:
         array: (H, W) or (H, W, C), uint8 or float32.
-        shape: The wanted (height, width).
+        shape: The new (height, width).
 
     Returns:
         (height, width) or (height, width, C), same dtype; equal channels stay equal.
