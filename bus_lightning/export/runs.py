@@ -16,7 +16,7 @@ from bus_lightning.data.prepare import PreparedData, files_hash, prepare_data
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import Split, load_split
 from bus_lightning.diagnosis.trained_on import TrainingData
-from bus_lightning.models.answers import check_answer, shapes_of
+from bus_lightning.models.output_check import check_output, shapes_of
 from bus_lightning.models.weights import load_kept_weights
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
@@ -123,7 +123,7 @@ def open_run(run: FinishedRun) -> OpenedRun:
     net = build_net(own.model, own.debug_size)
     load_kept_weights(net, run.folder.best)
     images = example_images(data)
-    check_answer(net.eval(), images, shapes_of(own.task.name, images, len(run.classes)))
+    check_output(net.eval(), images, shapes_of(own.task.name, images, len(run.classes)))
     return OpenedRun(run, net, prepared, data)
 
 
