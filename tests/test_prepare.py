@@ -78,7 +78,7 @@ def test_a_list_of_ids_is_left_out_and_said(prepared, phantom, excluding, caplog
     data = prepared(override, root=phantom)
     assert set(whole.frame["id"]) - set(data.frame["id"]) == {"benign/benign (1)", "normal/normal (3)"}
     assert f"Left out by {override}: 2 of 72 images" in caplog.text
-    assert "1 ids are not in the data, 'benign/benign (999)'" in caplog.text
+    assert "1 ids are not in the data, such as 'benign/benign (999)'" in caplog.text
     assert data.content != whole.content
 
 

@@ -11,7 +11,7 @@ from bus_lightning.data.dataset import BusDataset, Collate
 from bus_lightning.data.index import read_image, read_mask
 from bus_lightning.data.resizing import resize
 from bus_lightning.tasks.base import BusTask
-from bus_lightning.tasks.segmentation import restore
+from bus_lightning.tasks.segmentation import predicted_mask
 
 _TILE, _COLUMNS = 240, 4  # pixels, tiles
 TRUTH, ANSWER = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers tell apart
@@ -44,7 +44,7 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
 
 def answers_of(task: BusTask, image: Tensor) -> list[dict[str, Tensor]]:
     """Answer images (B, C, H, W), each by itself: `mask` (1, H, W), `class` (K,), or both, logits."""
-    heads = task.answer(image)
+    heads = task.predict_logits(image)
     return [dict(zip(heads, answer, strict=True)) for answer in zip(*heads.values(), strict=True)]
 
 
@@ -58,7 +58,7 @@ def _tile(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, T
     outline(tile, truth, TRUTH)
     answer = None
     if "mask" in logits:
-        answer = restore(logits["mask"].sigmoid(), box, truth.shape).numpy().astype(np.uint8)
+        answer = predicted_mask(logits["mask"].sigmoid(), box, truth.shape).numpy().astype(np.uint8)
         outline(tile, answer, ANSWER)
     caption = answer_caption(task.classes, logits, answer, truth)
     square = np.zeros((_TILE + 40, _TILE, 3), np.uint8)
