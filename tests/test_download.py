@@ -204,7 +204,7 @@ def test_a_zip_without_busi_is_refused(members, out, tmp_path):
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as zipped:
         for name, content in members.items():
             zipped.writestr(name, content)
-    with pytest.raises(UserError, match="has no|holds no"):
+    with pytest.raises(UserError, match=r"has no|holds no"):
         unpack(tmp_path / "other.zip", out)
     assert_nothing_left(out)
 

@@ -22,6 +22,7 @@ from rich.table import Table
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.core.progress import watched
+from bus_lightning.data.class_names import HEALTHY
 from bus_lightning.data.content import content_hash, known_content
 from bus_lightning.data.duplicates import Fingerprint, group_of, make_fingerprint, matching_pairs
 from bus_lightning.data.findings import Audit
@@ -32,7 +33,6 @@ from bus_lightning.data.mask_files import Likeness, find_mask_files, measure_lik
 from bus_lightning.data.masks import MaskValueError
 
 VERSION = 4  # part of the cache's key: raise it when a finding changes
-HEALTHY = "normal"  # BUSI's name of the class without lesions
 DEFAULT_CACHE = Path("data/cache")  # as in conf/data/default.yaml
 _COLOR_SPREAD, _COLOR_PIXELS = 5, 20  # grey levels between channels, pixels: BUSI has 16 such images, other sets none
 _MASK_CURE = (
@@ -72,17 +72,19 @@ def audit_folder(root: Path, progress: bool = True) -> Audit:
     frame = read_index(root)
     rows = rows_of(frame)
 
-    def shown(items: Any, what: str, total: int) -> Any:
-        return watched(items, what, total) if progress else items
+    def watch(items: Any, verb: str, total: int) -> Any:
+        return watched(items, verb, total) if progress else items
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        decoded = list(shown(pool.map(lambda row: _decode(root, row), rows), "decoding", len(rows)))
+        decoded = list(watch(pool.map(lambda row: _decode(root, row), rows), "decoding", len(rows)))
     by_row = list(zip(rows, decoded, strict=True))
 
     fingerprints = {row.id: image.fingerprint for row, image in by_row if image.fingerprint}
     first: dict[bytes, str] = {}
     exact = {id_: first[f.digest] for id_, f in fingerprints.items() if first.setdefault(f.digest, id_) != id_}
-    pairs = matching_pairs(list(fingerprints.values()), lambda found: shown(found, "comparing", len(list(found))))
+    pairs = matching_pairs(
+        list(fingerprints.values()), lambda candidates: watch(candidates, "comparing", len(list(candidates)))
+    )
     readable = [position for position, image in enumerate(decoded) if image.fingerprint]
     groups = group_of(len(frame), [(readable[i], readable[j]) for i, j in pairs])
 

@@ -54,8 +54,8 @@ def at_strength(transforms: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def _times(strength: float, key: str, value: Any) -> Any:
     if isinstance(value, int | float):
         return strength * value
-    if key.startswith("color_jitter"):  # a range of factors lies around 1
-        raise UserError(f"augment.{key}={value}: augment.strength needs one number there, not a range.")
+    if key.startswith("color_jitter"):  # a range of factors is around 1, not 0
+        raise UserError(f"augment.{key}={value}: augment.strength needs a single number, not a range.")
     return [strength * bound for bound in value]
 
 
@@ -98,5 +98,5 @@ class Augmentation:
             changed = self._compose(image=image, mask=mask)
             return changed["image"], changed["mask"]
         changed = self._compose(image=np.ascontiguousarray(image[..., :3]), masks=[mask, image[..., 3]])
-        mask, given = changed["masks"]
-        return np.dstack([changed["image"], given]), mask
+        mask, fourth = changed["masks"]
+        return np.dstack([changed["image"], fourth]), mask

@@ -56,8 +56,8 @@ class BatchAugmentation:
         """
         if not self._steps:
             return images, masks
-        images, given = images[:, :3], images[:, 3:]
-        masks = torch.cat([masks, given], dim=1)
+        images, fourth = images[:, :3], images[:, 3:]
+        masks = torch.cat([masks, fourth], dim=1)
         drawn = torch.from_numpy(self._draw(seeds, *images.shape[2:]))
         # From pageable memory even a non-blocking copy may wait for the device.
         drawn = (drawn.pin_memory() if images.is_cuda else drawn).to(images.device, non_blocking=True)

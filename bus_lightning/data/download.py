@@ -17,8 +17,9 @@ import pooch  # type: ignore[import-untyped]
 from tqdm import tqdm
 
 from bus_lightning.core.errors import UserError, disk_trouble
+from bus_lightning.data.class_names import BENIGN, COUNTS_IN_BUSI
 from bus_lightning.data.file_kinds import is_system_file
-from bus_lightning.data.index import COUNTS_IN_BUSI, DEFAULT_ROOT, read_index
+from bus_lightning.data.index import DEFAULT_ROOT, read_index
 
 ADDRESS = "https://scholar.cu.edu.eg/Dataset_BUSI.zip"
 SHA256 = "b2ce09f6063a31a73f628b6a6ee1245187cbaec225e93e563735691d68654de7"
@@ -61,7 +62,7 @@ def unpack(archive: Path, out: Path) -> list[str]:
         out: New data folder; it appears complete or not at all.
 
     Returns:
-        What is missing or too many, a line each; empty for the complete set.
+        The differences from the published set, a line each; empty for the complete set.
 
     Raises:
         UserError: If the zip is missing, damaged, has members outside its folder, or is not BUSI.
@@ -74,9 +75,9 @@ def unpack(archive: Path, out: Path) -> list[str]:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacking-") as scratch:
         folder = Path(scratch) / "zip"  # the scratch folder itself is closed to other users
         _extract(archive, folder)
-        parents = sorted(path.parent for path in folder.rglob("benign") if path.is_dir())
+        parents = sorted(path.parent for path in folder.rglob(BENIGN) if path.is_dir())
         if not parents:
-            raise UserError(f"{archive} has no folder 'benign': use a zip of BUSI.")
+            raise UserError(f"{archive} has no folder '{BENIGN}': use a zip of BUSI.")
         roots = [path for path in parents if all((path / name).is_dir() for name in COUNTS_IN_BUSI)] or parents
         if len(roots) > 1:
             names = ", ".join(str(path.relative_to(folder)) for path in roots)

@@ -14,7 +14,7 @@ from bus_lightning.core.errors import UserError
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # file extensions, in lower case
 DICOM = (".dcm", ".dicom")
 VIDEOS = (".mp4", ".mov", ".avi")
-HEAD_BYTES = 132  # what `recognise` needs from the start of a file
+HEAD_BYTES = 132  # the part of a file that `recognise` needs
 _SYSTEM_FILES = frozenset(["thumbs.db", "desktop.ini", "icon\r"])  # of Windows and macOS
 _DICOM_MAGIC = 128  # byte offset
 _FORMATS = (
@@ -137,5 +137,5 @@ def kind_of(path: Path) -> str:
 
 
 def describe_unknown(error: UserError) -> str:
-    """Shorten the message of `kind_of` to what the file is, for lists of skipped files."""
+    """Shorten a message of `kind_of` to the description of the file, for lists of skipped files."""
     return str(error).rstrip(".").removeprefix("The file is ").partition(", whatever")[0]

@@ -1,4 +1,4 @@
-"""What an audit finds in a data folder."""
+"""The findings of an audit."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +52,7 @@ class Audit:
         return {key: value for key, value in vars(self).items() if key != "fingerprints"}
 
     def describe(self, name: str, finding: str = "") -> str:
-        """Describe a finding about a file or an id, one of this kind if given, in a line that begins with its name."""
+        """Describe a finding about a file or an id, of this kind if given, in a line that begins with its name."""
         if finding == "mask_read_by_rule":
             return f"{name}: {self.rules[name]}"
         if name in self.problems["mask_of_another_scale"]:

@@ -14,7 +14,6 @@ from bus_lightning.data.listing import Listing, describe_skipped, list_folder
 from bus_lightning.data.masks import decode_mask, have_same_proportions, resize_mask
 
 DEFAULT_ROOT = Path("data/Dataset_BUSI_with_GT")
-COUNTS_IN_BUSI = {"benign": 437, "malignant": 210, "normal": 133}  # images
 
 
 class MaskSizeError(UserError):
@@ -92,6 +91,11 @@ def select_classes(frame: pd.DataFrame, classes: list[str], root: Path) -> pd.Da
 def rows_of(frame: pd.DataFrame) -> list[Any]:
     """Return the rows of an index as named tuples; `class` becomes `class_name`, as Python reserves the word."""
     return list(frame.rename(columns={"class": "class_name"}).itertuples(index=False))
+
+
+def pick_evenly(number: int, count: int) -> list[int]:
+    """Choose `count` of `number` positions evenly, including the first and the last; all if there are fewer."""
+    return np.linspace(0, number - 1, min(count, number)).round().astype(int).tolist()
 
 
 def read_image(path: Path, scale: Scale = OWN_SCALE) -> np.ndarray:

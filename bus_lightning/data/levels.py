@@ -61,7 +61,7 @@ def widest(scales: Iterable[Scale]) -> Scale:
 
 @dataclass(frozen=True)
 class Levels:
-    """A picture as its file holds it.
+    """The levels of a picture file.
 
     Attributes:
         values: (H, W) or (H, W, 3), integers from 0 to 65535, or floating-point numbers from 0 to 255.

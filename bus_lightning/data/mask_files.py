@@ -83,7 +83,7 @@ def find_mask_files(
         read: Decodes a file of the index to (H, W, 3) uint8.
 
     Returns:
-        File -> what it looks like, a phrase that follows the file's name.
+        File -> description, a phrase that follows the file's name.
     """
     by_name: dict[tuple[str, ...], list[Any]] = defaultdict(list)
     for row in rows:
@@ -100,7 +100,7 @@ def _reason(
     likenesses: dict[str, Likeness],
     read: Callable[[str], np.ndarray],
 ) -> str | None:
-    """Say what a picture looks like if it is a mask or an overlay."""
+    """Describe a picture if it is a mask or an overlay."""
     own = likenesses[row.id]
     named, words = _split_name(row.id)
     # `x_mask (1)` is a copy of `x_mask`; `x (1)_mask` is the mask of `x (1)`.
@@ -112,16 +112,16 @@ def _reason(
         if other.id != row.id and likenesses[other.id] == Likeness("", own.shape)
     ]
     elsewhere = [other for other in others if other.class_name != row.class_name]
-    beside = [other for other in others if other.class_name == row.class_name and named]
-    image = (beside or elsewhere or [None])[0]
+    same_folder = [other for other in others if other.class_name == row.class_name and named]
+    image = (same_folder or elsewhere or [None])[0]
     if own.kind == "plain":
         return f"looks like a mask{f' of {image.image}' if image else ''}: few grey levels, in flat areas"
     if image and own.kind == "loose":
         return f"looks like a mask of {image.image}: nearly two grey levels"
     if image and own.kind == "blank":
         return f"looks like an empty mask of {image.image}: one grey level"
-    if beside and _is_drawn_over(read(row.image), read(beside[0].image)):
-        return f"looks like {beside[0].image} with something drawn into it"
+    if same_folder and _is_drawn_over(read(row.image), read(same_folder[0].image)):
+        return f"looks like {same_folder[0].image} with something drawn into it"
     return None
 
 
@@ -144,8 +144,8 @@ def _split_name(id_: str) -> tuple[bool, tuple[str, ...]]:
     stem = re.sub(r"([a-z])([A-Z])", r"\1 \2", id_.rpartition("/")[2])
     stem = re.sub(r"\.(png|jpe?g|bmp|tiff?)$", "", stem, flags=re.IGNORECASE).lower()
     words = re.findall(r"[^\W\d_]+|\d+", stem)
-    kept = tuple(word for word in words if word not in _WORDS and word not in _NEUTRAL)
-    return any(word in _WORDS for word in words), kept
+    others = tuple(word for word in words if word not in _WORDS and word not in _NEUTRAL)
+    return any(word in _WORDS for word in words), others
 
 
 def _window(counts: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import folder_aside
-from bus_lightning.data.index import COUNTS_IN_BUSI
+from bus_lightning.data.class_names import COUNTS_IN_BUSI
 from bus_lightning.data.phantom_frame import Bools, Pixels, draw_case
 
 KINDS = tuple(COUNTS_IN_BUSI)

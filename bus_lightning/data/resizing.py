@@ -5,7 +5,7 @@ import numpy as np
 
 
 def resize(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Resize each axis separately: one that shrinks is averaged over area, one that grows is interpolated linearly.
+    """Resize each axis separately: a shrinking axis is averaged over area, a growing axis is interpolated linearly.
 
     The shrinking axes come first, because OpenCV's INTER_AREA averages only if no axis grows.
 

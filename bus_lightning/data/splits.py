@@ -162,7 +162,7 @@ def shares(ratio: Sequence[int], val_from_train: int = 0) -> tuple[int, int, int
     """
     numbers = isinstance(ratio, Sequence) and all(isinstance(share, int | float) and share >= 0 for share in ratio)
     if not numbers or len(ratio) not in (2, 3) or ratio[0] == 0 or ratio[-1] == 0:
-        raise UserError(f"data.split.ratio={ratio}: give [train,test] or [train,val,test] in parts, as [11,1,3].")
+        raise UserError(f"data.split.ratio={ratio}: give [train,test] or [train,val,test] in parts, such as [11,1,3].")
     train, val, test = (ratio[0], 0, ratio[1]) if len(ratio) == 2 else ratio
     if not 0 <= val_from_train < train:
         raise UserError(
@@ -260,7 +260,7 @@ def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ra
     method = content.get("method", "file")
     named = {id_: groups[id_] for ids in parts.values() for id_ in ids}
     split = make_named_split(parts, method if method in METHODS else "file", named, ratio, seed)
-    cure = f"has NUMBER images, and none of them in PART of data.split.file={file}: put some there, "
+    cure = f"has NUMBER images, and none of them in PART of data.split.file={file}: add some, "
     _check_classes(frame, parts, bool(parts["val"]), cure + "or leave the class out with data.classes.")
     return split
 

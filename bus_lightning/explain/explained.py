@@ -11,17 +11,17 @@ from bus_lightning.statistics.faithfulness import MEASURES, Worth, worth
 
 @dataclass(frozen=True)
 class ExplainedImage:
-    """An image with what a network says of it, and why.
+    """An image with the prediction of a network and heat maps that explain it.
 
     Attributes:
-        id: Of the image.
-        label, predicted: Names of the true class and of the network's.
-        probability: That the network gives its class, in [0, 1].
-        image: (size, size, 1, 3 or 4) uint8, as the network saw it; a fourth channel is a mask.
+        id: Id of the image.
+        label, predicted: Names of the true and of the predicted class.
+        probability: Probability of the predicted class, in [0, 1].
+        image: (size, size, 1, 3 or 4) uint8, the input of the network; a fourth channel is a mask.
         mask: (size, size) uint8 in {0, 1}.
-        box: Where the image lies in the square: top, left, height, width.
-        shape: (H, W) of the file; of one that was cut around its lesion, the square's.
-        heat: By weights and method, (size, size) float32, not negative; maps that nobody needs are not there.
+        box: Where the image is in the square: top, left, height, width.
+        shape: (H, W) of the file, or of the square if the image was cropped around its lesion.
+        heat: By weights and method, (size, size) float32, not negative; only the maps that are needed.
     """
 
     id: str
@@ -35,19 +35,19 @@ class ExplainedImage:
     heat: dict[str, dict[str, np.ndarray]]
 
     @cached_property
-    def worth(self) -> dict[str, dict[str, Worth]]:
-        """What `faithfulness.worth` says of each map, by weights and method."""
+    def measures(self) -> dict[str, dict[str, Worth]]:
+        """The result of `faithfulness.worth` for each map, by weights and method."""
         return {
             weights: {method: worth(heat, self.mask) for method, heat in maps.items()}
             for weights, maps in self.heat.items()
         }
 
     def rows(self, methods: list[str]) -> list[dict[str, Any]]:
-        """Make the rows of `maps.csv`, one for each of the methods with each weights."""
-        nothing: Worth = dict.fromkeys(MEASURES)
+        """Return the rows of `maps.csv`, one for each method and weights."""
+        unmeasured: Worth = dict.fromkeys(MEASURES)
         names = {"id": self.id, "label": self.label, "predicted": self.predicted}
         return [
-            {**names, "method": method, "weights": weights, **found.get(method, nothing)}
-            for weights, found in self.worth.items()
+            {**names, "method": method, "weights": weights, **of_weights.get(method, unmeasured)}
+            for weights, of_weights in self.measures.items()
             for method in methods
         ]

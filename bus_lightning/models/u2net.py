@@ -121,7 +121,7 @@ class U2Net(nn.Module):
         return fused
 
     def side_logits(self, image: Tensor) -> Tensor:
-        """Compute the fused logits and the six they are made of, for deep supervision.
+        """Compute the fused logits and the six side logits, for deep supervision.
 
         Args:
             image: (B, in_channels, H, W).
@@ -171,7 +171,7 @@ def _block(in_channels: int, stage: StageShape) -> ResidualUBlock:
 
 
 def _halve(x: Tensor) -> Tensor:
-    # Rounded up, so that a side of 1 stays 1 and every image size works.
+    # Rounded up: a side of 1 stays 1, and every image size works.
     return F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=True)
 
 

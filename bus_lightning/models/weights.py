@@ -189,7 +189,7 @@ def _tensors(content: dict[str, Any], source: str) -> dict[str, Tensor]:
             name.removeprefix("net."): value for name, value in content["state_dict"].items() if name.startswith("net.")
         }
     if not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"{source} holds no state dict of a network: check model.weights.")
+        raise UserError(f"{source} has no state dict of a network: check model.weights.")
     return dict(content)
 
 

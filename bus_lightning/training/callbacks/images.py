@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bus_lightning.core.files import aside
 from bus_lightning.data.dataset import BusDataset, Collate
-from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.index import pick_evenly, read_image, read_mask
 from bus_lightning.data.resizing import resize
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import predicted_mask
@@ -27,7 +27,7 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
         path: The PNG.
         count: Number of images.
     """
-    positions = evenly(len(dataset), count)
+    positions = pick_evenly(len(dataset), count)
     batch = collate([dataset[position] for position in positions])
     boxes = batch["box"].tolist() if "box" in batch else [[]] * len(positions)
     answers = answers_of(task, batch["image"])
@@ -66,11 +66,6 @@ def _tile(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, T
     for line, (text, color) in enumerate([(f"truth: {row.class_name}", TRUTH), (caption, ANSWER)]):
         cv2.putText(square, text, (6, _TILE + 15 + 18 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
     return square
-
-
-def evenly(number: int, count: int) -> list[int]:
-    """Choose `count` of `number` positions evenly, the first and the last among them; all where there are fewer."""
-    return np.linspace(0, number - 1, min(count, number)).round().astype(int).tolist()
 
 
 def answer_caption(classes: list[str], logits: dict[str, Tensor], answer: np.ndarray | None, truth: np.ndarray) -> str:
