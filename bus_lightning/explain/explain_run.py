@@ -20,7 +20,7 @@ from bus_lightning.core.files import aside, write_aside
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import BusDataset
 from bus_lightning.data.index import pick_evenly
-from bus_lightning.explain.explained import ExplainedImage
+from bus_lightning.explain.explained_image import ExplainedImage
 from bus_lightning.explain.heatmaps import HeatMaps, Settings
 from bus_lightning.explain.sheet import save_sheet, save_tiles
 from bus_lightning.tasks.base import BusTask

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bus_lightning.core.files import aside
 from bus_lightning.data.dataset import colors
 from bus_lightning.data.resizing import resize
-from bus_lightning.explain.explained import ExplainedImage
+from bus_lightning.explain.explained_image import ExplainedImage
 from bus_lightning.explain.heatmaps import TITLES
 
 _HEIGHT = 200  # of a picture, in pixels
