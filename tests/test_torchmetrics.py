@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 from torchmetrics.functional.classification import (
     binary_f1_score,
     binary_jaccard_index,
@@ -23,7 +24,8 @@ from torchmetrics.functional.classification import (
 from torchmetrics.functional.segmentation import dice_score
 
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.tasks.segmentation import count_pixels
+from bus_lightning.tasks.classification import ClassificationTask
+from bus_lightning.tasks.segmentation import SegmentationTask, count_pixels
 
 CLASSES = ("benign", "malignant", "normal")
 SEEDS = range(5)
@@ -116,3 +118,22 @@ def test_the_dice_score_of_torchmetrics_is_nan_for_two_empty_masks_only(seed):
     assert np.isnan(dice).tolist() == [True, False, True, False, *[False] * 8]
     rows = [count_pixels(one, mask.to(torch.uint8)) for one, mask in zip(predicted, masks, strict=True)]
     assert metrics_of(pd.DataFrame(rows))["dice_image"] == pytest.approx(dice[4:].mean())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_scores_of_training_batches_are_exactly_the_shares_of_images_and_pixels(seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(7, 3, generator=generator)
+    labels = torch.randint(3, (7,), generator=generator)
+    classifier = ClassificationTask(nn.Identity(), nn.CrossEntropyLoss(), list(CLASSES), torch.optim.SGD)
+    scores = classifier.training_scores(logits, {"label": labels})
+    assert torch.equal(scores["accuracy"], (logits.argmax(dim=1) == labels).float().mean())
+    logits = torch.randn(7, 1, 33, 29, generator=generator)
+    mask = (torch.rand(7, 1, 33, 29, generator=generator) > 0.7).float()
+    segmenter = SegmentationTask(net=nn.Identity(), loss=nn.BCELoss(), classes=list(CLASSES), optimizer=torch.optim.SGD)
+    scores = segmenter.training_scores(logits, {"mask": mask})
+    predicted, lesion = logits >= 0, mask > 0
+    kinds = {"tp": predicted & lesion, "fp": predicted & ~lesion, "fn": ~predicted & lesion, "tn": ~predicted & ~lesion}
+    assert list(scores) == [f"{kind}_share" for kind in kinds]
+    for kind, pixels in kinds.items():
+        assert torch.equal(scores[f"{kind}_share"], pixels.float().mean())
