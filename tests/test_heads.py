@@ -145,7 +145,7 @@ def test_a_head_left_out_of_loaded_weights_starts_near_ln_k(composed, tmp_path, 
         assert above(net, noise(seed=3), training) < 1.05
     assert logits_of(net, noise()).std() > 0, "a head of zeros learns nothing behind a ReLU"
     assert "the head: " in caplog.text
-    assert "3 here; its new weights are random" in caplog.text
+    assert "this network 3; its new weights are random" in caplog.text
 
 
 @pytest.mark.parametrize("by", ["us", "a library"])

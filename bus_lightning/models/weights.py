@@ -111,7 +111,7 @@ def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str, classe
     if head := _head(saved, own, classes):
         layers = list(dict.fromkeys(name.rpartition(".")[0].partition(".parametrizations.")[0] for name in head))
         counts = f"it has {len(saved[head[0]])} classes, this network {len(own[head[0]])}"
-        notes.append(f"left out {' and '.join(layers)}, the head: {counts}; its weights are random, close to 0")
+        notes.append(f"left out {' and '.join(layers)}, the head: {counts}; its new weights are random, close to 0")
         saved |= {name: own[name] for name in head}
         drawn |= set(head)
 
