@@ -303,7 +303,7 @@ def make_bad_files(folder):
     raw.write_bytes(b"")
     bad[raw] = "empty"
     for name, target, words in (
-        ("broken-link.png", "not-there", "not there"),
+        ("broken-link.png", "not-there", "does not exist"),
         ("link-to-itself.png", f"{PATIENT}-link-to-itself.png", "leads to itself"),
         ("link-to-device.png", "/dev/zero", "device"),
         ("link-to-folder.png", ".", "folder"),
@@ -316,8 +316,8 @@ def make_bad_files(folder):
     return bad | {
         folder / f"{PATIENT}-folder.png": "folder",
         folder / f"{PATIENT}-pipe.png": "pipe",
-        folder / f"{PATIENT}-missing.png": "not there",
-        folder / f"{PATIENT}-text.png" / "below-a-file.png": "not there",
+        folder / f"{PATIENT}-missing.png": "does not exist",
+        folder / f"{PATIENT}-text.png" / "below-a-file.png": "does not exist",
         folder / (f"{PATIENT}-" + "long" * 100): "too long",
         folder / f"{PATIENT}-null-\0.png": "characters",
     }

@@ -64,7 +64,7 @@ def test_counts_are_those_of_the_folder(healthy, phantom):
 
 
 def test_a_whole_folder_can_be_trained_on(healthy):
-    assert healthy.trainable
+    assert healthy.tasks
     assert not healthy.broken
     blameless = {"several_masks", "color_marks"}
     assert [kind for kind, names in healthy.problems.items() if names and kind not in blameless] == []
@@ -87,7 +87,7 @@ def test_every_broken_file_is_listed_with_its_reason(found):
     assert "truncated" in found.broken["benign/benign (1).png"]
     assert "is empty (0 bytes)" in found.broken["benign/benign (2).png"]
     assert "is 9x7 pixels" in found.broken["benign/benign (3)_mask.png"]
-    assert not found.trainable
+    assert not found.tasks
 
 
 def test_odd_masks_are_listed(found):
@@ -204,7 +204,7 @@ def test_a_mask_that_comes_without_an_image_is_listed_although_the_findings_are_
 def test_fingerprints_are_kept_as_they_were(small_phantom, tmp_path):
     audit = cached_audit(small_phantom, read_index(small_phantom), tmp_path)
     kept = load_fingerprints(fingerprints_of(audit.content, tmp_path))
-    again = audit_folder(small_phantom, progress=False).prints
+    again = audit_folder(small_phantom, progress=False).fingerprints
     assert list(kept) == list(again) == read_index(small_phantom)["id"].tolist()
     for id_, one in again.items():
         assert kept[id_].digest == one.digest

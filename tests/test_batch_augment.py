@@ -260,9 +260,9 @@ def test_nothing_is_asked_of_the_device(batch):
         ({"rotation": {"angle": 10}}, "augment.rotation: .*angle"),
         ({"horizontal_flip": {"p": 2}}, "augment.horizontal_flip: .*less than or equal to 1"),
         ({"rotation": None}, "augment.rotation: .*mapping"),
-        ({"rotation": {"fill": 9}}, "augment.rotation: fill needs the CPU path: .* data.on_device=false"),
+        ({"rotation": {"fill": 9}}, "augment.rotation: fill needs the CPU: .* data.on_device=false"),
         ({"gaussian_blur": {"blur_limit": 3}}, "augment.gaussian_blur: blur_limit .* data.on_device=false"),
-        ({"gaussian_blur": {"p": 1}, "rotation": {"p": 1}}, "augment: order it .* data.on_device=false"),
+        ({"gaussian_blur": {"p": 1}, "rotation": {"p": 1}}, "augment: use the order .* data.on_device=false"),
     ],
 )
 def test_what_it_does_not_know_or_cannot_do_is_refused_in_one_line(transforms, named):

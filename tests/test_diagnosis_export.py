@@ -43,7 +43,7 @@ from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.classifiers import alexnet, resnet
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
-from bus_lightning.tasks.segmentation import restore
+from bus_lightning.tasks.segmentation import predicted_mask
 
 ROOT = Path(__file__).parent.parent
 
@@ -96,7 +96,9 @@ def write_run(runs: Path, root: Path, cache: Path, name: str, *overrides: str) -
                 if model == "u2net_lite":
                     rows.append(row | {"tp": 5, "fp": 3, "fn": 2, "tn": 90, "hd95": np.nan})
                     box, shape = batch["box"][place].tolist(), batch["full_mask"][place].shape
-                    png = cv2.imencode(".png", 255 * restore(answer.sigmoid(), box, shape).numpy().astype(np.uint8))[1]
+                    png = cv2.imencode(
+                        ".png", 255 * predicted_mask(answer.sigmoid(), box, shape).numpy().astype(np.uint8)
+                    )[1]
                     run.write_masks({id_: png.tobytes()})
                 else:
                     row |= dict(

@@ -7,7 +7,7 @@ from bus_lightning.data.preprocess import Preprocessing
 from bus_lightning.diagnosis.heatmap import class_activation, place, restore
 from bus_lightning.explain.heatmaps import HeatMaps, Settings
 from bus_lightning.export.heads import WithFeatures, find_head
-from bus_lightning.tasks.segmentation import restore as restore_in_training
+from bus_lightning.tasks.segmentation import predicted_mask
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_map_that_speaks_against_its_class_is_empty():
 def test_masks_come_back_as_they_do_in_training(resize, shape):
     box = Preprocessing(size=64, resize=resize).box(shape)
     probability = torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0))
-    expected = restore_in_training(probability, list(box), shape).numpy()
+    expected = predicted_mask(probability, list(box), shape).numpy()
     ours = restore(probability[0].numpy(), box, shape)
     assert ours.shape == shape
     assert ((ours >= 0.5) != expected).mean() < 1e-4

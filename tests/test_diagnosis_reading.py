@@ -270,5 +270,5 @@ def test_the_fingerprint_is_of_the_content_alone(tmp_path):
         (tmp_path / name).write_bytes(data)
     assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b") == "ba7816bf8f01"
     assert fingerprint(tmp_path / "c") != fingerprint(tmp_path / "a")
-    with pytest.raises(UserError, match="not there"):
+    with pytest.raises(UserError, match="does not exist"):
         fingerprint(tmp_path / "d")

@@ -140,7 +140,7 @@ def test_a_member_that_climbs_out_is_refused_before_anything_is_written(name, sm
         for file, content in files(small_phantom).items():
             zipped.writestr(file, content)
         zipped.writestr(name, b"evil")
-    with pytest.raises(UserError, match="climbs out of the folder"):
+    with pytest.raises(UserError, match="outside the folder"):
         unpack(tmp_path / "slip.zip", out)
     assert_nothing_left(out)
     assert not list(tmp_path.rglob("evil.png"))
@@ -193,7 +193,7 @@ def encrypted(content):
 def test_a_damaged_zip_is_refused_in_one_line(damage, archive, out, tmp_path):
     broken = tmp_path / "broken.zip"
     broken.write_bytes(damage(archive.read_bytes()))
-    with pytest.raises(UserError, match=r"broken.zip is no whole zip") as caught:
+    with pytest.raises(UserError, match=r"broken.zip is damaged or not a zip") as caught:
         unpack(broken, out)
     assert "\n" not in str(caught.value)
     assert_nothing_left(out)
@@ -204,7 +204,7 @@ def test_a_zip_without_busi_is_refused(members, out, tmp_path):
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as zipped:
         for name, content in members.items():
             zipped.writestr(name, content)
-    with pytest.raises(UserError, match="holds no"):
+    with pytest.raises(UserError, match=r"has no|holds no"):
         unpack(tmp_path / "other.zip", out)
     assert_nothing_left(out)
 
@@ -212,7 +212,7 @@ def test_a_zip_without_busi_is_refused(members, out, tmp_path):
 def test_a_folder_that_is_there_is_left_as_it_is(archive, out):
     out.mkdir(parents=True)
     (out / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         unpack(archive, out)
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bus_lightning.data.duplicates import Fingerprint, fingerprint, group_of, matching_pairs
+from bus_lightning.data.duplicates import Fingerprint, group_of, make_fingerprint, matching_pairs
 
 Image = NDArray[np.uint8]
 
@@ -77,7 +77,7 @@ def everything(image: Image) -> Image:
 def test_a_changed_copy_matches_its_original(change: Callable[[Image], Image]) -> None:
     images = [phantom(seed, anatomy_seed=seed) for seed in range(4)]
     images.append(change(images[2]))
-    assert matching_pairs([fingerprint(image) for image in images]) == [(2, 4)]
+    assert matching_pairs([make_fingerprint(image) for image in images]) == [(2, 4)]
 
 
 def partly_hidden(image: Image) -> Image:
@@ -99,21 +99,21 @@ def a_quarter(image: Image) -> Image:
 def test_most_of_the_blocks_of_the_smaller_image_decide(change: Callable[[Image], Image], seed: int) -> None:
     image = phantom(seed, anatomy_seed=seed)
     for pair in ((image, change(image)), (change(image), image)):
-        assert matching_pairs([fingerprint(one) for one in pair]) == [(0, 1)]
+        assert matching_pairs([make_fingerprint(one) for one in pair]) == [(0, 1)]
 
 
 def test_across_two_sets_only_pairs_of_both_are_found_and_every_equal_one() -> None:
     images = [phantom(seed, anatomy_seed=seed) for seed in range(3)]
     first = [images[0], cropped(images[0]), images[1], images[2]]
     second = [saved_as_jpeg(images[0]), images[1], images[1], phantom(7, anatomy_seed=7)]
-    pairs = matching_pairs([fingerprint(image) for image in first + second], across=4)
+    pairs = matching_pairs([make_fingerprint(image) for image in first + second], across=4)
     assert pairs == [(0, 4), (1, 4), (2, 5), (2, 6)]
 
 
 @pytest.mark.parametrize("strength", [0.1, 0.3, 0.7])
 def test_the_same_anatomy_with_other_speckle_does_not_match(strength: float) -> None:
     images = [annotated(phantom(seed, anatomy_seed=0, strength=strength)) for seed in range(6)]
-    assert matching_pairs([fingerprint(image) for image in images]) == []
+    assert matching_pairs([make_fingerprint(image) for image in images]) == []
 
 
 def test_a_mirrored_frame_does_not_match() -> None:
@@ -121,7 +121,7 @@ def test_a_mirrored_frame_does_not_match() -> None:
     # Round spots look the same in a mirror, so that only the handedness tells the frames apart.
     for at in np.random.default_rng(0).integers(20, 360, (60, 2)).tolist():
         cv2.circle(image, at, 5, (255, 255, 255), -1, cv2.LINE_AA)
-    assert matching_pairs([fingerprint(image), fingerprint(image[:, ::-1])]) == []
+    assert matching_pairs([make_fingerprint(image), make_fingerprint(image[:, ::-1])]) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (7, 5), (600, 2), (40, 40)])
@@ -130,12 +130,12 @@ def test_images_without_structure_match_only_their_equals(shape: tuple[int, int]
         return np.full((*shape, 3), level, np.uint8)
 
     images = [flat(0), flat(0), flat(90), np.zeros((50, 60, 3), np.uint8), flat(0), phantom(0)]
-    pairs = matching_pairs([fingerprint(image) for image in images])
+    pairs = matching_pairs([make_fingerprint(image) for image in images])
     assert group_of(6, pairs).tolist() == [0, 0, 1, 2, 0, 3]
 
 
 def test_equal_images_match_in_any_number() -> None:
-    pairs = matching_pairs([fingerprint(phantom(0))] * 80 + [fingerprint(phantom(1, 1))])
+    pairs = matching_pairs([make_fingerprint(phantom(0))] * 80 + [make_fingerprint(phantom(1, 1))])
     assert group_of(81, pairs).tolist() == [0] * 80 + [1]
 
 
@@ -146,9 +146,9 @@ def test_no_images_give_no_pairs() -> None:
 
 def test_fingerprints_are_small_and_the_same_from_any_thread() -> None:
     images = [phantom(seed) for seed in range(4)] * 2
-    alone = [fingerprint(image) for image in images]
+    alone = [make_fingerprint(image) for image in images]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(fingerprint, images))
+        together = list(pool.map(make_fingerprint, images))
     for a, b in zip(alone, together, strict=True):
         assert a.digest == b.digest
         for name in ("grey", "points", "descriptors"):
@@ -158,7 +158,7 @@ def test_fingerprints_are_small_and_the_same_from_any_thread() -> None:
 
 def test_pairs_do_not_depend_on_the_run() -> None:
     images = [phantom(seed, anatomy_seed=seed % 2) for seed in range(5)]
-    fingerprints = [fingerprint(image) for image in images + [everything(i) for i in images]]
+    fingerprints = [make_fingerprint(image) for image in images + [everything(i) for i in images]]
     cv2.setRNGSeed(1)
     once = matching_pairs(fingerprints)
     cv2.setRNGSeed(2)
@@ -172,7 +172,7 @@ def test_progress_sees_every_candidate() -> None:
         seen.extend(candidates)
         return seen
 
-    pairs = matching_pairs([fingerprint(i) for i in (phantom(0), cropped(phantom(0)))], progress)
+    pairs = matching_pairs([make_fingerprint(i) for i in (phantom(0), cropped(phantom(0)))], progress)
     assert seen == pairs == [(0, 1)]
 
 
@@ -188,7 +188,7 @@ def grouped(busi: Path) -> tuple[list[str], list[int]]:
     def read(file: Path) -> Fingerprint:
         image = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
         assert image is not None
-        return fingerprint(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8))
+        return make_fingerprint(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8))
 
     with ThreadPoolExecutor(2) as pool:
         fingerprints = list(pool.map(read, files))
@@ -241,5 +241,5 @@ def test_a_part_of_an_image_of_busi_is_known_again(busi: Path, change: Callable[
     matched = 0
     for file in files:
         image = np.asarray(cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB), np.uint8)
-        matched += matching_pairs([fingerprint(image), fingerprint(change(image))]) == [(0, 1)]
+        matched += matching_pairs([make_fingerprint(image), make_fingerprint(change(image))]) == [(0, 1)]
     assert matched >= 9

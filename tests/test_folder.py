@@ -12,8 +12,8 @@ from PIL import Image
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.audit import main
-from bus_lightning.data.folder import HIDDEN, describe, list_folder
 from bus_lightning.data.index import read_image, read_index
+from bus_lightning.data.listing import HIDDEN, describe_skipped, list_folder
 from bus_lightning.data.prepare import prepare_data
 
 GREY = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
@@ -114,7 +114,7 @@ def test_a_pipe_is_not_opened_and_a_broken_link_is_no_reason_to_be_silent(folder
 
 def test_what_is_passed_over_is_counted_by_reason_with_names():
     many = {f"benign/{k}.dcm": "in DICOM" for k in range(5)} | {"benign/a.txt": "a text"}
-    assert describe(many) == "5 in DICOM (benign/0.dcm, benign/1.dcm, ...); 1 a text (benign/a.txt)"
+    assert describe_skipped(many) == "5 in DICOM (benign/0.dcm, benign/1.dcm, ...); 1 a text (benign/a.txt)"
 
 
 def test_a_folder_without_images_says_what_it_holds_instead(folder):

@@ -94,7 +94,7 @@ def test_neither_an_image_nor_a_group_stands_in_two_parts(parts):
     with pytest.raises(UserError, match=r"in two parts \(1 images are\)"):
         make_named_split(twice, "file", alone)
     twins = alone | {lists[other][0]: alone[lists[one][1]]}
-    with pytest.raises(UserError, match="parts near-duplicates"):
+    with pytest.raises(UserError, match="divides near-duplicates"):
         make_named_split(lists, "grouped", twins)
 
 

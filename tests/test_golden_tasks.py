@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from bus_lightning.core.errors import DivergedError, UserError
 from bus_lightning.tasks.losses import DiceBCELoss, JointLoss
-from bus_lightning.tasks.segmentation import SegmentationTask, restore
+from bus_lightning.tasks.segmentation import SegmentationTask, predicted_mask
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -104,7 +104,7 @@ def test_pixels_are_counted_at_the_resolution_of_each_image(kind):
             {name: int(pixels.sum()) for name, pixels in counted.items()}, abs=1
         )
         assert row["tp"] + row["fp"] + row["fn"] + row["tn"] == truth.size
-        kept = np.asarray(Image.open(io.BytesIO(task.answers[row["id"]])))
+        kept = np.asarray(Image.open(io.BytesIO(task.predicted_masks[row["id"]])))
         assert kept.shape == shape
         assert (kept != answer).sum() <= 1
         assert np.isnan(row["hd95"]) == (not truth.any())
@@ -112,20 +112,20 @@ def test_pixels_are_counted_at_the_resolution_of_each_image(kind):
 
 def test_a_probability_of_one_half_is_a_lesion():
     half = torch.full((1, 4, 4), 0.5)
-    assert restore(half, [0, 0, 4, 4], (8, 6)).all()
-    assert not restore(half - 1e-4, [0, 0, 4, 4], (8, 6)).any()
+    assert predicted_mask(half, [0, 0, 4, 4], (8, 6)).all()
+    assert not predicted_mask(half - 1e-4, [0, 0, 4, 4], (8, 6)).any()
 
 
 def test_while_training_the_outlines_are_not_compared():
     task = make("segmentation")
     trainer(epochs=3).fit(task, loader(), loader((4, 3)))
     assert "hd95" not in task.cases
-    assert task.answers == {}
+    assert task.predicted_masks == {}
     assert len(task.cases) == 7  # of the last epoch alone
     assert task.mean_loss == pytest.approx(np.mean(loss_of_each(task, 7)), rel=1e-5)
     for _ in range(2):
         trainer().test(task, loader(), verbose=False)
-        assert len(task.cases) == len(task.answers) == 10
+        assert len(task.cases) == len(task.predicted_masks) == 10
 
 
 def test_an_undefined_metric_is_logged_as_no_number_and_a_defined_one_as_it_is():
@@ -166,7 +166,7 @@ def test_an_answer_is_that_of_an_evaluation_in_float32_by_head(kind):
     task.net.register_module("noise", nn.Dropout(0.9))
     task.train()
     image = torch.stack([one["image"] for one in samples(3)])
-    found = task.answer(image)
+    found = task.predict_logits(image)
     assert not task.training
     assert set(found) == {"classification": {"class"}, "segmentation": {"mask"}, "joint": {"class", "mask"}}[kind]
     for name, logits in found.items():

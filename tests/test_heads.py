@@ -147,7 +147,7 @@ def test_a_head_left_out_of_loaded_weights_starts_near_ln_k(composed, tmp_path, 
         assert above(net, noise(seed=3), training) < 1.05
     assert logits_of(net, noise()).std() > 0, "a head of zeros learns nothing behind a ReLU"
     assert "the head: " in caplog.text
-    assert "3 here; its new weights are random" in caplog.text
+    assert "this network 3; its new weights are random" in caplog.text
 
 
 @pytest.mark.parametrize("by", ["us", "a library"])
@@ -219,7 +219,7 @@ def test_the_head_is_what_the_answer_comes_from_and_not_the_last_layer():
     assert "initialised the head says.weight again" in line
     assert above(net, noise(size=16, seed=2)) < 1.05
     [loaded] = load_weights(Odd(3), Odd(5).state_dict(), "file", classes=3).lines
-    assert "left out says, the head: 5 classes there, 3 here" in loaded
+    assert "left out says, the head: it has 5 classes, this network 3" in loaded
 
 
 def test_layers_of_another_size_are_no_head():
@@ -239,7 +239,7 @@ def test_all_heads_of_a_network_are_left_out_together():
 
     net = make(3)
     [line] = load_weights(net, make(10).state_dict(), "file", classes=3).lines
-    assert "left out head and head_dist, the head: 10 classes there, 3 here" in line
+    assert "left out head and head_dist, the head: it has 10 classes, this network 3" in line
 
 
 def test_a_head_whose_weight_is_computed_is_drawn_as_well():

@@ -8,7 +8,6 @@ from PIL import Image
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data import index
-from bus_lightning.data.folder import list_folder
 from bus_lightning.data.index import (
     MaskSizeError,
     find_root,
@@ -16,6 +15,7 @@ from bus_lightning.data.index import (
     read_index,
     read_mask,
 )
+from bus_lightning.data.listing import list_folder
 
 SHAPE = (20, 30)
 LESION = np.zeros(SHAPE, bool)

@@ -66,7 +66,7 @@ def test_a_joint_run_has_no_heat_maps_and_says_so(trained, no_pictures, caplog):
     caplog.set_level(logging.INFO)
     options = {"methods": ["gradcam"], "images": 1, "integration_steps": 1, "occlusion_positions": 4, "random_seed": 0}
     evaluate_run(run, request(explain=True, explain_options=options))
-    assert "no heat maps: they are made of classifiers, and this run's task is joint" in caplog.text
+    assert "no heat maps: they explain classifiers, and this run's task is joint" in caplog.text
 
 
 def test_two_losses_are_weighed(composed):

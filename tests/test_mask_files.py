@@ -11,7 +11,7 @@ from PIL import Image
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.audit import main
 from bus_lightning.data.index import read_image, read_index
-from bus_lightning.data.mask_files import likeness
+from bus_lightning.data.mask_files import measure_likeness
 from bus_lightning.data.prepare import prepare_data
 
 IMAGE = "benign/benign (1).png"
@@ -141,7 +141,7 @@ DARKER = (1, 4, 10, 30)
 def kinds_of(files):
     def kinds(path):
         image = read_image(path)
-        return {likeness(image // by).kind for by in DARKER}
+        return {measure_likeness(image // by).kind for by in DARKER}
 
     with ThreadPoolExecutor(2) as pool:
         return set().union(*pool.map(kinds, files))
@@ -156,7 +156,7 @@ def test_no_image_of_busi_is_taken_for_a_mask_and_every_mask_is_one(busi):
     frame = read_index(busi)
     assert kinds_of(busi / image for image in frame["image"][::5]) == {""}
     masks = [file for files in frame["masks"] for file in files][::5]
-    assert [likeness(read_image(busi / file)).kind for file in masks] == [
+    assert [measure_likeness(read_image(busi / file)).kind for file in masks] == [
         "blank" if file.startswith("normal/") else "plain" for file in masks
     ]
 
@@ -166,5 +166,5 @@ def test_a_lesion_that_was_cut_out_and_put_on_black_is_an_image():
     inside = ((rows - 150) / 40) ** 2 + ((columns - 200) / 55) ** 2 < 1
     speckle = np.random.default_rng(0).rayleigh(20, inside.shape).clip(0, 255)
     cut_out = np.repeat((speckle * inside).astype(np.uint8)[..., None], 3, axis=2)
-    assert likeness(cut_out).kind == ""
-    assert likeness((cut_out > 0).astype(np.uint8) * 255).kind == "plain"
+    assert measure_likeness(cut_out).kind == ""
+    assert measure_likeness((cut_out > 0).astype(np.uint8) * 255).kind == "plain"

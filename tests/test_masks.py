@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.audit import audit_folder, main
 from bus_lightning.data.index import read_image, read_index, read_mask
-from bus_lightning.data.masks import MaskValueError, decode_mask, resized, same_proportions
+from bus_lightning.data.masks import MaskValueError, decode_mask, have_same_proportions, resize_mask
 from bus_lightning.data.prepare import prepare_data
 
 SHAPE = (80, 100)
@@ -186,17 +186,17 @@ def test_masks_of_busi_are_what_half_of_the_brightest_gives(busi):
      ((8, 10), False), ((800, 1000), False)],
 )  # fmt: skip
 def test_the_same_proportions_are_told_up_to_rounding(other, same):
-    assert same_proportions(SHAPE, other) == same
+    assert have_same_proportions(SHAPE, other) == same
 
 
 @pytest.mark.parametrize("factor", [2, 4])
 def test_a_mask_is_resized_by_area_down_and_to_the_nearest_pixel_up(factor):
     large = np.kron(LESION, np.ones((factor, factor))).astype(np.uint8)
-    np.testing.assert_array_equal(resized(large, SHAPE), LESION)
-    np.testing.assert_array_equal(resized(LESION.astype(np.uint8), large.shape), large)
+    np.testing.assert_array_equal(resize_mask(large, SHAPE), LESION)
+    np.testing.assert_array_equal(resize_mask(LESION.astype(np.uint8), large.shape), large)
     thin = np.zeros((160, 200), np.uint8)
     thin[::2] = 1  # half of each pixel
-    assert resized(thin, SHAPE).all()
+    assert resize_mask(thin, SHAPE).all()
 
 
 BAD = "benign/benign (2)_mask.png"

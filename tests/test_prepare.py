@@ -78,7 +78,7 @@ def test_a_list_of_ids_is_left_out_and_said(prepared, phantom, excluding, caplog
     data = prepared(override, root=phantom)
     assert set(whole.frame["id"]) - set(data.frame["id"]) == {"benign/benign (1)", "normal/normal (3)"}
     assert f"Left out by {override}: 2 of 72 images" in caplog.text
-    assert "1 ids are not in the data, 'benign/benign (999)'" in caplog.text
+    assert "1 ids are not in the data, such as 'benign/benign (999)'" in caplog.text
     assert data.content != whole.content
 
 
@@ -87,14 +87,14 @@ def test_a_list_that_is_none_is_refused(content, prepared, phantom, tmp_path):
     path = tmp_path / "list.csv"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(UserError, match=r"list.csv is no CSV with a column 'id'"):
+    with pytest.raises(UserError, match=r"list.csv is not a CSV with a column 'id'"):
         prepared(f"data.exclude={path}", root=phantom)
 
 
 def test_a_list_without_its_first_line_is_told_what_it_lacks(prepared, phantom, tmp_path):
     path = tmp_path / "list.csv"
     path.write_text("benign/benign (1)\n")
-    with pytest.raises(UserError, match="its first line has to be id"):
+    with pytest.raises(UserError, match="its first line must be id"):
         prepared(f"data.exclude={path}", root=phantom)
 
 
@@ -198,4 +198,4 @@ def test_a_phantom_that_was_drawn_otherwise_is_used_with_a_warning(prepared, pha
     prepared(f"data.phantom={{images: {drawn['images']}, seed: 0}}", root=phantom)
     assert "as it was drawn" not in caplog.text
     prepared("data.phantom={images: 100, seed: 0}", root=phantom)
-    assert "is used as it was drawn" in caplog.text
+    assert "is used as drawn before" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bus_lightning.data.index import read_image
-from bus_lightning.data.mask_files import likeness
+from bus_lightning.data.mask_files import measure_likeness
 from bus_lightning.data.masks import decode_mask
 
 _EVERY = 9  # files: enough of each set for a test that takes seconds
@@ -44,5 +44,5 @@ def test_masks_of_real_sets_are_read_as_a_plain_threshold_reads_them(images_and_
 
 def test_images_of_real_sets_are_never_taken_for_masks_and_their_masks_always_are(images_and_masks):
     images, masks = images_and_masks
-    assert {likeness(read_image(file)).kind for file in images} == {""}
-    assert {likeness(read_image(file)).kind for file in masks} == {"plain"}
+    assert {measure_likeness(read_image(file)).kind for file in images} == {""}
+    assert {measure_likeness(read_image(file)).kind for file in masks} == {"plain"}

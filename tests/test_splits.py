@@ -209,7 +209,7 @@ def test_an_edited_split_is_refused(edit, tmp_path):
     content = json.loads(path.read_text())
     edit(content)
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"split.json|parts near-duplicates"):
+    with pytest.raises(UserError, match=r"split.json|divides near-duplicates"):
         load_split(path)
 
 
@@ -251,9 +251,9 @@ ONE, TWO, THREE = "benign/benign (1)", "benign/benign (2)", "normal/normal (1)"
         ({"train": [ONE, TWO], "test": [TWO]}, r"'benign/benign \(2\)' in two parts"),
         ({"train": [ONE], "val": [TWO], "test": [TWO]}, "in two parts"),
         ({"train": [ONE], "test": []}, "must not be empty"),
-        ({"train": [ONE, 5], "test": [TWO]}, "is no JSON with the lists"),
-        ([ONE, TWO], "is no JSON with the lists"),
-        ("{", "is no JSON with the lists"),
+        ({"train": [ONE, 5], "test": [TWO]}, "is not JSON with the lists"),
+        ([ONE, TWO], "is not JSON with the lists"),
+        ("{", "is not JSON with the lists"),
     ],
 )
 def test_bad_lists_are_refused_in_one_line(content, complaint, listed):

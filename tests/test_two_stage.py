@@ -16,7 +16,7 @@ from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import Normalisation
-from bus_lightning.data.index import read_answer
+from bus_lightning.data.index import read_predicted_mask
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.preprocess import Overlay
 from bus_lightning.data.splits import load_split, make_named_split
@@ -165,7 +165,7 @@ def test_the_classifier_sees_the_segmenters_mask_and_not_the_truth(classifier, p
         for position, row in enumerate(data.parts[part].rows):
             image, truth = data.parts[part].square(position)
             blue = (image == (0, 0, 255)).all(axis=2)
-            answered = read_answer(Path(row.predicted), shape_of(found, row))
+            answered = read_predicted_mask(Path(row.predicted), shape_of(found, row))
             assert blue.any() == answered.any()
             differ += not np.array_equal(blue, truth > 0)
         assert differ > 0

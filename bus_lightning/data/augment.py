@@ -1,4 +1,4 @@
-"""Random changes of the training images: the one place that knows albumentations."""
+"""Augment training images at random; the only module that uses albumentations."""
 
 import math
 import os
@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the internet for news when it is imported
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise its import asks the internet for a new version
 
 import albumentations
 import cv2
@@ -21,8 +21,6 @@ _TRANSFORMS = {
     "color_jitter": albumentations.ColorJitter,
     "gaussian_blur": albumentations.GaussianBlur,
 }
-
-
 # Name -> the options that `strength` multiplies.
 _SCALED = {
     "rotation": ("limit",),
@@ -32,20 +30,20 @@ _SCALED = {
 
 
 def at_strength(transforms: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Multiply the strengths of transforms by the number under `strength`, where there is one.
+    """Multiply the strengths of transforms by the number under `strength`, if given.
 
     Args:
-        transforms: Name of a transform -> its options; `strength` is no transform but a number of at least 0.
+        transforms: Name of a transform -> its options; `strength` is a number of at least 0.
 
     Raises:
-        UserError: For a strength that cannot be multiplied.
+        UserError: If a strength cannot be multiplied.
     """
     scaled = dict(transforms)
     strength = scaled.pop("strength", 1)
     if strength == 1:
         return scaled
     if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength < math.inf:
-        raise UserError(f"augment.strength={strength}: it is a number of at least 0.")
+        raise UserError(f"augment.strength={strength}: give a number of at least 0.")
     for name, options in _SCALED.items():
         if name in scaled:
             scaled[name] = {key: _times(strength, f"{name}.{key}", value) if key in options else value
@@ -56,8 +54,8 @@ def at_strength(transforms: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def _times(strength: float, key: str, value: Any) -> Any:
     if isinstance(value, int | float):
         return strength * value
-    if key.startswith("color_jitter"):  # a range of factors lies around 1
-        raise UserError(f"augment.{key}={value}: augment.strength needs one number there, not a range.")
+    if key.startswith("color_jitter"):  # a range of factors is around 1, not 0
+        raise UserError(f"augment.{key}={value}: augment.strength needs a single number, not a range.")
     return [strength * bound for bound in value]
 
 
@@ -65,11 +63,11 @@ class Augmentation:
     """Change image and mask together, decided by a seed alone.
 
     Args:
-        transforms: Name of a transform -> its options, `p` (its probability) among them; in the order given. A number
+        transforms: Name of a transform -> its options, including `p`, its probability; applied in this order. A number
             under `strength` multiplies the strengths of all.
 
     Raises:
-        UserError: For a name or an option that does not exist.
+        UserError: If a name or an option does not exist.
     """
 
     def __init__(self, transforms: Mapping[str, Any]) -> None:
@@ -79,7 +77,7 @@ class Augmentation:
                 raise UserError(f"augment.{name} is unknown: choose from {', '.join(_TRANSFORMS)}.")
             fixed = {"border_mode": cv2.BORDER_CONSTANT} if name == "rotation" else {}
             try:
-                # Without `strict`, an option that does not exist is only warned of.
+                # Without `strict`, an option that does not exist only causes a warning.
                 self.steps.append(_TRANSFORMS[name](**fixed, **options, strict=True))
             except (TypeError, ValueError) as error:
                 raise UserError(f"augment.{name}: {' '.join(str(error).split())}") from error
@@ -90,15 +88,15 @@ class Augmentation:
 
         Args:
             image: (H, W, 3) uint8; or (H, W, 1), which gives the same grey levels as three equal channels; or
-                (H, W, 4), whose last channel is a mask and is changed as one.
+                (H, W, 4), whose last channel is a mask and is changed like the mask.
             mask: (H, W) uint8.
-            seed: Decides everything, in whichever process it is used.
+            seed: Decides everything, in any process.
         """
-        # set_random_seed would start every transform from the same number: whatever flips once would flip twice.
+        # set_random_seed would start every transform from the same number: both flips would always happen together.
         self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         if image.shape[2] < 4:
             changed = self._compose(image=image, mask=mask)
             return changed["image"], changed["mask"]
         changed = self._compose(image=np.ascontiguousarray(image[..., :3]), masks=[mask, image[..., 3]])
-        mask, given = changed["masks"]
-        return np.dstack([changed["image"], given]), mask
+        mask, fourth = changed["masks"]
+        return np.dstack([changed["image"], fourth]), mask

@@ -1,4 +1,4 @@
-"""Random changes of a whole batch on the device that holds it: what `augment` does image by image on the CPU."""
+"""Augment a whole batch on its device, as `augment` does image by image on the CPU."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.augment import Augmentation, at_strength
 
-# Name -> its strengths, each with the value that changes nothing; in the order in which they are applied.
+# Name -> its strengths, each with its neutral value; in the order of application.
 _STRENGTHS: dict[str, dict[str, float]] = {
     "horizontal_flip": {},
     "vertical_flip": {},
@@ -24,40 +24,40 @@ _STRENGTHS: dict[str, dict[str, float]] = {
 class BatchAugmentation:
     """Change a batch of images and masks on their device, each decided by its own seed.
 
-    It draws from the distributions of `Augmentation`, but other numbers: a seed gives another picture than there.
+    It draws from the distributions of `Augmentation`, but the same seed gives other numbers.
 
     Args:
-        transforms: Name of a transform -> its options, `p` (its probability) among them, as `Augmentation` takes them.
+        transforms: As for `Augmentation`.
 
     Raises:
-        UserError: For a name or an option that does not exist, or that the CPU alone can do.
+        UserError: If a name or an option does not exist, or only works on the CPU.
     """
 
     def __init__(self, transforms: Mapping[str, Any]) -> None:
         transforms = at_strength(transforms)
-        # The library checks the options and fills in its own defaults, so that both paths read a config alike.
+        # The library checks the options and adds its defaults: both paths read a config in the same way.
         self._steps = dict(zip(transforms, Augmentation(transforms).steps, strict=True))
         for name in self._steps:
-            if alien := ", ".join(set(transforms[name]) - {"p", *_STRENGTHS[name]}):
-                raise UserError(f"augment.{name}: {alien} needs the CPU path: leave it out or data.on_device=false.")
+            if unsupported := ", ".join(set(transforms[name]) - {"p", *_STRENGTHS[name]}):
+                raise UserError(f"augment.{name}: {unsupported} needs the CPU: remove it, or set data.on_device=false.")
         if list(self._steps) != [name for name in _STRENGTHS if name in self._steps]:
-            raise UserError(f"augment: order it {', '.join(_STRENGTHS)}, or take the CPU path, data.on_device=false.")
+            raise UserError(f"augment: use the order {', '.join(_STRENGTHS)}, or set data.on_device=false.")
 
     def __call__(self, images: Tensor, masks: Tensor, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Augment a batch without waiting for the device.
 
         Args:
-            images: (B, 3, H, W) uint8, in any memory format; a fourth channel is a mask and is changed as one.
+            images: (B, 3, H, W) uint8, in any memory format; a fourth channel is a mask and is changed like the masks.
             masks: (B, 1, H, W) uint8 in {0, 1}, on the device of the images.
-            seeds: B integers; each decides everything about its image, whatever else is in the batch.
+            seeds: B integers; each decides everything about its image, independently of the batch.
 
         Returns:
             Images (B, 3 or 4, H, W) uint8 and masks (B, 1, H, W) uint8 in {0, 1}.
         """
         if not self._steps:
             return images, masks
-        images, given = images[:, :3], images[:, 3:]
-        masks = torch.cat([masks, given], dim=1)
+        images, fourth = images[:, :3], images[:, 3:]
+        masks = torch.cat([masks, fourth], dim=1)
         drawn = torch.from_numpy(self._draw(seeds, *images.shape[2:]))
         # From pageable memory even a non-blocking copy may wait for the device.
         drawn = (drawn.pin_memory() if images.is_cuda else drawn).to(images.device, non_blocking=True)
@@ -75,18 +75,18 @@ class BatchAugmentation:
             return torch.cat([pixels.round().clamp(0, 255).to(torch.uint8), masks[:, 1:]], dim=1), masks[:, :1]
 
     def _draw(self, seeds: Sequence[int], height: int, width: int) -> np.ndarray:
-        """Draw every number for every image: (B, 8 + taps) float32 of 4 for the warp, 4 factors, one kernel."""
+        """Draw all numbers for every image: (B, 8 + taps) float32, 4 for the warp, 4 factors, one kernel."""
         names = [(name, option) for name, strengths in _STRENGTHS.items() for option in ("p", *strengths)]
-        # Absent transforms draw too, so that leaving one out does not change the others.
+        # Absent transforms draw too: removing one does not change the others.
         uniform = np.stack([np.random.default_rng(seed).random(len(names)) for seed in seeds], axis=1)
-        dice = dict(zip(names, uniform, strict=True))
+        drawn = dict(zip(names, uniform, strict=True))
 
         def applied(name: str) -> np.ndarray:
-            return dice[name, "p"] < getattr(self._steps.get(name), "p", 0)
+            return drawn[name, "p"] < getattr(self._steps.get(name), "p", 0)
 
         def strength(name: str, option: str) -> np.ndarray:
             low, high = getattr(self._steps.get(name), option, (0, 0))
-            return np.where(applied(name), low + (high - low) * dice[name, option], _STRENGTHS[name][option])
+            return np.where(applied(name), low + (high - low) * drawn[name, option], _STRENGTHS[name][option])
 
         flip_x, flip_y = (1 - 2 * applied(name) for name in ("horizontal_flip", "vertical_flip"))
         angle = np.deg2rad(strength("rotation", "limit"))
@@ -107,9 +107,9 @@ def grey(pixels: Tensor) -> Tensor:
 
 
 def _grid(warp: Tensor, height: int, width: int) -> Tensor:
-    """Say where in [-1, 1] each pixel comes from: (B, 2 * 2) -> (B, H, W, 2); x is the first of each two.
+    """Compute where in [-1, 1] each pixel comes from, x before y: (B, 2 * 2) -> (B, H, W, 2).
 
-    Not `affine_grid`: it multiplies matrices, and TF32 would move the pixels of a flip.
+    `affine_grid` multiplies matrices, and TF32 would move the pixels of a flip.
     """
     x, y = ((2 * torch.arange(n, device=warp.device) + 1) / n - 1 for n in (width, height))
     by_x, by_y = warp.view(-1, 1, 1, 2, 2).unbind(-1)
@@ -119,11 +119,11 @@ def _grid(warp: Tensor, height: int, width: int) -> Tensor:
 def _jitter(pixels: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
     """Change the colours of (B, 3, H, W) in [0, 255], by factors and a share of the circle, each (B, 1, 1, 1).
 
-    In one order, where albumentations shuffles: the steps commute but for what they clip, and for the little that a
-    turn of the hue changes the grey.
+    The order is fixed, while albumentations shuffles: the steps commute except for clipping, and for the small effect
+    of the hue on the grey.
     """
     pixels = (pixels * brightness).clamp(0, 255)
-    # In float64 the mean is the same in a batch of any size, however the device splits the sum.
+    # In float64 the mean is the same for any batch size, however the device splits the sum.
     mean = grey(pixels).mean((2, 3), keepdim=True, dtype=torch.float64).float()
     pixels = torch.lerp(mean, pixels, contrast).clamp(0, 255)
     pixels = torch.lerp(grey(pixels), pixels, saturation).clamp(0, 255)
@@ -132,7 +132,7 @@ def _jitter(pixels: Tensor, brightness: Tensor, contrast: Tensor, saturation: Te
     chroma = value - pixels.amin(1, keepdim=True)
     sector = torch.where(value == green, blue - red + 2 * chroma, red - green + 4 * chroma)
     sector = torch.where(value == red, green - blue, sector) / chroma.clamp(min=1e-6) + 6 * hue
-    # Back from HSV in closed form: a channel loses what its place on the circle is away from the hue.
+    # Back from HSV in closed form: each channel is reduced by its distance from the hue on the circle.
     turned = (sector + torch.arange(5, 0, -2, device=pixels.device).view(3, 1, 1)) % 6
     return value - chroma * turned.minimum(4 - turned).clamp(0, 1)
 

@@ -1,4 +1,4 @@
-"""What the files of a data folder hold, as one hash; known again by their sizes and times."""
+"""Hash the files of a data folder, and skip reading them again while their sizes and times stay the same."""
 
 import hashlib
 import json
@@ -11,28 +11,28 @@ import pandas as pd
 from bus_lightning.core.files import checksum, write_aside
 from bus_lightning.core.randomness import stable_hash
 
-_SETTLED_S = 2.0  # a file changed twice within one tick of the clock of a file system keeps its time
+_SETTLED_S = 2.0  # two changes within one tick of a file system's clock leave the same time
 
 
 def content_hash(root: Path, frame: pd.DataFrame) -> str:
-    """Hash the ids and the bytes of all files of an index; where the folder lies does not matter."""
+    """Hash the ids and the bytes of all files of an index; the place of the folder does not matter."""
     digest = hashlib.sha256()
     for file in _files(frame):
         try:
-            found = checksum(root / file)
-        except OSError:  # a dangling link, no permission: whoever decodes the file reports it
-            found = "unreadable"
-        digest.update(f"{file}\0{found}\n".encode())
+            content = checksum(root / file)
+        except OSError:  # a dangling link, no permission: reported when the file is decoded
+            content = "unreadable"
+        digest.update(f"{file}\0{content}\n".encode())
     return digest.hexdigest()
 
 
 def known_content(root: Path, frame: pd.DataFrame, cache: Path) -> str:
-    """Tell the `content_hash` of a folder, without reading its files again while none has changed.
+    """Return the `content_hash` of a folder, without reading its files again while none has changed.
 
     Args:
         root: The data folder.
         frame: Its index.
-        cache: Folder that keeps what is known, a file per data folder.
+        cache: Folder that keeps the hashes, a file per data folder.
     """
     stamp, newest = _stamp(root, frame)
     note = cache / f"content-{stable_hash(root.resolve()):016x}.json"
@@ -44,19 +44,19 @@ def known_content(root: Path, frame: pd.DataFrame, cache: Path) -> str:
         return str(noted["content"])
     before, content = time.time(), content_hash(root, frame)
     if newest < before - _SETTLED_S:
-        with suppress(OSError):  # the cache may be another user's
+        with suppress(OSError):  # the cache may belong to another user
             write_aside(note, json.dumps({"stamp": stamp, "content": content}) + "\n")
     return content
 
 
 def _stamp(root: Path, frame: pd.DataFrame) -> tuple[str, float]:
-    """Hash names, sizes and times of all files; and tell the newest time, in seconds since 1970."""
+    """Hash names, sizes and times of all files; also return the newest time, in seconds since 1970."""
     digest, newest = hashlib.sha256(), 0
     for file in _files(frame):
         try:
-            found = (root / file).stat()
-            # The time of the change as well: a copy may keep the time of its content.
-            stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            status = (root / file).stat()
+            # The time of the last status change as well: a copy may keep the time of its content.
+            stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         except OSError:
             stamp = (-1, 0, 0)
         newest = max(newest, *stamp[1:])

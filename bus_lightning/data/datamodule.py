@@ -1,4 +1,4 @@
-"""The one LightningDataModule: batches of the three parts of a split."""
+"""The LightningDataModule: batches of the three parts of a split."""
 
 from collections import Counter
 from functools import cache
@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
@@ -32,10 +33,10 @@ class BusDataModule(pl.LightningDataModule):
 
     Args:
         prepared: Index and groups.
-        split: Who is in which part.
-        cfg: The config, of which `data`, `preprocess`, `overlay`, `augment` and `seed` are read.
-        full_masks: Whether evaluation batches carry the masks at the images' own resolution.
-        device: Where the images lie and are augmented; None leaves them on the host.
+        split: The ids of each part.
+        cfg: The config; `data`, `preprocess`, `overlay`, `augment` and `seed` are read.
+        full_masks: Whether evaluation batches have the masks at the images' own resolution.
+        device: Keeps and augments the images; None leaves them on the host.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class BusDataModule(pl.LightningDataModule):
         options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         data = self.data = options["data"]
         self.batch_size: int = data["batch_size"]
-        # Without a seed, another order and augmentation each time.
+        # Without a seed, order and augmentation differ in every run.
         self.seed: int = torch.seed() if cfg.seed is None else cfg.seed
         preprocessing = Preprocessing.of_config(data, options["preprocess"])
         overlay = Overlay(**options["overlay"])
@@ -59,8 +60,8 @@ class BusDataModule(pl.LightningDataModule):
 
         @cache
         def pixels(cleaned: bool, cropped: bool) -> np.ndarray:
-            cut = overlay if cropped else None
-            return cached_pixels(prepared, preprocessing, cleaned, Path(data["cache"]), data["cache_gb"], cut)
+            crop = overlay if cropped else None
+            return cached_pixels(prepared, preprocessing, cleaned, Path(data["cache"]), data["cache_gb"], crop)
 
         rows = prepared.frame.assign(position=range(len(prepared.frame))).set_index("id", drop=False)
 
@@ -76,7 +77,7 @@ class BusDataModule(pl.LightningDataModule):
                 **further,
             )
 
-        # Mixed, not by class: the first batches, in this order, are what debug=overfit learns by heart.
+        # Mixed, not by class: debug=overfit learns the first batches in this order by heart.
         order = shuffled(split.train, "order")
         self.train = part_of("train", order, augmentation=Augmentation(options["augment"]))
         self.parts = {part: part_of(part, split.part(part), full_masks=full_masks) for part in PARTS}
@@ -89,10 +90,11 @@ class BusDataModule(pl.LightningDataModule):
         self._start = (0, 0)
 
     def class_weights(self) -> Tensor | None:
-        """Weigh each class by its rarity in training, (K,) float32 with mean 1 over images.
+        """Weigh each class by its rarity in training.
 
         Returns:
-            The weights, 0 for a class without training images; None unless asked for, and where nothing is trained on.
+            (K,) float32 with mean 1 over images, 0 for a class without training images; None without
+            `data.balance=class_weights` or training images.
         """
         if self.data["balance"] != "class_weights" or not self.labels:
             return None
@@ -101,33 +103,33 @@ class BusDataModule(pl.LightningDataModule):
         return torch.tensor([even / counts[k] if k in counts else 0.0 for k in range(self.classes)])
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Serve augmented training images in the order of the epoch, of several processes each its share."""
+        """Serve augmented training images in the order of the epoch; with several processes, each its share."""
         trainer: Any = self.trainer
         world = self._world
-        if trainer:  # Lightning tells the epoch only when workers have read ahead
+        if trainer:  # Lightning sets the epoch only after workers have read ahead
             self.sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
-        # A lone last image cannot be batch-normalised, nor shared out: it is left out of that epoch, another in each.
+        # A single last image cannot be batch-normalised or shared: each epoch skips another one.
         drop_last = 0 < len(self.sampler) % self.batch_size < max(2, world)
-        if trainer and trainer.overfit_batches:  # the same images in each epoch, and no seeds to augment them by
+        if trainer and trainer.overfit_batches:  # the same images in each epoch, without augmentation
             order = SequentialSampler(self.train)
             return self._loader(self.train, batch_size=self.batch_size, sampler=order, drop_last=drop_last)
         batches = EpochBatches(self.sampler, self.batch_size, drop_last, self._rank, world, self._start)
         return self._loader(self.train, batch_sampler=batches)
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep the seed, and how many batches of the epoch have been trained on; none of the next one at its end."""
+        """Save the seed, and how many batches of the epoch have been trained on; at its end, 0 of the next one."""
         trainer: Any = self.trainer
         done = trainer.fit_loop.epoch_loop.batch_progress.current.processed
         start = (trainer.current_epoch, done if done < trainer.num_training_batches else 0)
         return {"start": start, "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the batches that have been trained on, in the same order also with `seed=null`."""
+        """Resume after the batches that have been trained on, in the same order also with `seed=null`."""
         self._start = tuple(state_dict["start"])
-        self.seed = self.sampler.seed = state_dict.get("seed", self.seed)  # older versions kept none
+        self.seed = self.sampler.seed = state_dict.get("seed", self.seed)  # older versions saved none
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Serve the validation images; the loader is empty where the split has none."""
+        """Serve the validation images; the loader is empty if the split has none."""
         return self.evaluation_dataloader("val")
 
     def test_dataloader(self) -> DataLoader[dict[str, Any]]:
@@ -135,27 +137,23 @@ class BusDataModule(pl.LightningDataModule):
         return self.evaluation_dataloader("test")
 
     def evaluation_dataloader(self, part: str) -> DataLoader[dict[str, Any]]:
-        """Serve the images of any part as they are, in the order of their ids, of several processes each its share.
+        """Serve the images of any part, not augmented, sorted by id; with several processes, each its share.
 
         Raises:
-            UserError: When there are fewer images than processes.
+            UserError: If there are fewer images than processes.
         """
         dataset = self.parts[part]
         if 0 < len(dataset) < self._world:
-            raise UserError(f"trainer.devices={self._world}: the part '{part}' has {len(dataset)} images only.")
+            raise UserError(f"trainer.devices={self._world}: the part '{part}' has only {len(dataset)} images.")
         batch_size = -(-self.batch_size // self._world)
-        order = self._of_all_classes(dataset, part, batch_size)
+        order = self._order_by_limit(dataset, part, batch_size)
         mine = order[self._rank :: self._world] if self._world > 1 or order != sorted(order) else None
         return self._loader(dataset, batch_size=batch_size, sampler=mine)
 
-    def _of_all_classes(self, dataset: BusDataset, part: str, batch_size: int) -> list[int]:
-        """Order a part so that its first batches hold images of all classes, if the number of batches is limited.
+    def _order_by_limit(self, dataset: BusDataset, part: str, batch_size: int) -> list[int]:
+        """Order the positions of a part: if the number of batches is limited, the first ones have all classes.
 
-        Ids begin with the class: without this order a limit would exclude whole classes, and most scores would be
-        undefined.
-
-        Returns:
-            Positions in the dataset, those within the limit first.
+        Ids begin with the class: otherwise a limit would exclude whole classes, and most scores would be undefined.
         """
         everything = list(range(len(dataset)))
         trainer: Any = self.trainer
@@ -165,13 +163,9 @@ class BusDataModule(pl.LightningDataModule):
         if wanted >= batches:
             return everything
         # The first image of each class, then images of each class in proportion to its share.
-        seen, members = Counter[int](), Counter(row.label for row in dataset.rows)
-        place = {}
-        for position, row in enumerate(dataset.rows):
-            place[position] = seen[row.label] / members[row.label]
-            seen[row.label] += 1
-        ranked = sorted(everything, key=lambda position: (place[position], position))
-        first = ranked[: wanted * batch_size * self._world]
+        labels = pd.Series([row.label for row in dataset.rows])
+        rank = labels.groupby(labels).cumcount() / labels.map(labels.value_counts())
+        first = rank.sort_values(kind="stable").index[: wanted * batch_size * self._world]
         return sorted(first) + sorted(set(everything) - set(first))
 
     @property
@@ -184,7 +178,7 @@ class BusDataModule(pl.LightningDataModule):
 
     def _loader(self, dataset: BusDataset, **options: Any) -> DataLoader[Any]:
         if self.device:
-            batches = self._held(dataset, self.device)
+            batches = self._device_batches(dataset, self.device)
             return DataLoader(Keys(len(dataset)), collate_fn=batches, **options)
         workers = self.data["workers"]
         return DataLoader(
@@ -197,8 +191,8 @@ class BusDataModule(pl.LightningDataModule):
             **options,
         )
 
-    def _held(self, dataset: BusDataset, device: torch.device) -> DeviceBatches:
-        """Put a part's images on the device when they are first asked for."""
+    def _device_batches(self, dataset: BusDataset, device: torch.device) -> DeviceBatches:
+        """Put a part's images on the device, the first time they are needed."""
         if dataset not in self._on_device:
             augmentation = BatchAugmentation(self.augment) if dataset is self.train else None
             self._on_device[dataset] = DeviceBatches(dataset, self.normalisation, augmentation, device)

@@ -1,4 +1,4 @@
-"""One image as what a network sees; batches of them; and the order in which an epoch takes them."""
+"""Turn images into the inputs of a network, batches of them, and the order of an epoch."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from torch.utils.data import BatchSampler, Dataset, Sampler
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import grey
-from bus_lightning.data.index import read_mask
+from bus_lightning.data.index import read_mask, rows_of
 from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 
@@ -29,12 +29,12 @@ class BusDataset(Dataset[dict[str, Any]]):
     Args:
         root: The data folder.
         frame: Rows of the index, one per image of the part.
-        part: `train`, `val` or `test`: decides who is drawn upon.
-        pixels: The records of `cached_pixels`, one per row of the frame.
+        part: `train`, `val` or `test`: decides whether the overlay applies.
+        pixels: The records of `cached_pixels`; the frame's column `position` points into them.
         preprocessing: How the pixels were resized.
-        overlay: The mask or label brought into the image.
-        augmentation: Random changes, for keys that carry a seed.
-        full_masks: Also return the mask at the image's own resolution, which metrics are counted at.
+        overlay: The mask or label to put into the image.
+        augmentation: Random changes, for keys with a seed.
+        full_masks: Also return the mask at the image's own resolution, which metrics use.
         scale: Grey scale of the data set, for callers that read an image file again.
     """
 
@@ -51,7 +51,7 @@ class BusDataset(Dataset[dict[str, Any]]):
         scale: Scale = OWN_SCALE,
     ) -> None:
         self.root, self.part, self.pixels, self.scale = root, part, pixels, scale
-        self.rows: list[Any] = list(frame.rename(columns={"class": "class_name"}).itertuples(index=False))
+        self.rows = rows_of(frame)
         self.positions: list[int] = frame["position"].tolist()
         self.preprocessing, self.overlay = preprocessing, overlay
         self.augmentation, self.full_masks = augmentation, full_masks
@@ -67,33 +67,33 @@ class BusDataset(Dataset[dict[str, Any]]):
             key: A position, or (position, seed) to augment.
 
         Returns:
-            `image` (size, size, 3) uint8, or (size, size, 1) where all channels are equal, or (size, size, 4) with a
-            mask as its last channel; `mask` (size, size) uint8 in {0, 1}, the truth; `label` int, `id` str; and for
-            evaluation what `truth` returns.
+            `image` (size, size, 3) uint8, or (size, size, 1) if all channels are equal, or (size, size, 4) with a mask
+            as its last channel; `mask` (size, size) uint8 in {0, 1}; `label` int, `id` str; and the entries of
+            `ground_truth`.
         """
         position, seed = key if isinstance(key, tuple) else (key, None)
         row = self.rows[position]
         image, mask = self.square(position)
         if seed is not None and self.augmentation is not None:
             image, mask = self.augmentation(image, mask, seed)
-        return {"image": image, "mask": mask, "label": row.label, "id": row.id} | self.truth(position)
+        return {"image": image, "mask": mask, "label": row.label, "id": row.id} | self.ground_truth(position)
 
     def square(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return image and mask in the network's square, not augmented, as `__getitem__` does."""
+        """Return image and mask in the network's square, as `__getitem__` does, but not augmented."""
         record, row = self.pixels[self.positions[position]], self.rows[position]
         image, mask = record["image"], record["mask"]
         if self.overlay.applies_to(self.part):
-            given = record["predicted"] if self.overlay.source == "predicted" else mask
-            return self.overlay.draw(image, given, row.label, row.class_name), mask
-        # A third of the work for every step that follows; albumentations gives the same grey levels.
+            drawn_mask = record["predicted"] if self.overlay.source == "predicted" else mask
+            return self.overlay.draw(image, drawn_mask, row.label, row.class_name), mask
+        # A third of the work for all further steps; albumentations gives the same grey levels.
         return (np.ascontiguousarray(image[..., :1]) if record["grey"] else image), mask
 
-    def truth(self, position: int) -> dict[str, Tensor]:
-        """Return what a segmentation is measured against, at the image's own resolution.
+    def ground_truth(self, position: int) -> dict[str, Tensor]:
+        """Return the mask at the image's own resolution, for the metrics of a segmentation.
 
         Returns:
-            `box` (4,) int64, where the image lies in the square, and `full_mask` (H, W) uint8; nothing unless
-            `full_masks` was asked for.
+            `box` (4,) int64, where the image is in the square, and `full_mask` (H, W) uint8; empty without
+            `full_masks`.
         """
         if not self.full_masks:
             return {}
@@ -105,16 +105,16 @@ class BusDataset(Dataset[dict[str, Any]]):
 
 
 def colors(image: np.ndarray) -> np.ndarray:
-    """Show what a network sees: of a sample's image (H, W, 1, 3 or 4) uint8 the colours, (H, W, 3), without a mask."""
+    """Return the colours of a sample's image: (H, W, 1, 3 or 4) uint8 to (H, W, 3), without a mask in channel 4."""
     return np.ascontiguousarray(np.broadcast_to(image[..., :3], (*image.shape[:2], 3)))
 
 
 class Normalisation:
-    """Turn uint8 images into the float32 that a network takes.
+    """Normalise uint8 images to float32 inputs of a network.
 
     Args:
         mean, std: Per channel, for inputs in [0, 1].
-        channels: 3; or 1 for grey, which takes the first mean and deviation; or 4, the last a mask, -1 beside the
+        channels: 3; or 1 for grey, which uses the first mean and deviation; or 4, the last a mask: -1 outside the
             lesion and 1 on it.
     """
 
@@ -125,31 +125,27 @@ class Normalisation:
         self.channels = channels
 
     def on(self, device: torch.device) -> "Normalisation":
-        """Copy what is multiplied to a device, once: in each batch it would wait for the device."""
+        """Copy the factors to a device, once: a copy in each batch would wait for the device."""
         moved = copy(self)
         moved.scale, moved.shift = self.scale.to(device), self.shift.to(device)
         return moved
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalise (B, 3 or 4, H, W) uint8 to (B, channels, H, W) float32, in the memory layout that they have."""
+        """Normalise (B, 3 or 4, H, W) uint8 to (B, channels, H, W) float32, in the same memory layout."""
         levels = grey(images.float()) if self.channels == 1 else images.float()
         return levels.mul_(self.scale).sub_(self.shift)
 
 
 class Collate:
-    """Make a batch of samples: `image` (B, C, H, W) float32, `mask` (B, 1, H, W) float32, `label` (B,) int64, lists.
-
-    Args:
-        normalisation: What the images go through.
-    """
+    """Make a batch of samples: `image` (B, C, H, W) float32, `mask` (B, 1, H, W) float32, `label` (B,) int64, lists."""
 
     def __init__(self, normalisation: Normalisation) -> None:
         self.normalisation = normalisation
 
     def __call__(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Stack the samples; `id` and `full_mask` stay lists, for masks differ in size."""
+        """Stack the samples; `id` and `full_mask` stay lists, because masks differ in size."""
         size = samples[0]["mask"].shape
-        # Channels last, as images lie in memory; a grey image stands for three equal channels.
+        # Channels last, as in the images' memory; a grey image stands for three equal channels.
         channels = max(3, self.normalisation.channels)
         images = np.stack([np.broadcast_to(sample["image"], (*size, channels)) for sample in samples])
         masks = np.stack([sample["mask"] for sample in samples])
@@ -159,22 +155,27 @@ class Collate:
             "label": torch.tensor([sample["label"] for sample in samples]),
             "id": [sample["id"] for sample in samples],
         }
-        if "box" in samples[0]:
-            batch["box"] = torch.stack([sample["box"] for sample in samples])
-            batch["full_mask"] = [sample["full_mask"] for sample in samples]
-        return batch
+        return batch | collate_ground_truth(samples)
+
+
+def collate_ground_truth(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Collect the entries of `BusDataset.ground_truth` for a batch: `box` (B, 4) and the list `full_mask`."""
+    if "box" not in samples[0]:
+        return {}
+    boxes = torch.stack([sample["box"] for sample in samples])
+    return {"box": boxes, "full_mask": [sample["full_mask"] for sample in samples]}
 
 
 class EpochSampler(Sampler[Draw]):
-    """Shuffle the training images, and hand each its augmentation's seed, from (seed, epoch, id).
+    """Shuffle the training images, and give each the seed of its augmentation, from (seed, epoch, id).
 
-    No state needs to be stored to resume, and no worker draws a number of its own.
+    Resuming needs no stored state, and workers draw no numbers.
 
     Args:
         ids: Id of each image.
         labels: Class of each image.
         seed: The run's seed.
-        oversample: Repeat images of the smaller classes until all classes are as large as the largest.
+        oversample: Repeat images of the smaller classes until all classes have the size of the largest.
     """
 
     def __init__(self, ids: Sequence[str], labels: Sequence[int], seed: int, oversample: bool = False) -> None:
@@ -182,7 +183,7 @@ class EpochSampler(Sampler[Draw]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls it as each one starts."""
+        """Choose the epoch; Lightning calls it when an epoch starts."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -194,12 +195,12 @@ class EpochSampler(Sampler[Draw]):
         if self.oversample:
             draws += self._repeats()
         seeds = {draw: stable_hash("draw", self.seed, self.epoch, self.ids[draw[0]], draw[1]) for draw in draws}
-        # The seeds are random numbers of each image: sorting by them shuffles.
+        # The seeds are random numbers, so sorting by them shuffles.
         for draw in sorted(draws, key=lambda draw: seeds[draw]):
             yield draw[0], seeds[draw]
 
     def _repeats(self) -> list[Draw]:
-        """Draw what the smaller classes lack, whole rounds first, the remainder at random in each epoch."""
+        """Repeat images of the smaller classes, whole rounds first, the remainder at random in each epoch."""
         members: dict[int, list[int]] = {}
         for position, label in enumerate(self.labels):
             members.setdefault(label, []).append(position)
@@ -213,14 +214,14 @@ class EpochSampler(Sampler[Draw]):
 
 
 class EpochBatches(BatchSampler):
-    """Cut the order of an epoch into batches; each of several processes takes its share of every batch.
+    """Divide the order of an epoch into batches; with several processes, each takes its share of every batch.
 
     Args:
         sampler: The order of the epoch.
-        batch_size: Images in a batch, those of all processes together.
-        drop_last: Leave out a last batch that is smaller.
-        rank, world: This process among all of them.
-        start: Epoch whose first batches are left out, because they have been trained on, and how many they are.
+        batch_size: Images in a batch, over all processes.
+        drop_last: Skip a smaller last batch.
+        rank, world: Number of this process, and of all processes.
+        start: A resumed epoch, and how many of its first batches are skipped because they were trained on.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Find one grey scale for a data set whose files do not state their depth, so that brightness stays comparable."""
+"""Find one grey scale for a data set whose files do not state their bit depth, so brightness stays comparable."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ def known_scale(root: Path, images: Sequence[str], content: str, cache: Path) ->
 
     Args:
         root: The data folder.
-        images: Paths of all its images, relative to the folder, including those that are left out.
+        images: Paths of all its images, relative to the folder, including excluded ones.
         content: Hash of the files.
         cache: Folder with one file per content hash.
     """
@@ -33,7 +33,7 @@ def known_scale(root: Path, images: Sequence[str], content: str, cache: Path) ->
         scale = Scale(**json.loads(note.read_text()))
     except (OSError, ValueError, TypeError):
         scale = scale_of(root / image for image in images)
-        with suppress(OSError):  # the cache may be another user's
+        with suppress(OSError):  # the cache may belong to another user
             write_aside(note, json.dumps(asdict(scale)) + "\n")
     if scale != OWN_SCALE:
         log.info("%s: files that do not state their bit depth are read as %d bits%s.", root, scale.bits,

@@ -1,21 +1,16 @@
-"""A set of images that lies on the device as a whole, so that no step waits for a copy."""
+"""Keep all images of a part on the device: no training step waits for a copy."""
 
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from bus_lightning.data.batch_augment import BatchAugmentation
-from bus_lightning.data.dataset import BusDataset, Draw, Normalisation
+from bus_lightning.data.dataset import BusDataset, Draw, Normalisation, collate_ground_truth
 
 
 class Keys(Dataset[int | Draw]):
-    """Hand every key on as it is; `DeviceBatches` looks the images up.
-
-    Args:
-        number: How many images there are.
-    """
+    """Return every key unchanged; `DeviceBatches` looks up the images."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -24,18 +19,18 @@ class Keys(Dataset[int | Draw]):
         return self.number
 
     def __getitem__(self, key: int | Draw) -> int | Draw:
-        """Return the key, a position or (position, seed)."""
+        """Return the key: a position or (position, seed)."""
         return key
 
 
 class DeviceBatches:
-    """Collate keys into batches of the images of one part, all of them held on a device as uint8.
+    """Collate keys into batches of one part, whose images are all kept on a device as uint8.
 
     Args:
         dataset: The part.
-        normalisation: What the images go through.
-        augmentation: Random changes, for keys that carry a seed; None where no key does.
-        device: Where the images are to lie.
+        normalisation: Applied to the images of a batch.
+        augmentation: Random changes, for keys with a seed; None if no key has one.
+        device: Keeps the images.
     """
 
     def __init__(
@@ -56,9 +51,12 @@ class DeviceBatches:
         self.labels = torch.tensor([row.label for row in dataset.rows], device=device)
 
     def __call__(self, keys: list[int | Draw]) -> dict[str, Any]:
-        """Make the batch that `Collate` would make of these keys, without waiting for the device."""
+        """Make the batch that `Collate` makes of these keys, without waiting for the device."""
         draws = [key if isinstance(key, tuple) else (key, None) for key in keys]
-        chosen = self._moved(torch.tensor([position for position, _ in draws]))
+        positions = torch.tensor([position for position, _ in draws])
+        # Only copies from pinned memory do not block the host.
+        positions = positions.pin_memory() if self.labels.is_cuda else positions
+        chosen = positions.to(self.labels.device, non_blocking=True)
         images, masks = self.images[chosen], self.masks[chosen]
         seeds = [seed for _, seed in draws if seed is not None]
         if seeds and self.augmentation:
@@ -69,13 +67,4 @@ class DeviceBatches:
             "label": self.labels[chosen],
             "id": [self.dataset.rows[position].id for position, _ in draws],
         }
-        truths = [self.dataset.truth(position) for position, _ in draws]
-        if truths[0]:
-            batch["box"] = torch.stack([truth["box"] for truth in truths])
-            batch["full_mask"] = [truth["full_mask"] for truth in truths]
-        return batch
-
-    def _moved(self, positions: Tensor) -> Tensor:
-        # Only from pinned memory does a copy go on beside the host.
-        pinned = positions.pin_memory() if self.labels.is_cuda else positions
-        return pinned.to(self.labels.device, non_blocking=True)
+        return batch | collate_ground_truth([self.dataset.ground_truth(position) for position, _ in draws])

@@ -1,18 +1,15 @@
 """Find ultrasound images that show the same frame.
 
-Public breast ultrasound sets hold many frames more than once: saved again, cropped anew, rescaled,
-with other calipers or burned-in text. Two images show the same frame when their speckle lines up
-pixel by pixel after a shift and a scale; another frame of the same lesion does not, however alike
-it looks. The search has three steps:
+Public breast ultrasound sets hold many frames more than once: saved again, cropped, rescaled, with other calipers or
+burned-in text. Two images show the same frame if their speckle lines up pixel by pixel after a shift and a scale;
+another frame of the same lesion does not, even if it looks alike. The search has three steps:
 
 1. every image becomes a `Fingerprint`: a small grey image and its SIFT keypoints;
-2. images whose descriptors often fall into the same hash buckets become candidates, so that not
-   all pairs are compared;
-3. a candidate pair is registered by its keypoints, and its high-pass filtered images must then
-   agree block by block.
+2. images whose descriptors often fall into the same hash buckets become candidates, which avoids comparing all pairs;
+3. a candidate pair is registered by its keypoints, and its high-pass filtered images must then agree block by block.
 
-On BUSI (780 images) this finds 149 groups of 329 images, 8 of them across classes; published for it
-are 149, 330 and 8 (Curated BUSI, https://doi.org/10.5281/zenodo.19047974).
+On BUSI (780 images) this finds 149 groups of 329 images, 8 of them across classes; the published numbers are 149, 330
+and 8 (Curated BUSI, https://doi.org/10.5281/zenodo.19047974).
 """
 
 import hashlib
@@ -21,6 +18,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
@@ -30,31 +28,28 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 _LONGER_SIDE = 256
 _MAX_KEYPOINTS = 200
 
-# Hashing. Codes of log2(number of descriptors) bits keep the mean bucket near one descriptor,
-# however many images there are. Buckets of more images than `_MAX_BUCKET` hold what is common
-# (burned-in text, borders) and would cost quadratic time.
+# Hashing. Codes of log2(number of descriptors) bits keep the mean bucket near one descriptor for any number of images.
+# Buckets of more than `_MAX_BUCKET` images hold common things (burned-in text, borders) and would cost quadratic time.
 _TABLES = 12
 _ENTRIES = 8
 _MAX_BUCKET = 64
-# With these, no pair of BUSI that agrees at 0.4 or more fails to become a candidate.
+# With these two, every pair of BUSI that agrees at 0.4 or more becomes a candidate.
 _MAX_CANDIDATES = 10
 _MIN_VOTES = 3
 
-# Registration. Copies in BUSI have dozens of inliers. Burned-in text alone can give 20, so that the
-# agreement must decide.
+# Registration. Copies in BUSI have dozens of inliers. Burned-in text alone can give 20, so the agreement must decide.
 _RATIO = 0.85
 _MIN_INLIERS = 8
 _TOLERANCE_PIXELS = 3.0
-# Copies in BUSI differ in scale by at most 1.4. Another aspect ratio is let pass; a sliver is not,
-# nor is a mirror image: BUSI has none, while repeating structures can feign one.
+# Copies in BUSI differ in scale by at most 1.4. Another aspect ratio is accepted. A sliver is not, nor is a mirror
+# image: BUSI has none, and repeating structures can look like one.
 _MAX_STRETCH = 3.0
 
-# Agreement. The images must share a third of the smaller one (BUSI: 0.7 and more). Of all 303810
-# pairs of BUSI, 215 agree at 0.93 or more, all of them copies. Ten lie between 0.6 and 0.88, all
-# neighbours in two cine loops: benign 61, 94, 108, 114, 116, 119, 122 (visible motion, up to 0.83)
-# and malignant 4, 5, 7, 8, 9 (up to 0.83, and 0.87 for 8 and 9, where only noise differs: they are
-# taken as copies). No other pair reaches 0.4. Of 60 images that were cropped by a fifth, scaled by
-# 0.7, written over and saved as JPEG of quality 60, 58 stayed above the threshold.
+# Agreement. The images must share a third of the smaller one (BUSI: 0.7 and more). Of all 303810 pairs of BUSI, 215
+# agree at 0.93 or more, all of them copies. Ten lie between 0.6 and 0.88, all neighbours in two cine loops: benign 61,
+# 94, 108, 114, 116, 119, 122 (visible motion, up to 0.83) and malignant 4, 5, 7, 8, 9 (up to 0.83, and 0.87 for 8 and
+# 9, which differ only in noise and count as copies). No other pair reaches 0.4. Of 60 images that were cropped by a
+# fifth, scaled by 0.7, annotated and saved as JPEG of quality 60, 58 stayed above the threshold.
 _BLOCK = 16
 _MIN_OVERLAP = 0.33
 _MIN_CONTRAST = 0.3
@@ -63,10 +58,10 @@ _MIN_AGREEMENT = 0.85
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Hold what the search needs to know of one image.
+    """The parts of one image that the search compares.
 
     Attributes:
-        digest: Hash of the image's shape and pixels, the same for equal images only.
+        digest: Hash of the image's shape and pixels.
         grey: (h, w) uint8, the image in grey, its longer side at most 256 pixels.
         points: (k, 2) float32, x and y of k <= 200 SIFT keypoints in pixels of `grey`.
         descriptors: (k, 128) uint8, square roots of the L1-normalised SIFT descriptors times 255.
@@ -78,8 +73,8 @@ class Fingerprint:
     descriptors: NDArray[np.uint8]
 
 
-def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
-    """Reduce an image to what `matching_pairs` compares; safe to call from several threads.
+def make_fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
+    """Reduce an image to its fingerprint; safe to call from several threads.
 
     Args:
         image: (H, W, 3) uint8, RGB.
@@ -89,8 +84,8 @@ def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
 
     References:
         Lowe, Distinctive image features from scale-invariant keypoints, IJCV 2004.
-        Arandjelovic and Zisserman, Three things everyone should know to improve object retrieval,
-        CVPR 2012 (square roots of SIFT).
+        Arandjelovic and Zisserman, Three things everyone should know to improve object retrieval, CVPR 2012 (square
+        roots of SIFT).
     """
     digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -101,8 +96,7 @@ def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
     # A detector for every call: OpenCV does not promise that threads can share one.
     keypoints, raw = cv2.SIFT.create(nfeatures=_MAX_KEYPOINTS).detectAndCompute(grey, None)
     if raw is None or len(keypoints) == 0:
-        nothing = np.zeros((0, 128), np.uint8)
-        return Fingerprint(digest, grey.astype(np.uint8), np.zeros((0, 2), np.float32), nothing)
+        return Fingerprint(digest, grey.astype(np.uint8), np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8))
     points = np.array([keypoint.pt for keypoint in keypoints[:_MAX_KEYPOINTS]], np.float32)
     raw = raw[:_MAX_KEYPOINTS]
     root = np.sqrt(raw / np.maximum(raw.sum(axis=1, keepdims=True), 1))
@@ -116,11 +110,11 @@ def matching_pairs(
 ) -> list[tuple[int, int]]:
     """Find the pairs of images that show the same frame.
 
-    Of equal images only the pairs with the first are sure to be listed; `group_of` joins the rest.
+    Of equal images, only the pairs with the first are certain to be listed; `group_of` joins the rest.
 
     Args:
         fingerprints: One per image.
-        progress: Wraps the iteration over the candidate pairs, for example `tqdm.tqdm`.
+        progress: Wraps the iteration over the candidate pairs, as `tqdm.tqdm` does.
         across: If not 0, the first `across` images are one set and the others a second set; only pairs with one image
             from each set are searched. Each image of the second set with an exact copy in the first is then in a pair.
 
@@ -130,7 +124,7 @@ def matching_pairs(
     first_with: dict[bytes, int] = {}
     equal = {(first_with.setdefault(f.digest, i), i) for i, f in enumerate(fingerprints)}
     pairs = {(i, j) for i, j in equal if i < j and (i < across <= j or not across)}
-    # The matrices are so small that threads of the linear algebra library cost more than they bring.
+    # The matrices are too small for several threads of the linear algebra library.
     with threadpool_limits(1, "blas"):
         candidates = [pair for pair in _candidate_pairs(fingerprints, across) if pair not in pairs]
         for i, j in progress(candidates):
@@ -140,33 +134,19 @@ def matching_pairs(
 
 
 def group_of(n: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
-    """Label every image with the group that the pairs join it to.
-
-    Args:
-        n: Number of images.
-        pairs: Pairs of positions in 0..n-1.
-
-    Returns:
-        (n,) int64, the group of every image, numbered from 0 in the order of first members.
-    """
+    """Number the groups of n images, given pairs of positions: (n,) int64, from 0 in the order of first members."""
     edges = np.array(list(pairs), np.int64).reshape(-1, 2)
     graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(n, n))
     labels = connected_components(graph, directed=False)[1]
-    _, first, member_of = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[member_of].astype(np.int64)
+    return pd.factorize(labels)[0].astype(np.int64)
 
 
 def agreement(first: Fingerprint, second: Fingerprint) -> float:
     """Measure how well the speckle of two images lines up after registration.
 
-    Args:
-        first: One image.
-        second: The other.
-
     Returns:
-        Median over blocks of 16 x 16 pixels of the correlation of the high-pass filtered images,
-        -1..1; the median passes over calipers and text, which lie in few blocks. 0 where the images
-        cannot be registered or overlap too little.
+        Median over blocks of 16 x 16 pixels of the correlation of the high-pass filtered images, in [-1, 1]; the median
+        ignores calipers and text, which lie in few blocks. 0 if the images cannot be registered or overlap too little.
     """
     transform = _register(first, second)
     if transform is None:
@@ -181,7 +161,7 @@ def agreement(first: Fingerprint, second: Fingerprint) -> float:
     a, b = _blocks(_speckle(first.grey)), _blocks(_speckle(moved.astype(np.uint8)))
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     contrast_a, contrast_b = a.std(axis=1), b.std(axis=1)
-    # Blocks without echo hold no speckle to compare.
+    # Blocks without echo have no speckle to compare.
     echo = np.minimum(contrast_a, contrast_b) > _MIN_CONTRAST
     usable = echo & (_blocks(inside).min(axis=1) > 0)
     if not usable.any():
@@ -196,7 +176,7 @@ def _candidate_pairs(fingerprints: Sequence[Fingerprint], across: int) -> list[t
     if len(owner) == 0:
         return []
     bits = max(8, int(np.ceil(np.log2(len(owner)))))
-    # A bit tells which of two random sets of entries has the larger sum.
+    # A bit says which of two random sets of entries has the larger sum.
     planes = np.zeros((_TABLES * bits, 128), np.float32)
     generator = np.random.default_rng(0)
     for plane in planes:
@@ -222,7 +202,7 @@ def _codes(descriptors: NDArray[np.uint8], planes: NDArray[np.float32]) -> NDArr
 
 
 def _most_votes(image_buckets: sparse.csr_matrix, across: int) -> Iterator[tuple[int, int]]:
-    """Yield every image with those that share the most buckets; row by row, to bound the memory."""
+    """Yield each image with those that share the most buckets; row by row, to limit the memory."""
     bucket_images = image_buckets.T.tocsr()
     for i in range(image_buckets.shape[0]):
         shared = image_buckets[i] @ bucket_images
@@ -238,7 +218,7 @@ def _register(first: Fingerprint, second: Fingerprint) -> NDArray[np.float64] | 
     """Return the (2, 3) affine transform from the second image's pixels to the first's, if any."""
     if min(len(first.points), len(second.points)) < _MIN_INLIERS:
         return None
-    # Whole numbers below 2**24 are exact in float32: the order of summation does not matter.
+    # Integers below 2**24 are exact in float32: the order of summation does not matter.
     a, b = first.descriptors.astype(np.float32), second.descriptors.astype(np.float32)
     squared = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :] - 2 * (a @ b.T)
     nearest = squared.argmin(axis=1)
@@ -247,20 +227,17 @@ def _register(first: Fingerprint, second: Fingerprint) -> NDArray[np.float64] | 
     matched = np.flatnonzero(mutual & (best < _RATIO**2 * runner_up))
     if len(matched) < _MIN_INLIERS:
         return None
-    # OpenCV seeds this RANSAC with a constant of its own.
-    transform, inliers = cv2.estimateAffine2D(
-        second.points[nearest[matched]],
-        first.points[matched],
-        method=cv2.RANSAC,
-        ransacReprojThreshold=_TOLERANCE_PIXELS,
-        maxIters=1000,
-    )
+    transform, inliers = cv2.estimateAffine2D(  # OpenCV seeds this RANSAC with a constant
+        second.points[nearest[matched]], first.points[matched], method=cv2.RANSAC,
+        ransacReprojThreshold=_TOLERANCE_PIXELS, maxIters=1000,
+    )  # fmt: skip
     if transform is None or inliers.sum() < _MIN_INLIERS:
         return None
     stretch = np.linalg.svd(transform[:, :2], compute_uv=False)
-    upright = np.linalg.det(transform[:, :2]) > 0
-    sane = upright and stretch.min() > 1 / _MAX_STRETCH and stretch.max() < _MAX_STRETCH
-    return np.asarray(transform, np.float64) if sane else None
+    is_mirrored = np.linalg.det(transform[:, :2]) <= 0
+    if is_mirrored or stretch.min() <= 1 / _MAX_STRETCH or stretch.max() >= _MAX_STRETCH:
+        return None
+    return np.asarray(transform, np.float64)
 
 
 def _speckle(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

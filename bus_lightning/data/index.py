@@ -1,19 +1,19 @@
-"""A folder in BUSI's layout becomes a data frame, a row per image; and the only reader of image files."""
+"""Turn a folder in BUSI's layout into a data frame with a row per image; and read its images and masks."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.folder import Listing, describe, list_folder
 from bus_lightning.data.levels import OWN_SCALE, Scale, read_rgb
-from bus_lightning.data.masks import decode_mask, resized, same_proportions
+from bus_lightning.data.listing import Listing, describe_skipped, list_folder
+from bus_lightning.data.masks import decode_mask, have_same_proportions, resize_mask
 
 DEFAULT_ROOT = Path("data/Dataset_BUSI_with_GT")
-COUNTS_IN_BUSI = {"benign": 437, "malignant": 210, "normal": 133}  # images
 
 
 class MaskSizeError(UserError):
@@ -21,54 +21,54 @@ class MaskSizeError(UserError):
 
 
 def find_root(root: str | Path | None) -> Path:
-    """Find the data folder: the one given, else `BUSI_ROOT`, else `data/Dataset_BUSI_with_GT`.
+    """Find the data folder: the given one, else `BUSI_ROOT`, else `data/Dataset_BUSI_with_GT`.
 
     Raises:
-        UserError: When there is no folder there.
+        UserError: If the folder does not exist.
     """
     named = root or os.environ.get("BUSI_ROOT")
-    found = Path(named or DEFAULT_ROOT).expanduser()
-    if not found.is_dir():
+    folder = Path(named or DEFAULT_ROOT).expanduser()
+    if not folder.is_dir():
         origin = "data.root" if root else "BUSI_ROOT" if named else "the default place"
         raise UserError(
-            f"No data folder at {found} ({origin}). Run `make data`, set data.root=FOLDER or BUSI_ROOT, "
+            f"No data folder at {folder} ({origin}). Run `make data`, set data.root=FOLDER or BUSI_ROOT, "
             "or try the built-in phantoms with data=phantom."
         )
-    return found
+    return folder
 
 
 def read_index(root: Path, classes: list[str] | None = None, listing: Listing | None = None) -> pd.DataFrame:
-    """List the images of a folder in BUSI's layout, `<class>/<name>.png` beside `<name>_mask[_N].png`.
+    """List the images of a folder in BUSI's layout, `<class>/<name>.png` next to `<name>_mask[_N].png`.
 
     JPEG, BMP and TIFF files are read as well, recognised by their content. `list_folder` lists the skipped files.
 
     Args:
-        root: Folder with one folder per class.
-        classes: Which classes, in the order of their labels; None takes every folder, sorted by name.
-        listing: What `list_folder` returned for the folder; None lists it.
+        root: Folder with a folder for each class.
+        classes: Class names, in the order of their labels; None takes every folder, sorted by name.
+        listing: The result of `list_folder`; None lists the folder.
 
     Returns:
-        A row per image, sorted by id, with the columns `id` (path below the root without `.png`; other endings stay),
-        `class`, `label` (position of the class), `image` (path below the root) and `masks` (tuple of paths below the
-        root).
+        A row per image, sorted by id, with the columns `id` (path below the root without `.png`; other extensions
+        stay), `class`, `label` (position of the class), `image` (path below the root) and `masks` (tuple of paths below
+        the root).
 
     Raises:
-        UserError: When a class has no folder or no images, the folder holds no images at all, or two have the same id.
+        UserError: If a class has no folder or no images, the folder has no images at all, or two have the same id.
     """
-    listed = listing or list_folder(root)
-    if not listed.images:
-        others = f" Skipped: {skipped}." if (skipped := describe(listed.passed_over)) else ""
+    listing = listing or list_folder(root)
+    if not listing.images:
+        others = f" Skipped: {skipped}." if (skipped := describe_skipped(listing.passed_over)) else ""
         raise UserError(
             f"{root} holds no images: expected <class>/<name>.png and <name>_mask.png below it, or JPEG, BMP or TIFF. "
             f"Set data.root to the folder that contains the class folders.{others}"
         )
-    ids = sorted(listed.images)
+    ids = sorted(listing.images)
     frame = pd.DataFrame(
         {
             "id": ids,
             "class": [id_.partition("/")[0] for id_ in ids],
-            "image": [listed.images[id_] for id_ in ids],
-            "masks": [listed.masks_of(listed.images[id_]) for id_ in ids],
+            "image": [listing.images[id_] for id_ in ids],
+            "masks": [listing.masks_of(listing.images[id_]) for id_ in ids],
         }
     )
     return select_classes(frame, classes or sorted(frame["class"].unique()), root)
@@ -78,14 +78,24 @@ def select_classes(frame: pd.DataFrame, classes: list[str], root: Path) -> pd.Da
     """Keep the images of the named classes of an index, labelled in the order of the names.
 
     Raises:
-        UserError: When a class has no images.
+        UserError: If a class has no images.
     """
-    found = sorted(frame["class"].unique())
+    known = sorted(frame["class"].unique())
     for name in classes:
-        if name not in found:
-            raise UserError(f"data.classes: no images of class '{name}' in {root}; it has {', '.join(found)}.")
+        if name not in known:
+            raise UserError(f"data.classes: no images of class '{name}' in {root}; it has {', '.join(known)}.")
     chosen = frame[frame["class"].isin(classes)].reset_index(drop=True)
     return chosen.assign(label=chosen["class"].map(classes.index))[["id", "class", "label", "image", "masks"]]
+
+
+def rows_of(frame: pd.DataFrame) -> list[Any]:
+    """Return the rows of an index as named tuples; `class` becomes `class_name`, as Python reserves the word."""
+    return list(frame.rename(columns={"class": "class_name"}).itertuples(index=False))
+
+
+def pick_evenly(number: int, count: int) -> list[int]:
+    """Choose `count` of `number` positions evenly, including the first and the last; all if there are fewer."""
+    return np.linspace(0, number - 1, min(count, number)).round().astype(int).tolist()
 
 
 def read_image(path: Path, scale: Scale = OWN_SCALE) -> np.ndarray:
@@ -93,13 +103,13 @@ def read_image(path: Path, scale: Scale = OWN_SCALE) -> np.ndarray:
 
     Args:
         path: The file.
-        scale: Scale for a file that does not state its depth; by default, the image's own.
+        scale: Scale for a file that does not state its bit depth; by default, the image's own.
 
     Returns:
         (H, W, 3) uint8, RGB.
 
     Raises:
-        UserError: When the file is missing, empty, truncated or no image, or holds several images.
+        UserError: If the file is missing, empty, truncated, not an image, or has several images.
     """
     try:
         with path.open("rb") as stream, Image.open(stream) as image:
@@ -114,7 +124,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     # `strerror`, because the message itself repeats the path.
     reason = f"cannot be read: {getattr(error, 'strerror', None) or error}".rstrip(".")
     if isinstance(error, UnidentifiedImageError):
-        reason = "is no image" if path.stat().st_size else "is empty (0 bytes)"
+        reason = "is not an image" if path.stat().st_size else "is empty (0 bytes)"
     return UserError(f"{path} {reason}. Replace the file, or pass data.skip_unreadable=true.")
 
 
@@ -130,38 +140,16 @@ def read_mask(root: Path, files: tuple[str, ...], shape: tuple[int, int]) -> np.
         (H, W) uint8 in {0, 1}.
 
     Raises:
-        MaskSizeError: When the proportions of a mask differ from those of its image.
-        UserError: When a mask cannot be read, or it is unclear which pixels are lesion.
+        MaskSizeError: If the proportions of a mask differ from those of its image.
+        UserError: If a mask cannot be read, or it is unclear which pixels are lesion.
     """
     union = np.zeros(shape, np.uint8)
     for file in files:
-        union |= look_at_mask(root / file, shape)[0]
+        union |= read_single_mask(root / file, shape)[0]
     return union
 
 
-def read_answer(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Read a predicted mask without the rules for ground truth: it may be bright everywhere.
-
-    Args:
-        path: PNG with 0 and 255.
-        shape: (H, W) of the image.
-
-    Returns:
-        (H, W) uint8 in {0, 1}.
-
-    Raises:
-        MaskSizeError: When it has another size than its image.
-    """
-    answer = (read_image(path)[..., 0] > 127).astype(np.uint8)
-    if answer.shape != shape:
-        raise MaskSizeError(
-            f"{path} is a predicted mask whose size differs from its image's: it was made for other data. Train the "
-            "segmenter again, or choose other runs with overlay.segmenters='RUNS'."
-        )
-    return answer
-
-
-def look_at_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndarray, str, bool]:
+def read_single_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndarray, str, bool]:
     """Read one mask of an image.
 
     Args:
@@ -177,9 +165,9 @@ def look_at_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndarray,
     try:
         with Image.open(path) as image:
             width, height = image.size
-            if (height, width) != shape and image.format != "TIFF":  # which says it upright
+            if (height, width) != shape and image.format != "TIFF":  # a TIFF states its upright size
                 width, height = ImageOps.exif_transpose(image).size
-        if shape is not None and (height, width) != shape and not same_proportions(shape, (height, width)):
+        if shape is not None and (height, width) != shape and not have_same_proportions(shape, (height, width)):
             raise MaskSizeError(
                 f"{path} is {width}x{height} pixels but its image {shape[1]}x{shape[0]}. "
                 "Fix the mask, or leave the image out with data.exclude=FILE.csv."
@@ -189,4 +177,26 @@ def look_at_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndarray,
         raise _unreadable(path, error) from error
     if shape is None or mask.lesion.shape == shape:
         return mask.lesion, mask.rule, False
-    return resized(mask.lesion, shape), mask.rule, True
+    return resize_mask(mask.lesion, shape), mask.rule, True
+
+
+def read_predicted_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Read a predicted mask without the rules for ground truth, which refuse one that is bright everywhere.
+
+    Args:
+        path: PNG with 0 and 255.
+        shape: (H, W) of the image.
+
+    Returns:
+        (H, W) uint8 in {0, 1}.
+
+    Raises:
+        MaskSizeError: If it has another size than its image.
+    """
+    mask = (read_image(path)[..., 0] > 127).astype(np.uint8)
+    if mask.shape != shape:
+        raise MaskSizeError(
+            f"{path} is a predicted mask whose size differs from its image's: it was made for other data. Train the "
+            "segmenter again, or choose other runs with overlay.segmenters='RUNS'."
+        )
+    return mask

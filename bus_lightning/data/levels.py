@@ -1,4 +1,4 @@
-"""Convert the levels of a picture file to 8 bits: the only reader, for training and diagnosis; it needs no PyTorch.
+"""Read the levels of a picture file and convert them to 8 bits, for training and diagnosis. It needs no PyTorch.
 
 Levels of more than 8 bits are read on a scale. If the file states its bit depth, that is the scale. If it does not, as
 in a PNG or TIFF of 16 bits, the scale is the smallest of 8, 10, 12, 14 and 16 bits that holds the brightest level of
@@ -61,7 +61,7 @@ def widest(scales: Iterable[Scale]) -> Scale:
 
 @dataclass(frozen=True)
 class Levels:
-    """A picture as its file holds it.
+    """The levels of a picture file.
 
     Attributes:
         values: (H, W) or (H, W, 3), integers from 0 to 65535, or floating-point numbers from 0 to 255.
@@ -85,7 +85,7 @@ class Levels:
 
 
 def to_8_bits(values: np.ndarray, bits: int) -> np.ndarray:
-    """Convert levels to 8 bits: deeper ones lose their lower bits, 0 stays black, and white becomes 255.
+    """Convert levels to 8 bits: deeper levels lose their lower bits, 0 stays black, and white becomes 255.
 
     Args:
         values: Integers from 0 to 2**bits - 1; larger ones count as white.
@@ -100,7 +100,7 @@ def to_8_bits(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def is_deep(image: Image.Image, stream: BufferedIOBase) -> bool:
-    """Tell from the header whether the current page of a file has levels of more than 8 bits."""
+    """Check in the header whether the current page of a file has levels of more than 8 bits."""
     if image.mode not in _PLAIN:
         return True
     if image.format == "PNG":
@@ -118,7 +118,7 @@ def read_levels(image: Image.Image, stream: BufferedIOBase) -> Levels:
         stream: The file that it was opened from.
 
     Raises:
-        UserError: One line without the file's name, if the levels have no meaning here.
+        UserError: In one line without the file's name, if the levels are not supported.
         Exception: Whatever Pillow raises for a damaged file.
     """
     deep = is_deep(image, stream)
@@ -130,7 +130,7 @@ def read_levels(image: Image.Image, stream: BufferedIOBase) -> Levels:
     if upright.mode in _PLAIN:
         shown = np.array(upright.convert("RGB"))
         if image.format == "TIFF" and 2 in _tag(image, _SAMPLE_FORMAT) and shown.max() > 127:
-            raise _outside()  # signed levels, which Pillow reads as unsigned
+            raise _outside()  # Pillow reads signed levels as unsigned
         if not deep or upright.mode not in _DEEP_COLORS:
             return Levels(shown, 8)
         values = _deep_colors(shown, stream, page)
@@ -168,7 +168,7 @@ def _deep_colors(upper: np.ndarray, stream: BufferedIOBase, page: int) -> np.nda
 
 def _check_floats(values: np.ndarray) -> None:
     if not np.isfinite(values).all():
-        raise UserError("The picture has levels that are no numbers (NaN or infinite): save it with 8 or 16 bits.")
+        raise UserError("The picture has levels that are not numbers (NaN or infinite): save it with 8 or 16 bits.")
     if values.min() < 0 or values.max() > 255:
         raise UserError("The picture has floating-point levels outside 0 to 255: save it with 8 or 16 bits.")
 
@@ -192,16 +192,16 @@ def _stated(image: Image.Image, stream: BufferedIOBase, values: np.ndarray) -> i
 
 
 def _tag(image: Image.Image, tag: int) -> tuple[int, ...]:
-    """Read a tag of the TIFF's page; if it is missing, (1,), which is TIFF's default for the tags used here."""
+    """Read a tag of the TIFF's page; (1,), TIFF's default for the tags used in this module, if it is missing."""
     value = image.tag_v2.get(tag, 1)  # type: ignore[attr-defined]
     return value if isinstance(value, tuple) else (value,)
 
 
 @contextmanager
-def _at(stream: BufferedIOBase, place: int) -> Iterator[None]:
-    """Move to another position in a file, and return to Pillow's position afterwards."""
+def _at(stream: BufferedIOBase, position: int) -> Iterator[None]:
+    """Move to another position in a file, and return afterwards."""
     before = stream.tell()
-    stream.seek(place)
+    stream.seek(position)
     try:
         yield
     finally:

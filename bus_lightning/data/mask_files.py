@@ -1,4 +1,4 @@
-"""Find masks among the images of a data folder, by their pixels and by the images that they belong to."""
+"""Find masks among the images of a data folder, by their pixels and by the images they belong to."""
 
 import re
 from collections import Counter, defaultdict
@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-# Shares of pixels, measured. Masks of BUSI, BUS-BRA and BrEaST: 1.00 in two levels, 0.99 equal to their neighbours; all
-# images of these sets: at most 0.85 and 0.56. The loose limits find masks saved as JPEG, beside their image.
+# Measured shares of pixels. Masks of BUSI, BUS-BRA and BrEaST: 1.00 in two levels, 0.99 equal to their neighbours; all
+# images of these sets: at most 0.85 and 0.56. The loose limits find masks saved as JPEG, next to their image.
 _TWO_LEVELS, _LOOSELY_TWO = 0.97, 0.9
 _FLAT, _LOOSELY_FLAT = 0.9, 0.6
 _NEAR = 16  # grey levels that count as equal, after the darkest and brightest become 0 and 255
@@ -44,7 +44,7 @@ class Likeness:
     shape: tuple[int, int]
 
 
-def likeness(image: np.ndarray) -> Likeness:
+def measure_likeness(image: np.ndarray) -> Likeness:
     """Measure how much a picture, (H, W, 3) uint8, resembles a mask."""
     level = image.max(axis=2)
     shape = level.shape[:2]
@@ -73,76 +73,79 @@ def likeness(image: np.ndarray) -> Likeness:
 
 
 def find_mask_files(
-    rows: Sequence[Any], looks: dict[str, Likeness], read: Callable[[str], np.ndarray]
+    rows: Sequence[Any], likenesses: dict[str, Likeness], read: Callable[[str], np.ndarray]
 ) -> dict[str, str]:
     """Find the pictures of an index that are masks or overlays of others.
 
     Args:
         rows: Rows of the index, with `id`, `image` and `class_name`.
-        looks: Id -> likeness, for the images that could be read.
+        likenesses: Id -> likeness, for the images that could be read.
         read: Decodes a file of the index to (H, W, 3) uint8.
 
     Returns:
-        File -> what it looks like, a phrase to follow the file's name.
+        File -> description, a phrase that follows the file's name.
     """
     by_name: dict[tuple[str, ...], list[Any]] = defaultdict(list)
     for row in rows:
-        if row.id in looks:
-            by_name[_words(row.id)[1]].append(row)
-    found: dict[str, str] = {}
-    for row in rows:
-        if row.id not in looks or (reason := _reason(row, by_name, looks, read)) is None:
-            continue
-        found[row.image] = reason
-    return found | _blanks_among_masks(rows, looks, found)
+        if row.id in likenesses:
+            by_name[_split_name(row.id)[1]].append(row)
+    readable = [row for row in rows if row.id in likenesses]
+    masks = {row.image: reason for row in readable if (reason := _reason(row, by_name, likenesses, read))}
+    return masks | _find_blanks_among_masks(rows, likenesses, masks)
 
 
 def _reason(
-    row: Any, by_name: dict[tuple[str, ...], list[Any]], looks: dict[str, Likeness], read: Callable[[str], np.ndarray]
+    row: Any,
+    by_name: dict[tuple[str, ...], list[Any]],
+    likenesses: dict[str, Likeness],
+    read: Callable[[str], np.ndarray],
 ) -> str | None:
-    own = looks[row.id]
-    named, words = _words(row.id)
+    """Describe a picture if it is a mask or an overlay."""
+    own = likenesses[row.id]
+    named, words = _split_name(row.id)
     # `x_mask (1)` is a copy of `x_mask`; `x (1)_mask` is the mask of `x (1)`.
     names = [words, words[:-1]] if named and words and words[-1].isdigit() else [words]
     others = [
         other
         for name in names
         for other in by_name.get(name, ())
-        if other.id != row.id and looks[other.id].shape == own.shape and looks[other.id].kind == ""
+        if other.id != row.id and likenesses[other.id] == Likeness("", own.shape)
     ]
     elsewhere = [other for other in others if other.class_name != row.class_name]
-    beside = [other for other in others if other.class_name == row.class_name and named]
-    image = (beside or elsewhere or [None])[0]
+    same_folder = [other for other in others if other.class_name == row.class_name and named]
+    image = (same_folder or elsewhere or [None])[0]
     if own.kind == "plain":
         return f"looks like a mask{f' of {image.image}' if image else ''}: few grey levels, in flat areas"
     if image and own.kind == "loose":
         return f"looks like a mask of {image.image}: nearly two grey levels"
     if image and own.kind == "blank":
         return f"looks like an empty mask of {image.image}: one grey level"
-    if beside and _is_drawn_over(read(row.image), read(beside[0].image)):
-        return f"looks like {beside[0].image} with something drawn into it"
+    if same_folder and _is_drawn_over(read(row.image), read(same_folder[0].image)):
+        return f"looks like {same_folder[0].image} with something drawn into it"
     return None
 
 
-def _blanks_among_masks(rows: Sequence[Any], looks: dict[str, Likeness], found: dict[str, str]) -> dict[str, str]:
+def _find_blanks_among_masks(
+    rows: Sequence[Any], likenesses: dict[str, Likeness], masks: dict[str, str]
+) -> dict[str, str]:
     """Treat blank pictures in a folder of masks as empty masks."""
-    sizes = Counter(row.class_name for row in rows)
-    masks = Counter(row.class_name for row in rows if row.image in found)
+    pictures = Counter(row.class_name for row in rows if row.image not in masks)
+    number = Counter(row.class_name for row in rows if row.image in masks)
     return {
         row.image: "looks like an empty mask: one grey level, in a folder of masks"
         for row in rows
-        if row.id in looks and looks[row.id].kind == "blank" and row.image not in found
-        if 2 * masks[row.class_name] > sizes[row.class_name] - masks[row.class_name]
+        if row.id in likenesses and likenesses[row.id].kind == "blank" and row.image not in masks
+        if 2 * number[row.class_name] > pictures[row.class_name]
     }
 
 
-def _words(id_: str) -> tuple[bool, tuple[str, ...]]:
-    """Split a file's name into words and numbers, without the words of mask names; also tell if it had such words."""
+def _split_name(id_: str) -> tuple[bool, tuple[str, ...]]:
+    """Split a file's name into words and numbers: whether it has words of mask names, and the other words."""
     stem = re.sub(r"([a-z])([A-Z])", r"\1 \2", id_.rpartition("/")[2])
     stem = re.sub(r"\.(png|jpe?g|bmp|tiff?)$", "", stem, flags=re.IGNORECASE).lower()
     words = re.findall(r"[^\W\d_]+|\d+", stem)
-    kept = tuple(word for word in words if word not in _WORDS and word not in _NEUTRAL)
-    return any(word in _WORDS for word in words), kept
+    others = tuple(word for word in words if word not in _WORDS and word not in _NEUTRAL)
+    return any(word in _WORDS for word in words), others
 
 
 def _window(counts: np.ndarray) -> np.ndarray:
@@ -151,22 +154,22 @@ def _window(counts: np.ndarray) -> np.ndarray:
 
 
 def _equal_within(level: np.ndarray, area: np.ndarray) -> float:
-    """Tell which share of the neighbours within an area are equal."""
+    """Measure the share of neighbours within an area that are equal."""
     across, down = area[:, 1:] & area[:, :-1], area[1:] & area[:-1]
     equal = (level[:, 1:] == level[:, :-1])[across].sum() + (level[1:] == level[:-1])[down].sum()
     return float(equal / max(1, across.sum() + down.sum()))
 
 
 def _is_shape(area: np.ndarray) -> bool:
-    """Tell whether an area is solid and has few pieces, like its background; dark speckle has many."""
-    padded = np.pad(area, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:] & area
+    """Check whether an area and its background are solid and have few pieces; dark speckle has many."""
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    inner = cv2.erode(area.astype(np.uint8), cross, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     pieces = sum(cv2.connectedComponents(part.astype(np.uint8))[0] - 1 for part in (area, ~area))
     return bool(inner.sum() >= _SOLID * area.sum() and pieces <= _PIECES)
 
 
 def _is_drawn_over(picture: np.ndarray, image: np.ndarray) -> bool:
-    """Tell whether a picture of the same size is an image with something drawn into it, or a part cut out of it."""
+    """Check whether a picture of the same size is an image with something drawn into it, or a part cut out of it."""
     shown = picture.max(axis=2) > _SAME_LEVELS
     near = (np.abs(picture.astype(np.int16) - image) <= _SAME_LEVELS).all(axis=2)
     return bool(shown.any() and near[shown].mean() >= _SAME)

@@ -1,10 +1,10 @@
-"""Decide by rule which pixels of a mask file are lesion; refuse a mask if that is unclear.
+"""Decide by rules which pixels of a mask file are lesion; refuse a mask if that is unclear.
 
-A plain mask has two levels, 0 and a bright one. Others are read as follows, and the audit lists them with the rule:
+A plain mask has two levels, 0 and a bright one. Others are read by these rules, and the audit lists them with the rule:
 
 * levels that cover solid areas are labels, and every label is lesion (0, 1, 2; or 0, 127, 255);
-* other levels between the two are soft edges (antialiasing, JPEG), cut at half of the brightest level; if they are
-  few, a piece that touches nothing brighter is not an edge, and is lesion;
+* other levels between the two are soft edges (antialiasing, JPEG), cut at half of the brightest level; if there are
+  only a few levels, a piece that touches nothing brighter is not an edge but lesion;
 * scattered pixels of very low levels are noise, and the mask is empty;
 * a mask that is bright along its border and on more than half of the image is inverted;
 * colours count by their brightest channel; the alpha channel counts only if the colours are all the same.
@@ -40,35 +40,30 @@ class MaskValueError(UserError):
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask file.
+    """A mask file."""
 
-    Attributes:
-        lesion: (H, W) uint8 in {0, 1}.
-        rule: The rule by which it was read; empty for a plain mask of two levels.
-    """
-
-    lesion: np.ndarray
-    rule: str = ""
+    lesion: np.ndarray  # (H, W) uint8 in {0, 1}
+    rule: str = ""  # by which it was read; empty for a plain mask of two levels
 
 
 def decode_mask(path: Path) -> Mask:
     """Read a mask file at its own size.
 
     Raises:
-        MaskValueError: When it is unclear which pixels are lesion.
-        OSError, SyntaxError, ValueError, Image.DecompressionBombError: When the file cannot be decoded.
+        MaskValueError: If it is unclear which pixels are lesion.
+        OSError, SyntaxError, ValueError, Image.DecompressionBombError: If the file cannot be decoded.
     """
     with path.open("rb") as stream, Image.open(stream) as image:
         if image.format == "TIFF" and (pages := getattr(image, "n_frames", 1)) > 1:
-            raise MaskValueError(f"{path} has {pages} pages: save the mask as a file of one page. {_CURE}")
+            raise MaskValueError(f"{path} has {pages} pages: save the mask as a file with one page. {_CURE}")
         deep = _deep_levels(image, stream, path)
         if image.format != "TIFF":  # loading turns a TIFF upright
             ImageOps.exif_transpose(image, in_place=True)
         levels, source = _levels(image, path) if deep is None else (deep, "")
     low, top = int(levels.min()), int(levels.max())
+    if low == top == 0:
+        return Mask(np.zeros(levels.shape, np.uint8), source)
     if low == top:
-        if top == 0:
-            return Mask(np.zeros(levels.shape, np.uint8), source)
         raise MaskValueError(
             f"{path} has the value {top} everywhere: it may be an inverted empty mask or a lesion everywhere. {_CURE}"
         )
@@ -76,7 +71,7 @@ def decode_mask(path: Path) -> Mask:
     lesion, rule = _lesion(levels, 65535 if top > 255 else 255, path)
     bright = _border(lesion).mean()
     if bright >= _BORDER_UNCLEAR:
-        if bright < _BORDER_BRIGHT or lesion.mean() <= 0.5:  # a frame that was drawn in, or inverted around a large one
+        if bright < _BORDER_BRIGHT or lesion.mean() <= 0.5:  # a drawn frame, or an inverted large lesion
             raise MaskValueError(
                 f"{path} has a border that is {bright:.0%} bright: it may be inverted, or have a frame. {_CURE}"
             )
@@ -85,7 +80,7 @@ def decode_mask(path: Path) -> Mask:
 
 
 def _deep_levels(image: Image.Image, stream: BufferedReader, path: Path) -> np.ndarray | None:
-    """Return one level for each pixel of colours of 16 bits, of which Pillow would keep the upper 8; None of others."""
+    """Return one level per pixel for colours of 16 bits, of which Pillow keeps only the upper 8; None for others."""
     if image.mode not in _DEEP_COLORS or not is_deep(image, stream):
         return None
     try:
@@ -96,8 +91,8 @@ def _deep_levels(image: Image.Image, stream: BufferedReader, path: Path) -> np.n
 
 
 def _levels(image: Image.Image, path: Path) -> tuple[np.ndarray, str]:
-    """Return one level for each pixel, (H, W) int64, and the rule if it does not come from the brightest channel."""
-    if image.mode.startswith("I") or image.mode == "F":  # 16 bits, which Pillow would clip at 255
+    """Return one level per pixel, (H, W) int64, and the rule if it does not come from the brightest channel."""
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits, which Pillow clips at 255
         values = np.nan_to_num(np.array(image, np.float64))
         if 0 < values.max() <= 1 and (values % 1).any():
             values = values * 255  # a probability
@@ -107,7 +102,7 @@ def _levels(image: Image.Image, path: Path) -> tuple[np.ndarray, str]:
     if np.ptp(levels):
         return levels, ""
     codes = colours[..., :3].astype(np.int64) @ (65536, 256, 1)
-    if np.ptp(codes):  # colours of the same brightness, one of them the background's
+    if np.ptp(codes):  # colours of the same brightness, one of which is the background's
         kinds, numbers = np.unique(codes, return_inverse=True)
         numbers = numbers.reshape(codes.shape)
         edge = np.bincount(_border(numbers), minlength=len(kinds))
@@ -119,16 +114,16 @@ def _levels(image: Image.Image, path: Path) -> tuple[np.ndarray, str]:
     if colours.shape[2] == 4 and np.ptp(colours[..., 3]):
         return colours[..., 3].astype(np.int64), "shape taken from the alpha channel"
     if image.mode == "P" and np.ptp(numbers := np.array(image, np.int64)):
-        return numbers, "shape taken from the numbers of the palette's colours, which are all alike"
+        return numbers, "shape taken from the numbers of the palette's colours, which are all the same"
     return levels, ""
 
 
 def _lesion(levels: np.ndarray, full: int, path: Path) -> tuple[np.ndarray, str]:
-    """Decide which pixels are lesion, (H, W) bool, from levels that begin at 0; also return the rule."""
+    """Decide which pixels are lesion, (H, W) bool, from levels that start at 0; also return the rule."""
     top = int(levels.max())
     if top > 65535:
         values, counts = np.unique(levels, return_counts=True)
-    else:  # sorting takes ten times as long
+    else:  # ten times as fast as sorting
         counts = np.bincount(levels.ravel())
         values, counts = np.flatnonzero(counts), counts[counts > 0]
     faint = top <= max(_FAINT, _FAINT_SHARE * full)
@@ -156,7 +151,7 @@ def _lesion(levels: np.ndarray, full: int, path: Path) -> tuple[np.ndarray, str]
     soft = (levels > _EDGE[0] * top) & (levels < _EDGE[1] * top)
     if soft.mean() > _SOFT_SHARE and soft.sum() > (levels >= _EDGE[1] * top).sum():
         raise MaskValueError(
-            f"{path} has {len(values)} grey levels all over, like an image: it is unclear which are lesion. {_CURE}"
+            f"{path} has {len(values)} grey levels all over, like an image: it is unclear which is lesion. {_CURE}"
         )
     lesion, rule = levels > top / 2, f"soft edges of {len(values)} levels cut at half"
     if len(values) <= _FEW_LEVELS and (lone_pieces := _lone_pieces(levels > _EDGE[0] * top, lesion)).any():
@@ -174,7 +169,7 @@ def _lone_pieces(area: np.ndarray, brighter: np.ndarray) -> np.ndarray:
 
 
 def _among_equals(levels: np.ndarray, number: int) -> np.ndarray:
-    """Tell which pixels equal at least `number` of their four neighbours, (H, W) bool; the border is repeated."""
+    """Mark the pixels that equal at least `number` of their four neighbours, (H, W) bool; the border is repeated."""
     padded = np.pad(levels, 1, mode="edge")
     centre = padded[1:-1, 1:-1]
     sides = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
@@ -191,20 +186,20 @@ def _listed(values: "np.ndarray | list[int]") -> str:
     return ", ".join(str(int(value)) for value in values)
 
 
-def same_proportions(shape: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Tell whether one shape is the other scaled by a factor of at most 8, up to rounding to whole pixels."""
+def have_same_proportions(shape: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Check whether one shape is the other scaled by a factor of at most 8, up to rounding to whole pixels."""
     (height, width), (other_height, other_width) = shape, other
     scaled = other_width * height / width, other_height * width / height
     close = abs(scaled[0] - other_height) < 1 and abs(scaled[1] - other_width) < 1
     return close and 1 / _MOST_SCALED <= other_height / height <= _MOST_SCALED
 
 
-def resized(lesion: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def resize_mask(lesion: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Scale a mask: when it shrinks, a pixel is lesion if half of its area is; when it grows, if the nearest pixel is.
 
     Args:
         lesion: (h, w) uint8 in {0, 1}.
-        shape: The wanted (H, W).
+        shape: The new (H, W).
 
     Returns:
         (H, W) uint8 in {0, 1}.

@@ -1,4 +1,4 @@
-"""What careless pipelines take for images: for measuring how much it flatters, and for nothing else."""
+"""Mistakes of careless pipelines, only to measure how much they improve scores."""
 
 import cv2
 import numpy as np
@@ -6,8 +6,7 @@ import pandas as pd
 
 from bus_lightning.core.errors import UserError
 
-# A name says how an image is mirrored: cv2.flip's code.
-FLIPS = {"horizontal": 1, "vertical": 0, "both": -1}
+FLIPS = {"horizontal": 1, "vertical": 0, "both": -1}  # codes of cv2.flip
 MISTAKES = ("flipped_copies", "mask_files")
 
 
@@ -16,15 +15,15 @@ def with_mistake(frame: pd.DataFrame, mistake: str | None) -> pd.DataFrame:
 
     Args:
         frame: The index.
-        mistake: `flipped_copies`: each image mirrored in three ways, made before training and validation were parted;
-            `mask_files`: each mask file taken for an image of its class, as a search for `*.png` does; None adds none.
+        mistake: `flipped_copies`: each image mirrored in three ways, before training and validation are separated;
+            `mask_files`: each mask file used as an image of its class, as a search for `*.png` does; None adds none.
 
     Returns:
-        The index with two more columns: `source`, the id that a row was made of (its own for an image), and `flip`, how
-        it is mirrored (empty: not).
+        The index with two more columns: `source`, the id of the original image, and `flip`, how a row is mirrored
+        (empty: not).
 
     Raises:
-        UserError: When the mistake is unknown.
+        UserError: If the mistake is unknown.
     """
     frame = frame.assign(source=frame["id"], flip="")
     if mistake is None:
@@ -40,5 +39,5 @@ def with_mistake(frame: pd.DataFrame, mistake: str | None) -> pd.DataFrame:
 
 
 def mirrored(array: np.ndarray, flip: str) -> np.ndarray:
-    """Mirror an image (H, W[, C]) as its row says."""
+    """Mirror an image (H, W[, C]) by the `flip` of its row."""
     return np.ascontiguousarray(cv2.flip(array, FLIPS[flip])) if flip else array

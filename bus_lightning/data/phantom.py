@@ -1,7 +1,7 @@
-"""Draw a synthetic folder that looks like BUSI: same layout, same oddities, nobody's data.
+"""Draw a synthetic data set in BUSI's layout, with its oddities, to try everything without patients' images.
 
-The oddities of the real set (twins, several masks, mixed PNG modes, odd sizes) hang on an image's
-class and number alone: `benign (12)` is the same picture however many images are drawn.
+The oddities of the real set (near-duplicates, several masks, mixed PNG modes, odd sizes) depend on an image's class and
+number alone: `benign (12)` is the same picture however many images are drawn.
 """
 
 import argparse
@@ -17,24 +17,24 @@ from tqdm import tqdm
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import folder_aside, refuse_foreign
-from bus_lightning.data.index import COUNTS_IN_BUSI
+from bus_lightning.data.class_names import COUNTS_IN_BUSI
 from bus_lightning.data.phantom_frame import Bools, Pixels, draw_case
 
 KINDS = tuple(COUNTS_IN_BUSI)
 MARKER = ".phantom.json"
-LABELS = ("L LOQ", "L UOQ", "R UIQ", "R C", "LT BREAST", "RT AXILLA", "R 10 H")
-WHITE, YELLOW = (235, 235, 235), (255, 225, 0)
+_LABELS = ("L LOQ", "L UOQ", "R UIQ", "R C", "LT BREAST", "RT AXILLA", "R 10 H")
+_WHITE, _YELLOW = (235, 235, 235), (255, 225, 0)
 
 
 @dataclass(frozen=True)
 class Case:
-    """What one image of the set is to be.
+    """One image of the set.
 
     Attributes:
-        kind: its class.
-        number: its number within the class, from 1.
-        frame: class and number of the image whose frame it shows, another's where it is a twin.
-        exact: whether a twin repeats that image pixel for pixel.
+        kind: Its class.
+        number: Its number within the class, from 1.
+        frame: Class and number of the image whose frame it shows: its own, or that of its near-duplicate.
+        exact: Whether it repeats that image pixel for pixel.
     """
 
     kind: str
@@ -44,13 +44,13 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Name the file without its ending, as BUSI does."""
+        """The file's name without its extension, as in BUSI."""
         return f"{self.kind} ({self.number})"
 
 
 def plan_case(kind: str, number: int) -> Case:
-    """Say what an image shows, from its class and number alone: about one in eight is a twin."""
-    if kind == "malignant" and number % 50 == 9:  # one frame under two class labels, as BUSI has
+    """Plan what an image shows, from its class and number alone: about one in eight is a near-duplicate."""
+    if kind == "malignant" and number % 50 == 9:  # one frame under two class labels, as in BUSI
         return Case(kind, number, plan_case("benign", number).frame)
     if number % 8 == 0:
         return Case(kind, number, plan_case(kind, number - 3).frame)
@@ -68,12 +68,12 @@ def plan_set(images: int) -> list[Case]:
 
 
 def generator(seed: int, kind: str, number: int, purpose: int) -> np.random.Generator:
-    """Make one image's random source: `purpose` 0 draws its frame, 1 crops a twin, 2 marks it."""
+    """Make the random source of one image: `purpose` 0 draws its frame, 1 crops a near-duplicate, 2 marks it."""
     return np.random.default_rng(np.random.SeedSequence([seed, KINDS.index(kind), number, purpose]))
 
 
 def draw_frame(case: Case, seed: int) -> tuple[Pixels, list[Bools]]:
-    """Draw the frame a case shows, cropped and shifted where it is a twin."""
+    """Draw the frame of a case and its masks, cropped differently if it is a near-duplicate."""
     kind, number = case.frame
     rng = generator(seed, kind, number, 0)
     size = None
@@ -90,38 +90,41 @@ def draw_frame(case: Case, seed: int) -> tuple[Pixels, list[Bools]]:
 
 
 def burn_in(image: Pixels, masks: Sequence[Bools], rng: np.random.Generator, yellow: bool) -> Pixels:
-    """Burn in what operators leave on about half of all images: a label, calipers on the lesion.
+    """Burn in the marks that operators leave on about half of all images: a label, calipers on the lesion.
 
     Args:
-        image: (height, width) grey picture.
-        masks: the lesions to measure; none gets a label only.
-        rng: source of all randomness.
-        yellow: draw calipers for certain, and in colour.
+        image: (H, W) grey picture.
+        masks: The lesions to measure.
+        rng: Source of all randomness.
+        yellow: Draw the calipers in any case, and in yellow.
 
     Returns:
-        (height, width, 3) RGB picture.
+        (H, W, 3) RGB picture.
     """
     picture = np.repeat(image[..., None], 3, axis=2)
     height, width = image.shape
     unit = height / 130
-    colour = YELLOW if yellow else WHITE
     if rng.random() < 0.35:
         corner = (int(rng.uniform(0.03, 0.6) * width), int(rng.uniform(0.6, 0.95) * height))
-        label = LABELS[rng.integers(len(LABELS))]
-        font = cv2.FONT_HERSHEY_SIMPLEX
-        cv2.putText(picture, label, corner, font, 0.28 * unit, WHITE, 1, cv2.LINE_AA)
+        label = _LABELS[rng.integers(len(_LABELS))]
+        cv2.putText(picture, label, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.28 * unit, _WHITE, 1, cv2.LINE_AA)
     if rng.random() < 0.3 or yellow:
         for mask in masks:
             rows, columns = np.nonzero(mask)
             across = [(end, rows.mean()) for end in (columns.min(), columns.max())]
             along = [(columns.mean(), end) for end in (rows.min(), rows.max())]
             for x, y in np.array(across + along) + rng.uniform(-1, 1, (4, 2)):
-                size = max(5, int(6 * unit))
-                cv2.drawMarker(picture, (int(x), int(y)), colour, cv2.MARKER_CROSS, size)
+                color, size = _YELLOW if yellow else _WHITE, max(5, int(6 * unit))
+                cv2.drawMarker(picture, (int(x), int(y)), color, cv2.MARKER_CROSS, size)
     return picture
 
 
-def save_case(case: Case, folder: Path, seed: int) -> None:
+def save_png(image: Image.Image, path: Path) -> None:
+    """Save with light compression, which is fast; speckle hardly compresses."""
+    image.save(path, compress_level=2)
+
+
+def _save_case(case: Case, folder: Path, seed: int) -> None:
     """Draw one case and save it, with masks in the PNG modes that BUSI mixes."""
     image, masks = draw_frame(case, seed)
     kind, number = case.frame if case.exact else (case.kind, case.number)
@@ -138,11 +141,6 @@ def save_case(case: Case, folder: Path, seed: int) -> None:
         save_png(Image.fromarray(mask.astype(np.uint8) * 255).convert(mode), folder / name)
 
 
-def save_png(image: Image.Image, path: Path) -> None:
-    """Save with light compression: speckle hardly compresses, and drawing is to be quick."""
-    image.save(path, compress_level=2)
-
-
 def refuse_other(out: Path) -> None:
     """Raise unless `out` is free, empty or a phantom folder.
 
@@ -154,50 +152,38 @@ def refuse_other(out: Path) -> None:
 
 
 def draw_phantom(out: Path, images: int = 240, seed: int = 0) -> None:
-    """Draw a whole set into `out`, which appears there complete or not at all.
+    """Draw a whole set into a folder, which appears complete or not at all.
 
     Args:
-        out: folder to make; an earlier phantom there is replaced.
-        images: how many images, at least 3; 60 or more hold every oddity at least once.
-        seed: the same number and seed draw the same pixels.
+        out: New folder; an earlier phantom there is replaced.
+        images: Number of images, at least 3; 60 or more hold every oddity at least once.
+        seed: The same number and seed draw the same pixels.
 
     Raises:
-        UserError: if `out` holds something else, or `images` or `seed` is too small.
+        UserError: If the folder holds something else, or `images` or `seed` is too small.
     """
     if images < 3:
-        raise UserError(f"--images {images} leaves a class empty; ask for 3 or more")
+        raise UserError(f"--images {images} leaves a class empty: give at least 3.")
     if seed < 0:
-        raise UserError(f"--seed {seed} is below zero; give 0 or more")
+        raise UserError(f"--seed {seed} is negative: give at least 0.")
     refuse_other(out)
     with folder_aside(out) as fresh:
         for kind in KINDS:
             (fresh / kind).mkdir()
         for case in tqdm(plan_set(images), desc="drawing", unit="image", disable=None, leave=False):
-            save_case(case, fresh / case.kind, seed)
+            _save_case(case, fresh / case.kind, seed)
         (fresh / MARKER).write_text(json.dumps({"images": images, "seed": seed}) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: `python -m bus_lightning.data.phantom OUT --images N --seed S`."""
     parser = argparse.ArgumentParser(
-        prog="python -m bus_lightning.data.phantom",
-        description="Draw a synthetic breast ultrasound data set in BUSI's layout, with its "
-        "oddities, to try everything without patients' images.",
+        prog="python -m bus_lightning.data.phantom", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to make; an earlier phantom there is replaced")
+    parser.add_argument("out", type=Path, metavar="OUT", help="new folder; an earlier phantom there is replaced")
+    parser.add_argument("--images", type=int, default=240, metavar="N", help="number of images (default: %(default)s)")
     parser.add_argument(
-        "--images",
-        type=int,
-        default=240,
-        metavar="N",
-        help="how many images (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="S",
-        help="same seed, same pixels (default: %(default)s)",
+        "--seed", type=int, default=0, metavar="S", help="same seed, same pixels (default: %(default)s)"
     )
     options = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""Images decoded, cleaned and resized once, into a memory-mapped file that every job of a machine shares."""
+"""Decode, clean and resize images once, into a memory-mapped file that all jobs of a machine share."""
 
 import logging
 import os
@@ -17,13 +17,13 @@ from tqdm import tqdm
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import aside
 from bus_lightning.core.randomness import stable_hash
-from bus_lightning.data.index import read_answer, read_image, read_mask
+from bus_lightning.data.index import read_image, read_mask, read_predicted_mask
 from bus_lightning.data.mistakes import mirrored
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 
 log = logging.getLogger(__name__)
-VERSION = 2  # part of a file's name: raise it when what is kept of an image changes
+VERSION = 2  # part of a file's name: raise it when the record of an image changes
 _GB = 1e9
 
 
@@ -35,56 +35,54 @@ def cached_pixels(
     limit: float,
     overlay: Overlay | None = None,
 ) -> np.ndarray:
-    """Open the pixels of all images of an index; decode them first where no job has done so.
+    """Open the pixels of all images of an index; decode them first if no job has done so.
 
-    Jobs that start together wait for the first; the file is written aside and renamed.
+    Of jobs that start together, one writes the file and the others wait.
 
     Args:
         prepared: The images.
         preprocessing: How to clean and resize.
         cleaned: Whether to clean, or only to resize.
         cache: Folder of the file.
-        limit: What all such files may take together, in gigabytes; those that were not used for longest go first.
-        overlay: Where to cut the images, around their given masks; None keeps them whole.
+        limit: Largest size of all such files together, in gigabytes; the least recently used ones are removed.
+        overlay: How to crop the images around their masks; None keeps them whole.
 
     Returns:
         (N,) records in the order of the index: `image` (size, size, 3) uint8, `mask` (size, size) uint8 in {0, 1},
-        `predicted`, the segmenters' masks, of the same kind and only where the index has a column of that name,
-        `shape` (2,) int32, height and width of the image's file, and `grey`, whether its three channels are equal.
-        Mapped from the file: only what is read is in memory, once for all jobs; changes stay private.
+        `predicted`, the predicted masks, of the same kind and only if the index has a column of that name, `shape` (2,)
+        int32, height and width of the image's file, and `grey`, whether its three channels are equal. The records are
+        mapped from the file: memory holds only the parts that are read, once for all jobs; changes stay private.
 
     Raises:
-        UserError: When the file would be larger than the limit or the disk, or the images change meanwhile.
+        UserError: If the file would be larger than the limit or the disk, or the images change meanwhile.
     """
     settings = (preprocessing.denoise, preprocessing.contrast) if cleaned else ("none", "none")
     rules = (preprocessing.rules, *astuple(prepared.scale))
-    given = (prepared.predicted_by, overlay and (overlay.source, overlay.margin))
-    further = given if any(given) else ()  # the files of runs without masks keep their names
-    name = stable_hash(
-        VERSION, *rules, prepared.content, preprocessing.size, preprocessing.resize, *settings, *map(str, further)
-    )
+    masks = (prepared.predicted_by, overlay and (overlay.source, overlay.margin))
+    further = map(str, masks) if any(masks) else ()  # the files of runs without masks keep their names
+    name = stable_hash(VERSION, *rules, prepared.content, preprocessing.size, preprocessing.resize, *settings, *further)
     path = cache / f"pixels-{name:016x}.npy"
     with suppress(FileNotFoundError):
         return _opened(path)
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / "pixels.lock"):  # one for all files, for each job may remove those of others
+    with FileLock(cache / "pixels.lock"):  # one for all files, because each job may remove those of others
         with suppress(FileNotFoundError):
             return _opened(path)
-        for left in cache.glob(".pixels-*"):  # by a process that was killed
-            left.unlink()
+        for leftover in cache.glob(".pixels-*"):  # of a killed process
+            leftover.unlink()
         kind, number = _record(preprocessing.size, bool(prepared.predicted_by)), len(prepared.frame)
         _make_room(cache, number * kind.itemsize / _GB, limit)
         with aside(path) as temporary:
             _write(temporary, kind, number, _decoded(prepared, preprocessing, cleaned, overlay))
             if prepared.has_changed(cache):
-                raise UserError(f"{prepared.root} changed while its images were decoded: give the command again.")
+                raise UserError(f"{prepared.root} changed while its images were decoded: run the command again.")
         return _opened(path)
 
 
 def _opened(path: Path) -> np.ndarray:
-    """Map a file into memory, and note that it is in use."""
+    """Map a file into memory, and mark it as recently used."""
     records: np.ndarray = np.load(path, mmap_mode="c")
-    with suppress(OSError):  # the folder may be another user's
+    with suppress(OSError):  # the folder may belong to another user
         os.utime(path)
     return records
 
@@ -100,14 +98,16 @@ def _record(size: int, with_predicted: bool) -> np.dtype[Any]:
 def _decoded(
     prepared: PreparedData, preprocessing: Preprocessing, cleaned: bool, overlay: Overlay | None
 ) -> Iterator[tuple[Any, ...]]:
-    """Decode, cut, clean and resize the images of an index, in its order."""
+    """Decode, crop, clean and resize the images of an index, in its order."""
 
     def decode(row: Any) -> tuple[Any, ...]:
         image = read_image(prepared.root / row.image, prepared.scale)
         shape = image.shape[:2]
         masks = [read_mask(prepared.root, row.masks, shape)]
         if prepared.predicted_by:
-            masks.append(read_answer(Path(row.predicted), shape) if row.predicted else np.zeros(shape, np.uint8))
+            masks.append(
+                read_predicted_mask(Path(row.predicted), shape) if row.predicted else np.zeros(shape, np.uint8)
+            )
         if overlay:
             box = overlay.box(masks[overlay.source == "predicted"])
             image, masks = image[box], [np.ascontiguousarray(mask[box]) for mask in masks]
@@ -117,7 +117,7 @@ def _decoded(
         return fitted, *squares, shape, grey
 
     rows = list(prepared.frame.itertuples(index=False))
-    step = 256  # the pool would run ahead of the disk and fill the memory
+    step = 256  # otherwise the pool runs ahead of the disk and fills the memory
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=len(rows), desc="decoding", disable=None, leave=False) as bar,
@@ -129,7 +129,7 @@ def _decoded(
 
 
 def _write(path: Path, kind: np.dtype[Any], number: int, rows: Iterator[tuple[Any, ...]]) -> None:
-    """Write records one after another; not through a map, which a full disk would end with a bus error."""
+    """Write records one after another; not through a memory map, where a full disk causes a bus error."""
     with path.open("wb") as stream:
         header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (number,)}
         np.lib.format.write_array_header_2_0(stream, header)
@@ -138,15 +138,15 @@ def _write(path: Path, kind: np.dtype[Any], number: int, rows: Iterator[tuple[An
 
 
 def _make_room(cache: Path, needed: float, limit: float) -> None:
-    """Remove files until `needed` more gigabytes are within the limit; jobs that have one open keep it."""
+    """Remove files until `needed` more gigabytes are within the limit; jobs that have a file open keep it."""
     if needed > limit:
         raise UserError(
             f"The decoded images take {needed:.1f} GB, more than data.cache_gb={limit:g}: "
-            f"set data.cache_gb={needed * 1.1:.0f}, or take a smaller data.size."
+            f"set data.cache_gb={needed * 1.1:.0f}, or choose a smaller data.size."
         )
     files = sorted(cache.glob("pixels-*.npy"), key=lambda file: file.stat().st_mtime)
     while files and needed + sum(file.stat().st_size for file in files) / _GB > limit:
-        log.info("Removed %s, which was not used for longest (data.cache_gb=%g).", files[0], limit)
+        log.info("Removed %s, the least recently used file (data.cache_gb=%g).", files[0], limit)
         files.pop(0).unlink()
     if (free := shutil.disk_usage(cache).free / _GB) < needed:
         raise UserError(

@@ -1,4 +1,4 @@
-"""From the data options of a config to an index and a split, every check done before any compute."""
+"""Turn the data options of a config into an index and a split; every check runs before any compute."""
 
 import json
 import logging
@@ -13,21 +13,23 @@ from omegaconf import DictConfig
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import stable_hash
-from bus_lightning.data.audit import HEALTHY, Audit, cached_audit, fingerprints_of
+from bus_lightning.data.audit import cached_audit, fingerprints_of
+from bus_lightning.data.class_names import HEALTHY
 from bus_lightning.data.content import known_content
 from bus_lightning.data.dataset_scale import known_scale
-from bus_lightning.data.folder import HIDDEN, describe, list_folder, without_ending
+from bus_lightning.data.findings import Audit
 from bus_lightning.data.index import find_root, read_index, select_classes
 from bus_lightning.data.levels import OWN_SCALE, Scale
+from bus_lightning.data.listing import HIDDEN, describe_skipped, list_folder, without_extension
 from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.splits import Split, make_split
 
 log = logging.getLogger(__name__)
-_DIGITS = 16  # of the hash of a folder, which are enough
+_DIGITS = 16  # of the hash of a folder
 
 
 def files_hash(content: object) -> str:
-    """Return the part of a run's or folder's content hash that is about the files, without the choice among them."""
+    """Return the part of a content hash that is about the files, without the choice of images."""
     return str(content or "").partition("-")[0]
 
 
@@ -37,14 +39,13 @@ class PreparedData:
 
     Attributes:
         root: The data folder.
-        frame: The index, without what was left out.
+        frame: The index, without excluded images.
         groups: Near-duplicate group of each id.
-        content: Hash of the folder's files and of the choice made among them.
+        content: Hash of the folder's files and of the choice of images.
         fingerprints: File with the fingerprints of all images of the folder; None if there is none.
-        predicted_by: Hash of the masks that segmenters predicted, whose files the index then names in its column
-            `predicted`; None without.
-        segmenters: Folders of those segmenters' runs.
-        scale: Scale for files that do not state their bit depth, determined over the whole folder.
+        predicted_by: Hash of the predicted masks that the index names in its column `predicted`; None without them.
+        segmenters: Folders of the segmenters' runs that predicted them.
+        scale: Scale for files that do not state their bit depth, from all images of the folder.
     """
 
     root: Path
@@ -62,28 +63,28 @@ class PreparedData:
         return self.frame.drop_duplicates("label").sort_values("label")["class"].tolist()
 
     def has_changed(self, cache: Path) -> bool:
-        """Tell whether the folder's files are others now than when they were hashed."""
+        """Check whether the folder's files have changed since they were hashed."""
         return known_content(self.root, read_index(self.root), cache)[:_DIGITS] != files_hash(self.content)
 
     def split(self, options: DictConfig) -> Split:
-        """Split the images as `data.split` says."""
+        """Split the images by the options of `data.split`."""
         return make_split(self.frame, self.groups, **{str(key): value for key, value in options.items()})
 
 
 def prepare_data(
     data: DictConfig, needs_masks: bool, only: Collection[str] | None = None, uses_masks: bool = False
 ) -> PreparedData:
-    """Find, index and audit the data folder, and leave out what the options say.
+    """Find, index and audit the data folder, and leave out the images that the options exclude.
 
     Args:
         data: The config group `data`.
         needs_masks: Whether an image without a mask is an error, as in segmentation.
-        only: Ids to take where they are there, whatever else the folder holds; None takes all.
+        only: Ids to keep; ids that the folder does not have are ignored. None keeps all images.
         uses_masks: Whether existing masks are used, for example by an overlay. An unusable mask does not stop a task
             that neither needs nor uses masks.
 
     Raises:
-        UserError: When the folder is missing, or holds files that cannot be trained on.
+        UserError: If the folder is missing, or has files that cannot be trained on.
     """
     if data.phantom:
         _draw_phantom(Path(data.root), **data.phantom)
@@ -93,66 +94,61 @@ def prepare_data(
     frame = select_classes(whole, list(data.classes), root) if data.classes else whole
     if only is not None:
         frame = frame[frame["id"].isin(only)].reset_index(drop=True)
-    if others := {file: why for file, why in listing.passed_over.items() if why != HIDDEN}:
-        log.warning("%s: skipped: %s.", root, describe(others))
+    if skipped := {file: why for file, why in listing.passed_over.items() if why != HIDDEN}:
+        log.warning("%s: skipped: %s.", root, describe_skipped(skipped))
     audit = cached_audit(root, whole, Path(data.cache), listing)
-    kept = frame[~frame["id"].isin(_left_out(data, frame, audit))].reset_index(drop=True)
+    kept = frame[~frame["id"].isin(_excluded_ids(data, frame, audit))].reset_index(drop=True)
     unusable = _refuse_broken(root, kept, audit, data, needs_masks, needs_masks or uses_masks)
     kept["masks"] = [() if unusable.intersection(masks) else masks for masks in kept["masks"]]
-    for name in frame["class"].unique():
-        if name not in set(kept["class"]):
-            raise UserError(
-                f"No image of class '{name}' is left after data.exclude, drop_conflicts and skip_unreadable."
-            )
+    for name in sorted(set(frame["class"]) - set(kept["class"])):
+        raise UserError(f"No image of class '{name}' is left after data.exclude, drop_conflicts and skip_unreadable.")
     kept = with_mistake(kept, data.mistake)
     if only is not None:
         kept = kept[kept["id"].isin(only)].reset_index(drop=True)
     choice = stable_hash(*kept["id"], *kept["class"], *sorted(unusable))
     groups = {row.id: audit.groups[row.source] for row in kept.itertuples()}
     scale = known_scale(root, whole["image"].tolist(), audit.content, Path(data.cache))
-    prints = fingerprints_of(audit.content, Path(data.cache))
-    return PreparedData(
-        root, kept, groups, f"{audit.content[:_DIGITS]}-{choice:016x}", fingerprints=prints, scale=scale
-    )
+    fingerprints = fingerprints_of(audit.content, Path(data.cache))
+    content = f"{audit.content[:_DIGITS]}-{choice:016x}"
+    return PreparedData(root, kept, groups, content, scale=scale, fingerprints=fingerprints)
 
 
-def _left_out(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:
-    """Collect the ids that the options leave out, and say how many each leaves out."""
-    here = set(frame["id"])
+def _excluded_ids(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:
+    """Collect the ids that the options exclude, and log how many each excludes."""
     reasons: dict[str, set[str]] = {}
     if data.exclude:
-        reasons[f"data.exclude={data.exclude}"] = _excluded(Path(data.exclude), frame)
+        reasons[f"data.exclude={data.exclude}"] = _read_excluded(Path(data.exclude), frame)
     if data.drop_conflicts:
-        reasons["data.drop_conflicts (their twin has another class)"] = here & set(audit.conflicts)
+        reasons["data.drop_conflicts (their twin has another class)"] = set(frame["id"]) & set(audit.conflicts)
     if data.skip_unreadable:
         unreadable = set(audit.problems["unreadable"])
-        touched = [not unreadable.isdisjoint((row.image, *row.masks)) for row in frame.itertuples()]
-        reasons["data.skip_unreadable"] = set(frame.loc[touched, "id"])
+        is_affected = [not unreadable.isdisjoint((row.image, *row.masks)) for row in frame.itertuples()]
+        reasons["data.skip_unreadable"] = set(frame.loc[is_affected, "id"])
     for reason, ids in reasons.items():
         log.info("Left out by %s: %d of %d images.", reason, len(ids), len(frame))
     return set().union(*reasons.values())
 
 
-def _excluded(file: Path, frame: pd.DataFrame) -> set[str]:
-    """Read the images that a CSV lists, by id or by path relative to the root, with or without the file extension."""
+def _read_excluded(file: Path, frame: pd.DataFrame) -> set[str]:
+    """Read the ids of a CSV, which lists ids or paths relative to the root, with or without the file extension."""
     try:
         listed = set(pd.read_csv(file)["id"].dropna().str.strip())
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        reason = "its first line has to be id, each line below it an image" if isinstance(error, KeyError) else error
-        raise UserError(f"data.exclude={file} is no CSV with a column 'id': {reason}") from error
+        reason = "its first line must be id, each line below it an image" if isinstance(error, KeyError) else error
+        raise UserError(f"data.exclude={file} is not a CSV with a column 'id': {reason}") from error
     ids_by_name: dict[str, set[str]] = {}
     for row in frame.itertuples():
-        for name in {row.id, f"{row.id}.png", row.image, without_ending(str(row.image))}:
+        for name in {row.id, f"{row.id}.png", row.image, without_extension(str(row.image))}:
             ids_by_name.setdefault(str(name), set()).add(str(row.id))
     if unknown := listed - ids_by_name.keys():
-        log.warning("data.exclude=%s: %d ids are not in the data, '%s' for one.", file, len(unknown), min(unknown))
+        log.warning("data.exclude=%s: %d ids are not in the data, such as '%s'.", file, len(unknown), min(unknown))
     return set().union(*(ids_by_name[name] for name in listed & ids_by_name.keys()))
 
 
 def _refuse_broken(
     root: Path, frame: pd.DataFrame, audit: Audit, data: DictConfig, needs_masks: bool, uses_masks: bool
 ) -> set[str]:
-    """Refuse unusable images and, where masks are used, unusable masks; in segmentation also lesions without a mask.
+    """Refuse unusable images, unusable masks if masks are used, and lesions without a mask if masks are needed.
 
     Returns:
         Mask files that cannot be used and are not needed.
@@ -163,33 +159,35 @@ def _refuse_broken(
     bad = sorted((set(frame["image"]) & audit.broken.keys()) | (bad_masks if uses_masks else set()))
     if bad:
         others = f" ({len(bad)} files are broken; `make audit` lists them)" if len(bad) > 1 else ""
-        raise UserError(f"{root}/{audit.say(bad[0])}{others}")
+        raise UserError(f"{root}/{audit.describe(bad[0])}{others}")
     if bad_masks:
         log.warning(
-            "%d masks cannot be used, but this task does not need them (%s).", len(bad_masks), audit.say(min(bad_masks))
+            "%d masks cannot be used, but this task does not need them (%s).",
+            len(bad_masks),
+            audit.describe(min(bad_masks)),
         )
     elif uses_masks and (ruled := sorted(masks & audit.rules.keys())):
         log.warning("%d masks do not have two plain levels and were read by a rule (%s); `make audit` lists them.",
-                    len(ruled), audit.say(ruled[0], "mask_read_by_rule"))  # fmt: skip
+                    len(ruled), audit.describe(ruled[0], "mask_read_by_rule"))  # fmt: skip
     maskless = frame[(frame["masks"].map(len) == 0) & (frame["class"] != HEALTHY)]
     if needs_masks and len(maskless):
         raise UserError(
             f"'{maskless['id'].iloc[0]}' has no mask ({len(maskless)} images have none): segmentation needs "
-            "<name>_mask.png beside each image, or leave them out with data.exclude=FILE.csv."
+            "<name>_mask.png next to each image, or leave them out with data.exclude=FILE.csv."
         )
     return bad_masks
 
 
 def _draw_phantom(root: Path, images: int, seed: int) -> None:
-    """Draw the phantom folder once; jobs that start together wait for the first."""
+    """Draw the phantom folder once, also for jobs that start together."""
     from bus_lightning.data.phantom import MARKER, draw_phantom  # not needed for real data
 
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_name(f".{root.name}.lock")):
         if not root.is_dir():
-            for left in root.parent.glob(f".{root.name}.*/"):  # by a process that was killed
-                shutil.rmtree(left, ignore_errors=True)
+            for leftover in root.parent.glob(f".{root.name}.*/"):  # of a killed process
+                shutil.rmtree(leftover, ignore_errors=True)
             draw_phantom(root, images=images, seed=seed)
         elif (marker := root / MARKER).is_file() and json.loads(marker.read_text()) != {"images": images, "seed": seed}:
-            log.warning("%s is used as it was drawn, %s; remove it to draw data.phantom.images=%d, seed=%d.",
+            log.warning("%s is used as drawn before, %s; remove it to draw data.phantom.images=%d, seed=%d.",
                         root, marker.read_text().strip(), images, seed)  # fmt: skip

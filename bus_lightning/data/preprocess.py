@@ -1,6 +1,6 @@
-"""What is done to an image before it is augmented: cleaning, resizing, and how a mask or a label enters it.
+"""Clean and resize images, and draw masks or labels into them, before augmentation; the same in every epoch.
 
-Everything works on (H, W, 3) uint8 RGB arrays and (H, W) uint8 masks in {0, 1}, and is the same at every epoch.
+Images are (H, W, 3) uint8 RGB, masks (H, W) uint8 in {0, 1}.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,19 +16,19 @@ from bus_lightning.data.resizing import resize
 
 
 def _nlmeans(image: np.ndarray) -> np.ndarray:
-    """Denoise luma and chroma separately by non-local means; a grey image has no chroma to denoise."""
+    """Denoise luma and chroma separately by non-local means; the chroma of a grey image stays as it is."""
 
-    def denoised(part: np.ndarray) -> np.ndarray:
+    def denoise(part: np.ndarray) -> np.ndarray:
         return np.asarray(cv2.fastNlMeansDenoising(part, h=8, templateWindowSize=7, searchWindowSize=15), np.uint8)
 
     luma, chroma = _split(image)
-    return _merged(denoised(luma), denoised(chroma) if (chroma != _NO_CHROMA).any() else chroma)
+    return _merge(denoise(luma), denoise(chroma) if (chroma != _NO_CHROMA).any() else chroma)
 
 
-def _equalised(image: np.ndarray) -> np.ndarray:
-    """Equalise the histogram of the luma, contrast-limited and adaptive."""
+def _equalise(image: np.ndarray) -> np.ndarray:
+    """Apply contrast-limited adaptive histogram equalisation to the luma."""
     luma, chroma = _split(image)
-    return _merged(_CLAHE().apply(luma), chroma)
+    return _merge(_CLAHE().apply(luma), chroma)
 
 
 def _split(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -37,12 +37,12 @@ def _split(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(parts[..., 0]), np.ascontiguousarray(parts[..., 1:])
 
 
-def _merged(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+def _merge(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(np.dstack([luma, chroma]), cv2.COLOR_YCrCb2RGB)
 
 
-def _cleaned_in_lab(image: np.ndarray, denoise: str, contrast: str) -> np.ndarray:
-    """Clean by the rules of version 0.1, for networks trained with them: some grey levels become slightly coloured."""
+def _clean_in_lab(image: np.ndarray, denoise: str, contrast: str) -> np.ndarray:
+    """Clean by the rules of version 0.1, for networks trained with them; some grey levels become slightly coloured."""
     if denoise == "nlmeans":
         image = cv2.fastNlMeansDenoisingColored(image, h=8, hColor=8, templateWindowSize=7, searchWindowSize=15)
     else:
@@ -61,7 +61,7 @@ DENOISERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "bilateral": lambda image: cv2.bilateralFilter(image, d=7, sigmaColor=40, sigmaSpace=5),
     "nlmeans": _nlmeans,
 }
-RULES = 2  # rules 1, of version 0.1, choose the interpolation by the height alone, and clean in the LAB colour space
+RULES = 2  # rules 1, of version 0.1, choose the interpolation by the height alone and clean in the LAB colour space
 STYLES = ("none", "contour", "fill", "class_mark", "channel", "crop")
 SOURCES = ("ground_truth", "predicted")
 
@@ -71,11 +71,11 @@ class Preprocessing:
     """Clean and resize images.
 
     Attributes:
-        size: Side of the square that the network sees, in pixels.
-        resize: `stretch` to the square, or `pad`: keep the aspect ratio and fill up with black.
+        size: Side of the network's square input, in pixels.
+        resize: `stretch` to the square, or `pad`: keep the aspect ratio and fill with black.
         denoise: none, median, bilateral or nlmeans.
         contrast: none or clahe (contrast-limited adaptive histogram equalisation of the luma).
-        parts: Parts of the split whose images are cleaned; all are resized.
+        parts: Parts of the split whose images are cleaned; the images of all parts are resized.
         rules: Version of the rules for cleaning and resizing: 2, or 1 for networks trained with version 0.1.
     """
 
@@ -94,23 +94,23 @@ class Preprocessing:
         if self.rules not in (1, RULES):
             raise UserError(f"preprocess.rules={self.rules} is unknown: choose {RULES}, or 1 for a run of version 0.1.")
         if self.size < 1:
-            raise UserError(f"data.size={self.size}: give the side of the square in pixels, as 224.")
+            raise UserError(f"data.size={self.size}: give the side of the square in pixels, such as 224.")
 
     @classmethod
     def of_config(cls, data: Mapping[str, Any], preprocess: Mapping[str, Any]) -> "Preprocessing":
-        """Build it from the groups `data` and `preprocess` of a config; null leaves the default."""
+        """Build it from the groups `data` and `preprocess` of a config; null keeps the default."""
         chosen = {key: value for key, value in preprocess.items() if value is not None}
         return cls(size=data["size"], resize=data["resize"], **chosen)
 
     def clean(self, image: np.ndarray) -> np.ndarray:
         """Remove noise, then raise the contrast; a grey image stays grey."""
         if self.rules == 1:
-            return _cleaned_in_lab(image, self.denoise, self.contrast)
+            return _clean_in_lab(image, self.denoise, self.contrast)
         image = DENOISERS[self.denoise](image)
-        return _equalised(image) if self.contrast == "clahe" else image
+        return _equalise(image) if self.contrast == "clahe" else image
 
     def box(self, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Tell where an image of this shape (H, W) lies within the square: top, left, height, width."""
+        """Compute where an image of this shape (H, W) is in the square: top, left, height, width."""
         if self.resize == "stretch":
             return 0, 0, self.size, self.size
         scale = self.size / max(shape)
@@ -134,19 +134,19 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Overlay:
-    """Bring a mask or the label into the image, as the paper's preprocessing says it does.
+    """Put a mask or the label into the image, as the paper describes its preprocessing.
 
     Attributes:
         style: `none`; `contour` or `fill` of the lesion; `class_mark`: the name of the class on every image; `channel`:
-            the mask as a fourth channel; `crop`: the image is cut around the lesion.
-        source: Whose mask: `ground_truth`, which a user of the trained network does not have, or `predicted`.
+            the mask as a fourth channel; `crop`: the image is cropped around the lesion.
+        source: `ground_truth` masks, which a user of the trained network does not have, or `predicted` ones.
         parts: Parts of the split whose images get it.
         color: RGB of a drawing, 0 to 255.
-        color_by_class: RGB per class, in the order of the labels; takes the place of `color`.
+        color_by_class: RGB per class, in the order of the labels, instead of `color`.
         alpha: Opacity of `fill` in [0, 1].
-        margin: What `crop` leaves around the lesion, on each side, as a share of the lesion's longer side.
-        segmenters: Run folders that predicted the masks, or a pattern; they decide nothing but where to look.
-        tasks: Tasks whose images get it; those of the others stay as they are.
+        margin: Space that `crop` leaves on each side of the lesion, as a share of the lesion's longer side.
+        segmenters: Run folders that predicted the masks, or a pattern; only used to find the masks.
+        tasks: Tasks whose images get it.
     """
 
     style: str = "none"
@@ -165,25 +165,25 @@ class Overlay:
         _check_parts("overlay.parts", self.parts)
         for color in (self.color, *(self.color_by_class or ())):
             if len(color) != 3 or not all(0 <= value <= 255 for value in color):
-                raise UserError(f"overlay.color: {list(color)} is no color, give red, green and blue from 0 to 255.")
+                raise UserError(f"overlay.color: {list(color)} is not a color: give red, green and blue from 0 to 255.")
         if not 0 <= self.alpha <= 1:
             raise UserError(f"overlay.alpha={self.alpha}: give an opacity from 0 to 1.")
         if self.margin < 0:
-            raise UserError(f"overlay.margin={self.margin}: give a share of the lesion's longer side, as 0.25.")
+            raise UserError(f"overlay.margin={self.margin}: give a share of the lesion's longer side, such as 0.25.")
 
     def applies_to(self, part: str) -> bool:
-        """Tell whether the images of a part carry the mask or the label."""
+        """Check whether the images of a part get the mask or the label."""
         return self.style != "none" and part in self.parts
 
     def crops(self, part: str) -> bool:
-        """Tell whether the images of a part are cut around the lesion."""
+        """Check whether the images of a part are cropped around the lesion."""
         return self.style == "crop" and part in self.parts
 
     def box(self, mask: np.ndarray) -> tuple[slice, slice]:
-        """Tell which rows and columns `crop` keeps: a square around the lesion, as far as the image goes.
+        """Compute the rows and columns that `crop` keeps: a square around the lesion, limited to the image.
 
         Args:
-            mask: (H, W) uint8 in {0, 1}, at the resolution of the image that is cut; empty keeps the whole image.
+            mask: (H, W) uint8 in {0, 1}, at the resolution of the image; an empty mask keeps the whole image.
         """
         left, top, width, height = cv2.boundingRect(mask)
         if not width:
@@ -197,20 +197,20 @@ class Overlay:
         return rows, columns
 
     def draw(self, image: np.ndarray, mask: np.ndarray, label: int = 0, name: str = "") -> np.ndarray:
-        """Draw into one image, or add the mask to its channels; the input stays as it is.
+        """Draw into a copy of an image, or add the mask to its channels.
 
         Args:
             image: (H, W, 3) uint8.
             mask: (H, W) uint8 in {0, 1}, the lesion.
-            label: Position of the class, for colours by class.
-            name: Name of the class, for its mark.
+            label: Position of the class, for `color_by_class`.
+            name: Name of the class, for `class_mark`.
 
         Returns:
-            (H, W, 3) uint8, or (H, W, 4) for the style `channel`, whose last channel is 0 or 255. An image that was cut
-            before comes back as it is.
+            (H, W, 3) uint8, or (H, W, 4) for the style `channel`, whose last channel is 0 or 255. For `crop`, the image
+            itself, which was cropped before.
 
         Raises:
-            UserError: When `color_by_class` ends before this class.
+            UserError: If `color_by_class` has no color for this class.
         """
         if self.style == "crop":
             return image
@@ -219,7 +219,7 @@ class Overlay:
         drawn = image.copy()
         by_class = self.color_by_class
         if by_class and label >= len(by_class):
-            raise UserError(f"overlay.color_by_class has {len(by_class)} colors and none for '{name}': give one more.")
+            raise UserError(f"overlay.color_by_class has {len(by_class)} colors and none for '{name}': add one.")
         color = tuple(by_class[label] if by_class else self.color)
         height = image.shape[0]
         if self.style == "contour":

@@ -1,17 +1,17 @@
-"""Resize images by one rule, in training, in diagnosis and for every picture that is shown."""
+"""Resize images by one rule, in training, in diagnosis and for every displayed picture."""
 
 import cv2
 import numpy as np
 
 
 def resize(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Resize each axis separately: one that shrinks is averaged over area, one that grows is interpolated linearly.
+    """Resize each axis separately: a shrinking axis is averaged over area, a growing axis is interpolated linearly.
 
     The shrinking axes come first, because OpenCV's INTER_AREA averages only if no axis grows.
 
     Args:
         array: (H, W) or (H, W, C), uint8 or float32.
-        shape: The wanted (height, width).
+        shape: The new (height, width).
 
     Returns:
         (height, width) or (height, width, C), same dtype; equal channels stay equal.

@@ -1,8 +1,8 @@
-"""Who is trained on, who chooses the epoch, who is tested: a file that can be reviewed.
+"""Split images into train, validation and test; `split.json` holds the ids of each part.
 
 One rule serves every method: units (images, or whole groups of near-duplicates) are ordered by a hash of (seed, unit)
-and taken in that order while they fit into each class's quota. The test part is taken first, from the
-test share alone, so it is the same set for 12:3 and for 11:1:3.
+and taken in that order while they fit into each class's quota. The test part is taken first, from the test share alone,
+so it is the same set for 12:3 and for 11:1:3.
 """
 
 import json
@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -27,15 +26,15 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """The ids of each part and how they came about; exactly what `split.json` holds.
+    """The ids of each part and how they were chosen; the content of `split.json`.
 
     Attributes:
         train, val, test: Sorted ids; `val` may be empty.
         method: grouped, stratified, random or file.
-        ratio: Shares of train, (val,) test as they were asked for.
+        ratio: Requested shares of train, (val,) test.
         seed: The split's seed.
         groups: Near-duplicate group of every image.
-        hash: Hash of the three lists, which names the split.
+        hash: Hash of the three lists.
     """
 
     train: list[str]
@@ -48,7 +47,7 @@ class Split:
     hash: str
 
     def part(self, name: str) -> list[str]:
-        """Look up the ids of one part, `train`, `val` or `test`, or of `all` three."""
+        """Return the ids of one part, `train`, `val` or `test`, or of `all` three."""
         if name == "all":
             return sorted(self.train + self.val + self.test)
         return {"train": self.train, "val": self.val, "test": self.test}[name]
@@ -62,15 +61,13 @@ def load_split(path: Path) -> Split:
     """Read a `split.json` and check it.
 
     Raises:
-        DamagedError: When the file is not a split, was edited, or has an image or a group in two parts.
+        DamagedError: If the file is not a split, was edited, or has an image or a group in two parts.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        split = Split(**content)
-        if split.hash != _hash_of(split.train, split.val, split.test) or not split.groups.keys() >= set(
-            split.part("all")
-        ):
-            raise UserError("it was changed after it was written: its hash does not fit its lists")
+        split = Split(**json.loads(path.read_text()))
+        is_hashed = split.hash == _hash_of(split.train, split.val, split.test)
+        if not is_hashed or not split.groups.keys() >= set(split.part("all")):
+            raise UserError("it was changed after it was written: its hash does not match its lists")
         check_disjoint(split)
     except (OSError, ValueError, TypeError, AttributeError, UserError) as error:
         raise DamagedError(path, f"it is not a split file ({error})") from error
@@ -93,22 +90,22 @@ def make_split(
     """Split an index into train, validation and test.
 
     Args:
-        frame: The index, with the columns `id` and `class`; where `source` is another id, the row is a copy of that
-            image, which came in after the test part was put away: it is not tested, nor trained on if that is.
+        frame: The index, with the columns `id` and `class`. If its column `source` names another id, the row is a copy
+            of that image, made after the test images were set aside: it is not tested, and left out if that is tested.
         groups: Near-duplicate group of every id.
         method: `grouped` (by class, groups kept whole), `stratified` (by class), `random`, or `file`.
         seed: Decides the split and nothing else.
         ratio: `[train, test]` or `[train, val, test]` in parts.
         folds: Number of folds; the test part is then one of them and the ratio's test share is not used.
-        fold: Which fold is tested, from 0.
-        val_from_train: How many of the training parts become validation.
+        fold: The fold that is tested, from 0.
+        val_from_train: How many of the training shares become validation.
         file: JSON with the lists `train`, `val` and `test`, for the method `file`.
         cross_folds: Number of parts of the training images, for cross-fitting.
-        cross_fold: Which of these parts is tested, from 0, by a training on the others; the test part of the whole
-            split is then left out altogether. None trains on all of them.
+        cross_fold: The part that is tested, from 0, by a run that trains on the others; the test images of the whole
+            split are then left out. None trains on all parts.
 
     Raises:
-        UserError: When an option makes no sense, a class is too small for the ratio, or a group would be torn apart.
+        UserError: If an option is invalid, a class is too small for the ratio, or a group would be divided.
     """
     train_share, val_share, test_share = shares(ratio, val_from_train)
     if method not in METHODS:
@@ -119,14 +116,14 @@ def make_split(
         raise UserError(f"data.split.cross_fold={cross_fold} needs data.split.cross_folds, the number of parts.")
     if method == "file":
         if cross_fold is not None:
-            raise UserError("data.split.cross_fold parts a split that is made here, not one of data.split.method=file.")
+            raise UserError("data.split.cross_fold divides a made split, not one of data.split.method=file.")
         return _from_file(frame, groups, file, list(ratio), seed)
 
     class_of = dict(zip(frame["id"], frame["class"] if method != "random" else ["any"] * len(frame), strict=True))
     source_of = dict(zip(frame["id"], frame.get("source", frame["id"]), strict=True))
 
     def arranged(ids: Iterable[str]) -> tuple[dict[str, list[str]], dict[str, Counter[str]], list[str]]:
-        """Collect the units of these images, their counts of classes, and their order."""
+        """Return the units of these images, their counts of classes, and their order."""
         units = _units(ids, groups if method == "grouped" else None)
         counts = {name: Counter(class_of[id_] for id_ in members) for name, members in units.items()}
         return units, counts, shuffled(units, "split", seed)
@@ -158,37 +155,35 @@ def make_split(
 
 
 def check_disjoint(split: Split) -> None:
-    """Check that no image, and no group of near-duplicates, stands in two parts.
+    """Check that no image and no group of near-duplicates is in two parts.
 
-    `random` and `stratified` splits part twins by their nature: there it is a warning that counts them.
+    `random` and `stratified` splits divide groups by design: a warning counts the near-duplicates.
 
     Raises:
-        UserError: When an image stands in two parts, or a group does although the method keeps them whole.
+        UserError: If an image is in two parts, or a group although the method keeps groups whole.
     """
     train, val, test = (set(split.part(name)) for name in PARTS)
     if both := (train & val) | (train & test) | (val & test):
-        raise UserError(f"The split has '{min(both)}' in two parts ({len(both)} images are); each may stand in one.")
+        raise UserError(f"The split has '{min(both)}' in two parts ({len(both)} images are): keep each in one part.")
     trained, tested = ({split.groups[id_] for id_ in part} for part in (split.train, split.test))
     twins = [id_ for id_ in split.val + split.test if split.groups[id_] in trained]
-    torn = twins + [id_ for id_ in split.val if split.groups[id_] in tested]
-    if split.method in ("random", "stratified"):
-        if twins:
-            held_out = len(split.val) + len(split.test)
-            log.warning(
-                "Split '%s': %d of %d held-out images have a near-duplicate in training; scores flatter. "
-                "data.split.method=grouped keeps twins together.",
-                split.method, len(twins), held_out,
-            )  # fmt: skip
-    elif torn:
+    divided = twins + [id_ for id_ in split.val if split.groups[id_] in tested]
+    if divided and split.method not in ("random", "stratified"):
         raise UserError(
-            f"The split parts near-duplicates: '{torn[0]}' has a twin in another part "
+            f"The split divides near-duplicates: '{divided[0]}' has a twin in another part "
             f"({len(twins)} held-out images have one in training). Use data.split.method=grouped, or write "
-            '"method": "random" into the file if you mean it.'
+            '"method": "random" into the file if this is intended.'
         )
+    if twins:
+        log.warning(
+            "Split '%s': %d of %d held-out images have a near-duplicate in training, so scores are too good. "
+            "data.split.method=grouped keeps near-duplicates together.",
+            split.method, len(twins), len(split.val) + len(split.test),
+        )  # fmt: skip
 
 
 def _units(ids: Iterable[str], groups: dict[str, int] | None) -> dict[str, list[str]]:
-    """Collect the images that must stay together, named by the first of them."""
+    """Collect the images that must stay together, by the first of them."""
     if groups is None:
         return {id_: [id_] for id_ in ids}
     together: dict[int, list[str]] = {}
@@ -199,16 +194,14 @@ def _units(ids: Iterable[str], groups: dict[str, int] | None) -> dict[str, list[
 
 def _take(order: list[str], counts: dict[str, Counter[str]], share: float) -> set[str]:
     """Take units in order until each class has its share, as nearly as whole units allow."""
-    total: Counter[str] = Counter()
-    for unit in order:
-        total += counts[unit]
-    missing = Counter({name: _round(number * share) for name, number in total.items()})
+    total = sum((counts[unit] for unit in order), Counter[str]())
+    missing = Counter({name: math.floor(number * share + 0.5) for name, number in total.items()})
     taken = set()
     for unit in order:
         if all(missing[name] >= number for name, number in counts[unit].items()):
             taken.add(unit)
             missing.subtract(counts[unit])
-    # What is still missing is smaller than every unit left: take one where that comes nearer to the quota.
+    # The rest of each quota is smaller than every unit left: take a unit if that comes closer to the quota.
     for unit in order:
         gain = sum(abs(missing[name]) - abs(missing[name] - number) for name, number in counts[unit].items())
         if unit not in taken and gain > 0:
@@ -217,12 +210,8 @@ def _take(order: list[str], counts: dict[str, Counter[str]], share: float) -> se
     return taken
 
 
-def _round(number: float) -> int:
-    return math.floor(number + 0.5)
-
-
 def _fold(order: list[str], counts: dict[str, Counter[str]], folds: int, fold: int | None, option: str) -> set[str]:
-    """Part the units into folds of nearly equal class counts and return one of them."""
+    """Divide the units into folds of nearly equal class counts and return one of them."""
     if folds < 2 or fold is None or not 0 <= fold < folds:
         named = f"data.split.{option}"
         raise UserError(f"{named}s={folds} needs at least 2 and {named} from 0 to {folds - 1}; it is {fold}.")
@@ -234,44 +223,36 @@ def _fold(order: list[str], counts: dict[str, Counter[str]], folds: int, fold: i
 
 
 def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ratio: list[int], seed: int) -> Split:
-    """Take the user's lists; images that they do not name are left out."""
+    """Read the user's lists; images that are not in a list are left out."""
     if not file:
         raise UserError("data.split.method=file needs data.split.file=FILE.json with the lists train, val and test.")
     try:
         content = json.loads(Path(file).read_text())
         parts = {name: sorted(set(content.get(name, []))) for name in PARTS}
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"data.split.file={file} is no JSON with the lists train, val and test: {error}") from error
+        raise UserError(f"data.split.file={file} is not JSON with the lists train, val and test: {error}") from error
     known = set(frame["id"])
     for name, ids in parts.items():
         if unknown := [id_ for id_ in ids if id_ not in known]:
             raise UserError(
-                f"data.split.file={file}: '{unknown[0]}' in {name} is not in the data ({len(unknown)} ids are not); "
-                "an id is the path below the data root without its ending, as 'benign/benign (1)'."
+                f"data.split.file={file}: '{unknown[0]}' in {name} is not in the data ({len(unknown)} ids are not): "
+                "use ids, paths below the data root without the extension, such as 'benign/benign (1)'."
             )
     if not parts["train"] or not parts["test"]:
         raise UserError(f"data.split.file={file}: the lists train and test must not be empty.")
     method = content.get("method", "file")
     named = {id_: groups[id_] for ids in parts.values() for id_ in ids}
     split = make_named_split(parts, method if method in METHODS else "file", named, ratio, seed)
-    cure = f"has NUMBER images, and none of them in PART of data.split.file={file}: put some there, "
+    cure = f"has NUMBER images, and none of them in PART of data.split.file={file}: add some, "
     _check_classes(frame, parts, bool(parts["val"]), cure + "or leave the class out with data.classes.")
     return split
 
 
-def _check_classes(frame: pd.DataFrame, parts: dict[str, list[str]], wants_val: bool, cure: str) -> None:
-    """Refuse a split that leaves a class without an image in a part.
-
-    Args:
-        frame: The index.
-        parts: Ids of each part.
-        wants_val: Whether the split needs a validation part.
-        cure: Message about the class; NUMBER and PART are replaced by its number of images and the part without any.
-    """
+def _check_classes(frame: pd.DataFrame, parts: dict[str, list[str]], needs_val: bool, cure: str) -> None:
+    """Refuse a split without an image of some class in a part; `cure` has the placeholders NUMBER and PART."""
     class_of = frame.set_index("id")["class"]
-    for name in PARTS if wants_val else ("train", "test"):
-        here = Counter(class_of[parts[name]])
-        for missing in sorted(set(class_of) - set(here)):
+    for name in PARTS if needs_val else ("train", "test"):
+        for missing in sorted(set(class_of) - set(class_of[parts[name]])):
             number = int((class_of == missing).sum())
             raise UserError(f"Class '{missing}' {cure.replace('NUMBER', str(number)).replace('PART', name)}")
 
@@ -283,7 +264,7 @@ def _hash_of(*parts: list[str]) -> str:
 def make_named_split(
     parts: dict[str, list[str]], method: str, groups: dict[str, int], ratio: Sequence[int] = (), seed: int = 0
 ) -> Split:
-    """Make a split of lists that are already known, and check it."""
+    """Make a split from given lists, and check it."""
     name = _hash_of(parts["train"], parts["val"], parts["test"])
     split = Split(**parts, method=method, ratio=list(ratio), seed=seed, groups=groups, hash=name)
     check_disjoint(split)

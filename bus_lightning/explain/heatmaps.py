@@ -1,4 +1,4 @@
-"""Heat maps of a classifier: how much each place of an image speaks for a class."""
+"""Make heat maps of a classifier: how much each pixel of an image supports a class."""
 
 import math
 import re
@@ -16,22 +16,22 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from bus_lightning.core.errors import UserError
 
 TITLES = {"gradcam": "Grad-CAM", "integrated_gradients": "Integrated gradients", "occlusion": "Occlusion"}
-_BLUR = 0.02  # standard deviation of the blur of gradients, of the image's side
-_AT_ONCE = 32  # images in one pass through the network, so that memory stays small
-# What only hands on, thins out or wraps a feature map that another module made.
+_BLUR = 0.02  # standard deviation of the blur of gradients, as a share of the image's side
+_AT_ONCE = 32  # images in one pass through the network; limits the memory
+# Modules that only pass on, reduce or wrap the feature map of another module.
 _NO_FEATURES = re.compile(r"Pool\w*\dd(Same)?$|Dropout|DropPath|Identity|Flatten|Sequential")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What heat maps are made, and how finely.
+    """The methods of the heat maps and their resolution.
 
     Attributes:
-        methods: Of `TITLES`.
-        images: How many test images, evenly chosen; None takes all.
-        integration_steps: Points between the empty image and the image at which integrated gradients are taken.
-        occlusion_positions: Places of the window along each side of the image.
-        random_seed: Of the network with random weights that the trained one is compared with.
+        methods: Names from `TITLES`.
+        images: Number of test images, evenly chosen; None chooses all.
+        integration_steps: Number of points between the empty image and the image for integrated gradients.
+        occlusion_positions: Positions of the window along each side of the image.
+        random_seed: Seed of the random weights that the trained ones are compared with.
     """
 
     methods: Sequence[str]
@@ -43,9 +43,9 @@ class Settings:
     def __post_init__(self) -> None:
         for method in self.methods:
             if method not in TITLES:
-                raise UserError(f"explain_options.methods: {method} is unknown: choose of {', '.join(TITLES)}.")
+                raise UserError(f"explain_options.methods: {method} is unknown: choose from {', '.join(TITLES)}.")
         if not self.methods:
-            raise UserError(f"explain_options.methods is empty: choose of {', '.join(TITLES)}.")
+            raise UserError(f"explain_options.methods is empty: choose from {', '.join(TITLES)}.")
         for name, least in {"images": 1, "integration_steps": 1, "occlusion_positions": 4}.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -55,13 +55,13 @@ class Settings:
 class HeatMaps:
     """Make heat maps of one network.
 
-    Grad-CAM is left out of `methods` where the network does not end on a feature map.
+    `methods` has no Grad-CAM if the network does not end with a feature map.
 
     Args:
-        net: (B, C, H, W) images -> (B, K) logits, float32. It is changed: to evaluation, without gradients of its
-            weights, and with activations that leave their input alone, as gradients at a layer need it.
-        settings: What is made, and how finely.
-        example: A batch of images, to find the last feature map with.
+        net: (B, C, H, W) images -> (B, K) logits, float32. It is changed: to evaluation mode, without gradients of its
+            weights, and without in-place activations, which would change the input of a layer.
+        settings: The methods and their resolution.
+        example: A batch of images, to find the last feature map.
 
     References:
         Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization, 2017.
@@ -90,15 +90,15 @@ class HeatMaps:
         """Make the maps of a batch.
 
         Args:
-            images: (B, C, H, W) float32, as the network takes them.
-            targets: (B,) int64, the class that each map is for.
+            images: (B, C, H, W) float32, normalised.
+            targets: (B,) int64, the class of each map.
 
         Returns:
-            By method, (B, H, W) float32 on the CPU, not negative: what speaks for the class. What speaks against it
-            is 0, and so is what is not finite.
+            By method, (B, H, W) float32 on the CPU: evidence for the class. Evidence against it, and values that are
+            not finite, are 0.
         """
-        made = {method: make(images, targets) for method, make in self.methods.items()}
-        return {method: heat.nan_to_num(0, 0, 0).clamp(min=0).detach().cpu() for method, heat in made.items()}
+        maps = {method: make(images, targets) for method, make in self.methods.items()}
+        return {method: heat.nan_to_num(0, 0, 0).clamp(min=0).detach().cpu() for method, heat in maps.items()}
 
     def _gradcam(self, images: Tensor, targets: Tensor) -> Tensor:
         """Weigh the channels of the last feature map by their mean gradients, and resize the sum to the image."""
@@ -110,42 +110,42 @@ class HeatMaps:
     def _integrated_gradients(self, images: Tensor, targets: Tensor) -> Tensor:
         """Integrate the gradients from the empty image to the image, sum over the channels and blur the sum.
 
-        Single pixels are too noisy to point with: like other maps of gradients these are blurred by 2% of the side.
+        Single pixels are too noisy: like other maps of gradients, the map is blurred by 2% of the side.
         """
-        found: Tensor = IntegratedGradients(self.net).attribute(
+        gradients: Tensor = IntegratedGradients(self.net).attribute(
             images, _empty(images), target=targets, n_steps=self.settings.integration_steps,
             internal_batch_size=max(_AT_ONCE, len(images)),
         )  # fmt: skip
         sigma = _BLUR * images.shape[-1]
-        return gaussian_blur(found.sum(dim=1, keepdim=True), [2 * math.ceil(3 * sigma) + 1] * 2, [sigma] * 2)[:, 0]
+        return gaussian_blur(gradients.sum(dim=1, keepdim=True), [2 * math.ceil(3 * sigma) + 1] * 2, [sigma] * 2)[:, 0]
 
     def _occlusion(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Measure how far the logit falls when a window is hidden, mean over the windows that cover a pixel.
+        """Measure the drop of the logit if a window is hidden, as the mean over the windows that cover a pixel.
 
         The window's sides are a quarter of the image's.
         """
         last = self.settings.occlusion_positions - 1
         window = [max(1, side // 4) for side in images.shape[2:]]
         strides = [math.ceil((side - size) / last) for side, size in zip(images.shape[2:], window, strict=True)]
-        found: Tensor = Occlusion(self.net).attribute(
+        drop: Tensor = Occlusion(self.net).attribute(
             images, (images.shape[1], *window), (1, *strides), _empty(images), target=targets,
             perturbations_per_eval=max(1, _AT_ONCE // len(images)),
         )  # fmt: skip
-        return found[:, 0]
+        return drop[:, 0]
 
 
 def last_feature_map(net: nn.Module, images: Tensor) -> str | None:
-    """Find the last module, in the order in which they end, whose output is a feature map of several positions.
+    """Find the last module, in the order of their outputs, whose output is a feature map with several positions.
 
-    Pooling, dropout and mere containers hand on what another module made, and a module that runs more than once has
-    no output of its own: they do not count.
+    Modules that only pass on the output of another one (pooling, dropout, containers) do not count, and neither do
+    modules that run more than once.
 
     Args:
         net: Any classifier, in evaluation mode.
-        images: (B, C, H, W), as it takes them.
+        images: (B, C, H, W), normalised.
 
     Returns:
-        The module's name; None where there is none, as in a network that ends on tokens.
+        The module's name; None if there is none, as in a network that ends with tokens.
     """
     ended: list[tuple[str, nn.Module, torch.Size]] = []
 
@@ -174,14 +174,11 @@ def last_feature_map(net: nn.Module, images: Tensor) -> str | None:
 
 
 def _is_tokens(module: nn.Module, shape: torch.Size) -> bool:
-    """Tell whether an output is a row of tokens, (B, N, C), or a map with its channels last, (B, H, W, C)."""
+    """Check whether an output is a row of tokens, (B, N, C), or a map with channels last, (B, H, W, C)."""
     channels_last = len(shape) == 4 and isinstance(module, nn.LayerNorm) and module.normalized_shape == shape[3:]
     return len(shape) == 3 or (channels_last and shape[1] != shape[3])
 
 
 def _empty(images: Tensor) -> Tensor:
-    """Make images that say nothing, each of its image's mean colour.
-
-    Black would be no such image: hypoechoic lesions are dark, and what is as it was cannot matter.
-    """
+    """Make empty images with the mean colour of each image; black looks like a hypoechoic lesion."""
     return images.mean(dim=(2, 3), keepdim=True).expand_as(images)

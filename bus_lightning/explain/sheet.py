@@ -1,4 +1,4 @@
-"""A sheet of heat maps over their images, and the same pictures image by image."""
+"""Draw a sheet of heat maps over their images, and a picture of each image."""
 
 import shutil
 from pathlib import Path
@@ -10,19 +10,19 @@ from matplotlib.figure import Figure
 from bus_lightning.core.files import aside
 from bus_lightning.data.dataset import colors
 from bus_lightning.data.resizing import resize
-from bus_lightning.explain.explained import ExplainedImage
+from bus_lightning.explain.explained_image import ExplainedImage
 from bus_lightning.explain.heatmaps import TITLES
 
 _HEIGHT = 200  # of a picture, in pixels
-_LESION = (90, 200, 250)  # sky blue, which no heat has
-_WRONG = "#c03000"  # of the caption, when the answer is
+_LESION = (90, 200, 250)  # sky blue, which the colours of the heat do not have
+_WRONG = "#c03000"  # caption of a wrong prediction
 _OPACITY = 0.7  # of the strongest heat
 _INCHES = 2.2  # height of a picture on the sheet
-_CAPTION = 1.25  # least width of a column, in heights of a picture: a caption has to fit
+_CAPTION = 1.25  # smallest width of a column, in heights of a picture, for its caption
 
 
 def save_tiles(images: list[ExplainedImage], folder: Path) -> None:
-    """Save `<id>.png`, an image and its maps side by side, in place of those that the folder held."""
+    """Save `<id>.png`, an image and its maps side by side; replaces the folder."""
     shutil.rmtree(folder, ignore_errors=True)
     for image in images:
         strip = cv2.cvtColor(np.hstack(_pictures(image)), cv2.COLOR_RGB2BGR)
@@ -34,8 +34,8 @@ def save_sheet(images: list[ExplainedImage], title: str, path: Path) -> None:
     """Save the sheet: a row per image, a column per method.
 
     Args:
-        images: With the same maps of trained weights each.
-        title: What the maps are of.
+        images: Images with maps of the same methods for the trained weights.
+        title: Name of the run.
         path: The PNG.
     """
     columns = 1 + len(images[0].heat["trained"])
@@ -45,31 +45,31 @@ def save_sheet(images: list[ExplainedImage], title: str, path: Path) -> None:
     figure.suptitle(title, fontsize=10, parse_math=False)
     axes = figure.subplots(len(images), columns, squeeze=False)
     for row, image in zip(axes, images, strict=True):
-        answer = f"truth {image.label}, answer {image.predicted} {image.probability:.2f}"
-        captions = [f"{image.id.rpartition('/')[2]}\n{answer}"]
-        captions += [f"{TITLES[method]}\n{_worth(image, method)}" for method in image.heat["trained"]]
+        classes = f"truth {image.label}, predicted {image.predicted} {image.probability:.2f}"
+        captions = [f"{image.id.rpartition('/')[2]}\n{classes}"]
+        captions += [f"{TITLES[method]}\n{_describe(image, method)}" for method in image.heat["trained"]]
         for axis, picture, caption in zip(row, _pictures(image), captions, strict=True):
             axis.imshow(picture)
             axis.set_axis_off()
             color = "black" if image.label == image.predicted or axis is not row[0] else _WRONG
             axis.set_title(caption, fontsize=8.5, loc="left", color=color, parse_math=False)
     figure.supxlabel(
-        "Heat: what speaks for the answer, from dark (little) to yellow (the most of that map). Outline: the lesion.\n"
-        "In the lesion: its share of the heat; chance: its share of the image. Red caption: a wrong answer.",
+        "Heat: evidence for the predicted class, from dark (little) to yellow (maximum of the map). Outline: lesion.\n"
+        "In the lesion: its share of the heat; chance: its share of the image. Red caption: a wrong prediction.",
         fontsize=8.5,
     )
     with aside(path) as temporary:
         figure.savefig(temporary, format="png")
 
 
-def _worth(image: ExplainedImage, method: str) -> str:
-    """Say how much of the heat lies in the lesion."""
-    found = image.worth["trained"][method]
+def _describe(image: ExplainedImage, method: str) -> str:
+    """Describe how much of the heat is in the lesion."""
+    measures = image.measures["trained"][method]
     if not image.heat["trained"][method].any():
-        return "nothing speaks for the answer"
-    if found["energy"] is None or found["chance"] is None:
+        return "no evidence for the predicted class"
+    if measures["energy"] is None or measures["chance"] is None:
         return "no lesion"
-    return f"{found['energy']:.0%} in the lesion (chance {found['chance']:.0%})"
+    return f"{measures['energy']:.0%} in the lesion (chance {measures['chance']:.0%})"
 
 
 def _pictures(explained: ExplainedImage) -> list[np.ndarray]:
@@ -82,14 +82,14 @@ def _pictures(explained: ExplainedImage) -> list[np.ndarray]:
 
 
 def _upright(square: np.ndarray, explained: ExplainedImage) -> np.ndarray:
-    """Cut the image's part out of the network's square, and give it its proportions again."""
+    """Crop the image's part of the network's square, and restore its proportions."""
     top, left, height, width = explained.box
     shape = (_HEIGHT, max(1, round(_HEIGHT * explained.shape[1] / explained.shape[0])))
     return resize(square[top : top + height, left : left + width], shape)
 
 
 def _warm(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lay a heat map over an image, the stronger the more opaque; a few outliers may not darken the rest."""
+    """Blend a heat map into an image; strong heat is more opaque, and outliers do not darken the rest."""
     full = np.quantile(heat, 0.995) or heat.max() or 1
     strength = np.clip(heat / full, 0, 1).astype(np.float32)
     colors = cv2.applyColorMap((strength * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]

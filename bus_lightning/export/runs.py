@@ -11,7 +11,7 @@ from bus_lightning.data.datamodule import BusDataModule, example_images
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.prepare import PreparedData, files_hash, prepare_data
 from bus_lightning.diagnosis.trained_on import TrainingData
-from bus_lightning.models.answers import check_answer, shapes_of
+from bus_lightning.models.output_check import check_output, shapes_of
 from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 
@@ -71,7 +71,7 @@ def rebuild(run: FinishedRun) -> RebuiltRun:
         prepared = with_predicted_masks(prepared, run.split, own.overlay, own.data.split.cross_fold is not None)
     data = BusDataModule(prepared, run.split, own, full_masks=own.task.name == "segmentation")
     images = example_images(data)
-    check_answer(net, images, shapes_of(own.task.name, images, len(run.classes)))
+    check_output(net.eval(), images, shapes_of(own.task.name, images, len(run.classes)))
     return RebuiltRun(run, net, prepared, data)
 
 

@@ -1,4 +1,4 @@
 """Networks as plain modules, and their weights: images in, logits out.
 
-May import core; knows nothing of Lightning, Hydra or files of runs.
+May import core; does not depend on Lightning, Hydra or run folders.
 """

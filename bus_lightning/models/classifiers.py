@@ -1,4 +1,4 @@
-"""The classifiers: torchvision's ResNets and AlexNet, for any number of classes and channels.
+"""Build torchvision's ResNets and AlexNet for any number of classes and channels.
 
 The tensors keep torchvision's names, so its published weights fit.
 """
@@ -26,8 +26,7 @@ def resnet(
     """Build a ResNet or ResNeXt: (B, in_channels, H, W) images to (B, num_classes) logits.
 
     Args:
-        block: "basic" (two 3x3 convolutions, as in ResNet-34) or "bottleneck" (1x1, 3x3 and 1x1, as
-            in ResNet-50).
+        block: "basic" (two 3x3 convolutions, as in ResNet-34) or "bottleneck" (1x1, 3x3 and 1x1, as in ResNet-50).
         layers: Number of blocks in each of the four stages.
         num_classes: Number of logits.
         in_channels: Number of image channels.
@@ -35,7 +34,7 @@ def resnet(
         width_per_group: Channels per group in the first stage.
 
     Raises:
-        UserError: `block` is neither "basic" nor "bottleneck".
+        UserError: If `block` is unknown.
 
     References:
         He et al., Deep Residual Learning for Image Recognition, 2016.
@@ -43,16 +42,10 @@ def resnet(
     """
     if block not in _BLOCKS:
         raise UserError(f"model.net.block={block} is unknown: choose one of {', '.join(_BLOCKS)}.")
-    net = ResNet(
-        _BLOCKS[block],
-        list(layers),
-        num_classes=num_classes,
-        groups=groups,
-        width_per_group=width_per_group,
-    )
+    net = ResNet(_BLOCKS[block], list(layers), num_classes, groups=groups, width_per_group=width_per_group)
     if in_channels != net.conv1.in_channels:
         net.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        # As torchvision initialises every convolution of a ResNet.
+        # Torchvision's initialisation of the convolutions of a ResNet.
         nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
     return net
 

@@ -1,8 +1,8 @@
 """Find the head of a network, its last layer, and initialise it for K classes.
 
-Some libraries scale a head's initial weights by its number of outputs, which suits 1000 classes: for three classes the
-logits are several units large, far from even probabilities. A head that is initialised here starts near even
-probabilities, at a loss of ln K.
+Some libraries scale a head's initial weights by its number of outputs, which suits 1000 classes: with three classes,
+the logits are several units large, far from even probabilities. A head from `draw_head` starts near even probabilities,
+at a loss of ln K.
 """
 
 import math
@@ -18,48 +18,46 @@ _LOGITS = 0.1  # standard deviation of the logits for features of unit size
 _WIDE = 1.25  # times the spread of PyTorch's linear layer; a head with few weights may exceed 1 by chance
 
 
-class Last(NamedTuple):
+class LastLayers(NamedTuple):
     """Names of the last parameters that an output depends on."""
 
-    weights: list[str]
-    """Weights of the last layers; only those with K outputs, if there are any."""
-    others: list[str]
-    """Parameters after these weights: biases, and factors such as those of a normalisation."""
+    weights: list[str]  # of the last layers; only those with K outputs, if there are any
+    others: list[str]  # parameters after these weights: biases, and factors such as those of a normalisation
 
 
-def last_layers(net: nn.Module, answer: Tensor) -> Last:
+def last_layers(net: nn.Module, output: Tensor) -> LastLayers:
     """Find the last layers that an output depends on, from its graph rather than from names or order.
 
     Args:
         net: The network.
-        answer: Its output, (B, K, ...), with its graph.
+        output: Its output, (B, K, ...), with its graph.
 
     Returns:
         The names; empty if the output depends on no parameter.
     """
     names = {id(parameter): name for name, parameter in net.named_parameters()}
-    found: dict[str, Tensor] = {}
-    waiting, seen = deque([answer.grad_fn]), set()
+    last: dict[str, Tensor] = {}
+    waiting, visited = deque([output.grad_fn]), set()
     while waiting:
         node: Any = waiting.popleft()
-        if node is None or node in seen:
+        if node is None or node in visited:
             continue
-        seen.add(node)
+        visited.add(node)
         following = [child for child, _ in node.next_functions]
         own = [leaf for leaf in map(_leaf, following) if leaf is not None and id(leaf) in names]
-        found |= {names[id(leaf)]: leaf for leaf in own}
+        last |= {names[id(leaf)]: leaf for leaf in own}
         # A bias, a factor or a normalisation has one dimension, and the layer comes before it.
         if all(leaf.ndim < 2 for leaf in own):
             waiting.extend(following)
-    outputs = answer.shape[1] if answer.ndim > 1 else 1
-    weights = [name for name, leaf in found.items() if leaf.ndim > 1]
-    # For a weight that is computed from others (weight_norm), the search goes on to earlier layers with other outputs.
-    of_head = [name for name in weights if has_outputs(found[name], outputs)]
-    return Last(of_head or weights, [name for name, leaf in found.items() if leaf.ndim < 2])
+    outputs = output.shape[1] if output.ndim > 1 else 1
+    weights = [name for name, leaf in last.items() if leaf.ndim > 1]
+    # If a weight is computed from others (weight_norm), the search goes on to earlier layers with other outputs.
+    of_head = [name for name in weights if has_outputs(last[name], outputs)]
+    return LastLayers(of_head or weights, [name for name, leaf in last.items() if leaf.ndim < 2])
 
 
 def draw_head(net: nn.Module, weights: Iterable[str], classes: int) -> None:
-    """Initialise a head again: weights from N(0, std) with std = min(0.01, 0.1 / sqrt(inputs)), biases 0.
+    """Initialise a head: weights from N(0, std) with std = min(0.01, 0.1 / sqrt(inputs)), biases 0.
 
     The random stream is restored afterwards.
 
@@ -78,12 +76,12 @@ def draw_head(net: nn.Module, weights: Iterable[str], classes: int) -> None:
 
 
 def has_outputs(weight: Tensor, outputs: int) -> bool:
-    """Tell whether a weight can belong to a layer with that many outputs; a matrix may be transposed."""
+    """Check whether a weight can belong to a layer with that many outputs; a matrix may be transposed."""
     return outputs in (weight.shape[:2] if weight.ndim == 2 else weight.shape[:1])
 
 
 def is_wide(net: nn.Module, weights: Iterable[str], classes: int) -> bool:
-    """Tell whether any weight spreads over 1.25 times wider than U(-1/sqrt(n), 1/sqrt(n)), PyTorch's for n inputs."""
+    """Check whether a weight spreads over 1.25 times wider than U(-1/sqrt(n), 1/sqrt(n)), PyTorch's for n inputs."""
     layers = [net.get_parameter(name).detach() for name in weights]
     return any(_WIDE / math.sqrt(3 * _inputs(layer, classes)) < layer.float().std(correction=0) for layer in layers)
 
@@ -115,5 +113,5 @@ def _leaf(node: Any) -> Tensor | None:
 
 
 def _inputs(weight: Tensor, classes: int) -> int:
-    turned = weight.ndim == 2 and weight.shape[0] != classes == weight.shape[1]
-    return weight.shape[0] if turned else weight[0].numel()
+    is_transposed = weight.ndim == 2 and weight.shape[0] != classes == weight.shape[1]
+    return weight.shape[0] if is_transposed else weight[0].numel()

@@ -1,12 +1,11 @@
 """U2-Net: a U-shaped network whose every stage is itself a small U-shaped network.
 
-The modules keep the published names (rebnconvin, conv_s1, stage1d, ...), so the published weights
-u2net.pth and u2netp.pth load strictly. Unlike the published code it returns logits, and never
-stretches a map to its own minimum and maximum: that would put a lesion into every image.
+The modules keep the published names (rebnconvin, conv_s1, stage1d, ...), so the published weights u2net.pth and
+u2netp.pth load strictly. Unlike the published code, it returns logits and does not stretch a map to its own minimum and
+maximum, which would put a lesion into every image.
 
 References:
-    Qin et al., U2-Net: Going Deeper with Nested U-Structure for Salient Object Detection, 2020,
-    arXiv 2005.09007.
+    Qin et al., U2-Net: Going Deeper with Nested U-Structure for Salient Object Detection, 2020, arXiv 2005.09007.
 """
 
 from typing import NamedTuple
@@ -18,17 +17,13 @@ from torch import Tensor, nn
 # In the comments on shapes: B batch, C channels, H and W height and width.
 
 
-class Stage(NamedTuple):
+class StageShape(NamedTuple):
     """One stage of the network: a row of the paper's table."""
 
-    height: int
-    """Units on the way down, the last one below the deepest pooling; RSU7 has 7."""
-    dilated: bool
-    """RSU4F: dilated convolutions in place of pooling."""
-    middle: int
-    """Channels inside the block."""
-    out: int
-    """Channels of the block's output."""
+    height: int  # units on the way down, the last one below the deepest pooling; RSU7 has 7
+    dilated: bool  # RSU4F: dilated convolutions instead of pooling
+    middle: int  # channels inside the block
+    out: int  # channels of the block's output
 
 
 # The encoder's six stages, then the decoder's five from the deepest up, at the published width 64.
@@ -55,7 +50,7 @@ class ConvUnit(nn.Module):
 
 
 class ResidualUBlock(nn.Module):
-    """The paper's RSU block: a small U-Net with its first unit's output added to its last one's.
+    """The paper's RSU block: a small U-Net that adds the output of its first unit to that of its last.
 
     Args:
         in_channels: Channels of the input.
@@ -102,10 +97,10 @@ class U2Net(nn.Module):
     Args:
         stages: The six stages of the encoder, then the five of the decoder from the deepest up.
         in_channels: Channels of the image.
-        out_channels: Maps in the answer, 1 for a lesion mask.
+        out_channels: Maps of the output, 1 for a lesion mask.
     """
 
-    def __init__(self, stages: list[Stage], in_channels: int = 3, out_channels: int = 1) -> None:
+    def __init__(self, stages: list[StageShape], in_channels: int = 3, out_channels: int = 1) -> None:
         super().__init__()
         encoder, decoder = stages[:6], stages[6:]
         channels = in_channels
@@ -126,7 +121,7 @@ class U2Net(nn.Module):
         return fused
 
     def side_logits(self, image: Tensor) -> Tensor:
-        """Compute the fused logits and the six they are made of, for deep supervision.
+        """Compute the fused logits and the six side logits, for deep supervision.
 
         Args:
             image: (B, in_channels, H, W).
@@ -163,20 +158,20 @@ def u2net(in_channels: int = 3, out_channels: int = 1, width: int = 64) -> U2Net
     return U2Net(_stages(_FULL, width), in_channels, out_channels)
 
 
-def _stages(channels: list[tuple[int, int]], width: int) -> list[Stage]:
+def _stages(channels: list[tuple[int, int]], width: int) -> list[StageShape]:
     """Join the shapes to a table of (middle, out) channels, scaled from width 64 to `width`."""
     return [
-        Stage(height, dilated, max(1, middle * width // 64), max(1, out * width // 64))
+        StageShape(height, dilated, max(1, middle * width // 64), max(1, out * width // 64))
         for (height, dilated), (middle, out) in zip(_SHAPES, channels, strict=True)
     ]
 
 
-def _block(in_channels: int, stage: Stage) -> ResidualUBlock:
+def _block(in_channels: int, stage: StageShape) -> ResidualUBlock:
     return ResidualUBlock(in_channels, stage.middle, stage.out, stage.height, stage.dilated)
 
 
 def _halve(x: Tensor) -> Tensor:
-    # Rounded up, so that a side of 1 stays 1 and every image size works.
+    # Rounded up: a side of 1 stays 1, and every image size works.
     return F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=True)
 
 

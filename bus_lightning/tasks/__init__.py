@@ -1,4 +1,4 @@
-"""What is trained: LightningModules and their losses.
+"""LightningModules and their losses.
 
-May import core, data, models and metrics; knows nothing of loggers, files of runs or reports.
+May import core, data, models and metrics; does not depend on loggers, run folders or reports.
 """

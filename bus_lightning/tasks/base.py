@@ -1,4 +1,4 @@
-"""What the tasks share: the step, the cases of an evaluation, optimizer and scheduler."""
+"""The common part of the tasks: the step, the cases of an evaluation, optimizer and scheduler."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,16 +15,16 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from bus_lightning.core.errors import DivergedError
 from bus_lightning.metrics.catalogue import EPOCH, shown_in
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.tasks.processes import in_all, interleaved, of_each
+from bus_lightning.tasks.processes import gather, interleave, sum_over_processes
 
 Batch = dict[str, Any]
-Logits = Any  # a tensor, or of a network with two heads a tuple of them
+Logits = Any  # a tensor, or a tuple of tensors of a network with two heads
 _LOGGED = frozenset(shown_in(EPOCH))
 _RENAMED = {name: f"{name}_share" for name in ("tp", "fp", "fn", "tn")}  # names in checkpoints of older versions
 
 
 class BusTask(pl.LightningModule):
-    """Train a network on dict batches and collect a row per image when it is evaluated.
+    """Train a network on dict batches and collect a row per image in evaluations.
 
     Args:
         net: (B, C, H, W) float32 images -> logits.
@@ -32,7 +32,7 @@ class BusTask(pl.LightningModule):
         classes: Names of the classes, in the order of the labels.
         optimizer: Parameters -> optimizer.
         scheduler: Optimizer -> scheduler, stepped once per epoch; None keeps the learning rate.
-        monitor: Metric that the progress bar shows; a plateau scheduler watches `val/loss`.
+        monitor: Metric in the progress bar; a plateau scheduler always monitors `val/loss`.
         channels_last: Keep weights and images in the channels-last memory layout, which is faster on most hardware.
     """
 
@@ -54,7 +54,7 @@ class BusTask(pl.LightningModule):
         self.make_optimizer, self.make_scheduler, self.monitor = optimizer, scheduler, monitor
         self.cases = pd.DataFrame()
         self.mean_loss: float | None = None
-        self.validated: dict[str, Tensor] | None = None  # state of the module in the validation of this epoch
+        self.validated: dict[str, Tensor] | None = None  # state of the module in this epoch's validation
         self._rows: list[dict[str, Any]] = []
         self._losses: list[Tensor] = []
         self._sums: dict[str, Tensor] = {}  # of the epoch, over its images
@@ -65,15 +65,15 @@ class BusTask(pl.LightningModule):
         return self.net(image.to(memory_format=self.memory_format))
 
     def training_logits(self, image: Tensor) -> Logits:
-        """Return the logits that the loss sees in training."""
+        """Return the logits for the loss in training."""
         return self(image)
 
     def target(self, batch: Batch) -> Any:
-        """Pick what the loss compares the logits with."""
+        """Return the target of the loss."""
         raise NotImplementedError
 
     def heads(self, logits: Logits) -> dict[str, Tensor]:
-        """Name what the logits are about: `mask` (B, 1, H, W), `class` (B, K), or both."""
+        """Return the logits by head: `mask` (B, 1, H, W), `class` (B, K), or both."""
         raise NotImplementedError
 
     def rows(self, logits: Logits, batch: Batch) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ class BusTask(pl.LightningModule):
         raise NotImplementedError
 
     def training_scores(self, logits: Logits, batch: Batch) -> dict[str, Tensor]:
-        """Score a training batch, for the curves over training: scalars, which are averaged over the epoch's images."""
+        """Score a training batch: scalars, which the curves average over the epoch's images."""
         raise NotImplementedError
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -99,22 +99,23 @@ class BusTask(pl.LightningModule):
         if self.trainer.world_size == 1:
             return loss
         # Gradients are averaged over processes, whose shares of a batch may differ by an image.
-        return loss * (size * self.trainer.world_size / in_all(self.trainer, torch.full((), size, device=self.device)))
+        batch_size = sum_over_processes(self.trainer, torch.full((), size, device=self.device))
+        return loss * (size * self.trainer.world_size / batch_size)
 
     def on_train_epoch_start(self) -> None:
-        """Forget the last epoch; not called where an epoch goes on in its middle."""
+        """Reset the sums of the last epoch; Lightning does not call this when it resumes within an epoch."""
         self._sums, self._images, self.validated = {}, 0, None
 
     def measured(self) -> dict[str, float]:
-        """Return the metrics of this epoch by name; those of the validation only if this epoch was validated."""
+        """Return the metrics of this epoch by name; validation metrics only if this epoch was validated."""
         metrics = sorted(self.trainer.callback_metrics.items())  # Lightning keeps those of an earlier validation
         return {name: float(value) for name, value in metrics if self.validated or not name.startswith("val/")}
 
     def _log_training(self) -> None:
         """Log the means over the epoch's images."""
-        images = in_all(self.trainer, torch.tensor(self._images))
+        images = sum_over_processes(self.trainer, torch.tensor(self._images))
         for name, total in self._sums.items():
-            mean = in_all(self.trainer, total) / images
+            mean = sum_over_processes(self.trainer, total) / images
             self.log(f"train/{name}", mean, on_step=False, on_epoch=True, batch_size=1, prog_bar=name == "loss")
             if name == "loss" and not torch.isfinite(mean):
                 raise DivergedError(
@@ -123,25 +124,25 @@ class BusTask(pl.LightningModule):
                 )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the sums of an epoch that is under way; its means are those of all its images."""
-        checkpoint["epoch_sums"] = {name: of_each(self.trainer, total) for name, total in self._sums.items()}
-        checkpoint["epoch_images"] = of_each(self.trainer, torch.tensor(self._images))
+        """Save the sums of an unfinished epoch: its means are over all its images, also after resuming."""
+        checkpoint["epoch_sums"] = {name: gather(self.trainer, total) for name, total in self._sums.items()}
+        checkpoint["epoch_images"] = gather(self.trainer, torch.tensor(self._images))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the sums of an epoch that is under way."""
-        # Older versions, which wrote at the end of epochs only, had none.
+        """Restore the sums of an unfinished epoch."""
+        # Older versions wrote checkpoints only at the end of epochs, without sums.
         sums = {_RENAMED.get(name, name): sums for name, sums in checkpoint.get("epoch_sums", {}).items()}
         self._sums = {name: self._share(sums) for name, sums in sums.items()}
         self._images = int(self._share(torch.as_tensor(checkpoint.get("epoch_images", 0))))
 
     def _share(self, sums: Tensor) -> Tensor:
-        """Take this process's sum; where there were more or fewer processes, the first one takes all of them."""
+        """Return this process's sum; if the number of processes has changed, the first process gets the total."""
         if sums.numel() == self.trainer.world_size:
             return sums.reshape(-1)[self.trainer.global_rank]
         return sums.sum() * self.trainer.is_global_zero
 
-    def answer(self, image: Tensor) -> dict[str, Tensor]:
-        """Answer images as in an evaluation, outside of the Trainer's loops.
+    def predict_logits(self, image: Tensor) -> dict[str, Tensor]:
+        """Predict as in an evaluation, outside of the Trainer's loops.
 
         Args:
             image: (B, C, H, W) float32 on any device.
@@ -153,17 +154,17 @@ class BusTask(pl.LightningModule):
         precision = self.trainer.precision_plugin
         with torch.inference_mode(), precision.forward_context():
             logits = self(precision.convert_input(image.to(self.device)))
-            return {name: found.float().cpu() for name, found in self.heads(logits).items()}
+            return {name: values.float().cpu() for name, values in self.heads(logits).items()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect the cases of a validation batch; after the last one, keep a copy of the weights.
+        """Collect the cases of a validation batch; after the last batch, copy the weights.
 
-        A callback may swap in other weights for the validation, and swaps them back at its end.
+        A callback may use other weights during the validation only.
         """
         self._evaluate(batch)
         trainer = self.trainer
-        fits = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
-        if fits and batch_idx + 1 == trainer.num_val_batches[0]:
+        is_fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        if is_fitting and batch_idx + 1 == trainer.num_val_batches[0]:
             self.validated = {name: value.detach().clone() for name, value in self.state_dict().items()}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -176,14 +177,14 @@ class BusTask(pl.LightningModule):
         self._rows += self.rows(apply_to_collection(logits, Tensor, Tensor.float), batch)
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the cases of the last evaluation."""
+        """Reset the cases of the last evaluation."""
         self._rows, self._losses = [], []
-        if self.trainer.world_size > 1:  # each process has normalised its own share
+        if self.trainer.world_size > 1:  # the batch statistics of each process come from its own share
             for buffer in self.net.buffers():
                 torch.distributed.broadcast(buffer, src=0)
 
     def on_test_epoch_start(self) -> None:
-        """Forget the cases of the last evaluation."""
+        """Reset the cases of the last evaluation."""
         self._rows, self._losses = [], []
 
     def on_validation_epoch_end(self) -> None:
@@ -194,29 +195,29 @@ class BusTask(pl.LightningModule):
         """Log the metrics of all cases."""
         self._log_cases("test")
 
-    def _log_cases(self, stage: str) -> None:
-        self.cases = pd.DataFrame(interleaved(self.trainer, self._rows))
-        self.mean_loss = float(in_all(self.trainer, torch.stack(self._losses).sum()) / len(self.cases))
-        self.log(f"{stage}/loss", self.mean_loss, prog_bar=stage == "val")
+    def _log_cases(self, part: str) -> None:
+        self.cases = pd.DataFrame(interleave(self.trainer, self._rows))
+        self.mean_loss = float(sum_over_processes(self.trainer, torch.stack(self._losses).sum()) / len(self.cases))
+        self.log(f"{part}/loss", self.mean_loss, prog_bar=part == "val")
         for name, value in metrics_of(self.cases).items():
             if name in _LOGGED:
-                # An undefined metric is logged as NaN, so that whoever monitors it finds the key.
-                in_bar = f"{stage}/{name}" == self.monitor
-                self.log(f"{stage}/{name}", float("nan") if value is None else value, prog_bar=in_bar)
+                # An undefined metric is logged as NaN: a callback that monitors it needs the key.
+                in_bar = f"{part}/{name}" == self.monitor
+                self.log(f"{part}/{name}", float("nan") if value is None else value, prog_bar=in_bar)
 
     def configure_optimizers(self) -> Any:
         """Build optimizer and scheduler."""
         optimizer = self.make_optimizer(self.parameters())
         if self.make_scheduler is None:
             return optimizer
-        # `on_train_epoch_end` steps a plateau scheduler, because Lightning would warn in epochs without a validation.
+        # `on_train_epoch_end` steps a plateau scheduler: Lightning would warn in epochs without a validation.
         scheduler = {"scheduler": self.make_scheduler(optimizer), "reduce_on_plateau": False}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Do nothing: `on_train_epoch_end` has stepped, in time for the checkpoint of the epoch.
+        """Do nothing: `on_train_epoch_end` steps before the checkpoint of the epoch.
 
-        Lightning would step after `last.ckpt` is written, and a resumed run would miss that step.
+        Lightning steps after it writes `last.ckpt`, and a resumed run would miss that step.
         """
 
     def on_train_epoch_end(self) -> None:

@@ -1,8 +1,7 @@
 """Losses for segmentation, and for mask and class together, from logits.
 
-With deep supervision the network gives S maps for one mask: every loss here takes them and
-**averages** over the maps (Qin et al. sum them), so that its scale, and with it the learning rate,
-is the same with and without.
+With deep supervision the network returns S maps for one mask. The losses **average** over the maps (Qin et al. sum
+them), so their scale, and the best learning rate, are the same with and without deep supervision.
 """
 
 import torch.nn.functional as F
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 class SoftDiceLoss(nn.Module):
     """One minus the soft Dice coefficient of each map, averaged over images and maps.
 
-    An empty mask is not free: with n pixels answered lesion, its loss is n / (n + smooth).
+    For an empty mask and n pixels predicted as lesion, the loss is about n / (n + smooth).
 
     Args:
         smooth: Added to both sums, in pixels; must be above 0, or an empty mask divides by zero.
@@ -28,22 +27,22 @@ class SoftDiceLoss(nn.Module):
         self.smooth = smooth
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Compute the loss in float32, whatever autocast says.
+        """Compute the loss in float32, also under autocast.
 
         Args:
-            logits: (B, S, H, W) float, before the sigmoid; S = 1, or more side outputs of one mask.
+            logits: (B, S, H, W) float, before the sigmoid; S = 1, or S side outputs for one mask.
             mask: (B, 1, H, W) in {0, 1}, of any dtype.
 
         Returns:
             Scalar in [0, 1].
 
         Raises:
-            ValueError: The shapes do not fit together.
+            ValueError: If the shapes do not match.
         """
         _check_shapes(logits, mask)
-        lesion, truth = logits.float().sigmoid(), mask.float()
-        overlap = (lesion * truth).sum(dim=(2, 3))  # (B, S), as the next two
-        total = lesion.sum(dim=(2, 3)) + truth.sum(dim=(2, 3))
+        probability, lesion = logits.float().sigmoid(), mask.float()
+        overlap = (probability * lesion).sum(dim=(2, 3))  # (B, S), as the next two
+        total = probability.sum(dim=(2, 3)) + lesion.sum(dim=(2, 3))
         dice = (2 * overlap + self.smooth) / (total + self.smooth)
         return (1 - dice).mean()
 
@@ -70,21 +69,20 @@ class DiceBCELoss(nn.Module):
             Scalar, at least 0.
         """
         _check_shapes(logits, mask)
-        truth = mask.float().expand_as(logits)
-        bce: Tensor = F.binary_cross_entropy_with_logits(logits.float(), truth)
+        bce: Tensor = F.binary_cross_entropy_with_logits(logits.float(), mask.float().expand_as(logits))
         dice: Tensor = self.dice(logits, mask)
         return self.dice_weight * dice + self.bce_weight * bce
 
 
 class JointLoss(nn.Module):
-    """A weighted sum of a mask's loss and the cross-entropy of the class, for a network that answers both.
+    """A weighted sum of a mask's loss and the cross-entropy of the class, for a network that predicts both.
 
     Args:
         mask: Loss of the mask: (logits, mask) -> scalar.
         mask_weight: Factor of the mask's loss.
         class_weight: Factor of the cross-entropy.
         label_smoothing: Of the cross-entropy, in [0, 1].
-        weight: (K,) float, how much each class counts in the cross-entropy; None counts all the same.
+        weight: (K,) float, weight of each class in the cross-entropy; None weighs all equally.
     """
 
     def __init__(
@@ -109,13 +107,14 @@ class JointLoss(nn.Module):
         Returns:
             Scalar.
         """
-        (mask, class_), (truth, label) = logits, target
-        loss: Tensor = self.mask_weight * self.mask(mask, truth) + self.class_weight * self.cross_entropy(class_, label)
-        return loss
+        (mask_logits, class_logits), (mask, label) = logits, target
+        mask_loss: Tensor = self.mask(mask_logits, mask)
+        class_loss: Tensor = self.cross_entropy(class_logits, label)
+        return self.mask_weight * mask_loss + self.class_weight * class_loss
 
 
 def _check_shapes(logits: Tensor, mask: Tensor) -> None:
-    """Refuse what broadcasting would turn into a wrong number without a word."""
+    """Refuse shapes that broadcasting would turn into a wrong number."""
     expected = (logits.shape[0], 1, *logits.shape[2:])
     if logits.ndim != 4 or tuple(mask.shape) != expected:
         raise ValueError(

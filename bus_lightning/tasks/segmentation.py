@@ -1,4 +1,4 @@
-"""Outline the lesion."""
+"""Outline the lesion in an image."""
 
 from io import BytesIO
 from typing import Any
@@ -8,11 +8,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
+from torchmetrics.functional.classification import binary_stat_scores
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.metrics.surface import surface_scores
 from bus_lightning.tasks.base import Batch, BusTask, Logits
-from bus_lightning.tasks.processes import interleaved
+from bus_lightning.tasks.processes import interleave
 
 THRESHOLD = 0.5
 
@@ -21,17 +22,17 @@ class SegmentationTask(BusTask):
     """Train a segmenter; its network returns logits (B, 1, H, W).
 
     Args:
-        deep_supervision: Let the loss see every side output (B, S, H, W) of networks that have `side_logits`.
+        deep_supervision: Apply the loss to every side output (B, S, H, W) of a network with `side_logits`.
         options: Those of `BusTask`.
 
     Raises:
-        UserError: When the network has no side outputs to supervise.
+        UserError: If deep supervision is on and the network has no side outputs.
     """
 
     def __init__(self, *, deep_supervision: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.deep_supervision = deep_supervision
-        self.answers: dict[str, bytes] = {}  # PNG of the mask of each image that was evaluated after training
+        self.predicted_masks: dict[str, bytes] = {}  # id -> PNG of the predicted mask, from evaluations after training
         if deep_supervision and not hasattr(self.net, "side_logits"):
             raise UserError("task.deep_supervision=true needs a network with side outputs: u2net_lite or u2net.")
 
@@ -43,50 +44,51 @@ class SegmentationTask(BusTask):
         return sides
 
     def target(self, batch: Batch) -> Tensor:
-        """Pick the masks, (B, 1, H, W) float32 in {0, 1}."""
+        """Return the masks, (B, 1, H, W) float32 in {0, 1}."""
         masks: Tensor = batch["mask"]
         return masks
 
     def heads(self, logits: Logits) -> dict[str, Tensor]:
-        """Name the logits: `mask`."""
+        """Return the logits of the head `mask`."""
         return {"mask": logits}
 
     def training_scores(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Tell the shares of true and false positives and negatives among the pixels of the square."""
-        answer, lesion = logits[:, :1] >= 0, batch["mask"] > 0  # the fused output, where there are several
-        kinds = {"tp": answer & lesion, "fp": answer & ~lesion, "fn": ~answer & lesion, "tn": ~answer & ~lesion}
-        # Not named `tp` and so on, because an evaluation uses these names for counts.
-        return {f"{name}_share": pixels.float().mean() for name, pixels in kinds.items()}
+        """Compute the shares of true and false positives and negatives among the pixels of the square."""
+        predicted, lesion = logits[:, :1] >= 0, batch["mask"] > 0  # of several side outputs, the fused one
+        counts = binary_stat_scores(predicted.int(), lesion.int(), validate_args=False)[:4]
+        tp, fp, tn, fn = counts / predicted.numel()
+        # Not named `tp` and so on: in evaluations, these are names of counts.
+        return {"tp_share": tp, "fp_share": fp, "fn_share": fn, "tn_share": tn}
 
     def rows(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
-        """Make a row per image, at its own resolution: `id`, `label`, counts of pixels.
+        """Return a row per image, at its own resolution: `id`, `label`, counts of pixels.
 
-        After training, also how far the outlines are apart, which takes longer; and `answers` keeps the masks.
+        After training, also the slower distances between the outlines; and `predicted_masks` keeps the masks.
         """
-        found = []
-        described = zip(batch["id"], batch["label"].tolist(), strict=True)
-        seen = zip(logits.sigmoid(), batch["box"].tolist(), batch["full_mask"], strict=True)
-        for (id_, label), (probability, box, truth) in zip(described, seen, strict=True):
-            answer = restore(probability, box, truth.shape)
-            row: dict[str, Any] = {"id": id_, "label": self.classes[label], **count_pixels(answer, truth)}
+        rows = []
+        labels = [self.classes[label] for label in batch["label"].tolist()]
+        images = zip(batch["id"], labels, logits.sigmoid(), batch["box"].tolist(), batch["full_mask"], strict=True)
+        for id_, label, probability, box, mask in images:
+            predicted = predicted_mask(probability, box, mask.shape)
+            row: dict[str, Any] = {"id": id_, "label": label, **count_pixels(predicted, mask)}
             if self.trainer.state.fn != TrainerFn.FITTING:
-                row |= surface_scores(answer, truth)
-                self.answers[id_] = _png(answer)
-            found.append(row)
-        return found
+                row |= surface_scores(predicted, mask)
+                self.predicted_masks[id_] = _encode_png(predicted)
+            rows.append(row)
+        return rows
 
     def on_test_epoch_end(self) -> None:
-        """Log the metrics of all cases, and bring their masks together."""
+        """Log the metrics of all cases, and join their masks over all processes."""
         super().on_test_epoch_end()
-        self.answers = dict(interleaved(self.trainer, list(self.answers.items())))
+        self.predicted_masks = dict(interleave(self.trainer, list(self.predicted_masks.items())))
 
 
-def restore(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tensor:
-    """Bring a map from the network's square back to the image's own resolution, and cut it at 0.5.
+def predicted_mask(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tensor:
+    """Resize a map from the network's square to the image's own resolution, and threshold it at 0.5.
 
     Args:
         probability: (1, size, size) float32 in [0, 1].
-        box: Where the image lies in the square: top, left, height, width.
+        box: Where the image is in the square: top, left, height, width.
         shape: (H, W) of the image.
 
     Returns:
@@ -97,20 +99,20 @@ def restore(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tens
     return functional.interpolate(inside, size=tuple(shape), mode="bilinear", align_corners=False)[0, 0] >= THRESHOLD
 
 
-def count_pixels(answer: Tensor, truth: Tensor) -> dict[str, int]:
+def count_pixels(predicted: Tensor, mask: Tensor) -> dict[str, int]:
     """Count true and false positives and negatives.
 
     Args:
-        answer: (H, W) bool.
-        truth: (H, W) uint8 in {0, 1}.
+        predicted: (H, W) bool.
+        mask: Ground truth, (H, W) uint8 in {0, 1}.
     """
-    lesion = truth.to(answer.device, torch.bool)
-    # One answer for three questions: each would wait for the device.
-    tp, predicted, actual = torch.stack([pixels.sum() for pixels in (answer & lesion, answer, lesion)]).tolist()
-    return {"tp": tp, "fp": predicted - tp, "fn": actual - tp, "tn": answer.numel() - predicted - actual + tp}
+    lesion = mask.to(predicted.device, torch.bool)
+    # A single transfer for all three sums, because each transfer waits for the device.
+    tp, positive, actual = torch.stack([x.sum() for x in (predicted & lesion, predicted, lesion)]).tolist()
+    return {"tp": tp, "fp": positive - tp, "fn": actual - tp, "tn": predicted.numel() - positive - actual + tp}
 
 
-def _png(mask: Tensor) -> bytes:
+def _encode_png(mask: Tensor) -> bytes:
     """Encode a mask, (H, W) bool, with a bit per pixel."""
     stream = BytesIO()
     Image.fromarray(mask.cpu().numpy()).save(stream, format="png")

@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 from wandb import Image, Table, plot
 
 from bus_lightning.data.dataset import BusDataset
+from bus_lightning.data.index import pick_evenly
 from bus_lightning.metrics.columns import classes_of, probabilities_of
 from bus_lightning.metrics.per_case import Metrics
 from bus_lightning.tracking.images import thumbnail
-from bus_lightning.training.callbacks.images import evenly
 
 _ROWS, _THUMBNAILS = 10_000, 200  # of the table of cases: W&B shows no more rows, and each thumbnail is a file to send
 
@@ -69,7 +69,7 @@ def case_table(cases: pd.DataFrame, dataset: BusDataset, answers: dict[str, byte
         best = probabilities_of(cases).argmax(axis=1)
         cases.insert(2, "answer", np.array(classes)[best])
     positions = {row.id: position for position, row in enumerate(dataset.rows)}
-    drawn = set(evenly(len(cases), _THUMBNAILS))
+    drawn = set(pick_evenly(len(cases), _THUMBNAILS))
     images = [
         Image(thumbnail(dataset, positions[id_], answers.get(id_)), file_type="jpg") if number in drawn else None
         for number, id_ in enumerate(cases["id"])

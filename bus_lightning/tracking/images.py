@@ -12,9 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from bus_lightning.data.dataset import BusDataset, Collate, colors
+from bus_lightning.data.index import pick_evenly
 from bus_lightning.data.resizing import resize
 from bus_lightning.tasks.base import BusTask
-from bus_lightning.training.callbacks.images import ANSWER, TRUTH, answer_caption, answers_of, evenly, outline
+from bus_lightning.training.callbacks.images import ANSWER, TRUTH, answer_caption, answers_of, outline
 
 if TYPE_CHECKING:
     import wandb
@@ -75,7 +76,7 @@ def pictures(
     Returns:
         Images with the masks `truth` and `answer`, or with both classes in the caption, or with all of these.
     """
-    positions = evenly(len(dataset), count)
+    positions = pick_evenly(len(dataset), count)
     answers = answers_of(task, collate([dataset[position] for position in positions])["image"])
     names = [dataset.rows[position].id if named else f"image {position + 1}" for position in positions]
     return [_picture(task, dataset, *each) for each in zip(positions, names, answers, strict=True)]

@@ -82,7 +82,7 @@ def _send(
         _log_checkpoint(wandb_run, run, cfg, summary)
         shown: dict[str, Any] = {"test/metrics": charts.metric_table(cfg, metrics["test"], intervals)}
         if isinstance(task, SegmentationTask):
-            answers = task.answers
+            answers = task.predicted_masks
             shown["test/images"] = pictures(task, datamodule.parts["test"], datamodule.collate, 8, named)
         if isinstance(task, ClassificationTask):
             shown |= charts.curves(tested)

@@ -111,7 +111,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     out.write_cases(cases)
     out.write_metrics(metrics)
     if cfg.get("explain"):
-        from bus_lightning.explain.explaining import explain_run
+        from bus_lightning.explain.explain_run import explain_run
 
         # Heat maps of other images than the run's are written to their evaluation.
         place = (run if split is opened.split and cfg.split in (None, "own") else out).path / "explain"

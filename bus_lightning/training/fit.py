@@ -112,7 +112,7 @@ def train_and_test(
         return score
     folder.write_cases(cases)
     if isinstance(task, SegmentationTask):
-        folder.write_masks({id_: task.answers[id_] for id_ in cases["id"]})
+        folder.write_masks({id_: task.predicted_masks[id_] for id_ in cases["id"]})
     kept = {"kept_epoch": best.kept_epoch, "kept_by": best.kept_by}
     folder.update_status(score=score, epochs=trainer.current_epoch, **kept, **timing.summary())
     with decoration(folder, "latency"):

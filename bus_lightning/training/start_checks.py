@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 
-from bus_lightning.models.answers import check_answer, shapes_of, undisturbed
 from bus_lightning.models.heads import draw_head, has_outputs, is_wide, last_layers, start_above
+from bus_lightning.models.output_check import check_output, shapes_of, undisturbed
 from bus_lightning.tasks.base import BusTask
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def check_answers(task: BusTask, images: Tensor, name: str, modes: Collection[bo
             task.net.train(training)
             sides = training and bool(getattr(task, "deep_supervision", False))
             shapes = shapes_of(name, images, len(task.classes), sides)
-            answers = check_answer(task.net, images, shapes, task.training_logits if training else task)
+            answers = check_output(task.net, images, shapes, task.training_logits if training else task)
     return answers.get("class")
 
 

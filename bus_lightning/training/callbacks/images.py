@@ -8,10 +8,10 @@ from torch import Tensor
 
 from bus_lightning.core.files import aside
 from bus_lightning.data.dataset import BusDataset, Collate
-from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.index import pick_evenly, read_image, read_mask
 from bus_lightning.data.resizing import resize
 from bus_lightning.tasks.base import BusTask
-from bus_lightning.tasks.segmentation import restore
+from bus_lightning.tasks.segmentation import predicted_mask
 
 _TILE, _COLUMNS = 240, 4  # pixels, tiles
 TRUTH, ANSWER = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers can distinguish
@@ -27,7 +27,7 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
         path: The PNG.
         count: Number of images.
     """
-    positions = evenly(len(dataset), count)
+    positions = pick_evenly(len(dataset), count)
     batch = collate([dataset[position] for position in positions])
     boxes = batch["box"].tolist() if "box" in batch else [[]] * len(positions)
     answers = answers_of(task, batch["image"])
@@ -44,7 +44,7 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
 
 def answers_of(task: BusTask, image: Tensor) -> list[dict[str, Tensor]]:
     """Predict images (B, C, H, W); returns for each the logits `mask` (1, H, W), `class` (K,), or both."""
-    heads = task.answer(image)
+    heads = task.predict_logits(image)
     return [dict(zip(heads, answer, strict=True)) for answer in zip(*heads.values(), strict=True)]
 
 
@@ -58,7 +58,7 @@ def _tile(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, T
     outline(tile, truth, TRUTH)
     answer = None
     if "mask" in logits:
-        answer = restore(logits["mask"].sigmoid(), box, truth.shape).numpy().astype(np.uint8)
+        answer = predicted_mask(logits["mask"].sigmoid(), box, truth.shape).numpy().astype(np.uint8)
         outline(tile, answer, ANSWER)
     caption = answer_caption(task.classes, logits, answer, truth)
     square = np.zeros((_TILE + 40, _TILE, 3), np.uint8)
@@ -66,11 +66,6 @@ def _tile(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, T
     for line, (text, color) in enumerate([(f"truth: {row.class_name}", TRUTH), (caption, ANSWER)]):
         cv2.putText(square, text, (6, _TILE + 15 + 18 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
     return square
-
-
-def evenly(number: int, count: int) -> list[int]:
-    """Choose `count` of `number` positions evenly, including the first and the last; all if there are fewer."""
-    return np.linspace(0, number - 1, min(count, number)).round().astype(int).tolist()
 
 
 def answer_caption(classes: list[str], logits: dict[str, Tensor], answer: np.ndarray | None, truth: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Explain one run: the heat maps of its test images, what they are worth, and a sheet of some."""
+"""Explain one run: make heat maps of its test images, compare them with the lesions, draw a sheet of some."""
 
 import json
 import logging
@@ -19,7 +19,8 @@ from bus_lightning.config.build import build_net
 from bus_lightning.core.files import aside, write_aside
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import BusDataset
-from bus_lightning.explain.explained import ExplainedImage
+from bus_lightning.data.index import pick_evenly
+from bus_lightning.explain.explained_image import ExplainedImage
 from bus_lightning.explain.heatmaps import HeatMaps, Settings
 from bus_lightning.explain.sheet import save_sheet, save_tiles
 from bus_lightning.tasks.base import BusTask
@@ -42,22 +43,22 @@ def explain_run(
 ) -> None:
     """Write `maps.csv`, `heatmaps.png` and `tiles/` of a classifier's test images; a segmenter gets a line in the log.
 
-    All is computed in float32, whatever the network was trained in. An image's maps are for the class that the network
-    says. Maps for the same class, made with random weights in the same architecture, show what a method draws by
-    itself. Where there is no lesion to compare a map with, it is made for the sheet alone.
+    Everything is computed in float32. An image's maps are for its predicted class. Maps for the same class from random
+    weights of the same architecture show the contribution of the method alone. Images without a lesion get maps only
+    for the sheet.
 
     Args:
         cfg: The run's config.
-        task: With the trained weights.
-        datamodule: Of the run.
-        device: Where to compute.
+        task: The task with the trained weights.
+        datamodule: The run's data.
+        device: Device for the computation.
         options: `explain_options` of the config of `evaluate.py`.
-        folder: Where to write.
-        weights: The run's checkpoint; maps that are older are made again.
-        progress: Whether to show a bar.
+        folder: Output folder.
+        weights: The run's checkpoint; older maps are made again.
+        progress: Whether to show a progress bar.
 
     Raises:
-        UserError: When an option makes no sense.
+        UserError: If an option is invalid.
 
     References:
         Adebayo et al., Sanity Checks for Saliency Maps, 2018.
@@ -65,29 +66,30 @@ def explain_run(
     settings = Settings(**options)
     run, dataset = folder.parent, datamodule.parts["test"]
     if cfg.task.name != "classification":
-        log.info("%s: no heat maps: they are made of classifiers, and this run's task is %s.", run, cfg.task.name)
+        log.info("%s: no heat maps: they explain classifiers, and this run's task is %s.", run, cfg.task.name)
         return
     if not len(dataset):
         log.info("%s: no heat maps: the split has no test images.", run)
         return
     made_with = json.dumps(asdict(settings), indent=1, default=list) + "\n"
     if _are_made(folder, made_with, of=weights):
-        log.info("%s: heat maps are there already, made with the same options", folder)
+        log.info("%s: heat maps with the same options exist already", folder)
         return
     start = time.monotonic()
-    number = min(settings.images or len(dataset), len(dataset))
-    positions = np.linspace(0, len(dataset) - 1, number).round().astype(int).tolist()
-    makers = _makers(cfg, task, settings, datamodule.collate([dataset[0]])["image"].to(device))
+    positions = pick_evenly(len(dataset), settings.images or len(dataset))
+    makers = _build_makers(cfg, task, settings, datamodule.collate([dataset[0]])["image"].to(device))
     methods = makers["trained"].methods
     if not methods:
-        log.warning("%s: no heat maps: Grad-CAM needs a network that ends on a feature map.", run)
+        log.warning("%s: no heat maps: Grad-CAM needs a network that ends with a feature map.", run)
         return
     if len(methods) < len(settings.methods):
-        log.warning("%s: no Grad-CAM: the network does not end on a feature map.", run)
-    shown = _to_show(dataset, positions)
+        log.warning("%s: no Grad-CAM: the network does not end with a feature map.", run)
+    shown = _choose_shown(dataset, positions)
     rows, on_sheet = [], []
     explained = _explain(makers, task, datamodule, positions, shown, device)
-    for image in tqdm(explained, "heat maps", number, unit="image", disable=None if progress else True, leave=False):
+    for image in tqdm(
+        explained, "heat maps", len(positions), unit="image", disable=None if progress else True, leave=False
+    ):
         rows += image.rows(list(methods))
         if image.id in shown:
             on_sheet.append(image)
@@ -95,25 +97,25 @@ def explain_run(
         pd.DataFrame(rows).to_csv(path, index=False)
     save_tiles(on_sheet, folder / "tiles")
     save_sheet(on_sheet, str(cfg.name), folder / "heatmaps.png")
-    write_aside(folder / _OPTIONS, made_with)  # last: all is there
-    log.info("%s: heat maps of %d images in %.0f s", folder, number, time.monotonic() - start)
+    write_aside(folder / _OPTIONS, made_with)  # last: the folder is complete
+    log.info("%s: heat maps of %d images in %.0f s", folder, len(positions), time.monotonic() - start)
 
 
 def _are_made(folder: Path, made_with: str, of: Path) -> bool:
-    """Tell whether the maps of these weights were made with these options, and are complete."""
+    """Check whether the maps of these weights were made with these options, and are complete."""
     options = folder / _OPTIONS
     is_newer = options.is_file() and of.is_file() and options.stat().st_mtime > of.stat().st_mtime
     return is_newer and options.read_text() == made_with
 
 
-def _makers(cfg: DictConfig, task: BusTask, settings: Settings, example: Tensor) -> dict[str, HeatMaps]:
+def _build_makers(cfg: DictConfig, task: BusTask, settings: Settings, example: Tensor) -> dict[str, HeatMaps]:
     """Build the network twice, with the trained weights and with random ones."""
     nets = {}
     for weights in ("trained", "random"):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.random_seed)
             nets[weights] = build_net(cfg.model, cfg.debug_size)
-    # Not the task's own network: what it was evaluated with may be tensors that take no gradients.
+    # Not the task's own network: after an evaluation its tensors may not support gradients.
     nets["trained"].load_state_dict({name: tensor.clone() for name, tensor in task.net.state_dict().items()})
     return {
         weights: HeatMaps(net.to(example.device, memory_format=task.memory_format), settings, example)
@@ -121,8 +123,8 @@ def _makers(cfg: DictConfig, task: BusTask, settings: Settings, example: Tensor)
     }
 
 
-def _to_show(dataset: BusDataset, positions: list[int]) -> set[str]:
-    """Choose images for the sheet, evenly among those of each class."""
+def _choose_shown(dataset: BusDataset, positions: list[int]) -> set[str]:
+    """Choose images for the sheet, evenly from each class."""
     by_class: dict[int, list[str]] = {}
     for position in positions:
         by_class.setdefault(dataset.rows[position].label, []).append(dataset.rows[position].id)
@@ -137,7 +139,7 @@ def _explain(
     shown: set[str],
     device: torch.device,
 ) -> Iterator[ExplainedImage]:
-    """Make the maps of the test images at these positions, batch by batch, as far as they are needed."""
+    """Make the needed maps of the test images at these positions, batch by batch."""
     dataset = datamodule.parts["test"]
     for start in range(0, len(positions), _BATCH):
         samples = [dataset[position] for position in positions[start : start + _BATCH]]
@@ -150,22 +152,22 @@ def _explain(
         heat = {weights: _maps(makers[weights], images, predicted, needed[weights]) for weights in makers}
         for number, sample in enumerate(samples):
             position = dataset.positions[positions[start + number]]
-            is_cut = dataset.overlay.crops(dataset.part)  # then the square is all that is known of its place
-            height, width = sample["mask"].shape if is_cut else dataset.pixels["shape"][position].tolist()
+            is_cropped = dataset.overlay.crops(dataset.part)  # then the position in the file is unknown
+            height, width = sample["mask"].shape if is_cropped else dataset.pixels["shape"][position].tolist()
             yield ExplainedImage(
                 id=sample["id"], label=task.classes[sample["label"]], predicted=task.classes[predicted[number]],
                 probability=float(probabilities[number]), image=sample["image"], mask=sample["mask"],
                 box=dataset.preprocessing.box((height, width)), shape=(height, width),
-                heat={weights: found[number] for weights, found in heat.items()},
+                heat={weights: maps[number] for weights, maps in heat.items()},
             )  # fmt: skip
 
 
 def _maps(maker: HeatMaps, images: Tensor, targets: Tensor, needed: np.ndarray) -> list[dict[str, np.ndarray]]:
-    """Make the maps of those images of a batch that need them; the others get an empty dict."""
-    found: list[dict[str, np.ndarray]] = [{} for _ in needed]
+    """Make the maps of the images of a batch that need them; the others get an empty dict."""
+    by_image: list[dict[str, np.ndarray]] = [{} for _ in needed]
     numbers = needed.nonzero()[0].tolist()
     if numbers:
         for method, maps in maker(images[numbers], targets[numbers]).items():
             for number, heat in zip(numbers, maps.numpy(), strict=True):
-                found[number][method] = heat
-    return found
+                by_image[number][method] = heat
+    return by_image

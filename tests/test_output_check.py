@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bus_lightning.config.build import build_net
 from bus_lightning.core.errors import UserError
 from bus_lightning.export.runs import open_for, rebuild
-from bus_lightning.models.answers import check_answer, shapes_of
+from bus_lightning.models.output_check import check_output, shapes_of
 from bus_lightning.models.u2net import u2net_lite
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
@@ -28,7 +28,7 @@ torch.set_num_threads(1)
 def check(net: nn.Module, kind: str, mode: bool = True, sides: bool = False, images: Tensor | None = None) -> None:
     images = noise(size=32, batch=4) if images is None else images
     call = net.side_logits if sides else None
-    check_answer(net.train(mode), images, shapes_of(kind, images, 3, sides), call)
+    check_output(net.train(mode), images, shapes_of(kind, images, 3, sides), call)
 
 
 def refused(*arguments, **options) -> str:
@@ -69,7 +69,7 @@ def test_every_network_of_ours_passes_in_training_and_in_evaluation(name):
         torch.manual_seed(seed)
         net, images = build_net(model_config(name, classes, channels), True), noise(channels, batch=3)
         for mode in (True, False):
-            check_answer(net.train(mode), images, shapes_of(task(name), images, classes))
+            check_output(net.train(mode), images, shapes_of(task(name), images, classes))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -140,7 +140,7 @@ def test_a_check_leaves_a_network_and_the_random_stream_as_they_were():
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     modes = [module.training for module in net.modules()]
     torch.manual_seed(3)
-    check_answer(net, noise(batch=4), {"class": (4, 3)})
+    check_output(net, noise(batch=4), {"class": (4, 3)})
     assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(3))
     assert [module.training for module in net.modules()] == modes
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())

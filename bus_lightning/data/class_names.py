@@ -1,0 +1,5 @@
+"""BUSI's names of its classes, which some rules depend on; other data sets may have other classes."""
+
+BENIGN, MALIGNANT = "benign", "malignant"
+HEALTHY = "normal"  # the class without lesions
+COUNTS_IN_BUSI = {BENIGN: 437, MALIGNANT: 210, HEALTHY: 133}  # images

@@ -1,0 +1,121 @@
+"""List a data folder: its images, their masks, and the skipped files, each with the reason."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.file_kinds import DICOM, PICTURES, describe_unknown, is_system_file, kind_of
+
+HIDDEN = "hidden or of the operating system"
+_BACKUP = re.compile(r".*(~|\.(bak|orig|old|tmp|part|swp|crdownload)|\.(png|jpe?g|bmp|tiff?)\.\w*)", re.IGNORECASE)
+_MASK = re.compile(r"(?P<image>.+)_mask(_\d+)?", re.IGNORECASE)
+_REASONS = {
+    "DICOM": "in DICOM, which training does not read: save each as PNG",
+    "video": "videos: save their frames as PNG, and keep the frames of a video in one part of the split",
+}
+
+
+@dataclass
+class Listing:
+    """The files of a data folder, as paths relative to it.
+
+    Attributes:
+        images: Id -> image. The id is the path without `.png`; other extensions stay, so `a.png` and `a.jpg` differ.
+        masks: `<class>/<stem of the image>` -> mask files, sorted.
+        passed_over: Skipped file -> the reason.
+    """
+
+    images: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    passed_over: dict[str, str] = field(default_factory=dict)
+
+    def masks_of(self, image: str) -> tuple[str, ...]:
+        """Return the masks of an image: the files `<stem>_mask[_N]` next to it, of any picture format."""
+        return self.masks.get(without_extension(image), ())
+
+    def orphans(self) -> list[str]:
+        """List the mask files that have no image."""
+        stems = {without_extension(image) for image in self.images.values()}
+        return sorted(file for stem, files in self.masks.items() if stem not in stems for file in files)
+
+
+def list_folder(root: Path) -> Listing:
+    """Sort the files of a data folder into images and masks, by content if the file extension does not decide.
+
+    Raises:
+        UserError: If two images would have the same id.
+    """
+    listing = Listing()
+    for file in sorted(_find_pictures(root, listing.passed_over)):
+        stem = without_extension(file)
+        if mask := _MASK.fullmatch(stem):
+            listing.masks[mask["image"]] = (*listing.masks.get(mask["image"], ()), file)
+            continue
+        id_ = stem if file.lower().endswith(".png") else file
+        if id_ in listing.images:
+            raise UserError(f"{root}/{file} and {listing.images[id_]} have the same id, '{id_}': rename one of them.")
+        listing.images[id_] = file
+    return listing
+
+
+def without_extension(file: str) -> str:
+    """Remove a picture's file extension, in upper or lower case; any other extension is part of the name."""
+    extension = Path(file).suffix
+    return file.removesuffix(extension) if extension.lower() in PICTURES else file
+
+
+def describe_skipped(skipped: dict[str, str], names: int = 2) -> str:
+    """Count the skipped files by reason, and name some of each; empty if there are none."""
+    parts = []
+    for reason, number in Counter(skipped.values()).most_common():
+        files = [file for file, why in sorted(skipped.items()) if why == reason]
+        more = ", ..." if number > names else ""
+        parts.append(f"{number} {reason} ({', '.join(files[:names])}{more})")
+    return "; ".join(parts)
+
+
+def _find_pictures(root: Path, skipped: dict[str, str]) -> Iterator[str]:
+    """List the pictures in the class folders of a data folder, and note the other files."""
+    for entry in os.scandir(root):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            for inner in os.scandir(entry):
+                file = f"{entry.name}/{inner.name}"
+                if inner.is_dir():
+                    if not inner.name.startswith("."):
+                        skipped.update(_find_deeper(root, Path(inner)))
+                elif reason := _reason_to_skip(inner):
+                    skipped[file] = reason
+                else:
+                    yield file
+        elif Path(entry.name).suffix.lower() in (*PICTURES, *DICOM):
+            skipped[entry.name] = "outside the class folders"
+
+
+def _reason_to_skip(entry: "os.DirEntry[str]") -> str:
+    """Say why a file of a class folder is not read as a picture; empty if it is."""
+    if is_system_file(entry.name):
+        return HIDDEN
+    if _BACKUP.fullmatch(entry.name):
+        return "backup copies, judging by their names"
+    if not entry.is_file() and not entry.is_symlink():  # opening it could block; a broken link gets an error later
+        return "pipes or devices"
+    if Path(entry.name).suffix.lower() in PICTURES:
+        return ""
+    try:
+        return _REASONS.get(kind_of(Path(entry.path)), "")
+    except UserError as error:
+        return describe_unknown(error)
+
+
+def _find_deeper(root: Path, folder: Path) -> dict[str, str]:
+    """Find the pictures below a subfolder of a class folder: file -> reason why they are skipped."""
+    pictures = (path for path in folder.rglob("*") if path.suffix.lower() in (*PICTURES, *DICOM) and path.is_file())
+    files = (path.relative_to(root) for path in pictures)
+    shown = sorted(file for file in files if not any(part.startswith(".") for part in file.parts))
+    return {file.as_posix(): "in subfolders of the class folders" for file in shown}
