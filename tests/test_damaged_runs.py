@@ -307,14 +307,3 @@ def test_export_refuses_damaged_cases_with_the_same_line(finished, bad):
     with pytest.raises(DamagedError) as refused:
         read_own_cases(FinishedRun(run, load_config(run.config), load_split(run.split)))
     assert expected in str(refused.value)
-
-
-def test_a_recording_that_cannot_be_read_is_left_out_of_the_dashboards_picture(tmp_path, caplog):
-    from bus_lightning.tracking.picture import save_picture
-
-    part = tmp_path / "runs" / "one" / "wandb" / "offline-run-20260101_000000-abc"
-    part.mkdir(parents=True)
-    (part / "run-abc.wandb").write_bytes(json.dumps("nothing").encode())
-    with pytest.raises(UserError, match="no finished run"):
-        save_picture(tmp_path / "runs", tmp_path / "picture.png")
-    assert f"{part} is damaged" in caplog.text

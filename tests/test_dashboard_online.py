@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import wandb
+from recordings import read_recording
 
 from bus_lightning.config.build import save_config
 from bus_lightning.core.errors import UserError
@@ -20,7 +21,6 @@ from bus_lightning.tracking import syncing
 from bus_lightning.tracking.__main__ import main
 from bus_lightning.tracking.champions import champions, crown
 from bus_lightning.tracking.logger import finish_run, wandb_logger, wandb_mode, without_folders
-from bus_lightning.tracking.recorded import read_run
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_how_a_run_ended_is_told_by_its_exit_code(run, code, state):
     wandb_logger(str(run.path), project="p").log_metrics({"val/loss": 1.0, "epoch": 0})
     run.update_status(error="/no/such/file.pth is missing" if code == 1 else None)
     finish_run(run, code)
-    told = read_run(run.path)
+    told = read_recording(run.path)
     assert (told.exit_code, told.state) == (code, state)  # the reader calls killed failed, the server does not
     assert told.summary["seconds"] == 3.5
     assert told.summary.get("error") == ("file.pth is missing" if code == 1 else None)

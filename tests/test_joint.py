@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from recordings import read_recording
 from test_evaluating import request
 from torch import nn
 
@@ -19,7 +20,6 @@ from bus_lightning.runs.table import collect
 from bus_lightning.statistics.checks import findings
 from bus_lightning.statistics.conditions import of_task, read_group
 from bus_lightning.tasks.losses import JointLoss, SoftDiceLoss
-from bus_lightning.tracking.recorded import read_run, read_table
 from bus_lightning.training import fit, train
 from bus_lightning.training.evaluate import evaluate_run
 
@@ -141,11 +141,11 @@ def test_a_joint_condition_is_checked_and_taken_as_each_of_its_tasks(finished_jo
 
 def test_wandb_gets_charts_masks_and_scores_of_a_joint_run(trained, no_pictures):
     run = trained(NET, "logger=wandb")
-    recorded = read_run(run.path)
+    recorded = read_recording(run.path)
     assert {"test/roc_table", "test/auroc_macro_low", "test/dice_image_low"} <= recorded.summary.keys()
     shown = recorded.summary["test/images"]
     for caption, masks in zip(shown["captions"], shown["all_masks"], strict=True):
         assert f"truth {caption.partition('/')[0]}, answer " in caption
         assert masks.keys() == {"truth", "answer"}
-    columns, _ = read_table(recorded, "test/cases")
+    columns, _ = recorded.table("test/cases")
     assert columns[:6] == ["image", "id", "label", "answer", "dice", "iou"]
