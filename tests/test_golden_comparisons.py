@@ -11,7 +11,7 @@ from test_golden_numbers import CLASSES, answers
 
 from bus_lightning.data.splits import make_named_split
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.statistics import comparisons
+from bus_lightning.statistics import comparisons, paired_bootstrap
 from bus_lightning.statistics.checks import findings
 from bus_lightning.statistics.comparisons import compare, compare_all
 from bus_lightning.statistics.conditions import Condition, read_group
@@ -125,7 +125,7 @@ def test_eight_conditions_are_compared_in_all_pairs_and_nine_with_the_first(numb
 def test_a_p_at_the_level_tells_nothing_apart(monkeypatch):
     pair = [condition("a", outlined(True)), condition("b", outlined(False))]
     for p, verdict in ((0.05, "cannot be told apart"), (0.0499, "A better")):
-        monkeypatch.setattr(comparisons, "two_sided_p", lambda _, p=p: p)
+        monkeypatch.setattr(paired_bootstrap, "two_sided_p", lambda _, p=p: p)
         assert compare_all(pair, "test", "iou_image", draws=20)["verdict"].tolist() == [verdict]
         text = compare_all(pair, "test", "iou_image", draws=20)["text"][0]
         assert f"p = {p:.3f} adjusted for 1 comparison." in text
@@ -136,7 +136,7 @@ def test_the_tests_beside_take_the_dice_and_the_right_answers_of_each_image():
         condition("well", outlined(True)),
         condition("badly", outlined(False).assign(fp=lambda t: t["fp"] // 2)),
     )
-    (test,) = compare(well, badly, "test", "dice_image", draws=20).beside
+    (test,) = compare(well, badly, "test", "dice_image", draws=20).tests
     dice = [2 * t["tp"] / (2 * t["tp"] + t["fp"] + t["fn"]) for t in (one.cases.iloc[:40] for one in (well, badly))]
     assert (test.name, test.n) == ("wilcoxon", 40)
     assert test.p == pytest.approx(wilcoxon(dice[0] - dice[1]).pvalue)
@@ -148,7 +148,7 @@ def test_the_tests_beside_take_the_dice_and_the_right_answers_of_each_image():
             label=[CLASSES[k] for k in labels]), "classification")
         for name, table in (("a", first), ("b", second))
     ]  # fmt: skip
-    mcnemar, area = compare(*named, "test", "accuracy", draws=20).beside
+    mcnemar, area = compare(*named, "test", "accuracy", draws=20).tests
     right = [table.argmax(axis=1) == labels for table in (first, second)]
     only = (right[0] & ~right[1]).sum(), (right[1] & ~right[0]).sum()
     assert mcnemar.p == pytest.approx(binomtest(only[0], sum(only)).pvalue)

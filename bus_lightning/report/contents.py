@@ -21,7 +21,7 @@ from bus_lightning.report.task_sections import COMPARED, Summaries, in_short, ta
 from bus_lightning.statistics.checks import findings, kept_promises
 from bus_lightning.statistics.comparisons import MAX_ALL_PAIRS, compare_all
 from bus_lightning.statistics.conditions import WEIGHTS_MISSING, Condition, Group, of_task
-from bus_lightning.statistics.side_by_side import side_by_side
+from bus_lightning.statistics.parallel import call_in_parallel
 from bus_lightning.statistics.summary import summarise
 
 Said = Callable[[str], None]
@@ -78,7 +78,7 @@ def _summaries(conditions: list[Condition], cache: Path | None) -> dict[str, Sum
     asked = [(condition, part) for part in ("val", "test") for condition in conditions]
     # Without their splits, which are large and which no summary needs.
     calls = [(replace(condition, splits={}), part, cache) for condition, part in asked]
-    found = side_by_side(summarise, calls, sum(len(condition.cases) for condition in conditions))
+    found = call_in_parallel(summarise, calls, sum(len(condition.cases) for condition in conditions))
     summaries: dict[str, Summaries] = {"val": {}, "test": {}}
     for (condition, part), summary in zip(asked, found, strict=True):
         summaries[part][condition.name] = summary
