@@ -18,7 +18,7 @@ from bus_lightning.export.runs import FinishedRun
 from bus_lightning.report.making import make_report
 from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.table import collect, show
-from bus_lightning.statistics.checks import findings
+from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.conditions import read_group
 from bus_lightning.statistics.summary import summarise
 from bus_lightning.training.evaluate import evaluate_runs
@@ -220,7 +220,7 @@ def explained(finished):
 
 
 def damages(run):
-    return [one.text for one in findings(read_group(run.path.parent).conditions) if one.kind == "files"]
+    return [one.text for one in find_problems(read_group(run.path.parent).conditions) if one.kind == "files"]
 
 
 def test_whole_side_files_raise_no_finding(explained):

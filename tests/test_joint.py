@@ -17,7 +17,7 @@ from bus_lightning.metrics.columns import cases_of_task
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.making import make_report
 from bus_lightning.runs.table import collect
-from bus_lightning.statistics.checks import findings
+from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.conditions import of_task, read_group
 from bus_lightning.tasks.losses import JointLoss, SoftDiceLoss
 from bus_lightning.training import fit, train
@@ -132,7 +132,7 @@ def test_a_report_shows_a_joint_network_among_classifiers_and_among_segmenters(f
 
 def test_a_joint_condition_is_checked_and_taken_as_each_of_its_tasks(finished_jointly):
     conditions = read_group(finished_jointly(sure=-3).path.parent).conditions
-    assert {finding.kind for finding in findings(conditions)} == {"beats nothing"}
+    assert {problem.kind for problem in find_problems(conditions)} == {"baseline"}
     for task, column in (("classification", "prob_normal"), ("segmentation", "tp")):
         (condition,) = of_task(conditions, task)
         assert (condition.task, condition.name) == (task, "joint_unet")

@@ -64,7 +64,7 @@ def save_sheet(images: list[ExplainedImage], title: str, path: Path) -> None:
 
 def _worth(image: ExplainedImage, method: str) -> str:
     """Say how much of the heat lies in the lesion."""
-    found = image.worth["trained"][method]
+    found = image.faithfulness["trained"][method]
     if not image.heat["trained"][method].any():
         return "nothing speaks for the answer"
     if found["energy"] is None or found["chance"] is None:

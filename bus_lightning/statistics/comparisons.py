@@ -75,14 +75,9 @@ def _pairs(members: list[Condition], reference: str | None) -> list[tuple[Condit
 
 def _adjusted(comparisons: list[Comparison]) -> pd.DataFrame:
     """Put the comparisons of one task and metric into a table, with Holm's p and the verdict."""
-    columns = [field.name for field in fields(Comparison) if field.name != "tests"]
-    rows = [
-        {column: getattr(comparison, column) for column in columns}
-        | {f"{test.name}_p": test.p for test in comparison.tests}
-        | {"n_independent": next((test.n for test in comparison.tests), 0)}
-        for comparison in comparisons
-    ]
-    table = pd.DataFrame(rows, columns=[*columns, *(f"{name}_p" for name in _TESTS), "n_independent"])
+    columns = [field.name for field in fields(Comparison) if field.name not in ("tests", "n_independent")]
+    rows = [vars(comparison) | {f"{test}_p": p for test, p in comparison.tests.items()} for comparison in comparisons]
+    table = pd.DataFrame(rows, columns=[*columns, *(f"{test}_p" for test in _TESTS), "n_independent"])
     defined = table["p"].notna()
     table["p_holm"] = np.nan
     table["comparisons"] = int(defined.sum())

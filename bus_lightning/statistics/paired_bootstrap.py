@@ -6,7 +6,7 @@ another training would turn out; the spread of the runs does.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 
@@ -17,7 +17,7 @@ from bus_lightning.metrics.columns import Floats
 from bus_lightning.metrics.per_case import Metrics, metrics_of
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import percentile_interval, two_sided_p
-from bus_lightning.statistics.paired_tests import PairedTest, paired_tests
+from bus_lightning.statistics.paired_tests import paired_tests
 from bus_lightning.statistics.summary import draws_of
 
 MIN_SHARED = 10  # images: with fewer, a bootstrap has too few different draws to mean anything
@@ -43,7 +43,8 @@ class Comparison:
         difference: value_a - value_b.
         low, high: 95% interval of the difference.
         p: Two-sided, of the paired bootstrap, unadjusted.
-        tests: The classical tests of the same pair.
+        n_independent: Number of images of the classical tests, one of each group.
+        tests: Name of a classical test -> its p, two-sided, unadjusted.
         reason: Why the two were not compared; else empty.
     """
 
@@ -63,7 +64,8 @@ class Comparison:
     low: float = _NAN
     high: float = _NAN
     p: float = _NAN
-    tests: tuple[PairedTest, ...] = ()
+    n_independent: int = 0
+    tests: dict[str, float] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -118,6 +120,7 @@ class PairedBootstrap:
         differences = side_a.drawn[metric] - side_b.drawn[metric]
         differences[np.abs(differences) < 1e-6] = 0  # a tie up to rounding is a tie
         low, high = percentile_interval(differences)
+        n_independent, tests = paired_tests(a.task, side_a.independent, side_b.independent)
         return Comparison(
             *names,
             **counts,
@@ -127,7 +130,8 @@ class PairedBootstrap:
             low=low,
             high=high,
             p=two_sided_p(differences),
-            tests=tuple(paired_tests(a.task, side_a.independent, side_b.independent)),
+            n_independent=n_independent,
+            tests=tests,
             reason="" if np.isfinite(low) else f"{metric} is undefined in most draws",
         )
 

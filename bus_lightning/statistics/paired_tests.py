@@ -3,9 +3,6 @@
 They take images as independent, so they get one image of each near-duplicate group.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, wilcoxon
@@ -14,47 +11,29 @@ from bus_lightning.metrics.columns import Bools, classes_of, dice_of, probabilit
 from bus_lightning.statistics.delong import delong
 
 
-@dataclass(frozen=True)
-class PairedTest:
-    """The result of a classical test of two conditions, A and B.
-
-    Attributes:
-        name: mcnemar, delong or wilcoxon.
-        about: What it compares, with the values, in words.
-        n: Number of images.
-        p: Two-sided, unadjusted; NaN if undefined.
-        reason: Why p is undefined; else empty.
-    """
-
-    name: str
-    about: str
-    n: int
-    p: float
-    reason: str = ""
-
-
-def paired_tests(task: str, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[PairedTest]:
-    """Run the classical tests of a task.
+def paired_tests(task: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[int, dict[str, float]]:
+    """Test right answers (McNemar) and AUC of malignant (DeLong) of two conditions, or their Dice (Wilcoxon).
 
     Args:
         task: classification or segmentation.
-        a: Cases of condition A, of independent images.
-        b: Cases of condition B, of the same images in the same order.
+        a: Cases of one condition, of independent images.
+        b: Cases of the other condition, of the same images in the same order.
+
+    Returns:
+        The number of images that were tested, for segmentation those with a lesion; and the two-sided p of each test
+        by its name, unadjusted, NaN where undefined.
     """
     if task == "segmentation":
-        yield _test_dice(a, b)
-        return
+        lesion = a["tp"] + a["fn"] > 0
+        differences = dice_of(a[lesion]) - dice_of(b[lesion])
+        if not differences.any():
+            return len(differences), {"wilcoxon": 1.0 if len(differences) else np.nan}
+        return len(differences), {"wilcoxon": float(wilcoxon(differences).pvalue)}
     right_a, right_b = _is_right(a), _is_right(b)
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    about = f"right answers: {only_a} by A alone, {only_b} by B alone"
-    yield PairedTest("mcnemar", about, len(a), mcnemar(only_a, only_b))
-    about = "area under the ROC curve, malignant against rest"
-    if "malignant" not in classes_of(a):
-        yield PairedTest("delong", about, len(a), np.nan, "there is no class malignant")
-        return
-    result = delong(a["label"] == "malignant", a["prob_malignant"], b["prob_malignant"])
-    about += f": {result.auc_a:.3f} and {result.auc_b:.3f}"
-    yield PairedTest("delong", about, len(a), result.p, result.reason)
+    p = {"mcnemar": mcnemar(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())), "delong": np.nan}
+    if "malignant" in classes_of(a):
+        p["delong"] = delong(a["label"] == "malignant", a["prob_malignant"], b["prob_malignant"]).p
+    return len(a), p
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -72,12 +51,3 @@ def _is_right(cases: pd.DataFrame) -> Bools:
     """Compare the most probable class with the label; the classes may come in any order."""
     predicted = np.array(classes_of(cases))[probabilities_of(cases).argmax(axis=1)]
     return np.asarray(predicted == cases["label"])
-
-
-def _test_dice(a: pd.DataFrame, b: pd.DataFrame) -> PairedTest:
-    lesion = a["tp"] + a["fn"] > 0
-    differences, about = dice_of(a[lesion]) - dice_of(b[lesion]), "Dice of the images with a lesion"
-    if not len(differences):
-        return PairedTest("wilcoxon", about, 0, np.nan, "no image has a lesion")
-    p = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
-    return PairedTest("wilcoxon", f"{about}: median difference {np.median(differences):.3f}", len(differences), p)
