@@ -126,9 +126,9 @@ def test_a_segmenters_images_carry_truth_and_answer_as_masks(recorded, phantom):
         shown = run.summary[key]
         assert 0 < shown["count"] <= 8
         for caption, masks in zip(shown["captions"], shown["all_masks"], strict=True):
-            truth = np.asarray(Image.open(run.files[masks["truth"]["path"]]))
+            truth = np.asarray(Image.open(run.files[masks["ground_truth"]["path"]]))
             assert truth.any() != caption.startswith("normal")
-            assert set(np.unique(np.asarray(Image.open(run.files[masks["answer"]["path"]])))) <= {0, 1}
+            assert set(np.unique(np.asarray(Image.open(run.files[masks["prediction"]["path"]])))) <= {0, 1}
     assert all(row["epoch"] == 0 for row in run.history if "val/images._type" in row), "shown more often than asked"
 
 
@@ -137,7 +137,7 @@ def test_a_classifiers_images_say_truth_and_answer(recorded):
     assert captions
     for caption in captions:
         truth = caption.partition("/")[0]
-        assert f"truth {truth}, answer " in caption
+        assert f"ground truth {truth}, prediction " in caption
 
 
 def test_the_charts_and_the_table_are_those_of_the_test_cases(grid, recorded):

@@ -145,7 +145,7 @@ def test_wandb_gets_charts_masks_and_scores_of_a_joint_run(trained, no_pictures)
     assert {"test/roc_table", "test/auroc_macro_low", "test/dice_image_low"} <= recorded.summary.keys()
     shown = recorded.summary["test/images"]
     for caption, masks in zip(shown["captions"], shown["all_masks"], strict=True):
-        assert f"truth {caption.partition('/')[0]}, answer " in caption
-        assert masks.keys() == {"truth", "answer"}
+        assert f"ground truth {caption.partition('/')[0]}, prediction " in caption
+        assert masks.keys() == {"ground_truth", "prediction"}
     columns, _ = recorded.table("test/cases")
     assert columns[:6] == ["image", "id", "label", "answer", "dice", "iou"]

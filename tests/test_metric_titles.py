@@ -58,7 +58,7 @@ def test_the_card_and_the_table_after_a_grid_read_the_titles():
 
 def test_the_dashboards_view_reads_the_titles():
     workspace = pytest.importorskip("bus_lightning.tracking.workspace")
-    titles = set(re.findall(r"'?title'?[=:]\s*'([^']+)'", repr(workspace._sections())))
+    titles = set(re.findall(r"'?title'?[=:]\s*'([^']+)'", repr(workspace._panels())))
     assert f"Test {title_of('iou_image')}" in titles
     assert f"{title_of('dice_image')}, by model" in titles
     assert not any(re.search(r"(Dice|IoU)(?!, mean of lesions)", title) for title in titles)
