@@ -21,15 +21,7 @@ _TESTS = ("mcnemar", "delong", "wilcoxon")
 
 
 def compare(a: Condition, b: Condition, part: str, metric: str, draws: int = 2000) -> Comparison:
-    """Compare two conditions on the images of a part that both have; see `PairedBootstrap.compare`.
-
-    Args:
-        a: The first condition.
-        b: The second condition, of the same task.
-        part: `val` or `test`.
-        metric: Key of a metric.
-        draws: Number of draws of the bootstrap. p is at least 2 / (draws + 1).
-    """
+    """Compare two conditions by a metric on the images of a part that both have; see `PairedBootstrap`."""
     return PairedBootstrap(part, draws).compare(a, b, metric)
 
 

@@ -80,12 +80,7 @@ def includes_task(task: str, wanted: str) -> bool:
 
 
 def of_task(conditions: Iterable[Condition], task: str) -> list[Condition]:
-    """Select the conditions that include a task; a joint one without the columns of its other task.
-
-    Args:
-        conditions: Conditions of any tasks.
-        task: classification or segmentation.
-    """
+    """Select the conditions that include a task; a joint one is reduced to the columns of this task."""
     own = (condition for condition in conditions if includes_task(condition.task, task))
     return [replace(condition, task=task, cases=cases_of_task(task, condition.cases)) for condition in own]
 

@@ -61,8 +61,7 @@ def percentile_interval(draws_of_metric: NDArray[np.floating]) -> tuple[float, f
     Returns:
         2.5th and 97.5th percentile; (nan, nan) if more than half of the draws are undefined.
     """
-    defined = draws_of_metric[~np.isnan(draws_of_metric)]
-    if 2 * len(defined) < len(draws_of_metric) or not len(defined):
+    if not len(defined := _defined(draws_of_metric)):
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)
@@ -80,11 +79,16 @@ def two_sided_p(draws_of_difference: NDArray[np.floating]) -> float:
     References:
         Davison and Hinkley, "Bootstrap methods and their application", Cambridge University Press (1997), chapter 4.
     """
-    defined = draws_of_difference[~np.isnan(draws_of_difference)]
-    if 2 * len(defined) < len(draws_of_difference) or not len(defined):
+    if not len(defined := _defined(draws_of_difference)):
         return float("nan")
     rarer = min(np.sum(defined <= 0), np.sum(defined >= 0))
     return min(1.0, float(2 * (rarer + 1) / (len(defined) + 1)))
+
+
+def _defined(draws: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the draws that are defined; none if they are fewer than half."""
+    defined = draws[~np.isnan(draws)]
+    return defined if 2 * len(defined) >= len(draws) else defined[:0]
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
