@@ -38,10 +38,10 @@ def surface_scores(predicted: Tensor, truth: Tensor) -> dict[str, float | None]:
     from monai.metrics.surface_dice import compute_surface_dice
 
     diagonal = math.hypot(*truth.shape)
-    masks = [mask[None, None].float() for mask in (prediction, lesion)]
+    predicted, true = (mask[None, None].float() for mask in (prediction, lesion))
     thresholds = [diagonal * TOLERANCE / 100]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 uses an option that it deprecates itself
-        distance = compute_hausdorff_distance(*masks, include_background=True, percentile=95)
-        near = compute_surface_dice(*masks, thresholds, include_background=True)
+        distance = compute_hausdorff_distance(predicted, true, include_background=True, percentile=95)
+        near = compute_surface_dice(predicted, true, thresholds, include_background=True)
     return {"hd95": 100 * float(distance) / diagonal, "surface_dice": float(near)}
