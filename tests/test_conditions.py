@@ -107,7 +107,7 @@ def test_cases_that_are_not_of_the_saved_split_are_refused(finished):
 def test_a_folder_without_runs_is_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="not a folder of runs"):
         read_group(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="holds no runs"):
+    with pytest.raises(UserError, match="contains no runs"):
         read_group(tmp_path)
 
 

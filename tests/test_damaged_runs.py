@@ -17,7 +17,7 @@ from bus_lightning.report.making import make_report
 from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.table import collect, show
-from bus_lightning.statistics.checks import findings
+from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.conditions import read_group
 from bus_lightning.statistics.summary import summarise
 from bus_lightning.training.evaluate import evaluate_runs
@@ -219,7 +219,7 @@ def explained(finished):
 
 
 def damages(run):
-    return [one.text for one in findings(read_group(run.path.parent).conditions) if one.kind == "files"]
+    return [one.text for one in find_problems(read_group(run.path.parent).conditions) if one.kind == "files"]
 
 
 def test_whole_side_files_raise_no_finding(explained):
@@ -306,14 +306,3 @@ def test_an_opened_run_refuses_damaged_cases_with_the_same_line(finished, bad):
     with pytest.raises(DamagedError) as refused:
         open_run(run.path).cases  # noqa: B018 (read here)
     assert expected in str(refused.value)
-
-
-def test_a_recording_that_cannot_be_read_is_left_out_of_the_dashboards_picture(tmp_path, caplog):
-    from bus_lightning.tracking.picture import save_picture
-
-    part = tmp_path / "runs" / "one" / "wandb" / "offline-run-20260101_000000-abc"
-    part.mkdir(parents=True)
-    (part / "run-abc.wandb").write_bytes(json.dumps("nothing").encode())
-    with pytest.raises(UserError, match="no finished run"):
-        save_picture(tmp_path / "runs", tmp_path / "picture.png")
-    assert f"{part} is damaged" in caplog.text

@@ -4,8 +4,6 @@ import json
 import logging
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -16,16 +14,14 @@ import wandb
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
+from recordings import of_kind, read_recording, read_records
 
-from bus_lightning.core.errors import UserError
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.weights import read_checkpoint
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.conditions import read_group
 from bus_lightning.statistics.summary import summarise
 from bus_lightning.tracking import charts
-from bus_lightning.tracking.picture import save_picture
-from bus_lightning.tracking.recorded import read_run, read_table
 from bus_lightning.training import fit, train
 
 ROOT = Path(__file__).parent.parent
@@ -59,23 +55,12 @@ def grid(phantom, audit_cache, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recorded(grid):
-    return {task: read_run(run.path) for task, run in grid.items()}
+    return {task: read_recording(run.path) for task, run in grid.items()}
 
 
 @pytest.fixture(scope="module")
 def records(grid):
-    """Task -> all records, as W&B's reader tells them."""
-
-    def of(run):
-        command = [sys.executable, "-m", "wandb", "leet", "inspect", str(run.path / "wandb" / "latest-run"), "--json"]
-        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return [json.loads(line) for line in shown.splitlines()]
-
-    return {task: of(run) for task, run in grid.items()}
-
-
-def of_kind(records, kind):
-    return [record[kind] for record in records if record["type"] == kind]
+    return {task: read_records(run.path) for task, run in grid.items()}
 
 
 def test_a_run_is_named_grouped_and_described_as_its_job(grid, records):
@@ -131,7 +116,7 @@ def test_test_metrics_stand_beside_the_intervals_of_the_report(grid, recorded, t
     assert summary[f"test/{name}"] == pytest.approx(metrics[name])
     interval = [summary[f"test/{name}_low"], summary[f"test/{name}_high"]]
     np.testing.assert_allclose(interval, told.loc[name, ["low", "high"]].astype(float), rtol=1e-6)
-    rows = {row[2]: row[3:] for row in read_table(recorded[task], "test/metrics")[1]}
+    rows = {row[2]: row[3:] for row in recorded[task].table("test/metrics")[1]}
     assert rows[name] == pytest.approx([metrics[name], *interval, metrics["n"]])
 
 
@@ -141,9 +126,9 @@ def test_a_segmenters_images_carry_truth_and_answer_as_masks(recorded, phantom):
         shown = run.summary[key]
         assert 0 < shown["count"] <= 8
         for caption, masks in zip(shown["captions"], shown["all_masks"], strict=True):
-            truth = np.asarray(Image.open(run.files[masks["truth"]["path"]]))
+            truth = np.asarray(Image.open(run.files[masks["ground_truth"]["path"]]))
             assert truth.any() != caption.startswith("normal")
-            assert set(np.unique(np.asarray(Image.open(run.files[masks["answer"]["path"]])))) <= {0, 1}
+            assert set(np.unique(np.asarray(Image.open(run.files[masks["prediction"]["path"]])))) <= {0, 1}
     assert all(row["epoch"] == 0 for row in run.history if "val/images._type" in row), "shown more often than asked"
 
 
@@ -152,25 +137,25 @@ def test_a_classifiers_images_say_truth_and_answer(recorded):
     assert captions
     for caption in captions:
         truth = caption.partition("/")[0]
-        assert f"truth {truth}, answer " in caption
+        assert f"ground truth {truth}, prediction " in caption
 
 
 def test_the_charts_and_the_table_are_those_of_the_test_cases(grid, recorded):
     cases = pd.read_csv(grid["classification"].cases).query("split == 'test'")
     run = recorded["classification"]
-    cells = read_table(run, "test/confusion_matrix_table")[1]
+    cells = run.table("test/confusion_matrix_table")[1]
     assert sum(count for _, _, count in cells) == len(cases)
     right = sum(count for truth, answer, count in cells if truth == answer)
     assert right / len(cases) == pytest.approx(metrics_of(cases)["accuracy"])
     assert {"test/roc_table", "test/precision_recall_table"} <= run.summary.keys()
-    columns, rows = read_table(run, "test/cases")
+    columns, rows = run.table("test/cases")
     table = pd.DataFrame(rows, columns=columns)
     assert table["id"].tolist() == cases["id"].tolist()
     np.testing.assert_allclose(table["prob_benign"], cases["prob_benign"])
 
 
 def test_the_table_of_a_segmenter_has_dice_where_there_is_a_lesion_and_a_thumbnail_each(grid, recorded, records):
-    columns, rows = read_table(recorded["segmentation"], "test/cases")
+    columns, rows = recorded["segmentation"].table("test/cases")
     table = pd.DataFrame(rows, columns=columns)
     lesions = table["dice"].astype(float).dropna()
     assert len(lesions) == (table["label"] != "normal").sum()
@@ -241,12 +226,6 @@ def strings(value):
         yield value
 
 
-def test_the_picture_for_the_docs_is_drawn_from_the_offline_runs(grid, tmp_path):
-    save_picture(grid["segmentation"].path.parent, tmp_path / "dashboard.png")
-    with Image.open(tmp_path / "dashboard.png") as picture:
-        assert min(picture.size) > 900
-
-
 class Interruption(pl.Callback):
     def on_train_batch_end(self, trainer, *_):
         if trainer.current_epoch == 1:
@@ -264,31 +243,29 @@ def test_an_interrupted_run_is_killed_and_goes_on_under_its_id_without_repeating
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             train.run(composed(*said))
     run = RunDir(Path(composed(*said).runs_dir) / "classification" / "one")
-    assert read_run(run.path).exit_code == 255
+    assert read_recording(run.path).exit_code == 255
     train.run(composed(*said))
-    whole = read_run(run.path)
+    whole = read_recording(run.path)
     assert (whole.state, whole.exit_code) == ("finished", 0)
     assert [row["epoch"] for row in whole.history if "val/loss" in row] == [0, 1, 2]
     ids = {part.name.rpartition("-")[2] for part in run.path.glob("wandb/offline-run-*")}
     assert ids == {(run.path / "wandb_id.txt").read_text()}
 
 
-def test_a_failed_run_is_failed_says_why_and_has_no_place_in_the_picture(composed, monkeypatch, tmp_path):
+def test_a_failed_run_is_failed_and_says_why(composed, monkeypatch):
     monkeypatch.setattr(fit, "evaluate_parts", lambda *_: 1 / 0)
     cfg = composed("model=alexnet", "logger=wandb")
     with pytest.raises(ZeroDivisionError):
         train.run(cfg)
-    run = read_run(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    run = read_recording(Path(cfg.runs_dir) / cfg.group / cfg.name)
     assert (run.state, run.exit_code) == ("failed", 1)
     assert "division by zero" in run.summary["error"]
-    with pytest.raises(UserError, match="no finished run"):
-        save_picture(run.folder.parent, tmp_path / "dashboard.png")
 
 
 def test_a_classifier_that_sees_a_mask_shows_its_images_without_it(composed):
     cfg = composed("model=resnet34", "overlay=channel", "logger=wandb", "data.split.val_from_train=1")
     train.run(cfg)
-    run = read_run(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    run = read_recording(Path(cfg.runs_dir) / cfg.group / cfg.name)
     modes = set()
     for name in run.summary["val/images"]["filenames"]:
         with Image.open(run.files[name]) as image:
@@ -306,6 +283,6 @@ def test_a_failing_dashboard_costs_no_finished_training(composed, monkeypatch, c
         train.run(cfg)
     run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
     assert run.is_complete
-    assert read_run(run.path).summary["test/accuracy"] == pytest.approx(run.metrics["test"]["accuracy"])
+    assert read_recording(run.path).summary["test/accuracy"] == pytest.approx(run.metrics["test"]["accuracy"])
     assert "not all results went to W&B: RuntimeError: no disk for pictures" in caplog.text
     assert wandb.run is None

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import wandb
+from recordings import read_recording
 
 from bus_lightning.config.stored import save_config
 from bus_lightning.core.errors import UserError
@@ -18,9 +19,8 @@ from bus_lightning.runs.lock import owned
 from bus_lightning.tracking import logger as logging_to_wandb
 from bus_lightning.tracking import syncing
 from bus_lightning.tracking.__main__ import main
-from bus_lightning.tracking.champions import champions, crown
+from bus_lightning.tracking.champions import find_champions, mark_champions
 from bus_lightning.tracking.logger import finish_run, wandb_logger, wandb_mode, without_folders
-from bus_lightning.tracking.recorded import read_run
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_where_wandb_does_not_answer_this_and_later_jobs_are_recorded_offline(mo
     monkeypatch.setattr(wandb, "init", unanswered)
     assert wandb_logger(str(run.path), project="p").experiment.offline
     finish_run(run, 0)
-    assert "W&B does not answer (no such host): recorded offline; `make wandb-sync` sends it later" in caplog.text
+    assert "W&B does not answer (no such host): recording offline; `make wandb-sync` sends it later" in caplog.text
     assert wandb_mode() == "offline"
 
 
@@ -87,10 +87,13 @@ def test_how_a_run_ended_is_told_by_its_exit_code(run, code, state):
     wandb_logger(str(run.path), project="p").log_metrics({"val/loss": 1.0, "epoch": 0})
     run.update_status(error="/no/such/file.pth is missing" if code == 1 else None)
     finish_run(run, code)
-    told = read_run(run.path)
-    assert (told.exit_code, told.state) == (code, state)  # the reader calls killed failed, the server does not
-    assert told.summary["seconds"] == 3.5
-    assert told.summary.get("error") == ("file.pth is missing" if code == 1 else None)
+    recording = read_recording(run.path)
+    assert (recording.exit_code, recording.state) == (
+        code,
+        state,
+    )  # the reader calls killed failed, the server does not
+    assert recording.summary["seconds"] == 3.5
+    assert recording.summary.get("error") == ("file.pth is missing" if code == 1 else None)
 
 
 def test_an_error_before_wandb_was_opened_ends_nothing(run):
@@ -121,16 +124,20 @@ def recordings(tmp_path):
     return tmp_path / "runs"
 
 
-def test_what_waits_is_sent_in_the_order_of_time_but_for_what_is_being_trained(recordings, caplog):
+def test_what_waits_is_sent_in_the_order_of_time_but_for_what_is_being_trained(recordings, monkeypatch, caplog):
     with owned(recordings / "grid" / "busy"):
-        parts = syncing.waiting(recordings)
-    assert [(part.run_id, part.started) for part in parts] == [
+        unsent = syncing.find_unsent(recordings)
+    assert [(recording.run_id, recording.started) for recording in unsent] == [
         ("aaaaaaaa", "20260101_000000"), ("aaaaaaaa", "20260102_000000"),
     ]  # fmt: skip
-    assert "busy is being worked on" in caplog.text
-    command = syncing.sync_command(parts)
-    assert command[1:4] == ["-m", "wandb", "sync"]
-    assert command[4:] == [str(part.path) for part in parts]
+    assert "busy is still running" in caplog.text
+    commands = []
+    monkeypatch.setattr(wandb, "login", lambda **_: True)
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **_: commands.append(command) or SimpleNamespace(returncode=3)
+    )
+    assert syncing.sync(recordings / "grid" / "a") == 3
+    assert commands == [[sys.executable, "-m", "wandb", "sync", *(str(recording.path) for recording in unsent)]]
 
 
 def test_sync_without_an_account_says_what_to_do(recordings, capsys):
@@ -223,7 +230,7 @@ def test_resumed_parts_arrive_under_one_run_id_one_after_the_other(stand_in, run
     assert id_ == (run.path / "wandb_id.txt").read_text()
     assert [json.loads(line)["epoch"] for line in lines] == [0, 1, 2, 3, 4]
     assert stand_in.exit_codes == [255, 0]
-    assert not syncing.waiting(run.path.parents[1])
+    assert not syncing.find_unsent(run.path.parents[1])
 
 
 def online_run(id_, group, score, mode="max", task="classification", state="finished"):
@@ -237,7 +244,7 @@ def test_the_champion_is_the_finished_run_with_the_best_validation_score_of_its_
     runs = [online_run("a", "g", 0.7), online_run("b", "g", 0.9), online_run("c", "g", 0.99, state="failed")]
     runs += [online_run("d", "h", 0.4, mode="min"), online_run("e", "h", 0.3, mode="min")]
     runs += [online_run("f", "g", None, task="segmentation"), online_run("i", "g", 0.1, task="segmentation")]
-    assert [run.id for run in champions(runs)] == ["b", "e", "i"]
+    assert [run.id for run in find_champions(runs)] == ["b", "e", "i"]
 
 
 def test_the_champions_checkpoint_gets_the_alias_and_all_others_lose_it():
@@ -254,7 +261,7 @@ def test_the_champions_checkpoint_gets_the_alias_and_all_others_lose_it():
         return artifacts[name]
 
     runs = [online_run("a", "g", 0.7), online_run("b", "g", 0.9), online_run("c", "g", 0.8), online_run("d", "g", 0.1)]
-    (line,) = crown(SimpleNamespace(artifact=artifact), runs)
+    (line,) = mark_champions(SimpleNamespace(artifact=artifact), runs)
     assert "b" in line
     assert {name[11]: found.aliases for name, found in artifacts.items()} == {
         "a": ["best"], "b": ["best", "champion"], "c": ["best"],

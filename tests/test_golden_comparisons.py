@@ -11,8 +11,8 @@ from test_golden_numbers import CLASSES, answers
 
 from bus_lightning.data.splits import make_named_split
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.statistics import comparisons
-from bus_lightning.statistics.checks import findings
+from bus_lightning.statistics import comparisons, paired_bootstrap
+from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.comparisons import compare, compare_all
 from bus_lightning.statistics.conditions import Condition, read_group
 from bus_lightning.statistics.delong import delong
@@ -56,7 +56,7 @@ def test_delong_is_what_every_pair_of_cases_gives():
     assert (alike.auc_a, alike.auc_b) == pytest.approx((auc_a, auc_a))
     two = np.array([1, 1, 0, 0])
     assert delong(two, [4, 1, 2, 3], [1, 3, 2, 4]).reason == ""
-    assert "two cases or more" in delong(two[:3], [4, 1, 2], [1, 3, 2]).reason
+    assert "at least two cases" in delong(two[:3], [4, 1, 2], [1, 3, 2]).reason
 
 
 def condition(name, cases, task="segmentation", groups=None):
@@ -125,22 +125,21 @@ def test_eight_conditions_are_compared_in_all_pairs_and_nine_with_the_first(numb
 def test_a_p_at_the_level_tells_nothing_apart(monkeypatch):
     pair = [condition("a", outlined(True)), condition("b", outlined(False))]
     for p, verdict in ((0.05, "cannot be told apart"), (0.0499, "A better")):
-        monkeypatch.setattr(comparisons, "two_sided_p", lambda _, p=p: p)
+        monkeypatch.setattr(paired_bootstrap, "two_sided_p", lambda _, p=p: p)
         assert compare_all(pair, "test", "iou_image", draws=20)["verdict"].tolist() == [verdict]
         text = compare_all(pair, "test", "iou_image", draws=20)["text"][0]
         assert f"p = {p:.3f} adjusted for 1 comparison." in text
 
 
-def test_the_tests_beside_take_the_dice_and_the_right_answers_of_each_image():
+def test_the_classical_tests_take_the_dice_and_the_right_answers_of_each_image():
     well, badly = (
         condition("well", outlined(True)),
         condition("badly", outlined(False).assign(fp=lambda t: t["fp"] // 2)),
     )
-    (test,) = compare(well, badly, "test", "dice_image", draws=20).beside
+    found = compare(well, badly, "test", "dice_image", draws=20)
     dice = [2 * t["tp"] / (2 * t["tp"] + t["fp"] + t["fn"]) for t in (one.cases.iloc[:40] for one in (well, badly))]
-    assert (test.name, test.n) == ("wilcoxon", 40)
-    assert test.p == pytest.approx(wilcoxon(dice[0] - dice[1]).pvalue)
-    assert test.about.endswith(f"median difference {np.median(dice[0] - dice[1]):.3f}")
+    assert found.n_independent == 40
+    assert found.tests == {"wilcoxon": pytest.approx(wilcoxon(dice[0] - dice[1]).pvalue)}
     labels, first, _ = answers(60)
     second = answers(60, seed=8)[1]
     named = [
@@ -148,12 +147,11 @@ def test_the_tests_beside_take_the_dice_and_the_right_answers_of_each_image():
             label=[CLASSES[k] for k in labels]), "classification")
         for name, table in (("a", first), ("b", second))
     ]  # fmt: skip
-    mcnemar, area = compare(*named, "test", "accuracy", draws=20).beside
+    tests = compare(*named, "test", "accuracy", draws=20).tests
     right = [table.argmax(axis=1) == labels for table in (first, second)]
     only = (right[0] & ~right[1]).sum(), (right[1] & ~right[0]).sum()
-    assert mcnemar.p == pytest.approx(binomtest(only[0], sum(only)).pvalue)
-    assert f"{only[0]} by A alone, {only[1]} by B alone" in mcnemar.about
-    assert area.p == pytest.approx(delong(labels == 1, first[:, 1], second[:, 1]).p)
+    assert tests["mcnemar"] == pytest.approx(binomtest(only[0], sum(only)).pvalue)
+    assert tests["delong"] == pytest.approx(delong(labels == 1, first[:, 1], second[:, 1]).p)
 
 
 def test_the_cases_of_several_runs_are_numbered_through(finished):
@@ -221,9 +219,9 @@ def test_twins_are_counted_in_validation_and_test_in_the_run_with_the_most():
     ])  # fmt: skip
     config = OmegaConf.create({"overlay": {"style": "none"}, "data": {}})
     one = Condition("c", "m", "segmentation", ["benign"], config, [], cases, {"few": few, "many": many})
-    texts = [found.text for found in findings([one]) if found.kind == "twins"]
+    texts = [found.text for found in find_problems([one]) if found.kind == "twins"]
     assert [text.partition(" images")[0] for text in texts] == ["1 of 3 val", "2 of 2 test"]
-    assert [found.kind for found in findings([one])] == ["twins", "twins"]
+    assert [found.kind for found in find_problems([one])] == ["twins", "twins"]
 
 
 @pytest.mark.parametrize("parts", [("test",), ("val",), ("val", "test")])
@@ -236,12 +234,12 @@ def test_each_part_that_was_evaluated_is_checked_whatever_the_other_is(parts):
     split = make_named_split({"train": ["t"], "val": [], "test": []}, "random", {"t": 0})
     config = OmegaConf.create({"overlay": {"style": "none"}, "data": {}})
     one = Condition("c", "m", "classification", CLASSES, config, [], cases, {"r": split})
-    texts = [found.text for found in findings([one]) if found.kind == "beats nothing"]
+    texts = [found.text for found in find_problems([one]) if found.kind == "baseline"]
     # Log-loss: ln(1 / 0.4) and ln(1 / 0.3) in the mean, 1.031, are better than ln 3.
     assert [text.partition(" images")[0].split()[-1] for text in texts] == list(parts)
     assert all("accuracy" in text and "(0.600)" in text for text in texts)
     even = Condition(
         "c", "m", "classification", CLASSES, config, [], cases.assign(prob_benign=0.3, prob_normal=0.4), {"r": split}
     )
-    texts = [found.text for found in findings([even]) if "log-loss" in found.text]
+    texts = [found.text for found in find_problems([even]) if "log-loss" in found.text]
     assert [text.partition(" images")[0].split()[-1] for text in texts] == list(parts)

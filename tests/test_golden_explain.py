@@ -11,7 +11,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.heatmap import class_activation, place, restore
 from bus_lightning.explain.explained_image import ExplainedImage
 from bus_lightning.explain.heatmaps import HeatMaps, Settings, last_feature_map
-from bus_lightning.statistics.faithfulness import believable, worth
+from bus_lightning.statistics.faithfulness import measure_faithfulness, summarise_maps
 from bus_lightning.statistics.intervals import group_draws, percentile_interval
 
 
@@ -155,7 +155,7 @@ def test_belief_has_the_intervals_of_draws_of_whole_groups():
     images = lesions.drop_duplicates("id")
     drawn, times = group_draws([groups[i] for i in images["id"]], images["label"].tolist(), 300, 7)
     place = {group: k for k, group in enumerate(drawn.tolist())}
-    found = believable(maps, groups, draws=300, seed=7).set_index(["weights", "class"])
+    found = summarise_maps(maps, groups, draws=300, seed=7).set_index(["weights", "class"])
     for (weights, name), row in found.iterrows():
         every = lesions[(lesions["weights"] == weights) & ((lesions["label"] == name) | (name == "all"))]
         kept = every.dropna(subset="pointing")
@@ -169,8 +169,8 @@ def test_belief_has_the_intervals_of_draws_of_whole_groups():
             expected = percentile_interval(np.array(means))
             assert (row[f"{key}_low"], row[f"{key}_high"]) == pytest.approx(expected, rel=1e-5)
     assert found["without_map"].tolist() == [0, 1, 1, 0, 1, 1]
-    again = believable(maps, groups).set_index(["weights", "class"])
-    assert again.equals(believable(maps, groups, draws=2000, seed=0).set_index(["weights", "class"]))
+    again = summarise_maps(maps, groups).set_index(["weights", "class"])
+    assert again.equals(summarise_maps(maps, groups, draws=2000, seed=0).set_index(["weights", "class"]))
 
 
 def test_the_rows_of_an_image_are_its_methods_with_each_weights():
@@ -185,7 +185,9 @@ def test_the_rows_of_an_image_are_its_methods_with_each_weights():
     ]
     assert all((row["id"], row["label"], row["predicted"]) == ("x", "benign", "normal") for row in rows)
     for row in rows[:3]:
-        assert {key: row[key] for key in worth(heat, mask)} == worth(maps[row["weights"]][row["method"]], mask)
+        assert {key: row[key] for key in measure_faithfulness(heat, mask)} == measure_faithfulness(
+            maps[row["weights"]][row["method"]], mask
+        )
     assert rows[3]["pointing"] is rows[3]["energy"] is rows[3]["chance"] is None
 
 

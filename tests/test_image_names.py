@@ -3,17 +3,16 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from recordings import of_kind, read_recording, read_records
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.report.making import make_report
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.tracking.logger import wandb_mode
-from bus_lightning.tracking.recorded import read_run, read_table
 from bus_lightning.training import fit, train
 
 ROOT = Path(__file__).parent.parent
@@ -36,41 +35,36 @@ def remote(tmp_path, monkeypatch):
     return repository
 
 
-def told(run):
-    """All that W&B's reader tells of a run, but for the names of files that an artifact stages and does not send."""
-    texts = []
-    for part in run.path.glob("wandb/offline-run-*"):
-        command = [sys.executable, "-m", "wandb", "leet", "inspect", str(part), "--json"]
-        for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
-            record = json.loads(line)
-            for entry in record.get("artifact", {}).get("manifest", {}).get("contents", []):
-                entry.pop("local_path", None)
-            texts.append(json.dumps(record))
-    assert texts
-    return "\n".join(texts)
+def text_of(run):
+    """All that was recorded of a run, without the names of files that an artifact stages and does not send."""
+    records = read_records(run.path)
+    for artifact in of_kind(records, "artifact"):
+        for entry in artifact.get("manifest", {}).get("contents", []):
+            entry.pop("local_path", None)
+    return "\n".join(map(json.dumps, records))
 
 
 @pytest.mark.parametrize("task", ["model=alexnet", "model=u2net_lite"])
 def test_without_names_nothing_that_goes_to_wandb_holds_the_id_of_an_image_and_the_rest_is_there(trained, remote, task):
     run = trained(task, "logger=wandb", "logger.wandb.image_names=false", "data.split.val_from_train=1", "name=one")
     ids = pd.read_csv(run.cases)["id"]
-    sent = [told(run).encode(), *(file.read_bytes() for file in run.path.glob("wandb/**/*") if file.is_file())]
+    sent = [text_of(run).encode(), *(file.read_bytes() for file in run.path.glob("wandb/**/*") if file.is_file())]
     for name in {*ids, *(id_.partition("/")[2] for id_ in ids)}:
         assert not [content for content in sent if name.encode() in content], name
-    recorded = read_run(run.path)
-    columns, rows = read_table(recorded, "test/cases")
+    recorded = read_recording(run.path)
+    columns, rows = recorded.table("test/cases")
     assert [row[columns.index("id")] for row in rows] == [f"image {k + 1}" for k in range(run.metrics["test"]["n"])]
     assert all(caption.startswith("image ") for caption in recorded.summary["val/images"]["captions"])
 
 
 def test_with_names_as_is_the_default_the_table_and_the_captions_hold_them_and_the_remote_is_nowhere(trained, remote):
     run = trained("model=alexnet", "logger=wandb", "name=one")
-    recorded = read_run(run.path)
-    columns, rows = read_table(recorded, "test/cases")
+    recorded = read_recording(run.path)
+    columns, rows = recorded.table("test/cases")
     cases = pd.read_csv(run.cases).query("split == 'test'")
     assert [row[columns.index("id")] for row in rows] == cases["id"].tolist()
     assert "/" in recorded.summary["val/images"]["captions"][0].partition(":")[0]
-    everything = [told(run).encode(), *(f.read_bytes() for f in run.path.glob("wandb/**/*") if f.is_file())]
+    everything = [text_of(run).encode(), *(f.read_bytes() for f in run.path.glob("wandb/**/*") if f.is_file())]
     assert not [content for content in everything if b"secret_folder" in content]
     assert recorded.config["commit"] == run.status["commit"]
 
@@ -85,16 +79,16 @@ def test_a_failure_that_names_an_image_is_told_by_its_kind_alone_where_names_sta
     with pytest.raises(RuntimeError):
         train.run(cfg)
     run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
-    assert ("benign (3)" in told(run)) == named
-    assert ("is odd" in read_run(run.path).summary["error"]) == named
-    assert "RuntimeError" in read_run(run.path).summary["error"]
+    assert ("benign (3)" in text_of(run)) == named
+    assert ("is odd" in read_recording(run.path).summary["error"]) == named
+    assert "RuntimeError" in read_recording(run.path).summary["error"]
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_report_goes_to_wandb_without_its_pictures_of_images_where_names_stay_here(finished, named, phantom):
     run = finished("group=grid", "model=resnet34", "logger=wandb", f"logger.wandb.image_names={named}")
     make_report([run.path.parent], None, "Title", to_wandb=True)
-    logged = read_run(run.path.parent)
+    logged = read_recording(run.path.parent)
     keys = {key.partition(".")[0].removesuffix("_type") for row in logged.history for key in row} | set(logged.summary)
     assert any(key.startswith("figures/confusion") for key in keys)
     assert any(key.startswith("figures/data_sample") for key in keys) == named
@@ -104,7 +98,7 @@ def test_numbers_as_tags_notes_and_project_are_text(composed):
     cfg = composed("model=alexnet", "logger=wandb", "logger.wandb.tags=[1,2.5,x]", "logger.wandb.notes=7",
                    "logger.wandb.project=2026", "name=one")  # fmt: skip
     train.run(cfg)
-    text = told(RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name))
+    text = text_of(RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name))
     assert '"tags": ["1", "2.5", "x"]' in text
     assert '"notes": "7"' in text
 

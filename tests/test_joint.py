@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from recordings import read_recording
 from test_evaluating import request
 from torch import nn
 
@@ -16,10 +17,9 @@ from bus_lightning.metrics.columns import cases_of_task
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.making import make_report
 from bus_lightning.runs.table import collect
-from bus_lightning.statistics.checks import findings
+from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.conditions import of_task, read_group
 from bus_lightning.tasks.losses import JointLoss, SoftDiceLoss
-from bus_lightning.tracking.recorded import read_run, read_table
 from bus_lightning.training import fit, train
 from bus_lightning.training.evaluate import evaluate_run
 
@@ -132,7 +132,7 @@ def test_a_report_shows_a_joint_network_among_classifiers_and_among_segmenters(f
 
 def test_a_joint_condition_is_checked_and_taken_as_each_of_its_tasks(finished_jointly):
     conditions = read_group(finished_jointly(sure=-3).path.parent).conditions
-    assert {finding.kind for finding in findings(conditions)} == {"beats nothing"}
+    assert {problem.kind for problem in find_problems(conditions)} == {"baseline"}
     for task, column in (("classification", "prob_normal"), ("segmentation", "tp")):
         (condition,) = of_task(conditions, task)
         assert (condition.task, condition.name) == (task, "joint_unet")
@@ -141,11 +141,11 @@ def test_a_joint_condition_is_checked_and_taken_as_each_of_its_tasks(finished_jo
 
 def test_wandb_gets_charts_masks_and_scores_of_a_joint_run(trained, no_pictures):
     run = trained(NET, "logger=wandb")
-    recorded = read_run(run.path)
+    recorded = read_recording(run.path)
     assert {"test/roc_table", "test/auroc_macro_low", "test/dice_image_low"} <= recorded.summary.keys()
     shown = recorded.summary["test/images"]
     for caption, masks in zip(shown["captions"], shown["all_masks"], strict=True):
-        assert f"truth {caption.partition('/')[0]}, answer " in caption
-        assert masks.keys() == {"truth", "answer"}
-    columns, _ = read_table(recorded, "test/cases")
+        assert f"ground truth {caption.partition('/')[0]}, prediction " in caption
+        assert masks.keys() == {"ground_truth", "prediction"}
+    columns, _ = recorded.table("test/cases")
     assert columns[:6] == ["image", "id", "label", "answer", "dice", "iou"]

@@ -12,7 +12,6 @@ from bus_lightning.report.figures.forest import by_class_and_size, forest
 from bus_lightning.report.task_sections import CLASSIFICATION, SEGMENTATION, task_section
 from bus_lightning.runs import table
 from bus_lightning.statistics.summary import summarise
-from bus_lightning.tracking import picture
 
 PACKAGE = Path(table.__file__).parents[1]
 
@@ -49,18 +48,17 @@ def test_the_alternative_text_of_a_figure_names_metrics_by_their_titles():
     assert forest({"net": rows}, ["brier"]) is None
 
 
-def test_card_dashboard_and_the_table_after_a_grid_read_the_titles():
+def test_the_card_and_the_table_after_a_grid_read_the_titles():
     row = {"metric": "iou_image", "value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
     text = card._results({"segmenter": [row], "classifier": [row | {"metric": "auroc_malignant"}]})
     assert f"| {heading_of('iou_image')} | 0.500" in text
     assert "| AUC of malignant | 0.500" in text
-    assert {name: title_of(name) for name in picture._METRICS} == picture._METRICS
     assert set(table._SCORES) <= set(TITLES)
 
 
 def test_the_dashboards_view_reads_the_titles():
     workspace = pytest.importorskip("bus_lightning.tracking.workspace")
-    titles = set(re.findall(r"'?title'?[=:]\s*'([^']+)'", repr(workspace._sections())))
+    titles = set(re.findall(r"'?title'?[=:]\s*'([^']+)'", repr(workspace._panels())))
     assert f"Test {title_of('iou_image')}" in titles
     assert f"{title_of('dice_image')}, by model" in titles
     assert not any(re.search(r"(Dice|IoU)(?!, mean of lesions)", title) for title in titles)

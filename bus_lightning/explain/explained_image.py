@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bus_lightning.statistics.faithfulness import MEASURES, Worth, worth
+from bus_lightning.statistics.faithfulness import MEASURES, Faithfulness, measure_faithfulness
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class ExplainedImage:
     heat: dict[str, dict[str, np.ndarray]]
 
     @cached_property
-    def measures(self) -> dict[str, dict[str, Worth]]:
-        """The result of `faithfulness.worth` for each map, by weights and method."""
+    def faithfulness(self) -> dict[str, dict[str, Faithfulness]]:
+        """How well each map finds the lesion, by weights and method."""
         return {
-            weights: {method: worth(heat, self.mask) for method, heat in maps.items()}
+            weights: {method: measure_faithfulness(heat, self.mask) for method, heat in maps.items()}
             for weights, maps in self.heat.items()
         }
 
     def rows(self, methods: list[str]) -> list[dict[str, Any]]:
         """Return the rows of `maps.csv`, one for each method and weights."""
-        unmeasured: Worth = dict.fromkeys(MEASURES)
+        unmeasured: Faithfulness = dict.fromkeys(MEASURES)
         names = {"id": self.id, "label": self.label, "predicted": self.predicted}
         return [
             {**names, "method": method, "weights": weights, **of_weights.get(method, unmeasured)}
-            for weights, of_weights in self.measures.items()
+            for weights, of_weights in self.faithfulness.items()
             for method in methods
         ]

@@ -64,7 +64,7 @@ def save_sheet(images: list[ExplainedImage], title: str, path: Path) -> None:
 
 def _describe(image: ExplainedImage, method: str) -> str:
     """Describe how much of the heat is in the lesion."""
-    measures = image.measures["trained"][method]
+    measures = image.faithfulness["trained"][method]
     if not image.heat["trained"][method].any():
         return "no evidence for the predicted class"
     if measures["energy"] is None or measures["chance"] is None:

@@ -21,7 +21,7 @@ _CLASS = "no image of a class"
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric and all that is known about it.
+    """A metric with everything that other modules need to know about it.
 
     Args:
         key: Name in metrics.json; a metric of each class is `<key>_<class>`, and its mean `<key>_macro`.
@@ -33,7 +33,7 @@ class Metric:
         shown: Places where it is shown.
         per_class: Whether it is computed for each class against the rest.
         needs: Classes without which it is left out.
-        leads: Whether it stands before the others of its task where it is shown.
+        leads: Whether it comes before the other metrics of its task.
     """
 
     key: str
@@ -79,7 +79,7 @@ CLASSIFICATION = (
         )
     ),
 )  # fmt: skip
-# A joint network has the accuracy of its classes, and that of its pixels as accuracy_pooled.
+# For a joint network, `accuracy` is that of the classes; that of the pixels has this key.
 POOLED_ACCURACY = "accuracy_pooled"
 SEGMENTATION = (
     Metric("tp", "true positive pixels", lambda of: of.pooled("tp"), "", "higher", "pixels", (EPOCH,)),
@@ -148,7 +148,7 @@ def title_of(key: str) -> str:
     """Return the title of a metric, for example "AUC of malignant" for `auroc_malignant`.
 
     Args:
-        key: A name in metrics.json; a name that is not known is returned as it is.
+        key: A key in metrics.json; an unknown key is returned unchanged.
     """
     if key in TITLES:
         return TITLES[key]

@@ -1,7 +1,7 @@
 """From cases, a row per image, to the metrics of a part; null with a reason where a metric is undefined.
 
-With every case counting once, the result is the metrics; with a row of weights per bootstrap draw, it is the metrics of
-each draw, for all draws at once.
+The same functions compute the metrics, with weight 1 for each case, and those of all bootstrap draws at once, with a
+row of weights per draw.
 """
 
 import math
@@ -55,13 +55,13 @@ def weighted_metrics(cases: pd.DataFrame, weights: Floats) -> dict[str, Floats]:
     labels, probabilities = cases["label"].map(positions).to_numpy("int64"), probabilities_of(cases)
     if np.isfinite(probabilities).all():
         return classification_metrics(labels, probabilities, weights, classes)
-    # A training that diverged: every metric is there, and none is defined.
+    # The training has diverged: every metric is there, and none is defined.
     metrics = classification_metrics(labels, np.zeros_like(probabilities), weights, classes)
     return {key: np.full_like(values, np.nan) for key, values in metrics.items()}
 
 
 def _united(pixels: dict[str, Any], classes: dict[str, Any]) -> dict[str, Any]:
-    """Unite what is known by metric; only `accuracy` is a key of both tasks."""
+    """Unite two dicts of metrics; only `accuracy` is a key of both tasks."""
     return {POOLED_ACCURACY if key == "accuracy" else key: value for key, value in pixels.items()} | classes
 
 

@@ -1,7 +1,7 @@
-"""Metrics of a ranking for many weightings at once, which scikit-learn computes one at a time.
+"""AUROC and average precision for many weightings of the same cases at once.
 
-The bootstrap needs thousands of weightings of the same cases: they are sorted once. With one weighting the values are
-those of `sklearn.metrics.roc_auc_score` and `average_precision_score`.
+The bootstrap needs thousands of weightings. scikit-learn would sort the cases for each; here they are sorted once. The
+values are those of `sklearn.metrics.roc_auc_score` and `average_precision_score`.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ def auroc(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
     """Compute the area under the ROC curve: how often a positive case scores above a negative one; a tie counts half.
 
     Args:
-        truth: (n,) bool, who is positive.
+        truth: (n,) bool, whether each case is positive.
         scores: (n,) float.
         weights: (D, n) float, how often each case counts, in each of D draws.
 
@@ -25,9 +25,9 @@ def auroc(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
 
 
 def auroc_and_average_precision(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Compute the area and the average precision, the precision at each threshold weighted by the recall that it adds.
+    """Compute the AUROC and the average precision, the precision at each threshold weighted by the recall that it adds.
 
-    Both come from one sorting. Arguments are those of `auroc`.
+    The cases are sorted once for both. The arguments are those of `auroc`.
 
     Returns:
         (D,) each, in [0, 1]; the average precision is NaN where a draw has no positive case.
@@ -45,16 +45,16 @@ def _area(positive: Floats, negative: Floats) -> Floats:
 
 def _precision(positive: Floats, negative: Floats) -> Floats:
     positive = positive[:, ::-1]
-    found = np.cumsum(positive, axis=1)
-    answered = found + np.cumsum(negative[:, ::-1], axis=1)
-    precision = np.divide(found, answered, out=np.zeros_like(found), where=answered > 0)
+    hits = np.cumsum(positive, axis=1)
+    called = hits + np.cumsum(negative[:, ::-1], axis=1)
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
     total = positive.sum(axis=1)
-    gained = np.einsum("dt,dt->d", positive, precision)
-    return np.divide(gained, total, out=np.full(len(total), np.nan, total.dtype), where=total > 0)
+    weighted = np.einsum("dt,dt->d", positive, precision)
+    return np.divide(weighted, total, out=np.full(len(total), np.nan, total.dtype), where=total > 0)
 
 
 def _by_score(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Sum the weights of positive and of negative cases at each distinct score, ascending: (D, T) each."""
+    """Sum the weights of the positive and of the negative cases at each distinct score, ascending: (D, T) each."""
     order = np.argsort(scores, kind="stable")
     levels, starts = np.unique(scores[order], return_index=True)
     ordered, positive = np.take(weights, order, axis=1), truth[order].astype(weights.dtype)

@@ -56,7 +56,8 @@ def counted(cases: pd.DataFrame, weights: Floats) -> Segmented:
         cases: Columns `tp`, `fp`, `fn`, `tn`, and perhaps `hd95` and `surface_dice`.
         weights: (D, n) float.
     """
-    return Segmented(*(cases[name].to_numpy("float64") for name in COUNTS), cases, weights)
+    tp, fp, fn, tn = (cases[name].to_numpy("float64") for name in COUNTS)
+    return Segmented(tp, fp, fn, tn, cases, weights)
 
 
 def accuracy_pooled(of: Segmented) -> Floats:

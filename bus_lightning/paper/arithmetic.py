@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_lightning.statistics.side_tests import mcnemar
+from bus_lightning.statistics.paired_tests import mcnemar
 
 # Confusion matrices (rows: truth; benign, malignant, normal) that give the precision, recall and F1 of these models'
 # validation rows, as means over the three classes.

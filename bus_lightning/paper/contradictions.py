@@ -13,7 +13,7 @@ from bus_lightning.paper.measured import Measured, joined, or_missing
 from bus_lightning.paper.tables import Summaries, estimate
 from bus_lightning.report.sections import TableItem
 from bus_lightning.statistics.intervals import wilson
-from bus_lightning.statistics.side_tests import mcnemar
+from bus_lightning.statistics.paired_tests import mcnemar
 
 REAL_TIME_MS = 40.0  # of 25 images a second
 _DEEP, _R50, _R34, _R34P, _ALEX = "deepcardinal50", "resnet50", "resnet34", "resnet34_pretrained", "alexnet"

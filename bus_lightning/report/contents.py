@@ -18,10 +18,10 @@ from bus_lightning.report.figures.pictures import data_sample, find_data
 from bus_lightning.report.maps import heat_map_section
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.report.task_sections import COMPARED, Summaries, in_short, task_section
-from bus_lightning.statistics.checks import findings, kept_promises
+from bus_lightning.statistics.checks import find_problems, passed_checks
 from bus_lightning.statistics.comparisons import MAX_ALL_PAIRS, compare_all
 from bus_lightning.statistics.conditions import WEIGHTS_MISSING, Condition, Group, of_task
-from bus_lightning.statistics.side_by_side import side_by_side
+from bus_lightning.statistics.parallel import call_in_parallel
 from bus_lightning.statistics.summary import summarise
 
 Said = Callable[[str], None]
@@ -78,7 +78,7 @@ def _summaries(conditions: list[Condition], cache: Path | None) -> dict[str, Sum
     asked = [(condition, part) for part in ("val", "test") for condition in conditions]
     # Without their splits, which are large and which no summary needs.
     calls = [(replace(condition, splits={}), part, cache) for condition, part in asked]
-    found = side_by_side(summarise, calls, sum(len(condition.cases) for condition in conditions))
+    found = call_in_parallel(summarise, calls, sum(len(condition.cases) for condition in conditions))
     summaries: dict[str, Summaries] = {"val": {}, "test": {}}
     for (condition, part), summary in zip(asked, found, strict=True):
         summaries[part][condition.name] = summary
@@ -86,13 +86,13 @@ def _summaries(conditions: list[Condition], cache: Path | None) -> dict[str, Sum
 
 
 def _checks(group: Group) -> Section:
-    found = findings(group.conditions)
+    problems = find_problems(group.conditions)
     items: list[Item] = []
-    if found:
-        items.append(Note(f"{len(found)} things to heed before the numbers are used: see the table.", "warning"))
-        rows = [{"condition or run": finding.about, "what was found": finding.text} for finding in found]
+    if problems:
+        items.append(Note(f"{len(problems)} things to heed before the numbers are used: see the table.", "warning"))
+        rows = [{"condition or run": problem.about, "what was found": problem.text} for problem in problems]
         items.append(TableItem("checks", "What does not hold.", pd.DataFrame(rows), names_images=True))
-    items += [Note(text, "good") for text in kept_promises(found, group.conditions)]
+    items += [Note(text, "good") for text in passed_checks(problems, group.conditions)]
     if len(group.left_out):
         caption = f"Runs that are not in this report (n = {len(group.left_out)}), and why."
         items.append(TableItem("left_out", caption, group.left_out, names_images=True))

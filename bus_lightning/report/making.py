@@ -15,7 +15,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.report.contents import contents
 from bus_lightning.report.sections import FigureItem, Section, TableItem
 from bus_lightning.report.writing import write_report
-from bus_lightning.statistics.conditions import Group, name_apart, read_group
+from bus_lightning.statistics.conditions import Group, make_names_unique, read_group
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def _united(groups: list[Group]) -> Group:
         for condition in group.conditions:
             if names[condition.name] > 1:
                 condition.name += f"__{group.path.name}"
-    name_apart(conditions)
+    make_names_unique(conditions)
     return Group(groups[0].path, conditions, pd.concat([group.left_out for group in groups], ignore_index=True))
 
 

@@ -7,7 +7,7 @@ from bus_lightning.paper.tables import estimate
 from bus_lightning.report.figures.pictures import heat_maps
 from bus_lightning.report.sections import Item, Section, TableItem
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.faithfulness import believable, read_maps
+from bus_lightning.statistics.faithfulness import read_maps, summarise_maps
 
 
 def heat_map_section(conditions: list[Condition]) -> Section | None:
@@ -26,7 +26,7 @@ def heat_map_section(conditions: list[Condition]) -> Section | None:
             maps = read_maps(file, groups)
         except DamagedError:  # the report's checks list the damaged file
             continue
-        for found in believable(maps, groups).to_dict("records"):
+        for found in summarise_maps(maps, groups).to_dict("records"):
             rows.append({"condition": condition.name, **_written(found)})
         if figure := heat_maps(condition):
             figures.append(figure)

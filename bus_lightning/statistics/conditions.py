@@ -1,4 +1,4 @@
-"""What a report is about: the runs of a group, those that differ in seed and fold only taken together."""
+"""The conditions of a group of runs: runs that differ only in seed and fold belong to one condition."""
 
 import re
 from collections.abc import Iterable
@@ -34,8 +34,8 @@ class Condition:
         classes: Names of the classes, in the order of the labels.
         config: That of the first run.
         runs: The runs, sorted by name.
-        cases: A row per image and run: `run`, `replicate` (the runs of one seed, their folds united), `id`, `split`
-            (val or test), `group` (of near-duplicates), `label`, then `prob_<class>` or counts of pixels, or both.
+        cases: A row per image and run: `run`, `replicate` (one number for all folds of a seed), `id`, `split` (val or
+            test), `group` (of near-duplicates), `label`, then `prob_<class>` or counts of pixels, or both.
         splits: Name of a run -> its split.
     """
 
@@ -50,11 +50,11 @@ class Condition:
 
     @property
     def is_cross_fitted(self) -> bool:
-        """Whether its runs tested parts of the training images, for masks or to calibrate on."""
+        """Whether its runs tested folds of the training images, for predicted masks or for calibration."""
         return self.config.data.split.get("cross_fold") is not None
 
     def part(self, name: str) -> pd.DataFrame:
-        """Take the cases of one part, val or test."""
+        """Return the cases of one part, val or test."""
         return self.cases[self.cases["split"] == name]
 
 
@@ -65,7 +65,7 @@ class Group:
     Attributes:
         path: The folder.
         conditions: Sorted by task and name.
-        left_out: Runs that cannot be taken: `run`, `model`, `state`, `reason`.
+        left_out: Runs that cannot be used: `run`, `model`, `state`, `reason`.
     """
 
     path: Path
@@ -73,19 +73,14 @@ class Group:
     left_out: pd.DataFrame
 
 
-def does(task: str, wanted: str) -> bool:
-    """Tell whether a network of a task, which may be joint, does the wanted one: classification or segmentation."""
+def includes_task(task: str, wanted: str) -> bool:
+    """Say whether a task, which may be joint, includes classification or segmentation."""
     return task in (wanted, "joint")
 
 
 def of_task(conditions: Iterable[Condition], task: str) -> list[Condition]:
-    """Take the conditions that do a task; one that is joint as if it did nothing else.
-
-    Args:
-        conditions: Any.
-        task: classification or segmentation.
-    """
-    own = (condition for condition in conditions if does(condition.task, task))
+    """Select the conditions that include a task; a joint one is reduced to the columns of this task."""
+    own = (condition for condition in conditions if includes_task(condition.task, task))
     return [replace(condition, task=task, cases=cases_of_task(task, condition.cases)) for condition in own]
 
 
@@ -96,10 +91,10 @@ def read_group(path: Path) -> Group:
         path: The folder, `runs/<group>`.
 
     Returns:
-        The conditions, and what was left out: unfinished, failed and damaged runs, and folders that are none.
+        The conditions, and what was left out: unfinished, failed and damaged runs, and other folders.
 
     Raises:
-        UserError: When the folder is missing or holds no run at all.
+        UserError: If the folder is missing or contains no folder of a run.
     """
     is_run = (path / "config.yaml").is_file()
     if not path.is_dir() or is_run or (groups_below(path) and not any(path.glob("[!.]*/config.yaml"))):
@@ -109,7 +104,7 @@ def read_group(path: Path) -> Group:
         raise UserError(f"{path} is not a folder of runs: {cure}.")
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not _is_passed_over(folder)]
     if not folders:
-        raise UserError(f"{path} holds no runs: train some with `python train.py group={path.name}`.")
+        raise UserError(f"{path} contains no runs: train some with `python train.py group={path.name}`.")
     read: dict[str, list[FinishedRun]] = {}
     left_out = []
     for folder in folders:
@@ -125,13 +120,13 @@ def read_group(path: Path) -> Group:
         except UserError as error:
             left_out.append(_left_out(run, error))
     conditions = [_condition(members) for members in read.values()]
-    name_apart(conditions)
+    make_names_unique(conditions)
     conditions.sort(key=lambda condition: (condition.task, condition.name))
     return Group(path, conditions, pd.DataFrame(left_out, columns=["run", "model", "state", "reason"]))
 
 
 def _is_passed_over(folder: Path) -> bool:
-    """Tell what is no run of this group: hidden folders, old runs that were moved aside, and the report itself."""
+    """Say whether a folder is not a run: it is hidden, an old run that was moved aside, or the report."""
     return folder.name.startswith(".") or RunDir(folder).is_set_aside or folder.name in ("report", "wandb")
 
 
@@ -151,10 +146,10 @@ def _left_out(run: RunDir, reason: UserError) -> dict[str, str | None]:
 
 
 def _key(run: FinishedRun) -> str:
-    """Name what the runs of a condition share: all that decides their numbers, but seed and fold, and the data.
+    """Return what the runs of a condition share: the data, and all that decides their numbers except seed and fold.
 
     Raises:
-        DamagedError: When status.json or metrics.json is damaged.
+        DamagedError: If status.json or metrics.json is damaged.
     """
     if not {"val", "test"} <= run.metrics.keys():
         raise DamagedError(run.folder.metrics_file, "it lacks val or test")
@@ -164,7 +159,7 @@ def _key(run: FinishedRun) -> str:
 
 
 def _condition(members: list[FinishedRun]) -> Condition:
-    """Unite runs; those with the same seeds that test different images are the folds of one replicate."""
+    """Combine runs; those with the same seeds and different test images are the folds of one replicate."""
     tables: list[pd.DataFrame] = []
     replicates: list[tuple[object, set[str]]] = []  # seeds, images that were tested so far
     for run in members:
@@ -188,8 +183,8 @@ def _condition(members: list[FinishedRun]) -> Condition:
     )
 
 
-def name_apart(conditions: list[Condition]) -> None:
-    """Number the conditions whose names are the same: those who named their runs by hand."""
+def make_names_unique(conditions: list[Condition]) -> None:
+    """Number the conditions that have the same name, which happens if runs were named by hand."""
     seen: dict[str, int] = {}
     for condition in conditions:
         seen[condition.name] = seen.get(condition.name, 0) + 1

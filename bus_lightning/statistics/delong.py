@@ -1,4 +1,4 @@
-"""DeLong's test: do two scores, given to the same cases, have the same area under the ROC curve?"""
+"""DeLong's test: do two scores of the same cases have the same area under the ROC curve?"""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,13 @@ _NAN = float("nan")
 
 @dataclass(frozen=True)
 class DeLong:
-    """What the test found; NaN with a reason where it is undefined.
+    """The result of the test; NaN with a reason where it is undefined.
 
     Attributes:
         auc_a: Area under the ROC curve of the first score, in [0, 1].
-        auc_b: That of the second.
+        auc_b: Area of the second score.
         difference: auc_a - auc_b.
-        low: Lower end of the difference's 95% interval (normal approximation).
-        high: Upper end.
+        low, high: 95% interval of the difference (normal approximation).
         z: The difference over its standard error.
         p: Two-sided.
         reason: Why the test, or a part of it, is undefined; else empty.
@@ -37,16 +36,16 @@ class DeLong:
 def delong(labels: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike) -> DeLong:
     """Test whether two correlated areas under the ROC curve differ.
 
-    The cases must be independent of each other: of near-duplicates, give one.
+    The cases must be independent: give one case of each near-duplicate group.
 
     Args:
         labels: (n,) bool or 0 and 1, whether a case is positive.
-        scores_a: (n,) the first score; higher means rather positive. Equal scores count as half.
-        scores_b: (n,) the second, of the same cases.
+        scores_a: (n,) the first score; a higher score means more likely positive. Equal scores count as half.
+        scores_b: (n,) the second score, of the same cases.
 
     Returns:
         The areas, their difference with its 95% interval, and the test. Scores that order all cases alike have z = 0
-        and p = 1. Where the areas differ but their difference has no variance (one score is always right and the other
+        and p = 1. If the areas differ but their difference has no variance (one score is always right and the other
         always wrong), interval, z and p are NaN.
 
     References:
@@ -56,7 +55,7 @@ def delong(labels: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike) -> DeLon
     """
     positive = np.asarray(labels).astype(bool)
     if min(np.sum(positive), np.sum(~positive)) < 2:
-        return DeLong(reason="it needs two cases or more of either class")
+        return DeLong(reason="it needs at least two cases of each class")
     beaten_a, beating_a = _placements(positive, np.asarray(scores_a, dtype=float))
     beaten_b, beating_b = _placements(positive, np.asarray(scores_b, dtype=float))
     auc_a, auc_b = float(beaten_a.mean()), float(beaten_b.mean())
@@ -74,7 +73,7 @@ def delong(labels: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike) -> DeLon
 
 
 def _placements(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Give, for each positive, the share of negatives below it; for each negative, the share of positives above it."""
+    """Return for each positive the share of negatives below it, and for each negative that of positives above it."""
     ranks = rankdata(scores)
     own = np.empty_like(ranks)
     for part in (positive, ~positive):

@@ -1,7 +1,7 @@
-"""Intervals: the bootstrap over near-duplicate groups, and Wilson's for a share of independent cases.
+"""Intervals: the bootstrap over near-duplicate groups, and Wilson's interval of a share of independent cases.
 
-Images of one group show the same frame, so that an answer to one is nearly the answer to all: what is independent is
-the group. An interval that counts images as if each were a case of its own comes out too narrow.
+Images of one group show the same frame and get nearly the same prediction, so groups are independent and images are
+not. An interval that takes images as independent is too narrow.
 """
 
 from collections.abc import Hashable, Sequence
@@ -16,23 +16,23 @@ _LEVEL = 0.95
 def group_draws(
     groups: Sequence[int], strata: Sequence[Hashable], draws: int = 2000, seed: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Draw near-duplicate groups with replacement, each stratum as many as it has.
+    """Draw near-duplicate groups with replacement; each draw takes as many groups of a stratum as the stratum has.
 
-    The weight of an image in a draw is the multiplicity of its group. Groups whose images carry several classes make
-    strata of their own, one for each combination. A stratum with a single group is drawn once in every draw: that
-    group adds nothing to the spread, and the interval is the narrower for it.
+    The weight of an image in a draw is the multiplicity of its group. Each combination of classes within a group is a
+    stratum. The group of a stratum with a single group is in every draw once; it adds no spread, and this makes the
+    interval narrower.
 
     Args:
         groups: (n,) the near-duplicate group of each image.
         strata: (n,) the class of each image.
-        draws: How many draws.
-        seed: The same seed gives the same draws, whatever the order of the images.
+        draws: Number of draws.
+        seed: The same seed gives the same draws, for any order of the images.
 
     Returns:
         The groups, sorted, (G,); and how often each is drawn, (draws, G) float32, non-negative whole numbers.
 
     Raises:
-        ValueError: groups and strata are not of the same length.
+        ValueError: If groups and strata differ in length.
 
     References:
         Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69 (2007) 369-390.
@@ -53,46 +53,50 @@ def group_draws(
 
 
 def percentile_interval(draws_of_metric: NDArray[np.floating]) -> tuple[float, float]:
-    """Take the middle 95% of the draws of a metric.
+    """Return the middle 95% of the draws of a metric.
 
     Args:
-        draws_of_metric: (D,) the metric in each draw; NaN where it is undefined there, which is left out.
+        draws_of_metric: (D,) the metric in each draw; draws where it is undefined (NaN) are left out.
 
     Returns:
-        2.5th and 97.5th percentile; (nan, nan) when more than half of the draws are undefined.
+        2.5th and 97.5th percentile; (nan, nan) if more than half of the draws are undefined.
     """
-    defined = draws_of_metric[~np.isnan(draws_of_metric)]
-    if 2 * len(defined) < len(draws_of_metric) or not len(defined):
+    if not len(defined := _defined(draws_of_metric)):
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)
 
 
 def two_sided_p(draws_of_difference: NDArray[np.floating]) -> float:
-    """Tell how seldom the draws of a difference lie on the other side of zero.
+    """Compute p from the share of the draws of a difference that lie on the other side of zero.
 
     Args:
-        draws_of_difference: (D,) the difference in each draw; NaN where it is undefined there, which is left out.
+        draws_of_difference: (D,) the difference in each draw; draws where it is undefined (NaN) are left out.
 
     Returns:
-        In [2 / (D + 1), 1], never 0: the draws are a sample, too. NaN when more than half of the draws are undefined.
+        In [2 / (D + 1), 1], never 0, because the draws are a sample. NaN if more than half of them are undefined.
 
     References:
         Davison and Hinkley, "Bootstrap methods and their application", Cambridge University Press (1997), chapter 4.
     """
-    defined = draws_of_difference[~np.isnan(draws_of_difference)]
-    if 2 * len(defined) < len(draws_of_difference) or not len(defined):
+    if not len(defined := _defined(draws_of_difference)):
         return float("nan")
     rarer = min(np.sum(defined <= 0), np.sum(defined >= 0))
     return min(1.0, float(2 * (rarer + 1) / (len(defined) + 1)))
 
 
+def _defined(draws: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the draws that are defined; none if they are fewer than half."""
+    defined = draws[~np.isnan(draws)]
+    return defined if 2 * len(defined) >= len(draws) else defined[:0]
+
+
 def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Give Wilson's 95% score interval of a share, without continuity correction.
+    """Compute Wilson's 95% score interval of a share, without continuity correction.
 
     Args:
-        successes: How many of the cases.
-        n: Independent cases; where images are near-duplicates of each other, take `group_draws`.
+        successes: Number of successes.
+        n: Number of independent cases; for images with near-duplicates use `group_draws`.
 
     Returns:
         Low and high, in [0, 1]; (nan, nan) for n = 0.

@@ -14,7 +14,7 @@ from bus_lightning.metrics.per_case import metrics_of, weighted_metrics
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import group_draws, percentile_interval
 
-VERSION = 2  # of what is kept: raise it when a metric or an interval is computed in another way
+VERSION = 2  # of the cached content: raise it when a metric or an interval is computed in another way
 DRAWS = 2000
 COLUMNS = ["metric", "value", "low", "high", "n", "mean_of_runs", "sd_of_runs", "runs", "reason"]
 _AT_ONCE = 4_000_000  # weights in memory, draws times images
@@ -23,31 +23,30 @@ _AT_ONCE = 4_000_000  # weights in memory, draws times images
 def summarise(condition: Condition, part: str, cache: Path | None = None) -> pd.DataFrame:
     """Compute every metric of one part with its interval.
 
-    The value is the mean over replicates of the metric on a replicate's cases, so that folds are pooled (each image
-    once) and seeds averaged. The interval is the percentile bootstrap over near-duplicate groups, stratified by class,
-    2,000 draws, the same groups for every replicate: it says what other images would change, and seeds that were not
-    run it knows nothing of. `sd_of_runs` is for that.
+    The value is the mean over the replicates: folds are pooled (each image counts once), and seeds are averaged. The
+    interval is the percentile bootstrap over near-duplicate groups, stratified by class, with 2,000 draws and the same
+    groups for every replicate. It covers the choice of images, but not the choice of seeds; see `sd_of_runs`.
 
     Args:
         condition: The runs.
         part: val or test.
-        cache: Folder that keeps the result under the hash of the cases; None computes it anew.
+        cache: Folder that keeps the result under the hash of the cases; None always computes it.
 
     Returns:
         A row per metric: `metric`, `value`, `low`, `high`, `n` (images of a replicate), `mean_of_runs`, `sd_of_runs`
-        (NaN for one run), `runs`, `reason` (why it is undefined, else empty). Empty where the part has no images.
+        (NaN for one run), `runs`, `reason` (why it is undefined, else empty). Empty if the part has no images.
     """
     cases = condition.part(part).reset_index(drop=True)
     file = cache / f"{_hash(cases)}.json" if cache else None
-    if file and (kept := _kept(file)) is not None and kept.empty == cases.empty:
-        return kept
+    if file and (cached := _read_cached(file)) is not None and cached.empty == cases.empty:
+        return cached
     rows = _summarised(cases)
     if file:
         write_aside(file, json.dumps(rows, indent=1))  # NaN as Python writes and reads it
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _kept(file: Path) -> pd.DataFrame | None:
+def _read_cached(file: Path) -> pd.DataFrame | None:
     """Read a cached summary; None if there is none, or if it is damaged and must be computed again."""
     try:
         rows = [{column: row[column] for column in COLUMNS} for row in json.loads(file.read_text())]
@@ -67,10 +66,10 @@ def _summarised(cases: pd.DataFrame) -> list[dict[str, Any]]:
     for name in per_replicate[0]:
         if name in ("n", "undefined"):
             continue
-        values = [found[name] for found in per_replicate]
-        why = next((found["undefined"][name] for found in per_replicate if found[name] is None), "")
+        values = [metrics[name] for metrics in per_replicate]
+        why = next((metrics["undefined"][name] for metrics in per_replicate if metrics[name] is None), "")
         low, high = (np.nan, np.nan) if why else percentile_interval(draws[name])
-        over_runs = [found[name] for found in per_run if found[name] is not None]
+        over_runs = [metrics[name] for metrics in per_run if metrics[name] is not None]
         rows.append(
             {
                 "metric": name,
@@ -91,12 +90,12 @@ def draws_of(cases: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> dict[str
     """Compute every metric in each bootstrap draw, averaged over replicates.
 
     Args:
-        cases: Of one part, with `replicate`, `group` and `label`.
+        cases: Cases of one part, with `replicate`, `group` and `label`.
         draws: Number of draws.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
-        Metric -> (draws,), NaN where undefined.
+        Metric -> (draws,) float, NaN where undefined.
     """
     groups, multiplicities = group_draws(cases["group"].tolist(), cases["label"].tolist(), draws, seed)
     sums: dict[str, Floats] = {}
@@ -114,9 +113,9 @@ def draws_of(cases: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> dict[str
 
 
 def value_of(summary: pd.DataFrame, metric: str, column: str = "value") -> float:
-    """Look up a number of a summary; NaN where it has no such metric."""
-    found = summary.loc[summary["metric"] == metric, column]
-    return float(found.iloc[0]) if len(found) else float("nan")
+    """Look up a number in a summary; NaN if the summary does not contain the metric."""
+    values = summary.loc[summary["metric"] == metric, column]
+    return float(values.iloc[0]) if len(values) else float("nan")
 
 
 def _hash(cases: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Weights & Biases: what a run sends there, the dashboard, and sending what waits on the disk.
+"""Weights & Biases: what a run logs there, the ready dashboard, and sending offline recordings.
 
 May import training and everything below it; nothing imports it: the config names its logger.
 """

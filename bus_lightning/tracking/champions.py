@@ -1,4 +1,4 @@
-"""Build the ready dashboard online, and mark the best run of each group as its champion."""
+"""Save the ready dashboard online, and mark the best run of each group as its champion."""
 
 import math
 from collections.abc import Iterable
@@ -12,21 +12,16 @@ CHAMPION = "champion"
 
 
 def build(entity: str, project: str, group: str | None = None) -> tuple[str, list[str]]:
-    """Save the dashboard's view on W&B, and mark each group's champion.
-
-    Args:
-        entity: User or team.
-        project: W&B project.
-        group: Only this group of runs; None takes all.
+    """Save the dashboard's view of a group of runs, or of all, and mark the champion of each group.
 
     Returns:
         Address of the view, and a line per champion.
 
     Raises:
-        UserError: Without the package for it, without a login, or when W&B refuses.
+        UserError: If wandb-workspaces is not installed, nobody is logged in, or W&B refuses.
     """
     if not entity:
-        raise UserError("Say whose project it is: ENTITY=..., a user or a team.")
+        raise UserError("Give the owner of the W&B project, a user or a team: ENTITY=...")
     try:
         from bus_lightning.tracking.workspace import workspace
     except ModuleNotFoundError as error:
@@ -38,20 +33,13 @@ def build(entity: str, project: str, group: str | None = None) -> tuple[str, lis
         view.save()
         api = wandb.Api()
         runs = list(api.runs(f"{entity}/{project}", filters={"group": group} if group else None))
-        return str(view.url), crown(api, runs)
+        return str(view.url), mark_champions(api, runs)
     except (wandb.errors.Error, ValueError) as error:  # ValueError: no such project
         raise UserError(f"W&B refused {entity}/{project}: {' '.join(str(error).split())}") from error
 
 
-def champions(runs: Iterable[Any]) -> list[Any]:
-    """Choose the finished run with the best validation score in each group and task.
-
-    Args:
-        runs: Of W&B's API.
-
-    Returns:
-        The runs, the first of equals; groups without a validation score have none.
-    """
+def find_champions(runs: Iterable[Any]) -> list[Any]:
+    """Choose the finished run with the best validation score in each group and task, the first of equals."""
     best: dict[tuple[str, str], tuple[float, Any]] = {}
     for run in runs:
         score, task = run.summary.get("score"), run.config.get("task") or {}
@@ -64,23 +52,16 @@ def champions(runs: Iterable[Any]) -> list[Any]:
     return [run for _, run in best.values()]
 
 
-def crown(api: Any, runs: list[Any]) -> list[str]:
-    """Give the champions' checkpoints the alias `champion`, and take it from all others.
-
-    Args:
-        api: `wandb.Api()`.
-        runs: Runs of one project.
-
-    Returns:
-        A line per champion.
-    """
-    chosen = champions(runs)
+def mark_champions(api: Any, runs: list[Any]) -> list[str]:
+    """Give the champions' checkpoints the alias `champion`, remove it from all others, and return a line for each."""
+    champions = find_champions(runs)
     for run in runs:
         try:
             artifact = api.artifact("/".join([*run.path[:2], f"model-{run.id}:best"]))
-        except (wandb.errors.CommError, ValueError):  # it has kept no checkpoint
+        except (wandb.errors.CommError, ValueError):  # the run has no checkpoint
             continue
-        if (run in chosen) != (CHAMPION in artifact.aliases):
-            artifact.aliases = [name for name in artifact.aliases if name != CHAMPION] + [CHAMPION] * (run in chosen)
+        if (run in champions) != (CHAMPION in artifact.aliases):
+            others = [alias for alias in artifact.aliases if alias != CHAMPION]
+            artifact.aliases = others + [CHAMPION] * (run in champions)
             artifact.save()
-    return [f"{run.group}: {run.name}, validation score {run.summary['score']:.4f}" for run in chosen]
+    return [f"{run.group}: {run.name}, validation score {run.summary['score']:.4f}" for run in champions]

@@ -1,4 +1,4 @@
-"""The W&B run of a job: what it is called, where its files lie, what it may know of this machine, how it ends."""
+"""The W&B run of a job: its name and id, its files, what it may record of this machine, and how it ends."""
 
 import logging
 import os
@@ -23,20 +23,20 @@ from bus_lightning.runs.folder import RunDir
 log = logging.getLogger(__name__)
 _FOLDERS = re.compile(r"(?<![\w.:/])~?/(?:[^/\s'\",;:]+/)+(?=[^/\s'\",;:])")  # of absolute paths, up to the last name
 _MODES = ("online", "offline", "disabled", "shared")
-_OURS = "bus_lightning"  # our loggers: their lines are what W&B shows as the run's log
-_unreachable = False  # W&B did not answer this process: its later jobs do not wait again
+_PACKAGE = "bus_lightning"  # its loggers: W&B shows their lines as the run's log
+_unreachable = False  # whether W&B did not answer this process: its later jobs do not wait again
 
 
 class RunLogger(WandbLogger):
-    """Log a row per epoch, `epoch` being the x-axis; what is evaluated after the training makes no row.
+    """Log a row per epoch, with `epoch` as the x-axis; evaluations after the training add no row.
 
-    The step of a row is its epoch: parts of a run that was interrupted and resumed fit together, in whatever mode they
-    were recorded, and W&B drops an epoch that comes a second time.
+    The step of a row is its epoch, so the recordings of a run that was interrupted and resumed fit together in any
+    mode, and W&B drops an epoch that comes a second time.
 
     Args:
-        watch: gradients, parameters or all: also log histograms of these; None logs none.
+        watch: gradients, parameters or all: log histograms of these; None logs none.
         image_names: Whether the names of image files may go to W&B.
-        options: Of `WandbLogger`.
+        options: Options of `WandbLogger`.
     """
 
     def __init__(self, watch: str | None = None, image_names: bool = True, **options: Any) -> None:
@@ -48,7 +48,7 @@ class RunLogger(WandbLogger):
 
     @property
     def experiment(self) -> Any:
-        """Return the W&B run, opened on first use; offline where W&B cannot be reached."""
+        """Return the W&B run, opened on first use; offline if W&B cannot be reached."""
         global _unreachable
         if self._experiment is None:
             try:
@@ -57,36 +57,36 @@ class RunLogger(WandbLogger):
                 raise UserError(f"logger=wandb: {' '.join(str(error).split())} Or set WANDB_MODE=offline.") from error
             except wandb.errors.CommError as error:
                 reason = str(error).partition("\n")[0]
-                log.warning("W&B does not answer (%s): recorded offline; `make wandb-sync` sends it later.", reason)
+                log.warning("W&B does not answer (%s): recording offline; `make wandb-sync` sends it later.", reason)
                 _unreachable, self._wandb_init["mode"] = True, "offline"
                 self._wandb_init["settings"].silent = True
-                wandb.teardown()  # the attempt holds the run's id
+                wandb.teardown()  # the failed attempt holds the run's id
                 run = super().experiment
             run.define_metric("epoch")
             run.define_metric("*", step_metric="epoch", overwrite=True)
-            for handler in logging.getLogger(_OURS).handlers:  # W&B's own, which sends our lines on
+            for handler in logging.getLogger(_PACKAGE).handlers:  # W&B's own, which sends these lines
                 handler.setFormatter(_WithoutFolders("%(levelname)s %(message)s"))
         return self._experiment
 
     def log_hyperparams(self, params: Any) -> None:
-        """Keep the config, without the folders of this machine."""
+        """Record the config, without the folders of this machine."""
         super().log_hyperparams(without_folders(params))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add to the row of the epoch that `metrics` names, unless that row was sent already."""
+        """Add to the row of the epoch that `metrics` names, unless that row has been sent."""
         epoch = int(metrics["epoch"]) if "epoch" in metrics else None
         if self._trained or (epoch is not None and epoch < self.experiment.step):
             return
         self.experiment.log(dict(metrics) | ({} if step is None else {"trainer/global_step": step}), step=epoch)
 
     def log_graph(self, model: nn.Module, input_array: Any = None) -> None:
-        """Watch the network, when that was asked for: Lightning hands it over here before training."""
+        """Watch the network if `watch` is set; Lightning calls this before training."""
         if self.watched and not self._trained:
             # idx: W&B counts networks over all jobs of a process.
             self.experiment.watch(model.net, log=self.watched, log_freq=20, idx=0, log_graph=False)
 
     def finalize(self, status: str) -> None:
-        """Note that the training is over: what Lightning evaluates from now on is the kept checkpoint."""
+        """Remember that the training is over: from now on Lightning evaluates the kept checkpoint."""
         super().finalize(status)
         self._trained = True
 
@@ -102,7 +102,7 @@ class RunLogger(WandbLogger):
 
 
 def wandb_logger(save_dir: str, image_names: bool = True, **options: Any) -> RunLogger:
-    """Make the logger for the W&B run of a job; the id that its folder names goes on with an interrupted one.
+    """Make the logger of a job; the id in the run's folder continues an interrupted W&B run.
 
     Args:
         save_dir: The run's folder.
@@ -112,10 +112,10 @@ def wandb_logger(save_dir: str, image_names: bool = True, **options: Any) -> Run
     run = RunDir(Path(save_dir))
     id_file = run.path / "wandb_id.txt"
     if not id_file.is_file():
-        swept = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None  # W&B's agent has chosen
-        write_aside(id_file, swept or uuid.uuid4().hex[:8])
+        chosen = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None  # by W&B's agent
+        write_aside(id_file, chosen or uuid.uuid4().hex[:8])
     status, mode = run.status, wandb_mode()
-    captured = {_OURS: "INFO"} if image_names else {}
+    captured = {_PACKAGE: "INFO"} if image_names else {}
     settings = wandb_settings(mode, git_commit=status.get("commit"), capture_loggers=captured)
     options = {key: value if value is None or isinstance(value, list) else str(value) for key, value in options.items()}
     options["tags"] = [str(tag) for tag in options.get("tags") or []]
@@ -127,56 +127,46 @@ def wandb_logger(save_dir: str, image_names: bool = True, **options: Any) -> Run
 
 
 def wandb_settings(mode: str, **more: Any) -> wandb.Settings:
-    """Choose how W&B records: what it prints, how long it waits, what it may know of this machine.
-
-    Args:
-        mode: From `wandb_mode`.
-        more: Further settings.
-    """
+    """Return W&B's settings for a mode: what it prints, how long it waits, what it may record of this machine."""
     return wandb.Settings(
-        silent=mode != "online",  # online, it prints the run's address
+        silent=mode != "online",  # online, W&B prints the run's address
         init_timeout=30,
-        allow_val_change=True,  # of the config: a run may go on with a newer commit
+        allow_val_change=True,  # of the config: a run may be resumed with a newer commit
         console="off",  # progress bars, and warnings with paths of this machine
         host="",
         disable_git=True,  # it would name the remote, which may be a folder; the commit is in the config
-        x_disable_meta=True,  # command line, user's folders, host; what counts is in the config
+        x_disable_meta=True,  # command line, user's folders, host; the config has what matters
         x_save_requirements=False,
-        x_transaction_log_flush_interval=1.0,  # seconds: what a kill may take with it
+        x_transaction_log_flush_interval=1.0,  # seconds, which a kill may lose
         **more,
     )
 
 
 def wandb_mode() -> str:
-    """Decide how W&B runs: `WANDB_MODE`, else online for a user who is logged in, else offline without a question.
+    """Choose the mode of W&B: `WANDB_MODE`, else online if the user is logged in, else offline without a prompt.
 
     Raises:
-        UserError: When `WANDB_MODE` is not a mode of W&B.
+        UserError: If `WANDB_MODE` is not a mode of W&B.
     """
     for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value.strip()]:
         del os.environ[name]  # an empty variable counts as unset; W&B itself would refuse it
     if (requested := os.environ.get("WANDB_MODE", _MODES[0])) not in _MODES:
-        raise UserError(f"WANDB_MODE={requested}: give one of {', '.join(_MODES)}, or unset it.")
+        raise UserError(f"WANDB_MODE={requested} is not a mode: give one of {', '.join(_MODES)}, or unset it.")
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     return "offline" if _unreachable and mode == "online" else mode
 
 
 def finish_run(run: RunDir, exit_code: int) -> None:
-    """End the W&B run of this process, if it has one, with what the run's status says.
-
-    Args:
-        run: The run's folder.
-        exit_code: 0 finished, 255 killed, others failed.
-    """
+    """End the W&B run of this process, if it has one; exit code 0 is finished, 255 killed, others failed."""
     if wandb.run is None:
         return
     try:
         status = run.status
-        # None is sent, too: the run may have failed before and gone on. The message may name an image.
+        # None replaces the error of an earlier attempt. The message may name an image.
         error = status.get("error") if _may_name_images(run) else status.get("kind")
         wandb.run.summary.update(without_folders({"seconds": status.get("seconds"), "error": error}))
-    except Exception as error:  # the run's own record counts
-        log.warning("%s: W&B does not know how the run ended: %s", run.path, error)
+    except Exception as error:  # the run's own record is complete without W&B
+        log.warning("%s: the end of the run could not be sent to W&B: %s", run.path, error)
     finally:
         wandb.finish(exit_code=exit_code)
 
@@ -184,25 +174,25 @@ def finish_run(run: RunDir, exit_code: int) -> None:
 def _may_name_images(run: RunDir) -> bool:
     try:
         return may_name_images(load_config(run.config))
-    except UserError:  # a config that cannot be read allows nothing
+    except UserError:  # the config cannot be read: be careful
         return False
 
 
 def may_name_images(cfg: DictConfig) -> bool:
-    """Tell from a run's config whether the names of image files may go to W&B; in older runs they may."""
+    """Say whether a run's config lets the names of image files go to W&B; that of older runs does."""
     return bool((cfg.logger.get("wandb") or {}).get("image_names", True))
 
 
 @contextmanager
 def staging_in(folder: Path) -> Iterator[None]:
     """Let W&B stage and cache the files of artifacts in a folder while the block runs, not in the user's home."""
-    ours = {"WANDB_DATA_DIR": str(folder.resolve()), "WANDB_CACHE_DIR": str(folder.resolve() / "cache")}
-    set_here = {name: value for name, value in ours.items() if name not in os.environ}
-    os.environ.update(set_here)
+    folders = {"WANDB_DATA_DIR": str(folder.resolve()), "WANDB_CACHE_DIR": str(folder.resolve() / "cache")}
+    missing = {name: value for name, value in folders.items() if name not in os.environ}
+    os.environ.update(missing)
     try:
         yield
     finally:
-        for name in set_here:
+        for name in missing:
             os.environ.pop(name, None)
 
 

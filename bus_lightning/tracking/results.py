@@ -1,4 +1,4 @@
-"""What W&B gets at the end of a run: the kept epoch's numbers, charts, tables, the kept checkpoint."""
+"""Send the results of a run to W&B: the numbers of the kept epoch, charts, tables, the kept checkpoint."""
 
 import logging
 import math
@@ -40,21 +40,21 @@ def send_results(
     cases: pd.DataFrame,
     metrics: dict[str, Metrics],
 ) -> None:
-    """Send the results of a run to W&B, if it is logged there; what goes wrong is said in one line, and no more.
+    """Send the results of a run to W&B, if it is logged there; an error becomes one line in the log.
 
     Args:
-        loggers: Those of the run.
-        run: The run's folder, with everything in it but metrics.json.
+        loggers: Loggers of the run.
+        run: The run's folder, complete except for metrics.json.
         task: The task with the kept weights, attached to a trainer.
-        datamodule: The data.
-        cases: Of the parts that were evaluated.
-        metrics: Of the same parts.
+        datamodule: The data of the run.
+        cases: Cases of the parts that were evaluated.
+        metrics: Metrics of the same parts.
     """
     for logger in loggers:
         try:
             if isinstance(logger, WandbLogger) and not logger.experiment.disabled:
                 _send(logger.experiment, run, task, datamodule, cases, metrics)
-        except Exception as error:  # the dashboard is not worth a finished training
+        except Exception as error:  # a finished training does not fail because of W&B
             log.warning("%s: not all results went to W&B: %s: %s", run.path, type(error).__name__, error)
 
 
@@ -66,32 +66,33 @@ def _send(
 
     cfg, status = load_config(run.config), run.status
     named = may_name_images(cfg)
-    tested, answers = cases[cases["split"] == "test"], {}
+    tested = cases[cases["split"] == "test"]
     summary, intervals = _kept_epoch(run, cfg), _intervals(tested, run)
-    for part, found in metrics.items():
-        summary |= {f"{part}/{name}": value for name, value in found.items() if isinstance(value, int | float)}
+    for part, values in metrics.items():
+        summary |= {f"{part}/{name}": value for name, value in values.items() if isinstance(value, int | float)}
     for name, (low, high) in intervals.items():
         summary |= {f"test/{name}_low": low, f"test/{name}_high": high}
     summary |= {key: status[key] for key in _STATUS if status.get(key) is not None}
     with staging_in(Path(wandb_run.dir).parents[1]):
-        # The numbers first, should a picture fail. The row of its own sends what waits of the last epoch's, which would
-        # write over the summary.
+        # The numbers come first, in case a picture fails. The extra row flushes that of the last epoch, which would
+        # overwrite the summary.
         wandb_run.log({"epoch": summary["epoch"]}, step=status["epochs"])
         wandb_run.config.update({"hardware": {key: status.get(key) for key in _HARDWARE}}, allow_val_change=True)
         wandb_run.summary.update(summary)
         _log_checkpoint(wandb_run, run, cfg, summary)
-        shown: dict[str, Any] = {"test/metrics": charts.metric_table(cfg, metrics["test"], intervals)}
+        panels: dict[str, Any] = {"test/metrics": charts.metric_table(cfg, metrics["test"], intervals)}
+        masks: dict[str, bytes] = {}
         if isinstance(task, SegmentationTask):
-            answers = task.predicted_masks
-            shown["test/images"] = pictures(task, datamodule.parts["test"], datamodule.collate, 8, named)
+            masks = task.predicted_masks
+            panels["test/images"] = pictures(task, datamodule.parts["test"], datamodule.collate, 8, named)
         if isinstance(task, ClassificationTask):
-            shown |= charts.curves(tested)
-        shown["test/cases"] = charts.case_table(tested, datamodule.parts["test"], answers, named)
-        wandb_run.log(shown, step=status["epochs"])
+            panels |= charts.curves(tested)
+        panels["test/cases"] = charts.case_table(tested, datamodule.parts["test"], masks, named)
+        wandb_run.log(panels, step=status["epochs"])
 
 
 def _kept_epoch(run: RunDir, cfg: DictConfig) -> dict[str, Any]:
-    """Take the row of the kept epoch out of the history."""
+    """Return the row of the kept epoch from the history."""
     history = run.read_history()
     if history is None:
         raise DamagedError(run.history, "it is missing")
@@ -101,18 +102,18 @@ def _kept_epoch(run: RunDir, cfg: DictConfig) -> dict[str, Any]:
 
 
 def _intervals(cases: pd.DataFrame, run: RunDir) -> dict[str, tuple[float, float]]:
-    """Compute 95% intervals of the headline metrics as the report does: the bootstrap over near-duplicate groups."""
+    """Compute 95% intervals of the metrics that each epoch logs, by the bootstrap of the report."""
     groups = load_split(run.split).groups
     draws = draws_of(cases.assign(replicate=0, group=cases["id"].map(groups)))
-    wanted = [name for name in shown_in(EPOCH) if name in draws and name not in COUNTS]
-    found = {name: percentile_interval(draws[name]) for name in wanted}
-    return {name: interval for name, interval in found.items() if math.isfinite(sum(interval))}
+    names = [name for name in shown_in(EPOCH) if name in draws and name not in COUNTS]
+    intervals = {name: percentile_interval(draws[name]) for name in names}
+    return {name: interval for name, interval in intervals.items() if math.isfinite(sum(interval))}
 
 
 def _log_checkpoint(wandb_run: Any, run: RunDir, cfg: DictConfig, summary: dict[str, Any]) -> None:
-    """Log the kept checkpoint as an artifact, with what it is worth and the config that decides its numbers.
+    """Log the kept checkpoint as an artifact, with its score, its epoch and the config that decides its numbers.
 
-    W&B gets a hard link, which takes no room and stays when a longer training replaces best.ckpt.
+    W&B gets a hard link, which takes no space and stays when a longer training replaces best.ckpt.
     """
     from wandb import Artifact
 

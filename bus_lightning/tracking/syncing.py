@@ -1,10 +1,10 @@
-"""Send what was recorded offline: every part of every run, in the order of time, under the run's one id."""
+"""Send what was recorded offline: all recordings of each run, in the order of time, under the run's id."""
 
 import logging
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import wandb
 
@@ -14,13 +14,12 @@ from bus_lightning.runs.lock import is_owned
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, order=True)
-class Part:
-    """A recording that waits: a run, or a part of one that was interrupted and resumed.
+class Recording(NamedTuple):
+    """An offline recording; a run that was interrupted and resumed has several.
 
     Attributes:
         run_id: W&B's id of the run.
-        started: When it was begun, as its folder says, `YYYYMMDD_HHMMSS`.
+        started: Start time in the folder's name, `YYYYMMDD_HHMMSS`.
         path: The folder `offline-run-<started>-<run_id>`.
     """
 
@@ -29,52 +28,47 @@ class Part:
     path: Path
 
 
-def waiting(runs_dir: Path) -> list[Part]:
-    """Find what waits below a folder, the parts of a run in the order of time.
+def find_unsent(runs_dir: Path) -> list[Recording]:
+    """List the recordings below a folder that were not sent yet, by run and start time.
 
-    Runs that a process is working on are left for later, and so is what W&B has marked as sent.
+    Runs that a process is working on are left out and named in the log.
     """
-    found, busy = [], set()
-    for recording in runs_dir.rglob("wandb/offline-run-*/*.wandb"):
-        folder = recording.parent
-        if recording.with_suffix(".wandb.synced").exists():
+    recordings, busy = [], set()
+    for file in runs_dir.rglob("wandb/offline-run-*/*.wandb"):
+        if file.with_suffix(".wandb.synced").exists():
             continue
-        if is_owned(run := folder.parents[1]):
+        if is_owned(run := file.parents[2]):
             busy.add(run)
             continue
-        found.append(Part(recording.stem.removeprefix("run-"), folder.name.split("-")[2], folder))
+        recordings.append(Recording(file.stem.removeprefix("run-"), file.parent.name.split("-")[2], file.parent))
     for run in sorted(busy):
-        log.warning("%s is being worked on: sync it when that is over.", run)
-    return sorted(found)
-
-
-def sync_command(parts: list[Part]) -> list[str]:
-    """Write the one command that sends them: W&B sends parts of a run one after the other, and others side by side."""
-    return [sys.executable, "-m", "wandb", "sync", *(str(part.path) for part in parts)]
+        log.warning("%s is still running: send it when it has ended.", run)
+    return sorted(recordings)
 
 
 def sync(runs_dir: Path, dry_run: bool = False) -> int:
-    """Send what waits below a folder.
+    """Send the recordings below a folder with `wandb sync`, which sends those of one run one after the other.
 
     Args:
         runs_dir: Folder of the groups.
-        dry_run: Only say what would be sent.
+        dry_run: Only list what would be sent.
 
     Returns:
-        W&B's exit code; 0 where nothing waits.
+        W&B's exit code; 0 if there is nothing to send.
 
     Raises:
-        UserError: When the folder is missing, or nobody is logged in.
+        UserError: If the folder is missing, or nobody is logged in.
     """
     if not runs_dir.is_dir():
-        raise UserError(f"{runs_dir} is no folder of runs: name the one that you trained into (runs_dir=...).")
-    parts = waiting(runs_dir)
-    runs = len({part.run_id for part in parts})
-    print(f"Waiting below {runs_dir}: {runs} runs in {len(parts)} parts.")
-    for part in parts if dry_run else []:
-        print(f"  {part.run_id} {part.started} {part.path}")
-    if dry_run or not parts:
+        raise UserError(f"{runs_dir} is not a folder: give the folder of your runs (runs_dir=...).")
+    recordings = find_unsent(runs_dir)
+    runs = len({recording.run_id for recording in recordings})
+    print(f"Not sent yet below {runs_dir}: {runs} runs in {len(recordings)} recordings.")
+    for recording in recordings if dry_run else []:
+        print(f"  {recording.run_id} {recording.started} {recording.path}")
+    if dry_run or not recordings:
         return 0
     if not wandb.login(prompt=False, verify=False):
         raise UserError("Nobody is logged in to W&B: run `wandb login`, or set WANDB_API_KEY, then sync again.")
-    return subprocess.run(sync_command(parts), check=False).returncode
+    command = [sys.executable, "-m", "wandb", "sync", *(str(recording.path) for recording in recordings)]
+    return subprocess.run(command, check=False).returncode

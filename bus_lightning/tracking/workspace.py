@@ -1,4 +1,4 @@
-"""The ready dashboard: a saved view of a W&B project that compares the runs of a grid, and each group's champion."""
+"""The ready dashboard: a saved view of a W&B project that compares the runs of a grid."""
 
 from typing import Any
 
@@ -15,11 +15,12 @@ _CURVES = {
     "lr": "learning rate",
 }
 _COSTS = {"parameters": "parameters", "seconds": "seconds of the whole run", "latency_ms": "ms per image"}
+_IMAGES = {"test/images": "Test images", "val/images": "Validation images"}
 _CHARTS = {
     "test/confusion_matrix_table": (
         "wandb/confusion_matrix/v1",
         {"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"},
-        {"title": "truth and answer"},
+        {"title": "Confusion matrix"},
     ),
     "test/roc_table": (
         "wandb/area-under-curve/v0",
@@ -29,35 +30,34 @@ _CHARTS = {
     "test/precision_recall_table": (
         "wandb/area-under-curve/v0",
         {"x": "recall", "y": "precision", "class": "class"},
-        {"title": "precision and recall", "x-axis-title": "recall", "y-axis-title": "precision"},
+        {"title": "Precision and recall", "x-axis-title": "recall", "y-axis-title": "precision"},
     ),
 }
 
 
 def workspace(entity: str, project: str, group: str | None = None) -> ws.Workspace:
-    """Define the view; nothing is sent.
-
-    Args:
-        entity: User or team.
-        project: W&B project.
-        group: Show this group of runs only; None shows all.
-    """
+    """Define the view of a group of runs, or of all runs of the project; nothing is sent."""
     columns = ["run:state", "config:model.name", "summary:score", "summary:kept_epoch"]
-    for metric in _HEADLINE:
-        columns += [f"summary:test/{metric}{end}" for end in ("", "_low", "_high")]
+    columns += [f"summary:test/{metric}{end}" for metric in _HEADLINE for end in ("", "_low", "_high")]
     columns += [f"summary:{cost}" for cost in _COSTS]
-    shown = [ws.Metric("JobType") != "report"] + ([ws.Metric("Group") == group] if group else [])
+    filters = [ws.Metric("JobType") != "report"] + ([ws.Metric("Group") == group] if group else [])
     return ws.Workspace(
         entity=entity,
         project=project,
         name=f"Comparison grid {group}" if group else "Comparison grid",
-        sections=_sections(),
+        sections=[_section(name, shown) for name, shown in _panels().items()],
         settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=50),
-        runset_settings=ws.RunsetSettings(filters=ws.And(*shown), pinned_columns=columns),
+        runset_settings=ws.RunsetSettings(filters=ws.And(*filters), pinned_columns=columns),
     )
 
 
-def _sections() -> list[ws.Section]:
+def _section(name: str, shown: list[Any]) -> ws.Section:
+    layout = ws.SectionLayoutSettings(columns=min(3, len(shown)), rows=1)  # a table alone takes the whole width
+    return ws.Section(name=name, panels=shown, is_open=True, layout_settings=layout)
+
+
+def _panels() -> dict[str, list[Any]]:
+    """Return name of a section -> its panels."""
     curves = [
         panels.LinePlot(
             title=f"{title}, by model",
@@ -69,8 +69,7 @@ def _sections() -> list[ws.Section]:
         )
         for key, title in _CURVES.items()
     ]
-    bars = [panels.BarPlot(title=f"Test {title_of(key)}", metrics=[f"test/{key}"]) for key in _HEADLINE]
-    # None: the fields that W&B asks for in the charts that it makes itself.
+    # None: the fields that W&B expects in the charts that it makes itself.
     charts = [
         panels.CustomChart(
             query={"id": None, "name": None, "_defaultColorIndex": None, "summaryTable": {"tableKey": table}},
@@ -80,8 +79,10 @@ def _sections() -> list[ws.Section]:
         )
         for table, (name, fields, strings) in _CHARTS.items()
     ]
-    samples = [panels.MediaBrowser(title=f"{key}: truth and answer", media_keys=[key], num_columns=4)
-               for key in ("test/images", "val/images")]  # fmt: skip
+    images = [
+        panels.MediaBrowser(title=f"{title}: ground truth and prediction", media_keys=[key], num_columns=4)
+        for key, title in _IMAGES.items()
+    ]
     costs = [
         panels.ScatterPlot(
             title=f"Test {title_of(metric)} against {cost}",
@@ -92,18 +93,12 @@ def _sections() -> list[ws.Section]:
         for metric in ("auroc_macro", "dice_image")
         for key, cost in _COSTS.items()
     ]
-    content: dict[str, list[Any]] = {
+    return {
         "Validation, epoch by epoch": curves,
         "Test images, with 95% intervals": [panels.WeavePanelSummaryTable(table_name="test/metrics")],
-        "Test scores": bars,
+        "Test scores": [panels.BarPlot(title=f"Test {title_of(key)}", metrics=[f"test/{key}"]) for key in _HEADLINE],
         "Confusion, ROC, precision and recall": charts,
-        "Segmentation samples": samples,
+        "Segmentation samples": images,
         "Cost against quality": costs,
         "Cases": [panels.WeavePanelSummaryTable(table_name="test/cases")],
     }
-    # A table takes the whole width.
-    layouts = {len(shown): ws.SectionLayoutSettings(columns=min(3, len(shown)), rows=1) for shown in content.values()}
-    return [
-        ws.Section(name=name, panels=shown, is_open=True, layout_settings=layouts[len(shown)])
-        for name, shown in content.items()
-    ]

@@ -14,7 +14,7 @@ from bus_lightning.report.figures.style import GREY, WIDTH, colors_of, new_figur
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import percentile_interval
-from bus_lightning.statistics.side_by_side import side_by_side
+from bus_lightning.statistics.parallel import call_in_parallel
 
 GRID = np.linspace(0, 1, 201)
 _BAND_DRAWS = 400  # enough for a band to look at; the intervals of the areas take all
@@ -51,7 +51,7 @@ def roc(conditions: list[Condition], part: str, draws: int = 2000) -> list[Figur
     """
     items = []
     for suffix, page in pages(conditions, "classification", part):
-        found = side_by_side(roc_curves, [(cases, draws) for cases in page.values()], sum(map(len, page.values())))
+        found = call_in_parallel(roc_curves, [(cases, draws) for cases in page.values()], sum(map(len, page.values())))
         curves = dict(zip(page, found, strict=True))
         if any(curves.values()):
             items.append(_figure(page, curves, part, f"roc_{part}{suffix}"))

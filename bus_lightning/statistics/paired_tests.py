@@ -1,0 +1,53 @@
+"""The classical paired tests: McNemar, DeLong, and Wilcoxon's signed-rank test.
+
+They take images as independent, so they get one image of each near-duplicate group.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest, wilcoxon
+
+from bus_lightning.metrics.columns import Bools, classes_of, dice_of, probabilities_of
+from bus_lightning.statistics.delong import delong
+
+
+def paired_tests(task: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[int, dict[str, float]]:
+    """Test right answers (McNemar) and AUC of malignant (DeLong) of two conditions, or their Dice (Wilcoxon).
+
+    Args:
+        task: classification or segmentation.
+        a: Cases of one condition, of independent images.
+        b: Cases of the other condition, of the same images in the same order.
+
+    Returns:
+        The number of images that were tested, for segmentation those with a lesion; and the two-sided p of each test
+        by its name, unadjusted, NaN where undefined.
+    """
+    if task == "segmentation":
+        lesion = a["tp"] + a["fn"] > 0
+        differences = dice_of(a[lesion]) - dice_of(b[lesion])
+        if not differences.any():
+            return len(differences), {"wilcoxon": 1.0 if len(differences) else np.nan}
+        return len(differences), {"wilcoxon": float(wilcoxon(differences).pvalue)}
+    right_a, right_b = _is_right(a), _is_right(b)
+    p = {"mcnemar": mcnemar(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())), "delong": np.nan}
+    if "malignant" in classes_of(a):
+        p["delong"] = delong(a["label"] == "malignant", a["prob_malignant"], b["prob_malignant"]).p
+    return len(a), p
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Compute the exact two-sided p-value of McNemar's test.
+
+    Args:
+        only_first: Number of images that only the first of two models gets right.
+        only_second: Number of images that only the second gets right.
+    """
+    disagreements = only_first + only_second
+    return float(binomtest(only_first, disagreements).pvalue) if disagreements else 1.0
+
+
+def _is_right(cases: pd.DataFrame) -> Bools:
+    """Compare the most probable class with the label; the classes may come in any order."""
+    predicted = np.array(classes_of(cases))[probabilities_of(cases).argmax(axis=1)]
+    return np.asarray(predicted == cases["label"])
