@@ -106,3 +106,12 @@ def test_a_picture_with_a_drawing_shares_six_tenths_of_its_bright_pixels_with_it
     cut_out[20:40, 20:40] = image[20:40, 20:40]  # black does not count
     said = found(files, pictures={"a/case 7.png": image, "a/case 7 overlay.png": cut_out}.items())
     assert said == {"a/case 7 overlay.png": "looks like a/case 7.png with something drawn into it"}
+
+
+def test_a_bright_shape_with_texture_is_an_image():
+    # Of its neighbours an eighth is equal: no mask, blurred or saved as JPEG, has so few.
+    picture = np.zeros((100, 120, 3), np.uint8)
+    picture[30:70, 30:90] = np.random.default_rng(0).integers(0, 8, (40, 60, 1)) * 2 + 240
+    assert likeness(picture).kind == ""
+    picture[30:70, 30:90] = np.maximum(picture[30:70, 30:90], 250)
+    assert likeness(picture).kind == "plain"

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from test_masks import CORE, LESION, SHAPE, saved
+from test_masks import CORE, LESION, SHAPE, SPOT, saved
 
 from bus_lightning.data.masks import MaskValueError, decode_mask, resized, same_proportions
 
@@ -54,3 +54,19 @@ def test_a_pixel_of_a_smaller_mask_is_lesion_from_half_of_its_area_on():
     large = np.zeros((4, 8), np.uint8)
     large[:2, 0], large[:2, 2:4], large[0, 4] = 1, 1, 1  # half, all and a quarter of three pixels
     assert resized(large, (2, 4)).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]
+
+
+def test_soft_edges_of_a_label_are_cut_at_half_of_it(tmp_path):
+    ring = cv2.dilate(LESION.astype(np.uint8), np.ones((3, 3))) - LESION
+    labels = LESION * 120 + SPOT * 255
+    for level, is_lesion in ((59, False), (61, True)):
+        found = decode_mask(saved(labels + ring * level, tmp_path / "m.png"))
+        np.testing.assert_array_equal(found.lesion, (labels > 0) | ((ring > 0) & is_lesion))
+        assert found.rule == "labels 120, 255 taken together as lesion"
+
+
+def test_a_mask_of_several_pages_is_refused(tmp_path):
+    first, second = (Image.fromarray(np.uint8(255) * part) for part in (LESION, SPOT))
+    first.save(tmp_path / "m.tif", save_all=True, append_images=[second])
+    with pytest.raises(MaskValueError, match="has 2 pages"):
+        decode_mask(tmp_path / "m.tif")

@@ -1,5 +1,7 @@
 """What a run's folder says of epochs, where the best is not the last."""
 
+import subprocess
+
 import pandas as pd
 import pytest
 
@@ -44,3 +46,56 @@ def test_the_seconds_of_a_run_add_up_over_its_processes(run, monkeypatch):
     run.finish("complete", started=105.0, epochs=4)
     status = run.status
     assert (status["seconds"], status["state"], status["epochs"]) == (10.0, "complete", 4)
+
+
+def test_a_folder_is_set_aside_under_a_name_that_is_free(run):
+    olds = []
+    for number in range(3):  # within one second
+        (run.path / "mark").write_text(str(number))
+        olds.append(run.set_aside())
+        assert list(run.path.iterdir()) == []
+    assert [(old / "mark").read_text() for old in olds] == ["0", "1", "2"]
+    assert all(old.name.startswith("run.old-") for old in olds)
+
+
+def test_what_was_written_in_half_is_removed_and_nothing_else(run):
+    run.checkpoints.mkdir()
+    halves = [run.path / ".status.json.12-34", run.checkpoints / ".last.ckpt.12-34"]
+    whole = [run.path / ".hidden", run.checkpoints / "last.ckpt"]
+    for file in (*halves, *whole):
+        file.write_text("x")
+    run.tidy()
+    assert [file.exists() for file in (*halves, *whole)] == [False, False, True, True]
+
+
+def test_a_run_belongs_to_the_launch_that_started_it_and_to_none_outside_of_one(run):
+    run.update_status(launch="one")
+    assert run.was_started_by("one")
+    assert not run.was_started_by("two")
+    run.update_status(launch=None)
+    assert not run.was_started_by(None)
+    run.status_file.write_text("{")
+    assert not run.was_started_by("one")
+
+
+def test_a_run_names_the_commit_and_outside_of_a_checkout_none(run, tmp_path, monkeypatch):
+    git = ["git", "-C", tmp_path, "-c", "user.name=x", "-c", "user.email=x"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    run.start()
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert (run.status["commit"], run.status["dirty"]) == (commit, False)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
+    run.error.write_text("an error of before")
+    run.start(data="d")
+    status = run.status
+    assert (status["commit"], status["dirty"], status["state"], status["data"]) == (None, None, "running", "d")
+    assert not run.error.exists()
+
+
+@pytest.mark.parametrize("epoch", [-1, 1.5])
+def test_an_epoch_that_cannot_be_is_refused(run, epoch):
+    pd.DataFrame({"epoch": [0, epoch], "val/loss": [1.0, 0.8]}).to_csv(run.history, index=False)
+    with pytest.raises(DamagedError, match="epoch"):
+        run.read_history()
