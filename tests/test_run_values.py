@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bus_lightning.core.errors import DamagedError
-from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.folder import RunDir, groups_below
 
 
 @pytest.fixture
@@ -99,3 +99,33 @@ def test_an_epoch_that_cannot_be_is_refused(run, epoch):
     pd.DataFrame({"epoch": [0, epoch], "val/loss": [1.0, 0.8]}).to_csv(run.history, index=False)
     with pytest.raises(DamagedError, match="epoch"):
         run.read_history()
+
+
+def test_a_number_that_json_does_not_know_is_never_written(run):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        run.write_metrics({"test": {"n": 1, "loss": float("nan")}})
+    assert not run.is_complete
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        run.update_status(score=float("inf"))
+    assert run.status == {}
+    run.write_metrics({"test": {"n": 1, "loss": None}})
+    assert run.is_complete
+
+
+def test_masks_lie_below_their_class_and_cases_keep_every_bit(run):
+    run.write_masks({"benign/a": b"one", "normal/b": b"two"})
+    assert (run.masks / "benign/a.png").read_bytes() == b"one"
+    assert (run.masks / "normal/b.png").read_bytes() == b"two"
+    cases = pd.DataFrame({"id": ["benign/a", "normal/b"], "prob_benign": [1 / 3, 0.1 + 0.2]})
+    run.write_cases(cases)
+    lines = run.cases.read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["id", "benign/a", "normal/b"]
+    assert [float(line.split(",")[1]) for line in lines[1:]] == cases["prob_benign"].tolist()
+
+
+def test_groups_are_the_folders_that_hold_runs(run):
+    for place in ("g/one", "g/two", "h/one", ".hidden/one", "g/.three", "empty", "deep/er/one"):
+        (run.path / place).mkdir(parents=True)
+        if place != "empty":
+            (run.path / place / "config.yaml").write_text("")
+    assert groups_below(run.path) == [run.path / "g", run.path / "h"]
