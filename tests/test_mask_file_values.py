@@ -61,9 +61,7 @@ def test_speckle_on_a_dark_background_is_an_image_however_flat():
 
 def test_a_mask_names_the_image_of_its_words_and_size():
     said = found({"benign/case 7": "image", "benign/case 8": "image", "benign/case 7 mask": "mask"})
-    assert said == {
-        "benign/case 7 mask.png": "looks like a mask of benign/case 7.png: few grey levels, in flat areas"
-    }
+    assert said == {"benign/case 7 mask.png": "looks like a mask of benign/case 7.png: few grey levels, in flat areas"}
     said = found({"benign/case 7": "image", "benign/case 7 mask": "mask"}, [("benign/case 7", (60, 81))])
     assert said == {"benign/case 7 mask.png": "looks like a mask: few grey levels, in flat areas"}
 
@@ -115,3 +113,11 @@ def test_a_bright_shape_with_texture_is_an_image():
     assert likeness(picture).kind == ""
     picture[30:70, 30:90] = np.maximum(picture[30:70, 30:90], 250)
     assert likeness(picture).kind == "plain"
+
+
+def test_lone_specks_in_a_bright_area_are_no_mask():
+    picture = np.repeat(222 + np.arange(100) // 20, 100).reshape(100, 100, 1).repeat(3, axis=2).astype(np.uint8)
+    picture[20:90, 20:90] = 254
+    picture[25:85:10, 25:85:10] = 255  # no two of them are neighbours
+    picture[0, 0] = 0
+    assert likeness(picture).kind == ""
