@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Goes on where it stopped. The exit code is 1 when a survivor is not in survivors.md, with its reason.",
     )
     found.add_argument("modules", nargs="*", metavar="MODULE", help="beginnings of paths below bus_lightning/, such as "
-                       "evaluation/ or losses.py (default: all listed in modules.py)")  # fmt: skip
+                       "statistics/ or tasks/losses.py (default: all listed in modules.py)")  # fmt: skip
     found.add_argument("--seed", type=int, default=1, help="seed of the sample (default: 1)")
     found.add_argument("--sample", type=int, default=150, help="how many mutants (default: 150)")
     found.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")

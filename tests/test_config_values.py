@@ -1,0 +1,19 @@
+"""Each of two options that do not go together is refused alone, and named."""
+
+import pytest
+
+from bus_lightning.config.build import check
+from bus_lightning.core.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("overlay.style=class_mark", "overlay.style=class_mark tells the true class"),
+        ("overlay.color_by_class=[[255,0,0],[0,255,0],[0,0,255]]", "overlay.color_by_class tells the true class"),
+    ],
+)
+def test_what_tells_the_true_class_is_never_drawn_with_predicted_masks(composed, said, named):
+    with pytest.raises(UserError, match=named):
+        check(composed("model=resnet34", "overlay=predicted", said))
+    check(composed("model=resnet34", "overlay=contour", said))  # the truth may be drawn in any way

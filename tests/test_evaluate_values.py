@@ -1,0 +1,99 @@
+"""One run evaluated again in many ways: how many images count, and which runs."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from composing import compose_run
+from omegaconf import OmegaConf
+from test_evaluating import request
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.splits import load_split
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import fit, train
+from bus_lightning.training.evaluate import evaluate_run, evaluate_runs
+
+
+@pytest.fixture(scope="module")
+def one(phantom, audit_cache, tmp_path_factory):
+    """A run that was trained on batches of four."""
+    runs = tmp_path_factory.mktemp("evaluated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "save_sheet", lambda *_: None)
+        train.run(
+            compose_run(["model=alexnet", "data.batch_size=4", "group=g", "name=one"], phantom, audit_cache, runs)
+        )
+    return RunDir(runs / "g/one")
+
+
+@pytest.fixture
+def run(one, tmp_path):
+    """A copy of the run whose config may be changed."""
+
+    def make(**changes):
+        copy = RunDir(Path(shutil.copytree(one.path, tmp_path / "runs/g/one", dirs_exist_ok=True)))
+        config = OmegaConf.load(one.config)
+        for key, value in changes.items():
+            OmegaConf.update(config, key.replace("__", "."), value)
+        OmegaConf.save(config, copy.config)
+        return copy
+
+    return make
+
+
+def test_a_share_of_batches_is_enough_for_the_smallest_part(run):
+    shares = run(trainer__limit_test_batches=0.1)  # 1.4 batches of training images, and 0.4 of test images
+    found = evaluate_run(shares, request(part="all")).metrics
+    assert (found["test"]["n"], found["val"]["n"]) == (4, 5)
+    assert evaluate_run(run(trainer__limit_test_batches=0.01), request(part="train")).metrics["train"]["n"] == 4
+
+
+def test_a_run_that_was_not_validated_has_validation_images_all_the_same(run):
+    assert evaluate_run(run(trainer__limit_val_batches=0), request(part="val")).metrics["val"]["n"] == 5
+    assert evaluate_run(run(trainer__limit_val_batches=1), request(part="val")).metrics["val"]["n"] == 4
+
+
+def test_loss_and_metrics_are_those_of_all_images_whatever_the_batches(run, one):
+    found = evaluate_run(run(data__batch_size=5), request()).metrics["test"]
+    assert found["loss"] == pytest.approx(one.metrics["test"]["loss"], rel=1e-5)
+    assert found["log_loss"] == pytest.approx(one.metrics["test"]["log_loss"], rel=1e-5)
+    assert found["n"] == len(load_split(one.split).test)
+
+
+def test_neither_old_folders_nor_unfinished_ones_are_evaluated(run, tmp_path):
+    again = run()
+    old = tmp_path / "runs/g/one.old-20200101T000000"
+    unfinished = tmp_path / "runs/g/two"
+    for folder in (old, unfinished):
+        shutil.copytree(again.path, folder)
+    RunDir(unfinished).best.unlink()
+    evaluate_runs(request(runs=str(tmp_path / "runs/g/*")))
+    assert (again.path / "evaluations").is_dir()
+    assert not (old / "evaluations").exists()
+    assert not (unfinished / "evaluations").exists()
+    shutil.rmtree(again.path)
+    with pytest.raises(UserError, match=r"matches no run folder.*Try runs='"):
+        evaluate_runs(request(runs=str(tmp_path / "runs/other/*")))
+    with pytest.raises(UserError, match="Give folders such as"):
+        evaluate_runs(request(runs=str(tmp_path / "nothing/*")))
+
+
+def test_what_a_run_skipped_in_training_is_skipped_in_its_evaluation(run, phantom_copy):
+    tested = load_split(run().split).test[0]
+    (phantom_copy / f"{tested}.png").write_bytes(b"")
+    asked = request(root=str(phantom_copy), split="own")
+    with pytest.raises(UserError, match=r"\.png is empty"):
+        evaluate_run(run(), asked)
+    assert evaluate_run(run(data__skip_unreadable=True), asked).metrics["test"]["n"] == 13
+    asked.data.skip_unreadable = True
+    assert evaluate_run(run(), asked).metrics["test"]["n"] == 13
+
+
+def test_a_mask_that_cannot_be_used_matters_where_it_is_drawn(run, phantom_copy):
+    tested = next(id_ for id_ in load_split(run().split).test if not id_.startswith("normal"))
+    (phantom_copy / f"{tested}_mask.png").write_bytes(b"")
+    asked = request(root=str(phantom_copy), split="own")
+    assert evaluate_run(run(), asked).metrics["test"]["n"] == 14
+    with pytest.raises(UserError, match=r"_mask\.png"):
+        evaluate_run(run(overlay__style="fill"), asked)

@@ -1,0 +1,44 @@
+"""What a training says and writes where there is little to say: no images, no overlay, no validation."""
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from bus_lightning.data.splits import make_named_split
+from bus_lightning.training.fit import announce_label_in_input, is_validated, metrics_of_nothing
+
+
+def test_a_part_without_images_has_no_images_and_no_scores():
+    cases = pd.DataFrame({"id": ["a", "b"], "label": ["x", "y"], "prob_x": [0.9, 0.2], "prob_y": [0.1, 0.8]})
+    found = metrics_of_nothing(cases)
+    reasons = found.pop("undefined")
+    assert found.pop("n") == 0
+    assert {"loss", "accuracy", "auroc_macro", "recall_x"} <= found.keys()
+    assert set(found.values()) == {None}
+    assert set(reasons.values()) == {"no images"}
+
+
+@pytest.mark.parametrize(
+    ("style", "source", "parts", "said"),
+    [
+        ("none", "ground_truth", ["train", "val", "test"], None),
+        ("fill", "predicted", ["train", "val", "test"], None),
+        ("fill", "ground_truth", ["train"], None),
+        ("fill", "ground_truth", ["test"], "overlay=fill is drawn into test;"),
+        ("contour", "ground_truth", ["train", "val", "test"], "overlay=contour is drawn into val and test;"),
+    ],
+)
+def test_a_label_in_the_input_is_announced_where_it_is_scored_and_nowhere_else(style, source, parts, said, caplog):
+    cfg = OmegaConf.create({"overlay": {"style": style, "source": source, "parts": parts}})
+    announce_label_in_input(cfg, ["val", "test"])
+    assert bool(caplog.records) is bool(said)
+    assert (said or "") in caplog.text
+
+
+def test_a_run_is_validated_where_it_has_images_and_does_not_turn_it_off():
+    with_images = make_named_split({"train": ["a"], "val": ["b"], "test": ["c"]}, "file", {"a": 0, "b": 1, "c": 2})
+    without = make_named_split({"train": ["a"], "val": [], "test": ["c"]}, "file", {"a": 0, "c": 2})
+    for limit, validated in ((None, True), (0.5, True), (1, True), (0, False), (0.0, False)):
+        cfg = OmegaConf.create({"trainer": {"limit_val_batches": limit}})
+        assert is_validated(cfg, with_images) is validated
+        assert is_validated(cfg, without) is False
