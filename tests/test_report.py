@@ -1,5 +1,7 @@
 """A report contains all results of its runs, and says which are missing."""
 
+from typing import ClassVar
+
 import pandas as pd
 import pytest
 
@@ -90,7 +92,7 @@ def test_what_cannot_be_reported_is_one_clear_line(tmp_path, finished, capsys):
 
 def test_an_extension_adds_its_sections_rows_titles_and_conditions(finished):
     class Study(Extension):
-        titles = {"resnet34": "The Net"}
+        titles: ClassVar = {"resnet34": "The Net"}
 
         def main_conditions(self, conditions):
             return [condition for condition in conditions if condition.model != "alexnet"]

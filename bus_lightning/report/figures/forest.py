@@ -60,11 +60,11 @@ def forest(
     caption = f"Values and 95% intervals (bootstrap over near-duplicate groups), n = {span(counts or [0])} images."
     if any(metric in baselines for metric in shown):
         caption += " Dashed: always predicting the most frequent class."
-    alt = " ".join(
-        f"{name}: {', '.join(f'{title_of(m)} {value:.3f}' for m, value in table['value'].items() if m in shown)}."
-        for name, table in rows.items()
-    )
-    return FigureItem("forest", caption, figure, alt)
+    alt = []
+    for name, table in rows.items():
+        values = [f"{title_of(metric)} {table.at[metric, 'value']:.3f}" for metric in shown if metric in table.index]
+        alt.append(f"{name}: {', '.join(values)}.")
+    return FigureItem("forest", caption, figure, " ".join(alt))
 
 
 def _draw_value(panel: Axes, height: int, row: pd.Series | None, color: str) -> None:
