@@ -4,7 +4,7 @@ TORCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# A CPU build of PyTorch, where pip can reach an index that has one.
+# Index of the CPU build of PyTorch.
 comma := ,
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -15,7 +15,7 @@ CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-15s %s\n", $$1, $$2}'
 
-setup: $(READY)  ## build .venv and install the project (TORCH=cpu takes a CPU build of PyTorch)
+setup: $(READY)  ## build .venv and install the project (TORCH=cpu: the CPU build of PyTorch)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make setup PYTHON=python3.12"; exit 1; }
@@ -25,14 +25,14 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## train a small grid on synthetic images, print the comparison and write a report
-	$(BIN)/python train.py -m model=resnet50,alexnet,deepcardinal50,u2net_lite experiment=demo group=demo print_config=false
+demo: $(READY)  ## train a small grid on synthetic images and write a report
+	$(BIN)/python train.py -m model=efficientnet_lite0,resnet50,alexnet,deepcardinal50,u2net_lite experiment=demo group=demo
 	$(BIN)/python -m bus_lightning.launch.report runs/demo --title "The demo, on synthetic images"
 
 test: $(READY)  ## run the fast tests
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-test-browser: $(READY)  ## open a report and the diagnosis page in a real Chromium
+test-browser: $(READY)  ## open a report and the diagnosis page in Chromium
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
 test-cluster: $(READY)  ## run grids on a real Slurm (Debian's packages, as root) and a real Ray
@@ -44,10 +44,10 @@ lint: $(READY)  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-data: $(READY)  ## get BUSI into data/: from ZIP=file.zip, or from its official address
+data: $(READY)  ## get BUSI into data/: download it, or unpack ZIP=file.zip
 	$(BIN)/python -m bus_lightning.data.download $(if $(ZIP),--zip '$(ZIP)')
 
-audit: $(READY)  ## look for broken files and duplicates in the data folder (DIR=...), report in audit/
+audit: $(READY)  ## find broken files and near-duplicates in a data folder (DIR=...); results in audit/
 	$(BIN)/python -m bus_lightning.data.audit $(if $(DIR),'$(DIR)') --out audit
 
 grid: $(READY)  ## train the comparison grid on BUSI (ARGS="seed=0,1,2")
@@ -56,19 +56,19 @@ grid: $(READY)  ## train the comparison grid on BUSI (ARGS="seed=0,1,2")
 evaluate: $(READY)  ## evaluate the kept checkpoints again (RUNS='runs/classification/*')
 	$(BIN)/python evaluate.py runs='$(or $(RUNS),runs/classification/*)' $(ARGS)
 
-report: $(READY)  ## write tables and figures of finished runs (GROUPS='runs/demo'; default: runs/classification, or the only group)
+report: $(READY)  ## write the report of finished runs (GROUPS='runs/demo'; default: runs/classification, or the only group)
 	$(BIN)/python -m bus_lightning.launch.report $(GROUPS) $(ARGS)
 
-# QUICK=1: the sizes and epochs of conf/experiment/quick.yaml, for a CPU; else the paper's, for a GPU.
-SIZE = $(if $(QUICK),experiment=quick) print_config=false $(ARGS)
+# QUICK=1: the size and epochs of conf/experiment/quick.yaml, for a CPU. Default: the paper's, for a GPU.
+SIZE = $(if $(QUICK),experiment=quick) $(ARGS)
 
-leakage: $(READY)  ## what gives the paper's gap between validation and test? (QUICK=1)
+leakage: $(READY)  ## run the leak study: which data handling gives the paper's gap between validation and test? (QUICK=1: for a CPU)
 	$(BIN)/python train.py sweep=leakage $(SIZE)
 	$(BIN)/python train.py sweep=leakage_more $(SIZE)
 	$(BIN)/python -m bus_lightning.launch.report runs/leakage
 
-# A grid with a failed job does not stop the rest: the report says what was not run, and why.
-reproduce: $(READY)  ## the paper's grid, its segmentation, the leak, heat maps, the report; goes on where it stopped (QUICK=1)
+# A failed job does not stop the other steps: the report says what was not run, and why.
+reproduce: $(READY)  ## train the paper's grid and segmenters, run the leak study, write the report; continues after a stop (QUICK=1: for a CPU)
 	-$(BIN)/python train.py -m model=resnet34_pretrained,resnet34,resnet50,alexnet,deepcardinal50 group=paper $(SIZE)
 	-$(BIN)/python train.py -m model=$(if $(QUICK),u2net_lite,u2net_lite$(comma)u2net) group=paper $(SIZE)
 	-$(BIN)/python train.py sweep=leakage $(SIZE)
@@ -76,42 +76,42 @@ reproduce: $(READY)  ## the paper's grid, its segmentation, the leak, heat maps,
 	-$(BIN)/python evaluate.py runs='runs/paper/*' explain=true $(if $(QUICK),explain_options.images=40)
 	$(BIN)/python -m bus_lightning.launch.report runs/paper runs/leakage
 
-# Without one of your own, a bundle of a small pair that is trained on synthetic images first, in minutes.
+# The default bundle: a small pair of networks, trained on synthetic images in minutes.
 DEMO := bundles/demo
 DEMO_RUN = runs/two_stage_demo/$(1)__data.split.cross_fold-$(2)__experiment-two_stage_demo
 
-app: $(READY) $(if $(BUNDLE),,$(DEMO)/SHA256SUMS)  ## open the page to try a bundle (BUNDLE=folder; without: one of synthetic images)
+app: $(READY) $(if $(BUNDLE),,$(DEMO)/SHA256SUMS)  ## open the diagnosis page (BUNDLE=folder; default: a bundle trained on synthetic images)
 	$(BIN)/python -m bus_lightning.diagnosis.app '$(or $(BUNDLE),$(DEMO))' $(ARGS)
 
 $(DEMO)/SHA256SUMS: | $(READY)
-	$(BIN)/python train.py sweep=two_stage experiment=two_stage_demo group=two_stage_demo model=unet_efficientnet_lite0,efficientnet_lite0 logger=none print_config=false
+	$(BIN)/python train.py sweep=two_stage experiment=two_stage_demo group=two_stage_demo model=unet_efficientnet_lite0,efficientnet_lite0 logger=none
 	$(BIN)/python -m bus_lightning.export --segmenter '$(call DEMO_RUN,unet_efficientnet_lite0,null)' \
 	  --classifier '$(call DEMO_RUN,efficientnet_lite0,null)' --out-of-fold '$(call DEMO_RUN,efficientnet_lite0,[0-9])' --samples 6 --out $(DEMO)
 
-wandb-sync: $(READY)  ## send to W&B what was recorded offline (RUNS=runs)
+wandb-sync: $(READY)  ## send offline recordings to W&B (RUNS=runs)
 	$(BIN)/python -m bus_lightning.tracking sync $(or $(RUNS),runs) $(ARGS)
 
-wandb-dashboard: $(READY)  ## save a ready dashboard on W&B and mark each group's champion (ENTITY=... PROJECT=bus_lightning)
+wandb-dashboard: $(READY)  ## build the dashboard on W&B and mark each group's champion (ENTITY=... PROJECT=bus_lightning)
 	@test -n '$(ENTITY)' || { echo "Say whose: make wandb-dashboard ENTITY=your-team"; exit 1; }
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dashboard]'
 	$(BIN)/python -m bus_lightning.tracking build --entity '$(ENTITY)' --project '$(or $(PROJECT),bus_lightning)' $(ARGS)
 
-chaos: $(READY)  ## kill a small grid sixty times, at random and at chosen moments; nothing may be lost (ARGS="--kills 200")
+chaos: $(READY)  ## kill a small grid sixty times and check that nothing is lost (ARGS="--kills 200")
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
-mutants: $(READY)  ## put 150 small mistakes into a copy of the code and count how many the tests notice (ARGS="--seed 2 --jobs 4")
+mutants: $(READY)  ## make 150 small mistakes in a copy of the code and count how many the tests notice (ARGS="--seed 2 --jobs 4")
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[mutants]'
 	$(BIN)/python -m benchmarks.mutants $(ARGS)
 
-bench: $(READY)  ## measure speed, start-up, growth and memory: benchmarks/README.md (ARGS="throughput grid" picks)
+bench: $(READY)  ## measure speed, start-up, growth and memory; see benchmarks/README.md (ARGS="throughput grid": only these)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: $(READY)  ## a glance at the same in three minutes, printed
+bench-quick: $(READY)  ## measure a small part in three minutes and print it
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
-clean-cache:  ## remove findings of audits and decoded images in data/cache; they are made again when needed
+clean-cache:  ## remove audit results and decoded images (data/cache); they are made again when needed
 	rm -rf data/cache
 
-clean:  ## remove the environment, caches, phantoms; runs/ and real data stay
-	rm -rf $(VENV) data/phantom data/cache audit .pytest_cache .mypy_cache .ruff_cache *.egg-info
+clean:  ## remove the environment, caches and phantoms; runs/ and real data stay
+	rm -rf $(VENV) data/phantom data/phantom_demo data/cache audit .pytest_cache .mypy_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

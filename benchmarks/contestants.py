@@ -66,7 +66,7 @@ def limits(train: int, val: int, test: int) -> list[str]:
 def ours(models: str, folder: Path, *more: str) -> list[str]:
     """Give the command that trains with the framework, everything at its default; several models are a grid."""
     return ["python", "train.py", *_multirun(models, more), f"model={models}", f"runs_dir={folder}",
-            "print_config=false", *data_options(), *more]  # fmt: skip
+            *data_options(), *more]  # fmt: skip
 
 
 def plain(models: str, folder: Path, *more: str) -> list[str]:

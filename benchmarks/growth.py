@@ -49,7 +49,7 @@ def _grid_of(number: int) -> Path:
     folder, model = _FOLDER / f"runs-{number}", _FOLDER / "run"
     if not list(model.rglob("metrics.json")):
         run(["python", "train.py", "data=phantom", "model=resnet34", "debug_size=true", "data.size=64", "logger=csv",
-             "name=one", "print_config=false", f"runs_dir={model}", *limits(1, 1, 1000)])  # fmt: skip
+             "name=one", f"runs_dir={model}", *limits(1, 1, 1000)])  # fmt: skip
     original = next(model.rglob("metrics.json")).parent
     shutil.rmtree(folder, ignore_errors=True)
     rng = random.Random(0)

@@ -52,7 +52,7 @@ def _grid(command: Callable[[str], list[str]], jobs: int) -> dict[str, float]:
 
 def _ours(seeds: str, logger: str) -> list[str]:
     return ["python", "train.py", "-m", "model=resnet34", f"seed={seeds}", "data=phantom", "debug_size=true",
-            "data.size=64", f"logger={logger}", f"runs_dir={_FOLDER}", "print_config=false", *_OPTIONS]  # fmt: skip
+            "data.size=64", f"logger={logger}", f"runs_dir={_FOLDER}", *_OPTIONS]  # fmt: skip
 
 
 def _plain(seeds: str) -> list[str]:

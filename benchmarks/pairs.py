@@ -67,7 +67,7 @@ def make_bundles(pairs: tuple[Pair, ...]) -> None:
         say(f"two training steps of {net.name}")
         run(["python", "train.py", "data=phantom", f"data.phantom.images={_PHANTOMS}",
              f"data.root={FOLDER / 'phantom'}", f"data.cache={FOLDER / 'cache'}", f"data.size={net.size}",
-             "data.batch_size=4", f"model={net.model}", "logger=none", "print_config=false", *limits(2, 1, 1),
+             "data.batch_size=4", f"model={net.model}", "logger=none", *limits(2, 1, 1),
              f"runs_dir={FOLDER / 'runs'}", "group=pairs", f"name={net.run.name}"])  # fmt: skip
     for pair in pairs:
         say(f"exporting the {pair.name}")

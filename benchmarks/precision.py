@@ -36,7 +36,7 @@ def measure(quick: bool) -> dict[str, Any]:
             run(
                 ["python", "train.py", "-m", f"model={model}", *overrides, f"seed={','.join(map(str, seeds))}",
                  f"trainer.precision={precision}", "channels_last=true", f"runs_dir={SCRATCH / 'precision'}",
-                 f"group={group}-{precision}", "logger=csv", "print_config=false"], timeout=7200,
+                 f"group={group}-{precision}", "logger=csv"], timeout=7200,
             )  # fmt: skip
         scores = {
             score: [[_score(f"{group}-{precision}", seed, score) for precision in _PRECISIONS] for seed in seeds]

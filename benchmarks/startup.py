@@ -16,7 +16,7 @@ HELP_GOAL, FINISHED_GOAL, FIRST_STEP_GOAL, FURTHER_GOAL = 0.6, 0.1, 8.0, 1.0
 _FOLDER = SCRATCH / "startup"
 _TYPED = "python train.py mod"
 _TINY = ["data=phantom", "model=resnet34", "debug_size=true", "data.size=64", *limits(1, 1, 1),
-         f"runs_dir={_FOLDER}", "print_config=false"]  # fmt: skip
+         f"runs_dir={_FOLDER}"]  # fmt: skip
 
 
 def measure(quick: bool) -> dict[str, Any]:

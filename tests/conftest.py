@@ -24,6 +24,7 @@ from bus_lightning.launch.plugins import prefer_our_configs
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
+from bus_lightning.training.train import settle_rules
 
 ROOT = Path(__file__).parent.parent
 # A browser that asks nothing of the internet, and runs as root.
@@ -118,7 +119,7 @@ def finished(composed, tmp_path):
     def make(*overrides, number=60, train=(), method="grouped", groups=None, cases=None, sure=2.0):
         cfg = composed(*overrides)
         cfg.data.num_classes = len(cfg.data.classes)
-        train.settle_rules(cfg, run := RunDir(tmp_path / "runs" / cfg.group / cfg.name))
+        settle_rules(cfg, run := RunDir(tmp_path / "runs" / cfg.group / cfg.name))
         run.path.mkdir(parents=True)
         OmegaConf.save(cfg, run.config)
         classes = list(cfg.data.classes)

@@ -23,7 +23,7 @@ def command(phantom, audit_cache, tmp_path):
 
     def make(*arguments):
         return [*arguments, f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}",
-                "data.size=64", "print_config=false"]  # fmt: skip
+                "data.size=64"]  # fmt: skip
 
     return make
 
@@ -126,8 +126,7 @@ def test_a_name_that_is_no_folder_name_is_refused(train):
 
 
 def test_no_data_folder_is_one_line_that_says_how_to_get_it():
-    done = run("train.py", "model=alexnet", "data.root=/no/such/folder", "logger=csv", "runs_dir=/tmp/unused",
-               "print_config=false")  # fmt: skip
+    done = run("train.py", "model=alexnet", "data.root=/no/such/folder", "logger=csv", "runs_dir=/tmp/unused")
     assert done.returncode == 1
     assert "make data" in done.stderr
     assert "data=phantom" in done.stderr
@@ -210,7 +209,7 @@ def undisturbed(phantom, audit_cache, tmp_path_factory):
     """Train the grid that others are compared with, one job after the other."""
     runs = tmp_path_factory.mktemp("undisturbed")
     launch = start(*SIDE_BY_SIDE, f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={runs}",
-                   "data.size=64", "print_config=false")  # fmt: skip
+                   "data.size=64")  # fmt: skip
     _, errors = launch.communicate(timeout=LIMIT_S)
     assert launch.returncode == 0, errors
     return results_in(runs), {folder.name: steps_of(folder) for folder in runs.glob("*/seed*")}

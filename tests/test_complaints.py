@@ -26,7 +26,7 @@ def run(*arguments, **environment):
 def train(phantom, audit_cache, tmp_path):
     def go(*arguments, **environment):
         places = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}"]
-        return run("train.py", *arguments, "print_config=false", *places, **environment)
+        return run("train.py", *arguments, *places, **environment)
 
     return go
 
@@ -96,7 +96,7 @@ def test_several_options_of_a_group_are_a_grid_and_only_callbacks_and_loggers_a_
     line = only_line(run("train.py", "model=resnet34,alexnet"))
     assert line.endswith("needs -m: python train.py -m model=resnet34,alexnet")
     line = only_line(run("train.py", "callbacks=early_stopping,ema"))
-    assert line.endswith("write callbacks=[early_stopping,ema]")
+    assert line.endswith("write 'callbacks=[early_stopping,ema]'")
 
 
 @pytest.mark.parametrize(

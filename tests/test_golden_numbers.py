@@ -9,7 +9,13 @@ import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt
 from sklearn import metrics as sklearn_metrics
 
-from bus_lightning.metrics.per_case import classification_scores, metrics_of, reason, scores_of, segmentation_scores
+from bus_lightning.metrics.per_case import (
+    classification_metrics,
+    metrics_of,
+    reason,
+    segmentation_metrics,
+    weighted_metrics,
+)
 from bus_lightning.metrics.surface import surface_scores
 
 CLASSES = ["benign", "malignant", "normal"]
@@ -66,7 +72,7 @@ def overlap(truth, answer):
 
 @pytest.mark.parametrize("draw", range(3))
 def test_every_score_of_a_segmenter_is_that_of_its_images_one_by_one(draw):
-    found = {name: value[draw] for name, value in segmentation_scores(PIXELS, WEIGHTS).items()}
+    found = {name: value[draw] for name, value in segmentation_metrics(PIXELS, WEIGHTS).items()}
     repeated = PIXELS.loc[np.repeat(np.arange(6), WEIGHTS[draw].astype(int))]
     assert found == pytest.approx(scored_one_by_one(repeated))
     if draw == 0:
@@ -124,14 +130,14 @@ def judged_by_scikit_learn(labels, probabilities, weight):
 @pytest.mark.parametrize("draw", range(2))
 def test_every_score_of_a_classifier_is_that_of_scikit_learn(draw):
     labels, probabilities, weights = answers()
-    found = {n: value[draw] for n, value in classification_scores(labels, probabilities, weights, CLASSES).items()}
+    found = {n: value[draw] for n, value in classification_metrics(labels, probabilities, weights, CLASSES).items()}
     assert found == pytest.approx(judged_by_scikit_learn(labels, probabilities, weights[draw]))
 
 
 def test_a_full_confidence_lies_in_the_last_bin_and_a_bin_with_both_signs_cancels_only_within():
     # Bin 5 to 6: 0.55 wrong and 0.58 right; bin 9 to 10: 1.0 wrong.
     probabilities = np.array([[0.55, 0.45, 0], [0.58, 0.42, 0], [0, 1.0, 0]])
-    found = classification_scores(np.array([1, 0, 0]), probabilities, np.ones((1, 3)), CLASSES)
+    found = classification_metrics(np.array([1, 0, 0]), probabilities, np.ones((1, 3)), CLASSES)
     assert found["calibration_error"][0] == pytest.approx((abs(0.55 + 0.58 - 1) + 1) / 3)
 
 
@@ -170,7 +176,7 @@ def test_joint_cases_keep_both_accuracies_apart():
     labels, probabilities, _ = answers(6)
     said = {f"prob_{name}": column for name, column in zip(CLASSES, probabilities.T, strict=True)}
     table = PIXELS.assign(label=[CLASSES[k] for k in labels], **said)
-    found = {name: value[0] for name, value in scores_of(table, np.ones((1, 6))).items()}
+    found = {name: value[0] for name, value in weighted_metrics(table, np.ones((1, 6))).items()}
     assert found["accuracy_pooled"] == pytest.approx(scored_one_by_one(PIXELS)["accuracy"])
     assert found["accuracy"] == pytest.approx(np.mean(probabilities.argmax(axis=1) == labels))
 

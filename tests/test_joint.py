@@ -12,7 +12,8 @@ from torch import nn
 
 from bus_lightning.config.build import build, build_net
 from bus_lightning.core.errors import UserError
-from bus_lightning.metrics.per_case import answers_to, metrics_of
+from bus_lightning.metrics.columns import cases_of_task
+from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.making import make_report
 from bus_lightning.runs.table import collect
 from bus_lightning.statistics.checks import findings
@@ -102,7 +103,7 @@ def test_a_joint_network_that_is_shown_the_true_mask_is_refused(composed):
 def test_joint_cases_have_the_metrics_of_both_tasks_and_say_which_accuracy_is_whose(finished_jointly):
     cases = pd.read_csv(finished_jointly().cases).assign(hd95=1.0)
     both = metrics_of(cases)
-    pixels, classes = (metrics_of(answers_to(task, cases)) for task in ("segmentation", "classification"))
+    pixels, classes = (metrics_of(cases_of_task(task, cases)) for task in ("segmentation", "classification"))
     assert pixels.keys() & classes.keys() == {"n", "undefined", "accuracy"}, "another name has two meanings"
     assert both == pixels | classes | {"accuracy_pooled": pixels["accuracy"]}
     assert both["accuracy"] == classes["accuracy"] != both["accuracy_pooled"]
@@ -124,7 +125,7 @@ def test_a_report_shows_a_joint_network_among_classifiers_and_among_segmenters(f
             assert sorted(pd.read_csv(tables / f"{table}.csv")["condition"]) == ["joint_unet", rival]
         assert pd.read_csv(tables / f"comparisons_{task}.csv")["verdict"].ne("not compared").all()
         every = pd.read_csv(tables / f"{task}_all_metrics.csv").set_index(["condition", "part", "metric"])["value"]
-        expected = metrics_of(answers_to(task, pd.read_csv(joint.cases).query("split == 'test'")))["accuracy"]
+        expected = metrics_of(cases_of_task(task, pd.read_csv(joint.cases).query("split == 'test'")))["accuracy"]
         assert every["joint_unet", "test", "accuracy"] == pytest.approx(expected, abs=1e-4)
     assert pd.read_csv(tables / "costs.csv")["model"].str.startswith("joint_unet").sum() == 1
 

@@ -11,9 +11,10 @@ from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional.classification import binary_jaccard_index, multiclass_calibration_error
 
 from bus_lightning.export.calibration import choose_threshold, find_temperature, tempered
-from bus_lightning.metrics.catalogue import TITLES, heading_of, title_of
-from bus_lightning.metrics.per_case import classification_scores, clipped, metrics_of
-from bus_lightning.statistics.comparisons import LOWER_IS_BETTER, _verdict
+from bus_lightning.metrics.catalogue import LOWER_IS_BETTER, TITLES, heading_of, title_of
+from bus_lightning.metrics.classification import clipped
+from bus_lightning.metrics.per_case import classification_metrics, metrics_of
+from bus_lightning.statistics.comparisons import _verdict
 from bus_lightning.statistics.intervals import percentile_interval, two_sided_p, wilson
 
 CLASSES = ["benign", "malignant", "normal"]
@@ -94,7 +95,7 @@ def test_calibration_error_is_that_of_torchmetrics_where_gaps_have_both_signs(bi
     rng = np.random.default_rng(3)
     probabilities = rng.dirichlet([0.5] * 3 if bins == "few" else [2] * 3, 200)
     labels = np.where(rng.random(200) < 0.5, probabilities.argmax(axis=1), rng.integers(0, 3, 200))
-    found = classification_scores(labels, probabilities, np.ones((1, 200)))["calibration_error"][0]
+    found = classification_metrics(labels, probabilities, np.ones((1, 200)))["calibration_error"][0]
     judged = multiclass_calibration_error(torch.tensor(probabilities), torch.tensor(labels), 3, n_bins=10)
     assert found == pytest.approx(float(judged), abs=1e-6)
 
@@ -107,7 +108,7 @@ def test_log_loss_is_that_of_scikit_learn_with_probabilities_of_0_and_1(dtype, c
     probabilities = np.array(rows, dtype)[:, :classes]
     labels = np.array([0, 0, 1, 0, 1, 1, 0])
     weights = np.array([[1.0] * 7, [1, 0, 2, 1, 0, 3, 1]])
-    found = classification_scores(labels, probabilities, weights)["log_loss"]
+    found = classification_metrics(labels, probabilities, weights)["log_loss"]
     for draw, weight in zip(found, weights, strict=True):
         judged = sklearn_metrics.log_loss(labels, probabilities, sample_weight=weight, labels=range(classes))
         assert draw == pytest.approx(judged, rel=1e-6)
@@ -129,7 +130,7 @@ def test_two_classes_one_image_ties_and_a_missing_class_are_as_scikit_learn_has_
     for number in (1, 2, 5, 40):
         share = rng.integers(0, 5, number) / 4  # with ties, 0 and 1
         probabilities, labels = np.stack([1 - share, share], axis=1), rng.integers(0, 2, number)
-        found = {k: v[0] for k, v in classification_scores(labels, probabilities, np.ones((1, number))).items()}
+        found = {k: v[0] for k, v in classification_metrics(labels, probabilities, np.ones((1, number))).items()}
         answers = probabilities.argmax(axis=1)
         assert found["accuracy"] == sklearn_metrics.accuracy_score(labels, answers)
         assert found["brier"] == pytest.approx(

@@ -7,7 +7,7 @@ from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from bus_lightning.metrics.majority import majority_accuracy
-from bus_lightning.metrics.per_case import classification_scores, metrics_of, segmentation_scores
+from bus_lightning.metrics.per_case import classification_metrics, metrics_of, segmentation_metrics
 from bus_lightning.metrics.ranking import auroc, auroc_and_average_precision
 
 CLASSES = ["benign", "malignant", "normal"]
@@ -111,7 +111,7 @@ def answers():
 
 def test_every_weighting_gives_what_scikit_learn_gives(answers):
     labels, probabilities, weights = answers
-    found = classification_scores(labels, probabilities, weights, CLASSES)
+    found = classification_metrics(labels, probabilities, weights, CLASSES)
     predicted = probabilities.argmax(axis=1)
     one_hot = np.eye(3)[labels]
     for draw, weight in enumerate(weights):
@@ -137,7 +137,7 @@ def test_calibration_error_is_that_of_torchmetrics(answers):
     import torch
 
     labels, probabilities, weights = answers
-    found = classification_scores(labels, probabilities, weights[:1], CLASSES)["calibration_error"][0]
+    found = classification_metrics(labels, probabilities, weights[:1], CLASSES)["calibration_error"][0]
     judged = multiclass_calibration_error(torch.tensor(probabilities), torch.tensor(labels), 3, n_bins=10, norm="l1")
     assert found == pytest.approx(float(judged), abs=1e-6)
 
@@ -169,7 +169,7 @@ def test_a_class_that_is_never_answered_has_no_precision_and_says_so():
 def test_a_draw_without_a_class_has_no_macro_score_and_the_others_keep_theirs(answers):
     labels, probabilities, _ = answers
     weights = np.stack([np.ones(90), (labels != 1).astype(float)])
-    found = classification_scores(labels, probabilities, weights, CLASSES)
+    found = classification_metrics(labels, probabilities, weights, CLASSES)
     for name in ("auroc_macro", "f1_macro", "recall_malignant"):
         assert np.isfinite(found[name][0])
         assert np.isnan(found[name][1])
@@ -204,8 +204,8 @@ def test_false_alarms_on_normals_have_a_rate_and_an_area():
 
 def test_an_image_that_counts_twice_is_an_image_that_is_there_twice():
     table = pd.DataFrame({"tp": [5, 3, 0], "fp": [1, 9, 4], "fn": [2, 4, 0], "tn": [50, 40, 60]})
-    weighted = segmentation_scores(table, np.array([[2.0, 1.0, 0.0]]))
-    repeated = segmentation_scores(table.iloc[[0, 0, 1]], np.ones((1, 3)))
+    weighted = segmentation_metrics(table, np.array([[2.0, 1.0, 0.0]]))
+    repeated = segmentation_metrics(table.iloc[[0, 0, 1]], np.ones((1, 3)))
     assert {name: value[0] for name, value in weighted.items()} == pytest.approx(
         {name: value[0] for name, value in repeated.items()}, nan_ok=True
     )

@@ -50,7 +50,7 @@ def debug_net(name: str, channels: int = 3) -> nn.Module:
     """Build the debug size of a network for evaluation; the tests share it."""
     torch.manual_seed(0)
     model = model_config(name, channels=channels)
-    net: nn.Module = instantiate(OmegaConf.merge(model.net, model.debug_size))
+    net: nn.Module = instantiate(OmegaConf.merge(model.net, model.debug_size), _convert_="all")
     return net.eval()
 
 

@@ -27,7 +27,7 @@ def command(phantom, audit_cache, tmp_path):
     def make(name, *said):
         fixed = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}", "group=mine",
                  f"name={name}", "data.size=64", "data.batch_size=8", "debug_size=true", "logger=csv",
-                 "print_config=false", "callbacks.progress=null", "trainer.max_epochs=2"]  # fmt: skip
+                 "callbacks.progress=null", "trainer.max_epochs=2"]  # fmt: skip
         return [sys.executable, "train.py", *fixed, *said], RunDir(tmp_path / "runs" / "mine" / name)
 
     return make

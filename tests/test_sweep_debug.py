@@ -50,7 +50,7 @@ def test_every_sweep_runs_in_every_way_of_debugging_on_phantoms(sweep, way, phan
     # Small, but for the two that are about the networks themselves.
     said = ["data=phantom", f"sweep={sweep}", f"debug={way}", f"data.root={phantom}", f"data.cache={audit_cache}",
             f"runs_dir={tmp_path}", "data.phantom.images=72", "data.size=64", "debug_size=true", "trainer.max_epochs=1",
-            "logger=none", "print_config=false", "rerun=false"]  # fmt: skip
+            "logger=none", "rerun=false"]  # fmt: skip
     if sweep == "search":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
         said += ["model=resnet34", "hydra.sweeper.n_trials=2"]

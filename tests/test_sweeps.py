@@ -221,7 +221,7 @@ def test_a_search_trains_and_again_trains_only_what_is_new(phantom, audit_cache,
 
     def go(trials):
         said = ["sweep=search", "model=alexnet", f"data.root={phantom}", f"data.cache={audit_cache}", "data.size=64",
-                "debug_size=true", "trainer.max_epochs=1", "logger=none", f"runs_dir={tmp_path}", "print_config=false",
+                "debug_size=true", "trainer.max_epochs=1", "logger=none", f"runs_dir={tmp_path}",
                 f"hydra.sweeper.n_trials={trials}"]  # fmt: skip
         return subprocess.run([sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True,
                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip

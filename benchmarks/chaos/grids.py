@@ -14,7 +14,7 @@ _GROUP = "chaos"
 _OPTIONS = (
     "data=phantom", "debug_size=true", "data.size=64", "data.split.val_from_train=1", "logger=csv",
     "callbacks=early_stopping", "callbacks.early_stopping.patience=3", "scheduler=plateau", "scheduler.patience=0",
-    "callbacks.checkpoint.every_n_train_steps=4", "print_config=false",
+    "callbacks.checkpoint.every_n_train_steps=4",
 )  # fmt: skip
 # As files.aside, the phantom and the list of a grid's jobs name what is not to stay.
 _HALF_WRITTEN = re.compile(r"\.(.+?)\.\d+(-\d+)?(\.replaced)?|\.(jobs)-.+-\d+")

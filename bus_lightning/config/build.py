@@ -1,6 +1,8 @@
 """The config: the only `instantiate`, checks across groups, a run's name and identity, saving and loading."""
 
 import re
+import shlex
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from bus_lightning.config.moved import use_current_targets
-from bus_lightning.config.schema import TRAIN, check_kinds
+from bus_lightning.config.schema import TRAIN, check_kinds, shown
 from bus_lightning.config.targets import explained, target_error
 from bus_lightning.config.trainer_options import check_trainer
 from bus_lightning.core.errors import DamagedError, UserError
@@ -103,6 +105,7 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
         raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
     if OmegaConf.is_missing(cfg.data, "root"):
         raise UserError("data=folder needs data.root=FOLDER, with a folder per class.")
+    _check_weights(cfg.model.weights)
     _check_devices(cfg.trainer, cfg.seed, in_grid)
     check_trainer(cfg.trainer, cfg.optimizer)
     exact = str(cfg.trainer.precision).endswith("-true") or str(cfg.trainer.precision) in ("32", "64")
@@ -111,6 +114,13 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
     if cfg.data.balance == "class_weights" and cfg.task.name == "segmentation":
         raise UserError("data.balance=class_weights weighs classes, and segmentation has none: use oversample or none.")
     _check_overlay(cfg)
+
+
+def _check_weights(weights: str | None) -> None:
+    """Refuse a word that is neither `imagenet` nor a file."""
+    if weights and weights != "imagenet" and re.fullmatch(r"\w+", weights) and not Path(weights).is_file():
+        hint = " Did you mean imagenet?" if get_close_matches(weights.lower(), ["imagenet"]) else ""
+        raise UserError(f"model.weights={weights}: there is no such file.{hint} Give imagenet, a file, or null.")
 
 
 def _check_overlay(cfg: DictConfig) -> None:
@@ -170,7 +180,8 @@ def _check_devices(trainer: DictConfig, seed: int | None, in_grid: bool) -> None
             "trainer.devices=1 there, and trainer=ddp for a single run."
         )
     if several and "ddp" not in str(trainer.get("strategy")):
-        raise UserError(f"trainer.devices={devices}: several devices need trainer=ddp trainer.devices={devices}.")
+        given = f"trainer.devices={shown(OmegaConf.to_container(devices) if OmegaConf.is_list(devices) else devices)}"
+        raise UserError(f"{given}: several devices need trainer=ddp {shlex.quote(given)}.")
     if several and seed is None:
         raise UserError("seed=null: several devices share out one order of the images, which needs a seed: give one.")
     if several and trainer.get("num_nodes", 1) != 1:

@@ -97,13 +97,13 @@ TEXT = Kind("text, one value (a number in quotes)", lambda value: isinstance(val
 NAME = Kind("a name: letters, digits, '.', '_' and '-', no dot first", lambda value: (
     type(value) in (str, int, float) and bool(_FOLDER.fullmatch(str(value))) and ".old-" not in str(value)
 ))  # fmt: skip
-NAMES = Kind("a list of different names, as [benign,malignant]", lambda value: (
+NAMES = Kind("a list of different names, as '[benign,malignant]'", lambda value: (
     isinstance(value, list) and all(map(TEXT.fits, value)) and 0 < len(value) == len(set(value))
 ))  # fmt: skip
 LABEL = Kind("text of at most 128 characters", lambda value: (
     type(value) in (str, int, float) and 0 < len(str(value)) <= 128
 ))  # fmt: skip
-TAGS = Kind("a list of tags, 1 to 64 characters each, as [small,fast]", lambda value: (
+TAGS = Kind("a list of tags, 1 to 64 characters each, as '[small,fast]'", lambda value: (
     isinstance(value, list) and all(type(tag) in (str, int, float) and 0 < len(str(tag)) <= 64 for tag in value)
 ))  # fmt: skip
 NODE = Kind("a _target_ with its options", lambda value: isinstance(value, dict) and TEXT.fits(value.get("_target_")))
@@ -127,7 +127,7 @@ TRAIN = {
     "seed": SEED,
     "runs_dir": TEXT, "group": NAME, "name": nullable(NAME),
     "channels_last": one_of(True, False, "auto"),
-    "rerun": FLAG, "keep_last": FLAG, "fail_fast": FLAG, "debug_size": FLAG, "print_config": FLAG,
+    "rerun": FLAG, "keep_last": FLAG, "fail_fast": FLAG, "debug_run": FLAG, "debug_size": FLAG, "print_config": FLAG,
     "data.root": nullable(TEXT), "data.cache": TEXT, "data.cache_gb": number(0),
     "data.phantom": nullable(GROUP),
     "data.phantom.images": optional(whole(3)), "data.phantom.seed": optional(whole(0)),
@@ -141,7 +141,7 @@ TRAIN = {
                         "a list of three numbers above 0", [3]),
     "data.batch_size": whole(1), "data.balance": TEXT, "data.workers": whole(0), "data.on_device": nullable(FLAG),
     "data.split": GROUP, "data.split.method": TEXT, "data.split.seed": whole(),
-    "data.split.ratio": list_of(number(0), "[train,test] or [train,val,test] in parts, as [11,1,3]", [2, 3]),
+    "data.split.ratio": list_of(number(0), "[train,test] or [train,val,test] in parts, as '[11,1,3]'", [2, 3]),
     "data.split.val_from_train": number(0), "data.split.folds": nullable(whole(2)),
     "data.split.fold": nullable(whole(0)), "data.split.file": nullable(TEXT),
     "data.split.cross_folds": nullable(whole(2)), "data.split.cross_fold": nullable(whole(0)),

@@ -13,7 +13,9 @@ from scipy.special import softmax
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.export.runs import FinishedRun
-from bus_lightning.metrics.per_case import classes_of, clipped, metrics_of, probabilities_of
+from bus_lightning.metrics.classification import clipped
+from bus_lightning.metrics.columns import classes_of, probabilities_of
+from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.cases import cases_of
 
 POSITIVE = "malignant"

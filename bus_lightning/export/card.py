@@ -12,15 +12,14 @@ from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.trained_on import Trained, sentence
 from bus_lightning.export.calibration import Calibration
 from bus_lightning.export.runs import FinishedRun
-from bus_lightning.metrics.catalogue import heading_of, title_of
+from bus_lightning.metrics.catalogue import CARD, heading_of, shown_in, title_of
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.statistics.intervals import percentile_interval
 from bus_lightning.statistics.summary import draws_of
 
 NOT_CALIBRATED = "not calibrated"
-OUTLINES = ("iou_image", "dice_image", "missed_rate", "false_alarm_rate")
-CLASSES = ("accuracy", "balanced_accuracy", "auroc_macro", "auroc_malignant", "recall_malignant",
-           "specificity_malignant")  # fmt: skip
+OUTLINES = shown_in(CARD, "segmentation")
+CLASSES = (*shown_in(CARD, "classification"), "auroc_malignant", "recall_malignant", "specificity_malignant")
 _METHODS = {
     "grouped": "near-duplicates kept in one part",
     "stratified": "by class; near-duplicates may stand in two parts, which flatters",

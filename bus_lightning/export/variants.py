@@ -19,7 +19,8 @@ from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.export.runs import OpenedRun
 from bus_lightning.export.to_onnx import torch_answers
-from bus_lightning.metrics.per_case import PROBABILITY, answers_to, metrics_of
+from bus_lightning.metrics.columns import PROBABILITY, cases_of_task
+from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.tasks.segmentation import count_pixels
 
 AGREEMENT = 1e-4  # between the probabilities of OpenVINO and PyTorch
@@ -146,8 +147,8 @@ def _scores(cases: pd.DataFrame) -> tuple[float | None, float | None]:
     """Compute IoU and AUC of cases; None where undefined."""
     if cases.empty:
         return None, None
-    iou = metrics_of(answers_to("segmentation", cases))[IOU]
-    auc = metrics_of(answers_to("classification", cases))[AUC]
+    iou = metrics_of(cases_of_task("segmentation", cases))[IOU]
+    auc = metrics_of(cases_of_task("classification", cases))[AUC]
     return _rounded(iou), _rounded(auc)
 
 

@@ -23,7 +23,15 @@ from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, interruptible
 from bus_lightning.core.ranks import is_first_process
 from bus_lightning.launch.complaints import describe, is_complaint
-from bus_lightning.launch.grids import check_choices, check_grid, is_shown, show_grid
+from bus_lightning.launch.grids import (
+    check_choices,
+    check_grid,
+    gather_overrides,
+    is_grid,
+    overrides_of,
+    show_grid,
+    shows_config,
+)
 from bus_lightning.launch.plugins import missing_plugin, prefer_our_configs
 
 JOBS = "BUS_LIGHTNING_JOBS"  # names a file to which each job, in whatever process, adds its run folder
@@ -50,7 +58,10 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     code, told = 0, list[int]()
     try:
         with interruptible(told):
-            if is_shown(sys.argv):
+            sys.argv[1:] = gather_overrides(sys.argv[1:])
+            if shows_config(sys.argv):
+                check_choices(overrides_of(sys.argv[1:]))
+            if shows_config(sys.argv) and is_grid(sys.argv):
                 show_grid(main)
             else:
                 main()
@@ -101,7 +112,7 @@ class JobList(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the choices of a single run, and open its list."""
         try:
-            check_choices(config)
+            check_choices(list(config.hydra.overrides.task))
         except UserError as error:
             raise Refused(str(error)) from error
         self._open(config)

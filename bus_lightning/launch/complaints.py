@@ -50,12 +50,13 @@ def describe(error: Exception) -> str:
     if isinstance(error, ConfigCompositionException) and (ambiguous := _AMBIGUOUS.match(str(error))):
         argument = ambiguous[1]
         key, _, value = argument.partition("=")
+        as_list = shlex.quote(f"{key}=[{value}]")
         grid = f"{argument}: several values make a grid, which needs -m"
         if key in COMBINED:
-            return f"{grid}; to use them together, write {key}=[{value}]"
+            return f"{grid}; to use them together, write {as_list}"
         if (_CONF / key).is_dir():
             return f"{grid}: python {sys.argv[0]} -m {argument}"
-        return f"{grid}; write a list as {key}=[{value}], and a single text as {quoted(argument) or argument}"
+        return f"{grid}; write a list as {as_list}, and a single text as {quoted(argument) or argument}"
     if str(error).startswith("Config group override must be"):
         if without := [argument for argument in sys.argv[1:] if argument.startswith("=")]:
             return f"{without[0]}: give key=value."
@@ -81,7 +82,7 @@ def _or_none(group: str) -> str:
 def _unreadable(argument: str) -> str:
     key, equals, value = argument.partition("=")
     if not equals:
-        return f"{argument}: write key=value (~{key.lstrip('+~')} removes a key)."
+        return f"{argument}: write key=value ('~{key.lstrip('+~')}' removes a key)."
     if cure := quoted(argument):
         return f"{argument}: the value of {key.lstrip('+~')} needs quotes within quotes: write {cure}"
     if not re.fullmatch(r"[+~]*[A-Za-z_$][\w./@:$-]*", key, re.ASCII):

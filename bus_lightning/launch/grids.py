@@ -30,8 +30,13 @@ def check_grid(config: DictConfig) -> None:
     Raises:
         UserError: One line for all jobs.
     """
-    check_choices(config)
-    sweeper, launcher = config.hydra.sweeper, config.hydra.launcher
+    overrides, sweeper, launcher = list(config.hydra.overrides.task), config.hydra.sweeper, config.hydra.launcher
+    check_choices(overrides)
+    if not overrides and not sweeper.get("params"):
+        raise UserError(
+            "-m compares values, and none is given: python train.py -m model=resnet50,alexnet. For one run with the "
+            "defaults, leave -m out."
+        )
     needs_slurm = launcher._target_.endswith("SlurmLauncher") and has_plugin("hydra_submitit_launcher")
     if needs_slurm and not shutil.which("srun"):  # without the plugin, Hydra says so first
         raise UserError(
@@ -53,23 +58,42 @@ def check_grid(config: DictConfig) -> None:
         check(own, searches, in_grid=True)
 
 
-def check_choices(config: DictConfig) -> None:
+def check_choices(overrides: list[str]) -> None:
     """Refuse several options of a group that gives a run one object: Hydra would merge them, and the last would win.
 
     Args:
-        config: The config of a run or of a whole grid, with Hydra's own part.
+        overrides: As on the command line, of a run or of a whole grid.
 
     Raises:
         UserError: The override, and how to compare the options.
     """
-    for override in OverridesParser.create().parse_overrides(list(config.hydra.overrides.task)):
+    for override in OverridesParser.create().parse_overrides(overrides):
         value = override.value()
         values = value.list if isinstance(value, ChoiceSweep) else [value]
         if override.key_or_group in _SINGLE and any(isinstance(member, list) for member in values):
+            names = [name for member in values for name in (member if isinstance(member, list) else [member])]
             raise UserError(
                 f"{override.input_line}: a run has one {override.key_or_group}; to compare several, give -m and the "
-                f"names with commas, without brackets: -m {override.key_or_group}=A,B"
+                f"names with commas, without brackets: -m {override.key_or_group}={','.join(map(str, names))}"
             )
+
+
+def gather_overrides(arguments: list[str]) -> list[str]:
+    """Put the overrides of a command line together, which Hydra reads only from one side of `-m`.
+
+    Args:
+        arguments: Without the script.
+    """
+    if not get_args_parser().parse_known_args(arguments)[1]:
+        return arguments
+    overrides: list[str] = get_args_parser().parse_intermixed_args(arguments).overrides
+    return [*overrides, *(argument for argument in arguments if argument not in overrides)]
+
+
+def overrides_of(arguments: list[str]) -> list[str]:
+    """Return the overrides of a command line, without Hydra's own flags."""
+    overrides: list[str] = get_args_parser().parse_args(arguments).overrides
+    return overrides
 
 
 def _swept(config: DictConfig) -> list[str]:
@@ -86,7 +110,7 @@ def show_grid(main: Callable[[], Any]) -> None:
         main: A function decorated with `hydra.main`, which reads `sys.argv`.
     """
     script, *arguments = sys.argv
-    given: list[str] = get_args_parser().parse_args(arguments).overrides
+    given = overrides_of(arguments)
     flags = [argument for argument in arguments if argument not in (*given, "-m", "--multirun")]
     (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(given), None) or [[[]]]
     try:
@@ -98,7 +122,11 @@ def show_grid(main: Callable[[], Any]) -> None:
         sys.argv = [script, *arguments]
 
 
-def is_shown(arguments: list[str]) -> bool:
-    """Tell whether a command line asks for the configs of a grid."""
-    shows = any(argument in ("-c", "--cfg") or argument.startswith("--cfg=") for argument in arguments)
-    return shows and any(argument in ("-m", "--multirun") for argument in arguments)
+def shows_config(arguments: list[str]) -> bool:
+    """Tell whether a command line asks for configs instead of a training."""
+    return any(argument in ("-c", "--cfg") or argument.startswith("--cfg=") for argument in arguments)
+
+
+def is_grid(arguments: list[str]) -> bool:
+    """Tell whether a command line asks for a grid."""
+    return any(argument in ("-m", "--multirun") for argument in arguments)

@@ -1,71 +1,164 @@
-"""Titles of metrics, the same in tables, figures, the dashboard and the model card."""
+"""Every metric once: its key in metrics.json, its title, direction and unit, its formula, and where it is shown.
 
-# Keys are the names in metrics.json. A "mean of lesions" covers only images that have a lesion.
-TITLES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "precision_macro": "macro precision",
-    "recall_macro": "macro recall",
-    "f1_macro": "macro F1",
-    "specificity_macro": "macro specificity",
-    "npv_macro": "macro NPV",
-    "auroc_macro": "macro AUC",
-    "average_precision_macro": "macro average precision",
-    "log_loss": "log-loss",
-    "brier": "Brier score",
-    "calibration_error": "calibration error",
-    "malignant_vs_benign_accuracy": "accuracy, malignant against benign",
-    "malignant_vs_benign_sensitivity": "sensitivity, malignant against benign",
-    "malignant_vs_benign_specificity": "specificity, malignant against benign",
-    "malignant_vs_benign_auroc": "AUC, malignant against benign",
-    "tp": "true positive pixels",
-    "fp": "false positive pixels",
-    "fn": "false negative pixels",
-    "tn": "true negative pixels",
-    "accuracy_pooled": "accuracy, pooled",
-    "precision": "precision, pooled",
-    "recall": "recall, pooled",
-    "specificity": "specificity, pooled",
-    "iou_pooled": "IoU, pooled",
-    "dice_pooled": "Dice, pooled",
-    "accuracy_image": "accuracy, mean of images",
-    "specificity_image": "specificity, mean of images",
-    "precision_image": "precision, mean of lesions",
-    "recall_image": "recall, mean of lesions",
-    "iou_image": "IoU, mean of lesions",
-    "dice_image": "Dice, mean of lesions",
-    "hd95": "HD95, % of the diagonal",
-    "surface_dice": "surface Dice",
-    "missed_rate": "missed lesions",
-    "false_alarm_rate": "false alarms on normals",
-    "false_alarm_area": "area of false alarms, share of the image",
-}
-_BY_CLASS = {
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "specificity": "specificity",
-    "npv": "NPV",
-    "auroc": "AUC",
-    "average_precision": "average precision",
-}
+To add a metric, write its function in `classification.py` or `segmentation.py` and add one entry here. Tables, figures,
+the dashboard and the model card read the rest from this list.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bus_lightning.metrics import classification as of_classes
+from bus_lightning.metrics import segmentation as of_pixels
+from bus_lightning.metrics.columns import Floats
+
+# Where metrics are shown: logged in each epoch, the table after a grid, the report's tables and comparisons of
+# conditions, the dashboard, the model card.
+EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD = "epoch", "runs", "report", "compared", "dashboard", "card"
+_NO_LESION, _LESION = "no image without a lesion", "no image with a lesion"
+_CLASS = "no image of a class"
 
 
-def title_of(metric: str) -> str:
+@dataclass(frozen=True)
+class Metric:
+    """A metric and all that is known about it.
+
+    Args:
+        key: Name in metrics.json; a metric of each class is `<key>_<class>`, and its mean `<key>_macro`.
+        title: Words for a table or a figure.
+        compute: Function of `Classified` or `Segmented`, (D,) or (D, K); its docstring states the formula.
+        undefined: When it is undefined.
+        better: higher, lower, or an empty string for a count.
+        unit: fraction, pixels, nats, or per cent of the diagonal.
+        shown: Places where it is shown.
+        per_class: Whether it is computed for each class against the rest.
+        needs: Classes without which it is left out.
+        leads: Whether it stands before the others of its task where it is shown.
+    """
+
+    key: str
+    title: str
+    compute: Callable[[Any], Floats]
+    undefined: str
+    better: str = "higher"
+    unit: str = "fraction"
+    shown: tuple[str, ...] = ()
+    per_class: bool = False
+    needs: tuple[str, ...] = ()
+    leads: bool = False
+
+
+def _per_class(key: str, title: str, compute: Callable[[Any], Floats], *shown: str) -> Metric:
+    """Describe a metric of each class; `shown` are the places of its macro mean."""
+    return Metric(key, title, compute, _CLASS, shown=shown, per_class=True)
+
+
+CLASSIFICATION = (
+    Metric("accuracy", "accuracy", of_classes.accuracy, "no images",
+           shown=(EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD)),
+    Metric("balanced_accuracy", "balanced accuracy", of_classes.balanced_accuracy, _CLASS, shown=(EPOCH, REPORT, CARD)),
+    _per_class("precision", "precision", of_classes.precision, EPOCH),
+    _per_class("recall", "recall", of_classes.recall, EPOCH),
+    _per_class("f1", "F1", of_classes.f1, EPOCH, RUNS, REPORT, DASHBOARD),
+    _per_class("specificity", "specificity", of_classes.specificity),
+    _per_class("npv", "NPV", of_classes.npv),
+    _per_class("auroc", "AUC", of_classes.area, EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD),
+    _per_class("average_precision", "average precision", of_classes.average_precision, REPORT),
+    Metric("log_loss", "log-loss", of_classes.log_loss, "no images", "lower", "nats", (REPORT,)),
+    Metric("brier", "Brier score", of_classes.brier, "no images", "lower", "in [0, 2]", (REPORT,)),
+    Metric("calibration_error", "calibration error", of_classes.calibration_error, "no images", "lower",
+           shown=(REPORT,)),
+    *(
+        Metric(f"malignant_vs_benign_{name}", f"{title}, malignant against benign", compute, _CLASS, shown=shown,
+               needs=("benign", "malignant"))
+        for name, title, compute, shown in (
+            ("accuracy", "accuracy", of_classes.lesion_accuracy, ()),
+            ("sensitivity", "sensitivity", of_classes.lesion_sensitivity, ()),
+            ("specificity", "specificity", of_classes.lesion_specificity, ()),
+            ("auroc", "AUC", of_classes.lesion_auroc, (REPORT,)),
+        )
+    ),
+)  # fmt: skip
+# A joint network has the accuracy of its classes, and that of its pixels as accuracy_pooled.
+POOLED_ACCURACY = "accuracy_pooled"
+SEGMENTATION = (
+    Metric("tp", "true positive pixels", lambda of: of.pooled("tp"), "", "higher", "pixels", (EPOCH,)),
+    Metric("fp", "false positive pixels", lambda of: of.pooled("fp"), "", "lower", "pixels", (EPOCH,)),
+    Metric("fn", "false negative pixels", lambda of: of.pooled("fn"), "", "lower", "pixels", (EPOCH,)),
+    Metric("tn", "true negative pixels", lambda of: of.pooled("tn"), "", "higher", "pixels", (EPOCH,)),
+    Metric("accuracy", "accuracy", of_pixels.accuracy_pooled, _LESION, shown=(EPOCH,)),
+    Metric("precision", "precision, pooled", of_pixels.precision_pooled, "no pixel was answered", shown=(EPOCH,)),
+    Metric("recall", "recall, pooled", of_pixels.recall_pooled, _LESION, shown=(EPOCH,)),
+    Metric("specificity", "specificity, pooled", of_pixels.specificity_pooled, _LESION),
+    Metric("iou_pooled", "IoU, pooled", of_pixels.iou_pooled, _LESION, shown=(EPOCH, REPORT, COMPARED)),
+    Metric("dice_pooled", "Dice, pooled", of_pixels.dice_pooled, _LESION, shown=(EPOCH, REPORT)),
+    Metric("accuracy_image", "accuracy, mean of images", of_pixels.accuracy_image, _LESION),
+    Metric("specificity_image", "specificity, mean of images", of_pixels.specificity_image, _LESION),
+    Metric("precision_image", "precision, mean of lesions", of_pixels.precision_image, _LESION),
+    Metric("recall_image", "recall, mean of lesions", of_pixels.recall_image, _LESION),
+    Metric("iou_image", "IoU, mean of lesions", of_pixels.iou_image, _LESION,
+           shown=(EPOCH, RUNS, REPORT, DASHBOARD, CARD), leads=True),
+    Metric("dice_image", "Dice, mean of lesions", of_pixels.dice_image, _LESION,
+           shown=(EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD), leads=True),
+    Metric("hd95", "HD95, % of the diagonal", lambda of: of.measured("hd95"), _LESION, "lower",
+           "per cent of the diagonal", (REPORT,)),
+    Metric("surface_dice", "surface Dice", lambda of: of.measured("surface_dice"), _LESION, shown=(REPORT,)),
+    Metric("missed_rate", "missed lesions", of_pixels.missed_rate, _LESION, "lower", shown=(REPORT, CARD)),
+    Metric("false_alarm_rate", "false alarms on normals", of_pixels.false_alarm_rate, _NO_LESION, "lower",
+           shown=(EPOCH, REPORT, CARD)),
+    Metric("false_alarm_area", "area of false alarms, share of the image", of_pixels.false_alarm_area, _NO_LESION,
+           "lower", shown=(REPORT,)),
+)  # fmt: skip
+BY_TASK = {"classification": CLASSIFICATION, "segmentation": SEGMENTATION}
+
+
+def shown_in(place: str, task: str | None = None) -> tuple[str, ...]:
+    """Return the keys of the metrics that are shown in a place, those that lead first.
+
+    Args:
+        place: One of EPOCH, RUNS, REPORT, COMPARED, DASHBOARD and CARD.
+        task: classification or segmentation; None takes both, classification first.
+    """
+    keys = [
+        f"{metric.key}_macro" if metric.per_class else metric.key
+        for name, metrics in BY_TASK.items()
+        if task in (None, name)
+        for metric in sorted(metrics, key=lambda metric: not metric.leads)
+        if place in metric.shown
+    ]
+    if task is None and keys.count("accuracy") > 1:  # that of the pixels comes second
+        keys[len(keys) - 1 - keys[::-1].index("accuracy")] = POOLED_ACCURACY
+    return tuple(keys)
+
+
+def _titles() -> dict[str, str]:
+    titles = {metric.key: metric.title for metric in SEGMENTATION} | {POOLED_ACCURACY: "accuracy, pooled"}
+    for metric in CLASSIFICATION:
+        titles |= {f"{metric.key}_macro": f"macro {metric.title}"} if metric.per_class else {metric.key: metric.title}
+    return titles
+
+
+TITLES = _titles()
+LOWER_IS_BETTER = frozenset(
+    metric.key for metrics in BY_TASK.values() for metric in metrics if metric.better == "lower"
+)
+
+
+def title_of(key: str) -> str:
     """Return the title of a metric, for example "AUC of malignant" for `auroc_malignant`.
 
     Args:
-        metric: A name of `bus_lightning.metrics.per_case`; any other is returned as it is.
+        key: A name in metrics.json; a name that is not known is returned as it is.
     """
-    if metric in TITLES:
-        return TITLES[metric]
-    for name, title in _BY_CLASS.items():
-        if metric.startswith(f"{name}_"):
-            return f"{title} of {metric.removeprefix(f'{name}_')}"
-    return metric
+    if key in TITLES:
+        return TITLES[key]
+    for metric in CLASSIFICATION:
+        if metric.per_class and key.startswith(f"{metric.key}_"):
+            return f"{metric.title} of {key.removeprefix(f'{metric.key}_')}"
+    return key
 
 
-def heading_of(metric: str) -> str:
+def heading_of(key: str) -> str:
     """Return the title of a metric with a capital first letter."""
-    title = title_of(metric)
+    title = title_of(key)
     return title[0].upper() + title[1:]

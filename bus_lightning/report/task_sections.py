@@ -9,7 +9,8 @@ from PIL import Image
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_mask
-from bus_lightning.metrics.catalogue import title_of
+from bus_lightning.metrics.catalogue import COMPARED as COMPARED_IN_REPORT
+from bus_lightning.metrics.catalogue import REPORT, shown_in, title_of
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.report.estimates import Summaries, estimate
@@ -25,11 +26,8 @@ from bus_lightning.statistics.intervals import wilson
 from bus_lightning.statistics.summary import COLUMNS
 
 # What stands in the tables of a task; every other metric is in the table of all.
-CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1_macro", "auroc_macro", "average_precision_macro", "log_loss",
-                  "brier", "calibration_error", "malignant_vs_benign_auroc")  # fmt: skip
-SEGMENTATION = ("iou_image", "dice_image", "iou_pooled", "dice_pooled", "hd95", "surface_dice", "missed_rate",
-                "false_alarm_rate", "false_alarm_area")  # fmt: skip
-COMPARED = {"classification": ("accuracy", "auroc_macro"), "segmentation": ("dice_image", "iou_pooled")}
+CLASSIFICATION, SEGMENTATION = shown_in(REPORT, "classification"), shown_in(REPORT, "segmentation")
+COMPARED = {task: shown_in(COMPARED_IN_REPORT, task) for task in ("classification", "segmentation")}
 
 
 def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], compared: pd.DataFrame) -> Section:
@@ -47,6 +45,8 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         if not own:
             continue
         labels = labels_of(own)
+        if task == "classification" and (best := _best_classifier(own, test, labels)):
+            items.append(best)
         shown = [metric, "auroc_macro" if task == "classification" else "false_alarm_rate"]
         rows = []
         for condition in own:
@@ -65,6 +65,32 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
             text = f"{len(better)} of {len(pairs)} pairs differ in {title_of(metric)} by more than chance"
             items.append(Note(f"{text} (paired bootstrap over near-duplicate groups, adjusted by Holm)."))
     return Section("In short", "", items)
+
+
+def _best_classifier(own: list[Condition], test: Summaries, labels: Mapping[str, str]) -> Note | None:
+    """Name the classifier with the highest macro AUC on test images, and say whether it is better than chance.
+
+    It is when both intervals lie above chance: that of the macro AUC above 0.5, that of the accuracy above the share of
+    the most frequent class. None if the macro AUC is undefined for all classifiers.
+    """
+    scores = {condition.name: test[condition.name].set_index("metric") for condition in own}
+    ranked = [condition for condition in own if not scores[condition.name].loc["auroc_macro", "reason"]]
+    if not ranked:
+        return None
+    best = max(ranked, key=lambda condition: float(scores[condition.name].loc["auroc_macro", "value"]))
+    auc, accuracy = (scores[best.name].loc[metric] for metric in ("auroc_macro", "accuracy"))
+    cases = best.part("test")
+    majority = majority_accuracy(cases) or 0.0
+    is_better = bool(auc["low"] > 0.5 and accuracy["low"] > majority)
+    verdict = "better" if is_better else "not clearly better"
+    subject = f"The best of {len(own)} classifiers, {labels[best.name]}," if len(own) > 1 else labels[best.name]
+    images = "synthetic test images" if best.config.data.get("phantom") else "test images"
+    text = (
+        f"{subject} is {verdict} than chance on {auc['n']:.0f} held-out {images}: "
+        f"macro AUC {_cell(auc)}, where chance gives 0.5; accuracy {_cell(accuracy)}, where always answering "
+        f"'{cases['label'].mode()[0]}' gives {majority:.3f}."
+    )
+    return Note(text, "good" if is_better else "plain")
 
 
 def task_section(task: str, evidence: Evidence) -> Section | None:

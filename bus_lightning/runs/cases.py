@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from bus_lightning.core.csv_files import bad_cell, check_numbers, read_table, refuse_cut
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.splits import Split
-from bus_lightning.metrics.per_case import COUNTS, PROBABILITY, SURFACE, classes_of
+from bus_lightning.metrics.columns import COUNTS, PROBABILITY, SURFACE, classes_of
 from bus_lightning.runs.folder import RunDir
 
 _TEXT = ("id", "split", "label")

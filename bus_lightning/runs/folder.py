@@ -1,6 +1,7 @@
 """A run's folder: the name of every file in one place, what state it is in, where to resume."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import identity
+from bus_lightning.config.build import identity, load_config
 from bus_lightning.core.csv_files import check_numbers, read_table, refuse_cut
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.files import aside, write_aside
@@ -128,6 +129,28 @@ class RunDir:
         return moved
 
     @property
+    def is_debug_run(self) -> bool:
+        """Whether a debug run wrote the folder; False if its config cannot be read."""
+        with suppress(DamagedError):
+            return load_config(self.config).get("debug_run") is True
+        return False
+
+    def make_room(self, debug_run: bool) -> str:
+        """Move the folder aside for a new run; if both are debug runs, remove it.
+
+        Args:
+            debug_run: Whether the new run is a debug run.
+
+        Returns:
+            What happened to the old folder, for the log.
+        """
+        removed = debug_run and self.is_debug_run and not self.path.is_symlink()
+        old = self.set_aside()  # first: a kill while files are removed leaves no mixture of two runs
+        if removed:
+            shutil.rmtree(old, ignore_errors=True)
+        return "the old debug run is removed" if removed else f"the old folder is now {old.name}"
+
+    @property
     def epochs(self) -> int:
         """How many epochs have been trained, by history.csv."""
         history = self.read_history()
@@ -202,6 +225,12 @@ class RunDir:
 def groups_below(runs_dir: Path) -> list[Path]:
     """List the groups in `runs_dir`: the folders `<group>` that hold runs, `<group>/<name>/config.yaml`."""
     return sorted({config.parents[1] for config in runs_dir.glob("[!.]*/[!.]*/config.yaml")})
+
+
+def groups_near(path: Path) -> list[Path]:
+    """List the groups that a wrong path may mean: those in it, next to it, or in `runs`."""
+    nearby = (path, path.parent, Path("runs"), path.parent.parent)
+    return next(filter(None, map(groups_below, nearby)), [])
 
 
 def _read_json(path: Path) -> dict[str, Any]:

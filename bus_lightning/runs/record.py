@@ -26,13 +26,14 @@ class Record:
 
 
 @contextmanager
-def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Record]:
+def recorded(folder: RunDir, model: str, afresh: bool = False, debug_run: bool = False) -> Iterator[Record]:
     """Keep the record of a run while the block works on it, and leave nothing of it in memory.
 
     Args:
         folder: The run's folder.
         model: Name of the model, for the table.
-        afresh: Move a folder that is there aside first.
+        afresh: Make room first if the folder exists.
+        debug_run: Whether this is a debug run, which replaces an earlier one.
 
     Raises:
         OccupiedError: When another process is working on the run.
@@ -42,7 +43,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False) -> Iterator[Recor
     with owned(folder.path), interruptible():
         started, record, exit_code = time.monotonic(), Record(), _FAILED
         if afresh and folder.config.is_file():
-            log.info("%s: rerun, the old folder is now %s", folder.path, folder.set_aside().name)
+            log.info("%s: rerun, %s", folder.path, folder.make_room(debug_run))
         folder.path.mkdir(exist_ok=True)
         handler = _Log(folder.log, delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -1,20 +1,34 @@
 """Runs side by side: one flat row per run, from the files of its folder."""
 
 from pathlib import Path
-from typing import Any
+from textwrap import wrap
+from typing import Any, NamedTuple
 
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bus_lightning.core.errors import DamagedError
-from bus_lightning.metrics.catalogue import title_of
+from bus_lightning.metrics.catalogue import RUNS, shown_in, title_of
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.lock import is_owned
 
-_SCORES = ("accuracy", "f1_macro", "auroc_macro", "iou_image", "dice_image")
+_SCORES = shown_in(RUNS)
+_COUNTS = ("parameters", "epochs", "seconds", "n")
+# A narrow terminal shows the first of these that fit.
+_BY_IMPORTANCE = (
+    *("accuracy", "iou_image", "auroc_macro", "dice_image", "majority", "f1_macro"),
+    *("seconds", "epochs", "n", "parameters"),
+)
+_GAP = 2  # characters between columns
+_HEADING = 10  # characters in a line of a heading
+_LABEL, _LABEL_LINES = 12, 3  # fewest characters in a line of the first column, which names the run; most lines
+_FEWEST = 2  # columns of numbers in a table
+_WITHOUT_TERMINAL = 150  # characters in a line of a log
 
 
 def collect(
@@ -33,7 +47,8 @@ def collect(
 
     Returns:
         A row per run: `run`, `model`, `state`, `parameters`, `seconds`, `epochs`, `n`, the scores of the part,
-        `majority` (accuracy of always answering the most frequent class), `error`, `folder`.
+        `majority` (accuracy of always answering the most frequent class), `error`, `folder`. `accuracy` is that of
+        classes; a segmenter, whose `accuracy` is that of pixels, has none.
     """
     results = evaluations or folders
     return pd.DataFrame(
@@ -51,6 +66,8 @@ def _row(run: RunDir, results: RunDir, part: str, refused: str | None) -> dict[s
         if "f1_macro" in scores:
             cases = read_cases(results.cases)
             majority = majority_accuracy(cases if part == "all" else cases[cases["split"] == part])
+        elif scores:
+            scores = scores | {"accuracy": None}  # that of pixels
     except DamagedError as error:
         status, scores = {"state": "damaged", "error": str(error)}, {}
     if refused:
@@ -76,44 +93,131 @@ def _row(run: RunDir, results: RunDir, part: str, refused: str | None) -> dict[s
     }
 
 
+class _Column(NamedTuple):
+    """A column of numbers: its heading in lines, a cell per run, its width in characters."""
+
+    heading: list[str]
+    cells: list[str]
+    width: int
+
+
 def show(runs: pd.DataFrame, title: str = "Test results", console: Console | None = None) -> None:
-    """Print the table, what went wrong, and where everything lies.
+    """Print the table, what went wrong, and where the run folders are.
+
+    A column without a number is left out. A terminal that is too narrow for all columns gets the most important ones,
+    or a block of lines per run if not even two of them fit.
 
     Args:
         runs: From `collect`.
         title: Heading.
         console: Where to; None is the standard output.
     """
-    console = console or Console(width=None if Console().is_terminal else 150)
-    table = Table(title=title, title_style="bold")
-    table.add_column("model", no_wrap=True)
-    table.add_column("run", overflow="fold")
-    for heading in ("parameters", "epochs", "seconds", "n", *map(title_of, _SCORES), "majority"):
-        table.add_column(heading, justify="right")
-    for row in runs.to_dict("records"):
-        if row["state"] == "complete":
-            whole = [
-                f"{row[key]:,.0f}" if _there(row[key]) else "-" for key in ("parameters", "epochs", "seconds", "n")
-            ]
-            scores = [f"{row[key]:.3f}" if _there(row[key]) else "-" for key in (*_SCORES, "majority")]
-            table.add_row(row["model"], _short_name(row), *whole, *scores)
-        else:
-            seconds = f"{row['seconds']:,.0f}" if _there(row["seconds"]) else "-"
-            table.add_row(row["model"], f"{_short_name(row)} ({row['state']})", "-", "-", seconds, style="yellow")
-    console.print(table)
-    for row in runs.to_dict("records"):
-        if row["state"] != "complete" and _there(row["error"]):
+    console = console or Console(width=None if Console().is_terminal else _WITHOUT_TERMINAL)
+    rows = runs.to_dict("records")
+    labels, shared = _labels(rows)
+    console.print(title, style="bold", highlight=False)
+    if shared:
+        console.print(f"All runs: {', '.join(shared)}", markup=False, highlight=False, soft_wrap=True)
+    columns = _columns(rows)
+    narrowest = max([_LABEL, *(len(str(row["model"])) for row in rows)])  # a model's name stays on one line
+    fitting = _fitting(labels, narrowest, columns, console.width)
+    if len(fitting) < min(_FEWEST, len(columns)):
+        _print_blocks(rows, labels, columns, console)
+    else:
+        _print_table(rows, labels, fitting, console)
+        if hidden := [title_of(key) for key in columns if key not in fitting]:
+            line = f"Not shown in {console.width} characters: {'; '.join(hidden)}"
+            console.print(line, style="dim", markup=False, highlight=False)
+    for row in rows:
+        if row["state"] != "complete" and _is_known(row["error"]):
             console.print(
                 f"{row['run']}: {row['error']}", style="yellow", markup=False, highlight=False, soft_wrap=True
             )
     for folder in sorted({str(Path(folder).parent) for folder in runs["folder"]}):
-        console.print(f"Everything lies in {folder}/", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"The run folders are in {folder}/", markup=False, highlight=False, soft_wrap=True)
 
 
-def _short_name(row: dict[str, Any]) -> str:
-    """Leave out what the column of models says already."""
-    return str(row["run"]).removeprefix(row["model"]).removeprefix("__")
+def _labels(rows: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """Name each run by its model and what its name does not share with all others, with its state unless complete.
+
+    Returns:
+        A label per run, and the parts of names that all runs share.
+    """
+    parts = [str(row["run"]).removeprefix(row["model"]).removeprefix("__").split("__") for row in rows]
+    shared = [part for part in parts[0] if part and all(part in others for others in parts)] if len(rows) > 1 else []
+    groups = [Path(row["folder"]).parent.name for row in rows]
+    several = len(set(groups)) > 1
+    labels = []
+    for row, own, group in zip(rows, parts, groups, strict=True):
+        name = "__".join(part for part in own if part not in shared)
+        state = "" if row["state"] == "complete" else f"({row['state']})"
+        labels.append(" ".join(filter(None, (f"{group}/" * several + str(row["model"]), name, state))))
+    return labels, shared
 
 
-def _there(value: Any) -> bool:
+def _columns(rows: list[dict[str, Any]]) -> dict[str, _Column]:
+    """Write the numbers of the runs, in columns; a column without a number is left out."""
+    columns = {}
+    for key in (*_COUNTS, *_SCORES, "majority"):
+        # Only the time that a run took is meant for a run that is not complete.
+        known = [_is_known(row[key]) and (row["state"] == "complete" or key == "seconds") for row in rows]
+        style = ",.0f" if key in _COUNTS else ".3f"
+        cells = [f"{row[key]:{style}}" if is_known else "-" for row, is_known in zip(rows, known, strict=True)]
+        heading = wrap(title_of(key), _HEADING)
+        if any(known):
+            columns[key] = _Column(heading, cells, max(map(len, heading + cells)))
+    return columns
+
+
+def _fitting(labels: list[str], narrowest: int, columns: dict[str, _Column], width: int) -> dict[str, _Column]:
+    """Choose the most important columns that fit next to the labels, in their usual order.
+
+    Args:
+        labels: From `_labels`.
+        narrowest: Fewest characters in a line of labels.
+        columns: From `_columns`.
+        width: Characters in a line of the table.
+    """
+    ranked = [key for key in _BY_IMPORTANCE if key in columns]
+    for number in range(len(ranked), -1, -1):
+        chosen = {key: column for key, column in columns.items() if key in ranked[:number]}
+        space = _space_of_labels(chosen, width)
+        if space >= narrowest and all(len(_fold(label, space)) <= _LABEL_LINES for label in labels):
+            return chosen
+    return {}
+
+
+def _space_of_labels(columns: dict[str, _Column], width: int) -> int:
+    """Count the characters that are left for the labels, next to the numbers."""
+    return width - sum(_GAP + column.width for column in columns.values())
+
+
+def _fold(label: str, width: int) -> list[str]:
+    """Break a label into lines, between the parts of a name where possible."""
+    return [line.replace(" __", "__") for line in wrap(label.replace("__", " __"), width)]
+
+
+def _print_table(rows: list[dict[str, Any]], labels: list[str], columns: dict[str, _Column], console: Console) -> None:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
+    table.add_column("run", no_wrap=True)
+    for column in columns.values():
+        table.add_column("\n".join(column.heading), justify="right", no_wrap=True)
+    space = _space_of_labels(columns, console.width)
+    for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        cells = [column.cells[place] for column in columns.values()]
+        style = "" if row["state"] == "complete" else "yellow"
+        table.add_row(Text("\n".join(_fold(label, space))), *cells, style=style)
+    console.print(table)
+
+
+def _print_blocks(rows: list[dict[str, Any]], labels: list[str], columns: dict[str, _Column], console: Console) -> None:
+    for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        style = "bold" if row["state"] == "complete" else "yellow"
+        console.print(label, style=style, markup=False, highlight=False, soft_wrap=True)
+        for key in _BY_IMPORTANCE:
+            if key in columns and (value := columns[key].cells[place]) != "-":
+                console.print(f"  {title_of(key)} {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _is_known(value: Any) -> bool:
     return value is not None and not pd.isna(value)

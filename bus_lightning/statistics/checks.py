@@ -7,8 +7,9 @@ from pathlib import Path
 
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.index import read_image
+from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.metrics.majority import majority_accuracy
-from bus_lightning.metrics.per_case import COUNTS, metrics_of
+from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.conditions import Condition, does
 from bus_lightning.statistics.faithfulness import read_maps

@@ -17,25 +17,14 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from bus_lightning.metrics.per_case import Floats, Metrics, metrics_of
+from bus_lightning.metrics.catalogue import LOWER_IS_BETTER
+from bus_lightning.metrics.columns import Floats
+from bus_lightning.metrics.per_case import Metrics, metrics_of
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import percentile_interval, two_sided_p
 from bus_lightning.statistics.side_tests import SideTest, side_tests
 from bus_lightning.statistics.summary import draws_of
 
-LOWER_IS_BETTER = frozenset(
-    {
-        "log_loss",
-        "brier",
-        "calibration_error",
-        "hd95",
-        "missed_rate",
-        "false_alarm_rate",
-        "false_alarm_area",
-        "fp",
-        "fn",
-    }
-)
 LEVEL = 0.05
 # Below this, a bootstrap has too few different draws to mean anything.
 MIN_SHARED = 10

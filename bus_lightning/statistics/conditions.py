@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 from bus_lightning.config.build import identity, load_config
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.splits import Split, load_split
-from bus_lightning.metrics.per_case import answers_to
+from bus_lightning.metrics.columns import cases_of_task
 from bus_lightning.runs.cases import cases_of
-from bus_lightning.runs.folder import RunDir, groups_below
+from bus_lightning.runs.folder import RunDir, groups_below, groups_near
 
 WEIGHTS_MISSING = "weights missing"
 _LUCK = ("seed", "data.split.fold", "data.split.seed")  # what may differ among the runs of a condition
@@ -87,7 +87,7 @@ def of_task(conditions: Iterable[Condition], task: str) -> list[Condition]:
         task: classification or segmentation.
     """
     own = (condition for condition in conditions if does(condition.task, task))
-    return [replace(condition, task=task, cases=answers_to(task, condition.cases)) for condition in own]
+    return [replace(condition, task=task, cases=cases_of_task(task, condition.cases)) for condition in own]
 
 
 class _Read(NamedTuple):
@@ -111,9 +111,11 @@ def read_group(path: Path) -> Group:
     Raises:
         UserError: When the folder is missing or holds no run at all.
     """
-    if not path.is_dir():
-        there = ", ".join(map(str, groups_below(path.parent)))
-        cure = f"choose from {there}" if there else f"{path.parent} has none; `python train.py` makes one"
+    is_run = (path / "config.yaml").is_file()
+    if not path.is_dir() or is_run or (groups_below(path) and not any(path.glob("[!.]*/config.yaml"))):
+        groups = [path.parent] if is_run else groups_near(path)
+        none = f"{path.parent} has none; `python train.py` makes one"
+        cure = f"choose from {', '.join(map(str, groups))}" if groups else none
         raise UserError(f"{path} is not a folder of runs: {cure}.")
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not _is_passed_over(folder)]
     if not folders:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, wilcoxon
 
-from bus_lightning.metrics.per_case import classes_of, probabilities_of
+from bus_lightning.metrics.columns import classes_of, probabilities_of
 from bus_lightning.statistics.delong import delong
 
 _NAN = float("nan")

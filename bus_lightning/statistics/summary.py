@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.core.files import write_aside
-from bus_lightning.metrics.per_case import Floats, metrics_of, scores_of
+from bus_lightning.metrics.columns import Floats
+from bus_lightning.metrics.per_case import metrics_of, weighted_metrics
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import group_draws, percentile_interval
 
@@ -104,7 +105,7 @@ def draws_of(cases: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> dict[str
         columns = np.searchsorted(groups, table["group"])
         step = max(1, _AT_ONCE // max(1, len(table)))
         chunks = [
-            scores_of(table, np.take(multiplicities[start : start + step], columns, axis=1))
+            weighted_metrics(table, np.take(multiplicities[start : start + step], columns, axis=1))
             for start in range(0, draws, step)
         ]
         for name in chunks[0]:

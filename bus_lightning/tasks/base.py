@@ -13,11 +13,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from bus_lightning.core.errors import DivergedError
-from bus_lightning.metrics.per_case import HEADLINE, metrics_of
+from bus_lightning.metrics.catalogue import EPOCH, shown_in
+from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.tasks.processes import in_all, interleaved, of_each
 
 Batch = dict[str, Any]
 Logits = Any  # a tensor, or of a network with two heads a tuple of them
+_LOGGED = frozenset(shown_in(EPOCH))
 _RENAMED = {name: f"{name}_share" for name in ("tp", "fp", "fn", "tn")}  # names in checkpoints of older versions
 
 
@@ -197,7 +199,7 @@ class BusTask(pl.LightningModule):
         self.mean_loss = float(in_all(self.trainer, torch.stack(self._losses).sum()) / len(self.cases))
         self.log(f"{stage}/loss", self.mean_loss, prog_bar=stage == "val")
         for name, value in metrics_of(self.cases).items():
-            if name in HEADLINE:
+            if name in _LOGGED:
                 # An undefined metric is logged as NaN, so that whoever monitors it finds the key.
                 in_bar = f"{stage}/{name}" == self.monitor
                 self.log(f"{stage}/{name}", float("nan") if value is None else value, prog_bar=in_bar)

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bus_lightning.metrics.per_case import PROBABILITY
+from bus_lightning.metrics.columns import PROBABILITY
 from bus_lightning.tasks.base import Batch, BusTask, Logits
 
 

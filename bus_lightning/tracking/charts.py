@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 from wandb import Image, Table, plot
 
 from bus_lightning.data.dataset import BusDataset
-from bus_lightning.metrics.per_case import Metrics, classes_of, probabilities_of
+from bus_lightning.metrics.columns import classes_of, probabilities_of
+from bus_lightning.metrics.per_case import Metrics
 from bus_lightning.tracking.images import thumbnail
 from bus_lightning.training.callbacks.images import evenly
 

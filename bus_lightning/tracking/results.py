@@ -15,7 +15,9 @@ from bus_lightning.config.build import identity, load_config
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.splits import load_split
-from bus_lightning.metrics.per_case import COUNTS, HEADLINE, Metrics
+from bus_lightning.metrics.catalogue import EPOCH, shown_in
+from bus_lightning.metrics.columns import COUNTS
+from bus_lightning.metrics.per_case import Metrics
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.intervals import percentile_interval
 from bus_lightning.statistics.summary import draws_of
@@ -101,7 +103,7 @@ def _intervals(cases: pd.DataFrame, run: RunDir) -> dict[str, tuple[float, float
     """Compute 95% intervals of the headline metrics as the report does: the bootstrap over near-duplicate groups."""
     groups = load_split(run.split).groups
     draws = draws_of(cases.assign(replicate=0, group=cases["id"].map(groups)))
-    wanted = [name for name in HEADLINE if name in draws and name not in COUNTS]
+    wanted = [name for name in shown_in(EPOCH) if name in draws and name not in COUNTS]
     found = {name: percentile_interval(draws[name]) for name in wanted}
     return {name: interval for name, interval in found.items() if math.isfinite(sum(interval))}
 

@@ -5,9 +5,9 @@ from typing import Any
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.reports.v2 import interface as panels
 
-from bus_lightning.metrics.catalogue import title_of
+from bus_lightning.metrics.catalogue import DASHBOARD, shown_in, title_of
 
-_HEADLINE = ("accuracy", "f1_macro", "auroc_macro", "dice_image", "iou_image")  # of the test images
+_HEADLINE = shown_in(DASHBOARD)  # of the test images
 _CURVES = {
     **{f"val/{metric}": title_of(metric) for metric in ("auroc_macro", "accuracy", "dice_image")},
     "val/loss": "validation loss",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.build import build, load_config, uses_masks
 from bus_lightning.config.limits import at_least_one_batch
@@ -18,7 +18,7 @@ from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.splits import PARTS, Split, load_split, make_named_split
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.weights import load_kept_weights
-from bus_lightning.runs.folder import RunDir, groups_below
+from bus_lightning.runs.folder import RunDir, groups_near
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.seen import Seen, holds_the_data_of, seen_images
 from bus_lightning.runs.table import collect, show
@@ -43,11 +43,12 @@ def evaluate_runs(cfg: DictConfig) -> None:
         Settings(**cfg.explain_options)  # what it refuses is refused before the first run is evaluated
     if cfg.split not in _CHOICES and not Path(cfg.split).is_file():
         raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
+    if OmegaConf.is_missing(cfg, "runs"):
+        raise UserError(f"runs has no value: name run folders.{_name_groups(Path('runs'))}")
     runs = [RunDir(Path(path)) for path in sorted(glob.glob(str(cfg.runs)))]
     runs = [run for run in runs if run.best.is_file() and ".old-" not in run.path.name]
     if not runs:
-        there = [f"runs='{group}/*'" for group in groups_below(Path(str(cfg.runs).partition("*")[0]).parent)]
-        cure = f" Try {' or '.join(there)}." if there else " Give folders such as runs='runs/GROUP/*'."
+        cure = _name_groups(Path(str(cfg.runs).partition("*")[0]))
         raise UserError(f"runs={cfg.runs} matches no run folder with a kept checkpoint (checkpoints/best.ckpt).{cure}")
     results: dict[Path, Path] = {}
     refused: dict[str, str | None] = {}
@@ -61,6 +62,12 @@ def evaluate_runs(cfg: DictConfig) -> None:
     show(collect(list(results), cfg.part, list(results.values()), refused), title=title)
     if refused:
         raise UserError(f"{len(refused)} of {len(runs)} runs could not be evaluated.")
+
+
+def _name_groups(path: Path) -> str:
+    """Write how to name the groups of runs near a path."""
+    known = [f"runs='{group}/*'" for group in groups_near(path)]
+    return f" Try {' or '.join(known)}." if known else " Give folders such as runs='runs/GROUP/*'."
 
 
 def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:

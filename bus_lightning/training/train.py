@@ -57,7 +57,7 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool) -> float | None:
     launch = launch_name()
     afresh = cfg.rerun and not folder.was_started_by(launch)
     # The inner context names the option in the recorded error; the outer one does so if the record cannot be written.
-    with _naming_options(cfg), recorded(folder, cfg.model.name, afresh) as record, _naming_options(cfg):
+    with _naming_options(cfg), recorded(folder, cfg.model.name, afresh, cfg.debug_run) as record, _naming_options(cfg):
         settle_rules(cfg, folder)
         prepared, split = _prepare(cfg, optimised, in_grid)
         hashes = {"data": prepared.content, "split": split.hash}
@@ -70,6 +70,8 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool) -> float | None:
         if not chose_rules and cfg.preprocess.rules != RULES:
             log.info("%s: has begun with preprocess.rules=%d, and keeps them", folder.path, cfg.preprocess.rules)
         log.info("%s: %s", folder.path, "going on" if folder.last.is_file() else "starting")
+        if folder.config.is_file() and not folder.is_debug_run:
+            cfg.debug_run = False  # it goes on with a run that must not be removed
         save_config(cfg, folder.config)
         split.save(folder.split)
         if prepared.fingerprints:
@@ -173,7 +175,6 @@ def _is_done(folder: RunDir, cfg: DictConfig, hashes: dict[str, str]) -> bool:
         log.info("%s: extended from %d to %d epochs", folder.path, before, asked)
         folder.metrics_file.unlink()
     else:
-        old = folder.set_aside()
-        log.info("%s: %d epochs instead of %d, from the start, for last.ckpt was not kept (keep_last=true keeps it); "
-                 "the old folder is now %s", folder.path, asked, before, old.name)  # fmt: skip
+        log.info("%s: %d epochs instead of %d, from the start, because last.ckpt was not kept (keep_last=true keeps "
+                 "it); %s", folder.path, asked, before, folder.make_room(cfg.debug_run))  # fmt: skip
     return False

@@ -84,7 +84,7 @@ class Grids:
 def grids(phantom, audit_cache, tmp_path_factory):
     """Grids on the phantom; the ones of the basic launcher, which the others are compared with, are there."""
     fixed = [f"data.root={phantom}", f"data.cache={audit_cache}", "data.size=64", "debug_size=true", "logger=none",
-             "print_config=false", "callbacks.progress=null", "trainer.enable_progress_bar=false"]  # fmt: skip
+             "callbacks.progress=null", "trainer.enable_progress_bar=false"]  # fmt: skip
     made = Grids(tmp_path_factory.mktemp("grids"), fixed)
     for overrides in (made.THREE, made.LONG):
         code, printed = made.run("basic", *overrides)

@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
+from bus_lightning.metrics.classification import BINS
 from bus_lightning.metrics.columns import PROBABILITY, Floats, classes_of, probabilities_of
-from bus_lightning.metrics.per_case import BINS, metrics_of
+from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.figures.curves import band, net_benefit
 from bus_lightning.report.figures.inputs import images_in, pages, predicted_classes, weights_of, wrapped
 from bus_lightning.report.figures.style import BLUE, GREY, WIDTH, colors_of, new_figure, panels, styled

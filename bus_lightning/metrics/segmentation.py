@@ -1,0 +1,135 @@
+"""Metrics of masks from counts of pixels, per image at its own resolution, for all draws of a bootstrap at once.
+
+Each function takes `Segmented` and returns one value per draw, (D,), NaN where undefined. "Pooled" counts the pixels of
+all images together; a mean over images counts each image alike.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bus_lightning.metrics.columns import COUNTS, Bools, Floats, ratio
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """Counts of pixels of n images, and how often each image counts in each of D draws.
+
+    Args:
+        tp: (n,) float64, pixels of the lesion that were predicted; `fp`, `fn` and `tn` likewise.
+        cases: Perhaps with columns `hd95` and `surface_dice`.
+        weights: (D, n) float.
+    """
+
+    tp: Floats
+    fp: Floats
+    fn: Floats
+    tn: Floats
+    cases: pd.DataFrame
+    weights: Floats
+
+    @property
+    def has_lesion(self) -> Bools:
+        """Whether each image has a lesion, (n,)."""
+        return self.tp + self.fn > 0
+
+    def pooled(self, count: str) -> Floats:
+        """Return the pixels of all images together, (D,); `count` is tp, fp, fn or tn."""
+        return np.asarray(self.weights @ getattr(self, count))
+
+    def mean(self, values: Floats, among: Bools) -> Floats:
+        """Average values, (n,), over some of the images; NaN counts 0."""
+        return ratio(self.weights[:, among] @ np.nan_to_num(values[among]), self.weights[:, among].sum(axis=1))
+
+    def measured(self, column: str) -> Floats:
+        """Average a column over the images with a lesion; a missing value leaves the mean undefined."""
+        lesion = self.has_lesion
+        values = self.cases[column].to_numpy("float64")[lesion]
+        return ratio(self.weights[:, lesion] @ values, self.weights[:, lesion].sum(axis=1))
+
+
+def counted(cases: pd.DataFrame, weights: Floats) -> Segmented:
+    """Take the counts of pixels out of cases.
+
+    Args:
+        cases: Columns `tp`, `fp`, `fn`, `tn`, and perhaps `hd95` and `surface_dice`.
+        weights: (D, n) float.
+    """
+    return Segmented(*(cases[name].to_numpy("float64") for name in COUNTS), cases, weights)
+
+
+def accuracy_pooled(of: Segmented) -> Floats:
+    """Compute (TP + TN) / all pixels."""
+    tp, fp, fn, tn = map(of.pooled, COUNTS)
+    return ratio(tp + tn, tp + fp + fn + tn)
+
+
+def precision_pooled(of: Segmented) -> Floats:
+    """Compute TP / (TP + FP) of the pixels."""
+    return ratio(of.pooled("tp"), of.pooled("tp") + of.pooled("fp"))
+
+
+def recall_pooled(of: Segmented) -> Floats:
+    """Compute TP / (TP + FN) of the pixels."""
+    return ratio(of.pooled("tp"), of.pooled("tp") + of.pooled("fn"))
+
+
+def specificity_pooled(of: Segmented) -> Floats:
+    """Compute TN / (TN + FP) of the pixels."""
+    return ratio(of.pooled("tn"), of.pooled("tn") + of.pooled("fp"))
+
+
+def iou_pooled(of: Segmented) -> Floats:
+    """Compute TP / (TP + FP + FN) of the pixels."""
+    return ratio(of.pooled("tp"), of.pooled("tp") + of.pooled("fp") + of.pooled("fn"))
+
+
+def dice_pooled(of: Segmented) -> Floats:
+    """Compute 2 TP / (2 TP + FP + FN) of the pixels."""
+    return ratio(2 * of.pooled("tp"), 2 * of.pooled("tp") + of.pooled("fp") + of.pooled("fn"))
+
+
+def accuracy_image(of: Segmented) -> Floats:
+    """Average the accuracy of the pixels over all images."""
+    return of.mean(ratio(of.tp + of.tn, of.tp + of.fp + of.fn + of.tn), np.ones(len(of.tp), bool))
+
+
+def specificity_image(of: Segmented) -> Floats:
+    """Average the specificity of the pixels over the images with background."""
+    return of.mean(ratio(of.tn, of.tn + of.fp), of.tn + of.fp > 0)
+
+
+def precision_image(of: Segmented) -> Floats:
+    """Average the precision over the images with a lesion; an empty prediction counts 0."""
+    return of.mean(ratio(of.tp, of.tp + of.fp), of.has_lesion)
+
+
+def recall_image(of: Segmented) -> Floats:
+    """Average the recall over the images with a lesion."""
+    return of.mean(ratio(of.tp, of.tp + of.fn), of.has_lesion)
+
+
+def iou_image(of: Segmented) -> Floats:
+    """Average the IoU over the images with a lesion."""
+    return of.mean(ratio(of.tp, of.tp + of.fp + of.fn), of.has_lesion)
+
+
+def dice_image(of: Segmented) -> Floats:
+    """Average the Dice coefficient over the images with a lesion."""
+    return of.mean(ratio(2 * of.tp, 2 * of.tp + of.fp + of.fn), of.has_lesion)
+
+
+def missed_rate(of: Segmented) -> Floats:
+    """Compute the share of lesions of which no pixel was found."""
+    return of.mean((of.tp == 0).astype(float), of.has_lesion)
+
+
+def false_alarm_rate(of: Segmented) -> Floats:
+    """Compute the share of images without a lesion in which some pixel was predicted."""
+    return of.mean((of.fp > 0).astype(float), ~of.has_lesion)
+
+
+def false_alarm_area(of: Segmented) -> Floats:
+    """Average the predicted share of the image over the images without a lesion."""
+    return of.mean(ratio(of.fp, of.fp + of.tn), ~of.has_lesion)
