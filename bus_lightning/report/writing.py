@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
@@ -87,8 +88,11 @@ def write_report(out: Path, title: str, subtitle: str, sections: list[Section], 
     _refuse_foreign(out)
     with folder_aside(out) as folder:
         chapters = _write_items(folder, sections)
-        (folder / "report.md").write_text(_markdown(title, subtitle, chapters, facts), "utf-8", newline="\n")
-        (folder / "index.html").write_text(_page(title, subtitle, chapters, facts), "utf-8", newline="\n")
+        content = {"title": title, "subtitle": subtitle, "chapters": chapters, "facts": facts}
+        page = _render("page.html.j2", {"breakable": _breakable}, **content)
+        (folder / "index.html").write_text(page, "utf-8", newline="\n")
+        markdown = _render("report.md.j2", {"plain": _plain, "paragraph": _paragraph}, **content)
+        (folder / "report.md").write_text(re.sub(r"\n{3,}", "\n\n", markdown).rstrip() + "\n", "utf-8", newline="\n")
 
 
 def _check(sections: list[Section]) -> None:
@@ -192,11 +196,12 @@ def _paragraphs(text: str) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
 
 
-def _page(title: str, subtitle: str, chapters: list[_Chapter], facts: dict[str, str]) -> str:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"breakable": _breakable, "paragraphs": _paragraphs}
-    template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text("utf-8"))
-    return template.render(title=title, subtitle=subtitle, chapters=chapters, facts=facts, labels=_LABELS)
+def _render(template: str, filters: Mapping[str, Callable[[str], Any]], **values: Any) -> str:
+    escapes = template.endswith(".html.j2")
+    environment = Environment(autoescape=escapes, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"paragraphs": _paragraphs, **filters}
+    source = files(__package__).joinpath(template).read_text("utf-8")
+    return environment.from_string(source).render(labels=_LABELS, **values)
 
 
 def _breakable(text: str) -> Markup:
@@ -204,41 +209,6 @@ def _breakable(text: str) -> Markup:
     if max(map(len, text.split()), default=0) <= 16:
         return escape(text)
     return Markup(re.sub(r"(__|[_./=-])(?=\w)", r"\1<wbr>", str(escape(text))))
-
-
-def _markdown(title: str, subtitle: str, chapters: list[_Chapter], facts: dict[str, str]) -> str:
-    blocks = [f"# {_plain(title)}", _paragraph(subtitle)]
-    blocks.append("\n".join(f"- **{_plain(name)}:** {_plain(value)}" for name, value in facts.items()))
-    for chapter in chapters:
-        blocks += [f"## {chapter.number}. {_plain(chapter.title)}", *map(_paragraph, chapter.paragraphs)]
-        for item in chapter.items:
-            if isinstance(item, _Table):
-                link = f"[CSV](tables/{item.item.slug}.csv)"
-                blocks += [f"**{item.label}.** {_plain(item.item.caption)} ({link})", _pipe_table(item)]
-            elif isinstance(item, _Figure):
-                blocks.append(f"![{_plain(item.item.alt)}](figures/{item.item.slug}.svg)")
-                blocks.append(f"**{item.label}.** {_plain(item.item.caption)}")
-            else:
-                blocks.append(_markdown_note(item))
-        if not chapter.paragraphs and not chapter.items:
-            blocks.append("Nothing to report.")
-    return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def _markdown_note(note: Note) -> str:
-    text = "\n\n".join(map(_paragraph, _paragraphs(note.text)))
-    if note.kind == "plain":
-        return text
-    head = "[!WARNING]" if note.kind == "warning" else f"**✓ {_LABELS[note.kind]}.**"
-    return "\n".join(f"> {line}".rstrip() for line in f"{head}\n{text}".split("\n"))
-
-
-def _pipe_table(table: _Table) -> str:
-    if not table.rows:
-        return "No rows."
-    rule = ["---:" if numeric else ":---" for numeric in table.numeric]
-    lines = [map(_plain, table.header), rule, *(map(_plain, row) for row in table.rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _plain(text: str) -> str:
