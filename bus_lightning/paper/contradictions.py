@@ -23,9 +23,9 @@ Finding = tuple[str, str, str]
 """What the paper says, what contradicts it, what our data say."""
 
 
-def contradictions(ours: Measured) -> TableItem:
+def contradictions(results: Measured) -> TableItem:
     """List the paper's contradictions, recomputed from its numbers, next to our results."""
-    frame = pd.DataFrame([check(ours) for check in CHECKS])
+    frame = pd.DataFrame([check(results) for check in CHECKS])
     frame.columns = ["the paper says", "what contradicts it", "our data"]
     frame.insert(0, "no.", [str(number) for number in range(1, len(frame) + 1)])
     caption = (
@@ -45,7 +45,7 @@ def _accuracy(where: str, model: str) -> str:
     return f"{correct} of {n}, {estimate(correct / n, *wilson(correct, n))}"
 
 
-def validation_size(ours: Measured) -> Finding:
+def validation_size(results: Measured) -> Finding:
     """Compare the split with the counts that the accuracies are made of."""
     images = sum(paper.IMAGES.values())
     sizes = arithmetic.split_sizes(images, paper.CLASS_RATIO)
@@ -56,9 +56,9 @@ def validation_size(ours: Measured) -> Finding:
         others = " and ".join(map(str, fitting)) + (" fit" if len(fitting) > 1 else " fits")
         counts[where] = f"{correct} of {n} correct (of all counts up to 200 only {others})"
     own = [
-        f"{name} validation {ours.images('val', model) or 0}, test {test}"
+        f"{name} validation {results.images('val', model) or 0}, test {test}"
         for model, name in paper.CLASSIFIERS.items()
-        if (test := ours.images("test", model))
+        if (test := results.images("test", model))
     ]
     return (
         f"{images} images are split 11:1:3 into training, validation and test.",
@@ -68,7 +68,7 @@ def validation_size(ours: Measured) -> Finding:
     )
 
 
-def three_classes(ours: Measured) -> Finding:
+def three_classes(results: Measured) -> Finding:
     """Show that the validation rows are means over three classes."""
     rows = []
     for model, matrix in arithmetic.CONFUSIONS.items():
@@ -78,11 +78,11 @@ def three_classes(ours: Measured) -> Finding:
         "The network ends in a binary classification head.",
         "Precision, recall and F1 of the validation are means over three classes. On 46 benign, 20 malignant and 13 "
         f"normal images (rows: ground truth) {'; '.join(rows)}, as printed.",
-        or_missing(ours.text("val", "f1_macro", _R50, _ALEX), "a ResNet-50 or an AlexNet"),
+        or_missing(results.text("val", "f1_macro", _R50, _ALEX), "a ResNet-50 or an AlexNet"),
     )
 
 
-def impossible_row(ours: Measured) -> Finding:
+def impossible_row(results: Measured) -> Finding:
     """Search every confusion matrix for DeepCardinal-50's validation row."""
     row = {name: paper.value_of(paper.VALIDATION, _DEEP, name) for name in _MACRO}
     correct, n = paper.correct_images(paper.VALIDATION, _DEEP)
@@ -90,7 +90,7 @@ def impossible_row(ours: Measured) -> Finding:
     same_counts = arithmetic.with_counts(every, arithmetic.VALIDATION_COUNTS)
     least = arithmetic.macro_scores(same_counts)["recall_macro"].min()
     mean = harmonic_mean((row["precision_macro"], row["recall_macro"]))
-    own = harmonic_mean([ours.value("val", name, _DEEP) for name in _MACRO[:2]])
+    own = harmonic_mean([results.value("val", name, _DEEP) for name in _MACRO[:2]])
     harmonic = "" if math.isnan(own) else f"the harmonic mean of macro precision and recall would be {own:.3f}"
     return (
         f"DeepCardinal-50 on validation: {correct} of {n} correct, precision {row['precision_macro']}, recall "
@@ -101,11 +101,11 @@ def impossible_row(ours: Measured) -> Finding:
         f"{_or_none(arithmetic.matching(every, row))} does. The F1 is the harmonic mean of that precision and recall "
         f"({mean:.4f}), but the F1 of ResNet-50 and AlexNet are means of the classes' F1. So at least the F1 was "
         "computed in another way.",
-        or_missing(joined(*(ours.text("val", name, _DEEP) for name in _MACRO), harmonic), "a DeepCardinal-50"),
+        or_missing(joined(*(results.text("val", name, _DEEP) for name in _MACRO), harmonic), "a DeepCardinal-50"),
     )
 
 
-def per_class_numbers(ours: Measured) -> Finding:
+def per_class_numbers(results: Measured) -> Finding:
     """Rule out what the abstract's numbers per class cannot be."""
     reasons: dict[str, dict[str, str]] = {paper.VALIDATION: {}, paper.TEST: {}}
     for where in reasons:
@@ -118,7 +118,7 @@ def per_class_numbers(ours: Measured) -> Finding:
     for reading in neither:
         readings_by_reason.setdefault(reasons[paper.TEST][reading], []).append(reading)
     on_test = "; ".join(f"{', '.join(readings)}: {reason}" for reason, readings in readings_by_reason.items())
-    own = [ours.text("test", f"auroc_{name}", _R50, _DEEP) for name in paper.IMAGES]
+    own = [results.text("test", f"auroc_{name}", _R50, _DEEP) for name in paper.IMAGES]
     return (
         "Abstract, per class benign / malignant / normal: ResNet-50 0.78 / 0.67 / 0.73, DeepCardinal-50 0.76 / 0.63 / "
         "0.90, without saying of what.",
@@ -128,7 +128,7 @@ def per_class_numbers(ours: Measured) -> Finding:
     )
 
 
-def validation_against_test(ours: Measured) -> Finding:
+def validation_against_test(results: Measured) -> Finding:
     """Compare the test results with the validation results, chance and the most frequent class."""
     majority = paper.IMAGES["benign"] / sum(paper.IMAGES.values())
     losses = {n.value for n in paper.NUMBERS if n.where == paper.TEST and n.metric == "log_loss"}
@@ -138,7 +138,7 @@ def validation_against_test(ours: Measured) -> Finding:
         for where in (paper.VALIDATION, paper.TEST)
     ]
     own = [
-        ours.text(part, name, *paper.CLASSIFIERS, prefix=prefix)
+        results.text(part, name, *paper.CLASSIFIERS, prefix=prefix)
         for name in ("accuracy", "log_loss")
         for part, prefix in (("val", "validation "), ("test", "test "))
     ]
@@ -153,7 +153,7 @@ def validation_against_test(ours: Measured) -> Finding:
     )
 
 
-def surpassed(ours: Measured) -> Finding:
+def surpassed(results: Measured) -> Finding:
     """List where ResNet-50 is at least as good as DeepCardinal-50, and ask whether 156 images can show a difference."""
     both, at_least_as_good = 0, []
     for where, part in ((paper.VALIDATION, "validation"), (paper.TEST, "test")):
@@ -175,18 +175,18 @@ def surpassed(ours: Measured) -> Finding:
         f"(Wilson's 95%, images independent) overlap, and McNemar's test calls {resnet - deep} images significant "
         f"(p < 0.05) only if at most {most} were classified correctly by just one of the two, which is not given.",
         or_missing(
-            ours.compared("test", "accuracy", _DEEP, _R50) or ours.text("test", "accuracy", _R50, _DEEP),
+            results.compared("test", "accuracy", _DEEP, _R50) or results.text("test", "accuracy", _R50, _DEEP),
             "both networks on the same test images",
         ),
     )
 
 
-def significantly_lower(ours: Measured) -> Finding:
+def significantly_lower(results: Measured) -> Finding:
     """Ask what a difference of one validation image means."""
     correct = {model: paper.correct_images(paper.VALIDATION, model)[0] for model in (_DEEP, _R34)}
     wrong = paper.VALIDATION_IMAGES - correct[_DEEP]
     p = min(mcnemar(1 + both, both) for both in range(wrong + 1))
-    compared = [ours.compared("val", "accuracy", _DEEP, model) for model in (_R34, _R34P)]
+    compared = [results.compared("val", "accuracy", _DEEP, model) for model in (_R34, _R34P)]
     return (
         "ResNet-34 is significantly lower than DeepCardinal-50 on validation.",
         f"DeepCardinal-50 {_accuracy(paper.VALIDATION, _DEEP)}; ResNet-34, with and without pre-training, "
@@ -194,14 +194,14 @@ def significantly_lower(ours: Measured) -> Finding:
         f"{correct[_DEEP] - correct[_R34]} image; McNemar's p is {p:.0f}, whichever images they are. That pre-training "
         "changes nothing is odd by itself.",
         or_missing(
-            joined(*compared) or ours.text("val", "accuracy", _DEEP, _R34, _R34P), "DeepCardinal-50 and a ResNet-34"
+            joined(*compared) or results.text("val", "accuracy", _DEEP, _R34, _R34P), "DeepCardinal-50 and a ResNet-34"
         ),
     )
 
 
-def which_network(ours: Measured) -> Finding:
+def which_network(results: Measured) -> Finding:
     """Compare the two descriptions of DeepCardinal-50."""
-    counts = {model: ours.cost(model, "parameters") for model in (_DEEP, _R34)}
+    counts = {model: results.cost(model, "parameters") for model in (_DEEP, _R34)}
     own = [f"{paper.NAMES[model]} {count:,.0f} parameters" for model, count in counts.items() if count]
     return (
         "DeepCardinal-50 is a residual network with 32 groups of 4 channels (section 2.4.1).",
@@ -210,10 +210,10 @@ def which_network(ours: Measured) -> Finding:
     )
 
 
-def segmentation_split(ours: Measured) -> Finding:
+def segmentation_split(results: Measured) -> Finding:
     """Ask which images chose the epoch of U2NET-Lite."""
     train, test = arithmetic.split_sizes(sum(paper.IMAGES.values()), paper.SEGMENTATION_RATIO)
-    validation, images = (ours.images(part, "u2net_lite") for part in ("val", "test"))
+    validation, images = (results.images(part, "u2net_lite") for part in ("val", "test"))
     return (
         "Segmentation: 12:3 into training and test.",
         f"{train} and {test} images, and no validation set: only the test images remain to choose an epoch.",
@@ -221,15 +221,15 @@ def segmentation_split(ours: Measured) -> Finding:
     )
 
 
-def segmentation_pixels(ours: Measured) -> Finding:
+def segmentation_pixels(results: Measured) -> Finding:
     """Derive what the segmentation numbers leave out."""
     printed = [paper.value_of(paper.SEGMENTATION_TEST, "u2net_lite", name) for name in ("accuracy", "recall", "iou")]
     pooled = arithmetic.pooled_pixels(*printed)
-    measured = [ours.value("test", name, "u2net_lite") for name in ("accuracy", "recall", "iou_pooled")]
+    measured = [results.value("test", name, "u2net_lite") for name in ("accuracy", "recall", "iou_pooled")]
     lesion = ""
     if all(0 < value < 1 for value in measured):
         lesion = f"by the same arithmetic {arithmetic.pooled_pixels(*measured).lesion:.1%} of the pixels are lesion"
-    own = [ours.text("test", name, "u2net_lite") for name in ("iou_pooled", "iou_image", "precision")]
+    own = [results.text("test", name, "u2net_lite") for name in ("iou_pooled", "iou_image", "precision")]
     return (
         f"U2NET-Lite segments with an accuracy of {printed[0]}, recall {printed[1]}, IoU {printed[2]}.",
         f"If they are pooled over pixels, {pooled.lesion:.1%} of the pixels are lesion, and a prediction without any "
@@ -239,7 +239,7 @@ def segmentation_pixels(ours: Measured) -> Finding:
     )
 
 
-def independent_test(ours: Measured) -> Finding:
+def independent_test(results: Measured) -> Finding:
     """Say where the independent test set comes from."""
     return (
         "An independent test set.",
@@ -250,9 +250,9 @@ def independent_test(ours: Measured) -> Finding:
     )
 
 
-def unstated(ours: Measured) -> Finding:
+def unstated(results: Measured) -> Finding:
     """List what a reproduction has to choose itself."""
-    sizes = sorted({row["size"] for row in ours.costs.to_dict("records")})
+    sizes = sorted({row["size"] for row in results.costs.to_dict("records")})
     return (
         "Enough to train the networks again.",
         "Never stated: the input size, whether DeepCardinal-50 was pre-trained, which epoch is kept, the seeds, any "
@@ -261,15 +261,15 @@ def unstated(ours: Measured) -> Finding:
     )
 
 
-def real_time(ours: Measured) -> Finding:
+def real_time(results: Measured) -> Finding:
     """Check the claim about U2NET-Lite's speed."""
     weights, full = paper.WEIGHTS_MB["u2net_lite"], paper.WEIGHTS_MB["u2net"]
-    macs = {model: ours.cost(model, "macs") for model in ("u2net_lite", "u2net")}
+    macs = {model: results.cost(model, "macs") for model in ("u2net_lite", "u2net")}
     counted = [f"{paper.NAMES[model]} {count / 1e9:.1f} x 10^9 MACs" for model, count in macs.items() if count]
     if all(macs.values()):
         counted.append(f"{(macs['u2net'] or 0) / (macs['u2net_lite'] or 1):.1f} times fewer")
     speed = ""
-    if latency := ours.cost("u2net_lite", "latency_ms"):
+    if latency := results.cost("u2net_lite", "latency_ms"):
         verdict = "within" if latency <= REAL_TIME_MS else "above"
         speed = f"{latency:.1f} ms per image, {verdict} the {REAL_TIME_MS:.0f} ms of 25 images a second"
     return (

@@ -1,6 +1,7 @@
 """The figure of the leak study: test results against validation accuracy, for each handling of the data."""
 
 import math
+from typing import Any
 
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -63,7 +64,7 @@ def leakage(table: pd.DataFrame, paper: pd.DataFrame, majority: float) -> Figure
         panel.set_ylabel(title)
         for label, points, size in (("_runs", runs, 3.0), ("_mean", means, 9.0)):
             for (handling, split), rows in points.groupby(["handling", "split"], sort=False):
-                style = {"color": colors[handling], "markerfacecolor": fills[handling], "markersize": size}
+                style: Any = {"color": colors[handling], "markerfacecolor": fills[handling], "markersize": size}
                 panel.plot(rows[_X], rows[column], markers[split], zorder=2 + size / 10, label=label, **style)
         for star in stars.to_dict("records"):
             panel.plot(star[_X], star[column], star["marker"], color=BLACK, markersize=8, zorder=4, label="_paper")
@@ -91,5 +92,5 @@ def leakage(table: pd.DataFrame, paper: pd.DataFrame, majority: float) -> Figure
     return FigureItem("leakage", caption, figure, alt)
 
 
-def _key(label: str, marker: str = "", linestyle: str = "", **style: object) -> Line2D:
+def _key(label: str, marker: str = "", linestyle: Any = "", **style: Any) -> Line2D:
     return Line2D([], [], marker=marker, linestyle=linestyle, label=wrapped(label, 28), **style)

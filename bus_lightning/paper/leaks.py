@@ -71,13 +71,17 @@ def separate_leaks(conditions: list[Condition]) -> tuple[list[Condition], list[C
         cfg = condition.config
         return condition.model, cfg.data.size, cfg.trainer.max_epochs, tuple(cfg.data.split.ratio)
 
-    leaking = [one for one in conditions if one.task == "classification" and handling(one.config)]
+    leaking = [
+        condition for condition in conditions if condition.task == "classification" and handling(condition.config)
+    ]
     families = {family(condition) for condition in leaking}
     clean = [condition for condition in conditions if not handling(condition.config)]
-    plain = [one for one in clean if one.config.overlay.style == "none" and not one.is_cross_fitted]
+    plain = [
+        condition for condition in clean if condition.config.overlay.style == "none" and not condition.is_cross_fitted
+    ]
     baselines = [condition for condition in plain if family(condition) in families]
     elsewhere = {condition.model for condition in clean if family(condition) not in families}
-    main = [one for one in clean if family(one) not in families or one.model not in elsewhere]
+    main = [condition for condition in clean if family(condition) not in families or condition.model not in elsewhere]
     return main, leaking + baselines if leaking else []
 
 
@@ -85,10 +89,13 @@ def leak_section(experiments: list[Condition], summaries: dict[str, Summaries]) 
     """Compare validation with test for each handling of the data, next to the paper's four networks.
 
     Args:
-        experiments: The conditions, with their baselines; at least one.
+        experiments: The conditions, with their baselines; at least condition.
         summaries: val and test -> name of a condition -> summary.
     """
-    experiments = sorted(experiments, key=lambda one: (handling(one.config) != "", handling(one.config), one.name))
+    experiments = sorted(
+        experiments,
+        key=lambda condition: (handling(condition.config) != "", handling(condition.config), condition.name),
+    )
     rows = [_row(condition, summaries) for condition in experiments]
     caption = (
         "What was done to which images, and the scores of networks that were trained on them: mean over runs, 95% "
@@ -98,7 +105,7 @@ def leak_section(experiments: list[Condition], summaries: dict[str, Summaries]) 
     )
     table = TableItem("leakage_handlings", caption, pd.DataFrame([_cells(row) for row in rows] + _paper_rows()))
     majority = majority_accuracy(experiments[0].part("test")) or 0.0
-    figure = leakage(pd.concat([_runs(one) for one in experiments]), paper_points(), majority)
+    figure = leakage(pd.concat([_runs(condition) for condition in experiments]), paper_points(), majority)
     items: list[Item] = [table, *([figure] if figure else []), *verdicts(rows)]
     intro = (
         "The paper's four networks reach 0.58 to 0.97 on validation images and 0.49 to 0.61 on test images, with test "

@@ -29,7 +29,7 @@ class _Column:
 
     title: str
     printed: str
-    ours: dict[str, str]
+    metrics: dict[str, str]
 
 
 def _same(**titles: str) -> list[_Column]:
@@ -109,18 +109,18 @@ def paper_tables(validation: Summaries, test: Summaries, reasons: Reasons) -> li
 
 def _models(table: _Table, summaries: Summaries) -> list[str]:
     """List the paper's models, then those of the report that have the metrics of the table."""
-    metrics = table.columns[-1].ours.values()
+    metrics = table.columns[-1].metrics.values()
     others = [model for model, summary in summaries.items() if any(metric_row(summary, name) for name in metrics)]
     return [*table.models, *(model for model in others if table.has_others and model not in table.models)]
 
 
 def _row(table: _Table, model: str, summary: pd.DataFrame | None, reason: str | None) -> dict[str, str]:
-    rows = {name: metric_row(summary, name) for column in table.columns for name in column.ours.values()}
+    rows = {name: metric_row(summary, name) for column in table.columns for name in column.metrics.values()}
     measured = [row for row in rows.values() if row]
     cells, remarks = {"model": paper.NAMES.get(model, model)}, []
     for column in table.columns:
         cells[f"{column.title}, paper"] = _paper_cell(table.where, model, column.printed)
-        for kind, name in column.ours.items():
+        for kind, name in column.metrics.items():
             cells[f"{column.title}, ours{kind}"] = _our_cell(rows[name], bool(measured))
             if (row := rows[name]) and row.get("reason"):
                 remarks.append(f"{column.title}{kind}: {row['reason']}")

@@ -15,7 +15,6 @@ from bus_lightning.config.build import build_net
 from bus_lightning.report.sections import TableItem
 
 if TYPE_CHECKING:  # the table itself needs no run folder
-    from bus_lightning.runs.folder import RunDir
     from bus_lightning.statistics.conditions import Condition
 
 log = logging.getLogger(__name__)
@@ -121,24 +120,16 @@ def _row(key: tuple[Any, ...], conditions: list[Condition]) -> dict[str, Any]:
     counted = costs_of(conditions[0].config)
     if counted["parameters"] is None:  # the run could count them
         counted["parameters"] = next((status["parameters"] for status in statuses if status.get("parameters")), None)
-    epochs = [status["seconds"] / status["epochs"] for status in statuses if _has_epochs(status)]
+    timed = [status for status in statuses if status.get("epochs") and status.get("seconds") is not None]
     return {
         **dict(zip(("model", "task", "size", "debug_size"), key, strict=True)),
         "runs": len(runs),
         **counted,
-        "checkpoint_bytes": _median([_size(run) for run in runs]),
-        "seconds_per_epoch": _median(epochs),
+        "checkpoint_bytes": _median([run.best.stat().st_size for run in runs if run.best.is_file()]),
+        "seconds_per_epoch": _median([status["seconds"] / status["epochs"] for status in timed]),
         **{name: _median([status.get(name) for status in statuses]) for name in _MEASURED},
         **{name: " / ".join(dict.fromkeys(str(s[name]) for s in statuses if s.get(name))) for name in _HARDWARE},
     }
-
-
-def _has_epochs(status: dict[str, Any]) -> bool:
-    return bool(status.get("epochs")) and status.get("seconds") is not None
-
-
-def _size(run: RunDir) -> int | None:
-    return run.best.stat().st_size if run.best.is_file() else None
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -49,14 +49,16 @@ def mask_section(conditions: list[Condition], test: Summaries, titles: Mapping[s
         and (_source(condition) == "none" or "test" in condition.config.overlay.parts)
     ]
     rows = []
-    for family in dict.fromkeys(_family(one) for one in candidates if _source(one) == "predicted"):
+    for family in dict.fromkeys(_family(member) for member in candidates if _source(member) == "predicted"):
         model, *data = family
         members = [
-            one for one in candidates if _family(one) == family or (one.name in joint and [*_family(one)[1:]] == data)
+            member
+            for member in candidates
+            if _family(member) == family or (member.name in joint and [*_family(member)[1:]] == data)
         ]
-        members.sort(key=lambda one: (list(_SOURCES).index(_source(one)), one.model != model, one.name))
-        alone = next((one for one in members if _source(one) == "none" and one.model == model), None)
-        rows += [_row(one, one.name in joint, alone, test[one.name], titles) for one in members]
+        members.sort(key=lambda member: (list(_SOURCES).index(_source(member)), member.model != model, member.name))
+        alone = next((member for member in members if _source(member) == "none" and member.model == model), None)
+        rows += [_row(member, member.name in joint, alone, test[member.name], titles) for member in members]
     if not rows:
         return None
     caption = (
@@ -94,7 +96,8 @@ def _row(
         "n": int(value_of(summary, "accuracy", "n")),
     }
     for metric in _METRICS:
-        row[title_of(metric)] = estimate(*(value_of(summary, metric, key) for key in ("value", "low", "high")))
+        value, low, high = (value_of(summary, metric, key) for key in ("value", "low", "high"))
+        row[title_of(metric)] = estimate(value, low, high)
     gain = "-"
     if alone and condition.name != alone.name:
         result = compare(condition, alone, "test", "auroc_macro")

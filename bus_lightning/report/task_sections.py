@@ -50,9 +50,9 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         shown = [metric, "auroc_macro" if task == "classification" else "false_alarm_rate"]
         rows = []
         for condition in own:
-            found = test[condition.name].set_index("metric")
+            summary = test[condition.name].set_index("metric")
             row: dict[str, object] = {"condition": labels[condition.name], "runs": len(condition.runs)}
-            row |= {title_of(name): _cell(found.loc[name]) for name in shown} | {"n": int(found["n"].max())}
+            row |= {title_of(name): _cell(summary.loc[name]) for name in shown} | {"n": int(summary["n"].max())}
             if task == "classification":
                 row["always the most frequent"] = f"{majority_accuracy(condition.part('test')):.3f}"
             rows.append(row)
@@ -110,7 +110,11 @@ def task_section(task: str, evidence: Evidence) -> Section | None:
     columns = CLASSIFICATION if classifies else SEGMENTATION
     parts = [part for part in ("test", "val") if any(len(condition.part(part)) for condition in conditions)]
     items: list[Item] = [_scores(conditions, summaries[part], part, columns, task) for part in parts]
-    test = {one.name: summaries["test"][one.name] for one in conditions if len(summaries["test"][one.name])}
+    test = {
+        condition.name: summaries["test"][condition.name]
+        for condition in conditions
+        if len(summaries["test"][condition.name])
+    }
     majority = majority_accuracy(conditions[0].part("test")) if classifies else None
     if figure := forest(test, columns, {"accuracy": majority} if majority else {}):
         figure.slug = f"forest_{task}"

@@ -34,23 +34,23 @@ _NUMBER = re.compile(rf"[<>≤≥~≈±+\u2212-]?\s*[\[(]?[<>+\u2212-]?\d[^A-Za-
 
 @dataclass
 class _Table:
-    kind: ClassVar[str] = "table"
     label: str
     item: TableItem
     header: list[str]
     numeric: list[bool]
     rows: list[tuple[str, ...]]
     data: str
+    kind: ClassVar[str] = "table"
 
 
 @dataclass
 class _Figure:
-    kind: ClassVar[str] = "figure"
     label: str
     item: FigureItem
     width: int
     height: int
     data: str
+    kind: ClassVar[str] = "figure"
 
 
 @dataclass

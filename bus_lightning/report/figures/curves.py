@@ -50,8 +50,7 @@ def rate_at(fpr: Floats, tpr: Floats, grid: Floats) -> Floats:
     """
     # Rounding makes 3/10 and 0.3 the same step.
     rates = [np.interp(grid.round(9), x.round(9), y) for x, y in zip(fpr, tpr, strict=True)]
-    undefined = np.isnan(fpr).any(axis=1) | np.isnan(tpr).any(axis=1)
-    return np.where(undefined[:, None], np.nan, rates)
+    return np.where(np.isnan(fpr + tpr).any(axis=1, keepdims=True), np.nan, rates)
 
 
 def net_benefit(truth: Bools, scores: Floats, weights: Floats, thresholds: Floats) -> Floats:

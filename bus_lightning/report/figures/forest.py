@@ -11,7 +11,7 @@ from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.metrics.columns import Floats, dice_of
 from bus_lightning.report.figures.curves import mean_in
 from bus_lightning.report.figures.inputs import images_in, pages, predicted_classes, span, weights_of, wrapped
-from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled
+from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import percentile_interval
@@ -38,12 +38,10 @@ def forest(
     shown = [m for m in metrics if any(m in table.index and pd.notna(table["value"][m]) for table in rows.values())]
     if not shown:
         return None
-    columns = min(_COLUMNS, len(shown))
-    lines = -(-len(shown) // columns)
     labels = [wrapped(name, 28) for name in rows]
     height_of_row = 0.18 + 0.13 * max(label.count("\n") + 1 for label in labels)
-    figure = new_figure(WIDTH, lines * (0.75 + height_of_row * len(rows)))
-    axes = [panel for row in panels(figure, lines, columns, sharey=True) for panel in row]
+    columns = min(_COLUMNS, len(shown))
+    figure, axes = tiled(len(shown), columns, WIDTH / columns, 0.75 + height_of_row * len(rows), sharey=True)
     colors = colors_of(list(rows))
     for panel, metric in zip(axes, shown, strict=False):
         for height, (name, table) in enumerate(rows.items()):
@@ -54,8 +52,6 @@ def forest(
         panel.grid(False, axis="y")
         panel.set_yticks(range(len(rows)), labels)
         panel.set_ylim(len(rows) - 0.5, -0.7)
-    for panel in axes[len(shown) :]:
-        panel.set_axis_off()
     counts = [int(n) for table in rows.values() for n in table["n"].reindex(shown).dropna()]
     caption = f"Values and 95% intervals (bootstrap over near-duplicate groups), n = {span(counts or [0])} images."
     if any(metric in baselines for metric in shown):
@@ -75,8 +71,8 @@ def _draw_value(panel: Axes, height: int, row: pd.Series | None, color: str) -> 
     if pd.notna(row["low"]) and pd.notna(row["high"]):
         panel.plot([row["low"], row["high"]], [height, height], color=color, label="_interval")
     panel.plot([row["value"]], [height], "o", color=color, markersize=5, label="_value")
-    place = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center"}
-    panel.annotate(f"{row['value']:.2f}", (row["value"], height), fontsize=8, **place)
+    panel.annotate(f"{row['value']:.2f}", (row["value"], height), (0, 4), textcoords="offset points", ha="center",
+                   fontsize=8)  # fmt: skip
 
 
 @styled

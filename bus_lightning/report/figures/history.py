@@ -80,8 +80,8 @@ def _with_ratios(table: History) -> History:
     if not {f"train/{name}" for name in _PIXELS} <= set(table):
         return table
     tp, fp, fn, tn = (table[f"train/{name}"] for name in _PIXELS)
-    found = tp + fp + fn
-    ratios = {"train/accuracy_pooled": (tp + tn) / (found + tn), "train/iou": tp.div(found).where(found > 0)}
+    lesion = tp + fp + fn
+    ratios = {"train/accuracy_pooled": (tp + tn) / (lesion + tn), "train/iou": tp.div(lesion).where(lesion > 0)}
     return table.assign(**ratios)
 
 

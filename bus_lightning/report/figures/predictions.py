@@ -11,7 +11,7 @@ from bus_lightning.metrics.columns import PROBABILITY, Floats, classes_of, proba
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.figures.curves import band, net_benefit
 from bus_lightning.report.figures.inputs import images_in, pages, predicted_classes, weights_of, wrapped
-from bus_lightning.report.figures.style import BLUE, GREY, WIDTH, colors_of, new_figure, panels, styled
+from bus_lightning.report.figures.style import BLUE, GREY, WIDTH, colors_of, new_figure, panels, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import wilson
@@ -26,18 +26,13 @@ def confusion(conditions: list[Condition], part: str) -> list[FigureItem]:
     """Draw confusion matrices, the ground truth in rows: counts and percentages of the row."""
     items = []
     for suffix, page in pages(conditions, "classification", part):
-        columns = min(3, len(page))
-        rows = -(-len(page) // columns)
-        figure = new_figure(max(3.2, WIDTH * columns / 3), 2.5 * rows)
-        axes = [panel for row in panels(figure, rows, columns, grid=False) for panel in row]
+        figure, axes = tiled(len(page), 3, WIDTH / 3, 2.5, grid=False)
         alt = []
         for panel, (name, cases) in zip(axes, page.items(), strict=False):
             counts = _confusion_counts(cases)
             _draw_confusion(panel, counts)
             panel.set_title(wrapped(name, 20))
             alt.append(f"{name}: {np.trace(counts)} of {len(cases)} predictions correct.")
-        for panel in axes[len(page) :]:
-            panel.set_axis_off()
         caption = (
             f"Confusion matrices, {images_in(part, page)}, the ground truth in rows, the prediction (the most probable "
             "class) in columns: counts, and per cent of the row."

@@ -71,6 +71,17 @@ def panels(figure: Figure, rows: int, columns: int, grid: bool = True, **options
     return [list(row) for row in axes]
 
 
+def tiled(count: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """Make a figure of so many panels of a width and height in inches, in rows of up to so many columns."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = new_figure(max(3.2, width * columns), height * rows)
+    axes = [panel for row in panels(figure, rows, columns, **options) for panel in row]
+    for panel in axes[count:]:
+        panel.set_axis_off()
+    return figure, axes
+
+
 def plain_numbers(axis: Any) -> None:
     """Label a logarithmic axis with 0.5, 1, 2 instead of powers of ten."""
     formatter = ScalarFormatter()
