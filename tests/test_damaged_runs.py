@@ -179,7 +179,7 @@ def test_a_report_lists_damaged_runs_and_tells_the_rest(finished, capsys):
     with_cell(finished("model=alexnet"), "label", "benlgn")
     finished("model=resnet50").metrics_file.write_text('{"val": {}, "test": {"accuracy": "x"}}')
     finished("model=resnet101").history.write_text("epoch,lr\n0,fast\n")
-    page = make_report([whole.path.parent], None, "Title", to_wandb=False)
+    page = make_report([whole.path.parent])
     out = pd.read_csv(page.parent / "tables" / "left_out.csv").set_index("run")
     assert out["state"].to_dict() == {"alexnet": "damaged", "resnet50": "damaged"}
     assert "row 5 (line 6), column label" in out.loc["alexnet", "reason"]

@@ -42,7 +42,7 @@ def test_the_recipe_of_the_demo_trains_a_classifier_that_is_clearly_above_chance
 
 
 def first_note(run):
-    text = (make_report([run.path.parent], None, "Title", to_wandb=False).parent / "report.md").read_text()
+    text = (make_report([run.path.parent]).parent / "report.md").read_text()
     return text.partition("In short")[2].partition("**Table 1.**")[0]
 
 

@@ -5,7 +5,7 @@ import pytest
 from test_explain import measured
 
 from bus_lightning.core.errors import DamagedError
-from bus_lightning.statistics.faithfulness import believable, read_maps
+from bus_lightning.statistics.faithfulness import read_maps, summarise_maps
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def test_maps_of_images_without_a_lesion_are_read_and_not_measured(written):
     file, groups = written
     maps = read_maps(file, groups)
     assert maps["chance"].isna().tolist() == [False] * 3 + [True] * 2
-    rows = believable(maps, groups).set_index("class")
+    rows = summarise_maps(maps, groups).set_index("class")
     assert rows["images"].to_dict() == {"benign": 3, "all": 3}
     assert rows.loc["all", "pointing"] == pytest.approx(2 / 3)
 

@@ -7,8 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bus_lightning.core.errors import UserError, disk_trouble
-from bus_lightning.launch.report import main
-from bus_lightning.launch.report import the_group as default_group
+from bus_lightning.launch.report import default_group, main
 from bus_lightning.training import train
 from bus_lightning.training.evaluate import evaluate_runs
 

@@ -10,6 +10,7 @@ import pytest
 from recordings import of_kind, read_recording, read_records
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.launch.report import send_to_wandb
 from bus_lightning.report.making import make_report
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.tracking.logger import wandb_mode
@@ -87,7 +88,7 @@ def test_a_failure_that_names_an_image_is_told_by_its_kind_alone_where_names_sta
 @pytest.mark.parametrize("named", [True, False])
 def test_a_report_goes_to_wandb_without_its_pictures_of_images_where_names_stay_here(finished, named, phantom):
     run = finished("group=grid", "model=resnet34", "logger=wandb", f"logger.wandb.image_names={named}")
-    make_report([run.path.parent], None, "Title", to_wandb=True)
+    make_report([run.path.parent], send=send_to_wandb)
     logged = read_recording(run.path.parent)
     keys = {key.partition(".")[0].removesuffix("_type") for row in logged.history for key in row} | set(logged.summary)
     assert any(key.startswith("figures/confusion") for key in keys)

@@ -119,7 +119,7 @@ def test_a_report_shows_a_joint_network_among_classifiers_and_among_segmenters(f
     pd.read_csv(joint.history).assign(**history).to_csv(joint.history, index=False)
     finished("group=grid", "model=resnet50")
     finished("group=grid", "model=u2net_lite")
-    tables = make_report([joint.path.parent], None, "Title", to_wandb=False).parent / "tables"
+    tables = make_report([joint.path.parent]).parent / "tables"
     for task, rival in (("classification", "resnet50"), ("segmentation", "u2net_lite")):
         for table in (f"{task}_test", f"in_short_{task}"):
             assert sorted(pd.read_csv(tables / f"{table}.csv")["condition"]) == ["joint_unet", rival]

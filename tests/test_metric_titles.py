@@ -8,9 +8,11 @@ import pytest
 
 from bus_lightning.export import card
 from bus_lightning.metrics.catalogue import TITLES, heading_of, title_of
+from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.forest import by_class_and_size, forest
 from bus_lightning.report.task_sections import CLASSIFICATION, SEGMENTATION, task_section
 from bus_lightning.runs import table
+from bus_lightning.statistics.conditions import Group, read_group
 from bus_lightning.statistics.summary import summarise
 
 PACKAGE = Path(table.__file__).parents[1]
@@ -18,12 +20,13 @@ PACKAGE = Path(table.__file__).parents[1]
 
 @pytest.mark.parametrize("model", ["resnet34", "u2net_lite"])
 def test_figure_and_table_of_a_report_call_a_metric_the_same(finished, model):
-    from bus_lightning.statistics.conditions import read_group
-
     (condition,) = read_group(finished(f"model={model}").path.parent).conditions
     summaries = {part: {condition.name: summarise(condition, part)} for part in ("val", "test")}
     task = condition.task
-    section = task_section(task, [condition], {condition.model: condition}, summaries, pd.DataFrame())
+    nothing = pd.DataFrame()
+    group = Group(condition.runs[0].path.parent, [condition], nothing)
+    evidence = Evidence(group, [condition], {condition.model: condition}, {task: summaries}, nothing, nothing)
+    section = task_section(task, evidence)
     scores = next(item for item in section.items if getattr(item, "slug", "") == f"{task}_test")
     drawn = next(item for item in section.items if getattr(item, "slug", "") == f"forest_{task}")
     titles = [axis.get_title() for axis in drawn.figure.axes if axis.get_title()]
@@ -34,8 +37,6 @@ def test_figure_and_table_of_a_report_call_a_metric_the_same(finished, model):
 
 
 def test_the_figure_by_class_names_its_mean(finished):
-    from bus_lightning.statistics.conditions import read_group
-
     (condition,) = read_group(finished("model=u2net_lite").path.parent).conditions
     (item,) = by_class_and_size([condition], pd.Series(dtype=float), "test")
     assert item.figure.axes[0].get_ylabel() == title_of("dice_image")

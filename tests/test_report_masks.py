@@ -2,9 +2,7 @@
 
 import pytest
 
-from bus_lightning.paper.leaks import part_leaks
-from bus_lightning.paper.masks import mask_section
-from bus_lightning.report.contents import contents
+from bus_lightning.report.mask_section import mask_section
 from bus_lightning.statistics.conditions import read_group
 from bus_lightning.statistics.summary import summarise
 
@@ -23,27 +21,17 @@ def group(finished):
 
 def table_of(group):
     test = {one.name: summarise(one, "test") for one in group.conditions if one.task == "classification"}
-    section = mask_section(group.conditions, test)
+    section = mask_section(group.conditions, test, {})
     return section.items[0].frame if section else None
 
 
 def test_masks_are_compared_with_none_and_the_true_one_is_called_a_leak(group):
     table = table_of(group)
-    assert list(table["whose mask"]) == ["-", "the segmenter's", "the truth: a leak, an upper bound"]
+    assert list(table["whose mask"]) == ["-", "the segmenter's", "the ground truth: a leak, an upper bound"]
     gains = table["macro AUC, less that of the image alone"]
     assert gains[0] == "-"
     assert 0 < float(gains[2].split()[0]) < 0.5
     assert float(gains[1].split()[0]) < float(gains[2].split()[0])
-
-
-def test_runs_that_were_cross_fitted_stand_beside_nothing_of_the_paper_and_nothing_that_leaks(group):
-    main, experiments = part_leaks(group.conditions)
-    assert {one.name for one in experiments} == {"told", "alone"}
-    assert {"predicted", "part"} <= {one.name for one in main}
-    sections = {section.title: section for section in contents(group)}
-    assert "What a mask gives the classifier" in sections
-    sources = next(item for item in sections["Beside the paper"].items if getattr(item, "slug", "") == "paper_sources")
-    assert "part" not in set(sources.frame["condition"])
 
 
 def test_without_a_segmenters_mask_there_is_no_such_table(finished):

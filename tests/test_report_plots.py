@@ -10,11 +10,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as reference_curve
 
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.paper.leak_figure import leakage
-from bus_lightning.report.figures.answers import THRESHOLDS, confusion, decision_curve, reliability
-from bus_lightning.report.figures.data import labels_of, usable
 from bus_lightning.report.figures.forest import by_class_and_size, forest
 from bus_lightning.report.figures.history import history
+from bus_lightning.report.figures.inputs import labels_of, usable
+from bus_lightning.report.figures.predictions import THRESHOLDS, confusion, decision_curve, reliability
 from bus_lightning.report.figures.roc import GRID, roc, roc_curves
 from bus_lightning.report.figures.style import color_of, colors_of
 from bus_lightning.runs.folder import RunDir
@@ -169,38 +168,6 @@ def test_classes_and_sizes_show_shares_of_right_answers_and_dice():
     assert [text.splitlines()[-1] for text in sizes] == ["n = 14", "n = 13", "n = 13"]
 
 
-def study(handlings, seeds=2):
-    rows = [(f"handling {h}", split, seed, 0.9 + 0.002 * h, 0.5 + 0.02 * h + 0.1 * seed, 1.5)
-            for h in range(handlings) for split in ("random", "grouped") for seed in range(seeds)]  # fmt: skip
-    return pd.DataFrame(rows, columns=["handling", "split", "seed", "val_accuracy", "test_accuracy", "test_loss"])
-
-
-def test_leakage_shows_runs_means_and_the_paper_beside_majority_and_ln_3():
-    table = pd.concat([study(2), study(1).assign(test_loss=np.nan)])
-    paper = pd.DataFrame({"model": ["ResNet-50"], "val_accuracy": 0.97, "test_accuracy": 0.61, "test_loss": 1.32})
-    item = leakage(table, paper, majority=0.56)
-    accuracy, loss = item.figure.axes
-    assert [len(line.get_xdata()) for line in lines(accuracy, label="_runs")] == [2] * 4
-    means = lines(accuracy, label="_mean")
-    assert [line.get_marker() for line in means] == ["o", "s", "o", "s"]
-    assert [line.get_xydata()[0] for line in means[::2]] == [pytest.approx([0.9, 0.55]), pytest.approx([0.902, 0.57])]
-    assert lines(loss, label="_paper")[0].get_ydata() == [1.32]
-    assert lines(loss, label="_ln 3")[0].get_ydata()[0] == pytest.approx(np.log(3))
-    assert lines(accuracy, label="_majority")[0].get_ydata()[0] == 0.56
-    assert "n = 8 runs" in item.caption
-
-
-def test_twelve_handlings_are_numbered_and_their_numbers_do_not_cover_each_other():
-    item = leakage(study(12))
-    item.figure.draw_without_rendering()
-    axes = item.figure.axes[0]
-    assert sorted(int(text.get_text()) for text in axes.texts) == sorted([*range(1, 13)] * 2)
-    boxes = [text.get_window_extent() for text in axes.texts]
-    assert not [
-        1 for i, box in enumerate(boxes) for other in boxes[:i] if box.shrunk(0.8, 0.8).overlaps(other.shrunk(0.8, 0.8))
-    ]
-
-
 def trained(folder, **columns):
     folder.mkdir()
     pd.DataFrame({"epoch": range(len(next(iter(columns.values())))), **columns}).to_csv(
@@ -213,7 +180,7 @@ def test_history_draws_means_as_far_as_half_of_the_runs_go_and_marks_kept_epochs
     scores = [[0.5, 0.7, 0.6], [0.5, 0.9], [0.2]]
     runs = [trained(tmp_path / str(i), **{"val/accuracy": values, "val/auroc_macro": values, "train/loss": values})
             for i, values in enumerate(scores)]  # fmt: skip
-    (item,) = history([condition(runs=[*runs, RunDir(tmp_path / "no history")])], "classification")
+    (item,) = history([condition(runs=[*runs, RunDir(tmp_path / "no history")])])
     axes = panel(item, "accuracy")
     np.testing.assert_allclose(lines(axes, label="_val")[0].get_ydata(), [0.4, 0.8])
     assert lines(axes, label="_kept")[0].get_xdata().tolist() == [1, 1, 0]
@@ -225,7 +192,7 @@ def test_history_draws_means_as_far_as_half_of_the_runs_go_and_marks_kept_epochs
 def test_no_curve_of_the_training_leaves_its_panel(tmp_path):
     losses = {"a": [0.5, 0.4], "b": [9.0, 0.1]}
     trainings = {name: trained(tmp_path / name, **{"train/loss": values}) for name, values in losses.items()}
-    (item,) = history([condition(name, runs=[run]) for name, run in trainings.items()], "classification")
+    (item,) = history([condition(name, runs=[run]) for name, run in trainings.items()])
     for axes, values in zip(item.figure.axes, losses.values(), strict=True):
         assert axes.get_ylim()[0] == 0
         assert axes.get_ylim()[1] >= max(values)
@@ -251,7 +218,7 @@ def test_the_history_of_a_run_before_and_after_the_shares_were_named_is_drawn_al
     drawn = []
     for number, columns in enumerate((old, new, gone_on)):
         run = trained(tmp_path / str(number), **columns, **counts)
-        (item,) = history([condition("unet", segmented(), "segmentation", [run])], "segmentation")
+        (item,) = history([condition("unet", segmented(), "segmentation", [run])])
         panels = {axes.get_title(): axes for axes in item.figure.axes[:4]}
         assert lines(panels["accuracy"], label="_train")[0].get_ydata().tolist() == pytest.approx([0.7, 0.8])
         pixels = panels["share of the pixels (%)"]
@@ -267,7 +234,7 @@ def test_segmentation_history_shows_pixels_and_leaves_out_what_was_not_recorded(
     counts = {"train/tp": [1, 2], "train/fp": [2, 1], "train/fn": [1, 1], "train/tn": [6, 6], "train/loss": [0.5, 0.4]}
     segmenter = condition("unet", segmented(), "segmentation", [trained(tmp_path / "a", **counts)])
     old = condition("u2net", segmented(), "segmentation", [trained(tmp_path / "b", **{"train/loss": [0.5]})])
-    (item,) = history([segmenter, old], "segmentation")
+    (item,) = history([segmenter, old])
     panels = {axes.get_title(): axes for axes in item.figure.axes[:4]}
     assert list(panels) == ["accuracy", "IoU", "loss", "share of the pixels (%)"]
     assert lines(panels["accuracy"], label="_train")[0].get_ydata().tolist() == [0.7, 0.8]
@@ -284,10 +251,8 @@ def test_nothing_to_show_is_no_figure(draw):
 
 
 def test_nothing_to_compare_is_no_figure(tmp_path):
-    assert history([condition(runs=[RunDir(tmp_path)])], "classification") == []
+    assert history([condition(runs=[RunDir(tmp_path)])]) == []
     assert forest({"a": pd.DataFrame(columns=["metric", "value", "low", "high", "n"])}, ["accuracy"]) is None
-    assert leakage(study(1).iloc[:0]) is None
-    assert leakage(pd.DataFrame()) is None
 
 
 @pytest.mark.parametrize("draw", FIGURES)

@@ -15,9 +15,7 @@ def shares(ratio: Sequence[int], val_from_train: int = 0) -> tuple[int, int, int
     """
     numbers = isinstance(ratio, Sequence) and all(isinstance(share, int | float) and share >= 0 for share in ratio)
     if not numbers or len(ratio) not in (2, 3) or ratio[0] == 0 or ratio[-1] == 0:
-        raise UserError(
-            f"data.split.ratio={ratio}: give [train,test] or [train,val,test] in parts: '[11,1,3]'."
-        )
+        raise UserError(f"data.split.ratio={ratio}: give [train,test] or [train,val,test] in parts: '[11,1,3]'.")
     train, val, test = (ratio[0], 0, ratio[1]) if len(ratio) == 2 else ratio
     if not 0 <= val_from_train < train:
         raise UserError(

@@ -1,18 +1,30 @@
 """`python -m bus_lightning.launch.report [runs/<group> ...]`: tables and figures of finished runs, in one page."""
 
+from __future__ import annotations
+
 import argparse
 import logging
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from bus_lightning.core.errors import UserError
 
+if TYPE_CHECKING:
+    from bus_lightning.report.extension import Extension
+    from bus_lightning.report.sections import Section
+    from bus_lightning.statistics.conditions import Group
+
 USUAL = Path("runs/classification")
+# Each has a module `additions` with an EXTENSION. Any of these folders can be deleted; a second paper is one more name.
+PAPERS = ("bus_lightning.paper",)
 
 
-def the_group() -> Path:
+def default_group() -> Path:
     """Choose the default group of a report: `runs/classification` if it exists, else the only group.
 
     Raises:
@@ -20,19 +32,34 @@ def the_group() -> Path:
     """
     from bus_lightning.runs.folder import groups_below  # after --help
 
-    found = groups_below(USUAL.parent)
-    if USUAL in found or not found:
+    groups = groups_below(USUAL.parent)
+    if USUAL in groups or not groups:
         return USUAL
-    if len(found) > 1:
-        names = ", ".join(map(str, found))
+    if len(groups) > 1:
+        names = ", ".join(map(str, groups))
         raise UserError(
-            f"Name the runs to report: GROUPS='{found[0]}' with make, else as arguments; choose from {names}."
+            f"Name the runs to report: GROUPS='{groups[0]}' with make, else as arguments; choose from {names}."
         )
-    return found[0]
+    return groups[0]
+
+
+def extensions() -> list[Extension]:
+    """Return what each of the papers whose folder exists adds to a report."""
+    modules = [f"{paper}.additions" for paper in PAPERS if find_spec(paper)]
+    return [import_module(module).EXTENSION for module in modules if find_spec(module)]
+
+
+def send_to_wandb(group: Group, sections: list[Section]) -> None:
+    """Send the tables and figures of a report to W&B if its runs were logged there."""
+    configs = [condition.config for condition in group.conditions]
+    if logged := [config for config in configs if (config.get("logger") or {}).get("wandb")]:
+        from bus_lightning.tracking.reports import send_report  # imports wandb, which takes seconds
+
+        send_report(group.path, logged, [item for section in sections for item in section.items])
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write a report and say where it lies.
+    """Write a report and print where it is.
 
     Returns:
         Exit code: 0, or 1 when there is nothing to report.
@@ -47,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder of the report; default: report/ in the first group")
     parser.add_argument("--title", default="Breast ultrasound: what was measured", help="title of the page")
     parser.add_argument(
-        "--no-wandb", action="store_true", help="do not send tables and figures to W&B, though runs did"
+        "--no-wandb", action="store_true", help="send nothing to W&B, even if the runs were logged there"
     )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -57,10 +84,11 @@ def main(arguments: list[str] | None = None) -> int:
             from bus_lightning.report.making import make_report  # after --help
 
             page = make_report(
-                options.groups or [the_group()],
+                options.groups or [default_group()],
                 options.out,
                 options.title,
-                to_wandb=not options.no_wandb,
+                extensions(),
+                send=None if options.no_wandb else send_to_wandb,
                 say=status.update,
             )
     except UserError as error:

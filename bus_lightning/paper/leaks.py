@@ -1,4 +1,4 @@
-"""What handling of the data gives the paper's gap between validation and test: the runs of `sweep=leakage`."""
+"""Which handling of the data explains the paper's gap between validation and test: the runs of `sweep=leakage`."""
 
 import math
 from typing import Any
@@ -13,9 +13,8 @@ from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.paper import numbers as paper
 from bus_lightning.paper.leak_figure import leakage
-from bus_lightning.paper.tables import estimate
+from bus_lightning.report.estimates import Summaries, estimate
 from bus_lightning.report.sections import Item, Note, Section, TableItem
-from bus_lightning.report.task_sections import Summaries
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import percentile_interval, wilson
 from bus_lightning.statistics.summary import DRAWS, draws_of, value_of
@@ -32,103 +31,107 @@ _MISTAKES = {
     "mask_files": "mask files taken for images",
 }
 _PARTS = {"train": "train", "val": "validation", "test": "test"}
+_METRICS = {"validation accuracy": ("val", "accuracy"), "test accuracy": ("test", "accuracy"),
+            "test loss": ("test", "log_loss")}  # fmt: skip
 
 
 def handling(config: DictConfig) -> str:
-    """Say in words what was done to which images; empty where nothing was done that could leak.
+    """Describe what was done to which images; empty if nothing was done that could leak.
 
     Args:
         config: A run's config.
     """
     overlay, clean = config.overlay, config.preprocess
-    said = []
+    texts = []
     if overlay.style != "none" and overlay.source == "ground_truth":
         color = " in a colour per class" if overlay.color_by_class else ""
-        said.append(f"{_STYLES[overlay.style]}{color}, on {_on(overlay.parts)}")
+        texts.append(f"{_STYLES[overlay.style]}{color}, on {_on(overlay.parts)}")
     if mistake := config.data.get("mistake"):
-        said.append(_MISTAKES[mistake])
+        texts.append(_MISTAKES[mistake])
     if (clean.denoise != "none" or clean.contrast != "none") and set(clean.parts) != set(_PARTS):
-        said.append(f"cleaned ({clean.denoise}, {clean.contrast}), on {_on(clean.parts)}")
-    return "; ".join(said)
+        texts.append(f"cleaned ({clean.denoise}, {clean.contrast}), on {_on(clean.parts)}")
+    return "; ".join(texts)
 
 
-def family(condition: Condition) -> tuple[object, ...]:
-    """Name what conditions share that can be compared for their handling: model, size, epochs, ratio."""
-    cfg = condition.config
-    return condition.model, cfg.data.size, cfg.trainer.max_epochs, tuple(cfg.data.split.ratio)
+def _on(parts: list[str]) -> str:
+    return "all images" if set(parts) == set(_PARTS) else " and ".join(_PARTS[part] for part in parts)
 
 
-def part_leaks(conditions: list[Condition]) -> tuple[list[Condition], list[Condition]]:
-    """Part the conditions of leakage experiments, with those that they are compared with, from the rest.
+def separate_leaks(conditions: list[Condition]) -> tuple[list[Condition], list[Condition]]:
+    """Separate the conditions of leak experiments, with their baselines, from the rest.
+
+    A baseline has the model, size, epochs and split ratio of an experiment, and nothing that leaks.
 
     Returns:
-        Conditions without a leak, but the baselines of experiments whose model has another one; and the experiments
-        with their baselines.
+        Conditions without a leak, except baselines of a model that also has another condition; and the experiments with
+        their baselines.
     """
-    classifiers = [condition for condition in conditions if condition.task == "classification"]
-    leaking = [condition for condition in classifiers if handling(condition.config)]
+
+    def family(condition: Condition) -> tuple[object, ...]:
+        cfg = condition.config
+        return condition.model, cfg.data.size, cfg.trainer.max_epochs, tuple(cfg.data.split.ratio)
+
+    leaking = [
+        condition for condition in conditions if condition.task == "classification" and handling(condition.config)
+    ]
     families = {family(condition) for condition in leaking}
     clean = [condition for condition in conditions if not handling(condition.config)]
-    plain = [one for one in clean if one.config.overlay.style == "none" and not one.is_cross_fitted]
+    plain = [
+        condition for condition in clean if condition.config.overlay.style == "none" and not condition.is_cross_fitted
+    ]
     baselines = [condition for condition in plain if family(condition) in families]
     elsewhere = {condition.model for condition in clean if family(condition) not in families}
-    main = [one for one in clean if family(one) not in families or one.model not in elsewhere]
+    main = [condition for condition in clean if family(condition) not in families or condition.model not in elsewhere]
     return main, leaking + baselines if leaking else []
 
 
-def leakage_section(experiments: list[Condition], validation: Summaries, test: Summaries) -> Section | None:
-    """Set validation against test for each handling of the data, beside the paper's four networks.
+def leak_section(experiments: list[Condition], summaries: dict[str, Summaries]) -> Section:
+    """Compare validation with test for each handling of the data, next to the paper's four networks.
 
     Args:
-        experiments: The conditions, with their references.
-        validation: Name of a condition -> summary of its validation images.
-        test: The same for its test images.
-
-    Returns:
-        The section; None without experiments.
+        experiments: The conditions, with their baselines; at least condition.
+        summaries: val and test -> name of a condition -> summary.
     """
-    if not experiments:
-        return None
-    experiments = sorted(experiments, key=lambda one: (handling(one.config) != "", handling(one.config), one.name))
-    rows = [_row(condition, validation[condition.name], test[condition.name]) for condition in experiments]
-    table = pd.DataFrame([_written(row) for row in rows] + _paper_rows())
-    caption = (
-        "What was done to which images, and what networks that were trained on them score: mean over runs, 95% "
-        "interval over near-duplicate groups. Mask files and flipped copies that were taken for validation images "
-        "count there. Macro AUC of the probe: how well 20 statistics of the training images' intensities tell the "
-        "class, without any network, and the same without the overlay."
+    experiments = sorted(
+        experiments,
+        key=lambda condition: (handling(condition.config) != "", handling(condition.config), condition.name),
     )
-    items: list[Item] = [TableItem("leakage_handlings", caption, table)]
-    majority = majority_accuracy(experiments[0].part("test"))
-    if figure := leakage(pd.concat([_runs(one) for one in experiments]), paper_points(), majority):
-        items.append(figure)
-    items += verdicts(rows)
+    rows = [_row(condition, summaries) for condition in experiments]
+    caption = (
+        "What was done to which images, and the scores of networks that were trained on them: mean over runs, 95% "
+        "interval over near-duplicate groups. Mask files and flipped copies that were taken for validation images "
+        "count as validation images. Macro AUC of the probe: how well 20 statistics of the training images' "
+        "intensities predict the class, without any network, and the same without the overlay."
+    )
+    table = TableItem("leakage_handlings", caption, pd.DataFrame([_cells(row) for row in rows] + _paper_rows()))
+    majority = majority_accuracy(experiments[0].part("test")) or 0.0
+    figure = leakage(pd.concat([_runs(condition) for condition in experiments]), paper_points(), majority)
+    items: list[Item] = [table, *([figure] if figure else []), *verdicts(rows)]
     intro = (
         "The paper's four networks reach 0.58 to 0.97 on validation images and 0.49 to 0.61 on test images, with test "
-        "losses above ln 3. Which handling of the data does that to a network? All rows have the same network, input "
-        "size and epochs."
+        "losses above ln 3. Which handling of the data has this effect on a network? All rows have the same network, "
+        "input size and epochs."
     )
     return Section("The leak: what gives 0.97 on validation and 0.56 on test", intro, items)
 
 
 def paper_points() -> pd.DataFrame:
-    """Give the paper's validation and test accuracy and test loss of the networks that have all three."""
-    rows = []
-    for model in ("deepcardinal50", "resnet50", "resnet34", "alexnet"):
-        found = {
-            "val_accuracy": paper.value_of(paper.VALIDATION, model, "accuracy"),
-            "test_accuracy": paper.value_of(paper.TEST, model, "accuracy"),
-            "test_loss": paper.value_of(paper.TEST, model, "log_loss"),
-        }
-        rows.append({"model": paper.NAMES[model], **found})
-    return pd.DataFrame(rows).dropna()
+    """Return the paper's validation and test accuracy and test loss of the networks that have all three."""
+    places = {"val_accuracy": (paper.VALIDATION, "accuracy"), "test_accuracy": (paper.TEST, "accuracy"),
+              "test_loss": (paper.TEST, "log_loss")}  # fmt: skip
+    models = ("deepcardinal50", "resnet50", "resnet34", "alexnet")
+    return pd.DataFrame([
+        {"model": paper.NAMES[model]}
+        | {key: paper.value_of(where, model, metric) for key, (where, metric) in places.items()}
+        for model in models
+    ])  # fmt: skip
 
 
 def verdicts(rows: list[dict[str, Any]]) -> list[Note]:
-    """Say which handlings the numbers allow as an explanation of the paper's gap, and which they rule out.
+    """Say which handlings could explain the paper's gap, and which are ruled out.
 
-    A handling is allowed when the 95% intervals of its validation accuracy, its test accuracy and the gap between them
-    meet those of the paper's residual networks (Wilson's, for 79 and 156 images; the gaps as they are), and the
+    A handling is possible if the 95% intervals of its validation accuracy, its test accuracy and the gap between them
+    overlap those of the paper's residual networks (Wilson's, for 79 and 156 images; the gaps as they are), and the
     interval of its test loss reaches above ln 3, as all of the paper's losses do.
     """
     residual = paper_points().query("model != 'AlexNet'")
@@ -139,48 +142,43 @@ def verdicts(rows: list[dict[str, Any]]) -> list[Note]:
         "gap": (gaps.min(), gaps.max()),
         "test loss": (math.log(3), math.inf),
     }
-    kinds: dict[str, list[str]] = {"allowed": [], "excluded": [], "not judged": []}
+    possible, excluded, not_judged = [], [], []
     for row in rows:
         name = f"{row['handling'] or 'no handling at all'} ({row['split']} split)"
-        found = {key: (row[f"{key}_low"], row[f"{key}_high"]) for key in wanted}
-        if any(math.isnan(low) for low, _ in found.values()):
-            kinds["not judged"].append(name)
-            continue
-        against = [
-            f"{key} {found[key][0]:.2f} to {found[key][1]:.2f}"
-            for key, (low, high) in wanted.items()
-            if found[key][1] < low or found[key][0] > high
+        intervals = {key: (row[f"{key}_low"], row[f"{key}_high"]) for key in wanted}
+        misfits = [
+            f"{key} {low:.2f} to {high:.2f}"
+            for key, (low, high) in intervals.items()
+            if high < wanted[key][0] or low > wanted[key][1]
         ]
-        kinds["excluded" if against else "allowed"].append(f"{name}: {', '.join(against)}" if against else name)
+        if any(math.isnan(low) for low, _ in intervals.values()):
+            not_judged.append(name)
+        elif misfits:
+            excluded.append(f"{name}: {', '.join(misfits)}")
+        else:
+            possible.append(name)
     (val_low, val_high), (test_low, test_high), (gap_low, gap_high), _ = wanted.values()
     rule = (
         f"The paper's residual networks have validation accuracies whose 95% intervals (Wilson) span {val_low:.2f} to "
         f"{val_high:.2f}, test accuracies of {test_low:.2f} to {test_high:.2f}, gaps of {gap_low:.2f} to "
         f"{gap_high:.2f}, and test losses above ln 3 = {math.log(3):.2f}."
     )
-    allowed = kinds["allowed"]
-    fit = f"Our intervals meet all four for: {'; '.join(allowed)}." if allowed else "No handling here meets all four."
-    notes = [Note(f"{rule} {fit} That shows what could have happened, not what did.")]
-    if kinds["excluded"]:
-        notes.append(
-            Note(f"Ruled out, at this size and these epochs, by what does not fit: {'; '.join(kinds['excluded'])}.")
-        )
-    if kinds["not judged"]:
-        notes.append(Note(f"Not judged, for a number is missing: {'; '.join(kinds['not judged'])}."))
+    fit = f"Our intervals meet all four for: {'; '.join(possible)}." if possible else "No handling meets all four."
+    notes = [Note(f"{rule} {fit} This shows what could have happened, not what did.")]
+    if excluded:
+        notes.append(Note(f"Ruled out, at this size and these epochs, by what does not fit: {'; '.join(excluded)}."))
+    if not_judged:
+        notes.append(Note(f"Not judged, because a number is missing: {'; '.join(not_judged)}."))
     return notes
 
 
 def _range(accuracies: pd.Series, images: int) -> tuple[float, float]:
-    """Span the intervals of some accuracies."""
-    intervals = [wilson(round(accuracy * images), images) for accuracy in accuracies]
-    return min(low for low, _ in intervals), max(high for _, high in intervals)
+    """Return the range of the intervals of some accuracies."""
+    low, high = zip(*(wilson(round(accuracy * images), images) for accuracy in accuracies), strict=True)
+    return min(low), max(high)
 
 
-def _on(parts: list[str]) -> str:
-    return "all images" if set(parts) == set(_PARTS) else " and ".join(_PARTS[part] for part in parts)
-
-
-def _row(condition: Condition, validation: pd.DataFrame, test: pd.DataFrame) -> dict[str, Any]:
+def _row(condition: Condition, summaries: dict[str, Summaries]) -> dict[str, Any]:
     status = condition.runs[0].status
     row: dict[str, Any] = {
         "model": paper.NAMES.get(condition.model, condition.model),
@@ -190,9 +188,8 @@ def _row(condition: Condition, validation: pd.DataFrame, test: pd.DataFrame) -> 
         "probe": status.get("probe_auc"),
         "probe_without": status.get("probe_auc_without_overlay"),
     }
-    numbers = {"validation accuracy": (validation, "accuracy"), "test accuracy": (test, "accuracy"),
-               "test loss": (test, "log_loss")}  # fmt: skip
-    for name, (summary, metric) in numbers.items():
+    for name, (part, metric) in _METRICS.items():
+        summary = summaries[part][condition.name]
         row |= {f"{name}_{key}": value_of(summary, metric, key) for key in ("value", "low", "high", "n")}
     gap = _drawn_accuracy(condition, "val") - _drawn_accuracy(condition, "test")
     row["gap_low"], row["gap_high"] = percentile_interval(gap)
@@ -205,17 +202,15 @@ def _drawn_accuracy(condition: Condition, part: str) -> Floats:
     return draws_of(cases, seed=PARTS.index(part))["accuracy"] if len(cases) else np.full(DRAWS, np.nan)
 
 
-def _written(row: dict[str, Any]) -> dict[str, object]:
-    probe = f"{row['probe']:.2f} ({row['probe_without']:.2f} without)" if row["probe"] else "-"
-    names = ("validation accuracy", "test accuracy", "test loss")
+def _cells(row: dict[str, Any]) -> dict[str, object]:
     return {
         "network": row["model"],
         "done to the images": row["handling"] or "nothing",
         "split": row["split"],
         "runs": row["runs"],
-        **{name: estimate(*(row[f"{name}_{key}"] for key in ("value", "low", "high"))) for name in names},
+        **{name: estimate(*(row[f"{name}_{key}"] for key in ("value", "low", "high"))) for name in _METRICS},
         "n, validation and test": f"{row['validation accuracy_n']:.0f}, {row['test accuracy_n']:.0f}",
-        "macro AUC of the probe": probe,
+        "macro AUC of the probe": f"{row['probe']:.2f} ({row['probe_without']:.2f} without)" if row["probe"] else "-",
     }
 
 
@@ -237,18 +232,11 @@ def _paper_rows() -> list[dict[str, object]]:
 
 
 def _runs(condition: Condition) -> pd.DataFrame:
-    """Make a row per run, for the picture."""
+    """Make a row per run, for the figure."""
+    names = {"handling": handling(condition.config) or "nothing", "split": condition.config.data.split.method}
     rows = []
-    for number, (_, cases) in enumerate(condition.cases.groupby("run")):
-        scores = {part: metrics_of(cases[cases["split"] == part]) for part in ("val", "test")}
-        rows.append(
-            {
-                "handling": handling(condition.config) or "nothing",
-                "split": condition.config.data.split.method,
-                "seed": number,
-                "val_accuracy": scores["val"]["accuracy"],
-                "test_accuracy": scores["test"]["accuracy"],
-                "test_loss": scores["test"]["log_loss"],
-            }
-        )
+    for _, cases in condition.cases.groupby("run"):
+        validation, test = (metrics_of(cases[cases["split"] == part]) for part in ("val", "test"))
+        scores = {"val_accuracy": validation["accuracy"], "test_accuracy": test["accuracy"]}
+        rows.append(names | scores | {"test_loss": test["log_loss"]})
     return pd.DataFrame(rows)

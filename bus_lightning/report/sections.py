@@ -1,4 +1,4 @@
-"""What a report consists of: sections of tables, figures and notes, free of any file format."""
+"""The parts of a report: sections of tables, figures and notes, independent of any file format."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 @dataclass
 class TableItem:
-    """Hold a table; its cells are strings that are ready to read, or numbers.
+    """A table.
 
-    Args:
-        slug: Name of the files, unique in a report whatever the case: letters, digits, ``.``, ``-`` and ``_``.
-        caption: What the table shows, with the number of images or runs behind it.
-        frame: The table; its index is not shown.
-        names_images: Whether the table may hold names of image files.
+    Attributes:
+        slug: Name of the file, unique in a report without regard to case: letters, digits, ``.``, ``-`` and ``_``.
+        caption: What the table shows, with the number of images or runs.
+        frame: The table; its cells are formatted text or numbers, its index is not shown.
+        names_images: Whether the table may contain names of image files.
     """
 
     slug: str
@@ -28,13 +28,13 @@ class TableItem:
 
 @dataclass
 class FigureItem:
-    """Hold a figure.
+    """A figure.
 
-    Args:
-        slug: Name of the files, unique in a report whatever the case: letters, digits, ``.``, ``-`` and ``_``.
-        caption: What the figure shows, with the number of images or runs behind it.
+    Attributes:
+        slug: Name of the file, as that of a table.
+        caption: What the figure shows, with the number of images or runs.
         figure: A Matplotlib figure that was made without pyplot.
-        alt: What the figure says, for a reader who does not see it.
+        alt: The content of the figure in words.
         names_images: Whether the figure shows images or their names.
     """
 
@@ -47,12 +47,7 @@ class FigureItem:
 
 @dataclass
 class Note:
-    """Hold a paragraph of plain text.
-
-    Args:
-        text: The paragraph, without markup.
-        kind: ``"plain"``, ``"warning"`` (to be heeded before the numbers are used) or ``"good"`` (a check that passed).
-    """
+    """A paragraph of plain text without markup; `kind` is ``"plain"``, ``"warning"`` or ``"good"`` (a check passed)."""
 
     text: str
     kind: str = "plain"
@@ -63,13 +58,7 @@ Item: TypeAlias = TableItem | FigureItem | Note
 
 @dataclass
 class Section:
-    """Hold a section of a report.
-
-    Args:
-        title: The heading.
-        intro: A paragraph of plain text below the heading; may be empty.
-        items: Tables, figures and notes, in the order of reading.
-    """
+    """A section with a heading, a paragraph of plain text that may be empty, and items in the order of reading."""
 
     title: str
     intro: str

@@ -1,6 +1,7 @@
-"""The sections of one task: its scores, comparisons and figures."""
+"""The sections of one task: scores, comparisons and figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -10,26 +11,27 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_mask
 from bus_lightning.metrics.catalogue import COMPARED as COMPARED_IN_REPORT
 from bus_lightning.metrics.catalogue import REPORT, shown_in, title_of
+from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.metrics.majority import majority_accuracy
-from bus_lightning.paper.tables import estimate
-from bus_lightning.report.figures.answers import confusion, decision_curve, reliability
-from bus_lightning.report.figures.data import labels_of
+from bus_lightning.report.estimates import Summaries, estimate
+from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.forest import by_class_and_size, forest
+from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.figures.pictures import find_data, segmentations, worst_errors
+from bus_lightning.report.figures.predictions import confusion, decision_curve, reliability
 from bus_lightning.report.figures.roc import roc
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.intervals import wilson
 from bus_lightning.statistics.summary import COLUMNS
 
-Summaries = dict[str, pd.DataFrame]
 # What stands in the tables of a task; every other metric is in the table of all.
 CLASSIFICATION, SEGMENTATION = shown_in(REPORT, "classification"), shown_in(REPORT, "segmentation")
 COMPARED = {task: shown_in(COMPARED_IN_REPORT, task) for task in ("classification", "segmentation")}
 
 
 def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], compared: pd.DataFrame) -> Section:
-    """Say first what came out: the main score of each condition, and what can be told apart.
+    """Give the main result first: the main score of each condition, and how many differ.
 
     Args:
         main: The conditions.
@@ -48,9 +50,9 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         shown = [metric, "auroc_macro" if task == "classification" else "false_alarm_rate"]
         rows = []
         for condition in own:
-            found = test[condition.name].set_index("metric")
+            summary = test[condition.name].set_index("metric")
             row: dict[str, object] = {"condition": labels[condition.name], "runs": len(condition.runs)}
-            row |= {title_of(name): _cell(found.loc[name]) for name in shown} | {"n": int(found["n"].max())}
+            row |= {title_of(name): _cell(summary.loc[name]) for name in shown} | {"n": int(summary["n"].max())}
             if task == "classification":
                 row["always the most frequent"] = f"{majority_accuracy(condition.part('test')):.3f}"
             rows.append(row)
@@ -91,89 +93,84 @@ def _best_classifier(own: list[Condition], test: Summaries, labels: Mapping[str,
     return Note(text, "good" if is_better else "plain")
 
 
-def task_section(
-    task: str,
-    main: list[Condition],
-    standing: dict[str, Condition],
-    summaries: dict[str, Summaries],
-    compared: pd.DataFrame,
-) -> Section | None:
-    """Tell all about the conditions of one task; pictures of images, of one condition for each model."""
-    own = of_task(main, task)
-    if not own:
+def task_section(task: str, evidence: Evidence) -> Section | None:
+    """Report the scores, comparisons and figures of a task; pictures only of the condition that represents its model.
+
+    Args:
+        task: classification or segmentation.
+        evidence: From the report's runs.
+
+    Returns:
+        The section; None if no condition has this task.
+    """
+    conditions, summaries = of_task(evidence.main, task), evidence.summaries[task]
+    if not conditions:
         return None
-    labels = labels_of(own)
-    pictured = of_task(standing.values(), task)
-    columns = CLASSIFICATION if task == "classification" else SEGMENTATION
-    items: list[Item] = [
-        _scores(own, summaries[part], part, columns, task) for part in ("test", "val") if _has_part(own, part)
-    ]
+    classifies = task == "classification"
+    columns = CLASSIFICATION if classifies else SEGMENTATION
+    parts = [part for part in ("test", "val") if any(len(condition.part(part)) for condition in conditions)]
+    items: list[Item] = [_scores(conditions, summaries[part], part, columns, task) for part in parts]
     test = {
-        condition.name: summaries["test"][condition.name] for condition in own if len(summaries["test"][condition.name])
+        condition.name: summaries["test"][condition.name]
+        for condition in conditions
+        if len(summaries["test"][condition.name])
     }
-    majority = majority_accuracy(own[0].part("test")) if task == "classification" else None
-    drawn = forest(test, columns, {"accuracy": majority} if majority else None)
-    if drawn:
-        drawn.slug = f"forest_{task}"
-        items.append(drawn)
-    items += _comparison_items(task, compared, labels)
-    if task == "classification":
+    majority = majority_accuracy(conditions[0].part("test")) if classifies else None
+    if figure := forest(test, columns, {"accuracy": majority} if majority else {}):
+        figure.slug = f"forest_{task}"
+        items.append(figure)
+    items += _comparison_items(evidence.comparisons, task, labels_of(conditions))
+    by_class = by_class_and_size(conditions, _lesion_shares(conditions), "test")
+    pictured = of_task(evidence.by_model.values(), task)
+    if classifies:
         for part in ("val", "test"):
-            items += [*roc(own, part), *confusion(own, part)]
-        items += [*reliability(own, "test"), *decision_curve(own, "test")]
+            items += [*roc(conditions, part), *confusion(conditions, part)]
+        items += [*reliability(conditions, "test"), *decision_curve(conditions, "test"), *by_class]
+        items += filter(None, map(worst_errors, pictured))
     else:
-        items += [figure for condition in pictured if (figure := segmentations(condition))]
-    items += by_class_and_size(own, _lesion_shares(own), "test")
-    if task == "classification":
-        items += [figure for condition in pictured if (figure := worst_errors(condition))]
-    items.append(_everything(own, summaries, task))
+        items += [*filter(None, map(segmentations, pictured)), *by_class]
+    items.append(_all_metrics(conditions, summaries, task))
     intro = (
-        "Every number with its 95% interval in brackets: bootstrap over near-duplicate groups, stratified by class, "
-        "2,000 draws. It says what other images would change; what another training would change, the standard "
-        "deviation over runs says, where there are several."
+        "Every number has its 95% interval in brackets: bootstrap over near-duplicate groups, stratified by class, "
+        "2,000 draws. It shows how much other images would change the number. How much another training would change "
+        "it is the standard deviation over runs, if there are several."
     )
     return Section(task.capitalize(), intro, items)
 
 
-def _has_part(conditions: list[Condition], part: str) -> bool:
-    return any(len(condition.part(part)) for condition in conditions)
-
-
-def _scores(own: list[Condition], summaries: Summaries, part: str, columns: Sequence[str], task: str) -> TableItem:
-    rows, labels = [], labels_of(own)
-    for condition in own:
-        summary = summaries[condition.name]
-        if summary.empty:
+def _scores(conditions: list[Condition], summaries: Summaries, part: str, columns: tuple[str, ...],
+            task: str) -> TableItem:  # fmt: skip
+    rows, labels = [], labels_of(conditions)
+    main_metric = "accuracy" if task == "classification" else "dice_image"
+    for condition in conditions:
+        if summaries[condition.name].empty:
             continue
-        found = summary.set_index("metric")
-        row: dict[str, object] = {"condition": labels[condition.name], "runs": len(condition.runs)}
-        row["n"] = int(found["n"].max())
+        summary = summaries[condition.name].set_index("metric")
+        n = int(summary["n"].max())
+        row: dict[str, object] = {"condition": labels[condition.name], "runs": len(condition.runs), "n": n}
         if task == "classification":
-            majority = majority_accuracy(condition.part(part))
-            row["always the most frequent"] = f"{majority:.3f}"
+            row["always the most frequent"] = f"{majority_accuracy(condition.part(part)):.3f}"
         for metric in columns:
-            row[title_of(metric)] = _cell(found.loc[metric]) if metric in found.index else "not in cases.csv"
+            row[title_of(metric)] = _cell(summary.loc[metric]) if metric in summary.index else "not in cases.csv"
         if task == "classification":
-            right = round(float(found.loc["accuracy", "value"]) * int(found["n"].max()))
-            row["Wilson, for independent images"] = "{:.3f} to {:.3f}".format(*wilson(right, int(found["n"].max())))
-        if found["sd_of_runs"].notna().any():
-            metric = "accuracy" if task == "classification" else "dice_image"
-            row["SD over runs"] = f"{found.loc[metric, 'sd_of_runs']:.3f} ({title_of(metric)})"
+            correct = round(float(summary.loc["accuracy", "value"]) * n)
+            row["Wilson, for independent images"] = "{:.3f} to {:.3f}".format(*wilson(correct, n))
+        if summary["sd_of_runs"].notna().any():
+            row["SD over runs"] = f"{summary.loc[main_metric, 'sd_of_runs']:.3f} ({title_of(main_metric)})"
         rows.append(row)
     name = "Validation" if part == "val" else "Test"
-    kept = " The epoch was chosen by these images, so they flatter." if part == "val" else ""
-    return TableItem(f"{task}_{part}", f"{name} images: value and 95% interval.{kept}", pd.DataFrame(rows).fillna("-"))
+    note = " These images chose the epoch, so the values are optimistic." if part == "val" else ""
+    return TableItem(f"{task}_{part}", f"{name} images: value and 95% interval.{note}", pd.DataFrame(rows).fillna("-"))
 
 
 def _cell(row: pd.Series) -> str:
     return f"undefined: {row['reason']}" if row["reason"] else estimate(row["value"], row["low"], row["high"])
 
 
-def _everything(own: list[Condition], summaries: dict[str, Summaries], task: str) -> TableItem:
-    """List every metric of every condition, for whoever looks one up."""
+def _all_metrics(conditions: list[Condition], summaries: dict[str, Summaries], task: str) -> TableItem:
     tables = [
         table.assign(condition=condition.name, part=part)
-        for condition in own
+        for condition in conditions
         for part in ("val", "test")
         if len(table := summaries[part][condition.name])
     ]
@@ -183,54 +180,51 @@ def _everything(own: list[Condition], summaries: dict[str, Summaries], task: str
     return TableItem(f"{task}_all_metrics", "Every metric of every condition; null has a reason.", table)
 
 
-def _comparison_items(task: str, compared: pd.DataFrame, labels: Mapping[str, str]) -> list[Item]:
-    if compared.empty or not len(own := compared[compared["task"] == task]):
+def _comparison_items(comparisons: pd.DataFrame, task: str, labels: Mapping[str, str]) -> list[Item]:
+    if comparisons.empty or not len(rows := comparisons[comparisons["task"] == task]):
         return []
-    beside = [name for name in ("mcnemar_p", "delong_p", "wilcoxon_p") if name in own and own[name].notna().any()]
+    tests = [name for name in ("mcnemar_p", "delong_p", "wilcoxon_p") if name in rows and rows[name].notna().any()]
     table = pd.DataFrame(
         {
-            "A": own["a"].map(labels),
-            "B": own["b"].map(labels),
-            "metric": own["metric"].map(title_of),
-            "n": own["n"],
-            "A minus B": [estimate(*values) for values in own[["difference", "low", "high"]].itertuples(index=False)],
-            "p, bootstrap": own["p"].map("{:.3f}".format),
-            "p, adjusted (Holm)": own["p_holm"].map("{:.3f}".format),
-            "n, one of each group": own["n_independent"],
-            **{f"p, {name.removesuffix('_p')}": own[name].map("{:.3f}".format) for name in beside},
-            "verdict": own["verdict"],
+            "A": rows["a"].map(labels),
+            "B": rows["b"].map(labels),
+            "metric": rows["metric"].map(title_of),
+            "n": rows["n"],
+            "A minus B": [estimate(*values) for values in rows[["difference", "low", "high"]].itertuples(index=False)],
+            "p, bootstrap": rows["p"].map("{:.3f}".format),
+            "p, adjusted (Holm)": rows["p_holm"].map("{:.3f}".format),
+            "n, one of each group": rows["n_independent"],
+            **{f"p, {name.removesuffix('_p')}": rows[name].map("{:.3f}".format) for name in tests},
+            "verdict": rows["verdict"],
         }
     )
     caption = (
-        "Two conditions on the same test images. What counts is the paired bootstrap over near-duplicate groups, "
-        "adjusted by Holm for the number of comparisons. Beside it, for who knows them, tests of one image per group "
-        "and the first seed, not adjusted: McNemar (right or wrong), DeLong (AUC of malignant against the rest), "
-        "Wilcoxon (Dice per image)."
+        "Two conditions on the same test images. The verdict follows the paired bootstrap over near-duplicate groups, "
+        "adjusted by Holm for the number of comparisons. Next to it are standard tests of one image per group and the "
+        "first seed, not adjusted: McNemar (correct or wrong), DeLong (AUC of malignant against the rest), Wilcoxon "
+        "(Dice per image)."
     )
-    apart = (own["verdict"] == "cannot be told apart").sum()
+    apart = (rows["verdict"] == "cannot be told apart").sum()
     return [
         TableItem(f"comparisons_{task}", caption, table),
-        Note(f"{apart} of {len(own)} comparisons: cannot be told apart."),
+        Note(f"{apart} of {len(rows)} comparisons: cannot be told apart."),
     ]
 
 
 def _lesion_shares(conditions: list[Condition]) -> pd.Series:
-    """Measure the lesion's share of each test image; from the counts where there are some, else from the masks."""
+    """Measure the lesion's share of each test image, from the counts if there are any, else from the masks."""
     counted = [condition.part("test") for condition in conditions if "tp" in condition.cases]
     if counted:
         cases = pd.concat(counted).drop_duplicates("id").set_index("id")
-        return (cases["tp"] + cases["fn"]) / cases[["tp", "fp", "fn", "tn"]].sum(axis=1)
+        return (cases["tp"] + cases["fn"]) / cases[list(COUNTS)].sum(axis=1)
     shares: dict[str, float] = {}
     for condition in conditions:
         if (data := find_data(condition.config)) is None:
             continue
         root, frame = data
-        wanted = frame[frame["id"].isin(set(condition.part("test")["id"]) - shares.keys())]
-        for row in wanted.itertuples():
-            try:
+        for row in frame[frame["id"].isin(set(condition.part("test")["id"]) - shares.keys())].itertuples():
+            with suppress(UserError):  # a damaged mask leaves out an image, not the report
                 shares[row.id] = _share(root, row.masks)
-            except UserError:  # a broken mask leaves a picture out, not a report
-                continue
     return pd.Series(shares, dtype=float)
 
 

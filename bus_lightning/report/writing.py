@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from io import BytesIO
+from itertools import count
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +23,7 @@ from bus_lightning.report.sections import FigureItem, Note, Section, TableItem
 
 _PARTS = {"index.html", "report.md", "tables", "figures"}
 _DPI = 180
-_LARGEST_SVG = 300_000  # bytes; above it a figure is a cloud of marks, and a PNG is lighter and draws at once
+_LARGEST_SVG = 300_000  # bytes; a larger figure holds images or many marks, and the page shows a lighter PNG
 _LABELS = {"plain": "", "warning": "Warning", "good": "Check passed"}
 _NOTHING = "\N{EN DASH}"
 _BLANK = {"", "-", "\N{EN DASH}", "\N{EM DASH}", "n/a", "nan", "undefined"}
@@ -30,23 +33,23 @@ _NUMBER = re.compile(rf"[<>≤≥~≈±+\u2212-]?\s*[\[(]?[<>+\u2212-]?\d[^A-Za-
 
 @dataclass
 class _Table:
-    kind: ClassVar[str] = "table"
     label: str
     item: TableItem
     header: list[str]
     numeric: list[bool]
     rows: list[tuple[str, ...]]
     data: str
+    kind: ClassVar[str] = "table"
 
 
 @dataclass
 class _Figure:
-    kind: ClassVar[str] = "figure"
     label: str
     item: FigureItem
     width: int
     height: int
     data: str
+    kind: ClassVar[str] = "figure"
 
 
 @dataclass
@@ -64,28 +67,31 @@ class _Chapter:
 def write_report(out: Path, title: str, subtitle: str, sections: list[Section], facts: dict[str, str]) -> None:
     """Write a report into a folder.
 
-    The folder holds `index.html` (one file, without a request to anything outside), `report.md`, `tables/<slug>.csv`,
-    `figures/<slug>.png` and `figures/<slug>.svg`. It is written aside and takes the place of an older report as a
-    whole; the same input gives the same bytes.
+    The folder holds `index.html` (one file that loads nothing else), `report.md`, `tables/<slug>.csv` and
+    `figures/<slug>.svg`. It is written under another name and then replaces an older report as a whole; the same input
+    gives the same bytes.
 
     Args:
-        out: The folder; it may hold an older report, which is replaced.
+        out: The folder; an older report in it is replaced.
         title: Title of the page.
         subtitle: A line below the title; may be empty.
         sections: The report, in the order of reading.
-        facts: Name -> value of what heads the report, such as the data set and the number of runs.
+        facts: Name -> value for the head of the report, such as the data set and the number of runs.
 
     Raises:
-        UserError: If `out` holds anything besides a report.
-        ValueError: If two tables or figures share a slug, a slug is not fit for a file name, or a note has another
-            kind than "plain", "warning" and "good".
+        UserError: If `out` holds anything that is not part of a report.
+        ValueError: If two tables or figures share a slug, a slug cannot be a file name, or the kind of a note is not
+            "plain", "warning" or "good".
     """
     _check(sections)
     _refuse_foreign(out)
     with folder_aside(out) as folder:
         chapters = _write_items(folder, sections)
-        (folder / "report.md").write_text(_markdown(title, subtitle, chapters, facts), "utf-8", newline="\n")
-        (folder / "index.html").write_text(_page(title, subtitle, chapters, facts), "utf-8", newline="\n")
+        content = {"title": title, "subtitle": subtitle, "chapters": chapters, "facts": facts}
+        page = _render("page.html.j2", {"breakable": _breakable}, **content)
+        (folder / "index.html").write_text(page, "utf-8", newline="\n")
+        markdown = _render("report.md.j2", {"plain": _plain, "paragraph": _paragraph}, **content)
+        (folder / "report.md").write_text(re.sub(r"\n{3,}", "\n\n", markdown).rstrip() + "\n", "utf-8", newline="\n")
 
 
 def _check(sections: list[Section]) -> None:
@@ -96,33 +102,32 @@ def _check(sections: list[Section]) -> None:
                 raise ValueError(f"a note is one of {', '.join(_LABELS)}, not {item.kind!r}: {item.text!r}")
             continue
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", item.slug):
-            raise ValueError(f"slug {item.slug!r} is not fit for a file name: use letters, digits, '.', '-' and '_'")
-        if item.slug.lower() in seen:  # some file systems do not tell "A" from "a"
+            raise ValueError(f"slug {item.slug!r} cannot be a file name: use letters, digits, '.', '-' and '_'")
+        if item.slug.lower() in seen:  # some file systems do not distinguish "A" from "a"
             raise ValueError(f"slug {item.slug!r} names two tables or figures of one report")
         seen.add(item.slug.lower())
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Refuse to replace anything but a report: what else the folder holds would be lost."""
-    others = sorted({path.name for path in out.iterdir()} - _PARTS - {".DS_Store"}) if out.is_dir() else []
-    holds = f"holds {others[0]}, which is no part of a report; move it or name another folder" if others else ""
-    refuse_foreign(out, lambda _: not others, f"{out} {holds or 'is a file; name a folder for the report'}")
+    """Refuse to replace a folder that holds anything but a report."""
+    foreign = sorted({path.name for path in out.iterdir()} - _PARTS - {".DS_Store"}) if out.is_dir() else []
+    holds = f"holds {foreign[0]}, which is not part of a report; move it or name another folder" if foreign else ""
+    refuse_foreign(out, lambda _: not foreign, f"{out} {holds or 'is a file; name a folder for the report'}")
 
 
 def _write_items(folder: Path, sections: list[Section]) -> list[_Chapter]:
-    """Write the files of tables and figures, number them through the report, and give what the pages show."""
+    """Write the files of tables and figures, numbered through the report, and return the content of the pages."""
     (folder / "tables").mkdir()
     (folder / "figures").mkdir()
-    chapters, tables, figures = [], 0, 0
+    tables, figures = count(1), count(1)
+    chapters = []
     for number, section in enumerate(sections, 1):
         items: list[_Table | _Figure | Note] = []
         for item in section.items:
             if isinstance(item, TableItem):
-                tables += 1
-                items.append(_write_table(folder / "tables", item, f"Table {tables}"))
+                items.append(_write_table(folder / "tables", item, f"Table {next(tables)}"))
             elif isinstance(item, FigureItem):
-                figures += 1
-                items.append(_write_figure(folder / "figures", item, f"Figure {figures}"))
+                items.append(_write_figure(folder / "figures", item, f"Figure {next(figures)}"))
             else:
                 items.append(item)
         chapters.append(_Chapter(number, section.title, _paragraphs(section.intro), items))
@@ -132,39 +137,37 @@ def _write_items(folder: Path, sections: list[Section]) -> list[_Chapter]:
 def _write_table(folder: Path, item: TableItem, label: str) -> _Table:
     path = folder / f"{item.slug}.csv"
     item.frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
-    # By position: names of columns may repeat.
+    # By position: column names may repeat.
     columns = [_cells(item.frame.iloc[:, position].tolist()) for position in range(item.frame.shape[1])]
-    return _Table(
-        label,
-        item,
-        header=[str(name) for name in item.frame.columns],
-        numeric=[_is_numeric(cells) for cells in columns],
-        rows=list(zip(*columns, strict=True)),
-        data=_data_uri(path, "text/csv;charset=utf-8"),
-    )
+    header, rows = [str(name) for name in item.frame.columns], list(zip(*columns, strict=True))
+    data = _data_uri(path.read_bytes(), "text/csv;charset=utf-8")
+    return _Table(label, item, header, [_is_numeric(cells) for cells in columns], rows, data)
 
 
 def _write_figure(folder: Path, item: FigureItem, label: str) -> _Figure:
-    png, svg = folder / f"{item.slug}.png", folder / f"{item.slug}.svg"
-    # Without the salt and the date the same figure would differ from file to file.
+    svg = folder / f"{item.slug}.svg"
+    # The salt and the date would differ from file to file.
     with matplotlib.rc_context({"svg.hashsalt": item.slug, "svg.fonttype": "path"}):
-        item.figure.savefig(png, dpi=_DPI, facecolor="white", metadata={"Software": None})
-        item.figure.set_layout_engine("none")  # it lies as it lies: to arrange it again takes as long as to draw it
         item.figure.savefig(svg, facecolor="white", metadata={"Date": None})
-    light = svg.stat().st_size <= _LARGEST_SVG
-    data = _data_uri(svg, "image/svg+xml") if light else _data_uri(png, "image/png")
+    if svg.stat().st_size <= _LARGEST_SVG:
+        data = _data_uri(svg.read_bytes(), "image/svg+xml")
+    else:
+        item.figure.set_layout_engine("none")  # it is arranged already: doing it again takes as long as drawing
+        png = BytesIO()
+        item.figure.savefig(png, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
+        data = _data_uri(png.getvalue(), "image/png")
     width, height = (round(96 * inches) for inches in item.figure.get_size_inches())  # CSS pixels
     return _Figure(label, item, width, height, data)
 
 
-def _data_uri(path: Path, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _data_uri(content: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def _cells(values: list[Any]) -> list[str]:
-    """Give the cells of a column as text; floats of a column share their number of decimals."""
+    """Format the cells of a column; floats of a column share their number of decimals."""
     sizes = [abs(float(value)) for value in values if isinstance(value, Real) and not pd.isna(value) and value]
-    if all(size.is_integer() for size in sizes):  # counts that became floats beside a missing one
+    if all(size.is_integer() for size in sizes):  # counts that became floats because one is missing
         number_format = ".0f"
     else:
         number_format = ".3f" if all(1e-3 <= size < 1e4 for size in sizes) else ".4g"
@@ -190,63 +193,28 @@ def _paragraphs(text: str) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
 
 
-def _page(title: str, subtitle: str, chapters: list[_Chapter], facts: dict[str, str]) -> str:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"breakable": _breakable, "paragraphs": _paragraphs}
-    template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text("utf-8"))
-    return template.render(title=title, subtitle=subtitle, chapters=chapters, facts=facts, labels=_LABELS)
+def _render(template: str, filters: Mapping[str, Callable[[str], Any]], **values: Any) -> str:
+    escapes = template.endswith(".html.j2")
+    environment = Environment(autoescape=escapes, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"paragraphs": _paragraphs, **filters}
+    source = files(__package__).joinpath(template).read_text("utf-8")
+    return environment.from_string(source).render(labels=_LABELS, **values)
 
 
 def _breakable(text: str) -> Markup:
-    """Escape a text and let long names, such as those of conditions, break at their punctuation."""
+    """Escape a text and allow line breaks in long names, such as those of conditions, at their punctuation."""
     if max(map(len, text.split()), default=0) <= 16:
         return escape(text)
     return Markup(re.sub(r"(__|[_./=-])(?=\w)", r"\1<wbr>", str(escape(text))))
 
 
-def _markdown(title: str, subtitle: str, chapters: list[_Chapter], facts: dict[str, str]) -> str:
-    blocks = [f"# {_plain(title)}", _paragraph(subtitle)]
-    blocks.append("\n".join(f"- **{_plain(name)}:** {_plain(value)}" for name, value in facts.items()))
-    for chapter in chapters:
-        blocks += [f"## {chapter.number}. {_plain(chapter.title)}", *map(_paragraph, chapter.paragraphs)]
-        for item in chapter.items:
-            if isinstance(item, _Table):
-                link = f"[CSV](tables/{item.item.slug}.csv)"
-                blocks += [f"**{item.label}.** {_plain(item.item.caption)} ({link})", _pipe_table(item)]
-            elif isinstance(item, _Figure):
-                path = f"figures/{item.item.slug}"
-                blocks.append(f"![{_plain(item.item.alt)}]({path}.png)")
-                blocks.append(f"**{item.label}.** {_plain(item.item.caption)} ([SVG]({path}.svg))")
-            else:
-                blocks.append(_markdown_note(item))
-        if not chapter.paragraphs and not chapter.items:
-            blocks.append("Nothing to report.")
-    return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def _markdown_note(note: Note) -> str:
-    text = "\n\n".join(map(_paragraph, _paragraphs(note.text)))
-    if note.kind == "plain":
-        return text
-    head = "[!WARNING]" if note.kind == "warning" else f"**✓ {_LABELS[note.kind]}.**"
-    return "\n".join(f"> {line}".rstrip() for line in f"{head}\n{text}".split("\n"))
-
-
-def _pipe_table(table: _Table) -> str:
-    if not table.rows:
-        return "No rows."
-    rule = ["---:" if numeric else ":---" for numeric in table.numeric]
-    lines = [map(_plain, table.header), rule, *(map(_plain, row) for row in table.rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _plain(text: str) -> str:
-    """Escape a text so that GitHub's Markdown shows it as it is, within a line."""
+    """Escape a text within a line for GitHub's Markdown."""
     text = re.sub(r"([\\`*<>\[\]|~$&])", r"\\\1", " ".join(text.split()))
     # Underscores open an emphasis only at the start of a word, so names of conditions stay as they are.
     return re.sub(r"(?<!\w)_+", lambda run: run[0].replace("_", r"\_"), text)
 
 
 def _paragraph(text: str) -> str:
-    """Escape a text that begins a line, where a dash or a number would begin a list."""
+    """Escape a text at the start of a line, where a dash or a number would begin a list."""
     return re.sub(r"^(\d{1,9}(?=[.)])|(?=[#+=-]))", r"\1" + "\\\\", _plain(text))

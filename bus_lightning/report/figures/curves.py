@@ -1,15 +1,12 @@
-"""The numbers behind the curves: weighted ROC, net benefit and calibration, all draws of a bootstrap at once.
+"""The numbers behind the curves: weighted ROC, net benefit and means, all draws of a bootstrap at once.
 
 In all functions `weights` is (D, n), a row per draw: how often each image counts. A row of ones gives the value itself.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bus_lightning.metrics.columns import Bools, Floats
 from bus_lightning.statistics.intervals import percentile_interval
-
-Floats = NDArray[np.floating]
-Bools = NDArray[np.bool_]
 
 
 def roc_curve(truth: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -35,8 +32,7 @@ def roc_curve(truth: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Fl
         sums = np.cumsum(ordered * counted, axis=1)
         with np.errstate(invalid="ignore"):
             shares = sums[:, last_of_tie] / sums[:, -1:]
-        start = np.where(np.isnan(shares[:, :1]), np.nan, 0.0)
-        return np.concatenate([start, shares], axis=1)
+        return np.concatenate([0 * shares[:, :1], shares], axis=1)  # 0 * NaN is NaN
 
     return rates(~positive), rates(positive)
 
@@ -47,25 +43,14 @@ def rate_at(fpr: Floats, tpr: Floats, grid: Floats) -> Floats:
     Args:
         fpr: (D, T + 1), rising.
         tpr: (D, T + 1).
-        grid: (G,) in [0, 1], rising.
+        grid: (G,) in [0, 1].
 
     Returns:
         (D, G); on a vertical step its upper end; NaN where the curve is.
     """
-    undefined = np.isnan(fpr).any(axis=1) | np.isnan(tpr).any(axis=1)
-    fpr, tpr = np.nan_to_num(fpr), np.nan_to_num(tpr)
-    # One search for all rows: row d lives in [2d, 2d + 1]. Rounding makes 3/10 and 0.3 the same step.
-    rows = 2.0 * np.arange(len(fpr))[:, None]
-    steps, wanted = (np.round(values, 9) + rows for values in (fpr, np.broadcast_to(grid, (len(fpr), len(grid)))))
-    left = np.searchsorted(steps.ravel(), wanted.ravel(), side="right").reshape(wanted.shape) - 1
-    last = (np.arange(1, len(fpr) + 1) * fpr.shape[1] - 1)[:, None]
-    right = np.minimum(left + 1, last)
-    x, y = fpr.ravel(), tpr.ravel()
-    width = x[right] - x[left]
-    share = np.divide(grid - x[left], width, out=np.zeros_like(width), where=width > 0).clip(0, 1)
-    found = y[left] + share * (y[right] - y[left])
-    found[undefined] = np.nan
-    return found
+    # Rounding makes 3/10 and 0.3 the same step.
+    rates = [np.interp(grid.round(9), x.round(9), y) for x, y in zip(fpr, tpr, strict=True)]
+    return np.where(np.isnan(fpr + tpr).any(axis=1, keepdims=True), np.nan, rates)
 
 
 def net_benefit(truth: Bools, scores: Floats, weights: Floats, thresholds: Floats) -> Floats:
@@ -78,7 +63,7 @@ def net_benefit(truth: Bools, scores: Floats, weights: Floats, thresholds: Float
         thresholds: (T,) in (0, 1).
 
     Returns:
-        (D, T): true positives less false positives times the odds of the threshold, per image; NaN in a draw without
+        (D, T): true positives minus false positives times the odds of the threshold, per image; NaN in a draw without
         an image.
 
     References:
@@ -91,21 +76,14 @@ def net_benefit(truth: Bools, scores: Floats, weights: Floats, thresholds: Float
 
 
 def mean_in(values: Floats, weights: Floats) -> Floats:
-    """Compute weighted means (D,) of values (n,), leaving out those that are NaN; NaN where no weight is left."""
-    there = ~np.isnan(values)
-    kept = np.asarray(weights, dtype=np.float64)[:, there]
+    """Compute weighted means (D,) of values (n,) that are not NaN; NaN if no weight is left."""
+    known = ~np.isnan(values)
+    kept = np.asarray(weights, dtype=np.float64)[:, known]
     with np.errstate(invalid="ignore"):
-        return (kept @ values[there]) / kept.sum(axis=1)
+        return (kept @ values[known]) / kept.sum(axis=1)
 
 
 def band(draws: Floats) -> tuple[Floats, Floats]:
-    """Take the 95% interval of each column.
-
-    Args:
-        draws: (D, G).
-
-    Returns:
-        Low and high, each (G,).
-    """
-    found = np.array([percentile_interval(column) for column in draws.T]).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
+    """Compute the 95% interval of each column: (D, G) -> low and high, each (G,)."""
+    low, high = np.array([percentile_interval(column) for column in draws.T]).reshape(-1, 2).T
+    return low, high

@@ -1,15 +1,17 @@
 """Figures that compare models: values with their intervals, by metric, by class and by the size of the lesion."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from bus_lightning.metrics.catalogue import title_of
-from bus_lightning.report.figures.curves import Floats, mean_in
-from bus_lightning.report.figures.data import answers_of, images_in, pages, span, weights_of, wrapped
-from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled
+from bus_lightning.metrics.columns import Floats, dice_of
+from bus_lightning.report.figures.curves import mean_in
+from bus_lightning.report.figures.inputs import images_in, pages, predicted_classes, span, weights_of, wrapped
+from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import percentile_interval
@@ -20,60 +22,57 @@ _SIZES = ("small", "medium", "large")
 
 @styled
 def forest(
-    summaries: dict[str, pd.DataFrame], metrics: Sequence[str], baselines: dict[str, float] | None = None
+    summaries: Mapping[str, pd.DataFrame], metrics: Sequence[str], baselines: Mapping[str, float] = MappingProxyType({})
 ) -> FigureItem | None:
     """Draw values with 95% intervals: a row per model, a panel per metric.
 
     Args:
         summaries: Model -> rows of `summarise`: `metric`, `value`, `low`, `high`, `n`.
-        metrics: Which; one that no model has is left out.
-        baselines: Metric -> what always answering the most frequent class reaches, a dashed line.
+        metrics: The metrics to draw; one that no model has is left out.
+        baselines: Metric -> value of always predicting the most frequent class, a dashed line.
 
     Returns:
-        The figure; None where no model has any of the metrics.
+        The figure; None if no model has any of the metrics.
     """
     rows = {name: table.drop_duplicates("metric").set_index("metric") for name, table in summaries.items()}
     shown = [m for m in metrics if any(m in table.index and pd.notna(table["value"][m]) for table in rows.values())]
     if not shown:
         return None
-    columns = min(_COLUMNS, len(shown))
-    lines = -(-len(shown) // columns)
     labels = [wrapped(name, 28) for name in rows]
     height_of_row = 0.18 + 0.13 * max(label.count("\n") + 1 for label in labels)
-    figure = new_figure(WIDTH, lines * (0.75 + height_of_row * len(rows)))
-    axes = [panel for row in panels(figure, lines, columns, sharey=True) for panel in row]
+    columns = min(_COLUMNS, len(shown))
+    figure, axes = tiled(len(shown), columns, WIDTH / columns, 0.75 + height_of_row * len(rows), sharey=True)
     colors = colors_of(list(rows))
     for panel, metric in zip(axes, shown, strict=False):
         for height, (name, table) in enumerate(rows.items()):
-            found = table.loc[metric] if metric in table.index else None
-            if found is None or pd.isna(found["value"]):
-                panel.text(0.5, height, "undefined", transform=panel.get_yaxis_transform(), ha="center", va="center",
-                           color=GREY)  # fmt: skip
-                continue
-            if pd.notna(found["low"]) and pd.notna(found["high"]):
-                panel.plot([found["low"], found["high"]], [height, height], color=colors[name], label="_interval")
-            panel.plot([found["value"]], [height], "o", color=colors[name], markersize=5, label="_value")
-            panel.annotate(f"{found['value']:.2f}", (found["value"], height), (0, 4), textcoords="offset points",
-                           ha="center", fontsize=8)  # fmt: skip
-        if baselines and metric in baselines:
+            _draw_value(panel, height, table.loc[metric] if metric in table.index else None, colors[name])
+        if metric in baselines:
             panel.axvline(baselines[metric], color=GREY, linestyle="--", linewidth=1, label="_majority")
         panel.set_title(title_of(metric))
         panel.grid(False, axis="y")
         panel.set_yticks(range(len(rows)), labels)
         panel.set_ylim(len(rows) - 0.5, -0.7)
-    for panel in axes[len(shown) :]:
-        panel.set_axis_off()
-    counts = [int(n) for table in rows.values() for m in shown if m in table.index and pd.notna(n := table["n"][m])]
+    counts = [int(n) for table in rows.values() for n in table["n"].reindex(shown).dropna()]
     caption = f"Values and 95% intervals (bootstrap over near-duplicate groups), n = {span(counts or [0])} images."
-    if baselines and any(metric in baselines for metric in shown):
-        caption += " Dashed: always answering the most frequent class."
-    alt = " ".join(
-        f"{name}: "
-        + ", ".join(f"{title_of(metric)} {table['value'][metric]:.3f}" for metric in shown if metric in table.index)
-        + "."
-        for name, table in rows.items()
-    )
-    return FigureItem("forest", caption, figure, alt)
+    if any(metric in baselines for metric in shown):
+        caption += " Dashed: always predicting the most frequent class."
+    alt = []
+    for name, table in rows.items():
+        values = [f"{title_of(metric)} {table.at[metric, 'value']:.3f}" for metric in shown if metric in table.index]
+        alt.append(f"{name}: {', '.join(values)}.")
+    return FigureItem("forest", caption, figure, " ".join(alt))
+
+
+def _draw_value(panel: Axes, height: int, row: pd.Series | None, color: str) -> None:
+    if row is None or pd.isna(row["value"]):
+        transform = panel.get_yaxis_transform()
+        panel.text(0.5, height, "undefined", transform=transform, ha="center", va="center", color=GREY)
+        return
+    if pd.notna(row["low"]) and pd.notna(row["high"]):
+        panel.plot([row["low"], row["high"]], [height, height], color=color, label="_interval")
+    panel.plot([row["value"]], [height], "o", color=color, markersize=5, label="_value")
+    panel.annotate(f"{row['value']:.2f}", (row["value"], height), (0, 4), textcoords="offset points", ha="center",
+                   fontsize=8)  # fmt: skip
 
 
 @styled
@@ -81,13 +80,10 @@ def by_class_and_size(conditions: list[Condition], sizes: pd.Series, part: str, 
     """Draw accuracy, or Dice for segmentation, by class and by the size of the lesion, with 95% intervals.
 
     Args:
-        conditions: Any; both tasks may be among them, and each has its figures.
+        conditions: Any; each task has its own figures.
         sizes: Id -> share of the image that is lesion, in [0, 1]; 0 or NaN without a lesion; may be empty.
         part: ``"val"`` or ``"test"``.
-        draws: Of the bootstrap over near-duplicate groups.
-
-    Returns:
-        Figures of up to six models; none where no condition has cases.
+        draws: Draws of the bootstrap over near-duplicate groups.
     """
     items = []
     for task, score in (("classification", "recall"), ("segmentation", "Dice")):
@@ -107,7 +103,7 @@ def by_class_and_size(conditions: list[Condition], sizes: pd.Series, part: str, 
                 }
                 alt += _draw_groups(panel, page, members, groups, draws)
                 panel.set(title=title, ylim=(0, 1.02))
-            axes[0].set_ylabel(title_of("dice_image") if task == "segmentation" else "share of answers that are right")
+            axes[0].set_ylabel(title_of("dice_image") if task == "segmentation" else "share of correct predictions")
             figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(page)))
             caption = (
                 f"{score.capitalize()} by class and by size of the lesion, {images_in(part, page)}; n below each group "
@@ -118,19 +114,16 @@ def by_class_and_size(conditions: list[Condition], sizes: pd.Series, part: str, 
     return items
 
 
-def scores_of(cases: pd.DataFrame) -> Floats:
-    """Score each case: 1 or 0 for a right or wrong class, or Dice; NaN for an image without a lesion."""
+def _scores_of(cases: pd.DataFrame) -> Floats:
+    """Score each case: 1 or 0 for a correct or wrong class, or Dice; NaN for an image without a lesion."""
     if "tp" in cases:
-        missed = (cases["fp"] + cases["fn"]).to_numpy(np.float64)
-        twice = 2 * cases["tp"].to_numpy(np.float64)
-        lesion = (cases["tp"] + cases["fn"]).to_numpy() > 0
-        return np.divide(twice, twice + missed, out=np.full(len(cases), np.nan), where=lesion)
-    return (answers_of(cases) == cases["label"].to_numpy()).astype(np.float64)
+        return np.where(cases["tp"] + cases["fn"] > 0, dice_of(cases), np.nan)
+    return (predicted_classes(cases) == cases["label"].to_numpy()).astype(np.float64)
 
 
 def _classes(page: dict[str, pd.DataFrame], task: str) -> list[str]:
     tables = list(page.values())
-    if task == "segmentation":  # an image without a lesion has no Dice
+    if task == "segmentation":  # an image without a lesion does not count
         tables = [cases[cases["tp"] + cases["fn"] > 0] for cases in tables]
     return sorted({label for cases in tables for label in cases["label"]})
 
@@ -162,9 +155,9 @@ def _draw_groups(
     colors = colors_of(list(page))
     offsets = 0.13 * (np.arange(len(page)) - (len(page) - 1) / 2)
     counts: dict[str, list[int]] = {group: [] for group in groups}
-    said = []
+    alt = []
     for (name, cases), offset, marker in zip(page.items(), offsets, MARKERS, strict=False):
-        weights, scores = weights_of(cases, draws), scores_of(cases)
+        weights, scores = weights_of(cases, draws), _scores_of(cases)
         places, values = [], []
         for place, group in enumerate(groups):
             inside = (members[name] == group) & ~np.isnan(scores)
@@ -175,9 +168,9 @@ def _draw_groups(
             places.append(place + offset)
             values.append(float(drawn[0]))
             panel.plot([place + offset] * 2, percentile_interval(drawn[1:]), color=colors[name], label="_interval")
-            said.append(f"{name}, {group}: {drawn[0]:.2f}.")
+            alt.append(f"{name}, {group}: {drawn[0]:.2f}.")
         panel.plot(places, values, marker, color=colors[name], markersize=5, label=wrapped(name, 30))
     panel.set_xticks(range(len(groups)), [f"{text}\nn = {span(counts[group])}" for group, text in groups.items()])
     panel.set_xlim(-0.5, len(groups) - 0.5)
     panel.grid(False, axis="x")
-    return said
+    return alt

@@ -9,13 +9,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bus_lightning.core.errors import DamagedError
-from bus_lightning.report.figures.data import labels_of, page_suffix, span, wrapped
+from bus_lightning.report.figures.inputs import labels_of, paged, span, wrapped
 from bus_lightning.report.figures.style import (
     BLUE,
     GREEN,
     GREY,
     ORANGE,
-    PALETTE,
     PURPLE,
     WIDTH,
     colors_of,
@@ -28,9 +27,9 @@ from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
 
 _STAGES: dict[str, Any] = {"train": "--", "val": "-"}
-_FEW_RUNS = 5  # up to so many each has a thin line of its own
+_FEW_RUNS = 5  # up to this number each run has its own thin line
 _PIXELS = {"tp": GREEN, "fp": PURPLE, "fn": ORANGE, "tn": BLUE}
-# Panel -> the names it goes by in history.csv, the first that is there.
+# Panel -> its names in history.csv, in order of preference.
 _SCORES = {"accuracy": ["accuracy_pooled", "accuracy"], "IoU": ["iou", "iou_pooled"], "loss": ["loss"]}
 _OF_PIXELS = [f"{stage}/{name}" for stage in _STAGES for name in (*_PIXELS, "accuracy_pooled", "iou_pooled")]
 _PIXEL_PANEL = "share of the pixels (%)"
@@ -39,25 +38,15 @@ History: TypeAlias = pd.DataFrame
 
 
 @styled
-def history(conditions: list[Condition], task: str) -> list[FigureItem]:
-    """Draw how the models of a task were trained: a row per model, train dashed, validation solid, kept epochs marked.
+def history(conditions: list[Condition]) -> list[FigureItem]:
+    """Draw how models were trained: a row per model, train dashed, validation solid, kept epochs marked.
 
     Args:
-        conditions: Any; those of other tasks and those without a history are left out.
-        task: ``"classification"`` or ``"segmentation"``.
-
-    Returns:
-        Figures of up to six models; none where no run has a history.
+        conditions: Of one task; those without a history are left out.
     """
-    own = [condition for condition in conditions if condition.task == task]
-    labels = labels_of(own)
-    found = {labels[condition.name]: (condition, read) for condition in own if (read := _histories(condition))}
-    names = list(found)
-    items = []
-    for number, start in enumerate(range(0, len(names), len(PALETTE)), 1):
-        page = {name: found[name] for name in names[start : start + len(PALETTE)]}
-        items.append(_page(page, f"history_{task}{page_suffix(number)}"))
-    return items
+    labels = labels_of(conditions)
+    tables = {labels[condition.name]: tables for condition in conditions if (tables := _histories(condition))}
+    return [_page(page, f"history_{conditions[0].task}{suffix}") for suffix, page in paged(tables)]
 
 
 def _histories(condition: Condition) -> list[History]:
@@ -91,22 +80,22 @@ def _with_ratios(table: History) -> History:
     if not {f"train/{name}" for name in _PIXELS} <= set(table):
         return table
     tp, fp, fn, tn = (table[f"train/{name}"] for name in _PIXELS)
-    found = tp + fp + fn
-    ratios = {"train/accuracy_pooled": (tp + tn) / (found + tn), "train/iou": tp.div(found).where(found > 0)}
+    lesion = tp + fp + fn
+    ratios = {"train/accuracy_pooled": (tp + tn) / (lesion + tn), "train/iou": tp.div(lesion).where(lesion > 0)}
     return table.assign(**ratios)
 
 
-def _page(page: dict[str, tuple[Condition, list[History]]], slug: str) -> FigureItem:
-    everything = [table for _, tables in page.values() for table in tables]
-    columns = [panel for panel in _SCORES if any(_column(t, panel, stage) for t in everything for stage in _STAGES)]
-    if any(f"{stage}/tp" in table for table in everything for stage in _STAGES):
+def _page(page: dict[str, list[History]], slug: str) -> FigureItem:
+    every_table = [(table, stage) for tables in page.values() for table in tables for stage in _STAGES]
+    columns = [panel for panel in _SCORES if any(_column(table, panel, stage) for table, stage in every_table)]
+    if any(f"{stage}/tp" in table for table, stage in every_table):
         columns.append(_PIXEL_PANEL)
     figure = new_figure(WIDTH, 1.0 + 1.45 * len(page))
     axes = panels(figure, len(page), len(columns), sharex=True)
     axes[0][0].xaxis.set_major_locator(MaxNLocator(5, integer=True))
     colors = colors_of(list(page))
     alt = []
-    for row, (name, (_, tables)) in zip(axes, page.items(), strict=True):
+    for row, (name, tables) in zip(axes, page.items(), strict=True):
         kept = [table.attrs["kept"] for table in tables]
         alt.append(f"{name}: kept epoch {span(kept)} of {max(int(table['epoch'].max()) for table in tables) + 1}.")
         for panel, title in zip(row, columns, strict=True):
@@ -129,15 +118,15 @@ def _page(page: dict[str, tuple[Condition, list[History]]], slug: str) -> Figure
     if _PIXEL_PANEL in columns:
         keys += [Line2D([], [], color=color, label=name.upper()) for name, color in _PIXELS.items()]
     figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
-    runs = span([len(tables) for _, tables in page.values()])
-    thin = f" Thin lines: the runs, where a model has no more than {_FEW_RUNS}." if runs != "1" else ""
+    runs = span([len(tables) for tables in page.values()])
+    thin = f" Thin lines: the runs, if a model has at most {_FEW_RUNS}." if runs != "1" else ""
     caption = (
         f"Training over epochs; runs per model: n = {runs}. Train dashed, validation solid; a thick line is the mean "
-        f"of the runs, as far as half of them go.{thin} Triangles: the epochs whose weights were kept, "
+        f"of the runs, up to the epoch that half of them reach.{thin} Triangles: the epochs whose weights were kept, "
         "counted from 0."
     )
     if _PIXEL_PANEL in columns:
-        caption += " Pixels: those of all images of the epoch, in the network's square."
+        caption += " Pixels: those of all images of the epoch, at the size of the network's input."
     return FigureItem(slug, caption, figure, f"{', '.join(columns)} over epochs. {' '.join(alt)}")
 
 

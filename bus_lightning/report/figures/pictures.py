@@ -1,7 +1,6 @@
-"""Images in a report: a sample of the data, answers beside the truth, the worst errors, heat maps.
+"""Images in a report: a sample of the data, predictions next to the ground truth, the worst errors, heat maps.
 
-They are read from the data folder that a run's config names; a report that is written where that folder is not has
-none of them.
+They are read from the data folder that a run's config names. Without that folder a report has no such figures.
 """
 
 import re
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 from omegaconf import DictConfig
 from PIL import Image
@@ -17,36 +17,25 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import find_root, read_image, read_index
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.resizing import resize
-from bus_lightning.report.figures.style import SKY, VERMILLION, WIDTH, new_figure, styled
-from bus_lightning.report.figures.tiles import (
-    POINTS,
-    Tile,
-    black_and_white,
-    grid,
-    label,
-    read_tiles,
-    show,
-)
+from bus_lightning.metrics.columns import COUNTS, PROBABILITY, dice_of
+from bus_lightning.report.figures.style import SKY, VERMILLION, WIDTH, YELLOW, new_figure, styled
+from bus_lightning.report.figures.tiles import POINTS, Tile, grid, label, read_tiles, show
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
 
-_SHEET = 1400  # pixels of a heat map sheet's width: 200 per inch
+_SHEET = 1400  # width of a heat map sheet in pixels: 200 per inch
 _ALARM = "false alarm"
-_BUSI_ID = re.compile(r"(benign|malignant|normal)/\1 \(\d+\)")
-_YELLOW = "#F0E442"  # Okabe and Ito's; too light for lines on white, the best of them on a dark image
-_DIFFERENCE = {"found (TP)": SKY, "false alarm (FP)": VERMILLION, "missed (FN)": _YELLOW}
-_DIMMED = 0.55  # the image below the difference
+_BUSI_ID = r"(benign|malignant|normal)/\1 \(\d+\)"
+_DIFFERENCE = {"found (TP)": SKY, "false alarm (FP)": VERMILLION, "missed (FN)": YELLOW}
+_DIMMED = 0.55  # brightness of the image below the difference
+_BUSI = (
+    "Images: BUSI, Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28 (2020) 104863, "
+    "doi:10.1016/j.dib.2019.104863."
+)
 
 
 def find_data(config: DictConfig) -> tuple[Path, pd.DataFrame] | None:
-    """Find the images that a run was trained on.
-
-    Args:
-        config: The run's config.
-
-    Returns:
-        The data folder and its index, as `read_index` gives it; None where the folder is not here any more.
-    """
+    """Return the data folder of a run and its index, as `read_index` gives it; None if the folder is gone."""
     try:
         root = find_root(config.data.root)
         return root, read_index(root)
@@ -56,7 +45,7 @@ def find_data(config: DictConfig) -> tuple[Path, pd.DataFrame] | None:
 
 @styled
 def data_sample(root: Path, frame: pd.DataFrame, per_class: int = 3) -> FigureItem | None:
-    """Show images of every class with the outline of their lesions, each beside its mask.
+    """Show images of every class with the outline of their lesions, each next to its mask.
 
     Args:
         root: The data folder.
@@ -75,21 +64,21 @@ def data_sample(root: Path, frame: pd.DataFrame, per_class: int = 3) -> FigureIt
     for row, ids in zip(axes, chosen, strict=True):
         for id_, image, mask in zip(ids, row[::2], row[1::2], strict=False):
             show(image, tiles[id_].image, tiles[id_].mask, title=label(id_, 22))
-            show(mask, black_and_white(tiles[id_].mask))
+            show(mask, tiles[id_].mask)
     counts = ", ".join(f"{(frame['class'] == name).sum()} {name}" for name in classes)
     return FigureItem(
         slug="data_sample",
         caption=f"A sample of the data (n = {len(frame)}: {counts}): images with the outline of the lesion's mask, "
-        f"each beside the mask itself, taken evenly from each class. {_source(root, frame)}",
+        f"each next to the mask itself, taken evenly from each class. {_source(root, frame)}",
         figure=figure,
-        alt=f"Ultrasound images of the classes {', '.join(classes)}, each beside its lesion mask.",
+        alt=f"Ultrasound images of the classes {', '.join(classes)}, each next to its lesion mask.",
         names_images=True,
     )
 
 
 @styled
 def segmentations(condition: Condition, part: str = "test") -> FigureItem | None:
-    """Show the best, the median and the worst answers of a segmentation network, and its largest false alarm.
+    """Show the best, the median and the worst predictions of a segmentation network, and its largest false alarm.
 
     Args:
         condition: Runs of a segmentation; its first run is shown.
@@ -101,11 +90,11 @@ def segmentations(condition: Condition, part: str = "test") -> FigureItem | None
     run, data = condition.runs[0], find_data(condition.config)
     cases = condition.part(part)
     cases = cases[cases["run"] == run.path.name]
-    if data is None or not {"tp", "fp", "fn", "tn"} <= set(cases.columns):
+    if data is None or not {*COUNTS} <= set(cases.columns):
         return None
     lesions = int((cases["tp"] + cases["fn"] > 0).sum())
-    chosen = _telling_cases(cases)
-    if not lesions or (tiles := read_tiles(*data, list(chosen["id"]))) is None:
+    chosen = _choose_cases(cases)
+    if not lesions or not (tiles := read_tiles(*data, list(chosen["id"]))):
         return None
     figure, axes = grid([[tiles[id_]] for id_ in chosen["id"]], [0.72, 1, 1, 1, 1], header=0.4)
     for row, case in zip(axes, chosen.itertuples(), strict=True):
@@ -116,8 +105,8 @@ def segmentations(condition: Condition, part: str = "test") -> FigureItem | None
             return None
         if mask.size != case.tp + case.fp + case.fn + case.tn:
             return None
-        answer = resize((mask > 0).astype(np.float32), tile.mask.shape)
-        pictures = [tile.image, black_and_white(tile.mask), black_and_white(answer), _difference(tile, answer)]
+        prediction = resize((mask > 0).astype(np.float32), tile.mask.shape)
+        pictures = [tile.image, tile.mask, prediction, _difference(tile, prediction)]
         for axis, picture in zip(row[1:], pictures, strict=True):
             show(axis, picture)
         score = f"{case.alarm:.1%} of image" if case.rank == _ALARM else f"Dice {case.dice:.2f}"
@@ -125,47 +114,49 @@ def segmentations(condition: Condition, part: str = "test") -> FigureItem | None
             place = {"xy": (1, 0.5), "xycoords": "axes fraction", "xytext": (0, 13 - 13 * line), "ha": "right"}
             weight = "normal" if line else "bold"
             row[0].annotate(text, textcoords="offset points", va="center", fontsize=POINTS, weight=weight, **place)
-    for axis, title in zip(axes[0, 1:], ("image", "truth", "answer", "difference"), strict=True):
+    for axis, title in zip(axes[0, 1:], ("image", "ground truth", "prediction", "difference"), strict=True):
         axis.set_title(title, fontsize=POINTS + 1)
     handles = [Patch(color=color, label=name) for name, color in _DIFFERENCE.items()]
     figure.legend(handles=handles, loc="outside lower right", ncols=3, fontsize=POINTS)
-    some = "the largest false alarm, with its share of the image"
-    alarm = some if _ALARM in set(chosen["rank"]) else "no image without a lesion had a false alarm"
-    shown = chosen.loc[chosen["rank"] != _ALARM, "dice"]
+    alarm = "no image without a lesion had a false alarm"
+    if _ALARM in set(chosen["rank"]):
+        alarm = "the largest false alarm, with its share of the image"
+    dice = chosen.loc[chosen["rank"] != _ALARM, "dice"]
     return FigureItem(
         slug=_slug("segmentations", condition),
         caption=f"Segmentations by {condition.model}, run {run.path.name}, part '{part}' (n = {lesions} images with a "
-        f"lesion, {len(cases) - lesions} without; of near-duplicates one is taken): the best, the median and the worst "
-        f"by Dice of the image, and {alarm}. {_source(*data)}",
+        f"lesion, {len(cases) - lesions} without; one of each near-duplicate group): the best, the median and the "
+        f"worst by Dice of the image, and {alarm}. {_source(*data)}",
         figure=figure,
-        alt="Rows of image, true mask, answered mask and their difference, with Dice from "
-        f"{shown.max():.2f} down to {shown.min():.2f}.",
+        alt="Rows of image, ground-truth mask, predicted mask and their difference, with Dice from "
+        f"{dice.max():.2f} down to {dice.min():.2f}.",
         names_images=True,
     )
 
 
 @styled
 def worst_errors(condition: Condition, part: str = "test", count: int = 12) -> FigureItem | None:
-    """Show the images on which a classifier was surest of a wrong class, one of each near-duplicate group.
+    """Show the wrong predictions with the highest probability, one of each near-duplicate group.
 
     Args:
-        condition: Runs of a classification; the probabilities of runs that answered the same image are averaged.
+        condition: Runs of a classification; the probabilities of several runs for an image are averaged.
         part: Part of the split.
         count: Number of images at most.
 
     Returns:
-        The figure; None when there is no error or an image is not there.
+        The figure; None if there is no error or an image is missing.
     """
     cases, data = condition.part(part), find_data(condition.config)
-    columns = [f"prob_{name}" for name in condition.classes]
+    columns = [f"{PROBABILITY}{name}" for name in condition.classes]
     if data is None or cases.empty or not set(columns) <= set(cases.columns):
         return None
     images = cases.groupby("id").agg({"label": "first", "group": "first"} | dict.fromkeys(columns, "mean"))
     images["label"] = images["label"].astype(str)  # a class may be called 0
-    images["answer"] = images[columns].idxmax(axis=1).str.removeprefix("prob_")
-    images["sureness"] = images[columns].max(axis=1)
+    images["prediction"] = images[columns].idxmax(axis=1).str.removeprefix(PROBABILITY)
+    images["confidence"] = images[columns].max(axis=1)
     images["disputed"] = images.groupby("group")["label"].transform("nunique") > 1
-    errors = images[images["answer"] != images["label"]].sort_values(["sureness", "id"], ascending=[False, True])
+    errors = images[images["prediction"] != images["label"]]
+    errors = errors.sort_values(["confidence", "id"], ascending=[False, True])
     chosen = errors.drop_duplicates("group").head(count)
     tiles = read_tiles(*data, list(chosen.index))
     if not tiles:
@@ -173,25 +164,25 @@ def worst_errors(condition: Condition, part: str = "test", count: int = 12) -> F
     rows = [list(tiles.values())[start : start + 4] for start in range(0, len(tiles), 4)]
     figure, axes = grid(rows, [1] * 4, titles=2)
     for axis, (id_, tile), case in zip(axes.flat, tiles.items(), chosen.itertuples(), strict=False):
-        title = f"{label(id_, 26)}{'*' if case.disputed else ''}\nanswer: {case.answer} {case.sureness:.2f}"
+        title = f"{label(id_, 26)}{'*' if case.disputed else ''}\nprediction: {case.prediction} {case.confidence:.2f}"
         show(axis, tile.image, tile.mask, title=title)
-    disputed = " * A near-duplicate of this image carries another label." if chosen["disputed"].any() else ""
+    disputed = " * A near-duplicate of this image has another label." if chosen["disputed"].any() else ""
     several = f", mean of {cases['run'].nunique()} runs" if cases["run"].nunique() > 1 else ""
     return FigureItem(
         slug=_slug("worst_errors", condition),
-        caption=f"The surest errors of {condition.model}, condition {condition.name}, part '{part}' (n = {len(images)} "
-        f"images, {len(errors)} errors): the true class, and the answered class with its probability{several}. Images "
-        "as they are in the data folder, without cleaning or overlay; the outline of the lesion's mask is added. One "
-        f"image of each near-duplicate group.{disputed} {_source(*data)}",
+        caption=f"The errors of {condition.model} with the highest probability, condition {condition.name}, part "
+        f"'{part}' (n = {len(images)} images, {len(errors)} errors): the image with its class, and the predicted class "
+        f"with its probability{several}. Images as they are in the data folder, without cleaning or overlay; the "
+        f"outline of the lesion's mask is added. One image of each near-duplicate group.{disputed} {_source(*data)}",
         figure=figure,
-        alt=f"{len(chosen)} ultrasound images with a true and a wrongly answered class, the surest error first.",
+        alt=f"{len(chosen)} ultrasound images with their class and a wrong prediction, the most confident first.",
         names_images=True,
     )
 
 
 @styled
 def heat_maps(condition: Condition) -> FigureItem | None:
-    """Show the sheet of heat maps of the condition's first run; None when it has none."""
+    """Show the sheet of heat maps of the condition's first run; None if there is no sheet."""
     run = condition.runs[0]
     try:
         with Image.open(run.path / "explain" / "heatmaps.png") as image:
@@ -208,52 +199,47 @@ def heat_maps(condition: Condition) -> FigureItem | None:
     source = _source(*data) if data else "The images are those of the run's data folder."
     return FigureItem(
         slug=_slug("heat_maps", condition),
-        caption=f"Heat maps of {condition.model}, run {run.path.name}: where in the image its answer comes from. "
-        f"{source}",
+        caption=f"Heat maps of {condition.model}, run {run.path.name}: the parts of the image that its prediction "
+        f"comes from. {source}",
         figure=figure,
         alt=f"Ultrasound images with heat maps of {condition.model} laid over them.",
         names_images=True,
     )
 
 
-def _telling_cases(cases: pd.DataFrame) -> pd.DataFrame:
+def _choose_cases(cases: pd.DataFrame) -> pd.DataFrame:
     """Choose the best, median and worst lesions and the largest false alarm; adds `rank`, `dice` and `alarm`."""
-    tp, fp, fn = cases["tp"], cases["fp"], cases["fn"]
-    dice = 2 * tp / (2 * tp + fp + fn)  # NaN where there is no lesion and none was found
-    cases = cases.assign(actual=tp + fn, dice=dice, alarm=fp / (tp + fp + fn + cases["tn"]))
+    cases = cases.assign(
+        actual=cases["tp"] + cases["fn"], dice=dice_of(cases), alarm=cases["fp"] / cases[list(COUNTS)].sum(axis=1)
+    )
     lesion = cases[cases["actual"] > 0].drop_duplicates("group")
-    # Missed lesions all have Dice 0: the larger is the worse.
+    # Missed lesions all have Dice 0: the larger one is worse.
     ranked = lesion.sort_values(["dice", "actual", "id"], ascending=[False, True, True])
     number, each = len(ranked), max(1, min(3, len(ranked) // 3))
     middle = (number - each) // 2
     places = {"worst": range(number - each, number), "median": range(middle, middle + each), "best": range(each)}
-    rank_of = {place: rank for rank, here in places.items() for place in here}  # of one or two lesions the best first
-    rows = [ranked.iloc[[place]].assign(rank=rank_of[place]) for place in range(number) if place in rank_of]
+    ranks = {place: rank for rank, rows in places.items() for place in rows}  # of one or two lesions the best first
+    shown = sorted(place for place in ranks if 0 <= place < number)
+    lesions = ranked.iloc[shown].assign(rank=[ranks[place] for place in shown])
     normal = cases[(cases["actual"] == 0) & (cases["alarm"] > 0)]
-    return pd.concat([*rows, normal.nlargest(1, "alarm").assign(rank=_ALARM)])
+    return pd.concat([lesions, normal.nlargest(1, "alarm").assign(rank=_ALARM)])
 
 
-def _difference(tile: Tile, answer: np.ndarray) -> np.ndarray:
+def _difference(tile: Tile, prediction: np.ndarray) -> np.ndarray:
     """Colour what was found, falsely found and missed over the dimmed image, (h, w, 3) uint8."""
-    truth, answered = tile.mask >= 0.5, answer >= 0.5
+    truth, predicted = tile.mask >= 0.5, prediction >= 0.5
     picture = tile.image * _DIMMED
-    found, false, missed = truth & answered, ~truth & answered, truth & ~answered
-    for where, color in zip((found, false, missed), _DIFFERENCE.values(), strict=True):
-        red_green_blue = np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)])
-        picture[where] = 0.3 * tile.image[where] + 0.7 * red_green_blue
+    kinds = (truth & predicted, ~truth & predicted, truth & ~predicted)
+    for where, color in zip(kinds, _DIFFERENCE.values(), strict=True):
+        picture[where] = 0.3 * tile.image[where] + 0.7 * 255 * np.array(to_rgb(color))
     return picture.round().astype(np.uint8)
 
 
 def _source(root: Path, frame: pd.DataFrame) -> str:
-    """Say where the images come from."""
+    """Name the source of the images."""
     if (root / MARKER).is_file():
         return "Synthetic phantom images, drawn by this program: nobody's data."
-    if frame["id"].map(lambda id_: bool(_BUSI_ID.fullmatch(id_))).all():
-        return (
-            "Images: BUSI, Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28 (2020) 104863, "
-            "doi:10.1016/j.dib.2019.104863."
-        )
-    return f"Images of the folder {root.name}."
+    return _BUSI if frame["id"].str.fullmatch(_BUSI_ID).all() else f"Images of the folder {root.name}."
 
 
 def _slug(figure: str, condition: Condition) -> str:

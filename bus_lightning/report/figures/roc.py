@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from bus_lightning.metrics.columns import classes_of, probabilities_of
+from bus_lightning.metrics.columns import Bools, Floats, classes_of, probabilities_of
 from bus_lightning.metrics.ranking import auroc
-from bus_lightning.report.figures.curves import Bools, Floats, band, rate_at, roc_curve
-from bus_lightning.report.figures.data import images_in, pages, weights_of, wrapped
+from bus_lightning.report.figures.curves import band, rate_at, roc_curve
+from bus_lightning.report.figures.inputs import images_in, pages, weights_of, wrapped
 from bus_lightning.report.figures.style import GREY, WIDTH, colors_of, new_figure, panels, styled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
@@ -24,9 +24,9 @@ _TUMOURS = "malignant against benign"
 
 @dataclass
 class Roc:
-    """Hold a ROC curve, averaged over replicates at fixed false positive rates, with its 95% intervals.
+    """A ROC curve, averaged over replicates at fixed false positive rates, with its 95% intervals.
 
-    Args:
+    Attributes:
         rates: True positive rate at `GRID`, its low and its high end, (3, G).
         auc: Area, its low and its high end, (3,).
         n: Images of the class and of the rest, per replicate.
@@ -42,17 +42,16 @@ def roc(conditions: list[Condition], part: str, draws: int = 2000) -> list[Figur
     """Draw one-against-rest ROC curves: a panel per class, their macro mean, and malignant against benign alone.
 
     Args:
-        conditions: Any; those of segmentation and those without cases in the part are left out.
+        conditions: Any.
         part: ``"val"`` or ``"test"``.
-        draws: Of the bootstrap over near-duplicate groups, which makes the bands and the intervals of the areas.
-
-    Returns:
-        Figures of up to six models; none where no condition has cases.
+        draws: Draws of the bootstrap over near-duplicate groups, for the bands and the intervals of the areas.
     """
     items = []
     for suffix, page in pages(conditions, "classification", part):
-        found = call_in_parallel(roc_curves, [(cases, draws) for cases in page.values()], sum(map(len, page.values())))
-        curves = dict(zip(page, found, strict=True))
+        results = call_in_parallel(
+            roc_curves, [(cases, draws) for cases in page.values()], sum(map(len, page.values()))
+        )
+        curves = dict(zip(page, results, strict=True))
         if any(curves.values()):
             items.append(_figure(page, curves, part, f"roc_{part}{suffix}"))
     return items
@@ -63,38 +62,38 @@ def roc_curves(cases: pd.DataFrame, draws: int) -> dict[str, Roc]:
 
     Args:
         cases: Columns `replicate`, `group`, `label` and `prob_<class>`.
-        draws: Of the bootstrap.
+        draws: Draws of the bootstrap.
 
     Returns:
-        Panel -> curve; a panel is missing where one of its two sides has no image, the macro mean where a class has
-        none.
+        Panel -> curve; a panel is missing if one of its two sides has no image, the macro mean if a class has none.
     """
     classes = classes_of(cases)
-    weights = weights_of(cases, draws)
-    label = cases["label"].to_numpy()
+    weights, label = weights_of(cases, draws), cases["label"].to_numpy()
     scores = dict(zip(classes, probabilities_of(cases).T, strict=True))
-    questions = {f"{name} against rest": (label == name, scores[name], np.ones(len(cases), bool)) for name in classes}
-    replicates = [(cases["replicate"] == each).to_numpy() for each in cases["replicate"].unique()]
-    drawn, areas, counts = {}, {}, {}
+    everyone = np.ones(len(cases), bool)
+    # Panel -> which images are positive, their scores, which images count.
+    questions = {f"{name} against rest": (label == name, scores[name], everyone) for name in classes}
     if {"malignant", "benign"} <= set(classes) and len(classes) > 2:
         both = scores["malignant"] + scores["benign"]
         share = np.divide(scores["malignant"], both, out=np.full(len(cases), 0.5), where=both > 0)
         questions[_TUMOURS] = (label == "malignant", share, np.isin(label, ["malignant", "benign"]))
-    for panel, (truth, score, asked) in questions.items():
-        parts = [which & asked for which in replicates]
-        if not all(0 < truth[which].sum() < which.sum() for which in parts):
+    replicates = [(cases["replicate"] == each).to_numpy() for each in cases["replicate"].unique()]
+    rates, areas, counts = {}, {}, {}
+    for panel, (truth, score, counted) in questions.items():
+        parts = [replicate & counted for replicate in replicates]
+        if not all(0 < truth[part].sum() < part.sum() for part in parts):
             continue
-        found = [_at_grid(truth[which], score[which], weights[:, which]) for which in parts]
-        drawn[panel] = np.mean([rates for rates, _ in found], axis=0)
-        areas[panel] = np.mean([auc for _, auc in found], axis=0)
-        ids = cases["id"][asked]
-        counts[panel] = (ids[truth[asked]].nunique(), ids[~truth[asked]].nunique())
-    one_against_rest = [panel for panel in drawn if panel != _TUMOURS]
+        results = [_at_grid(truth[part], score[part], weights[:, part]) for part in parts]
+        rates[panel] = np.mean([rate for rate, _ in results], axis=0)
+        areas[panel] = np.mean([area for _, area in results], axis=0)
+        ids = cases["id"][counted]
+        counts[panel] = (ids[truth[counted]].nunique(), ids[~truth[counted]].nunique())
+    one_against_rest = [panel for panel in rates if panel != _TUMOURS]
     if len(one_against_rest) == len(classes) > 2:
-        drawn[_MACRO] = np.mean([drawn[panel] for panel in one_against_rest], axis=0)
+        rates[_MACRO] = np.mean([rates[panel] for panel in one_against_rest], axis=0)
         areas[_MACRO] = np.mean([areas[panel] for panel in one_against_rest], axis=0)
         counts[_MACRO] = (cases["id"].nunique(), 0)
-    return {panel: _with_intervals(drawn[panel], areas[panel], counts[panel]) for panel in drawn}
+    return {panel: _with_intervals(rates[panel], areas[panel], counts[panel]) for panel in rates}
 
 
 def _at_grid(truth: Bools, score: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -102,12 +101,12 @@ def _at_grid(truth: Bools, score: Floats, weights: Floats) -> tuple[Floats, Floa
     return rate_at(*curves, GRID), auroc(truth, score, weights)
 
 
-def _with_intervals(drawn: Floats, areas: Floats, counts: tuple[int, int]) -> Roc:
-    return Roc(np.stack([drawn[0], *band(drawn[1:])]), np.array([areas[0], *percentile_interval(areas[1:])]), counts)
+def _with_intervals(rates: Floats, areas: Floats, counts: tuple[int, int]) -> Roc:
+    return Roc(np.stack([rates[0], *band(rates[1:])]), np.array([areas[0], *percentile_interval(areas[1:])]), counts)
 
 
 def _figure(page: dict[str, pd.DataFrame], curves: dict[str, dict[str, Roc]], part: str, slug: str) -> FigureItem:
-    titles = list(dict.fromkeys(panel for found in curves.values() for panel in found))
+    titles = list(dict.fromkeys(title for by_title in curves.values() for title in by_title))
     titles.sort(key=lambda title: (title == _TUMOURS, title == _MACRO))
     columns = 2 if len(titles) > 1 else 1
     rows = -(-len(titles) // columns)
@@ -117,11 +116,11 @@ def _figure(page: dict[str, pd.DataFrame], curves: dict[str, dict[str, Roc]], pa
     alt = []
     for axis, title in zip(axes, titles, strict=False):
         axis.plot([0, 1], [0, 1], ":", color=GREY, linewidth=1)
-        for name, found in curves.items():
-            if title not in found:
+        for name, by_title in curves.items():
+            if title not in by_title:
                 continue
-            rates, low, high = found[title].rates
-            text = "{:.2f} ({:.2f}\N{EN DASH}{:.2f})".format(*found[title].auc)
+            rates, low, high = by_title[title].rates
+            text = "{:.2f} ({:.2f}\N{EN DASH}{:.2f})".format(*by_title[title].auc)
             axis.fill_between(GRID, low, high, color=colors[name], alpha=0.1, linewidth=0)
             axis.plot(np.append(0, GRID), np.append(0, rates), color=colors[name], label=text)
             alt.append(f"{title}, {name}: AUC {text}.")
@@ -138,18 +137,15 @@ def _figure(page: dict[str, pd.DataFrame], curves: dict[str, dict[str, Roc]], pa
     caption = (
         f"ROC curves, {images_in(part, page)}; in brackets, images of the class : others. Bands: 95% intervals of the "
         "true positive rate at each false positive rate, bootstrap over near-duplicate groups; with several replicates "
-        "the curves are their mean. One class against the rest is scored by its probability"
+        "the curves are their mean. One class against the rest is scored by its probability."
     )
-    caption += (
-        "; malignant against benign leaves normal images out and is scored by the share of malignant in the two."
-        if _TUMOURS in titles
-        else "."
-    )
+    if _TUMOURS in titles:
+        caption += " Malignant against benign has no normal images and is scored by the share of malignant in the two."
     return FigureItem(slug, caption, figure, " ".join(alt))
 
 
 def _with_n(title: str, curves: dict[str, dict[str, Roc]]) -> str:
-    counts = {found[title].n for found in curves.values() if title in found}
+    counts = {by_title[title].n for by_title in curves.values() if title in by_title}
     if title == _MACRO or len(counts) > 1:
         return title
     ((positive, negative),) = counts

@@ -1,4 +1,4 @@
-"""How every figure of a report looks: colours that the colour-blind can tell apart, words that can be read."""
+"""The look of every figure of a report: colours that colour-blind readers can distinguish, words that can be read."""
 
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -11,9 +11,9 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-# Okabe and Ito, "Color Universal Design", 2008; their yellow is left out: on white it cannot be seen.
+# Okabe and Ito, "Color Universal Design", 2008. Yellow is not in the palette: it cannot be seen on white.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
-PURPLE, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
+PURPLE, ORANGE, SKY, YELLOW = "#CC79A7", "#E69F00", "#56B4E9", "#F0E442"
 BLACK, GREY, LIGHT = "#000000", "#767676", "#DDDDDD"
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -45,7 +45,7 @@ _Result = TypeVar("_Result")
 
 
 def styled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Let a function draw in the style of the reports, and leave the caller's style as it was."""
+    """Make a function draw in the style of the reports, without changing the caller's style."""
 
     @wraps(function)
     def inside(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
@@ -56,39 +56,34 @@ def styled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Res
 
 
 def new_figure(width: float = WIDTH, height: float = 4.0) -> Figure:
-    """Make an empty figure, outside pyplot's global state.
-
-    Args:
-        width: Inches.
-        height: Inches.
-    """
+    """Make an empty figure of a size in inches, outside pyplot's global state."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def panels(figure: Figure, rows: int, columns: int, grid: bool = True, **options: Any) -> list[list[Axes]]:
-    """Divide a figure into panels of the reports' style.
-
-    Args:
-        figure: From `new_figure`.
-        rows: How many.
-        columns: How many.
-        grid: Draw grid lines.
-        options: Of `Figure.subplots`.
-
-    Returns:
-        The axes, row by row.
-    """
+    """Divide a figure into panels in the style of the reports, row by row; options are those of `Figure.subplots`."""
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     for panel in axes.flat:
-        # Here and not in the style: ticks are made when the figure is drawn, and the style does not hold any more.
+        # Not in the style: ticks are made when the figure is drawn, and the style is no longer set then.
         panel.tick_params(labelsize=8, length=3, color=GREY)
         if grid:
             panel.grid(True, color=LIGHT, linewidth=0.6)
     return [list(row) for row in axes]
 
 
+def tiled(count: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """Make a figure of so many panels of a width and height in inches, in rows of up to so many columns."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = new_figure(max(3.2, width * columns), height * rows)
+    axes = [panel for row in panels(figure, rows, columns, **options) for panel in row]
+    for panel in axes[count:]:
+        panel.set_axis_off()
+    return figure, axes
+
+
 def plain_numbers(axis: Any) -> None:
-    """Label a logarithmic axis 0.5, 1, 2 and not with powers of ten."""
+    """Label a logarithmic axis with 0.5, 1, 2 instead of powers of ten."""
     formatter = ScalarFormatter()
     formatter.set_scientific(False)
     axis.set_major_formatter(formatter)
@@ -97,12 +92,12 @@ def plain_numbers(axis: Any) -> None:
 
 
 def color_of(name: str) -> str:
-    """Choose the colour of a model or another name: always the same one."""
+    """Choose the colour of a name, always the same one."""
     return _FIXED.get(name, PALETTE[crc32(name.encode()) % len(PALETTE)])
 
 
 def darker(color: str) -> str:
-    """Darken a colour so that words in it can be read on white."""
+    """Darken a colour for words on white."""
     red, green, blue = to_rgb(color)
     return to_hex((0.7 * red, 0.7 * green, 0.7 * blue))
 
@@ -110,19 +105,14 @@ def darker(color: str) -> str:
 def colors_of(names: Sequence[str]) -> dict[str, str]:
     """Choose the colours of names that are drawn together.
 
-    Args:
-        names: Any number; of six that follow each other, counted from the first, no two have the same colour.
-
-    Returns:
-        Name -> colour: that of `color_of` where no name before it in its six has taken it.
+    Each six names, counted from the first, get six different colours: that of `color_of` if it is free.
     """
-    found: dict[str, str] = {}
+    colors: dict[str, str] = {}
     for start in range(0, len(names), len(PALETTE)):
         six = list(names[start : start + len(PALETTE)])
-        here: dict[str, str] = {}
+        taken: dict[str, str] = {}
         for name in sorted(six, key=lambda name: name not in _FIXED):  # stable: well-known names choose first
-            wish = color_of(name)
-            free = [color for color in PALETTE if color not in here.values()] or [wish]
-            here[name] = wish if wish in free else free[0]
-        found |= {name: here[name] for name in six}
-    return found
+            free = [color for color in (color_of(name), *PALETTE) if color not in taken.values()]
+            taken[name] = free[0]
+        colors |= {name: taken[name] for name in six}
+    return colors

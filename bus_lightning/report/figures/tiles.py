@@ -1,4 +1,4 @@
-"""Small pictures of images and masks, and the panels that they are shown in."""
+"""Small pictures of images and masks, and the panels that show them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from bus_lightning.data.index import read_image, read_mask
 from bus_lightning.data.resizing import resize
 from bus_lightning.report.figures.style import SKY, WIDTH, new_figure
 
-POINTS = 8.0  # of the type on a picture
+POINTS = 8.0  # size of the type on a picture
 _LONGEST = 240  # pixels of the longer side
-_HIGHEST = 0.9  # of a panel, in widths: what is higher is drawn narrower
+_HIGHEST = 0.9  # height of a panel, in widths: a higher picture is drawn narrower
 
 
 @dataclass(frozen=True)
@@ -33,35 +33,30 @@ class Tile:
     mask: np.ndarray
 
 
-def read_tiles(root: Path, frame: pd.DataFrame, ids: Sequence[str]) -> dict[str, Tile] | None:
-    """Read images and masks, small.
+def read_tiles(root: Path, frame: pd.DataFrame, ids: Sequence[str]) -> dict[str, Tile]:
+    """Read images and masks and make them small.
 
     Args:
         root: The data folder.
         frame: Its index, with the columns `id`, `image` and `masks`.
-        ids: Which images.
+        ids: Ids of the images.
 
     Returns:
-        Id -> tile, in the order of the ids; None when one is not in the index or cannot be read.
+        Id -> tile, in the order of the ids; empty if one is not in the index or cannot be read.
     """
     rows = frame.set_index("id")
-    tiles = {}
     scale = scale_of(root / rows.at[id_, "image"] for id_ in ids if id_ in rows.index)
+    tiles = {}
     for id_ in ids:
         try:
             image = read_image(root / rows.at[id_, "image"], scale)
             mask = read_mask(root, rows.at[id_, "masks"], image.shape[:2])
         except (KeyError, UserError):
-            return None
+            return {}
         factor = min(1.0, _LONGEST / max(mask.shape))
         shape = max(1, round(mask.shape[0] * factor)), max(1, round(mask.shape[1] * factor))
         tiles[id_] = Tile(resize(image, shape), resize(mask.astype(np.float32), shape))
     return tiles
-
-
-def black_and_white(mask: np.ndarray) -> np.ndarray:
-    """Turn shares in [0, 1], (h, w), into grey levels, (h, w, 3) uint8."""
-    return np.repeat((mask * 255).round().astype(np.uint8)[..., None], 3, axis=2)
 
 
 def grid(
@@ -71,9 +66,9 @@ def grid(
 
     Args:
         rows: The tiles of each row.
-        widths: Of the panels in a row, in widths of one with a tile.
+        widths: Widths of the panels in a row, relative to one with a tile.
         titles: Lines of text above each panel.
-        header: Inches for what the figure holds besides.
+        header: Inches for anything else in the figure.
 
     Returns:
         The figure and its axes, (rows, columns).
@@ -88,8 +83,15 @@ def grid(
 
 
 def show(axis: Axes, picture: np.ndarray, outlined: np.ndarray | None = None, title: str = "") -> None:
-    """Show a picture at the top of its axes, with an outline around what a mask covers by half or more."""
-    axis.imshow(picture)
+    """Show a picture at the top of its axes: colours, (h, w, 3) uint8, or a mask, (h, w) in [0, 1].
+
+    Args:
+        axis: The axes.
+        picture: The picture.
+        outlined: Mask in [0, 1] to outline where it is half or more.
+        title: Text above the picture.
+    """
+    axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
     axis.set_anchor("N")
     if outlined is not None and outlined.max() > 0.5 > outlined.min():
         axis.contour(outlined, levels=[0.5], colors=[SKY], linewidths=1.2)
@@ -98,7 +100,7 @@ def show(axis: Axes, picture: np.ndarray, outlined: np.ndarray | None = None, ti
 
 
 def label(id_: str, limit: int) -> str:
-    """Name an image and its class, in as many characters as there is room for: `benign/benign (1)` says it twice."""
+    """Name an image and its class in so many characters; `benign/benign (1)` does not repeat its class."""
     name, file = id_.split("/", 1)
     text = file if file.startswith(name) else f"{name}: {file}"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

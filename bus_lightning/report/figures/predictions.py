@@ -1,4 +1,4 @@
-"""Figures of what the classifiers answered: confusion matrices, reliability, decision curves."""
+"""Figures of what the classifiers predicted: confusion matrices, reliability, decision curves."""
 
 import numpy as np
 import pandas as pd
@@ -7,11 +7,11 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
 from bus_lightning.metrics.classification import BINS
-from bus_lightning.metrics.columns import PROBABILITY, classes_of, probabilities_of
+from bus_lightning.metrics.columns import PROBABILITY, Floats, classes_of, probabilities_of
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.report.figures.curves import Floats, band, net_benefit
-from bus_lightning.report.figures.data import answers_of, images_in, pages, weights_of, wrapped
-from bus_lightning.report.figures.style import BLUE, GREY, WIDTH, colors_of, new_figure, panels, styled
+from bus_lightning.report.figures.curves import band, net_benefit
+from bus_lightning.report.figures.inputs import images_in, pages, predicted_classes, weights_of, wrapped
+from bus_lightning.report.figures.style import BLUE, GREY, WIDTH, colors_of, new_figure, panels, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import wilson
@@ -23,33 +23,19 @@ _SHADES = LinearSegmentedColormap.from_list("shades", ["white", BLUE])
 
 @styled
 def confusion(conditions: list[Condition], part: str) -> list[FigureItem]:
-    """Draw confusion matrices, truth in rows: counts and percentages of the row, a panel per model.
-
-    Args:
-        conditions: Any; those of segmentation and those without cases in the part are left out.
-        part: ``"val"`` or ``"test"``.
-
-    Returns:
-        Figures of up to six models; none where no condition has cases.
-    """
+    """Draw confusion matrices, the ground truth in rows: counts and percentages of the row."""
     items = []
     for suffix, page in pages(conditions, "classification", part):
-        columns = min(3, len(page))
-        rows = -(-len(page) // columns)
-        figure = new_figure(max(3.2, WIDTH * columns / 3), 2.5 * rows)
-        axes = [panel for row in panels(figure, rows, columns, grid=False) for panel in row]
+        figure, axes = tiled(len(page), 3, WIDTH / 3, 2.5, grid=False)
         alt = []
         for panel, (name, cases) in zip(axes, page.items(), strict=False):
-            counts = confusion_counts(cases)
+            counts = _confusion_counts(cases)
             _draw_confusion(panel, counts)
             panel.set_title(wrapped(name, 20))
-            right = int(np.diag(counts).sum())
-            alt.append(f"{name}: {right} of {len(cases)} answers right.")
-        for panel in axes[len(page) :]:
-            panel.set_axis_off()
+            alt.append(f"{name}: {np.trace(counts)} of {len(cases)} predictions correct.")
         caption = (
-            f"Confusion matrices, {images_in(part, page)}, the truth in rows, the answer (the most probable class) in "
-            "columns: counts, and per cent of the row."
+            f"Confusion matrices, {images_in(part, page)}, the ground truth in rows, the prediction (the most probable "
+            "class) in columns: counts, and per cent of the row."
         )
         if any(cases["replicate"].nunique() > 1 for cases in page.values()):
             caption += " The replicates are pooled: each image counts once in each."
@@ -57,17 +43,16 @@ def confusion(conditions: list[Condition], part: str) -> list[FigureItem]:
     return items
 
 
-def confusion_counts(cases: pd.DataFrame) -> pd.DataFrame:
-    """Count answers: truth in rows, most probable class in columns, in the order of the columns `prob_<class>`."""
+def _confusion_counts(cases: pd.DataFrame) -> pd.DataFrame:
     classes = classes_of(cases)
-    counts = pd.crosstab(cases["label"].to_numpy(), answers_of(cases))
+    counts = pd.crosstab(cases["label"].to_numpy(), predicted_classes(cases))
     return counts.reindex(index=classes, columns=classes, fill_value=0)
 
 
 def _draw_confusion(panel: Axes, counts: pd.DataFrame) -> None:
     values = counts.to_numpy()
     totals = values.sum(axis=1, keepdims=True)
-    shares = np.divide(values, totals, out=np.zeros(values.shape), where=totals > 0)
+    shares = values / totals.clip(1)
     panel.imshow(shares, cmap=_SHADES, vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(values):
         percent = f"\n{100 * shares[row, column]:.0f}%" if totals[row, 0] else ""
@@ -77,19 +62,12 @@ def _draw_confusion(panel: Axes, counts: pd.DataFrame) -> None:
     panel.set_xticks(ticks, counts.columns, rotation=25)
     panel.set_yticks(ticks, [f"{name}\nn = {total}" for name, total in zip(counts.index, totals[:, 0], strict=True)])
     panel.tick_params(length=0)
-    panel.set(xlabel="answer", ylabel="truth")
+    panel.set(xlabel="prediction", ylabel="ground truth")
 
 
 @styled
 def reliability(conditions: list[Condition], part: str) -> list[FigureItem]:
-    """Draw how often the models are right where they are how sure, and below, how many answers are how sure.
-
-    Args:
-        conditions: Any; those of segmentation and those without cases in the part are left out.
-        part: ``"val"`` or ``"test"``.
-
-    Returns:
-        Figures of up to six models; none where no condition has cases.
+    """Draw the accuracy at each confidence, and below it the number of predictions.
 
     References:
         Guo et al., "On calibration of modern neural networks", ICML 2017.
@@ -99,52 +77,42 @@ def reliability(conditions: list[Condition], part: str) -> list[FigureItem]:
         columns = min(3, len(page))
         rows = -(-len(page) // columns)
         figure = new_figure(max(3.2, WIDTH * columns / 3), 3.1 * rows)
-        axes = panels(figure, 2 * rows, columns, sharex=True, height_ratios=[3, 1] * rows)
+        axes = np.array(panels(figure, 2 * rows, columns, sharex=True, height_ratios=[3, 1] * rows))
+        upper, lower = axes[::2].ravel(), axes[1::2].ravel()
         colors = colors_of(list(page))
         alt = []
-        for number, (name, cases) in enumerate(page.items()):
-            row, column = divmod(number, columns)
-            bins = calibration_bins(cases)
+        for panel, below, (name, cases) in zip(upper, lower, page.items(), strict=False):
             error = np.mean([metrics_of(t)["calibration_error"] for _, t in cases.groupby("replicate")])
-            _draw_reliability(axes[2 * row][column], axes[2 * row + 1][column], bins, colors[name])
-            axes[2 * row][column].set_title(f"{wrapped(name, 20)}\nECE {error:.3f}")
+            _draw_reliability(panel, below, _calibration_bins(cases), colors[name])
+            panel.set_title(f"{wrapped(name, 20)}\nECE {error:.3f}")
             alt.append(f"{name}: expected calibration error {error:.3f}.")
-        for number in range(len(page), rows * columns):
-            row, column = divmod(number, columns)
-            for panel in (axes[2 * row][column], axes[2 * row + 1][column]):
-                panel.set_axis_off()
+        for panel in [*upper[len(page) :], *lower[len(page) :]]:
+            panel.set_axis_off()
         caption = (
             f"Reliability of the predicted class's probability, {images_in(part, page)}, {BINS} bins of equal width; "
-            "below, the answers in each bin. On the dotted line a model is as often right as it is sure. Bars: "
+            "below, the number of predictions in each bin. On the dotted line accuracy and confidence are equal. Bars: "
             "95% intervals (Wilson) with as many cases as the bin has near-duplicate groups. ECE: expected calibration "
-            "error, the mean distance from the line, weighted by answers. Replicates are pooled; their ECE is the mean."
+            "error, the mean distance from the line, weighted by predictions. Replicates are pooled; their ECE is the "
+            "mean."
         )
         items.append(FigureItem(f"reliability_{part}{suffix}", caption, figure, " ".join(alt)))
     return items
 
 
-def calibration_bins(cases: pd.DataFrame) -> pd.DataFrame:
-    """Bin answers by the probability of the predicted class.
-
-    Args:
-        cases: Columns `group`, `label` and `prob_<class>`.
-
-    Returns:
-        A row per bin that has answers: `confidence` and `accuracy` (means, [0, 1]), `answers`, `groups`, and the 95%
-        interval `low`, `high` of the accuracy; the index is the number of the bin, from 0 to 9.
-    """
+def _calibration_bins(cases: pd.DataFrame) -> pd.DataFrame:
+    """Bin predictions by confidence: a row per bin that has any, with the 95% interval of its accuracy."""
     table = pd.DataFrame({
         "confidence": probabilities_of(cases).max(axis=1),
-        "right": answers_of(cases) == cases["label"].to_numpy(),
+        "correct": predicted_classes(cases) == cases["label"].to_numpy(),
         "group": cases["group"].to_numpy(),
     })  # fmt: skip
     numbers = (table["confidence"] * BINS).astype(int).clip(upper=BINS - 1)
     bins = table.groupby(numbers).agg(
-        confidence=("confidence", "mean"), accuracy=("right", "mean"), answers=("right", "size"),
+        confidence=("confidence", "mean"), accuracy=("correct", "mean"), predictions=("correct", "size"),
         groups=("group", "nunique"),
     )  # fmt: skip
-    limits = [wilson(round(row.accuracy * row.groups), row.groups) for row in bins.itertuples()]
-    bins["low"], bins["high"] = [low for low, _ in limits], [high for _, high in limits]
+    intervals = [wilson(round(row.accuracy * row.groups), row.groups) for row in bins.itertuples()]
+    bins[["low", "high"]] = intervals
     return bins
 
 
@@ -152,23 +120,19 @@ def _draw_reliability(panel: Axes, below: Axes, bins: pd.DataFrame, color: str) 
     panel.plot([0, 1], [0, 1], ":", color=GREY, linewidth=1)
     panel.vlines(bins["confidence"], bins["low"], bins["high"], color=color, linewidth=1, alpha=0.6)
     panel.plot(bins["confidence"], bins["accuracy"], "o-", color=color, markersize=4)
-    panel.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share right")
-    below.bar((bins.index + 0.5) / BINS, bins["answers"], width=0.9 / BINS, color=color)
-    below.set(xlabel="probability of the answer", ylabel="answers")
+    panel.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share correct")
+    below.bar((bins.index + 0.5) / BINS, bins["predictions"], width=0.9 / BINS, color=color)
+    below.set(xlabel="confidence", ylabel="predictions")
 
 
 @styled
 def decision_curve(conditions: list[Condition], part: str, draws: int = 1000) -> list[FigureItem]:
-    """Draw the net benefit of acting on the probability of malignant, over the threshold at which one acts.
+    """Draw the net benefit of acting on the probability of malignant, over the threshold for acting.
 
     Args:
-        conditions: Any; those of segmentation, those without the class malignant and those without cases in the part
-            are left out.
+        conditions: Any; those without the class malignant are left out.
         part: ``"val"`` or ``"test"``.
-        draws: Of the bootstrap over near-duplicate groups, which makes the bands.
-
-    Returns:
-        Figures of up to six models; none where no condition has cases.
+        draws: Draws of the bootstrap over near-duplicate groups, for the bands.
 
     References:
         Vickers and Elkin, "Decision curve analysis", Medical Decision Making 26 (2006) 565-574.
@@ -193,12 +157,12 @@ def decision_curve(conditions: list[Condition], part: str, draws: int = 1000) ->
         top = max(0.05, prevalences[-1]) * 1.1
         panel.set(xlim=(0, 0.6), ylim=(-0.25 * top, top), xlabel="threshold probability of malignant",
                   ylabel="net benefit per image")  # fmt: skip
-        known = [Line2D([], [], color=GREY, linestyle="--", label="treat all"),
-                 Line2D([], [], color="black", linewidth=1, label="treat none")]  # fmt: skip
-        figure.legend(handles=[*panel.get_legend_handles_labels()[0], *known], loc="outside lower center", ncols=3)
+        policies = [Line2D([], [], color=GREY, linestyle="--", label="treat all"),
+                    Line2D([], [], color="black", linewidth=1, label="treat none")]  # fmt: skip
+        figure.legend(handles=[*panel.get_legend_handles_labels()[0], *policies], loc="outside lower center", ncols=3)
         caption = (
-            f"Decision curves of malignant against the rest, {images_in(part, page)}: true positives less false "
-            "positives times the odds of the threshold, per image. A model is of use where it lies above both treating "
+            f"Decision curves of malignant against the rest, {images_in(part, page)}: true positives minus false "
+            "positives times the odds of the threshold, per image. A model is useful where it lies above both treating "
             "all and treating none. Bands: 95% intervals, bootstrap over near-duplicate groups; replicates are pooled."
         )
         items.append(FigureItem(f"decision_curve_{part}{suffix}", caption, figure, " ".join(alt)))

@@ -3,39 +3,20 @@
 import math
 import re
 from itertools import product
-from types import SimpleNamespace
+from statistics import harmonic_mean
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from omegaconf import OmegaConf
 from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score
-from torchvision.models import get_model_weights
 
-from bus_lightning.config.build import build_net
-from bus_lightning.paper import arithmetic as arithmetic
-from bus_lightning.paper import contradictions as listed
+from bus_lightning.paper import arithmetic, contradictions
 from bus_lightning.paper import numbers as paper
-from bus_lightning.paper.contradictions import contradictions
-from bus_lightning.paper.tables import paper_tables, table_4
-from bus_lightning.report import costs as costing
-from bus_lightning.report.costs import cost_frame, cost_table, costs_of, size_claim
-from bus_lightning.runs.folder import RunDir
+from bus_lightning.paper.measured import Measured
+from bus_lightning.paper.tables import paper_tables
 from bus_lightning.statistics.intervals import wilson
 
 MACRO = ("precision_macro", "recall_macro", "f1_macro")
-# Parameters with 1000 classes (of a segmenter, all) and with three, and bytes of the saved state dict with three.
-COUNTS = {
-    "u2net_lite": (1_131_181, 1_131_181, 4_807_903),
-    "u2net": (44_009_869, 44_009_869, 176_376_827),
-    "deepcardinal50": (25_028_904, 22_986_051, 92_299_035),
-    "resnet50": (25_557_032, 23_514_179, 94_351_131),
-    "resnet34": (21_797_672, 21_286_211, 85_269_195),
-    "alexnet": (61_100_840, 57_016_131, 228_069_615),
-}
-TORCHVISION = {"deepcardinal50": "resnext50_32x4d", "resnet101": "resnet101", "resnet50": "resnet50",
-               "resnet34": "resnet34", "alexnet": "alexnet"}  # fmt: skip
 
 
 def summary(n=156, runs=1, reason="", **metrics):
@@ -53,6 +34,10 @@ def scored(matrix):
     assert confusion_matrix(truth, answers).tolist() == matrix
     options = {"average": "macro", "zero_division": 0}
     return [score(truth, answers, **options) for score in (precision_score, recall_score, f1_score)]
+
+
+def table_4(test, reasons):
+    return paper_tables({}, test, reasons)[2]
 
 
 def row_of(table, model):
@@ -119,10 +104,10 @@ def test_deepcardinals_validation_row_is_impossible():
     here = arithmetic.with_counts(every, arithmetic.VALIDATION_COUNTS)
     assert len(here) == 21
     assert arithmetic.macro_scores(here)["recall_macro"].min() > row["recall_macro"] + 0.03
-    assert round(arithmetic.harmonic_mean(row["precision_macro"], row["recall_macro"]), 4) == row["f1_macro"]
+    assert round(harmonic_mean([row["precision_macro"], row["recall_macro"]]), 4) == row["f1_macro"]
     for model in arithmetic.CONFUSIONS:  # theirs are not
         precision, recall, f1 = (paper.value_of(paper.VALIDATION, model, name) for name in MACRO)
-        assert abs(arithmetic.harmonic_mean(precision, recall) - f1) > 2e-4
+        assert abs(harmonic_mean([precision, recall]) - f1) > 2e-4
 
 
 def test_every_test_loss_is_worse_than_a_third_for_each_class():
@@ -197,8 +182,7 @@ def test_every_number_of_the_paper_stands_once_in_its_own_row():
     tables = dict(zip(places, paper_tables({}, {}, {}), strict=True))
     for number in paper.NUMBERS:
         cells = row_of(tables[number.where], paper.NAMES[number.model]).values()
-        written = f"{number.value:.{2 if number.where == paper.ABSTRACT else 4}f}"
-        assert any(cell.split(" ")[0].rstrip("*") == written for cell in cells), number
+        assert any(cell.split(" ")[0].rstrip("*") == number.printed for cell in cells), number
     cells = [cell for table in tables.values() for cell in table.frame.to_numpy().ravel()]
     assert sum(bool(re.match(r"\d\.\d", cell)) for cell in cells) == len(paper.NUMBERS) == 37
 
@@ -216,7 +200,7 @@ def test_what_was_not_run_says_so_and_why():
     row = row_of(table, "ResNet-34 pre-trained")
     assert row["accuracy, ours"] == "not run"
     assert row["remark"] == "not run: the weights are not here"
-    assert row_of(table, "AlexNet")["remark"] == "not run: no complete run of it is here"
+    assert row_of(table, "AlexNet")["remark"] == "not run: there is no complete run of it"
 
 
 def test_a_dash_of_the_paper_is_not_given_and_a_doubtful_number_is_marked():
@@ -260,8 +244,8 @@ def text_of(table):
 
 
 def test_contradictions_without_any_run_still_do_the_arithmetic():
-    table = contradictions({}, {})
-    assert len(table.frame) == len(listed.CHECKS)
+    table = contradictions.contradictions(Measured({}, {}))
+    assert len(table.frame) == len(contradictions.CHECKS)
     assert all(cell.startswith("not measured here: needs ") for cell in table.frame["our data"])
     text = text_of(table)
     for finding in ("572, 52 and 156", "79 and 158 fit", "none gives this row", "at most 9", "ln 3 = 1.0986",
@@ -276,122 +260,8 @@ def test_contradictions_cite_what_was_measured():
                               "text": "They cannot be told apart."}])  # fmt: skip
     costs = pd.DataFrame([{"model": model, "size": 320, "debug_size": False, "parameters": 7, "macs": 2e9,
                            "latency_ms": 55.0} for model in (*paper.CLASSIFIERS, *paper.SEGMENTERS)])  # fmt: skip
-    table = contradictions(classified, classified | segmented, compared, costs)
+    table = contradictions.contradictions(Measured(classified, classified | segmented, compared, costs))
     assert (table.frame["our data"].str.startswith("not measured")).sum() == 1  # a second source of images
     for part in ("They cannot be told apart.", "55.0 ms per image, above", "320 x 320", "validation 0, test 156 images",
                  "DeepCardinal-50 0.647 (0.597 to 0.697), n = 156"):  # fmt: skip
         assert part in text_of(table)
-
-
-# What the networks cost
-
-
-@pytest.mark.parametrize("model", COUNTS)
-def test_parameters_and_bytes_are_the_known_ones(composed, model):
-    thousand, three, file_bytes = COUNTS[model]
-    cfg = composed(f"model={model}", "debug_size=false", "data.num_classes=1000")
-    if thousand != three:
-        assert costs_of(cfg)["parameters"] == thousand
-        cfg.data.num_classes = 3
-    found = costs_of(cfg)
-    assert found["parameters"] == three
-    with torch.device("meta"):
-        tensors = len(build_net(cfg.model, False).state_dict())
-    assert 0 < file_bytes - found["weight_bytes"] < 2_000 + 350 * tensors  # a file has names and alignment besides
-
-
-@pytest.mark.parametrize("model", TORCHVISION)
-def test_macs_are_those_that_torchvision_publishes(composed, model):
-    cfg = composed(f"model={model}", "data.num_classes=1000", "data.size=224", "debug_size=false")
-    published = get_model_weights(TORCHVISION[model]).DEFAULT.meta["_ops"]  # of 10^9, at 224 pixels
-    assert costs_of(cfg)["macs"] / 1e9 == pytest.approx(published, abs=6e-4)
-
-
-def test_counting_costs_draws_no_random_number(composed):
-    before = torch.random.get_rng_state()
-    costs_of(composed("model=resnet34", "data.num_classes=3"))
-    assert torch.equal(before, torch.random.get_rng_state())
-
-
-def test_what_cannot_be_counted_is_unknown(composed, monkeypatch, caplog):
-    cfg = composed("model=resnet34", "data.num_classes=3")
-
-    class Odd(torch.nn.Linear):
-        def forward(self, image):
-            return torch.zeros(int(image.sum()))  # the meta device has no values
-
-    monkeypatch.setattr(costing, "build_net", lambda *_: Odd(2, 3))
-    assert costs_of(cfg) == {"parameters": 9, "macs": None, "weight_bytes": 36}
-    assert "resnet34" in caplog.text
-
-
-def condition(composed, tmp_path, model, *runs, **status):
-    cfg = composed(f"model={model}", "data.num_classes=3", "data.size=224", f"debug_size={status.pop('debug', False)}")
-    folders = []
-    for number, run in enumerate(runs):
-        folder = RunDir(tmp_path / f"{model}_{number}")
-        folder.path.mkdir(parents=True)
-        folder.update_status(**{"device": "GPU", "precision": "bf16-mixed", "epochs": 10} | status | run)
-        folders.append(folder)
-    return SimpleNamespace(model=model, task=cfg.task.name, config=cfg, runs=folders)
-
-
-@pytest.fixture
-def pair(composed, tmp_path, monkeypatch):
-    reference = {"parameters": 42_506_307, "macs": 7_799_363_584, "weight_bytes": 1}
-    monkeypatch.setattr(costing, "costs_of", lambda _: reference)
-
-    def make(latency, **deep):
-        counted = {"weight_bytes": 9_000_000, "macs": 4_087_142_400, "parameters": 23_514_179}
-        resnet = condition(composed, tmp_path, "resnet50", {"latency_ms": 2.0, "seconds": 50.0}, **counted)
-        deep = {"latency_ms": latency, "seconds": 40.0} | counted | deep
-        return cost_frame([resnet, condition(composed, tmp_path, "deepcardinal50", deep)])
-
-    return make
-
-
-def test_costs_of_several_runs_are_their_median_and_resnet101_is_counted_beside(composed, tmp_path):
-    runs = [{"seconds": 100.0, "images_per_second": 5.0}, {"seconds": 300.0, "images_per_second": 7.0}]
-    costs = cost_frame([condition(composed, tmp_path, "resnet50", *runs)])
-    ours, reference = costs.to_dict("records")
-    assert (ours["runs"], ours["seconds_per_epoch"], ours["images_per_second"]) == (2, 20.0, 6.0)
-    assert ours["parameters"] == COUNTS["resnet50"][1]
-    assert ours["latency_ms"] is None
-    assert (reference["model"], reference["parameters"], reference["macs"]) == ("resnet101", 42_506_307, 7_799_363_584)
-    table = cost_table(costs).frame.astype(str)
-    assert table["latency, ms per image"].tolist() == ["-", "-"]
-    assert table["parameters"].tolist() == ["23,514,179", "42,506,307"]
-    assert table["MACs, 10^9"].tolist() == ["4.09", "7.80"]
-    assert table["runs"].tolist() == ["2", "not trained"]
-
-
-def test_the_reference_is_the_resnet101_of_the_config_group(composed):
-    net = OmegaConf.to_container(composed("model=resnet101").model.net)
-    own = {key: value for key, value in net.items() if key not in ("num_classes", "in_channels")}
-    assert own == costing._REFERENCE_NET
-
-
-def test_the_claim_of_cost_is_judged_by_numbers(pair):
-    holds = size_claim(pair(2.1))
-    assert holds.kind == "good"
-    assert "ResNet-101 has 42,506,307" in holds.text
-
-
-def test_a_slower_deepcardinal_breaks_the_claim(pair):
-    broken = size_claim(pair(3.0))
-    assert broken.kind == "warning"
-    assert "3.0 against 2.0 ms per image (1.50 times" in broken.text
-
-
-def test_speeds_of_two_devices_are_not_compared(pair):
-    note = size_claim(pair(3.0, device="CPU"))
-    assert note.kind == "plain"
-    assert "not measured for both on one device" in note.text
-
-
-def test_small_networks_for_debugging_are_not_judged(composed, tmp_path):
-    counted = {"parameters": 1, "macs": 2, "weight_bytes": 3, "debug": True}
-    costs = cost_frame([condition(composed, tmp_path, name, {}, **counted) for name in ("resnet50", "deepcardinal50")])
-    assert costs["model"].tolist() == ["resnet50", "deepcardinal50"]  # no full ResNet-101 beside
-    assert "Not judged here" in size_claim(costs).text
-    assert "small, for debugging" in cost_table(costs).frame["model"].iloc[0]

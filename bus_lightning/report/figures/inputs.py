@@ -1,8 +1,9 @@
-"""What the figures of a report are drawn from: the usable cases of a part, six models a figure, weights of draws."""
+"""What figures are drawn from: the usable cases of a part, six models per figure, weights of bootstrap draws."""
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,9 @@ from bus_lightning.report.figures.style import PALETTE
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import group_draws
 
-_GROUPS = re.compile(r"^(?:\w+\.)+(?=\w+-)")  # what a setting's name begins with: data.split.
+_GROUPS = re.compile(r"^(?:\w+\.)+(?=\w+-)")  # prefix of the name of a setting: data.split.
 _PARTS = {"val": "validation", "test": "test"}
+_Value = TypeVar("_Value")
 
 
 def usable(condition: Condition, part: str) -> pd.DataFrame:
@@ -27,35 +29,33 @@ def usable(condition: Condition, part: str) -> pd.DataFrame:
     return cases[cases["label"].isin(condition.classes)].dropna(subset=needed).reset_index(drop=True)
 
 
-def pages(conditions: list[Condition], task: str, part: str) -> Iterator[tuple[str, dict[str, pd.DataFrame]]]:
-    """Divide the conditions that have cases into figures of six.
-
-    Yields:
-        What is added to the slug, ``""`` or ``"_2"`` and so on; and label -> usable cases.
-    """
+def pages(conditions: Sequence[Condition], task: str, part: str) -> Iterator[tuple[str, dict[str, pd.DataFrame]]]:
+    """Divide the conditions of a task into pages: label -> usable cases."""
     own = [condition for condition in conditions if condition.task == task]
     labels = labels_of(own)
-    found = {labels[condition.name]: cases for condition in own if len(cases := usable(condition, part))}
-    names = list(found)
-    for start in range(0, len(names), len(PALETTE)):
-        number = start // len(PALETTE) + 1
-        yield page_suffix(number), {name: found[name] for name in names[start : start + len(PALETTE)]}
+    return paged({labels[condition.name]: cases for condition in own if len(cases := usable(condition, part))})
 
 
-def page_suffix(number: int) -> str:
-    """Make what tells the slug of a second figure from that of the first."""
-    return "" if number == 1 else f"_{number}"
+def paged(values: Mapping[str, _Value]) -> Iterator[tuple[str, dict[str, _Value]]]:
+    """Divide a mapping into pages of six, one for each figure.
+
+    Yields:
+        Suffix of the figure's slug, ``""`` or ``"_2"`` and so on; and the page.
+    """
+    names = list(values)
+    for number, start in enumerate(range(0, len(names), len(PALETTE)), 1):
+        yield "" if number == 1 else f"_{number}", {name: values[name] for name in names[start : start + len(PALETTE)]}
 
 
-def labels_of(conditions: list[Condition]) -> dict[str, str]:
-    """Shorten the names of conditions to what tells them apart.
+def labels_of(conditions: Sequence[Condition]) -> dict[str, str]:
+    """Shorten the names of conditions to their differences.
 
     Args:
         conditions: Named `<model>__<setting>__<setting>`.
 
     Returns:
-        Name -> label: the model, where there are several, and the settings that not all conditions share,
-        `data.split.method-random` as `method-random`; the names themselves where that does not tell them apart.
+        Name -> label: the model, if there are several, and the settings that not all conditions share,
+        `data.split.method-random` as `method-random`; the names themselves if these labels are not unique.
     """
     settings = {condition.name: condition.name.split("__")[1:] for condition in conditions}
     shared = set.intersection(*(set(values) for values in settings.values())) if settings else set()
@@ -68,7 +68,7 @@ def labels_of(conditions: list[Condition]) -> dict[str, str]:
 
 
 def wrapped(label: str, width: int = 24) -> str:
-    """Break a label into lines of so many characters, between words, and long words after an underscore."""
+    """Break a label into lines of so many characters: between words, and in long words after an underscore."""
     lines = []
     for line in textwrap.wrap(label, width, break_on_hyphens=False, break_long_words=False):
         while len(line) > width and "_" in line[:width]:
@@ -79,17 +79,17 @@ def wrapped(label: str, width: int = 24) -> str:
     return "\n".join(lines)
 
 
-def answers_of(cases: pd.DataFrame) -> NDArray[np.str_]:
-    """Name the most probable class of each case, (n,)."""
+def predicted_classes(cases: pd.DataFrame) -> NDArray[np.str_]:
+    """Return the most probable class of each case, (n,)."""
     return np.array(classes_of(cases))[probabilities_of(cases).argmax(axis=1)]
 
 
 def weights_of(cases: pd.DataFrame, draws: int) -> NDArray[np.float64]:
-    """Say how often each case counts: as it is, and in draws of its near-duplicate groups.
+    """Draw near-duplicate groups and count how often each case is drawn.
 
     Args:
-        cases: Columns `group` and `label`; a group counts the same in all replicates.
-        draws: How many.
+        cases: Columns `group` and `label`; a group has the same count in all replicates.
+        draws: Number of draws.
 
     Returns:
         (1 + draws, n); the first row is ones.
@@ -100,14 +100,14 @@ def weights_of(cases: pd.DataFrame, draws: int) -> NDArray[np.float64]:
 
 
 def images_in(part: str, page: dict[str, pd.DataFrame]) -> str:
-    """Say how many images, and how many times each model was trained on: `n = 156 test images, 3 replicates`."""
+    """Write the number of images and of trainings of each model: `n = 156 test images, 3 replicates of each model`."""
     images = [cases["id"].nunique() for cases in page.values()]
     replicates = [cases["replicate"].nunique() for cases in page.values()]
     repeated = f", {span(replicates)} replicates of each model" if max(replicates) > 1 else ""
     return f"n = {span(images)} {_PARTS.get(part, part)} images{repeated}"
 
 
-def span(numbers: list[int]) -> str:
-    """Write numbers as one, `156`, or as from the lowest to the highest, `150 to 156`."""
+def span(numbers: Sequence[int]) -> str:
+    """Write equal numbers as one, `156`, others as a range, `150 to 156`."""
     low, high = min(numbers), max(numbers)
     return f"{low}" if low == high else f"{low} to {high}"

@@ -1,0 +1,165 @@
+"""Drawings of the paper's networks, U2NET and DeepCardinal-50, made from the modules that a run's config builds."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from omegaconf import DictConfig
+
+from bus_lightning.config.build import build_net
+from bus_lightning.paper import numbers as paper
+from bus_lightning.report.figures.style import BLACK, GREEN, GREY, LIGHT, ORANGE, SKY, WIDTH, new_figure, styled
+from bus_lightning.report.sections import FigureItem
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_LEVELS = 6  # of a U2-Net
+_OPACITY = "70"
+_READ_CHAIN = "Each box: its blocks, the channels, height and width of its output, and its parameters."
+_READ_U = (
+    "Left the encoder: each arrow down halves the map by max-pooling. In the middle the decoder: each arrow up doubles "
+    "it bilinearly. Dashed: skip connections, which are concatenated. Right the side outputs, resized to the image and "
+    "fused. Each stage is itself a U (RSU7: seven levels; F: dilated instead of pooled). Each box: the channels, "
+    "height and width of its output, and its parameters."
+)
+
+
+class _Layer(NamedTuple):
+    """A child of a network: its module, the shape of its output without the batch, its number of parameters."""
+
+    module: "nn.Module"
+    shape: tuple[int, ...]
+    parameters: int
+
+
+@styled
+def architectures(configs: list[DictConfig]) -> list[FigureItem]:
+    """Draw the networks of the paper among those of some runs.
+
+    Args:
+        configs: Configs of runs, with the number of classes known.
+    """
+    return [_figure(config) for config in configs if config.model.name in ("deepcardinal50", "u2net_lite", "u2net")]
+
+
+def _figure(config: DictConfig) -> FigureItem:
+    name, size = config.model.name, config.data.size
+    layers = _layers(config)
+    figure, explanation = (_u(layers), _READ_U) if "outconv" in layers else (_chain(layers), _READ_CHAIN)
+    return FigureItem(
+        slug=f"network_{name}",
+        caption=f"{paper.NAMES[name]}, drawn from its modules for an image of "
+        f"{_times(config.data.channels, size, size)}. {explanation} Norms, activations and pooling are not drawn.",
+        figure=figure,
+        alt=f"Architecture of {paper.NAMES[name]}: an image, then {', '.join(layers)}.",
+    )
+
+
+def _layers(config: DictConfig) -> dict[str, _Layer]:
+    """Build a network on the meta device, which keeps shapes and no numbers, and call it once."""
+    import torch
+
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+    with torch.device("meta"), torch.no_grad():
+        net = build_net(config.model, bool(config.debug_size)).eval()
+        for module in net.children():
+            module.register_forward_hook(lambda module, _, output: shapes.update({module: tuple(output.shape[1:])}))
+        net(torch.zeros(1, config.data.channels, config.data.size, config.data.size))
+    sizes = {name: sum(tensor.numel() for tensor in module.parameters()) for name, module in net.named_children()}
+    return {
+        name: _Layer(module, shapes[module], sizes[name])
+        for name, module in net.named_children()
+        if sizes[name] and not isinstance(module, torch.nn.BatchNorm2d)
+    }
+
+
+def _page(height: float) -> tuple[Figure, Axes]:
+    """Make a figure whose coordinates are inches."""
+    figure = new_figure(WIDTH, height)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, WIDTH), ylim=(0, height))
+    axes.set_axis_off()
+    return figure, axes
+
+
+def _box(axes: Axes, x: float, y: float, width: float, height: float, color: str, text: str, **style: object) -> None:
+    """Draw a box around a centre, with its text."""
+    corner = (x - width / 2, y - height / 2)
+    axes.add_patch(Rectangle(corner, width, height, facecolor=color + _OPACITY, edgecolor=BLACK, linewidth=0.7))
+    axes.text(x, y, text, ha="center", va="center", fontsize=7.2, linespacing=1.3, **style)
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], is_skip: bool = False) -> None:
+    style = {"color": GREY, "linestyle": "--"} if is_skip else {"color": BLACK}
+    style |= {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "linewidth": 0.8}
+    axes.annotate("", end, start, arrowprops=style)
+
+
+def _chain(layers: dict[str, _Layer]) -> Figure:
+    """Draw the layers in a row."""
+    figure, axes = _page(1.3)
+    slot, width, y = WIDTH / len(layers), WIDTH / len(layers) - 0.2, 0.65
+    for place, (name, layer) in enumerate(layers.items()):
+        x = slot * (place + 0.5)
+        text = "\n".join([name, *_blocks(layer.module), _times(*layer.shape), _count(layer.parameters)])
+        _box(axes, x, y, width, 1.15, SKY if len(layer.shape) > 1 else ORANGE, text)
+        if place:
+            _arrow(axes, (x - slot + width / 2, y), (x - width / 2, y))
+    return figure
+
+
+def _blocks(module: "nn.Module") -> Iterator[str]:
+    """Describe a sequence of blocks, or a single layer, in short lines."""
+    blocks = list(module.children())
+    yield f"{len(blocks)} \N{MULTIPLICATION SIGN} {type(blocks[0]).__name__}" if blocks else type(module).__name__
+    for layer in module.modules():
+        if getattr(layer, "groups", 1) > 1:
+            yield f"{layer.groups} groups of {int(str(layer.out_channels)) // int(str(layer.groups))}"
+            return
+
+
+def _u(layers: dict[str, _Layer]) -> Figure:
+    """Draw encoder, decoder and side outputs of a U2-Net in columns, the finest level on top."""
+    row, width, height = 0.62, 1.45, 0.42
+    figure, axes = _page(row * _LEVELS + 0.1)
+    left, middle, right, end = 0.85, 3.05, 5.1, 6.55
+    deepest = (left + middle) / 2
+    for level in range(1, _LEVELS + 1):
+        y, last = row * (_LEVELS - level + 0.5) + 0.05, level == _LEVELS
+        x = deepest if last else left
+        _box(axes, x, y, width, height, SKY, _stage(layers, f"stage{level}"))
+        if level > 1:
+            _arrow(axes, (left, y + row - height / 2), (x - 0.5 if last else left, y + height / 2))
+        if not last:
+            _box(axes, middle, y, width, height, ORANGE, _stage(layers, f"stage{level}d"))
+            _arrow(axes, (left + width / 2, y), (middle - width / 2, y), is_skip=True)
+            start = (deepest + 0.5 if level == _LEVELS - 1 else middle, y - row + height / 2)
+            _arrow(axes, start, (middle, y - height / 2))
+        _box(axes, right, y, 1.2, height, GREEN, _stage(layers, f"side{level}"))
+        _arrow(axes, ((deepest if last else middle) + width / 2, y), (right - 0.6, y))
+        _arrow(axes, (right + 0.6, y), (end - 0.2, y))
+    fusion = _stage(layers, "outconv").replace("\n", ", ")
+    _box(axes, end, row * _LEVELS / 2 + 0.05, 0.4, row * _LEVELS - 0.2, LIGHT, fusion, rotation=90)
+    return figure
+
+
+def _stage(layers: dict[str, _Layer], name: str) -> str:
+    layer = layers[name]
+    levels = getattr(layer.module, "height", None)
+    kind = f"RSU{levels}{'F' if layer.module.dilated else ''} " if levels else ""
+    return f"{kind}{name}\n{_times(*layer.shape)}, {_count(layer.parameters)}"
+
+
+def _times(*sizes: int) -> str:
+    return "\N{MULTIPLICATION SIGN}".join(map(str, sizes))
+
+
+def _count(number: int) -> str:
+    """Write a number of parameters in three digits."""
+    if number < 1000:
+        return str(number)
+    return f"{number / 1e3:.3g} k" if number < 999_500 else f"{number / 1e6:.3g} M"

@@ -1,0 +1,28 @@
+"""Numbers with their intervals, as text."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+Summaries = Mapping[str, pd.DataFrame]
+"""Name of a condition or a model -> what `summarise` returns."""
+
+
+def estimate(value: float | None, low: float | None = None, high: float | None = None, digits: int = 3) -> str:
+    """Write a number with its interval: `0.647 (0.571 to 0.718)`; "undefined" if there is no number."""
+    if value is None or math.isnan(value):
+        return "undefined"
+    text = f"{value:.{digits}f}"
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return text
+    return f"{text} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def metric_row(summary: pd.DataFrame | None, metric: str) -> dict[str, Any] | None:
+    """Return the row of a metric in a summary; None if it was not computed or has no images."""
+    if summary is None or summary.empty:
+        return None
+    rows = summary[summary["metric"] == metric].to_dict("records")
+    return rows[0] if rows and rows[0]["n"] else None

@@ -1,0 +1,105 @@
+"""The section that says whether a mask helps the classifier: no mask, a segmenter's, the ground truth's."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from bus_lightning.config.build import identity
+from bus_lightning.metrics.catalogue import title_of
+from bus_lightning.report.estimates import Summaries, estimate
+from bus_lightning.report.sections import Section, TableItem
+from bus_lightning.statistics.comparisons import compare
+from bus_lightning.statistics.conditions import Condition, of_task
+from bus_lightning.statistics.summary import value_of
+
+_INPUTS = {
+    "none": "the image alone",
+    "contour": "the outline drawn in",
+    "fill": "the lesion filled",
+    "channel": "the mask as a fourth channel",
+    "crop": "the image cut around the lesion",
+}
+_SOURCES = {"none": "-", "predicted": "the segmenter's", "ground_truth": "the ground truth: a leak, an upper bound"}
+# What a condition with another network must share, too; the recipe belongs to the network.
+_SHARED = ("data.size", "data.resize", "data.classes", "data.balance", "data.split.ratio", "data.split.method",
+           "preprocess")  # fmt: skip
+_METRICS = ("accuracy", "auroc_macro", "malignant_vs_benign_auroc")
+
+
+def mask_section(conditions: list[Condition], test: Summaries, titles: Mapping[str, str]) -> Section | None:
+    """Compare classifiers that see masks with the same network without a mask.
+
+    A joint network, which segments and classifies, stands next to the classifiers with the same data and epochs.
+
+    Args:
+        conditions: All of a report.
+        test: Name of a condition -> summary of its test images.
+        titles: Model -> its title; others keep their name.
+
+    Returns:
+        The section; None if no classifier sees a segmenter's mask.
+    """
+    joint = {condition.name for condition in conditions if condition.task == "joint"}
+    candidates = [
+        condition
+        for condition in of_task(conditions, "classification")
+        if not condition.is_cross_fitted
+        and condition.config.overlay.style in _INPUTS
+        and (_source(condition) == "none" or "test" in condition.config.overlay.parts)
+    ]
+    rows = []
+    for family in dict.fromkeys(_family(member) for member in candidates if _source(member) == "predicted"):
+        model, *data = family
+        members = [
+            member
+            for member in candidates
+            if _family(member) == family or (member.name in joint and [*_family(member)[1:]] == data)
+        ]
+        members.sort(key=lambda member: (list(_SOURCES).index(_source(member)), member.model != model, member.name))
+        alone = next((member for member in members if _source(member) == "none" and member.model == model), None)
+        rows += [_row(member, member.name in joint, alone, test[member.name], titles) for member in members]
+    if not rows:
+        return None
+    caption = (
+        "Test images: value and 95% interval, and the difference in macro AUC to the classifier that sees the image "
+        "alone, paired on the same draws of near-duplicate groups. The ground-truth mask gives away where the lesion "
+        "is, which is unknown for a new image: those rows are a leak, and an upper bound for the gain from a mask."
+    )
+    intro = (
+        "The segmenter's masks come from runs that had seen neither the image nor its near-duplicates. All rows of a "
+        "network have the same split, input size and epochs."
+    )
+    return Section("What a mask gives the classifier", intro, [TableItem("masks", caption, pd.DataFrame(rows))])
+
+
+def _family(condition: Condition) -> tuple[str, int, str]:
+    """Return what conditions share that are compared here: model, epochs, and how the data are prepared."""
+    cfg = condition.config
+    shared = sorted((key, value) for key, value in identity(cfg).items() if key.startswith(_SHARED))
+    return condition.model, cfg.trainer.max_epochs, repr(shared)
+
+
+def _source(condition: Condition) -> str:
+    overlay = condition.config.overlay
+    return "none" if overlay.style == "none" else str(overlay.source)
+
+
+def _row(
+    condition: Condition, is_joint: bool, alone: Condition | None, summary: pd.DataFrame, titles: Mapping[str, str]
+) -> dict[str, object]:
+    row: dict[str, object] = {
+        "network": titles.get(condition.model, condition.model),
+        "sees": "the image alone, and outlines it too" if is_joint else _INPUTS[condition.config.overlay.style],
+        "whose mask": _SOURCES[_source(condition)],
+        "runs": len(condition.runs),
+        "n": int(value_of(summary, "accuracy", "n")),
+    }
+    for metric in _METRICS:
+        value, low, high = (value_of(summary, metric, key) for key in ("value", "low", "high"))
+        row[title_of(metric)] = estimate(value, low, high)
+    gain = "-"
+    if alone and condition.name != alone.name:
+        result = compare(condition, alone, "test", "auroc_macro")
+        gain = result.reason if math.isnan(result.difference) else estimate(result.difference, result.low, result.high)
+    return row | {f"{title_of('auroc_macro')}, less that of the image alone": gain}

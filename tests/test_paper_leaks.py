@@ -1,0 +1,130 @@
+"""The leak study: handlings of the data in words, in a table, in a figure, and in a verdict."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from bus_lightning.paper.additions import EXTENSION
+from bus_lightning.paper.leak_figure import leakage
+from bus_lightning.paper.leaks import handling, separate_leaks, verdicts
+from bus_lightning.report.contents import contents
+from bus_lightning.report.figures.inputs import wrapped
+from bus_lightning.report.making import make_report
+from bus_lightning.statistics.conditions import read_group
+
+NET = "model=resnet34"
+
+
+def lines(axes, **wanted):
+    return [line for line in axes.lines if all(mpl.artist.getp(line, key) == value for key, value in wanted.items())]
+
+
+def test_leakage_experiments_have_a_section_of_their_own(finished):
+    for leak in ("nothing", "class_mark", "contour_all"):
+        for method in ("random", "grouped"):
+            run = finished("group=leakage", "model=resnet34", f"leak={leak}", f"data.split.method={method}")
+    page = make_report([run.path.parent], extensions=[EXTENSION])
+    folder, text = page.parent, (page.parent / "report.md").read_text()
+    table = pd.read_csv(folder / "tables" / "leakage_handlings.csv")
+    assert table["done to the images"].tolist()[:2] == ["nothing", "nothing"]
+    assert (folder / "figures" / "leakage.svg").is_file()
+    assert (table["network"] == "ResNet-50, the paper").sum() == 1
+    assert "name of the class written, on train and validation" in text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["leak=nothing"], ""),
+        (["leak=contour_all"], "lesion outlined, on all images"),
+        (["leak=contour_by_class"], "lesion outlined in a colour per class, on train and validation"),
+        (["leak=clean"], "cleaned (median, clahe), on train and validation"),
+        (["preprocess=clean"], ""),
+        (["leak=mask_files"], "mask files taken for images"),
+    ],
+)
+def test_a_handling_is_said_in_words(composed, overrides, words):
+    assert handling(composed("model=resnet34", *overrides)) == words
+
+
+def leak_row(val, test, loss):
+    found = {"validation accuracy": val, "test accuracy": test, "test loss": loss, "gap": val - test}
+    ends = {
+        f"{name}_{end}": value + shift
+        for name, value in found.items()
+        for end, shift in (("low", -0.04), ("high", 0.04))
+    }
+    return {"handling": "it", "split": "random"} | ends
+
+
+def test_a_handling_is_allowed_only_when_validation_test_gap_and_loss_all_fit():
+    assert "meet all four for: it" in verdicts([leak_row(0.97, 0.56, 1.5)])[0].text
+    for row, why in (
+        (leak_row(0.80, 0.42, 1.5), "validation accuracy"),
+        (leak_row(0.97, 0.78, 1.5), "test accuracy"),
+        (leak_row(0.90, 0.67, 1.5), "gap"),
+        (leak_row(0.97, 0.56, 0.9), "test loss"),
+    ):
+        notes = verdicts([row])
+        assert "No handling meets all four" in notes[0].text
+        assert why in notes[1].text
+
+
+def test_a_handling_without_validation_images_is_not_judged():
+    notes = verdicts([leak_row(float("nan"), 0.56, 1.5)])
+    assert notes[-1].text == "Not judged, because a number is missing: it (random split)."
+
+
+def test_runs_that_were_cross_fitted_stand_beside_nothing_of_the_paper_and_nothing_that_leaks(finished):
+    run = finished(NET, "name=alone")
+    finished(NET, "name=predicted", "overlay=predicted")
+    finished(NET, "name=told", "overlay=contour")
+    finished(NET, "name=part", "overlay=predicted", "data.split.cross_folds=2", "data.split.cross_fold=0")
+    group = read_group(run.path.parent)
+    main, experiments = separate_leaks(group.conditions)
+    assert {one.name for one in experiments} == {"told", "alone"}
+    assert {"predicted", "part"} <= {one.name for one in main}
+    sections = {section.title: section for section in contents(group, [EXTENSION])}
+    assert "What a mask gives the classifier" in sections
+    sources = next(item for item in sections["Beside the paper"].items if getattr(item, "slug", "") == "paper_sources")
+    assert "part" not in set(sources.frame["condition"])
+
+
+def study(handlings, seeds=2):
+    rows = [(f"handling {h}", split, seed, 0.9 + 0.002 * h, 0.5 + 0.02 * h + 0.1 * seed, 1.5)
+            for h in range(handlings) for split in ("random", "grouped") for seed in range(seeds)]  # fmt: skip
+    return pd.DataFrame(rows, columns=["handling", "split", "seed", "val_accuracy", "test_accuracy", "test_loss"])
+
+
+def test_leakage_shows_runs_means_and_the_paper_beside_majority_and_ln_3():
+    table = pd.concat([study(2), study(1).assign(test_loss=np.nan)])
+    paper = pd.DataFrame({"model": ["ResNet-50"], "val_accuracy": 0.97, "test_accuracy": 0.61, "test_loss": 1.32})
+    item = leakage(table, paper, 0.56)
+    accuracy, loss = item.figure.axes
+    assert [len(line.get_xdata()) for line in lines(accuracy, label="_runs")] == [2] * 4
+    means = lines(accuracy, label="_mean")
+    assert [line.get_marker() for line in means] == ["o", "s", "o", "s"]
+    assert [line.get_xydata()[0] for line in means[::2]] == [pytest.approx([0.9, 0.55]), pytest.approx([0.902, 0.57])]
+    assert lines(loss, label="_paper")[0].get_ydata() == [1.32]
+    assert lines(loss, label="_ln 3")[0].get_ydata()[0] == pytest.approx(np.log(3))
+    assert lines(accuracy, label="_majority")[0].get_ydata()[0] == 0.56
+    assert "n = 8 runs" in item.caption
+
+
+def test_twelve_handlings_and_the_papers_networks_all_look_different():
+    models = ["DeepCardinal-50", "ResNet-50", "ResNet-34", "AlexNet"]
+    paper = pd.DataFrame({"model": models, "val_accuracy": 0.97, "test_accuracy": 0.6, "test_loss": 1.3})
+    item = leakage(study(12), paper, 0.5)
+    means = lines(item.figure.axes[0], label="_mean")
+    looks = [(line.get_color(), line.get_markerfacecolor(), line.get_marker()) for line in means]
+    assert len(set(looks)) == len(looks) == 24
+    keys = item.figure.legends[0]
+    assert [text.get_text() for text in keys.get_texts()][:12] == [f"handling {number}" for number in range(12)]
+    stars = {text.get_text(): line.get_marker() for text, line in zip(keys.get_texts(), keys.get_lines(), strict=True)}
+    assert len({stars[wrapped(f"the paper: {model}", 28)] for model in models}) == 4
+
+
+def test_without_a_complete_run_there_is_no_figure():
+    paper = pd.DataFrame({"model": ["ResNet-50"], "val_accuracy": 0.97, "test_accuracy": 0.61, "test_loss": 1.32})
+    assert leakage(study(1).assign(test_loss=np.nan), paper, 0.5) is None
