@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus_lightning.config.build import check
+from bus_lightning.config.rules import check
 from bus_lightning.core.errors import UserError
 
 

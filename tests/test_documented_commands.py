@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_lightning.config.build import check
+from bus_lightning.config.rules import check
 from bus_lightning.core.errors import UserError
 
 ROOT = Path(__file__).parent.parent

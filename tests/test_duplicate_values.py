@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_duplicates import cropped, phantom, rescaled
 
-from bus_lightning.data.duplicates import agreement, fingerprint
+from bus_lightning.data.duplicates import agreement, make_fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -13,12 +13,12 @@ def image():
 
 
 def test_an_image_agrees_with_itself_in_full(image):
-    own = fingerprint(image)
+    own = make_fingerprint(image)
     assert agreement(own, own) == pytest.approx(1, abs=1e-4)
 
 
 def test_an_image_agrees_with_another_contrast_of_itself_in_full(image):
-    own, faint = fingerprint(image), fingerprint(image // 2 + 100)
+    own, faint = make_fingerprint(image), make_fingerprint(image // 2 + 100)
     assert agreement(own, faint) == pytest.approx(agreement(faint, own), abs=0.02)
     assert agreement(own, faint) > 0.97
 
@@ -26,17 +26,17 @@ def test_an_image_agrees_with_another_contrast_of_itself_in_full(image):
 def test_half_of_the_blocks_may_hold_something_else(image):
     covered = image.copy()
     covered[:, :200] = np.random.default_rng(0).integers(0, 255, covered[:, :200].shape)
-    assert agreement(fingerprint(image), fingerprint(covered)) > 0.85
+    assert agreement(make_fingerprint(image), make_fingerprint(covered)) > 0.85
     covered[:, :260] = np.random.default_rng(0).integers(0, 255, covered[:, :260].shape)
-    assert agreement(fingerprint(image), fingerprint(covered)) < 0.85
+    assert agreement(make_fingerprint(image), make_fingerprint(covered)) < 0.85
 
 
 def test_a_part_agrees_where_it_is_a_third_of_the_image_or_more(image):
-    own = fingerprint(image)
-    assert agreement(own, fingerprint(cropped(rescaled(image)))) > 0.85
+    own = make_fingerprint(image)
+    assert agreement(own, make_fingerprint(cropped(rescaled(image)))) > 0.85
 
 
 def test_an_image_without_structure_has_no_keypoints():
-    found = fingerprint(np.zeros((40, 50, 3), np.uint8))
+    found = make_fingerprint(np.zeros((40, 50, 3), np.uint8))
     assert (found.points.shape, found.descriptors.shape) == ((0, 2), (0, 128))
     assert agreement(found, found) == 0

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 from test_command_line import run
 
-from bus_lightning.config.build import check
+from bus_lightning.config.rules import check
 from bus_lightning.core.errors import UserError
 from bus_lightning.launch.grids import check_choices, gather_overrides
 from bus_lightning.launch.report import main

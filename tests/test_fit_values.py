@@ -5,7 +5,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from bus_lightning.data.splits import make_named_split
-from bus_lightning.training.fit import announce_label_in_input, is_validated, metrics_of_nothing
+from bus_lightning.training.fit import announce_label_in_input, metrics_of_nothing
+from bus_lightning.training.prepared_run import PreparedRun
 
 
 def test_a_part_without_images_has_no_images_and_no_scores():
@@ -29,8 +30,8 @@ def test_a_part_without_images_has_no_images_and_no_scores():
     ],
 )
 def test_a_label_in_the_input_is_announced_where_it_is_scored_and_nowhere_else(style, source, parts, said, caplog):
-    cfg = OmegaConf.create({"overlay": {"style": style, "source": source, "parts": parts}})
-    announce_label_in_input(cfg, ["val", "test"])
+    overlay = OmegaConf.create({"style": style, "source": source, "parts": parts})
+    announce_label_in_input(overlay, ["val", "test"])
     assert bool(caplog.records) is bool(said)
     assert (said or "") in caplog.text
 
@@ -40,5 +41,5 @@ def test_a_run_is_validated_where_it_has_images_and_does_not_turn_it_off():
     without = make_named_split({"train": ["a"], "val": [], "test": ["c"]}, "file", {"a": 0, "c": 2})
     for limit, validated in ((None, True), (0.5, True), (1, True), (0, False), (0.0, False)):
         cfg = OmegaConf.create({"trainer": {"limit_val_batches": limit}})
-        assert is_validated(cfg, with_images) is validated
-        assert is_validated(cfg, without) is False
+        assert PreparedRun(cfg, None, with_images).is_validated is validated
+        assert PreparedRun(cfg, None, without).is_validated is False

@@ -5,7 +5,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from bus_lightning.data.mask_files import Likeness, find_mask_files, likeness
+from bus_lightning.data.mask_files import Likeness, find_mask_files, measure_likeness
 
 Row = namedtuple("Row", ["id", "image", "class_name"])
 SHAPE = (60, 80)
@@ -29,34 +29,34 @@ def spots(number):
 
 
 def test_a_mask_has_at_most_forty_pieces_with_its_background():
-    assert likeness(spots(39)).kind == "plain"
-    assert likeness(spots(40)).kind == ""
+    assert measure_likeness(spots(39)).kind == "plain"
+    assert measure_likeness(spots(40)).kind == ""
 
 
 def test_a_mask_has_at_most_six_grey_levels_unless_nearly_all_pixels_are_at_two():
     picture = np.zeros((100, 100, 3), np.uint8)
     for k in range(1, 6):
         picture[10 * k : 10 * k + 10, 20:80] = 50 * k
-    assert likeness(picture).kind == "plain"
+    assert measure_likeness(picture).kind == "plain"
     picture[60:70, 20:80] = 125
-    assert likeness(picture).kind == ""
+    assert measure_likeness(picture).kind == ""
     few = spots(9)
     few[:5, :5] = np.arange(25).reshape(5, 5, 1) * 10  # 25 more levels on a four-hundredth of the picture
-    assert likeness(few).kind == "plain"
+    assert measure_likeness(few).kind == "plain"
 
 
 def test_a_picture_of_one_level_is_blank_and_of_one_row_an_image():
-    assert likeness(np.full((9, 9, 3), 77, np.uint8)).kind == "blank"
+    assert measure_likeness(np.full((9, 9, 3), 77, np.uint8)).kind == "blank"
     row = np.zeros((1, 50, 3), np.uint8)
     row[:, 20:30] = 255
-    assert likeness(row).kind == ""
-    assert likeness(row).shape == (1, 50)
+    assert measure_likeness(row).kind == ""
+    assert measure_likeness(row).shape == (1, 50)
 
 
 def test_speckle_on_a_dark_background_is_an_image_however_flat():
     picture = np.zeros((200, 200, 3), np.uint8)
     picture[np.random.default_rng(0).random((200, 200)) < 0.02] = 255
-    assert likeness(picture).kind == ""
+    assert measure_likeness(picture).kind == ""
 
 
 def test_a_mask_names_the_image_of_its_words_and_size():
@@ -110,9 +110,9 @@ def test_a_bright_shape_with_texture_is_an_image():
     # Of its neighbours an eighth is equal: no mask, blurred or saved as JPEG, has so few.
     picture = np.zeros((100, 120, 3), np.uint8)
     picture[30:70, 30:90] = np.random.default_rng(0).integers(0, 8, (40, 60, 1)) * 2 + 240
-    assert likeness(picture).kind == ""
+    assert measure_likeness(picture).kind == ""
     picture[30:70, 30:90] = np.maximum(picture[30:70, 30:90], 250)
-    assert likeness(picture).kind == "plain"
+    assert measure_likeness(picture).kind == "plain"
 
 
 def test_lone_specks_in_a_bright_area_are_no_mask():
@@ -120,4 +120,4 @@ def test_lone_specks_in_a_bright_area_are_no_mask():
     picture[20:90, 20:90] = 254
     picture[25:85:10, 25:85:10] = 255  # no two of them are neighbours
     picture[0, 0] = 0
-    assert likeness(picture).kind == ""
+    assert measure_likeness(picture).kind == ""

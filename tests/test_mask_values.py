@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from test_masks import CORE, LESION, SHAPE, SPOT, saved
 
-from bus_lightning.data.masks import MaskValueError, decode_mask, resized, same_proportions
+from bus_lightning.data.masks import MaskValueError, decode_mask, have_same_proportions, resize_mask
 
 
 def test_probabilities_are_cut_at_half_of_the_highest(tmp_path):
@@ -44,16 +44,16 @@ def test_each_side_of_the_border_counts(side, tmp_path):
 
 
 def test_a_mask_is_scaled_by_at_most_eight():
-    assert same_proportions((8, 16), (64, 128))
-    assert not same_proportions((8, 16), (72, 144))
-    assert same_proportions((64, 128), (8, 16))
-    assert not same_proportions((72, 144), (8, 16))
+    assert have_same_proportions((8, 16), (64, 128))
+    assert not have_same_proportions((8, 16), (72, 144))
+    assert have_same_proportions((64, 128), (8, 16))
+    assert not have_same_proportions((72, 144), (8, 16))
 
 
 def test_a_pixel_of_a_smaller_mask_is_lesion_from_half_of_its_area_on():
     large = np.zeros((4, 8), np.uint8)
     large[:2, 0], large[:2, 2:4], large[0, 4] = 1, 1, 1  # half, all and a quarter of three pixels
-    assert resized(large, (2, 4)).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]
+    assert resize_mask(large, (2, 4)).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]
 
 
 def test_soft_edges_of_a_label_are_cut_at_half_of_it(tmp_path):

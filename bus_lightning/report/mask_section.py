@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from bus_lightning.config.build import identity
+from bus_lightning.config.identity import identity
 from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.report.estimates import Summaries, estimate
 from bus_lightning.report.sections import Section, TableItem

@@ -73,7 +73,7 @@ def train_and_test(
     datamodule = BusDataModule(prepared.data, split, cfg, cfg.task.name != "classification", hardware.home_of_images)
     probe = probe_overlay(cfg.overlay, datamodule, split) if cfg.task.name == "classification" else {}
     task = build_task(cfg, datamodule, hardware, starts=not begun)
-    monitor = cfg.task.monitor if split.val and cfg.trainer.limit_val_batches != 0 else None
+    monitor = cfg.task.monitor if prepared.is_validated else None
     best, timing = best_checkpoint(folder, monitor, cfg.task.mode), Timing()
     callbacks = chosen_callbacks(cfg.callbacks, folder.last, cfg.trainer.enable_progress_bar)
     first = is_first_process()

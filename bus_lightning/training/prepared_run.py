@@ -27,3 +27,8 @@ class PreparedRun:
         """Hashes of data, split and predicted masks, named as in status.json."""
         masks = {"masks": self.data.predicted_by} if self.data.predicted_by else {}
         return {"data": self.data.content, "split": self.split.hash} | masks
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether epochs are validated: there are validation images, and no limit turns them off."""
+        return bool(self.split.val) and self.config.trainer.limit_val_batches != 0
