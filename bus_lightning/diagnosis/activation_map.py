@@ -35,17 +35,9 @@ def restore(square: np.ndarray, box: tuple[int, int, int, int], shape: tuple[int
 def place(
     heat: np.ndarray, size: int, box: tuple[int, int, int, int], part: tuple[slice, slice], shape: tuple[int, int]
 ) -> np.ndarray:
-    """Put a class activation map back into the image, of which the network may have seen only a part.
+    """Put a class activation map, (h, w) float32, back into an image of a shape (H, W), 0 outside the part.
 
-    Args:
-        heat: (h, w) float32.
-        size: Side of the network's square.
-        box: Position of the part in the square: top, left, height, width.
-        part: Rows and columns of the image that the network saw.
-        shape: (H, W) of the image.
-
-    Returns:
-        (H, W) float32, 0 outside the part.
+    The network saw the `part`, rows and columns, in the `box` (top, left, height, width) of its square of side `size`.
     """
     square = cv2.resize(heat, (size, size), interpolation=cv2.INTER_LINEAR)
     whole = np.zeros(shape, np.float32)

@@ -9,7 +9,6 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
@@ -21,7 +20,7 @@ from pydicom.uid import (
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.dicom_pixels import BY_PILLOW, decode
-from bus_lightning.diagnosis.frames import Frame, Limits, damaged, decoding, silence
+from bus_lightning.diagnosis.frames import Frame, Frames, Limits, damaged, decoding, silence
 
 silence("pydicom")
 
@@ -32,16 +31,11 @@ _TABLES = [
     for color in ("Red", "Green", "Blue")
     for kind, part in (("", "Descriptor"), ("", "Data"), ("Segmented", "Data"))
 ]
-_WANTED = [
-    Tag(keyword)
-    for keyword in (
-        *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
-        *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", *_TABLES),
-        *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
-        *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
-        *("PixelSpacing", "SequenceOfUltrasoundRegions"),
-    )
-]
+_WANTED = ["Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames",
+           "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", *_TABLES,
+           "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+           "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence",
+           "PixelSpacing", "SequenceOfUltrasoundRegions"]  # fmt: skip
 _HEADER_BYTES = 16_000_000
 _UNDEFINED = 0xFFFFFFFF
 _PLANE, _CENTIMETRES = 1, 3  # of an ultrasound region: its spatial format, its physical units
@@ -63,21 +57,18 @@ class _Header:
         return self._read(size)
 
 
-def read_dicom(stream: BufferedReader, limits: Limits) -> tuple[int, Iterator[Frame]]:
+def read_dicom(stream: BufferedReader, limits: Limits) -> Frames:
     """Read the images of a DICOM file: uncompressed, RLE, JPEG or JPEG 2000; grey, RGB, YBR or palette.
 
     The first window or table is applied. Without one, white is the highest level of the bit depth that the header
     states, so all frames share one scale. The size of a pixel comes from the ultrasound regions if all regions that
     are images agree, or else from PixelSpacing.
 
-    Returns:
-        Number of images, and an iterator that decodes one after another.
-
     Raises:
         UserError: When the file is damaged, too large, has no images, or a compression that cannot be decoded.
     """
     with decoding("DICOM file"):
-        header = dcmread(_Header(stream), stop_before_pixels=True, specific_tags=list(_WANTED), defer_size=1_000_000)
+        header = dcmread(_Header(stream), stop_before_pixels=True, specific_tags=[*_WANTED], defer_size=1_000_000)
         syntax = UID(header.file_meta.get("TransferSyntaxUID", ""))
         vr, length = _read_pixel_element(stream, syntax)
         number = _check_header(header, limits)

@@ -45,12 +45,8 @@ def find_doubts(
 ) -> tuple[Doubt, ...]:
     """List the reasons not to trust an answer, the most important first.
 
-    Args:
-        is_ultrasound: Whether the image looks like the training images.
-        probabilities: Class -> probability.
-        malignant_flag: Whether malignant is above its threshold; None without one.
-        measurements: Of the outlined lesion.
-        synthetic: Whether any network of the bundle was trained on synthetic images.
+    `malignant_flag` says whether malignant is above its threshold, None without one; `synthetic` whether any network of
+    the bundle was trained on synthetic images.
     """
     answer, probability = max(probabilities.items(), key=lambda item: item[1])
     lesions = measurements.lesions

@@ -32,6 +32,9 @@ class Frame:
     spacing_mm: tuple[float, float] | None = None
 
 
+Frames = tuple[int, Iterator[Frame]]  # number of images in a file, and an iterator that decodes one after another
+
+
 @dataclass(frozen=True)
 class Limits:
     """The largest file that is read; a larger one is refused by its header, before anything is decoded.

@@ -6,19 +6,16 @@ from io import BufferedReader
 from PIL import Image
 
 from bus_lightning.data.levels import OWN_SCALE, Scale, is_deep, read_levels, read_rgb, widest
-from bus_lightning.diagnosis.frames import Frame, Limits, decoding, silence
+from bus_lightning.diagnosis.frames import Frame, Frames, Limits, decoding, silence
 
 silence("PIL")
 
 
-def read_image_file(stream: BufferedReader, kind: str, limits: Limits, scale: Scale) -> tuple[int, Iterator[Frame]]:
+def read_image_file(stream: BufferedReader, kind: str, limits: Limits, scale: Scale) -> Frames:
     """Read the images of a file of a kind that Pillow names: PNG, JPEG, BMP or TIFF.
 
     The pages of a TIFF and of an animated PNG are frames; of a JPEG with previews the first image is read. Images are
     decoded as in training. If the file does not state its bit depth, all frames share one scale, at least `scale`.
-
-    Returns:
-        Number of images, and an iterator that decodes one after another.
 
     Raises:
         UserError: When the file is damaged, too large, or has levels without a meaning.

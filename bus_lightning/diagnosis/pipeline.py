@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,11 @@ from bus_lightning.diagnosis.results import Results, frame_name
 
 @dataclass
 class File:
-    """A file of the list.
+    """A file of the list."""
 
-    Attributes:
-        path: Its path, which no result or message shows.
-        name: Its name in the results.
-        failure: Why it could not be diagnosed, a line without its path.
-    """
-
-    path: Path
-    name: str
-    failure: str | None = None
+    path: Path  # no result or message shows it
+    name: str  # in the results
+    failure: str | None = None  # why it could not be diagnosed, a line without its path
 
 
 @dataclass(frozen=True)
@@ -61,29 +56,34 @@ def diagnose_files(
     batch: int = 1,
     heat_map: bool = True,
     keep_names: bool = False,
-    tick: Callable[[bool], Any] = lambda ended: None,
+    on_frame: Callable[[int], Any] = lambda number: None,
+    on_file: Callable[[], Any] = lambda: None,
 ) -> None:
-    """Diagnose files and save the results; a failure is stored in its file.
+    """Diagnose files that have no results yet, and save the results; a failure is stored in its file.
 
     Args:
         files: The files.
         diagnoser: Diagnoses a batch of frames.
-        results: Folder of the results; frames that are already there are skipped.
+        results: Folder of the results.
         batch: Frames per batch.
         heat_map: Whether to make heat maps.
         keep_names: Whether to write the files' own names into the results.
-        tick: Called with False after each frame, and with True at the end of each file.
+        on_frame: Called with the number of frames so far.
+        on_file: Called at the end of each file.
 
     Raises:
         OSError: When the results cannot be written.
     """
+    numbers = count(1)
 
-    def save(batch: list[tuple[_Item, Diagnosis | None]]) -> None:
-        for item, diagnosis in batch:
+    def save(diagnosed: list[tuple[_Item, Diagnosis | None]]) -> None:
+        for item, diagnosis in diagnosed:
             if item.frame is None:
                 if item.frames is not None and item.file.failure is None:
                     results.finish_file(item.file.name, item.frames)
-            elif diagnosis is not None:
+                on_file()
+                continue
+            if diagnosis is not None:
                 source = printable_name(item.file.path) if keep_names else None
                 try:
                     results.save(frame_name(item.file.name, item.frame.number), item.frame, diagnosis, source)
@@ -91,7 +91,7 @@ def diagnose_files(
                     raise
                 except Exception as error:
                     item.file.failure = failure_line(error, "drawn")
-            tick(item.frame is None)
+            on_frame(next(numbers))
 
     saving: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1) as writer:

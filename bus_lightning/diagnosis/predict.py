@@ -3,9 +3,8 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from itertools import count
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bus_lightning.core.errors import UserError
@@ -46,12 +45,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns:
-        Exit code: 0; 1 if a file could not be diagnosed or the results could not be written; 2 if nothing could be
-        started; 128 plus the signal's number if it was interrupted.
-    """
+    """Run the command line and return its exit code; after a signal, 128 plus its number."""
     options = parser().parse_args(arguments)
     try:
         with interruptible():
@@ -70,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     """Diagnose all files and report the failures."""
-    from bus_lightning.diagnosis.bundle import load_bundle  # not needed for --help
+    from tqdm import tqdm  # these are not needed for --help
+
+    from bus_lightning.diagnosis.bundle import load_bundle
     from bus_lightning.diagnosis.results import TABLE, Results
     from bus_lightning.diagnosis.trained_on import sentence
 
@@ -97,10 +93,12 @@ def _predict(options: argparse.Namespace) -> int:
     try:
         if waiting:
             diagnoser = Diagnoser(bundle, precision, options.threads)
-            with _progress(len(files), len(files) - len(waiting)) as tick:
+            # A bar of files with the number of their images, unless standard error is not a terminal.
+            with tqdm(total=len(files), initial=len(files) - len(waiting), unit="file", disable=None) as bar:
                 diagnose_files(
-                    waiting, diagnoser, results, options.batch, not options.no_heat_map, options.keep_names, tick
-                )
+                    waiting, diagnoser, results, options.batch, not options.no_heat_map, options.keep_names,
+                    on_frame=lambda number: bar.set_postfix_str(f"{number} images"), on_file=bar.update,
+                )  # fmt: skip
     finally:
         rows = results.write_table([file.name for file in files], bundle.classes)
     print(f"{rows} rows in {options.out / TABLE}")
@@ -130,23 +128,6 @@ def _lies_in(folder: Path, path: Path) -> bool:
     with suppress(OSError, RuntimeError):  # a link that leads to itself
         return folder.resolve() in path.resolve().parents
     return False
-
-
-@contextmanager
-def _progress(files: int, done: int) -> Iterator[Callable[[bool], None]]:
-    """Show a bar of files and the number of their images, unless standard error is not a terminal."""
-    from tqdm import tqdm
-
-    images = count(1)
-    with tqdm(total=files, initial=done, unit="file", disable=None) as bar:
-
-        def tick(ended: bool) -> None:
-            if ended:
-                bar.update()
-            else:
-                bar.set_postfix_str(f"{next(images)} images")
-
-        yield tick
 
 
 if __name__ == "__main__":

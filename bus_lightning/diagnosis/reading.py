@@ -16,7 +16,7 @@ from pathlib import Path
 from bus_lightning.core.errors import UserError
 from bus_lightning.data import folder
 from bus_lightning.data.levels import OWN_SCALE, Scale
-from bus_lightning.diagnosis.frames import Frame, Limits
+from bus_lightning.diagnosis.frames import Frame, Frames, Limits
 from bus_lightning.diagnosis.image_files import read_image_file
 from bus_lightning.diagnosis.video import read_video
 
@@ -202,7 +202,7 @@ def _check_type(mode: int) -> None:
         raise UserError("This is a pipe, a socket or a device: copy its content into a file.")
 
 
-def _start(stream: BufferedReader, limits: Limits, scale: Scale) -> tuple[int, Iterator[Frame]]:
+def _start(stream: BufferedReader, limits: Limits, scale: Scale) -> Frames:
     """Choose the reader by the content, and read the header."""
     limits.check_bytes(os.fstat(stream.fileno()).st_size)
     return _reader(_read_head(stream), scale)(stream, limits=limits)
@@ -220,7 +220,7 @@ def _read_head(stream: BufferedReader) -> bytes:
     return head
 
 
-def _reader(head: bytes, scale: Scale) -> partial[tuple[int, Iterator[Frame]]]:
+def _reader(head: bytes, scale: Scale) -> partial[Frames]:
     if head[_MAGIC_AT:] == b"DICM":
         from bus_lightning.diagnosis.dicom import read_dicom  # a quarter of a second that other files need not wait for
 

@@ -37,13 +37,12 @@ _BOX = ("top", "left", "height", "width")
 class Results:
     """The folder that `predict` writes, and continues after an interruption.
 
-    The results of a file are named `0007-3fa9c1d2e4b5`: its position in the list, and the first digits of its SHA-256.
-    Frames of a file with several are named `0007-3fa9c1d2e4b5-f0012`; `0007-3fa9c1d2e4b5.json`, written after the last
-    one, holds their number.
+    Results are named `0007-3fa9c1d2e4b5`: position in the list, and first digits of the file's SHA-256. Frames of a
+    file with several are named `0007-3fa9c1d2e4b5-f0012`; their number, in `0007-3fa9c1d2e4b5.json`, is written last.
 
     Args:
-        folder: The folder; created if it is missing.
-        made_with: What the results depend on, such as the bundle's id; a folder made with anything else is refused.
+        folder: Created if it is missing.
+        made_with: What the results depend on, such as the bundle's id.
         trained_on: What the networks were trained on; it is written to every result file.
 
     Raises:

@@ -10,20 +10,17 @@ import cv2
 import numpy as np
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.diagnosis.frames import Frame, Limits, damaged, decoding
+from bus_lightning.diagnosis.frames import Frame, Frames, Limits, damaged, decoding
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # an error reports a file that fails
 _MISSING = 0.02  # share of the announced images that an intact file may lack, for example because of an edit list
 
 
-def read_video(stream: BufferedReader, limits: Limits) -> tuple[int, Iterator[Frame]]:
+def read_video(stream: BufferedReader, limits: Limits) -> Frames:
     """Read the images of a video.
 
     OpenCV gets the descriptor of the open file instead of its name, which it might print. (OpenCV can read from Python
     streams, but crashes on damaged ones.)
-
-    Returns:
-        Number of images that the header announces, and an iterator that decodes one after another.
 
     Raises:
         UserError: When nothing can be decoded, or the file is too large; after the last image, when it is cut off.

@@ -48,10 +48,7 @@ class Calibration:
 def calibrate(runs: Sequence[FinishedRun], classifier: FinishedRun, sensitivity: float) -> Calibration:
     """Find the temperature, and the threshold for malignant with a sensitivity in (0, 1].
 
-    Args:
-        runs: Classifiers whose test images are training images of `classifier`.
-        classifier: The classifier that is exported.
-        sensitivity: What the threshold has to reach on these images.
+    `runs` are classifiers whose test images are training images of the exported `classifier`.
 
     Raises:
         UserError: When an image was predicted twice or never, or a class has too few images.
@@ -111,10 +108,7 @@ def tempered(cases: pd.DataFrame, temperature: float) -> pd.DataFrame:
 def choose_threshold(scores: Floats, is_positive: NDArray[np.bool_], sensitivity: float) -> dict[str, float | int]:
     """Choose the highest threshold with a sensitivity in (0, 1], which has the fewest false positives.
 
-    Args:
-        scores: (n,) probability of the positive class; an image is flagged at the threshold or above.
-        is_positive: (n,).
-        sensitivity: Share of the positive images that has to be flagged.
+    An image is flagged if its score, the probability of the positive class, (n,), reaches the threshold.
 
     Returns:
         `threshold`, between two scores; its `sensitivity` and `specificity` on these images; `asked`, the required

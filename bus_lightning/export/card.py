@@ -37,15 +37,9 @@ def write_card(
     calibration: Calibration | None,
     bundle: Bundle,
 ) -> str:
-    """Write the card in Markdown.
+    """Write the card of a bundle in Markdown.
 
-    Args:
-        segmenter: The one run.
-        classifier: The other.
-        images: The classifier's images.
-        numbers: Rows of `interval_rows`, for `segmenter` and `classifier`.
-        calibration: None if the bundle is not calibrated.
-        bundle: The bundle, without its card.
+    `images` are the classifier's; `numbers` are rows of `interval_rows` for `segmenter` and `classifier`.
     """
     sections = [
         "# Model card: breast ultrasound, outline and class",
@@ -61,11 +55,9 @@ def write_card(
 
 
 def interval_rows(cases: pd.DataFrame, names: Iterable[str]) -> list[dict[str, Any]]:
-    """Compute metrics with their 95% intervals, by the bootstrap over groups of near-duplicates.
+    """Compute metrics of the cases of a part with their 95% intervals, by the bootstrap over groups of near-duplicates.
 
-    Args:
-        cases: Cases of one part, with `label` and `group`.
-        names: Metrics; undefined ones are left out.
+    Undefined metrics are left out.
 
     Returns:
         `metric`, `value`, `low`, `high` (None if undefined) and `n`, the number of images.

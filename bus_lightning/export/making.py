@@ -187,6 +187,7 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
     def describe(stage: Stage) -> dict[str, Any]:
         return asdict(replace(stage, files={})) | {"files": {kind: file.name for kind, file in stage.files.items()}}
 
+    plain = ("temperature", "thresholds", "default_precision", "variants", "reference")
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -197,12 +198,7 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
         "classifier": describe(bundle.classifier),
         "head": None if bundle.head is None else HEAD,
         "heat_map": "no heat map" if bundle.head is None else "class activation map",
-        "temperature": bundle.temperature,
-        "thresholds": bundle.thresholds,
-        "default_precision": bundle.default_precision,
-        "variants": bundle.variants,
-        "reference": bundle.reference,
-    }
+    } | {key: getattr(bundle, key) for key in plain}
 
 
 def _origin(run: FinishedRun) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.export.runs import OpenedRun
-from bus_lightning.metrics.per_case import PROBABILITY, answers_to, metrics_of
+from bus_lightning.metrics.per_case import PROBABILITY, answers_to, metrics_of, probabilities_of
 from bus_lightning.tasks.segmentation import count_pixels
 
 AGREEMENT = 1e-4  # between the probabilities of OpenVINO and PyTorch
@@ -63,15 +63,14 @@ def compare_variants(bundle: Bundle, segmenter: OpenedRun, classifier: OpenedRun
     rows = list(frame[frame["id"].isin(held_out)].rename(columns={"class": "label_name"}).itertuples(index=False))
     diagnosers = [Diagnoser(bundle, precision) for precision in bundle.segmenter.files]
     variants: dict[str, dict[str, Any]] = {}
-    answers: list[str] = []
-    for precision, (cases, milliseconds) in _diagnose(diagnosers, classifier, rows).items():
+    diagnosed = _diagnose(diagnosers, classifier, rows)
+    for precision, (cases, milliseconds) in diagnosed.items():
         iou, auc = _scores(cases)
-        answers = answers or _answers(bundle, cases)  # fp32 comes first
-        fp32 = variants.get("fp32", {"iou": iou, "auc": auc})
+        fp32 = variants.get("fp32", {"iou": iou, "auc": auc})  # fp32 comes first
         variants[precision] = {
             "iou": iou, "iou_difference": _difference(iou, fp32["iou"]),
             "auc": auc, "auc_difference": _difference(auc, fp32["auc"]),
-            "images": len(cases), "ms": round(milliseconds, 2), **_decisions(bundle, cases, answers),
+            "images": len(cases), "ms": round(milliseconds, 2), **_decisions(bundle, cases, diagnosed["fp32"][0]),
         }  # fmt: skip
     return variants
 
@@ -109,17 +108,13 @@ def _diagnose(
     }
 
 
-def _answers(bundle: Bundle, cases: pd.DataFrame) -> list[str]:
-    """Find the most likely class of each case."""
-    rows = cases[[f"{PROBABILITY}{name}" for name in bundle.classes]].to_numpy() if len(cases) else []
-    return [bundle.classes[int(row.argmax())] for row in rows]
-
-
-def _decisions(bundle: Bundle, cases: pd.DataFrame, fp32: list[str]) -> dict[str, Any]:
+def _decisions(bundle: Bundle, cases: pd.DataFrame, fp32: pd.DataFrame) -> dict[str, Any]:
     """Count the most likely classes that differ from those of fp32, and score each threshold."""
-    changed = sum(answer != other for answer, other in zip(_answers(bundle, cases), fp32, strict=True))
-    scores: dict[str, Any] = {"answers_changed": changed}
-    for name, chosen in (bundle.thresholds or {}).items() if len(cases) else ():
+    if cases.empty:
+        return {"answers_changed": 0}
+    answers, expected = (probabilities_of(found).argmax(axis=1) for found in (cases, fp32))
+    scores: dict[str, Any] = {"answers_changed": int((answers != expected).sum())}
+    for name, chosen in (bundle.thresholds or {}).items():
         flagged, positive = cases[f"{PROBABILITY}{name}"] >= chosen["threshold"], cases["label"] == name
         scores[f"sensitivity_{name}"] = _rounded(float(flagged[positive].mean()))
         scores[f"specificity_{name}"] = _rounded(float((~flagged[~positive]).mean()))

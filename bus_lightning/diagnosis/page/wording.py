@@ -17,33 +17,18 @@ NO_DOUBT = "No check raised a doubt. The checks miss some errors, so the answer 
 
 @dataclass(frozen=True)
 class Words:
-    """A diagnosis in words.
-
-    Attributes:
-        trained_on: What the networks were trained on.
-        is_synthetic: Whether any network was trained on synthetic images.
-        doubts: Reasons not to trust the answer, or the sentence that there is none.
-        is_doubted: Whether there is any.
-        answer: The most likely class and its probability.
-        probabilities: Class and share in words and as a number, the most likely first.
-        calibration: What the probabilities mean.
-        malignant: The probability of malignant against its threshold.
-        is_flagged: Whether it is at or above the threshold.
-        measurements: Label and value.
-        heat_map: What the heat map shows, or that there is none.
-        notes: Other facts.
-    """
+    """A diagnosis in words; each text is one or more sentences."""
 
     trained_on: str
     is_synthetic: bool
-    doubts: list[str]
+    doubts: list[str]  # `NO_DOUBT` if there is none
     is_doubted: bool
     answer: str
-    probabilities: list[tuple[str, str, float]]
+    probabilities: list[tuple[str, str, float]]  # class, share in words, share; the most likely first
     calibration: str
     malignant: str
-    is_flagged: bool
-    measurements: list[tuple[str, str]]
+    is_flagged: bool  # malignant is at or above its threshold
+    measurements: list[tuple[str, str]]  # label, value
     heat_map: str
     notes: list[str]
 
