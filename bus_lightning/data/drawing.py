@@ -12,13 +12,9 @@ _SIDE_PER_PIXEL = 220  # length of the image's shorter side for each pixel of th
 def draw_overlay(
     image: np.ndarray, mask: np.ndarray, heat_map: np.ndarray | None = None, strength: float = STRENGTH
 ) -> np.ndarray:
-    """Return a copy of an image with the heat map laid over it and the lesion outlined.
+    """Return a copy of an image, (H, W, 3) uint8 RGB, with the lesion outlined and, if given, the heat map over it.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        mask: (H, W) bool, the lesion.
-        heat_map: (H, W) float32 in [0, 1]; None draws the outline alone.
-        strength: Opacity of the strongest heat, in [0, 1].
+    The mask is (H, W) bool, the heat map (H, W) float32 in [0, 1]; `strength` in [0, 1] is the opacity of its maximum.
     """
     drawn = image.copy() if heat_map is None or strength <= 0 else lay_heat_over(image, heat_map, strength)
     thickness = max(1, round(min(mask.shape) / _SIDE_PER_PIXEL))

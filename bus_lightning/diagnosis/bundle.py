@@ -29,62 +29,36 @@ _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 @dataclass(frozen=True)
 class Stage:
-    """One of the two networks and the preprocessing of its images.
+    """One of the two networks and the preprocessing of its images."""
 
-    Attributes:
-        name: Name of the model.
-        preprocessing: Cleaning and resizing.
-        mean, std: Per channel of the image, for inputs in [0, 1].
-        channels: 1 (grey), 3 (RGB) or 4 (RGB and the mask).
-        files: ONNX file of each precision.
-        overlay: How the mask enters the image; None if it does not.
-    """
-
-    name: str
+    name: str  # of the model
     preprocessing: Preprocessing
-    mean: tuple[float, ...]
+    mean: tuple[float, ...]  # per channel of the image, for inputs in [0, 1]
     std: tuple[float, ...]
-    channels: int
-    files: dict[str, Path]
-    overlay: Overlay | None = None
+    channels: int  # 1 (grey), 3 (RGB) or 4 (RGB and the mask)
+    files: dict[str, Path]  # ONNX file of each precision
+    overlay: Overlay | None = None  # how the mask enters the image
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """The content of a bundle.
+    """The content of a bundle."""
 
-    Attributes:
-        path: The folder.
-        segmenter, classifier: The networks.
-        classes: Names, in the order of the classifier's logits.
-        temperature: Divisor of the logits; None if the probabilities are not calibrated.
-        thresholds: `{"malignant": {"threshold", "sensitivity", "specificity", ...}}`; None if none could be chosen.
-        reference: Statistics of the training images from `doubt.fit_reference`.
-        head: (K, C) float32 weights of the last layer, for the class activation map; None: no heat map.
-        card: The model card, Markdown.
-        default_precision: fp32, bf16 or int8.
-        variants: Measured loss and time of each precision.
-        id: First 12 hex digits of the SHA-256 of the checksum file; it identifies the bundle.
-        samples: Images to try.
-        trained_on: Training images of `segmenter` and `classifier`; empty if they are not recorded.
-        scale: Scale of the training images, for files that do not state their bit depth.
-    """
-
-    path: Path
+    path: Path  # the folder
     segmenter: Stage
     classifier: Stage
-    classes: list[str]
-    temperature: float | None
-    thresholds: dict[str, Any] | None
-    reference: dict[str, Any]
-    head: np.ndarray | None
-    card: str
-    default_precision: str
-    variants: dict[str, Any]
-    id: str
-    samples: tuple[Path, ...] = ()
+    classes: list[str]  # in the order of the classifier's logits
+    temperature: float | None  # divisor of the logits; None if the probabilities are not calibrated
+    thresholds: dict[str, Any] | None  # {"malignant": {"threshold", "sensitivity", "specificity", ...}}
+    reference: dict[str, Any]  # statistics of the training images from `doubt.fit_reference`
+    head: np.ndarray | None  # (K, C) float32 weights of the last layer, for the heat map; None: no heat map
+    card: str  # the model card, Markdown
+    default_precision: str  # fp32, bf16 or int8
+    variants: dict[str, Any]  # measured loss and time of each precision
+    id: str  # first 12 hex digits of the SHA-256 of the checksum file
+    samples: tuple[Path, ...] = ()  # images to try
     trained_on: Trained = field(default_factory=dict)
-    scale: Scale = OWN_SCALE
+    scale: Scale = OWN_SCALE  # of the training images, for files that do not state their bit depth
 
 
 def load_bundle(path: Path) -> Bundle:

@@ -22,37 +22,20 @@ _THRESHOLD = 0.5  # probability of a lesion pixel, as in training
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the networks answer, and the doubts about it.
+    """What the networks answer, and the doubts about it."""
 
-    Attributes:
-        probabilities: Class -> probability.
-        calibrated: Whether a temperature was fitted on predictions of held-out images.
-        answer: The most likely class.
-        malignant_flag: Whether malignant is above the bundle's threshold; None without one.
-        mask: (H, W) bool, the lesion, at the image's own resolution.
-        measurements: Size and position of the lesion.
-        heat_map: (H, W) float32 in [0, 1], the class activation map of the answer; None if it was not requested or the
-            network has none.
-        doubts: Reasons not to trust the answer, the most important first.
-    """
-
-    probabilities: dict[str, float]
-    calibrated: bool
-    answer: str
-    malignant_flag: bool | None
-    mask: np.ndarray
+    probabilities: dict[str, float]  # of each class
+    calibrated: bool  # whether a temperature was fitted on out-of-fold predictions
+    answer: str  # the most likely class
+    malignant_flag: bool | None  # whether malignant is above the bundle's threshold; None without one
+    mask: np.ndarray  # (H, W) bool, the lesion, at the image's own resolution
     measurements: Measurements
-    heat_map: np.ndarray | None
-    doubts: tuple[Doubt, ...]
+    heat_map: np.ndarray | None  # (H, W) float32 in [0, 1], the class activation map of the answer
+    doubts: tuple[Doubt, ...]  # the most important first
 
 
 class Diagnoser:
-    """Diagnose with a bundle's networks; several threads may do so at once.
-
-    Args:
-        bundle: The bundle.
-        precision: fp32, bf16 or int8; None takes the bundle's default.
-        threads: CPU threads of a network; None leaves the number to the engine.
+    """Diagnose with a bundle's networks, by default in its default precision; several threads may do so at once.
 
     Raises:
         UserError: When the bundle does not have this precision, or its reference statistics are of another version.
@@ -117,10 +100,8 @@ class Diagnoser:
 class _Input:
     """An image prepared for a network in the order of training: crop, clean, resize, draw the mask, normalise.
 
-    Attributes:
-        part: Rows and columns of the image that the network sees.
-        box: Position of the part in the network's square: top, left, height, width.
-        normalised: (C, size, size) float32.
+    The network sees the `part` (rows, columns) of the image in the `box` (top, left, height, width) of its square,
+    `normalised`, (C, size, size) float32.
     """
 
     def __init__(self, stage: Stage, image: np.ndarray, mask: np.ndarray | None = None) -> None:

@@ -22,12 +22,7 @@ BY_PILLOW = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Lossless)
 
 
 def decode(header: Dataset, data: bytes, vr: str) -> np.ndarray:
-    """Decode one image to (H, W, 3) uint8 RGB.
-
-    Args:
-        header: Describes the image; its pixel data are replaced.
-        data: The image as the file holds it.
-        vr: VR of the pixel data, OB or OW.
+    """Decode the data of one image to (H, W, 3) uint8 RGB; `vr` is OB or OW. The header's pixel data are replaced.
 
     Raises:
         UserError: When the image is not the one that the header announces, or its levels have no meaning.

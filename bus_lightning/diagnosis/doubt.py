@@ -76,13 +76,10 @@ def fit_reference(
 ) -> dict[str, Any]:
     """Learn what the training images look like, and how far other images of their kind are from them.
 
-    The threshold of the distance is set on held-out images: those given, and each tenth of the training images against
-    the rest. A few dozen given images alone would leave it to their most unusual image.
-
-    Args:
-        train_images: (H, W, 3) uint8 RGB each, as in their files, similar ones next to each other.
-        held_out_images: Other images of the same kind; there may be none.
-        false_alarms: Share of the held-out images beyond the threshold.
+    All images are (H, W, 3) uint8 RGB, as in their files, similar training images next to each other. A share
+    `false_alarms` of held-out images lies beyond the threshold of the distance. These are the ones given, if any, and
+    each tenth of the training images against the rest: a few dozen alone would leave the threshold to their most
+    unusual image.
 
     Returns:
         Plain lists and numbers, for JSON.
@@ -112,11 +109,9 @@ def fit_reference(
 
 
 def strangeness(image: np.ndarray, reference: Mapping[str, Any]) -> float:
-    """Divide the distance of an image from the training images by its threshold: above 1 it is another kind of image.
+    """Divide an image's distance from the training images by its threshold: above 1 it is another kind of image.
 
-    Args:
-        image: (H, W, 3) uint8 RGB, as in its file.
-        reference: The result of `fit_reference`.
+    The image is (H, W, 3) uint8 RGB, as in its file; the reference is the result of `fit_reference`.
 
     Raises:
         UserError: When the reference has other statistics.

@@ -19,17 +19,11 @@ _LOCK = threading.RLock()
 
 @dataclass(frozen=True)
 class Frame:
-    """One image of a file.
+    """One image of a file."""
 
-    Attributes:
-        image: (H, W, 3) uint8 RGB, C-contiguous.
-        number: Position in a file with several images, from 0; None in a file with one.
-        spacing_mm: Height and width of a pixel in millimetres, if the file states them.
-    """
-
-    image: np.ndarray
-    number: int | None = None
-    spacing_mm: tuple[float, float] | None = None
+    image: np.ndarray  # (H, W, 3) uint8 RGB, C-contiguous
+    number: int | None = None  # from 0; None in a file with one image
+    spacing_mm: tuple[float, float] | None = None  # height and width of a pixel in millimetres, if the file states them
 
 
 Frames = tuple[int, Iterator[Frame]]  # number of images in a file, and an iterator that decodes one after another
@@ -37,16 +31,10 @@ Frames = tuple[int, Iterator[Frame]]  # number of images in a file, and an itera
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest file that is read; a larger one is refused by its header, before anything is decoded.
-
-    Attributes:
-        file_bytes: Size of the file.
-        pixels: Height times width of an image.
-        frames: Number of images in a file.
-    """
+    """The largest file that is read; a larger one is refused by its header, before anything is decoded."""
 
     file_bytes: int = 1_000_000_000
-    pixels: int = 25_000_000
+    pixels: int = 25_000_000  # height times width of an image
     frames: int = 3_000
 
     def check_size(self, width: int, height: int) -> None:

@@ -13,28 +13,20 @@ class Measurements:
     """Measurements of the largest lesion of an image; without a lesion, 0 or None.
 
     The long axis is the longest distance between two points of the outline, as clinicians measure it; the short axis
-    is the lesion's extent across it. Axes in millimetres are found in millimetres, because pixels need not be square.
-
-    Attributes:
-        lesions: Number of lesions, without specks of less than 0.05% of the image.
-        area_px: Pixels of the largest lesion.
-        area_mm2: Its area; None, like all sizes in millimetres, if the size of a pixel is not known.
-        box: Its top, left, height and width, in pixels.
-        orientation_deg: Direction of the long axis in (-90, 90]: 0 is level, positive rises to the right; measured in
-            millimetres if they are known.
-        touches_border: Whether any lesion reaches the image's border.
+    is the lesion's extent across it. With a known size of the pixels, both and the direction are found in millimetres,
+    because pixels need not be square.
     """
 
-    lesions: int = 0
+    lesions: int = 0  # without specks of less than 0.05% of the image
     area_px: int = 0
-    area_mm2: float | None = None
-    box: tuple[int, int, int, int] | None = None
+    area_mm2: float | None = None  # None, like all millimetres, if the size of a pixel is not known
+    box: tuple[int, int, int, int] | None = None  # top, left, height, width in pixels
     long_axis_px: float | None = None
     short_axis_px: float | None = None
     long_axis_mm: float | None = None
     short_axis_mm: float | None = None
-    orientation_deg: float | None = None
-    touches_border: bool = False
+    orientation_deg: float | None = None  # of the long axis in (-90, 90]: 0 is level, positive rises to the right
+    touches_border: bool = False  # whether any lesion reaches the image's border
 
 
 def measure(mask: np.ndarray, spacing_mm: tuple[float, float] | None = None) -> Measurements:

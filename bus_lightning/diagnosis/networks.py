@@ -27,12 +27,7 @@ _CACHE_SIZE = 16  # networks; the least recently used are deleted first
 
 
 class Network:
-    """A compiled stage of a bundle; several threads may call it at once.
-
-    Args:
-        stage: The stage.
-        precision: fp32, bf16 or int8.
-        threads: CPU threads of a call; None leaves the number to OpenVINO.
+    """A compiled stage of a bundle, on a number of CPU threads or (None) on all; several threads may call it at once.
 
     Raises:
         UserError: When the bundle does not have this precision, or OpenVINO cannot run its file.

@@ -59,17 +59,10 @@ def diagnose_files(
     on_frame: Callable[[int], Any] = lambda number: None,
     on_file: Callable[[], Any] = lambda: None,
 ) -> None:
-    """Diagnose files that have no results yet, and save the results; a failure is stored in its file.
+    """Diagnose files that have no results yet, a batch of frames at a time, and save the results.
 
-    Args:
-        files: The files.
-        diagnoser: Diagnoses a batch of frames.
-        results: Folder of the results.
-        batch: Frames per batch.
-        heat_map: Whether to make heat maps.
-        keep_names: Whether to write the files' own names into the results.
-        on_frame: Called with the number of frames so far.
-        on_file: Called at the end of each file.
+    A failure is stored in its file. `keep_names` writes the files' own names into the results; `on_frame` is called
+    with the number of frames so far, `on_file` at the end of each file.
 
     Raises:
         OSError: When the results cannot be written.

@@ -63,13 +63,8 @@ def read_frames(path: Path, limits: Limits = _DEFAULT, scale: Scale = OWN_SCALE)
     """Read the images of a PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV or AVI file, one at a time.
 
     The content decides the kind of a file, not its extension. Size and number of the images are checked in the header
-    before anything is decoded. A pipe or a device is not opened.
-
-    Args:
-        path: The file.
-        limits: The largest file that is read.
-        scale: Scale of the training images, for a PNG or TIFF that does not state its bit depth; it is widened for a
-            file with brighter levels.
+    before anything is decoded. A pipe or a device is not opened. `scale`, that of the training images, is for a PNG or
+    TIFF that does not state its bit depth; it is widened for a file with brighter levels.
 
     Raises:
         UserError: In one line without the file's name, when anything is wrong with it.
@@ -121,11 +116,8 @@ def find_files(paths: Sequence[Path], left_out: dict[Path, str] | None = None) -
 
     In a folder, files with a known extension are listed, and others whose content is an image, DICOM or video. Hidden
     files and folders are skipped, and links to folders are not followed. A folder that cannot be read, or in which
-    nothing is found, is listed itself, so that reading it gives an error.
-
-    Args:
-        paths: Files and folders.
-        left_out: Filled with the other files of the folders: path -> kind of the file, without its name.
+    nothing is found, is listed itself, so that reading it gives an error. `left_out` is filled with the other files of
+    the folders: path -> kind of the file, without its name.
 
     Returns:
         Each file once, in the order of `paths`, and sorted within a folder.

@@ -15,19 +15,12 @@ NOT_RECORDED = (
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The training images of one network.
+    """The training images of one network."""
 
-    Attributes:
-        name: Name of the data set, plain text; empty if it has none.
-        synthetic: Whether the images are synthetic.
-        images: Number of images in the training part; None if it is not recorded.
-        content: First digits of the hash of the data set's files, shown if there is no name.
-    """
-
-    name: str
+    name: str  # of the data set, plain text; empty if it has none
     synthetic: bool
-    images: int | None = None
-    content: str = ""
+    images: int | None = None  # of the training part; None if it is not recorded
+    content: str = ""  # first digits of the hash of the data set's files, shown if there is no name
 
     def __str__(self) -> str:
         """Return a phrase that ends a sentence, such as "624 images of BUSI"."""

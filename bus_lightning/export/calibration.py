@@ -25,24 +25,15 @@ Thresholds = dict[str, dict[str, float | int]]
 
 @dataclass(frozen=True)
 class Calibration:
-    """The result of a calibration.
+    """The result of a calibration."""
 
-    Attributes:
-        temperature: Divisor of the logits.
-        thresholds: `{"malignant": {...}}`; None if there is no such class.
-        n: Number of images.
-        runs: Number of classifiers that predicted them.
-        before, after: `log_loss` and `calibration_error` on these images, without and with the temperature.
-        tested: `before`, `after`, and the threshold's `sensitivity` and `specificity` on the classifier's test images.
-    """
-
-    temperature: float
-    thresholds: Thresholds | None
-    n: int
-    runs: int
-    before: dict[str, float | None]
-    after: dict[str, float | None]
-    tested: dict[str, Any]
+    temperature: float  # divisor of the logits
+    thresholds: Thresholds | None  # {"malignant": {...}}; None if there is no such class
+    n: int  # images
+    runs: int  # classifiers that predicted them
+    before: dict[str, float | None]  # `log_loss` and `calibration_error` without the temperature
+    after: dict[str, float | None]  # the same with it
+    tested: dict[str, Any]  # both, and the threshold's `sensitivity` and `specificity`, on the classifier's test images
 
 
 def calibrate(runs: Sequence[FinishedRun], classifier: FinishedRun, sensitivity: float) -> Calibration:
@@ -140,11 +131,7 @@ def confidence_scores(cases: pd.DataFrame) -> dict[str, float | None]:
 
 
 def read_own_cases(run: FinishedRun) -> pd.DataFrame:
-    """Read a run's cases, with the near-duplicate `group` of each image.
-
-    Raises:
-        DamagedError: When they cannot be used.
-    """
+    """Read a run's cases, with the near-duplicate `group` of each image."""
     return cases_of(run.folder, run.config, run.split)
 
 

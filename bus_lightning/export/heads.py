@@ -13,15 +13,10 @@ _TOLERANCE = 1e-4  # relative to the largest logit
 
 @dataclass(frozen=True)
 class Head:
-    """The end of a network that averages its last feature map and applies one linear layer.
+    """The end of a network that averages its last feature map and applies one linear layer."""
 
-    Attributes:
-        pool: The layer that averages; its input is the feature map, (B, F, h, w).
-        weights: (K, F) float32 of the linear layer.
-    """
-
-    pool: nn.Module
-    weights: np.ndarray
+    pool: nn.Module  # averages the feature map, (B, F, h, w)
+    weights: np.ndarray  # (K, F) float32 of the linear layer
 
 
 def find_head(net: nn.Module, images: Tensor) -> Head | None:

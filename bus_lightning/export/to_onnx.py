@@ -40,10 +40,7 @@ def export_onnx(net: nn.Module, head: Head | None, channels: int, size: int, fil
 def quantise(file: Path, out: Path, images: Sequence[np.ndarray]) -> None:
     """Quantise weights and activations to 8 bits with NNCF, except for the layer that gives the logits.
 
-    Args:
-        file: The float32 network.
-        out: The new file, with QuantizeLinear and DequantizeLinear.
-        images: Training images to find the ranges, (1, C, S, S) float32 each.
+    `out` has QuantizeLinear and DequantizeLinear; the ranges come from training images, (1, C, S, S) float32 each.
     """
     model = onnx.load(file)
     with _quietly(), redirect_stdout(io.StringIO()):  # NNCF prints a progress bar

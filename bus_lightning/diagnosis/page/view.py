@@ -18,25 +18,15 @@ SIDE = 1000  # longest side of the image that is kept, in pixels; the diagnosis 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """An image and its diagnosis, without the file's name.
+    """An image and its diagnosis, without the file's name."""
 
-    Attributes:
-        name: First 12 hex digits of the SHA-256 of the file's content.
-        image: (h, w, 3) uint8 RGB, shrunk if it is large.
-        diagnosis: Its `mask` and `heat_map` fit `image`; its `measurements` are of the full image.
-        shape: (H, W) of the full image.
-        spacing_mm: Height and width of its pixels, if known.
-        frames: Number of images in the file, if it may have several.
-        made_with: The bundle's id and the precision.
-    """
-
-    name: str
-    image: np.ndarray
-    diagnosis: Diagnosis
-    shape: tuple[int, int]
-    spacing_mm: tuple[float, float] | None
-    frames: int | None
-    made_with: str
+    name: str  # first 12 hex digits of the SHA-256 of the file's content
+    image: np.ndarray  # (h, w, 3) uint8 RGB, shrunk if it is large
+    diagnosis: Diagnosis  # mask and heat map fit `image`; the measurements are of the full image
+    shape: tuple[int, int]  # (H, W) of the full image
+    spacing_mm: tuple[float, float] | None  # height and width of its pixels, if known
+    frames: int | None  # number of images in the file, if it may have several
+    made_with: str  # the bundle's id and the precision
 
 
 def make_view(diagnoser: Diagnoser, path: Path, limits: Limits) -> View:
