@@ -235,7 +235,8 @@ def test_on_a_phone_the_class_and_the_doubts_come_before_the_picture(visit, pict
         assert tops == sorted(tops)
         assert len(set(tops)) == 5
         assert boxes[".answer"]["y"] + boxes[".answer"]["height"] <= boxes[".layers"]["y"]
-        assert 0 <= page.evaluate("document.querySelector('.doubts').getBoundingClientRect().top") < 844  # in sight
+        page.wait_for_function("document.querySelector('.doubts').getBoundingClientRect().top >= 0")
+        page.wait_for_function("document.querySelector('.probabilities').getBoundingClientRect().bottom <= innerHeight")
     else:  # next to each other
         assert boxes[".doubts"]["x"] >= boxes[".layers"]["x"] + boxes[".layers"]["width"]
 

@@ -15,7 +15,7 @@ def class_activation(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
         weights: (F,) float32.
 
     Returns:
-        (h, w) float32 in [0, 1] with a maximum of 1; all 0 if no place speaks for the class.
+        (h, w) float32 in [0, 1] with a maximum of 1; all 0 if no place supports the class.
 
     References:
         Zhou et al., Learning Deep Features for Discriminative Localization, 2016.

@@ -29,7 +29,7 @@ def read_video(stream: BufferedReader, limits: Limits) -> Frames:
         capture = cv2.VideoCapture(f"/dev/fd/{stream.fileno()}", cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not capture.isOpened():
             raise UserError(
-                "The video cannot be decoded because it is cut off, damaged or encrypted: save it as H.264."
+                "The video cannot be decoded because it is cut off, damaged or encrypted: save it as MP4 (H.264)."
             )
         limits.check_size(int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
         number = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))

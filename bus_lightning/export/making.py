@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bus_lightning import __version__
+import bus_lightning
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum, folder_aside
 from bus_lightning.core.randomness import shuffled
@@ -54,17 +54,12 @@ def make_bundle(
     data_name: str | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
-    """Make a bundle.
+    """Make a bundle from the folders of two finished runs; an older bundle at `out` is replaced at the end.
 
-    Args:
-        segmenter: Folder of a finished run.
-        classifier: Folder of another.
-        out: Folder of the bundle; an older bundle is replaced at the end.
-        out_of_fold: Pattern of the classifiers that predicted the training images; None: no calibration.
-        sensitivity: Of the threshold for malignant on those predictions, in (0, 1].
-        samples: Number of synthetic images to add.
-        data_name: Name of the training data set; None names it only if it is BUSI.
-        report: Takes a line for each step.
+    The classifiers that match the pattern `out_of_fold` predicted the training images; without them the bundle is not
+    calibrated. The threshold for malignant has at least the `sensitivity`, in (0, 1], on those predictions. A number of
+    synthetic `samples` is added. Without a `data_name`, the training data set is named only if it is BUSI. `report`
+    takes a line for each step.
 
     Raises:
         UserError: When the runs do not make a bundle.
@@ -191,7 +186,7 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "bus_lightning": __version__,
+        "bus_lightning": bus_lightning.__version__,
         "classes": bundle.classes,
         "scale": asdict(bundle.scale),
         "segmenter": describe(bundle.segmenter),

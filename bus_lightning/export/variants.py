@@ -112,7 +112,7 @@ def _decisions(bundle: Bundle, cases: pd.DataFrame, fp32: pd.DataFrame) -> dict[
     """Count the most likely classes that differ from those of fp32, and score each threshold."""
     if cases.empty:
         return {"answers_changed": 0}
-    answers, expected = (probabilities_of(found).argmax(axis=1) for found in (cases, fp32))
+    answers, expected = (probabilities_of(table).argmax(axis=1) for table in (cases, fp32))
     scores: dict[str, Any] = {"answers_changed": int((answers != expected).sum())}
     for name, chosen in (bundle.thresholds or {}).items():
         flagged, positive = cases[f"{PROBABILITY}{name}"] >= chosen["threshold"], cases["label"] == name

@@ -26,9 +26,10 @@ _WAITING = 64
 _KEPT_S = 3600  # for a result whose page is still open
 _SWEEP_S = (60, 300)  # uploads that were never used: interval of the search, and age from which they are deleted
 _SET_STRENGTH = "(strength) => document.documentElement.style.setProperty('--strength', strength)"
-_SHOW_ANSWER = """() => document.querySelector(
-  innerWidth <= 700 ? '#message *, #answer .doubts' : '#message *, #picture *'
-)?.scrollIntoView({block: 'nearest'})"""
+_SHOW_ANSWER = """() => {
+  const [part, block] = innerWidth <= 700 ? ["#answer .doubts", "start"] : ["#picture *", "nearest"];
+  document.querySelector(`#message *, ${part}`)?.scrollIntoView({block});
+}"""
 _SAVE = """(file) => {
   if (!file) return;
   const bytes = Uint8Array.from(atob(file.data), (character) => character.charCodeAt(0));

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 from jinja2 import Environment, StrictUndefined
+from PIL import Image, ImageOps
 
 from bus_lightning.data.drawing import draw_overlay
 from bus_lightning.data.resizing import resize
@@ -20,7 +21,7 @@ _TEMPLATE = Path(__file__).with_name("parts.html.j2").read_text(encoding="utf-8"
 _PARTS: Any = Environment(autoescape=True, undefined=StrictUndefined).from_string(_TEMPLATE).module
 _HEAT_SIDE = 320  # of the heat's layer, which is smooth, so the browser can enlarge it
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 92]
-_THUMBNAIL = 160
+_THUMBNAIL = (160, 160)
 
 
 def render(part: str, *values: Any) -> str:
@@ -55,10 +56,7 @@ def heat_layer(view: View) -> str | None:
 
 def thumbnail(image: np.ndarray) -> str:
     """Encode a small square from the middle of an (H, W, 3) uint8 RGB image as a data URI."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return _as_jpeg(resize(image[top : top + side, left : left + side], (_THUMBNAIL, _THUMBNAIL)))
+    return _as_jpeg(np.asarray(ImageOps.fit(Image.fromarray(image), _THUMBNAIL)))
 
 
 def _as_jpeg(image: np.ndarray) -> str:

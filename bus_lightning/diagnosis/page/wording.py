@@ -126,5 +126,5 @@ def _heat_map(diagnosis: Diagnosis) -> str:
     if diagnosis.heat_map is None:
         return "No heat map: this classifier has none."
     if not diagnosis.heat_map.any():
-        return f"The heat map is empty: no single place speaks for {diagnosis.answer}."
-    return f"The heat map shows which places speak for {diagnosis.answer}, not where the disease is."
+        return f"The heat map is empty: no single place supports the answer {diagnosis.answer}."
+    return f"The heat map shows the places that support the answer {diagnosis.answer}, not where the disease is."
