@@ -21,7 +21,7 @@ SIDE = 48
 NATIVE = str(ExplicitVRLittleEndian)
 CUT = "cut off"
 SHORT = "cut off, it has"
-MISSING = "compressed pictures are missing"
+MISSING = "compressed images are missing"
 FEW = "at least 16 x 16"
 MANY = "make it smaller"
 
@@ -157,7 +157,7 @@ def _pictures():
         "bomb.png": (png_bomb(20_000), MANY),
         "small-bomb.png": (png_bomb(6_000), MANY),
         "huge.jpg": (sized_jpeg(20_000, 20_000), MANY),
-        "wide.bmp": (bmp[:18] + struct.pack("<ii", 1_500_000, 16) + bmp[26:], "a side"),
+        "wide.bmp": (bmp[:18] + struct.pack("<ii", 1_500_000, 16) + bmp[26:], "on a side"),
         "huge.bmp": (bmp[:18] + struct.pack("<ii", 20_000, 20_000) + bmp[26:], MANY),
         "huge.tif": (tiff(20_000, 20_000, bytes(100)), MANY),
         "not-a-number.tif": (encoded("TIFF", with_nan), "NaN"),
@@ -208,10 +208,10 @@ def _dicoms():
     grey = picture(channels=1)
     base = "1.2.840.10008.1.2"
     return {
-        "report.dcm": (dicom(b""), "no pictures"),
-        "only-magic.dcm": (bytes(128) + b"DICM", "no pictures"),
+        "report.dcm": (dicom(b""), "no images"),
+        "only-magic.dcm": (bytes(128) + b"DICM", "no images"),
         "header-cut.dcm": (whole[:200], "DICOM file"),
-        "float-pixels.dcm": (dicom(b"", FloatPixelData=bytes(SIDE * SIDE * 4)), "no pictures"),
+        "float-pixels.dcm": (dicom(b"", FloatPixelData=bytes(SIDE * SIDE * 4)), "no images"),
         "pixels-cut.dcm": (whole[:-100], SHORT),
         "pixels-short.dcm": (dicom(bytes(100)), SHORT),
         "frames-missing.dcm": (dicom(NumberOfFrames=5), SHORT),

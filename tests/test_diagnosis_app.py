@@ -19,16 +19,16 @@ from tiny_bundle import speckled, with_disc
 pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[app]'")
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.drawing import draw_overlay
 from bus_lightning.diagnosis import app
 from bus_lightning.diagnosis.bundle import load_bundle
-from bus_lightning.diagnosis.diagnosing import Diagnoser
-from bus_lightning.diagnosis.drawing import draw_overlay
+from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Limits
-from bus_lightning.diagnosis.page import layers, rendering, sheets
-from bus_lightning.diagnosis.page.building import _uploaded
-from bus_lightning.diagnosis.page.looking import SIDE, look
+from bus_lightning.diagnosis.page import printout, rendering
+from bus_lightning.diagnosis.page.building import _check_upload
 from bus_lightning.diagnosis.page.serving import _free_port
-from bus_lightning.diagnosis.page.wording import NO_DOUBT, percent, say
+from bus_lightning.diagnosis.page.view import SIDE, make_view
+from bus_lightning.diagnosis.page.wording import NO_DOUBT, describe, percent
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def picture(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shown(diagnoser, picture):
-    return look(diagnoser, picture, Limits())
+    return make_view(diagnoser, picture, Limits())
 
 
 # What it says.
@@ -56,28 +56,28 @@ def shown(diagnoser, picture):
 
 def test_no_answer_is_shown_without_its_doubts(shown, diagnoser):
     for doubts in (shown.diagnosis.doubts, ()):
-        words = say(replace(shown, diagnosis=replace(shown.diagnosis, doubts=doubts)), diagnoser.bundle)
-        page, report = rendering.answer(words), sheets.lines(shown, words)
+        words = describe(replace(shown, diagnosis=replace(shown.diagnosis, doubts=doubts)), diagnoser.bundle)
+        page, report = rendering.render("answer", words), printout.list_lines(words)
         for doubt in [one.text for one in doubts] or [NO_DOUBT]:
             assert page.index(doubt) < page.index(words.answer)
             assert any(doubt in text for _, text in report)
 
 
 def test_the_words_say_what_the_probabilities_were_calibrated_on(shown, diagnoser):
-    words = say(shown, diagnoser.bundle)
+    words = describe(shown, diagnoser.bundle)
     assert "calibrated on 102 out-of-fold predictions" in words.calibration
     assert "sensitivity of at least 95%" in words.malignant
     assert "found 21 of 22 malignant images and flagged 24 of 80 others" in words.malignant
     bare = replace(shown, diagnosis=replace(shown.diagnosis, calibrated=False, malignant_flag=None))
-    words = say(bare, replace(diagnoser.bundle, thresholds=None))
+    words = describe(bare, replace(diagnoser.bundle, thresholds=None))
     assert "not calibrated" in words.calibration
     assert "no threshold" in words.malignant
 
 
 def test_a_malignant_flag_stands_out_and_its_absence_rules_nothing_out(shown, diagnoser):
     for flag in (True, False):
-        words = say(replace(shown, diagnosis=replace(shown.diagnosis, malignant_flag=flag)), diagnoser.bundle)
-        assert ('class="flagged"' in rendering.answer(words)) == flag
+        words = describe(replace(shown, diagnosis=replace(shown.diagnosis, malignant_flag=flag)), diagnoser.bundle)
+        assert ('class="flagged"' in rendering.render("answer", words)) == flag
         assert ("not ruled out" in words.malignant) != flag
 
 
@@ -86,10 +86,10 @@ def test_no_probability_is_said_to_be_certain():
 
 
 def test_sizes_come_in_millimetres_where_the_pixels_are_known(shown, diagnoser):
-    assert "px" in dict(say(shown, diagnoser.bundle).measurements)["Long axis"]
+    assert "px" in dict(describe(shown, diagnoser.bundle).measurements)["Long axis"]
     measured = replace(shown.diagnosis.measurements, long_axis_mm=12.34)
     known = replace(shown, spacing_mm=(0.1, 0.2), diagnosis=replace(shown.diagnosis, measurements=measured))
-    sizes = dict(say(known, diagnoser.bundle).measurements)
+    sizes = dict(describe(known, diagnoser.bundle).measurements)
     assert sizes["Long axis"].startswith("12.3 mm")
     assert "0.2 x 0.1 mm" in sizes["Size of a pixel"]
 
@@ -97,9 +97,9 @@ def test_sizes_come_in_millimetres_where_the_pixels_are_known(shown, diagnoser):
 def test_a_class_that_is_called_like_html_is_shown_as_text(shown, diagnoser):
     odd = "<b>${1+1}{{x}}`"
     diagnosis = replace(shown.diagnosis, answer=odd, probabilities={odd: 1.0}, malignant_flag=None)
-    words = say(replace(shown, diagnosis=diagnosis), diagnoser.bundle)
-    assert "<b>" not in rendering.answer(words)
-    assert sheets.as_pdf(shown, words, 0.5).startswith(b"%PDF")
+    words = describe(replace(shown, diagnosis=diagnosis), diagnoser.bundle)
+    assert "<b>" not in rendering.render("answer", words)
+    assert printout.write_pdf(shown, words, 0.5).startswith(b"%PDF")
 
 
 # The picture.
@@ -111,9 +111,9 @@ def decoded(uri):
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
 def test_the_layers_at_any_strength_make_the_picture_that_is_drawn_elsewhere(shown, strength):
-    laid = decoded(layers.image_layer(shown))[..., :3]
+    laid = decoded(rendering._as_jpeg(shown.image))[..., :3]
     shape = shown.image.shape[1::-1]
-    for uri, opacity in ((layers.heat_layer(shown), strength), (layers.outline_layer(shown), 1)):
+    for uri, opacity in ((rendering.heat_layer(shown), strength), (rendering.outline_layer(shown), 1)):
         layer = np.array(Image.fromarray(decoded(uri).astype(np.uint8)).resize(shape, Image.Resampling.BILINEAR)) / 255
         alpha = layer[..., 3:] * opacity
         laid = laid * (1 - alpha) + 255 * layer[..., :3] * alpha
@@ -123,7 +123,7 @@ def test_the_layers_at_any_strength_make_the_picture_that_is_drawn_elsewhere(sho
 
 def test_a_large_picture_is_kept_small_and_measured_whole(diagnoser, tmp_path):
     large = np.asarray(Image.fromarray(with_disc(speckled(1)[0])).resize((2160, 1800)))
-    found = look(diagnoser, save(large, tmp_path / "large.png"), Limits())
+    found = make_view(diagnoser, save(large, tmp_path / "large.png"), Limits())
     assert max(found.image.shape) == SIDE == max(found.diagnosis.mask.shape)
     assert found.shape == (1800, 2160)
     assert found.diagnosis.measurements.long_axis_px == pytest.approx(51 * 12, rel=0.1)
@@ -132,17 +132,17 @@ def test_a_large_picture_is_kept_small_and_measured_whole(diagnoser, tmp_path):
 def test_the_first_picture_of_several_is_answered_and_said_to_be_the_first(diagnoser, tmp_path):
     first, *others = [Image.fromarray(with_disc(image)) for image in speckled(3)]
     first.save(tmp_path / "several.tif", save_all=True, append_images=others)
-    found = look(diagnoser, tmp_path / "several.tif", Limits())
+    found = make_view(diagnoser, tmp_path / "several.tif", Limits())
     assert (found.image == np.asarray(first)).all()
-    assert "has 3 pictures: this is the first" in say(found, diagnoser.bundle).notes[0]
+    assert "has 3 images: this is the first" in describe(found, diagnoser.bundle).notes[0]
 
 
 # The report.
 
 
 def test_the_report_is_a_pdf_and_a_png_without_the_files_name(shown, diagnoser):
-    words = say(shown, diagnoser.bundle)
-    pdf, png = (write(shown, words, 0.5) for write in (sheets.as_pdf, sheets.as_png))
+    words = describe(shown, diagnoser.bundle)
+    pdf, png = (write(shown, words, 0.5) for write in (printout.write_pdf, printout.write_png))
     assert pdf.startswith(b"%PDF-")
     assert pdf.rstrip().endswith(b"%%EOF")
     assert Image.open(BytesIO(png)).size[0] == 1000
@@ -153,8 +153,8 @@ def test_the_report_is_a_pdf_and_a_png_without_the_files_name(shown, diagnoser):
 
 
 def test_the_report_has_the_heat_at_the_chosen_strength(shown, diagnoser):
-    words = say(shown, diagnoser.bundle)
-    weak, strong = (np.asarray(Image.open(BytesIO(sheets.as_png(shown, words, value)))) for value in (0.0, 1.0))
+    words = describe(shown, diagnoser.bundle)
+    weak, strong = (np.asarray(Image.open(BytesIO(printout.write_png(shown, words, value)))) for value in (0.0, 1.0))
     assert weak.shape == strong.shape
     assert (weak != strong).any()
 
@@ -164,10 +164,11 @@ def test_the_patient_that_a_dicom_header_names_is_nowhere(diagnoser, tmp_path):
     pixels = with_disc(speckled(1)[0])[..., 0]
     file.write_bytes(dicom(pixels.tobytes(), Rows=pixels.shape[0], Columns=pixels.shape[1]))
     assert PATIENT.encode() in file.read_bytes()
-    found = look(diagnoser, file, Limits())
-    words = say(found, diagnoser.bundle)
-    written = [write(found, words, 0.5) for write in (sheets.as_pdf, sheets.as_png)]
-    page = rendering.picture(found, words) + rendering.answer(words)
+    found = make_view(diagnoser, file, Limits())
+    words = describe(found, diagnoser.bundle)
+    written = [write(found, words, 0.5) for write in (printout.write_pdf, printout.write_png)]
+    page = rendering.render_picture(found, words)
+    page += rendering.render("answer", words) + rendering.render("details", words)
     for content in (*written, page.encode(), repr(found).encode()):
         assert PATIENT.encode() not in content
 
@@ -183,17 +184,17 @@ def test_nothing_but_an_upload_is_read_or_deleted(tmp_path):
     for file in (inside, other):
         file.write_bytes(b"x")
     link.symlink_to(other)
-    assert _uploaded({"path": str(inside)}, uploads, Limits()) == inside
+    assert _check_upload({"path": str(inside)}, uploads, Limits()) == inside
     paths = [None, 3, "", "\0", str(other), str(link), str(uploads), f"{uploads}/sha/../../secret.png", "/etc/passwd"]
     told = [None, {}, [], "x", *({"path": path} for path in paths)]
     for one in told:
         with pytest.raises(UserError, match="did not arrive"):
-            _uploaded(one, uploads, Limits())
+            _check_upload(one, uploads, Limits())
 
 
 def test_a_file_that_is_too_large_is_refused_with_both_sizes(tmp_path):
-    with pytest.raises(UserError, match="has 300 MB, and at most 100"):
-        _uploaded({"bytes": 300_000_000}, tmp_path, Limits(file_bytes=100_000_000))
+    with pytest.raises(UserError, match="has 300 MB, more than 100 MB"):
+        _check_upload({"bytes": 300_000_000}, tmp_path, Limits(file_bytes=100_000_000))
 
 
 # The command.
@@ -213,10 +214,10 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         cases = {
-            (str(tmp_path / "missing"), "--port", "0"): "is no bundle",
-            (str(tampered), "--port", "0"): "not as it was written",
-            (str(bundle), "--port", port): f"Port {port} is taken",
-            (str(bundle), "--port", "0", "--host", "203.0.113.7"): "no address of this machine",
+            (str(tmp_path / "missing"), "--port", "0"): "is not a bundle",
+            (str(tampered), "--port", "0"): "has changed",
+            (str(bundle), "--port", port): f"Port {port} is used",
+            (str(bundle), "--port", "0", "--host", "203.0.113.7"): "not an address of this machine",
             (str(bundle), "--port", "0", "--precision", "int8"): "no int8",
         }
         for arguments, reason in cases.items():

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.browser
 
 # Of what is read: its name, its colour, and that of what lies behind it.
 COLORS = """[...document.querySelectorAll(
-    "#notice p, .invite, .drop .small, #answer :is(p, li, th, td, h2), figcaption, .samples button, #card :is(p, td)"
+    "#notice p, .invite, .drop .small, :is(#answer, #details) :is(p, li, th, td, h2), figcaption, .samples button, " +
+    "#card :is(p, td)"
 )].map((one) => {
     const colorOf = (element) => getComputedStyle(element).backgroundColor;
     let ground = one;
@@ -79,8 +80,8 @@ def test_an_image_is_answered_and_neither_its_name_nor_its_file_stays(visit, ser
     page = visit()
     assert "NOT A MEDICAL DEVICE" in page.inner_text("#notice")
     give(page, picture)
-    for expected in ("Most likely", "out-of-fold", "Long axis"):
-        assert expected in page.inner_text("#answer")
+    for part, expected in (("answer", "Most likely"), ("details", "out-of-fold"), ("details", "Long axis")):
+        assert expected in page.inner_text(f"#{part}")
     assert page.locator(".doubts li").count() >= 1
     assert page.locator(".layers img").count() == 3
     assert all(page.evaluate("[...document.querySelectorAll('.layers img')].map((one) => one.naturalWidth > 0)"))
@@ -116,7 +117,7 @@ def test_a_bad_file_gives_one_line_and_takes_the_former_answer_away(visit, serve
     wrong = {
         "text.png": (b"no picture at all", "The file is a text"),
         "empty.png": (b"", "0 bytes"),
-        "large.png": (b"\x89PNG\r\n\x1a\n" + bytes(3_000_000), "at most 2 are read"),
+        "large.png": (b"\x89PNG\r\n\x1a\n" + bytes(3_000_000), "more than 2 MB"),
         "cut.png": (picture.read_bytes()[:2000], "cannot be decoded"),
     }
     for name, (content, expected) in wrong.items():
@@ -170,7 +171,7 @@ def test_two_visitors_at_once_see_their_own_answers_alone(visit, picture, tmp_pa
     for page, own, foreign in ((first, picture, other), (second, other, picture)):
         page.wait_for_selector(".answer")
         names = {path: fingerprint(path) for path in (own, foreign)}
-        assert names[own] in page.inner_text("#answer")
+        assert names[own] in page.inner_text("#details")
         assert names[foreign] not in page.content()
         with page.expect_download() as download:
             page.click("#pdf")
@@ -221,6 +222,23 @@ def test_the_page_fits_a_phone_and_is_readable_light_and_dark(visit, picture, sc
         assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, text, ground)
     is_dark = luminance(page.evaluate("getComputedStyle(document.body).backgroundColor")) < 0.2
     assert is_dark == (scheme == "dark")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_on_a_phone_the_class_and_the_doubts_come_before_the_picture(visit, picture, width):
+    page = visit(width, 844)
+    give(page, picture)
+    page.wait_for_selector(".layers img")
+    boxes = {part: page.locator(part).bounding_box() for part in (".drop", ".doubts", ".answer", ".layers", ".sizes")}
+    tops = [boxes[part]["y"] for part in (".drop", ".doubts", ".answer", ".layers", ".sizes")]
+    if width == 390:
+        assert tops == sorted(tops)
+        assert len(set(tops)) == 5
+        assert boxes[".answer"]["y"] + boxes[".answer"]["height"] <= boxes[".layers"]["y"]
+        page.wait_for_function("document.querySelector('.doubts').getBoundingClientRect().top >= 0")
+        page.wait_for_function("document.querySelector('.probabilities').getBoundingClientRect().bottom <= innerHeight")
+    else:  # next to each other
+        assert boxes[".doubts"]["x"] >= boxes[".layers"]["x"] + boxes[".layers"]["width"]
 
 
 def test_the_server_gives_out_no_file_of_the_machine(bundle, server):

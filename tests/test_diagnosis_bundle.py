@@ -14,7 +14,7 @@ import pytest
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
-from bus_lightning.diagnosis import compiling
+from bus_lightning.diagnosis import networks
 from bus_lightning.diagnosis.bundle import CHECKSUMS, FORMAT, MANIFEST, VERSION, files_of, load_bundle
 from bus_lightning.diagnosis.engine import openvino
 from bus_lightning.diagnosis.networks import Network
@@ -87,7 +87,7 @@ def temporary(tmp_path, monkeypatch):
     """A folder for temporary files of the test's own."""
     folder = tmp_path / "temporary"
     folder.mkdir()
-    monkeypatch.setattr(compiling.tempfile, "gettempdir", lambda: str(folder))
+    monkeypatch.setattr(networks.tempfile, "gettempdir", lambda: str(folder))
     return folder
 
 
@@ -187,11 +187,11 @@ def test_a_file_that_nobody_listed_is_refused_but_for_hidden_ones(bundle):
 
 
 def test_a_foreign_folder_is_no_bundle(tmp_path, bundle):
-    assert "is no bundle" in refused(tmp_path / "missing")
+    assert "is not a bundle" in refused(tmp_path / "missing")
     (tmp_path / "runs").mkdir()
-    assert "is no bundle" in refused(tmp_path / "runs")
+    assert "is not a bundle" in refused(tmp_path / "runs")
     rewrite(bundle, format="something else")
-    assert "not of a bundle" in refused(bundle)
+    assert "does not belong to a bundle" in refused(bundle)
 
 
 def test_a_newer_version_asks_for_an_update(bundle):
@@ -233,7 +233,7 @@ def test_checksums_never_lead_out_of_the_bundle(bundle, tmp_path):
         seal(bundle)
         with (bundle / CHECKSUMS).open("a") as stream:
             stream.write(f"{digest}  {name}\n")
-        assert "outside" in refused(bundle)
+        assert "is missing" in refused(bundle)
 
 
 def test_pickled_weights_are_never_run(bundle):

@@ -7,7 +7,7 @@ import pytest
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_image, read_index
 from bus_lightning.diagnosis.doubt import find_doubts, fit_reference, is_like, strangeness
-from bus_lightning.diagnosis.measuring import Measurements
+from bus_lightning.diagnosis.measurements import Measurements
 
 LESION = Measurements(lesions=1, area_px=500)
 
@@ -88,7 +88,7 @@ def test_an_image_of_any_shape_gets_an_answer(reference, shape):
 
 
 def test_too_few_images_and_other_statistics_are_refused_in_one_line(images, reference):
-    with pytest.raises(UserError, match="take at least"):
+    with pytest.raises(UserError, match="give at least"):
         fit_reference(images[:5], images[5:8])
     with pytest.raises(UserError, match="export it again"):
         is_like(images[0], reference | {"statistics": ["mean"]})

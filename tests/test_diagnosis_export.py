@@ -29,15 +29,14 @@ from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.preprocess import RULES
 from bus_lightning.data.splits import load_split, make_named_split
 from bus_lightning.diagnosis.bundle import load_bundle
-from bus_lightning.diagnosis.diagnosing import Diagnoser
+from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.export import making, variants
 from bus_lightning.export.__main__ import main
 from bus_lightning.export.calibration import choose_threshold, find_temperature
-from bus_lightning.export.folder import new_bundle
 from bus_lightning.export.heads import WithFeatures, find_head
-from bus_lightning.export.making import make_bundle
+from bus_lightning.export.making import make_bundle, new_bundle
 from bus_lightning.export.runs import open_for, rebuild, refuse_strangers
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.classifiers import alexnet, resnet
@@ -135,7 +134,7 @@ def made(made_runs, tmp_path_factory):
     out = tmp_path_factory.mktemp("made") / "bundle"
     lines: list[str] = []
     pattern = str(made_runs / "cls-*")
-    bundle = make_bundle(made_runs / "seg", made_runs / "cls", out, pattern, samples=4, say=lines.append)
+    bundle = make_bundle(made_runs / "seg", made_runs / "cls", out, pattern, samples=4, report=lines.append)
     assert lines
     return bundle
 
@@ -368,7 +367,7 @@ def test_a_twin_of_a_test_image_in_the_segmenter_s_training_is_refused(runs):
     refuse_strangers(segmenter, classifier)
     twin = segmenter.split.train[0]
     classifier.split.groups[classifier.split.test[0]] = segmenter.split.groups[twin]
-    with pytest.raises(UserError, match="twins"):
+    with pytest.raises(UserError, match="near-duplicates"):
         refuse_strangers(segmenter, classifier)
 
 
@@ -415,7 +414,7 @@ def test_out_of_fold_runs_have_to_be_folds_of_the_classifier(runs):
 
 def test_predictions_of_test_images_never_calibrate(runs):
     shutil.copytree(runs / "cls", runs / "cls-9")  # its test images are those of the classifier
-    assert "would flatter" in refusal(runs, out_of_fold=str(runs / "cls-*"))
+    assert "look too good" in refusal(runs, out_of_fold=str(runs / "cls-*"))
 
 
 def test_a_fold_that_comes_twice_is_refused(runs):
@@ -432,7 +431,7 @@ def test_only_a_bundle_is_replaced(made, tmp_path):
     foreign = tmp_path / "precious"
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="no bundle"), new_bundle(foreign):
+    with pytest.raises(UserError, match="not a bundle"), new_bundle(foreign):
         pass
     assert (foreign / "thesis.txt").read_text() == "years of work"
     old = Path(shutil.copytree(made.path, tmp_path / "bundle"))

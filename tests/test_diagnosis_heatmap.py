@@ -4,7 +4,7 @@ import torch
 from torchvision.models import resnet18
 
 from bus_lightning.data.preprocess import Preprocessing
-from bus_lightning.diagnosis.heatmap import class_activation, place, restore
+from bus_lightning.diagnosis.activation_map import class_activation, place, restore
 from bus_lightning.explain.heatmaps import HeatMaps, Settings
 from bus_lightning.export.heads import WithFeatures, find_head
 from bus_lightning.tasks.segmentation import predicted_mask

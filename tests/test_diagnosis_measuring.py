@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bus_lightning.diagnosis.drawing import OUTLINE, draw_overlay
-from bus_lightning.diagnosis.measuring import Measurements, measure
+from bus_lightning.data.drawing import OUTLINE, draw_overlay
+from bus_lightning.diagnosis.measurements import Measurements, measure
 
 
 def ellipse(shape=(400, 500), center=(250, 200), axes=(120, 60), angle=0.0):

@@ -22,7 +22,7 @@ from bus_lightning.data.dataset import Normalisation
 from bus_lightning.data.preprocess import Overlay
 from bus_lightning.diagnosis import predict
 from bus_lightning.diagnosis.bundle import load_bundle
-from bus_lightning.diagnosis.diagnosing import Diagnoser
+from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.results import Results
 
@@ -89,7 +89,7 @@ def test_no_name_of_a_file_is_told_anywhere(bundle, images, tmp_path, capfd):
     told += "".join(file.read_bytes().decode(errors="replace") for file in out.iterdir())
     assert "Doe" not in told
     assert "Jane" not in told
-    assert "3 of 7 files could not be answered" in told
+    assert "3 of 7 files could not be diagnosed" in told
 
 
 def test_names_are_kept_for_who_asks_for_it(bundle, images, tmp_path, capsys):
@@ -106,7 +106,7 @@ def test_a_bad_file_is_listed_and_the_others_are_answered(bundle, images, tmp_pa
     assert run(bundle, images, "--out", out) == 1
     assert len(table_of(out)) == 4
     said = capsys.readouterr()
-    assert "1 of 5 files could not be answered" in said.err
+    assert "1 of 5 files could not be diagnosed" in said.err
     lines = [line for line in said.err.splitlines() if line.startswith("  ")]
     assert len(lines) == 1
     assert re.match(r"  \d{4}-[0-9a-f]{12}: The file is a text", lines[0])
@@ -125,7 +125,7 @@ def test_a_picture_that_cannot_be_looked_at_spares_the_rest_of_its_batch(bundle,
     assert run(bundle, images, "--out", out, "--batch", 4) == 1
     assert len(table_of(out)) == 3
     said = capsys.readouterr().err
-    assert "could not be looked at (RuntimeError)" in said
+    assert "could not be diagnosed (RuntimeError)" in said
     assert PATIENT not in said
 
 
@@ -204,9 +204,9 @@ def test_the_folder_of_another_bundle_or_of_other_things_is_refused(bundle, imag
     assert run(bundle, images, "--out", out, "--no-heat-map") == 2
     assert "another heat map" in capsys.readouterr().err
     assert run(bundle, images, "--out", images) == 2
-    assert "something else than results" in capsys.readouterr().err
+    assert "other files than results" in capsys.readouterr().err
     assert run(tmp_path, images, "--out", out) == 2
-    assert "is no bundle" in capsys.readouterr().err
+    assert "is not a bundle" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["b"], ["b", "i"], ["b", "i", "--out", "o", "--threads", "0"]])
@@ -231,7 +231,7 @@ def test_an_interrupted_command_says_that_it_goes_on_and_does(bundle, tmp_path, 
     process.send_signal(sent)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 128 + sent
-    assert said.splitlines()[-1] == "Stopped: the same command goes on from here."
+    assert said.splitlines()[-1] == "Stopped: the same command continues from here."
     assert "Traceback" not in said
     assert 3 < len(table_of(out)) < 40
     assert run(bundle, file, "--out", out) == 0

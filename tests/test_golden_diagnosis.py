@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.splits import make_named_split
 from bus_lightning.diagnosis.doubt import find_doubts, fit_reference, strangeness
-from bus_lightning.diagnosis.measuring import Measurements, measure
+from bus_lightning.diagnosis.measurements import Measurements, measure
 from bus_lightning.export.calibration import calibrate, choose_threshold, find_temperature
 from bus_lightning.runs.finished import FinishedRun
 from bus_lightning.runs.folder import RunDir
@@ -167,9 +167,9 @@ def test_a_calibration_is_the_best_of_the_folds_and_is_judged_on_the_test_images
 def test_out_of_fold_predictions_are_of_every_training_image_once_and_enough_of_each_class(cross_fitted):
     folds, (classifier, _) = cross_fitted
     one, other = (run for run, _ in folds)
-    with pytest.raises(UserError, match="'0-0' was predicted by several runs \\(15 images were\\)"):
+    with pytest.raises(UserError, match="15 images were predicted by several runs, for example '0-0'"):
         calibrate([one, other, one], classifier, 0.9)
-    with pytest.raises(UserError, match="15 training images were predicted by no run, '0-15' for one"):
+    with pytest.raises(UserError, match="15 training images were predicted by no run, for example '0-15'"):
         calibrate([one], classifier, 0.9)
     few = folds[1][1].copy()
     few.loc[few["label"] == "normal", "label"] = "benign"

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.diagnosis.heatmap import class_activation, place, restore
+from bus_lightning.diagnosis.activation_map import class_activation, place, restore
 from bus_lightning.explain.explained_image import ExplainedImage
 from bus_lightning.explain.heatmaps import HeatMaps, Settings, last_feature_map
 from bus_lightning.statistics.faithfulness import measure_faithfulness, summarise_maps

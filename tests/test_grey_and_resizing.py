@@ -26,9 +26,9 @@ from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import DENOISERS, RULES, Overlay, Preprocessing
 from bus_lightning.data.resizing import resize
 from bus_lightning.diagnosis.bundle import MANIFEST, load_bundle
-from bus_lightning.diagnosis.diagnosing import Diagnoser
+from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
-from bus_lightning.diagnosis.page.looking import look
+from bus_lightning.diagnosis.page.view import make_view
 from bus_lightning.diagnosis.predict import main as predict
 from bus_lightning.diagnosis.reading import Limits
 from bus_lightning.runs.folder import RunDir
@@ -247,5 +247,5 @@ def test_a_dark_file_is_read_on_the_scale_of_the_training_images(tmp_path):
     assert dark_one == twelve != ten
     dark_one, twelve, ten = answers(make_bundle(tmp_path / "plain"), tmp_path / "plain out")
     assert dark_one == ten != twelve
-    shown = look(Diagnoser(bundle), tmp_path / "in/a.png", Limits())
+    shown = make_view(Diagnoser(bundle), tmp_path / "in/a.png", Limits())
     np.testing.assert_array_equal(shown.image, grey(dark >> 4))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bus_lightning.diagnosis.predict import _tell_left_out
+from bus_lightning.diagnosis.predict import _report_left_out
 from bus_lightning.diagnosis.reading import find_files
 
 
@@ -18,10 +18,10 @@ def test_pictures_are_found_by_content_and_the_rest_is_counted(tmp_path, capsys)
     left_out: dict[Path, str] = {}
     assert find_files([tmp_path], left_out) == [tmp_path / "no ending", tmp_path / "scan.dat"]
     assert left_out == {tmp_path / "Jane Doe.txt": "a text", tmp_path / "notes.md": "a text"}
-    _tell_left_out(left_out, keep_names=False)
+    _report_left_out(left_out, keep_names=False)
     said = capsys.readouterr().err
     assert said.startswith("2 files in the folders are skipped")
     assert "  2 a text\n" in said
     assert "Jane" not in said
-    _tell_left_out(left_out, keep_names=True)
+    _report_left_out(left_out, keep_names=True)
     assert "Jane Doe.txt" in capsys.readouterr().err

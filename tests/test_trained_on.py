@@ -13,13 +13,13 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.content import content_hash
 from bus_lightning.data.index import read_index
 from bus_lightning.diagnosis.bundle import load_bundle
-from bus_lightning.diagnosis.diagnosing import Diagnoser
+from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame, Limits
-from bus_lightning.diagnosis.page import sheets
-from bus_lightning.diagnosis.page.looking import look
-from bus_lightning.diagnosis.page.wording import say
+from bus_lightning.diagnosis.page import printout
+from bus_lightning.diagnosis.page.view import make_view
+from bus_lightning.diagnosis.page.wording import describe
 from bus_lightning.diagnosis.predict import main as predict
-from bus_lightning.diagnosis.trained_on import NOT_RECORDED, TrainingData, is_synthetic, plain_name, sentence
+from bus_lightning.diagnosis.trained_on import NOT_RECORDED, TrainingData, check_name, is_synthetic, sentence
 from bus_lightning.export import card
 from bus_lightning.export.__main__ import main as export
 from bus_lightning.export.runs import BUSI_CONTENT
@@ -84,32 +84,35 @@ def test_page_and_reports_say_it_in_the_same_words(told, picture):
     rendering = pytest.importorskip("bus_lightning.diagnosis.page.rendering")
     folder, trained, expected = told
     bundle = load_bundle(folder)
-    shown = look(Diagnoser(bundle, threads=1), picture, Limits())
-    words = say(shown, bundle)
-    banner = rendering.trained_on(bundle)
+    shown = make_view(Diagnoser(bundle, threads=1), picture, Limits())
+    words = describe(shown, bundle)
+    banner = rendering.render("trained_on", sentence(trained), is_synthetic(trained))
     assert expected in unescape(banner)
     assert "<script" not in banner
     assert ("trained synthetic" in banner) == is_synthetic(trained)
-    style, first = sheets.lines(shown, words)[0]
+    style, first = printout.list_lines(words)[0]
     assert (expected in first, style == "doubt") == (True, is_synthetic(trained))
     assert any("synthetic" in doubt for doubt in words.doubts) == is_synthetic(trained)
     assert words.is_doubted or not is_synthetic(trained)
     assert ("of synthetic images" in words.calibration) == is_synthetic(trained)
-    assert sheets.as_pdf(shown, words, 0.5).startswith(b"%PDF")
+    assert printout.write_pdf(shown, words, 0.5).startswith(b"%PDF")
 
 
-def test_the_sheets_show_the_line(told, picture, monkeypatch):
+def test_the_printouts_show_the_line(told, picture, monkeypatch):
     folder, _, expected = told
     bundle = load_bundle(folder)
-    shown = look(Diagnoser(bundle, threads=1), picture, Limits())
+    shown = make_view(Diagnoser(bundle, threads=1), picture, Limits())
     written = []
-    monkeypatch.setattr(sheets, "_write", lambda pdf, text, *style: written.append(text))
-    sheets.as_pdf(shown, say(shown, bundle), 0.5)
+    monkeypatch.setattr(printout, "_add_lines", lambda pdf, lines: written.extend(text for _, text in lines))
+    printout.write_pdf(shown, describe(shown, bundle), 0.5)
     assert any(expected in text for text in written)
     rows = []
-    original = sheets._wrap
-    monkeypatch.setattr(sheets, "_wrap", lambda *said: rows.extend(found := original(*said)) or found)
-    sheets.as_png(shown, say(shown, bundle), 0.5)
+    original = printout._draw_rows
+    monkeypatch.setattr(
+        printout, "_draw_rows",
+        lambda sheet, drawn, top: rows.extend(text for _, text in drawn) or original(sheet, drawn, top),
+    )  # fmt: skip
+    printout.write_png(shown, describe(shown, bundle), 0.5)
     assert expected.split()[-1] in " ".join(rows)
     assert " ".join(expected.split()) in " ".join(rows)
 
@@ -136,21 +139,21 @@ def test_a_bundle_of_an_earlier_version_says_it_from_its_card(tmp_path):
                 {"classifier": {"name": "", "synthetic": True, "images": "many"}}],
 )  # fmt: skip
 def test_a_manifest_that_says_nonsense_of_it_is_refused(tmp_path, content):
-    with pytest.raises(UserError, match="does not make sense"):
+    with pytest.raises(UserError, match="is not valid"):
         make_bundle(tmp_path / "bundle", trained_on=content)
 
 
 @pytest.mark.parametrize("name", ["", "  ", "/home/anna/scans", "C:\\scans", "a" * 81, "a\x00b", "../x"])
 def test_a_name_that_is_a_path_or_none_is_refused_in_one_line(name, tmp_path, capsys):
     with pytest.raises(UserError, match="--data-name"):
-        plain_name(name)
+        check_name(name)
     runs = ["--segmenter", str(tmp_path), "--classifier", str(tmp_path)]
     assert export([*runs, "--out", str(tmp_path / "b"), "--data-name", name]) == 1
     assert capsys.readouterr().err.startswith("Error: --data-name")
 
 
 def test_a_name_of_any_letters_is_kept_as_plain_text():
-    assert plain_name("  Klinik Süd,\n Ultraschall <2024> ") == "Klinik Süd, Ultraschall <2024>"
+    assert check_name("  Klinik Süd,\n Ultraschall <2024> ") == "Klinik Süd, Ultraschall <2024>"
     for mark in "`*_<>[]|~$&#":
         assert f"\\{mark}" in card._plain(mark)
 

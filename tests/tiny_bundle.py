@@ -13,8 +13,8 @@ from torch import nn
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.diagnosis.bundle import CARD, FORMAT, HEAD, MANIFEST, VERSION
 from bus_lightning.diagnosis.doubt import fit_reference
-from bus_lightning.export.folder import new_bundle
 from bus_lightning.export.heads import find_head
+from bus_lightning.export.making import new_bundle
 from bus_lightning.export.to_onnx import export_onnx
 
 CLASSES = ["benign", "malignant", "normal"]

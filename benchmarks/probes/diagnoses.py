@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from bus_lightning.diagnosis.bundle import Stage, load_bundle
-from bus_lightning.diagnosis.diagnosing import Diagnoser
+from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.doubt import is_like
 from bus_lightning.diagnosis.frames import Frame
-from bus_lightning.diagnosis.measuring import measure
+from bus_lightning.diagnosis.measurements import measure
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.diagnosis.reading import read_frames
 from bus_lightning.diagnosis.results import Results

@@ -17,9 +17,9 @@ def main() -> None:
     parser.add_argument("--precision", required=True)
     options = parser.parse_args()
 
-    from bus_lightning.diagnosis.answering import answer_files, name_files
     from bus_lightning.diagnosis.bundle import load_bundle
-    from bus_lightning.diagnosis.diagnosing import Diagnoser
+    from bus_lightning.diagnosis.diagnoser import Diagnoser
+    from bus_lightning.diagnosis.pipeline import diagnose_files, name_files
     from bus_lightning.diagnosis.results import Results
 
     MOMENTS["imported"] = time.time()
@@ -28,7 +28,7 @@ def main() -> None:
     diagnoser = Diagnoser(bundle, options.precision)
     MOMENTS["compiled"] = time.time()
     files = name_files([options.picture])
-    answer_files(files, diagnoser, Results(options.out, {}))
+    diagnose_files(files, diagnoser, Results(options.out, {}))
     MOMENTS["answered"] = time.time()
     assert files[0].failure is None
     print(json.dumps(MOMENTS))

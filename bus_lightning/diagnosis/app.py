@@ -1,4 +1,4 @@
-"""Show a page, on this machine, to diagnose images with a bundle."""
+"""Open a page on this machine to diagnose images with a bundle."""
 
 import argparse
 import sys
@@ -9,40 +9,33 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.options import bundle_parser, positive
 
 _EPILOG = """\
-The page is for this machine alone unless --host says otherwise. It asks nothing from outside and reports to nobody.
-What is given is read in a private temporary folder and deleted as soon as it has been read; the files' own names stay
-in the browser. Ctrl-C ends it. The exit code is 2 when it could not begin.
+Only this machine can open the page, unless you set --host. The page loads nothing from the internet and sends nothing
+to it. Uploads are kept in a private temporary folder and deleted as soon as they have been read; the names of the files
+stay in the browser. Stop the page with Ctrl-C. The exit code is 2 if the page cannot start.
 
 For research: this is not a medical device.
 """
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    found = bundle_parser("python -m bus_lightning.diagnosis.app", __doc__, _EPILOG)
-    found.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    found.add_argument("--port", type=_port, default=7860, help="0 takes a free one (default: %(default)s)")
-    found.add_argument("--max-mb", type=positive, default=100, metavar="N",
-                       help="size of a file that is taken at most (default: %(default)s)")  # fmt: skip
-    return found
+    """Make the parser of the command line."""
+    options = bundle_parser("python -m bus_lightning.diagnosis.app", __doc__, _EPILOG)
+    options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    options.add_argument("--port", type=_port, default=7860, help="0 takes a free one (default: %(default)s)")
+    options.add_argument("--max-mb", type=positive, default=100, metavar="N",
+                         help="size of the largest file that is accepted (default: %(default)s)")  # fmt: skip
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns:
-        Exit code: 0 when it was ended in order, 2 when it could not begin.
-    """
+    """Run the command line and return its exit code: 0 after Ctrl-C, 2 if the page cannot start."""
     options = parser().parse_args(arguments)
     try:
-        from bus_lightning.diagnosis.frames import Limits  # none of these for --help
-        from bus_lightning.diagnosis.page.serving import Options, serve
+        from bus_lightning.diagnosis.frames import Limits  # not needed for --help
+        from bus_lightning.diagnosis.page.serving import serve
 
         limits = replace(Limits(), file_bytes=options.max_mb * 1_000_000)
-        serve(
-            Options(options.bundle, options.host, options.port, options.precision, options.threads, limits),
-            say=lambda line: print(line, flush=True),
-        )
+        serve(options.bundle, options.host, options.port, options.precision, options.threads, limits)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

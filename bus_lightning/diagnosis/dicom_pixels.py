@@ -1,4 +1,4 @@
-"""Decode one picture of a DICOM file to RGB."""
+"""Decode one image of a DICOM file to RGB."""
 
 import math
 import struct
@@ -22,32 +22,24 @@ BY_PILLOW = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Lossless)
 
 
 def decode(header: Dataset, data: bytes, vr: str) -> np.ndarray:
-    """Decode one picture.
-
-    Args:
-        header: What says how to read it; its pixel data are replaced.
-        data: The picture, as it is in the file.
-        vr: Kind of the pixel data, OB or OW.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
+    """Decode the data of one image to (H, W, 3) uint8 RGB; `vr` is OB or OW. The header's pixel data are replaced.
 
     Raises:
-        UserError: When the picture is not the one that the header announces, or its levels have no meaning.
+        UserError: When the image is not the one that the header announces, or its levels have no meaning.
     """
     syntax = header.file_meta.TransferSyntaxUID
     kind = str(header.PhotometricInterpretation)
     if syntax == RLELossless:
-        levels = _stored(_run_lengths(data, header), header)
+        levels = _stored(_decode_rle(data, header), header)
     else:
         if syntax in BY_PILLOW:
-            _check_inside(data, header)
+            _check_inner_size(data, header)
             data = encapsulate([data])
         header.add_new(0x7FE00010, vr, data)
         # `_stored` removes the unused bits, because pydicom ignores HighBit.
         options: Any = {"raw": True, "correct_unused_bits": False}
         levels, properties = get_decoder(syntax).as_array(header, index=0, **options)
-        levels = _stored(levels, header, at=0 if syntax in BY_PILLOW else None)
+        levels = _stored(levels, header, lowest=0 if syntax in BY_PILLOW else None)
         kind = str(properties["photometric_interpretation"])
     if kind == "PALETTE COLOR":
         colors = apply_color_lut(levels, header)
@@ -65,16 +57,11 @@ def decode(header: Dataset, data: bytes, vr: str) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _stored(levels: np.ndarray, header: Dataset, at: int | None = None) -> np.ndarray:
-    """Keep only the bits of each level that the header declares as stored; the others may hold an overlay.
-
-    Args:
-        levels: Integers of as many bits as are allocated, or as the compressed picture has.
-        header: Header with BitsStored and HighBit.
-        at: Position of the lowest stored bit; None takes it from the header.
-    """
+def _stored(levels: np.ndarray, header: Dataset, lowest: int | None = None) -> np.ndarray:
+    """Keep the stored bits of each level, from bit `lowest` (default: the header's); others may hold an overlay."""
     stored = int(header.BitsStored)
-    lowest = int(header.get("HighBit", stored - 1)) + 1 - stored if at is None else at
+    if lowest is None:
+        lowest = int(header.get("HighBit", stored - 1)) + 1 - stored
     width = 8 * levels.dtype.itemsize
     if not (stored > 0 and 0 <= lowest <= width - stored):
         raise damaged("DICOM file")
@@ -82,13 +69,17 @@ def _stored(levels: np.ndarray, header: Dataset, at: int | None = None) -> np.nd
     return np.asarray((levels << (width - stored - lowest)) >> (width - stored))
 
 
+# pydicom's `apply_windowing` and `apply_voi` are not used: a window of one level loses its middle grey, a window
+# narrower than a level and an unknown function raise errors, and tables of 8-bit entries wrap around.
+
+
 def _shown(levels: np.ndarray, header: Dataset) -> np.ndarray:
-    """Map each level (N,) to uint8, as the header's table or first window says."""
+    """Map each level (N,) to uint8 by the header's first table or window (DICOM PS3.3, C.11.2.1)."""
     if header.get("VOILUTSequence"):
         table = header.VOILUTSequence[0]
-        return to_8_bits(_looked_up(_measured(levels, header), table, header), int(table.LUTDescriptor[2]))
+        return to_8_bits(_look_up(_measured(levels, header), table, header), int(table.LUTDescriptor[2]))
     if header.get("WindowCenter") is None or header.get("WindowWidth") is None:
-        return _whole_range(levels, header)
+        return _shown_whole(levels, header)
     center, width = (float(np.ravel(header[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
     if not (math.isfinite(center) and width > 0 and math.isfinite(width)):
         raise damaged("DICOM file")
@@ -103,27 +94,27 @@ def _shown(levels: np.ndarray, header: Dataset) -> np.ndarray:
     return np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8)
 
 
-def _whole_range(levels: np.ndarray, header: Dataset) -> np.ndarray:
-    """Map each level (N,) to uint8 without a window: 0 is black, and the highest level of the stated depth is white."""
+def _shown_whole(levels: np.ndarray, header: Dataset) -> np.ndarray:
+    """Map each level (N,) to uint8 without a window: 0 is black, the highest level of the stated depth is white."""
     if levels[0] < 0:
         raise UserError("The DICOM file has levels below 0 and no window: save it with 8 bits.")
     if header.get("ModalityLUTSequence"):
         table = header.ModalityLUTSequence[0]
-        return to_8_bits(_looked_up(levels, table, header), int(table.LUTDescriptor[2]))
+        return to_8_bits(_look_up(levels, table, header), int(table.LUTDescriptor[2]))
     shown = to_8_bits(levels, int(header.BitsStored) - int(header.PixelRepresentation))
     falls = float(header.get("RescaleSlope") or 1) < 0  # the highest level is the lowest measured value
     return 255 - shown if falls else shown
 
 
 def _measured(levels: np.ndarray, header: Dataset) -> np.ndarray:
-    """Convert each level (N,) to the measured value, by the header's table or by its rescale slope and intercept."""
+    """Convert each level (N,) to the measured value by the header's table, or its rescale slope and intercept."""
     if header.get("ModalityLUTSequence"):
-        return _looked_up(levels, header.ModalityLUTSequence[0], header)
+        return _look_up(levels, header.ModalityLUTSequence[0], header)
     return np.asarray(apply_rescale(levels, header))
 
 
-def _looked_up(values: np.ndarray, item: Dataset, header: Dataset) -> np.ndarray:
-    """Look up values (N,) in a table; pydicom would compute the positions in 8 bits for a table of 8-bit entries."""
+def _look_up(values: np.ndarray, item: Dataset, header: Dataset) -> np.ndarray:
+    """Look up values (N,) in a table."""
     number, first = int(item.LUTDescriptor[0]) or 2**16, int(item.LUTDescriptor[1])
     entries = item.LUTData
     if isinstance(entries, bytes):
@@ -133,19 +124,15 @@ def _looked_up(values: np.ndarray, item: Dataset, header: Dataset) -> np.ndarray
     return table[np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)]
 
 
-def _check_inside(data: bytes, header: Dataset) -> None:
-    """See that a compressed picture has the size that the header says, before it is decoded."""
+def _check_inner_size(data: bytes, header: Dataset) -> None:
+    """Check before decoding that a compressed image has the size that the header states."""
     with Image.open(BytesIO(data), formats=["JPEG", "JPEG2000"]) as image:
         if image.size != (header.Columns, header.Rows):
-            raise UserError("The DICOM file has a picture of another size than its header says: export it anew.")
+            raise UserError("The DICOM file has an image of another size than its header states: export it again.")
 
 
-def _run_lengths(data: bytes, header: Dataset) -> np.ndarray:
-    """Decode RLE with Pillow, which ends where the picture is full; pydicom would unpack without limit.
-
-    Returns:
-        (H, W) or (H, W, 3), of as many bits as the header says.
-    """
+def _decode_rle(data: bytes, header: Dataset) -> np.ndarray:
+    """Decode RLE to (H, W) or (H, W, 3) with Pillow, which stops at a full image; pydicom unpacks without limit."""
     rows, columns, samples = int(header.Rows), int(header.Columns), int(header.SamplesPerPixel)
     depth = int(header.BitsAllocated) // 8
     number, *starts = struct.unpack_from("<16I", data)

@@ -1,7 +1,7 @@
-"""Say what speaks against an answer: first of all, that the image does not look like those the networks know.
+"""Find reasons not to trust an answer, first of all: the image does not look like the training images.
 
-An image is described by some fifty plain statistics. How far they lie from those of the training images (a Mahalanobis
-distance, shrunk towards equal variances) tells whether it is another kind of picture.
+About fifty simple statistics describe an image. Their Mahalanobis distance from those of the training images, with a
+covariance that is shrunk towards equal variances, decides whether it is another kind of image.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,17 +12,17 @@ import cv2
 import numpy as np
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.diagnosis.measuring import Measurements
+from bus_lightning.diagnosis.measurements import Measurements
 
-FALSE_ALARMS = 0.02  # share of held-out ultrasound that is taken for something else
-LOW_CONFIDENCE = 0.6  # probability of the answer, below which it is doubted
-HEALTHY = "normal"  # the class without a lesion, by BUSI's name
-_SIDE = 192  # of the square that statistics are taken of, in pixels
+FALSE_ALARMS = 0.02  # share of held-out ultrasound that is flagged as something else
+LOW_CONFIDENCE = 0.6  # an answer with a lower probability is doubted
+HEALTHY = "normal"  # BUSI's name of the class without a lesion
+_SIDE = 192  # of the square that the statistics describe, in pixels
 _BANDS = 8  # of the depth, and of the width
 _LEVELS = 5  # of the image pyramid
-_SHRINKAGE = 0.2  # how far the covariance is drawn towards equal variances
-# What counts as one step at least, however alike the training images are: one with a coloured mark would be worlds away
-# from fifty without, and with it the threshold.
+_SHRINKAGE = 0.2  # of the covariance towards equal variances
+# The smallest deviation of a statistic, however similar the training images are. Without it, one image with a coloured
+# mark would be extremely far from fifty without, and would set the threshold.
 _LINEAR, _LEAST_LINEAR, _LEAST_LOGARITHM = ("grey_", "depth_", "across_", "slant_"), 0.05, 0.3
 _FOLDS = 10  # of the training images, each held out once
 _LEAST_IMAGES = 2 * _FOLDS
@@ -30,12 +30,7 @@ _LEAST_IMAGES = 2 * _FOLDS
 
 @dataclass(frozen=True)
 class Doubt:
-    """A reason not to trust an answer.
-
-    Attributes:
-        code: Its name, for programs.
-        text: A plain sentence, for readers.
-    """
+    """A reason not to trust an answer: its code, for programs, and a sentence, for readers."""
 
     code: str
     text: str
@@ -48,50 +43,43 @@ def find_doubts(
     measurements: Measurements,
     synthetic: bool = False,
 ) -> tuple[Doubt, ...]:
-    """List what speaks against an answer, the weightiest first.
+    """List the reasons not to trust an answer, the most important first.
 
-    Args:
-        is_ultrasound: Whether the image looks like the training images.
-        probabilities: Of each class.
-        malignant_flag: Whether malignant is above its threshold; None without one.
-        measurements: Of the lesion that was found.
-        synthetic: Whether any network of the bundle was trained on synthetic images.
+    `malignant_flag` says whether malignant is above its threshold, None without one; `synthetic` whether any network of
+    the bundle was trained on synthetic images.
     """
     answer, probability = max(probabilities.items(), key=lambda item: item[1])
-    found: dict[str, str] = {}
-    if synthetic:
-        found["trained_on_synthetic"] = (
-            "A network was trained on synthetic images: the answer says nothing about real images."
-        )
-    if not is_ultrasound:
-        found["not_ultrasound"] = "This does not look like the breast ultrasound images that the networks were shown."
-    if probability < LOW_CONFIDENCE:
-        found["low_confidence"] = f"The answer {answer} has a probability of only {probability:.0%}."
-    if malignant_flag and answer != "malignant":
-        found["malignant_not_excluded"] = f"The likeliest answer is {answer}, yet malignant is above its threshold."
-    if measurements.lesions and answer == HEALTHY:
-        found["lesion_but_normal"] = f"A lesion was outlined, and the answer is {answer}."
-    if not measurements.lesions and answer != HEALTHY:
-        found[f"no_lesion_but_{answer}"] = f"No lesion was outlined, and the answer is {answer}."
-    if measurements.lesions > 1:
-        found["several_lesions"] = f"Only the largest of {measurements.lesions} outlined lesions is measured."
-    if measurements.touches_border:
-        found["at_the_border"] = "The lesion reaches the border of the image: part of it may be missing."
-    return tuple(Doubt(code, text) for code, text in found.items())
+    lesions = measurements.lesions
+    checks = [
+        (synthetic, "trained_on_synthetic",
+         "A network was trained on synthetic images: the answer says nothing about real images."),
+        (not is_ultrasound, "not_ultrasound",
+         "This does not look like the breast ultrasound images that the networks were trained on."),
+        (probability < LOW_CONFIDENCE, "low_confidence",
+         f"The answer {answer} has a probability of only {probability:.0%}."),
+        (malignant_flag and answer != "malignant", "malignant_not_excluded",
+         f"The most likely answer is {answer}, but malignant is above its threshold."),
+        (lesions and answer == HEALTHY, "lesion_but_normal",
+         f"A lesion was outlined, but the answer is {answer}."),
+        (not lesions and answer != HEALTHY, f"no_lesion_but_{answer}",
+         f"No lesion was outlined, but the answer is {answer}."),
+        (lesions > 1, "several_lesions",
+         f"Only the largest of {lesions} outlined lesions is measured."),
+        (measurements.touches_border, "at_the_border",
+         "The lesion reaches the border of the image: part of it may be missing."),
+    ]  # fmt: skip
+    return tuple(Doubt(code, text) for is_raised, code, text in checks if is_raised)
 
 
 def fit_reference(
     train_images: Iterable[np.ndarray], held_out_images: Iterable[np.ndarray], false_alarms: float = FALSE_ALARMS
 ) -> dict[str, Any]:
-    """Learn what the training images look like, and how far others of their kind lie from them.
+    """Learn what the training images look like, and how far other images of their kind are from them.
 
-    The distance at which an image is taken for something else is set on images that were held out: the others given,
-    and each tenth of the training images against the rest. A few dozen alone would leave it to their oddest image.
-
-    Args:
-        train_images: (H, W, 3) uint8 RGB each, as they are in their files, those that are alike near each other.
-        held_out_images: Others of the same kind; there may be none.
-        false_alarms: Share of the held-out images that are taken for something else.
+    All images are (H, W, 3) uint8 RGB, as in their files, similar training images next to each other. A share
+    `false_alarms` of held-out images lies beyond the threshold of the distance. These are the ones given, if any, and
+    each tenth of the training images against the rest: a few dozen alone would leave the threshold to their most
+    unusual image.
 
     Returns:
         Plain lists and numbers, for JSON.
@@ -103,18 +91,17 @@ def fit_reference(
     others = [_values(image) for image in held_out_images]
     if len(known) < _LEAST_IMAGES:
         raise UserError(
-            f"{len(known)} training images do not tell what ultrasound looks like: take at least {_LEAST_IMAGES}."
+            f"{len(known)} training images are too few to describe ultrasound: give at least {_LEAST_IMAGES}."
         )
     center, whitening = _fit(known)
     distances = [_distances(np.array(others), center, whitening)] if others else []
     for tenth in np.array_split(np.arange(len(known)), _FOLDS):
         distances.append(_distances(known[tenth], *_fit(np.delete(known, tenth, axis=0))))
-    held_out = np.concatenate(distances)
     return {
         "statistics": _NAMES,
         "center": _rounded(center),
         "whitening": _rounded(whitening),
-        "threshold": float(np.quantile(held_out, 1 - false_alarms, method="higher")),
+        "threshold": float(np.quantile(np.concatenate(distances), 1 - false_alarms, method="higher")),
         "false_alarms": false_alarms,
         "train_images": len(known),
         "held_out_images": len(others),
@@ -122,17 +109,12 @@ def fit_reference(
 
 
 def strangeness(image: np.ndarray, reference: Mapping[str, Any]) -> float:
-    """Measure how far an image lies from the training images.
+    """Divide an image's distance from the training images by its threshold: above 1 it is another kind of image.
 
-    Args:
-        image: (H, W, 3) uint8 RGB, as it is in its file.
-        reference: What `fit_reference` returned.
-
-    Returns:
-        The distance over its threshold: above 1 it is another kind of picture.
+    The image is (H, W, 3) uint8 RGB, as in its file; the reference is the result of `fit_reference`.
 
     Raises:
-        UserError: When the reference is of other statistics.
+        UserError: When the reference has other statistics.
     """
     if reference["statistics"] != _NAMES:
         raise UserError("The bundle's reference statistics are of another version of bus_lightning: export it again.")
@@ -141,12 +123,7 @@ def strangeness(image: np.ndarray, reference: Mapping[str, Any]) -> float:
 
 
 def is_like(image: np.ndarray, reference: Mapping[str, Any]) -> bool:
-    """Tell whether an image looks like the training images.
-
-    Args:
-        image: (H, W, 3) uint8 RGB, as it is in its file.
-        reference: What `fit_reference` returned.
-    """
+    """Return whether an image looks like the training images; arguments and errors as in `strangeness`."""
     return strangeness(image, reference) <= 1
 
 
@@ -155,7 +132,7 @@ def _values(image: np.ndarray) -> np.ndarray:
 
 
 def _fit(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the centre of (N, S) statistics, (S,), and the (S, S) that makes them equally wide in all directions."""
+    """Return the centre of statistics (N, S), (S,), and the (S, S) matrix that whitens them."""
     least = [_LEAST_LINEAR if name.startswith(_LINEAR) else _LEAST_LOGARITHM for name in _NAMES]
     center, scale = known.mean(axis=0), np.maximum(known.std(axis=0), least)
     covariance = np.cov((known - center) / scale, rowvar=False)
@@ -163,12 +140,12 @@ def _fit(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return center, np.linalg.cholesky(np.linalg.inv(shrunk)) / scale[:, None]
 
 
-def _distances(found: np.ndarray, center: np.ndarray, whitening: np.ndarray) -> np.ndarray:
-    return np.linalg.norm((found - center) @ whitening, axis=-1)
+def _distances(values: np.ndarray, center: np.ndarray, whitening: np.ndarray) -> np.ndarray:
+    return np.linalg.norm((values - center) @ whitening, axis=-1)
 
 
 def _rounded(values: np.ndarray) -> Any:
-    """Keep seven digits, which are enough, and make lists."""
+    """Round to seven digits and convert to lists."""
     return np.vectorize(lambda value: float(f"{value:.7g}"))(values).tolist()
 
 
@@ -178,27 +155,20 @@ def _statistics(image: np.ndarray) -> dict[str, float]:
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=smooth)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     light = grey.astype(np.float32) / 255
-    return {
-        **_colors(small),
-        **_grey_levels(grey),
-        **_profiles(light),
-        **_texture(light),
-        **_speckle(light),
-    }
+    return _colors(small) | _grey_levels(grey) | _profiles(light) | _texture(light) | _speckle(light)
 
 
 def _colors(image: np.ndarray) -> dict[str, float]:
-    """Tell how far the channels differ: ultrasound is grey, but for a few marks."""
-    red, green, blue = cv2.split(image)
-    apart = cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue)
+    """Measure how far the channels differ: ultrasound is grey except for a few marks."""
+    difference = np.ptp(image, axis=2)
     return {
-        "color_mean": _log(apart.mean() / 255, 0.002),
-        "color_share": _log(np.count_nonzero(apart > 25) / apart.size, 0.001),
+        "color_mean": _log(difference.mean() / 255, 0.002),
+        "color_share": _log(np.count_nonzero(difference > 25) / difference.size, 0.001),
     }
 
 
 def _grey_levels(grey: np.ndarray) -> dict[str, float]:
-    """Describe the histogram of grey levels: black, white, quantiles, how evenly they are used."""
+    """Describe the histogram of grey levels: black, white, quantiles, entropy."""
     shares = np.bincount(grey.ravel(), minlength=256) / grey.size
     below = np.cumsum(shares)
     coarse = shares.reshape(64, 4).sum(axis=1)
@@ -216,7 +186,7 @@ def _grey_levels(grey: np.ndarray) -> dict[str, float]:
 
 
 def _profiles(light: np.ndarray) -> dict[str, float]:
-    """Tell how bright each depth is against the whole, and how much the sides differ."""
+    """Compare the brightness of each depth with the whole, and of the two sides with each other."""
     depths = light.mean(axis=1).reshape(_BANDS, -1).mean(axis=1) - light.mean()
     across = light.mean(axis=0).reshape(_BANDS, -1).mean(axis=1)
     return {
@@ -227,25 +197,25 @@ def _profiles(light: np.ndarray) -> dict[str, float]:
 
 
 def _texture(light: np.ndarray) -> dict[str, float]:
-    """Describe the gradients at several scales: tissue is layered, so that they are steeper in depth than across."""
-    found: dict[str, float] = {}
+    """Describe the gradients at several scales: tissue is layered, so they are steeper in depth than across."""
+    texture: dict[str, float] = {}
     for number in range(_LEVELS):
         across = light[:-1, 1:] - light[:-1, :-1]
         down = light[1:, :-1] - light[:-1, :-1]
         steep_across, steep_down = _mean_product(across, across) + 1e-6, _mean_product(down, down) + 1e-6
-        found[f"gradient_{number}"] = (np.log(steep_across) + np.log(steep_down)) / 2
-        found[f"layers_{number}"] = np.log(steep_down / steep_across)
-        found[f"slant_{number}"] = _mean_product(across, down) / np.sqrt(steep_across * steep_down)
+        texture[f"gradient_{number}"] = (np.log(steep_across) + np.log(steep_down)) / 2
+        texture[f"layers_{number}"] = np.log(steep_down / steep_across)
+        texture[f"slant_{number}"] = _mean_product(across, down) / np.sqrt(steep_across * steep_down)
         if number < 3:  # coarser ones have too few pixels
             squared = down * down
-            found[f"edges_{number}"] = _log(_mean_product(squared, squared), 1e-10) - 2 * np.log(steep_down)
-            found[f"flat_{number}"] = _log(np.count_nonzero(np.abs(across) + np.abs(down) < 0.004) / down.size, 0.01)
+            texture[f"edges_{number}"] = _log(_mean_product(squared, squared), 1e-10) - 2 * np.log(steep_down)
+            texture[f"flat_{number}"] = _log(np.count_nonzero(np.abs(across) + np.abs(down) < 0.004) / down.size, 0.01)
         light = cv2.pyrDown(light)
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in texture.items()}
 
 
 def _speckle(light: np.ndarray) -> dict[str, float]:
-    """Describe how rough small blocks are for their brightness: speckle grows with the echo."""
+    """Compare the roughness of small blocks with their brightness: speckle grows with the echo."""
     blocks = light.reshape(_SIDE // 8, 8, _SIDE // 8, 8)
     mean = blocks.mean(axis=(1, 3)).ravel()
     rough = np.sqrt(np.maximum((blocks**2).mean(axis=(1, 3)).ravel() - mean**2, 0))

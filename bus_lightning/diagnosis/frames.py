@@ -1,4 +1,4 @@
-"""One picture, what is read at most, and what the readers of pictures, DICOM and video share."""
+"""A frame, the limits of what is read, and what the readers of image files, DICOM and video share."""
 
 import logging
 import threading
@@ -13,88 +13,66 @@ from PIL import Image
 from bus_lightning.core.errors import UserError
 
 _LONGEST_SIDE = 65_535  # of a JPEG, and well below PNG's
-LEAST_SIDE = 16
+_LEAST_SIDE = 16
 _LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture.
+    """One image of a file."""
 
-    Attributes:
-        image: (H, W, 3) uint8 RGB, C-contiguous.
-        number: Of a file with several pictures, which one it is, from 0.
-        spacing_mm: Height and width of a pixel in millimetres, where the file says it.
-    """
+    image: np.ndarray  # (H, W, 3) uint8 RGB, C-contiguous
+    number: int | None = None  # from 0; None in a file with one image
+    spacing_mm: tuple[float, float] | None = None  # height and width of a pixel in millimetres, if the file states them
 
-    image: np.ndarray
-    number: int | None = None
-    spacing_mm: tuple[float, float] | None = None
+
+Frames = tuple[int, Iterator[Frame]]  # number of images in a file, and an iterator that decodes one after another
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is read at most; a file beyond it is refused by its header, before anything is decoded.
-
-    Attributes:
-        file_bytes: Size of the file.
-        pixels: Height times width of one picture.
-        frames: Pictures of one file.
-    """
+    """The largest file that is read; a larger one is refused by its header, before anything is decoded."""
 
     file_bytes: int = 1_000_000_000
-    pixels: int = 25_000_000
+    pixels: int = 25_000_000  # height times width of an image
     frames: int = 3_000
 
+    def check_size(self, width: int, height: int) -> None:
+        """Raise UserError for an image that is too small to show anything, or too large."""
+        size = f"The image has {width} x {height} pixels"
+        if min(width, height) < _LEAST_SIDE:
+            raise UserError(f"{size}: give one of at least {_LEAST_SIDE} x {_LEAST_SIDE}.")
+        if max(width, height) > _LONGEST_SIDE:
+            raise UserError(f"{size}, more than {_LONGEST_SIDE} on a side: crop it.")
+        if width * height > self.pixels:
+            raise UserError(f"{size}, more than {self.pixels / 1e6:g} million: make it smaller.")
 
-def check_size(width: int, height: int, limits: Limits) -> None:
-    """Refuse a picture that is too small to show anything, or larger than the limit.
+    def check_number(self, number: int) -> None:
+        """Raise UserError for a file with too many images."""
+        if number > self.frames:
+            raise UserError(f"The file has more than {self.frames} images: cut it into shorter ones.")
 
-    Raises:
-        UserError: When it is.
-    """
-    if min(width, height) < LEAST_SIDE:
-        raise UserError(f"The picture has {width} x {height} pixels: give one of at least {LEAST_SIDE} x {LEAST_SIDE}.")
-    if max(width, height) > _LONGEST_SIDE:
-        raise UserError(
-            f"The picture has {width} x {height} pixels, and at most {_LONGEST_SIDE} a side are read: cut it."
-        )
-    if width * height > limits.pixels:
-        raise UserError(
-            f"The picture has {width} x {height} pixels, and at most {limits.pixels / 1e6:g} million are read: "
-            "make it smaller."
-        )
-
-
-def check_number(number: int, limits: Limits) -> None:
-    """Refuse a file with more pictures than the limit.
-
-    Raises:
-        UserError: When it has more.
-    """
-    if number > limits.frames:
-        raise UserError(f"The file has more than {limits.frames} pictures: cut it into shorter ones.")
+    def check_bytes(self, size: int) -> None:
+        """Raise UserError for a file that is too large."""
+        if size > self.file_bytes:
+            raise UserError(
+                f"The file has {size / 1e6:.0f} MB, more than {self.file_bytes / 1e6:g} MB: make it smaller."
+            )
 
 
 def silence(library: str) -> None:
-    """Let a library log nothing: what it says quotes headers, and they may name the patient.
-
-    To be called when it has been imported, for pydicom then sets the level of its logger.
-    """
+    """Turn off the log of a library after its import: its lines quote headers, which may name the patient."""
     logging.getLogger(library).setLevel(logging.CRITICAL + 1)
 
 
 @contextmanager
 def decoding(kind: str) -> Iterator[None]:
-    """Keep what a library says about a file to itself: its warnings and errors may quote the name or the header.
+    """Hide what a library says about a file of this kind, such as "PNG": its words may quote the name or the header.
 
-    One thread at a time, for Python's list of warning filters is one for all threads.
-
-    Args:
-        kind: What is decoded, as "PNG".
+    Only one thread at a time runs the block, because all threads share Python's list of warning filters.
 
     Raises:
-        UserError: In place of whatever the library raises.
+        UserError: For any error of the library.
     """
     try:
         with _LOCK, warnings.catch_warnings():
@@ -103,14 +81,14 @@ def decoding(kind: str) -> Iterator[None]:
     except UserError:
         raise
     except (MemoryError, Image.DecompressionBombError):
-        raise UserError("The picture has more pixels than can be read: make it smaller.") from None
-    except Exception:  # bad bytes make these libraries raise anything, from struct.error to AttributeError
+        raise UserError("The image has more pixels than can be read: make it smaller.") from None
+    except Exception:  # damaged bytes make these libraries raise anything, from struct.error to AttributeError
         raise damaged(kind) from None
 
 
 def damaged(kind: str) -> UserError:
-    """Make the error for content that cannot be decoded."""
+    """Return the error for content that cannot be decoded."""
     return UserError(
-        f"The {kind} cannot be decoded, it is cut off, damaged or of a rare kind: "
-        "export it anew, or save it as a PNG of 8 bits."
+        f"The {kind} cannot be decoded because it is cut off, damaged or of a rare kind: "
+        "export it again, or save it as a PNG of 8 bits."
     )

@@ -1,46 +1,118 @@
-"""Run a bundle's networks on the CPU, with OpenVINO."""
+"""Run a bundle's networks on the CPU with OpenVINO.
 
+Compiling an 8-bit network takes a second or more, so it is cached in a temporary folder that only this user can write.
+The file's name is a hash of the network, the engine, the CPU and the options.
+"""
+
+import hashlib
+import os
+import stat
+import tempfile
 import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import aside, checksum
 from bus_lightning.diagnosis.bundle import Stage
-from bus_lightning.diagnosis.compiling import compile_onnx
+from bus_lightning.diagnosis.engine import openvino
+
+_INFERENCE = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # precision of the layers that are not in 8 bits
+_CACHED_PRECISION = "int8"
+_DIGEST_BYTES = 32
+_CACHE_SIZE = 16  # networks; the least recently used are deleted first
 
 
 class Network:
-    """One stage, compiled; several threads may call it at once.
-
-    Args:
-        stage: What the bundle says of it.
-        precision: fp32, bf16 or int8.
-        threads: Of the CPU that one call takes; None leaves it to OpenVINO.
+    """A compiled stage of a bundle, on a number of CPU threads or (None) on all; several threads may call it at once.
 
     Raises:
-        UserError: When the bundle has no such precision, or its file cannot be run.
+        UserError: When the bundle does not have this precision, or OpenVINO cannot run its file.
     """
 
     def __init__(self, stage: Stage, precision: str = "int8", threads: int | None = None) -> None:
         if precision not in stage.files:
             raise UserError(f"The bundle has no {precision} of {stage.name}: choose one of {', '.join(stage.files)}.")
-        self.stage, self.precision = stage, precision
-        compiled = compile_onnx(stage.files[precision], precision, threads)
+        compiled = _compile(stage.files[precision], precision, threads)
         self._outputs = len(compiled.outputs)
-        # The engine computes one request at a time, on all its threads: a second one would only take memory.
+        # A request uses all threads of the engine: a second one at the same time would only take memory.
         self._request, self._lock = compiled.create_infer_request(), threading.Lock()
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Answer a batch.
-
-        Args:
-            images: (B, C, S, S) float32, normalised.
+        """Run the network on a batch of normalised images, (B, C, S, S) float32.
 
         Returns:
-            The segmenter's logits, (B, 1, S, S); the classifier's logits, (B, K), and, where the bundle has a head, its
-            last feature map, (B, F, h, w). All float32, the caller's own.
+            Copies, float32: the segmenter's logits, (B, 1, S, S); or the classifier's logits, (B, K), and, if the
+            bundle has a head, its last feature map, (B, F, h, w).
         """
         images = np.ascontiguousarray(images, dtype=np.float32)
         with self._lock:
             self._request.infer([images], share_inputs=True)
             return tuple(np.array(self._request.get_output_tensor(k).data) for k in range(self._outputs))
+
+
+def _compile(file: Path, precision: str, threads: int | None) -> Any:
+    """Compile an ONNX file for the CPU, or load it from the cache."""
+    options: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": _INFERENCE[precision],
+        "ENABLE_CPU_PINNING": False,  # other processes share the cores
+    }
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
+    core = openvino.Core()
+    try:
+        cached = _cache_file(core, file, options) if precision == _CACHED_PRECISION else None
+        if cached and (network := _read_cached(cached)):
+            with suppress(RuntimeError):  # the engine does not accept it after all
+                return core.import_model(network, "CPU", options)
+        compiled = core.compile_model(file, "CPU", options)
+    except RuntimeError as error:
+        raise UserError(f"{file} cannot be run: {' '.join(str(error).split())[:200]}") from error
+    if cached:
+        with suppress(OSError, RuntimeError):  # a full disk, or an engine that cannot export: the next start compiles
+            _cache(cached, compiled.export_model().getvalue())
+    return compiled
+
+
+def _cache_file(core: Any, file: Path, options: dict[str, Any]) -> Path | None:
+    """Choose the file that caches a compiled network; None without a folder that only this user can write."""
+    if not hasattr(os, "getuid"):
+        return None
+    folder = Path(tempfile.gettempdir()) / f"bus_lightning-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        return None
+    machine = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    key = repr([checksum(file), openvino.__version__, machine, os.cpu_count(), sorted(options.items())])
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.compiled"
+
+
+def _read_cached(file: Path) -> bytes | None:
+    """Read a compiled network; None if it is missing or damaged."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    digest, network = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(network).digest() != digest:
+        return None
+    with suppress(OSError):
+        os.utime(file)
+    return network
+
+
+def _cache(file: Path, network: bytes) -> None:
+    """Write a compiled network, and delete those that were not used for longest."""
+    with aside(file) as temporary:
+        temporary.write_bytes(hashlib.sha256(network).digest() + network)
+    cached = sorted(file.parent.glob("*.compiled"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in cached[_CACHE_SIZE:]:
+        path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Read what a clinic has: pictures, DICOM and video, by their content, whole or not at all.
+"""Find and read image files, DICOM and video by their content.
 
-No message names the file or quotes its header, for both may carry a patient's name.
+No message names the file or quotes its header, because both may hold a patient's name.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from bus_lightning.data.file_kinds import (
     recognise,
 )
 from bus_lightning.data.levels import OWN_SCALE, Scale
-from bus_lightning.diagnosis.frames import Frame, Limits
-from bus_lightning.diagnosis.pictures import read_pictures
+from bus_lightning.diagnosis.frames import Frame, Frames, Limits
+from bus_lightning.diagnosis.image_files import read_image_file
 from bus_lightning.diagnosis.video import read_video
 
 ENDINGS = frozenset([*PICTURES, *DICOM, *VIDEOS])
@@ -32,19 +32,11 @@ _DEFAULT = Limits()
 
 
 def read_frames(path: Path, limits: Limits = _DEFAULT, scale: Scale = OWN_SCALE) -> Iterator[Frame]:
-    """Read the pictures of a PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV or AVI file, one at a time.
+    """Read the images of a PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV or AVI file, one at a time.
 
-    The content decides what a file is, not its ending. Size and number of the pictures are looked up in the header
-    before anything is decoded. A pipe or a device is not opened.
-
-    Args:
-        path: The file.
-        limits: What is read at most.
-        scale: Scale of the training images, for a PNG or TIFF that does not state its bit depth; it is widened for a
-            file with brighter levels.
-
-    Yields:
-        The pictures. `number` is None where the file has only one and is no video.
+    The content decides the kind of a file, not its extension. Size and number of the images are checked in the header
+    before anything is decoded. A pipe or a device is not opened. `scale`, that of the training images, is for a PNG or
+    TIFF that does not state its bit depth; it is widened for a file with brighter levels.
 
     Raises:
         UserError: In one line without the file's name, when anything is wrong with it.
@@ -55,7 +47,7 @@ def read_frames(path: Path, limits: Limits = _DEFAULT, scale: Scale = OWN_SCALE)
 
 
 def count_frames(path: Path, limits: Limits = _DEFAULT) -> int | None:
-    """Look up in the header how many pictures a file has, or None where it does not say; a video's may be off by one.
+    """Read from the header how many images a file has; None if it does not say, and off by one for some videos.
 
     Raises:
         UserError: When the header already shows that the file cannot be read.
@@ -71,7 +63,7 @@ def fingerprint(path: Path, limits: Limits = _DEFAULT) -> str:
         UserError: In one line without the file's name, when it cannot be read, or is larger than the limit.
     """
     with open_regular(path) as stream:
-        _refuse_large(stream, limits)  # hashing it would take long
+        limits.check_bytes(os.fstat(stream.fileno()).st_size)  # hashing it would take long
         try:
             return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
         except OSError:
@@ -79,32 +71,29 @@ def fingerprint(path: Path, limits: Limits = _DEFAULT) -> str:
 
 
 def find_files(paths: Sequence[Path], left_out: dict[Path, str] | None = None) -> list[Path]:
-    """List what is to be read: files as they are named, folders with all that is below them.
+    """List the files to read: each path that is a file, and the files below each path that is a folder.
 
-    In a folder, files with a known extension are listed, and others whose content is a picture, DICOM or video. Hidden
+    In a folder, files with a known extension are listed, and others whose content is an image, DICOM or video. Hidden
     files and folders are skipped, and links to folders are not followed. A folder that cannot be read, or in which
-    nothing is found, is listed itself, so that reading it gives an error.
-
-    Args:
-        paths: Files and folders.
-        left_out: Filled with the other files of the folders: path -> what the file is, without its name.
+    nothing is found, is listed itself, so that reading it gives an error. `left_out` is filled with the other files of
+    the folders: path -> kind of the file, without its name.
 
     Returns:
         Each file once, in the order of `paths`, and sorted within a folder.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     others: dict[Path, str] = {}
     for path in paths:
-        within = _search(path, others) if _is_folder(path) else []
-        found.update(dict.fromkeys(within or [path]))
+        inside = _search(path, others) if _is_folder(path) else []
+        files.update(dict.fromkeys(inside or [path]))
     if left_out is not None:
-        left_out |= {path: what for path, what in others.items() if path not in found}
-    return list(found)
+        left_out |= {path: kind for path, kind in others.items() if path not in files}
+    return list(files)
 
 
 def _search(folder: Path, others: dict[Path, str]) -> list[Path]:
     """List the files below a folder, and the folders below it that may not be read."""
-    found: list[Path] = []
+    files: list[Path] = []
     closed: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=closed.append):
         folders[:] = (name for name in folders if not name.startswith("."))
@@ -112,15 +101,15 @@ def _search(folder: Path, others: dict[Path, str]) -> list[Path]:
             path = Path(place, name)
             if is_system_file(name):
                 continue
-            if what := _what_else(path):
-                others[path] = what
+            if kind := _other_kind(path):
+                others[path] = kind
             else:
-                found.append(path)
-    return sorted([*found, *(Path(error.filename) for error in closed)])
+                files.append(path)
+    return sorted([*files, *(Path(error.filename) for error in closed)])
 
 
-def _what_else(path: Path) -> str:
-    """Say what a file of a folder is if it is not read; empty if it is read."""
+def _other_kind(path: Path) -> str:
+    """Name the kind of a file that is not read; empty for a file that is read."""
     if path.suffix.lower() in ENDINGS:
         return ""
     if path.name == "DICOMDIR":
@@ -138,23 +127,15 @@ def _is_folder(path: Path) -> bool:
     return False
 
 
-def _start(stream: BufferedReader, limits: Limits, scale: Scale) -> tuple[int, Iterator[Frame]]:
+def _start(stream: BufferedReader, limits: Limits, scale: Scale) -> Frames:
     """Choose the reader by the content, and read the header."""
-    _refuse_large(stream, limits)
+    limits.check_bytes(os.fstat(stream.fileno()).st_size)
     kind = recognise(read_head(stream))
     stream.seek(0)
     if kind == "video":
         return read_video(stream, limits)
     if kind != "DICOM":
-        return read_pictures(stream, kind, limits, scale)
-    from bus_lightning.diagnosis.dicom import read_dicom  # a quarter of a second that other files need not wait
+        return read_image_file(stream, kind, limits, scale)
+    from bus_lightning.diagnosis.dicom import read_dicom  # a quarter of a second that other files need not wait for
 
     return read_dicom(stream, limits)
-
-
-def _refuse_large(stream: BufferedReader, limits: Limits) -> None:
-    size = os.fstat(stream.fileno()).st_size
-    if size > limits.file_bytes:
-        raise UserError(
-            f"The file has {size / 1e6:.0f} MB, and at most {limits.file_bytes / 1e6:g} are read: make it smaller."
-        )

@@ -6,7 +6,7 @@ from typing import Any
 
 from bus_lightning.core.errors import UserError
 
-_LONGEST = 80  # letters of a data set's name
+_LONGEST = 80  # characters of a data set's name
 _BY_EARLIER_CARDS = "Trained on **drawn phantoms**"
 NOT_RECORDED = (
     "What the networks were trained on is not recorded: the bundle was made by an earlier version of bus_lightning."
@@ -15,19 +15,12 @@ NOT_RECORDED = (
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The training images of one network.
+    """The training images of one network."""
 
-    Attributes:
-        name: Name of the data set, plain text; empty if it has none.
-        synthetic: Whether the images are synthetic.
-        images: Number of images in the training part; None if it is not recorded.
-        content: First digits of the hash of the data set's files, shown if there is no name.
-    """
-
-    name: str
+    name: str  # of the data set, plain text; empty if it has none
     synthetic: bool
-    images: int | None = None
-    content: str = ""
+    images: int | None = None  # of the training part; None if it is not recorded
+    content: str = ""  # first digits of the hash of the data set's files, shown if there is no name
 
     def __str__(self) -> str:
         """Return a phrase that ends a sentence, such as "624 images of BUSI"."""
@@ -35,33 +28,30 @@ class TrainingData:
         if self.synthetic:
             return f"{number}synthetic images (drawn phantoms)"
         files = f" (files {self.content})" if self.content else ""
-        return f"{number}images of {self.name}" if self.name else f"{number}images of a data set without a name{files}"
+        return f"{number}images of {self.name or f'a data set without a name{files}'}"
 
 
-Trained = Mapping[str, TrainingData]
+Trained = Mapping[str, TrainingData]  # `segmenter` and `classifier` -> training images; empty if not recorded
 
 
 def sentence(trained: Trained) -> str:
-    """Return a sentence that says what the networks of a bundle were trained on.
-
-    Args:
-        trained: `segmenter` and `classifier` -> training images; empty if they are not recorded.
-    """
+    """Return a sentence that says what the networks of a bundle were trained on."""
     if not trained:
         return NOT_RECORDED
     if len(set(trained.values())) == 1:
-        text = f"Trained on {next(iter(trained.values()))}"
+        text = f"Trained on {next(iter(trained.values()))}."
     else:
-        text = "Trained on different images: " + ", ".join(f"the {name} on {data}" for name, data in trained.items())
-    return f"{text}. The answers say nothing about real images." if is_synthetic(trained) else f"{text}."
+        data = ", ".join(f"the {name} on {data}" for name, data in trained.items())
+        text = f"Trained on different images: {data}."
+    return f"{text} The answers say nothing about real images." if is_synthetic(trained) else text
 
 
 def is_synthetic(trained: Trained) -> bool:
-    """Tell whether any of the networks was trained on synthetic images."""
+    """Return whether any of the networks was trained on synthetic images."""
     return any(data.synthetic for data in trained.values())
 
 
-def plain_name(name: str) -> str:
+def check_name(name: str) -> str:
     """Check the name of a data set, which is shown with every answer, and return it with single spaces.
 
     Raises:
@@ -77,11 +67,7 @@ def plain_name(name: str) -> str:
 
 
 def from_manifest(content: Mapping[str, Any] | None, card: str) -> Trained:
-    """Read the training images from a manifest; for a manifest of an earlier version, from the model card.
-
-    Args:
-        content: Name of the network -> fields of `TrainingData`.
-        card: The model card.
+    """Read the training images from a manifest; if an earlier version wrote it (None), from the model card.
 
     Raises:
         ValueError, TypeError: When a field has an impossible value.
@@ -91,8 +77,7 @@ def from_manifest(content: Mapping[str, Any] | None, card: str) -> Trained:
         return {"segmenter": phantoms, "classifier": phantoms} if _BY_EARLIER_CARDS in card else {}
     trained = {str(name): TrainingData(**fields) for name, fields in content.items()}
     for data in trained.values():
-        if not isinstance(data.name, str) or not isinstance(data.synthetic, bool) or not isinstance(data.content, str):
+        types = (data.name, str), (data.synthetic, bool), (data.images, int | None), (data.content, str)
+        if not all(isinstance(value, kind) for value, kind in types):
             raise TypeError(f"{data!r} does not describe training images")
-        if data.images is not None and not isinstance(data.images, int):
-            raise TypeError(f"{data.images!r} is not a number of images")
     return trained

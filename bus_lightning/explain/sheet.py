@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from bus_lightning.core.files import aside
 from bus_lightning.data.dataset import colors
+from bus_lightning.data.drawing import draw_outline, lay_heat_over
 from bus_lightning.data.resizing import resize
 from bus_lightning.explain.explained_image import ExplainedImage
 from bus_lightning.explain.heatmaps import TITLES
 
 _HEIGHT = 200  # of a picture, in pixels
-_LESION = (90, 200, 250)  # sky blue, which the colours of the heat do not have
 _WRONG = "#c03000"  # caption of a wrong prediction
 _OPACITY = 0.7  # of the strongest heat
 _INCHES = 2.2  # height of a picture on the sheet
@@ -75,10 +75,9 @@ def _describe(image: ExplainedImage, method: str) -> str:
 def _pictures(explained: ExplainedImage) -> list[np.ndarray]:
     """Draw the image and each heat map over it, the lesion outlined, (h, w, 3) uint8 RGB each."""
     plain = _upright(colors(explained.image), explained)
-    lesion = (_upright(explained.mask * np.uint8(255), explained) > 127).astype(np.uint8)
-    outlines = cv2.findContours(lesion, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    lesion = _upright(explained.mask * np.uint8(255), explained) > 127
     warm = [_warm(plain, _upright(heat, explained)) for heat in explained.heat["trained"].values()]
-    return [cv2.drawContours(picture, outlines, -1, _LESION, 1, cv2.LINE_AA) for picture in [plain.copy(), *warm]]
+    return [draw_outline(picture, lesion) for picture in [plain.copy(), *warm]]
 
 
 def _upright(square: np.ndarray, explained: ExplainedImage) -> np.ndarray:
@@ -91,7 +90,4 @@ def _upright(square: np.ndarray, explained: ExplainedImage) -> np.ndarray:
 def _warm(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """Blend a heat map into an image; strong heat is more opaque, and outliers do not darken the rest."""
     full = np.quantile(heat, 0.995) or heat.max() or 1
-    strength = np.clip(heat / full, 0, 1).astype(np.float32)
-    colors = cv2.applyColorMap((strength * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-    opacity = _OPACITY * strength[..., None]
-    return (image * (1 - opacity) + colors * opacity).round().astype(np.uint8)
+    return lay_heat_over(image, (heat / full).astype(np.float32), _OPACITY)

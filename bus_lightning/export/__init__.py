@@ -1,4 +1,4 @@
-"""From finished runs to a bundle that the diagnosis opens; the side of it that needs PyTorch.
+"""From finished runs to a bundle for the diagnosis; this part needs PyTorch.
 
 May import diagnosis, runs, statistics and everything below them.
 """

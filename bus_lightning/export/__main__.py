@@ -1,4 +1,4 @@
-"""`python -m bus_lightning.export --segmenter RUN --classifier RUN --out bundle/`: two runs, one bundle."""
+"""Make a bundle, which diagnoses without PyTorch, from a segmenter and a classifier."""
 
 import argparse
 import logging
@@ -9,33 +9,27 @@ from bus_lightning.core.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Export a bundle and say where it lies.
-
-    Returns:
-        Exit code: 0, 1 when the runs make no bundle, 130 when interrupted.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m bus_lightning.export",
-        description="Make a bundle, which diagnoses without PyTorch, of a segmenter and a classifier.",
-    )
-    parser.add_argument("--segmenter", type=Path, required=True, metavar="RUN", help="folder of a complete run")
-    parser.add_argument("--classifier", type=Path, required=True, metavar="RUN", help="folder of a complete run")
+    """Run the command line and return its exit code: 0, 1 if the runs make no bundle, 130 if it was interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m bus_lightning.export", description=__doc__)
+    parser.add_argument("--segmenter", type=Path, required=True, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--classifier", type=Path, required=True, metavar="RUN", help="folder of a finished run")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder; an older bundle is replaced")
     parser.add_argument(
-        "--out-of-fold", metavar="'RUNS'", help="classifiers that predicted the training images: calibrates on them"
+        "--out-of-fold", metavar="'RUNS'", help="classifiers that predicted the training images, for the calibration"
     )
-    parser.add_argument("--sensitivity", type=float, default=0.95, help="for malignant, of the threshold; default 0.95")
+    parser.add_argument("--sensitivity", type=float, default=0.95,
+                        help="sensitivity of the threshold for malignant (default: %(default)s)")  # fmt: skip
     parser.add_argument(
         "--data-name", metavar="NAME", help="name of the data set, shown with every answer; not a path or a person"
     )
-    parser.add_argument("--samples", type=int, default=0, metavar="N", help="put N drawn phantoms in, to try")
+    parser.add_argument("--samples", type=int, default=0, metavar="N", help="add N synthetic images to try")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         from bus_lightning.diagnosis.trained_on import sentence
-        from bus_lightning.export.making import make_bundle  # after --help
+        from bus_lightning.export.making import make_bundle  # slow, and not needed for --help
 
-        bundle = make_bundle(**vars(options), say=lambda line: print(line, file=sys.stderr, flush=True))
+        bundle = make_bundle(**vars(options), report=lambda line: print(line, file=sys.stderr, flush=True))
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

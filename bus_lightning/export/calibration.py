@@ -1,4 +1,4 @@
-"""Calibrate on predictions of training images by classifiers that had not seen them; the test images stay unused."""
+"""Calibrate a classifier on out-of-fold predictions of its training images, without the test images."""
 
 import math
 from collections.abc import Sequence
@@ -12,62 +12,50 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.diagnosis.diagnoser import MALIGNANT
 from bus_lightning.metrics.classification import clipped
 from bus_lightning.metrics.columns import classes_of, probabilities_of
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.finished import FinishedRun
 
-POSITIVE = "malignant"
 _TEMPERATURES = (0.05, 20.0)
 _LEAST_PER_CLASS = 5
 Floats = NDArray[np.floating]
+Thresholds = dict[str, dict[str, float | int]]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What out-of-fold predictions tell.
+    """The result of a calibration."""
 
-    Attributes:
-        temperature: What the logits are divided by.
-        thresholds: `{"malignant": {...}}`; None where there is no such class.
-        n: Images.
-        runs: Classifiers that predicted them.
-        before, after: `log_loss` and `calibration_error` on the same images, without and with the temperature.
-        tested: The same two as `before` and `after`, and `sensitivity` and `specificity` of the threshold, on the test
-            images of the classifier, which chose nothing.
-    """
-
-    temperature: float
-    thresholds: dict[str, dict[str, float | int]] | None
-    n: int
-    runs: int
-    before: dict[str, float | None]
-    after: dict[str, float | None]
-    tested: dict[str, Any]
+    temperature: float  # divisor of the logits
+    thresholds: Thresholds | None  # {"malignant": {...}}; None if there is no such class
+    n: int  # images
+    runs: int  # classifiers that predicted them
+    before: dict[str, float | None]  # `log_loss` and `calibration_error` without the temperature
+    after: dict[str, float | None]  # the same with it
+    tested: dict[str, Any]  # both, and the threshold's `sensitivity` and `specificity`, on the classifier's test images
 
 
 def calibrate(runs: Sequence[FinishedRun], classifier: FinishedRun, sensitivity: float) -> Calibration:
-    """Find the temperature, and the threshold for malignant.
+    """Find the temperature, and the threshold for malignant with a sensitivity in (0, 1].
 
-    Args:
-        runs: Classifiers whose test images were training images of the one that is exported.
-        classifier: The one that is exported.
-        sensitivity: That the threshold has to reach on these images, in (0, 1].
+    `runs` are classifiers whose test images are training images of the exported `classifier`.
 
     Raises:
-        UserError: When an image was predicted twice, or a class has too few images.
+        UserError: When an image was predicted twice or never, or a class has too few images.
     """
     classes = classifier.classes
-    cases = pd.concat([_tested(run) for run in runs], ignore_index=True)
+    cases = pd.concat([_test_cases(run) for run in runs], ignore_index=True)
     if len(twice := cases[cases["id"].duplicated()]):
         raise UserError(
-            f"--out-of-fold: '{twice['id'].iloc[0]}' was predicted by several runs ({len(twice)} images were): give "
-            "the runs of one seed."
+            f"--out-of-fold: {len(twice)} images were predicted by several runs, for example '{twice['id'].iloc[0]}': "
+            "give the runs of one seed."
         )
     if missing := set(classifier.split.train) - set(cases["id"]):
         raise UserError(
-            f"--out-of-fold: {len(missing)} training images were predicted by no run, '{min(missing)}' for one: give "
-            "all folds."
+            f"--out-of-fold: {len(missing)} training images were predicted by no run, for example '{min(missing)}': "
+            "give all folds."
         )
     for name in classes:
         if (number := int((cases["label"] == name).sum())) < _LEAST_PER_CLASS:
@@ -76,21 +64,17 @@ def calibrate(runs: Sequence[FinishedRun], classifier: FinishedRun, sensitivity:
     temperature = find_temperature(probabilities_of(cases), labels)
     calibrated = tempered(cases, temperature)
     thresholds = None
-    if POSITIVE in classes:
-        scores = probabilities_of(calibrated)[:, classes.index(POSITIVE)]
-        thresholds = {POSITIVE: choose_threshold(scores, labels == classes.index(POSITIVE), sensitivity)}
+    if MALIGNANT in classes:
+        scores = probabilities_of(calibrated)[:, classes.index(MALIGNANT)]
+        thresholds = {MALIGNANT: choose_threshold(scores, labels == classes.index(MALIGNANT), sensitivity)}
     return Calibration(
         temperature, thresholds, len(cases), len(runs), confidence_scores(cases), confidence_scores(calibrated),
-        _on_test(classifier, temperature, thresholds),
+        _score_test_images(classifier, temperature, thresholds),
     )  # fmt: skip
 
 
 def find_temperature(probabilities: Floats, labels: NDArray[np.int64]) -> float:
-    """Find the temperature with the least log loss.
-
-    Args:
-        probabilities: (n, K), not calibrated.
-        labels: (n,).
+    """Find the temperature with the smallest log loss for uncalibrated probabilities (n, K) and labels (n,).
 
     References:
         Guo et al., "On calibration of modern neural networks", ICML 2017.
@@ -99,8 +83,8 @@ def find_temperature(probabilities: Floats, labels: NDArray[np.int64]) -> float:
 
     def loss(log_temperature: float) -> float:
         scaled = logarithms / math.exp(log_temperature)
-        own = scaled[np.arange(len(labels)), labels]
-        return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - own))
+        of_labels = scaled[np.arange(len(labels)), labels]
+        return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - of_labels))
 
     low, high = map(math.log, _TEMPERATURES)
     return math.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-5}).x)
@@ -114,22 +98,19 @@ def tempered(cases: pd.DataFrame, temperature: float) -> pd.DataFrame:
 
 
 def choose_threshold(scores: Floats, is_positive: NDArray[np.bool_], sensitivity: float) -> dict[str, float | int]:
-    """Choose the highest threshold that finds the wanted share of the positive images: it raises the fewest alarms.
+    """Choose the highest threshold with a sensitivity in (0, 1], which has the fewest false positives.
 
-    Args:
-        scores: (n,) probability of the positive class; an image is flagged from the threshold on.
-        is_positive: (n,).
-        sensitivity: Share that has to be found, in (0, 1].
+    An image is flagged if its score, the probability of the positive class, (n,), reaches the threshold.
 
     Returns:
-        `threshold`, between two scores; `sensitivity` and `specificity` that it has on these images; `asked`, the
-        sensitivity that was asked for; `positives`, `negatives`, how many there are.
+        `threshold`, between two scores; its `sensitivity` and `specificity` on these images; `asked`, the required
+        sensitivity; `positives` and `negatives`, their numbers.
     """
     positive = np.sort(scores[is_positive])[::-1]
     needed = max(1, math.ceil(sensitivity * len(positive) - 1e-9))
     lowest = positive[needed - 1]
     below = scores[scores < lowest]
-    # Between two scores, where rounding moves no image across.
+    # Between two scores, so that rounding moves no image across.
     threshold = float((lowest + below.max()) / 2) if len(below) else float(lowest / 2)
     flagged = scores >= threshold
     return {
@@ -143,29 +124,28 @@ def choose_threshold(scores: Floats, is_positive: NDArray[np.bool_], sensitivity
 
 
 def confidence_scores(cases: pd.DataFrame) -> dict[str, float | None]:
-    """Tell how far the probabilities of cases are to be trusted."""
-    found: dict[str, Any] = metrics_of(cases)
-    return {name: None if found[name] is None else round(found[name], 4) for name in ("log_loss", "calibration_error")}
+    """Compute `log_loss` and `calibration_error` of cases, rounded; None if undefined."""
+    scores: dict[str, Any] = metrics_of(cases)
+    return {
+        name: None if scores[name] is None else round(scores[name], 4) for name in ("log_loss", "calibration_error")
+    }
 
 
-def _on_test(
-    classifier: FinishedRun, temperature: float, thresholds: dict[str, dict[str, float | int]] | None
-) -> dict[str, Any]:
-    """See what temperature and threshold do to the test images."""
-    cases = _tested(classifier)
+def _score_test_images(classifier: FinishedRun, temperature: float, thresholds: Thresholds | None) -> dict[str, Any]:
+    cases = _test_cases(classifier)
     calibrated = tempered(cases, temperature)
-    found = {"n": len(cases), "before": confidence_scores(cases), "after": confidence_scores(calibrated)}
+    scores = {"n": len(cases), "before": confidence_scores(cases), "after": confidence_scores(calibrated)}
     for name, chosen in (thresholds or {}).items():
         flagged, is_positive = calibrated[f"prob_{name}"] >= chosen["threshold"], cases["label"] == name
         shares = {"sensitivity": flagged[is_positive], "specificity": ~flagged[~is_positive]}
-        found |= {name: {key: float(share.mean()) if len(share) else None for key, share in shares.items()}}
-    return found
+        scores |= {name: {key: float(share.mean()) if len(share) else None for key, share in shares.items()}}
+    return scores
 
 
-def _tested(run: FinishedRun) -> pd.DataFrame:
-    """Take the cases of a run's test part."""
+def _test_cases(run: FinishedRun) -> pd.DataFrame:
+    """Read the cases of a run's test part."""
     cases = run.cases
     tested = cases[cases["split"] == "test"]
     if set(tested["id"]) != set(run.split.test):
-        raise UserError(f"{run.folder.cases} does not hold the test images of its split.json: train its run again.")
+        raise UserError(f"{run.folder.cases} does not hold the test images of its split.json: train the run again.")
     return tested

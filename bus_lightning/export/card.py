@@ -1,4 +1,4 @@
-"""The model card: what a bundle was trained on, how well it did on whom, and what it must not be used for."""
+"""Write the model card of a bundle: training data, test results, calibration, limits."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -22,8 +22,8 @@ OUTLINES = shown_in(CARD, "segmentation")
 CLASSES = (*shown_in(CARD, "classification"), "auroc_malignant", "recall_malignant", "specificity_malignant")
 _METHODS = {
     "grouped": "near-duplicates kept in one part",
-    "stratified": "by class; near-duplicates may stand in two parts, which flatters",
-    "random": "at random; near-duplicates may stand in two parts, which flatters",
+    "stratified": "by class; near-duplicates can be in two parts, so results may look too good",
+    "random": "at random; near-duplicates can be in two parts, so results may look too good",
     "file": "lists of the user",
 }
 
@@ -36,19 +36,13 @@ def write_card(
     calibration: Calibration | None,
     bundle: Bundle,
 ) -> str:
-    """Write the card, Markdown.
+    """Write the card of a bundle in Markdown.
 
-    Args:
-        segmenter: One run.
-        classifier: The other.
-        images: What the classifier was trained and tested on.
-        numbers: Rows of `interval_rows`, for `segmenter` and `classifier`.
-        calibration: None where there is none.
-        bundle: What is described, but for the card.
+    `images` are the classifier's; `numbers` are rows of `interval_rows` for `segmenter` and `classifier`.
     """
     sections = [
         "# Model card: breast ultrasound, outline and class",
-        "**NOT A MEDICAL DEVICE.** For research and teaching. No answer may be used for the care of a patient.",
+        "**NOT A MEDICAL DEVICE.** For research and teaching. Do not use any answer for the care of a patient.",
         _networks(segmenter, classifier, bundle.head is not None),
         _data(segmenter, classifier, images, bundle.trained_on),
         _results(numbers),
@@ -60,39 +54,37 @@ def write_card(
 
 
 def interval_rows(cases: pd.DataFrame, names: Iterable[str]) -> list[dict[str, Any]]:
-    """Compute metrics with their 95% intervals, by the bootstrap over near-duplicate groups.
+    """Compute metrics of the cases of a part with their 95% intervals, by the bootstrap over groups of near-duplicates.
 
-    Args:
-        cases: Of one part, with `label` and `group`.
-        names: Metrics; those that are undefined are left out.
+    Undefined metrics are left out.
 
     Returns:
-        `metric`, `value`, `low`, `high` (None where undefined) and `n`, images.
+        `metric`, `value`, `low`, `high` (None if undefined) and `n`, the number of images.
     """
-    found, draws = metrics_of(cases), draws_of(cases.assign(replicate=0))
+    values, draws = metrics_of(cases), draws_of(cases.assign(replicate=0))
     rows = []
     for name in names:
-        if found.get(name) is not None:
+        if values.get(name) is not None:
             low, high = (None if np.isnan(end) else round(end, 4) for end in percentile_interval(draws[name]))
-            number = _counted(name, cases)
-            rows.append({"metric": name, "value": round(found[name], 4), "low": low, "high": high, "n": number})
+            number = _count_images(name, cases)
+            rows.append({"metric": name, "value": round(values[name], 4), "low": low, "high": high, "n": number})
     return rows
 
 
-def _counted(name: str, cases: pd.DataFrame) -> int:
-    """Count the images that a metric is about: all, those with a lesion or of a class, or those without."""
+def _count_images(metric: str, cases: pd.DataFrame) -> int:
+    """Count the images that a metric covers: all, or those with or without a lesion or the class malignant."""
     if "tp" in cases:
         lesions = int((cases["tp"] + cases["fn"] > 0).sum())
-        return len(cases) - lesions if name == "false_alarm_rate" else lesions
+        return len(cases) - lesions if metric == "false_alarm_rate" else lesions
     malignant = int((cases["label"] == "malignant").sum())
-    return {"recall_malignant": malignant, "specificity_malignant": len(cases) - malignant}.get(name, len(cases))
+    return {"recall_malignant": malignant, "specificity_malignant": len(cases) - malignant}.get(metric, len(cases))
 
 
 def _networks(segmenter: FinishedRun, classifier: FinishedRun, has_head: bool) -> str:
     overlay = classifier.overlay
-    seen = f"the segmenter's mask (overlay={overlay.style})" if overlay else "the image alone, without the mask"
+    seen = f"the segmenter's mask (overlay={overlay.style})" if overlay else "only the image, without the mask"
     rows = [
-        ["Segmenter", segmenter.config.model.name, _pixels(segmenter), "the lesion's outline"],
+        ["Segmenter", segmenter.config.model.name, _pixels(segmenter), "outline of the lesion"],
         ["Classifier", classifier.config.model.name, _pixels(classifier), ", ".join(classifier.classes)],
     ]
     heat = (
@@ -101,14 +93,13 @@ def _networks(segmenter: FinishedRun, classifier: FinishedRun, has_head: bool) -
         else "**No heat map**: this classifier does not end in an average and one linear layer."
     )
     return "\n\n".join(
-        ["## Networks", _table(["", "model", "input", "answers"], rows), f"The classifier sees {seen}. {heat}"]
+        ["## Networks", _table(["", "model", "input", "output"], rows), f"The classifier sees {seen}. {heat}"]
     )
 
 
 def _pixels(run: FinishedRun) -> str:
     data, clean = run.config.data, run.config.preprocess
-    steps = [f"denoise={clean.denoise}"] * (clean.denoise != "none")
-    steps += [f"contrast={clean.contrast}"] * (clean.contrast != "none")
+    steps = [f"{step}={clean[step]}" for step in ("denoise", "contrast") if clean[step] != "none"]
     return ", ".join([f"{data.size}x{data.size}, {data.resize}, {data.channels} channels", *steps])
 
 
@@ -124,7 +115,7 @@ def _data(segmenter: FinishedRun, classifier: FinishedRun, images: PreparedData,
     if any(data.name == "BUSI" for data in trained.values()):
         origin += " BUSI: Al-Dhabyani et al., Data in Brief 28 (2020) 104863."
     origin += f" Images of all parts: {counts}. Hash of the files: `{classifier.files_hash}`."
-    names = ["", "split", "train/val/test images", "seed of the split", "seed", "hash of the split", "epochs", "commit"]
+    names = ["", "split", "train/val/test images", "split seed", "seed", "split hash", "epochs", "commit"]
     return "\n\n".join(["## Data", origin, _table(names, rows)])
 
 
@@ -135,13 +126,13 @@ def _results(numbers: dict[str, list[dict[str, Any]]]) -> str:
         for row in numbers[name]
     ]
     note = (
-        "On the test images, as evaluated in PyTorch after training, in the precision of the training. The bundle "
-        "computes in another one, and single answers differ: see Precisions. Intervals: bootstrap over groups of "
-        "near-duplicates, 2,000 draws; they do not know what another seed would give. The classifier's probabilities "
-        "are counted before calibration, which changes no AUC of two classes and no likeliest class. The recall of "
-        "malignant is the sensitivity of taking the likeliest class, without the threshold."
+        "Results on the test images, computed in PyTorch after training, in the precision of the training. The bundle "
+        "computes in another precision, so single answers can differ: see Precisions. Intervals: bootstrap over groups "
+        "of near-duplicates, 2,000 draws; they do not include the variation between seeds. The classifier's "
+        "probabilities are those before calibration, which does not change the most likely class. The recall of "
+        "malignant is the sensitivity of the most likely class, without the threshold."
     )
-    return "\n\n".join(["## Numbers", note, _table(["metric", "value", "95% interval", "images"], rows)])
+    return "\n\n".join(["## Test results", note, _table(["metric", "value", "95% interval", "images"], rows)])
 
 
 def _interval(row: dict[str, Any]) -> str:
@@ -154,56 +145,56 @@ def _calibration(calibration: Calibration | None) -> str:
             f"## Calibration\n\nThe probabilities are **{NOT_CALIBRATED}**, and there is no threshold for malignant: "
             "no out-of-fold predictions were given."
         )
-    tested = calibration.tested
-    lines = [
-        f"Temperature {calibration.temperature:.3f}, found on {calibration.n} training images that {calibration.runs} "
-        "classifiers of the same recipe predicted without having seen them. No test image was used to choose it.",
-        _table(
-            ["images", f"{title_of('log_loss')} before", "after", f"{title_of('calibration_error')} before", "after"],
-            [
-                [f"{number} {kind}", *(_number(when[name]) for name in ("log_loss", "calibration_error")
-                                       for when in (before, after))]
-                for number, kind, before, after in (
-                    (calibration.n, "out of fold", calibration.before, calibration.after),
-                    (tested["n"], "test", tested["before"], tested["after"]),
-                )
-            ],
-        ),
-    ]  # fmt: skip
-    for name, found in (calibration.thresholds or {}).items():
-        lines.append(
-            f"Threshold for {name}: {found['threshold']:.4f}, chosen for a sensitivity of at least {found['asked']:.0%}"
-            f" out of fold. There its sensitivity is {found['sensitivity']:.3f} (of "
-            f"{found['positives']} images), its specificity {found['specificity']:.3f} (of {found['negatives']}); on "
-            f"the test images {_number(tested[name]['sensitivity'])} and {_number(tested[name]['specificity'])}."
+    tested, names = calibration.tested, ("log_loss", "calibration_error")
+    rows = [
+        [f"{number} {kind}", *(_number(scores[name]) for name in names for scores in (before, after))]
+        for number, kind, before, after in (
+            (calibration.n, "out of fold", calibration.before, calibration.after),
+            (tested["n"], "test", tested["before"], tested["after"]),
         )
-    return "\n\n".join(["## Calibration", *lines])
+    ]
+    lines = [
+        "## Calibration",
+        f"Temperature {calibration.temperature:.3f}, fitted on {calibration.n} training images that "
+        f"{calibration.runs} classifiers of the same recipe predicted out of fold. No test image was used.",
+        _table(["images", *(f"{title_of(name)} {when}" for name in names for when in ("before", "after"))], rows),
+    ]
+    for name, chosen in (calibration.thresholds or {}).items():
+        lines.append(
+            f"Threshold for {name}: {chosen['threshold']:.4f}, chosen for an out-of-fold sensitivity of at least "
+            f"{chosen['asked']:.0%}. Out of fold, its sensitivity is {chosen['sensitivity']:.3f} "
+            f"({chosen['positives']} images) and its specificity {chosen['specificity']:.3f} ({chosen['negatives']} "
+            f"images); on the test images, {_number(tested[name]['sensitivity'])} and "
+            f"{_number(tested[name]['specificity'])}."
+        )
+    return "\n\n".join(lines)
 
 
 def _precisions(variants: dict[str, dict[str, Any]], default: str) -> str:
+    first = next(iter(variants.values()))
+    scores = [key for key in first if key.startswith(("sensitivity_", "specificity_"))]
     rows = [
         [
             f"**{name}** (default)" if name == default else name,
-            _number(one["iou"]), _number(one["iou_difference"], "+.4f"),
-            _number(one["auc"]), _number(one["auc_difference"], "+.4f"), one["answers_changed"],
-            *(f"{one[key]:.3f}" for key in one if key.startswith(("sensitivity_", "specificity_"))), f"{one['ms']:.1f}",
+            _number(variant["iou"]), _number(variant["iou_difference"], "+.4f"),
+            _number(variant["auc"]), _number(variant["auc_difference"], "+.4f"), variant["answers_changed"],
+            *(f"{variant[key]:.3f}" for key in scores), f"{variant['ms']:.1f}",
         ]
-        for name, one in variants.items()
+        for name, variant in variants.items()
     ]  # fmt: skip
-    first = next(iter(variants.values()))
-    thresholds = [key.replace("_", ", ") for key in first if key.startswith(("sensitivity_", "specificity_"))]
     note = (
-        f"On the {first['images']} images that both runs held out (validation and test), each against fp32: "
-        f"{title_of('iou_image')}, {title_of('auroc_macro')}, and how many likeliest classes differ, from the image "
-        "file to the answer; sensitivity and specificity are those of the threshold. Time: the median of a whole "
-        "diagnosis without heat map, on the machine of the export."
+        f"On the {first['images']} images that both runs held out (validation and test), from the image file to the "
+        f"answer, each precision against fp32: {title_of('iou_image')}; {title_of('auroc_macro')}; the number of most "
+        "likely classes that differ; sensitivity and specificity of the threshold. Time: median of a whole diagnosis "
+        "without heat map, on the machine of the export."
     )
-    names = ["", "IoU", "difference", "AUC", "difference", "answers changed", *thresholds, "ms"]
+    names = ["", "IoU", "difference", "AUC", "difference", "answers changed",
+             *(key.replace("_", ", ") for key in scores), "ms"]  # fmt: skip
     return "\n\n".join(["## Precisions", note, _table(names, rows)])
 
 
 def _plain(text: str) -> str:
-    """Escape what Markdown or HTML would read as markup."""
+    """Escape the markup of Markdown and HTML."""
     return re.sub(r"([\\`*_<>\[\]|~$&#])", r"\\\1", text)
 
 
@@ -224,13 +215,13 @@ or any other use in the care of patients.
 ## Limits
 
 - Trained on few images of few devices. Other devices, settings, populations and organs were not tested.
-- If the data have no patient ids, as in BUSI, frames of one patient may be in two parts of the split, and the numbers
-  may be too good.
-- The check for images of another kind rests on simple statistics and misses some.
-- A heat map shows what weighed in the answer, not where the disease is.
-- Lesions that touch the border, several lesions and very small ones are measured less well.
+- If the data have no patient ids, as in BUSI, frames of one patient may be in two parts of the split, and the results
+  may look too good.
+- The check for other kinds of images uses simple statistics and misses some.
+- A heat map shows which places the answer comes from, not where the disease is.
+- Lesions that touch the border, several lesions and very small ones are measured less accurately.
 
 ## Licences
 
-The code is under Apache-2.0. The licence of the training images is not known here: ask their source before passing the
+The code is under Apache-2.0. The licence of the training images is not recorded: ask their source before you pass the
 networks on."""

@@ -8,36 +8,27 @@ from timm.layers.adaptive_avgmax_pool import SelectAdaptivePool2d
 from torch import Tensor, nn
 
 _POOLS = (nn.AdaptiveAvgPool2d, SelectAdaptivePool2d)
-_CLOSE = 1e-4  # of the largest logit
+_TOLERANCE = 1e-4  # relative to the largest logit
 
 
 @dataclass(frozen=True)
 class Head:
-    """The end of a network that averages its last feature map and puts one linear layer after it.
+    """The end of a network that averages its last feature map and applies one linear layer."""
 
-    Attributes:
-        pool: The layer that averages; its input is the feature map, (B, F, h, w).
-        weights: (K, F) float32 of the linear layer.
-    """
-
-    pool: nn.Module
-    weights: np.ndarray
+    pool: nn.Module  # averages the feature map, (B, F, h, w)
+    weights: np.ndarray  # (K, F) float32 of the linear layer
 
 
 def find_head(net: nn.Module, images: Tensor) -> Head | None:
-    """Find the head, by looking at what the network does rather than at what it is called.
-
-    Args:
-        net: For evaluation; (B, C, H, W) -> (B, K) logits.
-        images: A batch to try it with.
+    """Find the head of a network in evaluation mode by running it on a batch of images, (B, C, H, W) -> (B, K) logits.
 
     Returns:
-        None where the logits are not the weighted means of a feature map.
+        None if the logits are not weighted means of a feature map.
     """
-    seen: list[tuple[nn.Module, Tensor]] = []
+    inputs_of_pools: list[tuple[nn.Module, Tensor]] = []
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append((layer, inputs[0]))
+        inputs_of_pools.append((layer, inputs[0]))
 
     hooks = [layer.register_forward_pre_hook(keep) for layer in net.modules() if isinstance(layer, _POOLS)]
     try:
@@ -47,31 +38,26 @@ def find_head(net: nn.Module, images: Tensor) -> Head | None:
         for hook in hooks:
             hook.remove()
     linear = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
-    if not seen or not linear:
+    if not inputs_of_pools or not linear:
         return None
-    (pool, features), last = seen[-1], linear[-1]
+    (pool, features), last = inputs_of_pools[-1], linear[-1]
     if features.ndim != 4 or features.shape[1] != last.in_features or features[0, 0].numel() < 2:  # a point is no map
         return None
-    bias = 0.0 if last.bias is None else last.bias
     with torch.inference_mode():
-        expected = features.mean(dim=(2, 3)) @ last.weight.T + bias
-    if expected.shape != logits.shape or (expected - logits).abs().max() > _CLOSE * max(1.0, float(logits.abs().max())):
+        expected = features.mean(dim=(2, 3)) @ last.weight.T + (0.0 if last.bias is None else last.bias)
+    tolerance = _TOLERANCE * max(1.0, float(logits.abs().max()))
+    if expected.shape != logits.shape or (expected - logits).abs().max() > tolerance:
         return None
     return Head(pool, last.weight.detach().numpy().astype(np.float32).copy())
 
 
 class WithFeatures(nn.Module):
-    """A network that also returns what its head averages.
-
-    Args:
-        net: The network.
-        head: What `find_head` found in it.
-    """
+    """A network that also returns the feature map that its head averages."""
 
     def __init__(self, net: nn.Module, head: Head) -> None:
         super().__init__()
         self.net = net
-        self._pool = [head.pool]  # in a list, lest it be registered twice
+        self._pool = [head.pool]  # a list, so that the layer is not registered twice
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, K) and the feature map (B, F, h, w)."""

@@ -16,7 +16,7 @@ from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 
 BUSI_CONTENT = "8c32504d11914feb"  # first digits of the `content_hash` of the published 780 images and 798 masks
-# What a run and the runs of its cross-fitting may differ in.
+# Keys in which a run and its folds may differ.
 _OF_A_FOLD = ("seed", "data.split.cross_fold", "data.split.cross_folds")
 
 
@@ -76,12 +76,7 @@ def rebuild(run: FinishedRun) -> RebuiltRun:
 
 
 def training_data(opened: RebuiltRun, name: str | None) -> TrainingData:
-    """Describe what a run was trained on, without a path.
-
-    Args:
-        opened: The run.
-        name: Name of the data set, given by the user; None names it only if it is BUSI.
-    """
+    """Describe the training images of a run by the name of their data set; without a name, only BUSI is named."""
     run = opened.run
     drawn = bool(run.config.data.get("phantom")) or (opened.prepared.root / MARKER).is_file()
     known = "BUSI" if run.files_hash == BUSI_CONTENT else ""
@@ -89,41 +84,36 @@ def training_data(opened: RebuiltRun, name: str | None) -> TrainingData:
 
 
 def refuse_strangers(segmenter: FinishedRun, classifier: FinishedRun) -> None:
-    """Check that two runs make an honest pair.
+    """Raise UserError for a pair whose results would not hold for new images.
 
-    Raises:
-        UserError: When the classifier was shown what a user does not have, the data differ, or images that it is tested
-            on were shown to the segmenter in training.
+    That is, the classifier was given ground truth, the data differ, or the segmenter was trained on images that the
+    classifier is tested on.
     """
     path, overlay = classifier.folder.path, classifier.overlay
     if overlay and overlay.source != "predicted":
         raise UserError(
-            f"{path} was shown the true {'classes' if overlay.style == 'class_mark' else 'masks'} "
-            f"(overlay={overlay.style}), which nobody has of a new image: train it with overlay=predicted."
+            f"{path} was given the ground-truth {'classes' if overlay.style == 'class_mark' else 'masks'} "
+            f"(overlay={overlay.style}), which a new image does not have: train it with overlay=predicted."
         )
     if segmenter.files_hash != classifier.files_hash:
         raise UserError(f"{segmenter.folder.path} and {path} were trained on different data: give runs of one folder.")
     groups = classifier.split.groups
-    seen = {segmenter.split.groups[id_] for id_ in segmenter.split.train}
+    seen_groups = {segmenter.split.groups[id_] for id_ in segmenter.split.train}
     seen_ids = set(segmenter.split.train)
-    if leaked := [id_ for id_ in classifier.split.test if id_ in seen_ids or groups[id_] in seen]:
+    if leaked := [id_ for id_ in classifier.split.test if id_ in seen_ids or groups[id_] in seen_groups]:
         raise UserError(
-            f"{segmenter.folder.path} was trained on {len(leaked)} images that {path} is tested on, or on their twins, "
-            f"'{leaked[0]}' for one: give both the same data.split."
+            f"{segmenter.folder.path} was trained on {len(leaked)} images that {path} is tested on, or on their "
+            f"near-duplicates, for example '{leaked[0]}': give both the same data.split."
         )
 
 
 def refuse_other_masks(segmenter: FinishedRun, classifier: RebuiltRun) -> None:
-    """Check that the masks which the classifier was tested with are the segmenter's.
-
-    Raises:
-        UserError: When they are another's.
-    """
+    """Raise UserError if the classifier was tested with the masks of another segmenter."""
     if "predicted" not in classifier.prepared.frame:
         return
-    tested = classifier.prepared.frame.set_index("id")["predicted"].loc[classifier.run.split.test]
-    own = segmenter.folder.masks.resolve()
-    if any(file and not Path(file).is_relative_to(own) for file in tested):
+    masks = classifier.prepared.frame.set_index("id")["predicted"].loc[classifier.run.split.test]
+    folder = segmenter.folder.masks.resolve()
+    if any(file and not Path(file).is_relative_to(folder) for file in masks):
         raise UserError(
             f"{classifier.run.folder.path} was tested with masks of another run than {segmenter.folder.path}: give the "
             "segmenter that its overlay.segmenters names."
@@ -131,54 +121,50 @@ def refuse_other_masks(segmenter: FinishedRun, classifier: RebuiltRun) -> None:
 
 
 def read_folds(pattern: str, classifier: FinishedRun) -> list[FinishedRun]:
-    """Read the runs that predicted the classifier's training images out of fold.
-
-    Args:
-        pattern: Their folders; other runs that it matches are passed over when they are no classifiers.
-        classifier: The run whose training images they test.
+    """Read the runs that match a pattern and predicted the classifier's training images; other tasks are skipped.
 
     Raises:
         UserError: When there are none, one is not complete, or is of another model, overlay, data or split.
     """
-    found = []
+    folds = []
     for folder in find_runs(pattern):
         if not folder.config.is_file() or folder.path.resolve() == classifier.folder.path.resolve():
             continue
         if open_run(folder.path, complete=False).task == "classification":
-            found.append(open_for(folder.path, "classification"))
-    if not found:
-        raise UserError(f"--out-of-fold '{pattern}' matches no run of a classifier but the one that is exported.")
-    for run in found:
+            folds.append(open_for(folder.path, "classification"))
+    if not folds:
+        raise UserError(f"--out-of-fold '{pattern}' matches no run of a classifier except the exported one.")
+    for run in folds:
         _refuse_other_recipe(run, classifier)
-    return found
+    return folds
 
 
 def _refuse_other_recipe(run: FinishedRun, classifier: FinishedRun) -> None:
-    """Refuse predictions of another training than the classifier's, or of images that it is tested on."""
-    path = run.folder.path
-    here, there = (
-        {key: value for key, value in identity(one.config).items() if key not in _OF_A_FOLD}
-        for one in (run, classifier)
+    """Refuse a fold that was trained differently, or that predicts images that the classifier is tested on."""
+    path, exported = run.folder.path, classifier.folder.path
+    recipe, expected = (
+        {key: value for key, value in identity(given.config).items() if key not in _OF_A_FOLD}
+        | {"trainer.max_epochs": given.config.trainer.max_epochs}
+        for given in (run, classifier)
     )
-    if differing := sorted(key for key in here | there if here.get(key) != there.get(key)):
-        key = differing[0]
+    if different := sorted(key for key in recipe | expected if recipe.get(key) != expected.get(key)):
+        key = different[0]
         raise UserError(
-            f"{path} is no fold of {classifier.folder.path}: {key} is {here.get(key)}, not {there.get(key)}. "
-            "Choose others with --out-of-fold."
+            f"{path} is not a fold of {exported}: {key} is {recipe.get(key)}, not {expected.get(key)}. "
+            "Choose other runs with --out-of-fold."
         )
-    asked, trained = (one.config.trainer.max_epochs for one in (classifier, run))
-    if asked != trained:
-        raise UserError(f"{path} is no fold of {classifier.folder.path}: trainer.max_epochs is {trained}, not {asked}.")
     if run.folder.status.get("masks") != classifier.folder.status.get("masks"):
-        raise UserError(f"{path} saw other masks than {classifier.folder.path}: choose the runs of one segmenter.")
+        raise UserError(f"{path} was given other masks than {exported}: choose the runs of one segmenter.")
     if run.files_hash != classifier.files_hash:
-        raise UserError(f"{path} was trained on other data than {classifier.folder.path}: choose others.")
+        raise UserError(f"{path} was trained on other data than {exported}: choose other runs with --out-of-fold.")
     groups = classifier.split.groups
     held_out = {groups[id_] for id_ in classifier.split.test}
     if forbidden := [id_ for id_ in run.split.test if id_ not in groups or groups[id_] in held_out]:
         raise UserError(
-            f"{path} predicts '{forbidden[0]}', on which the classifier is tested: calibrating on it would flatter. "
-            "Give runs of data.split.cross_fold."
+            f"{path} predicts '{forbidden[0]}', which the classifier is tested on: a calibration on it would look too "
+            "good. Give runs of data.split.cross_fold."
         )
     if {groups[id_] for id_ in run.split.test} & {groups[id_] for id_ in run.split.train if id_ in groups}:
-        raise UserError(f"{path} was trained on twins of the images that it predicts: use data.split.method=grouped.")
+        raise UserError(
+            f"{path} was trained on near-duplicates of the images it predicts: use data.split.method=grouped."
+        )

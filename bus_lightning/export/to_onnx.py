@@ -1,9 +1,10 @@
-"""Write a network as an ONNX file that says nothing of the machine it was made on."""
+"""Write a network as an ONNX file, float32 or in 8 bits; the file names nothing of the machine that made it."""
 
+import io
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -11,34 +12,60 @@ import onnx
 import torch
 from torch import nn
 
+from bus_lightning.diagnosis import engine
 from bus_lightning.export.heads import Head, WithFeatures
 
-INPUT, LOGITS, FEATURES = "image", "logits", "features"
+__all__ = ["engine", "export_onnx", "quantise"]  # the engine turns off telemetry, so it is imported before NNCF
+_INPUT, _LOGITS, _FEATURES = "image", "logits", "features"
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def export_onnx(net: nn.Module, head: Head | None, channels: int, size: int, file: Path) -> None:
-    """Export a network, for batches of any number of images.
+    """Export a network on the CPU for batches of any size, (B, channels, size, size) float32.
 
-    Args:
-        net: For evaluation, on the CPU.
-        head: Where there is one, the feature map becomes a second output.
-        channels: Of the images, (B, channels, size, size) float32.
-        size: Their side.
-        file: To write.
+    With a head, the feature map becomes a second output.
     """
     whole = net if head is None else WithFeatures(net, head)
-    outputs = [LOGITS] if head is None else [LOGITS, FEATURES]
-    example = torch.zeros(2, channels, size, size)  # of two: one would be taken for a constant
-    with quietly(), torch.no_grad():
+    outputs = [_LOGITS] if head is None else [_LOGITS, _FEATURES]
+    example = torch.zeros(2, channels, size, size)  # a batch of 1 would become a constant
+    with _quietly(), torch.no_grad():
         program = torch.onnx.export(
-            whole.eval(), (example,), input_names=[INPUT], output_names=outputs, dynamo=True, verbose=False,
+            whole.eval(), (example,), input_names=[_INPUT], output_names=outputs, dynamo=True, verbose=False,
             dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
         )  # fmt: skip
     assert program is not None
-    save_onnx(program.model_proto, file)
+    _save(program.model_proto, file)
 
 
-def save_onnx(model: onnx.ModelProto, file: Path) -> None:
+def quantise(file: Path, out: Path, images: Sequence[np.ndarray]) -> None:
+    """Quantise weights and activations to 8 bits with NNCF, except for the layer that gives the logits.
+
+    `out` has QuantizeLinear and DequantizeLinear; the ranges come from training images, (1, C, S, S) float32 each.
+    """
+    model = onnx.load(file)
+    with _quietly(), redirect_stdout(io.StringIO()):  # NNCF prints a progress bar
+        import nncf
+
+        quantised = nncf.quantize(
+            model,
+            nncf.Dataset(images, lambda image: {_INPUT: image}),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(images),
+            ignored_scope=nncf.IgnoredScope(names=[_last_layer(model)]),
+        )
+    _save(quantised, out)
+
+
+def _last_layer(model: onnx.ModelProto) -> str:
+    """Name the layer that gives the logits: it is cheap, and its rounding would directly change them."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    node = makers[_LOGITS]
+    while node.op_type not in _LAYERS:
+        node = makers[node.input[0]]
+    return str(node.name)
+
+
+def _save(model: onnx.ModelProto, file: Path) -> None:
     """Save a model without the stack traces of the export, which name folders of this machine."""
     model.doc_string = ""
     graph = model.graph
@@ -53,16 +80,9 @@ def save_onnx(model: onnx.ModelProto, file: Path) -> None:
     onnx.save(model, file)
 
 
-def torch_answers(net: nn.Module, images: np.ndarray) -> np.ndarray:
-    """Answer images with PyTorch, (B, C, H, W) float32 -> logits."""
-    with torch.inference_mode():
-        logits: np.ndarray = net(torch.from_numpy(images)).numpy()
-    return logits
-
-
 @contextmanager
-def quietly() -> Iterator[None]:
-    """Keep warnings and news of the exporting libraries to themselves."""
+def _quietly() -> Iterator[None]:
+    """Hide the warnings and log lines of the exporting libraries."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,1 +1,1 @@
-"""The page to try a bundle: built with Gradio, without anything from outside."""
+"""A local page that diagnoses images with a bundle, built with Gradio; it loads nothing from the internet."""

@@ -1,4 +1,4 @@
-// Runs when the intake is on the page; `element`, `upload` and `trigger` are Gradio's.
+// Runs when the intake appears on the page; `element`, `upload` and `trigger` come from Gradio.
 const drop = element.querySelector(".drop");
 const input = element.querySelector("input[type=file]");
 
@@ -11,12 +11,12 @@ async function give(file) {
   drop.classList.add("busy");
   let path = null;
   try {
-    // The name may be a patient's: a random one is sent in its place.
+    // The name may be a patient's, so a random one is sent instead.
     const digits = crypto.getRandomValues(new Uint32Array(4));
-    const anonymous = new File([file], Array.from(digits, (one) => one.toString(36)).join(""));
+    const anonymous = new File([file], Array.from(digits, (digit) => digit.toString(36)).join(""));
     path = (await upload(anonymous)).path;
   } catch {
-    // A folder, or a file that is gone: the server says so.
+    // A folder or a missing file: the server reports it.
   }
   drop.classList.remove("busy");
   trigger("upload", { path });
@@ -25,7 +25,7 @@ async function give(file) {
 input.addEventListener("change", () => {
   const file = input.files[0];
   give(file);
-  input.value = ""; // the same file can be given again, and no name stays in the page
+  input.value = ""; // allows the same file again, and leaves no name in the page
 });
 for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
   drop.addEventListener(kind, (event) => {

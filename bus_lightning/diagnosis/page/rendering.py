@@ -1,90 +1,76 @@
-"""The page's own HTML: where an image is given, the picture, the answer in words."""
+"""Render the HTML of the page: its parts, and the picture in layers.
 
-from collections.abc import Iterable
-from html import escape
+The browser lays the layers over each other, so a change of the heat map's strength needs no request.
+"""
 
-from bus_lightning.diagnosis.bundle import Bundle
-from bus_lightning.diagnosis.frames import Limits
-from bus_lightning.diagnosis.page.layers import heat_layer, image_layer, outline_layer
-from bus_lightning.diagnosis.page.looking import Shown
-from bus_lightning.diagnosis.page.wording import NOTICE, Words, percent
-from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
+import base64
+from pathlib import Path
+from typing import Any
 
-NOTHING_YET = '<p class="hint">The answer appears here, with its doubts, when an image is given.</p>'
+import cv2
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from PIL import Image, ImageOps
 
+from bus_lightning.data.drawing import draw_overlay
+from bus_lightning.data.resizing import resize
+from bus_lightning.diagnosis.page.view import View
+from bus_lightning.diagnosis.page.wording import Words
 
-def notice() -> str:
-    """Say what the page is not."""
-    return f'<p class="notice" role="note">{_bold_start(NOTICE)}</p>'
-
-
-def trained_on(bundle: Bundle) -> str:
-    """Say what the networks were trained on, in a banner."""
-    kind = "synthetic" if is_synthetic(bundle.trained_on) else "real"
-    return f'<p class="trained {kind}" role="note">{escape(sentence(bundle.trained_on))}</p>'
-
-
-def intake(limits: Limits, thumbnails: Iterable[str]) -> str:
-    """Ask for a file, or for one of the samples."""
-    buttons = "".join(
-        f'<button type="button" data-sample="{number}"><img alt="" src="{uri}">Sample {number + 1}</button>'
-        for number, uri in enumerate(thumbnails)
-    )
-    samples = f'<div class="samples" role="group" aria-label="Samples">{buttons}</div>' if buttons else ""
-    return f"""
-<label class="drop">
-  <input type="file" aria-describedby="what-is-read" data-most="{limits.file_bytes}">
-  <span class="invite">Drop an image here, or <u>choose a file</u></span>
-  <span class="small" id="what-is-read">PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV or AVI; at most
-  {limits.file_bytes / 1e6:g} MB and {limits.pixels / 1e6:g} million pixels. The file's name stays in your browser, and
-  the file is deleted as soon as it has been read.</span>
-</label>{samples}"""
+_TEMPLATE = Path(__file__).with_name("parts.html.j2").read_text(encoding="utf-8")
+_PARTS: Any = Environment(autoescape=True, undefined=StrictUndefined).from_string(_TEMPLATE).module
+_HEAT_SIDE = 320  # of the heat's layer, which is smooth, so the browser can enlarge it
+_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 92]
+_THUMBNAIL = (160, 160)
 
 
-def failure(line: str) -> str:
-    """Say in one line why there is no answer."""
-    return f'<p class="failure" role="alert">{escape(line)}</p>'
+def render(part: str, *values: Any) -> str:
+    """Render a part of the page: a macro of `parts.html.j2`, with every value escaped."""
+    return str(getattr(_PARTS, part)(*values))
 
 
-def picture(shown: Shown, words: Words) -> str:
-    """Lay the picture, the heat and the outline over each other."""
-    heat = heat_layer(shown)
-    height, width = shown.image.shape[:2]
-    layers = [
-        f'<img src="{image_layer(shown)}" alt="The image, with the outline of the lesion and the heat map">',
-        f'<img class="heat" src="{heat}" alt="">' if heat else "",
-        f'<img src="{outline_layer(shown)}" alt="">',
-    ]
-    # A tall picture leaves room for the answer: its width follows from the screen's height.
-    shape = f"aspect-ratio: {width} / {height}; max-width: calc(72vh * {width / height:.4f})"
-    return f"""
-<figure class="picture"><div class="layers" style="{shape}">{"".join(layers)}</div>
-<figcaption>Blue line: the outline of the lesion. {escape(words.heat_map)}</figcaption></figure>"""
+def render_picture(view: View, words: Words) -> str:
+    """Render the image, the heat map and the outline as layers."""
+    height, width = view.image.shape[:2]
+    layers = (_as_jpeg(view.image), heat_layer(view), outline_layer(view))
+    return render("picture", width, height, *layers, words)
 
 
-def answer(words: Words) -> str:
-    """Write the answer, its doubts first."""
-    doubts = "".join(f"<li>{escape(doubt)}</li>" for doubt in words.doubts)
-    kind, title = ("raised", "Doubts") if words.is_doubted else ("none", "No doubt was raised")
-    bars = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td class="bar"><span style="width: {100 * value:.1f}%"></span></td>'
-        f"<td>{percent(value)}</td></tr>"
-        for name, value in words.probabilities
-    )
-    sizes = "".join(
-        f'<tr><th scope="row">{escape(label)}</th><td>{escape(value)}</td></tr>' for label, value in words.measurements
-    )
-    notes = "".join(f'<p class="small">{escape(note)}</p>' for note in words.notes)
-    return f"""
-<section class="doubts {kind}"><h2>{title}</h2><ul>{doubts}</ul></section>
-<section><h2 class="answer">{escape(words.answer)}</h2>
-<table class="probabilities"><caption>Probability of each class</caption>{bars}</table>
-<p class="{"flagged" if words.is_flagged else "unflagged"}">{escape(words.malignant)}</p>
-<p>{escape(words.calibration)}</p></section>
-<section><h2>Measurements</h2><table class="sizes">{sizes}</table></section>
-<section>{notes}</section>"""
+def outline_layer(view: View) -> str:
+    """Encode the outline on a transparent ground as a data URI."""
+    return _transparent(view.diagnosis.mask, None)
 
 
-def _bold_start(text: str) -> str:
-    first, rest = text.split(". ", 1)
-    return f"<strong>{escape(first)}.</strong> {escape(rest)}"
+def heat_layer(view: View) -> str | None:
+    """Encode the heat map at full strength on a transparent ground as a data URI; None without heat.
+
+    Its opacity in the browser is the `strength` of `draw_overlay`.
+    """
+    heat = view.diagnosis.heat_map
+    if heat is None or not heat.any():
+        return None
+    scale = min(1.0, _HEAT_SIDE / max(heat.shape))
+    small = resize(heat, tuple(max(1, round(side * scale)) for side in heat.shape))
+    return _transparent(np.zeros(small.shape, bool), small)
+
+
+def thumbnail(image: np.ndarray) -> str:
+    """Encode a small square from the middle of an (H, W, 3) uint8 RGB image as a data URI."""
+    return _as_jpeg(np.asarray(ImageOps.fit(Image.fromarray(image), _THUMBNAIL)))
+
+
+def _as_jpeg(image: np.ndarray) -> str:
+    return _data_uri("jpeg", cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _QUALITY)[1])
+
+
+def _transparent(mask: np.ndarray, heat: np.ndarray | None) -> str:
+    """Separate what `draw_overlay` draws from its ground: drawn on black and on white, it has colour and opacity."""
+    black, white = (draw_overlay(np.full((*mask.shape, 3), level, np.uint8), mask, heat, 1.0) for level in (0, 255))
+    opacity = 255 - (white.astype(np.int16) - black).max(axis=2).clip(0, 255)
+    colors = black.astype(np.float32) * 255 / np.maximum(opacity, 1)[..., None]
+    drawn = np.dstack([colors.clip(0, 255)[..., ::-1], opacity]).astype(np.uint8)
+    return _data_uri("png", cv2.imencode(".png", drawn)[1])
+
+
+def _data_uri(kind: str, encoded: np.ndarray) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"

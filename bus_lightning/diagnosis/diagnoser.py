@@ -1,4 +1,4 @@
-"""From frames to answers: outline, classify, explain, measure, doubt, as one."""
+"""From frames to diagnoses: outline, classify, explain, measure, doubt."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,86 +7,63 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from bus_lightning.diagnosis.activation_map import class_activation, place, restore
 from bus_lightning.diagnosis.bundle import Bundle, Stage
 from bus_lightning.diagnosis.doubt import Doubt, find_doubts, is_like
 from bus_lightning.diagnosis.frames import Frame
-from bus_lightning.diagnosis.heatmap import class_activation, place, restore
-from bus_lightning.diagnosis.measuring import Measurements, measure
+from bus_lightning.diagnosis.measurements import Measurements, measure
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.diagnosis.trained_on import is_synthetic
 
 MALIGNANT = "malignant"
-_PART = "test"  # of the split, whose preprocessing an image from outside gets
-_THRESHOLD = 0.5  # of a pixel's probability, as in training
+_PART = "test"  # new images are preprocessed like this part of the split
+_THRESHOLD = 0.5  # probability of a lesion pixel, as in training
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the networks answer, and what speaks against it.
+    """What the networks answer, and the doubts about it."""
 
-    Attributes:
-        probabilities: Of each class.
-        calibrated: Whether they are: a temperature was fitted on predictions of images that were held out.
-        answer: The likeliest class.
-        malignant_flag: Whether malignant is above the bundle's threshold; None without one.
-        mask: (H, W) bool, the lesion, at the image's own resolution.
-        measurements: Of the lesion.
-        heat_map: (H, W) float32 in [0, 1], where the classifier saw what speaks for the answer; None where it was not
-            asked for or the network has none.
-        doubts: What speaks against the answer, the weightiest first.
-    """
-
-    probabilities: dict[str, float]
-    calibrated: bool
-    answer: str
-    malignant_flag: bool | None
-    mask: np.ndarray
+    probabilities: dict[str, float]  # of each class
+    calibrated: bool  # whether a temperature was fitted on out-of-fold predictions
+    answer: str  # the most likely class
+    malignant_flag: bool | None  # whether malignant is above the bundle's threshold; None without one
+    mask: np.ndarray  # (H, W) bool, the lesion, at the image's own resolution
     measurements: Measurements
-    heat_map: np.ndarray | None
-    doubts: tuple[Doubt, ...]
+    heat_map: np.ndarray | None  # (H, W) float32 in [0, 1], the class activation map of the answer
+    doubts: tuple[Doubt, ...]  # the most important first
 
 
 class Diagnoser:
-    """Diagnose with a bundle's networks; several threads may do so at once.
-
-    Args:
-        bundle: The bundle.
-        precision: fp32, bf16 or int8; None takes the bundle's default.
-        threads: Of the CPU that a network takes; None leaves it to the engine.
+    """Diagnose with a bundle's networks, by default in its default precision; several threads may do so at once.
 
     Raises:
-        UserError: When the bundle has no such precision, or its reference statistics are of another version.
+        UserError: When the bundle does not have this precision, or its reference statistics are of another version.
     """
 
     def __init__(self, bundle: Bundle, precision: str | None = None, threads: int | None = None) -> None:
         self.bundle, self.precision = bundle, precision or bundle.default_precision
-        is_like(np.zeros((2, 2, 3), np.uint8), bundle.reference)  # refused now rather than with the first image
-        with ThreadPoolExecutor(2) as pool:  # compiling takes most of a start
+        is_like(np.zeros((2, 2, 3), np.uint8), bundle.reference)  # fails now rather than with the first image
+        with ThreadPoolExecutor(2) as pool:  # compiling takes most of the time of a start
             stages = (bundle.segmenter, bundle.classifier)
             self._segment, self._classify = pool.map(lambda stage: Network(stage, self.precision, threads), stages)
 
     def diagnose(self, frames: Sequence[Frame], heat_map: bool = True) -> list[Diagnosis]:
-        """Diagnose a batch of frames, of any sizes.
-
-        Args:
-            frames: What to look at.
-            heat_map: Whether to make heat maps.
-        """
+        """Diagnose a batch of frames of any sizes, with or without heat maps."""
         if not frames:
             return []
         images = [frame.image for frame in frames]
         masks = self._outline(images)
-        seen = [_Seen(self.bundle.classifier, image, mask) for image, mask in zip(images, masks, strict=True)]
-        logits, *features = self._classify(np.stack([one.normalised for one in seen]))
-        wants_heat = heat_map and bool(features) and self.bundle.head is not None
-        maps = features[0] if wants_heat else [None] * len(frames)
-        return [self._answer(*answered) for answered in zip(frames, masks, seen, logits, maps, strict=True)]
+        inputs = [_Input(self.bundle.classifier, image, mask) for image, mask in zip(images, masks, strict=True)]
+        logits, *features = self._classify(np.stack([given.normalised for given in inputs]))
+        maps = features[0] if heat_map and features and self.bundle.head is not None else [None] * len(frames)
+        return [self._answer(*parts) for parts in zip(frames, masks, inputs, logits, maps, strict=True)]
 
     def _outline(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Find the lesion in each image, (H, W) bool."""
         stage = self.bundle.segmenter
-        (logits,) = self._segment(np.stack([_Seen(stage, image).normalised for image in images]))
-        probabilities = 0.5 * (1 + np.tanh(0.5 * logits[:, 0]))  # the sigmoid, which cannot overflow this way
+        (logits,) = self._segment(np.stack([_Input(stage, image).normalised for image in images]))
+        probabilities = 0.5 * (1 + np.tanh(0.5 * logits[:, 0]))  # the sigmoid in a form that cannot overflow
         shapes = [image.shape[:2] for image in images]
         return [
             restore(probability, stage.preprocessing.box(shape), shape) >= _THRESHOLD
@@ -94,20 +71,20 @@ class Diagnoser:
         ]
 
     def _answer(
-        self, frame: Frame, mask: np.ndarray, seen: "_Seen", logits: np.ndarray, features: np.ndarray | None
+        self, frame: Frame, mask: np.ndarray, given: "_Input", logits: np.ndarray, features: np.ndarray | None
     ) -> Diagnosis:
         bundle = self.bundle
         shares = _softmax(logits.astype(np.float64) / (bundle.temperature or 1))
         probabilities = dict(zip(bundle.classes, shares.tolist(), strict=True))
         likeliest = int(shares.argmax())
-        flag = None
+        flag = heat = None
         if bundle.thresholds and MALIGNANT in bundle.thresholds and MALIGNANT in probabilities:
             flag = probabilities[MALIGNANT] >= bundle.thresholds[MALIGNANT]["threshold"]
-        heat = None
         if features is not None and bundle.head is not None:
             size = bundle.classifier.preprocessing.size
-            heat = place(class_activation(features, bundle.head[likeliest]), size, seen.box, seen.part, mask.shape)
+            heat = place(class_activation(features, bundle.head[likeliest]), size, given.box, given.part, mask.shape)
         measurements = measure(mask, frame.spacing_mm)
+        is_ultrasound, synthetic = is_like(frame.image, bundle.reference), is_synthetic(bundle.trained_on)
         return Diagnosis(
             probabilities=probabilities,
             calibrated=bundle.temperature is not None,
@@ -116,23 +93,15 @@ class Diagnoser:
             mask=mask,
             measurements=measurements,
             heat_map=heat,
-            doubts=find_doubts(
-                is_like(frame.image, bundle.reference),
-                probabilities,
-                flag,
-                measurements,
-                is_synthetic(bundle.trained_on),
-            ),
+            doubts=find_doubts(is_ultrasound, probabilities, flag, measurements, synthetic),
         )
 
 
-class _Seen:
-    """What a network sees of an image, in the order of training: cut, clean, fit, draw, normalise.
+class _Input:
+    """An image prepared for a network in the order of training: crop, clean, resize, draw the mask, normalise.
 
-    Attributes:
-        part: Rows and columns of the image.
-        box: Where the part lies in the network's square: top, left, height, width.
-        normalised: (C, size, size) float32.
+    The network sees the `part` (rows, columns) of the image in the `box` (top, left, height, width) of its square,
+    `normalised`, (C, size, size) float32.
     """
 
     def __init__(self, stage: Stage, image: np.ndarray, mask: np.ndarray | None = None) -> None:
@@ -151,10 +120,10 @@ class _Seen:
 
 
 def _normalise(square: np.ndarray, stage: Stage) -> np.ndarray:
-    """Turn (size, size, 3 or 4) uint8 into the (C, size, size) float32 that a network takes."""
+    """Convert (size, size, 3 or 4) uint8 to the (C, size, size) float32 that a network takes."""
     if stage.channels == 1:
         square = cv2.transform(square.astype(np.float32), np.array([[0.299, 0.587, 0.114]], np.float32))[..., None]
-    # A mask as the fourth channel is brought to -1 and 1.
+    # A mask in the fourth channel becomes -1 and 1.
     mean, deviation = (np.array([*values, 0.5][: stage.channels], np.float32) for values in (stage.mean, stage.std))
     normalised = np.empty((stage.channels, *square.shape[:2]), np.float32)
     for number, (scale, shift) in enumerate(zip(1 / (255 * deviation), mean / deviation, strict=True)):
@@ -164,5 +133,5 @@ def _normalise(square: np.ndarray, stage: Stage) -> np.ndarray:
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
-    raised = np.exp(logits - logits.max())
-    return raised / raised.sum()
+    powers = np.exp(logits - logits.max())
+    return powers / powers.sum()

@@ -1,4 +1,4 @@
-"""Read PNG, JPEG, BMP and TIFF, whole or not at all."""
+"""Read PNG, JPEG, BMP and TIFF files."""
 
 from collections.abc import Iterator
 from io import BufferedReader
@@ -6,52 +6,43 @@ from io import BufferedReader
 from PIL import Image
 
 from bus_lightning.data.levels import OWN_SCALE, Scale, is_deep, read_levels, read_rgb, widest
-from bus_lightning.diagnosis.frames import Frame, Limits, check_number, check_size, decoding, silence
+from bus_lightning.diagnosis.frames import Frame, Frames, Limits, decoding, silence
 
 silence("PIL")
 
 
-def read_pictures(stream: BufferedReader, kind: str, limits: Limits, scale: Scale) -> tuple[int, Iterator[Frame]]:
-    """Read the pictures of a file.
+def read_image_file(stream: BufferedReader, kind: str, limits: Limits, scale: Scale) -> Frames:
+    """Read the images of a file of a kind that Pillow names: PNG, JPEG, BMP or TIFF.
 
-    The pages of a TIFF and of an animated PNG are frames; of a JPEG with previews the first picture is read. Each is
-    decoded as in training. If the file does not state its bit depth, all its frames are on one scale.
-
-    Args:
-        stream: The file, open at its start.
-        kind: PNG, JPEG, BMP or TIFF, as the content says.
-        limits: What is read at most.
-        scale: Smallest scale for a file that does not state its bit depth.
-
-    Returns:
-        Number of pictures, and an iterator that decodes one after another.
+    The pages of a TIFF and of an animated PNG are frames; of a JPEG with previews the first image is read. Images are
+    decoded as in training. If the file does not state its bit depth, all frames share one scale, at least `scale`.
 
     Raises:
-        UserError: When the file is damaged, too large, or of a kind that has no meaning here.
+        UserError: When the file is damaged, too large, or has levels without a meaning.
     """
     with decoding(kind):
-        if kind == "PNG":  # its checksums, which decoding alone does not look at
+        if kind == "PNG":  # decoding alone does not check its checksums
             with Image.open(stream, formats=["PNG"]) as image:
-                check_size(*image.size, limits)
+                limits.check_size(*image.size)
                 image.verify()
             stream.seek(0)
         image = Image.open(stream, formats=[kind])
-        check_size(*image.size, limits)
+        limits.check_size(*image.size)
         number = _count(image, limits)
     return number, _frames(image, stream, kind, number, limits, scale)
 
 
 def _count(image: Image.Image, limits: Limits) -> int:
-    """Count the pictures, without walking through more of them than the limit."""
+    """Count the images; of a TIFF visit no more pages than the limit."""
     if image.format == "TIFF":
         for number in range(1, limits.frames + 1):
             try:
                 image.seek(number)
             except EOFError:
                 return number
-        check_number(limits.frames + 1, limits)
+        limits.check_number(limits.frames + 1)
     number = int(getattr(image, "n_frames", 1)) if image.format == "PNG" else 1
-    check_number(number, limits)
+    limits.check_number(number)
     return number
 
 
@@ -64,15 +55,15 @@ def _frames(
     for k in range(number):
         with decoding(kind):
             image.seek(k)
-            check_size(*image.size, limits)
+            limits.check_size(*image.size)
             array = read_rgb(image, stream, scale)
         yield Frame(array, k if number > 1 else None)
 
 
 def _scales(image: Image.Image, stream: BufferedReader, number: int, limits: Limits) -> Iterator[Scale]:
-    """Find the scale of each deep page; in an animation the first page tells whether all are deep."""
+    """Find the scale of each deep page; in an animation either all images are deep or none is."""
     for k in range(number if image.format == "TIFF" or is_deep(image, stream) else 0):
         image.seek(k)
         if is_deep(image, stream):
-            check_size(*image.size, limits)
+            limits.check_size(*image.size)
             yield OWN_SCALE.holding(read_levels(image, stream))

@@ -1,0 +1,53 @@
+"""What one visitor sees: the first image of a file and its diagnosis."""
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.resizing import resize
+from bus_lightning.diagnosis.diagnoser import Diagnoser, Diagnosis
+from bus_lightning.diagnosis.frames import Limits
+from bus_lightning.diagnosis.pipeline import failure_line
+from bus_lightning.diagnosis.reading import count_frames, fingerprint, read_frames
+
+SIDE = 1000  # longest side of the image that is kept, in pixels; the diagnosis is of the full image
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An image and its diagnosis, without the file's name."""
+
+    name: str  # first 12 hex digits of the SHA-256 of the file's content
+    image: np.ndarray  # (h, w, 3) uint8 RGB, shrunk if it is large
+    diagnosis: Diagnosis  # mask and heat map fit `image`; the measurements are of the full image
+    shape: tuple[int, int]  # (H, W) of the full image
+    spacing_mm: tuple[float, float] | None  # height and width of its pixels, if known
+    frames: int | None  # number of images in the file, if it may have several
+    made_with: str  # the bundle's id and the precision
+
+
+def make_view(diagnoser: Diagnoser, path: Path, limits: Limits) -> View:
+    """Diagnose the first image of a file.
+
+    Raises:
+        UserError: In one line without the file's name, when it cannot be read or diagnosed.
+    """
+    try:
+        with closing(read_frames(path, limits, diagnoser.bundle.scale)) as frames:  # type: ignore[type-var]
+            frame = next(frames)
+        number = None if frame.number is None else count_frames(path, limits)
+        name = fingerprint(path)
+        diagnosis = diagnoser.diagnose([frame])[0]
+    except Exception as error:
+        raise UserError(failure_line(error, "diagnosed")) from None
+    height, width = frame.image.shape[:2]
+    scale = min(1.0, SIDE / max(height, width))
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    mask = resize(diagnosis.mask.astype(np.uint8) * 255, size) >= 128
+    heat = None if diagnosis.heat_map is None else resize(diagnosis.heat_map, size)
+    fitted = replace(diagnosis, mask=mask, heat_map=heat)
+    made_with = f"bundle {diagnoser.bundle.id}, {diagnoser.precision}"
+    return View(name, resize(frame.image, size), fitted, (height, width), frame.spacing_mm, number, made_with)
