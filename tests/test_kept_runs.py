@@ -16,7 +16,7 @@ from small_runs import again
 
 from bus_lightning.data.index import read_image
 from bus_lightning.diagnosis.bundle import load_bundle
-from bus_lightning.diagnosis.diagnosing import Diagnoser
+from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.launch.report import main as report
 from bus_lightning.runs.folder import RunDir
