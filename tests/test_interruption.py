@@ -441,7 +441,7 @@ def test_jobs_do_not_add_up_in_memory(composed, tmp_path):
     cfg = composed("model=resnet34", "trainer.limit_train_batches=1", "data.batch_size=8", "logger=wandb")
     OmegaConf.save(cfg, tmp_path / "job.yaml")
     code = f"""
-from bus_lightning import training
+from bus_lightning.training import train
 from bus_lightning.config.stored import load_config
 from pathlib import Path
 for number in range(20):

@@ -272,7 +272,7 @@ def test_other_masks_are_another_experiment(classifier, segmenters, tmp_path):
     file = next(iter(sorted((changed / "whole" / "masks").rglob("*.png"))))
     with Image.open(file) as mask:
         ImageChops.invert(mask).save(file)
-    with pytest.raises(OccupiedError, match=r"masks \(here"):
+    with pytest.raises(OccupiedError, match=r"masks \(folder"):
         train.run(classifier("name=second", among=changed))
 
 
