@@ -66,11 +66,11 @@ def _check_baseline(condition: Condition) -> Iterator[Problem]:
             continue
         metrics, majority = metrics_of(cases), majority_accuracy(cases) or 0.0
         if metrics["accuracy"] <= majority:
-            baseline = f"not better than always predicting '{cases['label'].mode()[0]}' ({majority:.3f})"
+            baseline = f"no better than always predicting '{cases['label'].mode()[0]}' ({majority:.3f})"
             text = f"accuracy on {part} images is {metrics['accuracy']:.3f}, {baseline}"
             yield Problem("baseline", condition.name, text)
         if metrics["log_loss"] >= uniform:
-            baseline = f"not better than 1/{len(condition.classes)} for every class (ln K = {uniform:.3f})"
+            baseline = f"no better than 1/{len(condition.classes)} for every class (ln K = {uniform:.3f})"
             text = f"log-loss on {part} images is {metrics['log_loss']:.3f}, {baseline}"
             yield Problem("baseline", condition.name, text)
 
