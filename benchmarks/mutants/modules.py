@@ -16,7 +16,7 @@ TESTS = {
     "config/build.py": "config_values names config",
     "config/run_names.py": "names config",
     "tasks/*.py": "golden_tasks golden several_devices",
-    "training/callbacks/[chst]*.py": "timing kept_weights training",
+    "training/callbacks/[chst]*.py": "timing kept_weights training interruption",
     "models/*.py": "golden_models start_values models weights heads answers",
     "data/index.py": "index masks folder dataset",
     "data/audit.py": "audit mask_files prepare",
