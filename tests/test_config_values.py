@@ -17,3 +17,10 @@ def test_what_tells_the_true_class_is_never_drawn_with_predicted_masks(composed,
     with pytest.raises(UserError, match=named):
         check(composed("model=resnet34", "overlay=predicted", said))
     check(composed("model=resnet34", "overlay=contour", said))  # the truth may be drawn in any way
+
+
+def test_a_mask_is_a_fourth_channel_of_coloured_images_and_may_be_drawn_into_grey_ones(composed):
+    with pytest.raises(UserError, match=r"overlay\.style=channel is a fourth channel"):
+        check(composed("model=resnet34", "overlay=channel", "data.channels=1"))
+    check(composed("model=resnet34", "overlay=channel"))
+    check(composed("model=resnet34", "overlay=fill", "data.channels=1"))

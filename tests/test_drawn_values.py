@@ -38,3 +38,12 @@ def test_a_crop_leaves_a_quarter_of_the_longer_side_around_the_lesion(lesion, ke
     mask[lesion] = 1
     box = Overlay("crop", margin=0.25).box(mask)
     assert tuple((part.start, part.stop) for part in box) == kept
+
+
+def test_a_drawing_is_yellow_unless_another_colour_is_chosen():
+    mask = np.zeros((60, 80), np.uint8)
+    mask[20:40, 20:40] = 1
+    drawn, changed = drawn_pixels("contour", mask)
+    assert np.unique(drawn[changed], axis=0).tolist() == [[255, 255, 0]]
+    filled, changed = drawn_pixels("fill", mask)
+    assert np.unique(filled[changed], axis=0).tolist() == [[132, 132, 30]]  # 0.6 * 50 + 0.4 * 255

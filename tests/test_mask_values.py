@@ -9,8 +9,9 @@ from test_masks import CORE, LESION, SHAPE, SPOT, saved
 from bus_lightning.data.masks import MaskValueError, decode_mask, have_same_proportions, resize_mask
 
 
-def test_probabilities_are_cut_at_half_of_the_highest(tmp_path):
-    soft = cv2.GaussianBlur(0.4 * LESION.astype(np.float32), (0, 0), 1.2)
+@pytest.mark.parametrize("highest", [0.4, 1.0])
+def test_probabilities_are_cut_at_half_of_the_highest(highest, tmp_path):
+    soft = cv2.GaussianBlur(highest * LESION.astype(np.float32), (0, 0), 1.2).clip(0, highest)
     found = decode_mask(saved(soft, tmp_path / "m.tif"))
     assert (found.lesion != (soft > soft.max() / 2)).sum() < 10
     assert found.rule.startswith("soft edges")
