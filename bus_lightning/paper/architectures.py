@@ -1,7 +1,7 @@
 """Drawings of the paper's networks, U2NET and DeepCardinal-50, made from the modules that a run's config builds."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -86,7 +86,7 @@ def _page(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _box(axes: Axes, x: float, y: float, width: float, height: float, color: str, text: str, **style: object) -> None:
+def _box(axes: Axes, x: float, y: float, width: float, height: float, color: str, text: str, **style: Any) -> None:
     """Draw a box around a centre, with its text."""
     corner = (x - width / 2, y - height / 2)
     axes.add_patch(Rectangle(corner, width, height, facecolor=color + _OPACITY, edgecolor=BLACK, linewidth=0.7))
@@ -94,7 +94,7 @@ def _box(axes: Axes, x: float, y: float, width: float, height: float, color: str
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], is_skip: bool = False) -> None:
-    style = {"color": GREY, "linestyle": "--"} if is_skip else {"color": BLACK}
+    style: dict[str, Any] = {"color": GREY, "linestyle": "--"} if is_skip else {"color": BLACK}
     style |= {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "linewidth": 0.8}
     axes.annotate("", end, start, arrowprops=style)
 
