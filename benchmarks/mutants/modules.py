@@ -14,7 +14,7 @@ TESTS = {
     "runs/predicted_masks.py": "two_stage",
     "config/build.py": "names config",
     "config/run_names.py": "names config",
-    "tasks/*.py": "golden_tasks golden several_devices",
+    "tasks/[bcjps]*.py": "golden_tasks golden several_devices",
     "training/callbacks/[chst]*.py": "timing kept_weights training",
     "models/*.py": "golden_models models weights heads answers",
     "data/index.py": "index masks folder dataset",
