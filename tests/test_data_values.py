@@ -9,7 +9,7 @@ from PIL import Image
 from test_duplicates import phantom
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.duplicates import fingerprint
+from bus_lightning.data.duplicates import make_fingerprint
 from bus_lightning.data.fingerprints import load_fingerprints, save_fingerprints
 from bus_lightning.data.levels import read_levels, to_8_bits
 from bus_lightning.data.splits import make_named_split
@@ -41,8 +41,8 @@ def test_whole_levels_have_sixteen_bits(level, allowed, tmp_path):
 
 
 def test_fingerprints_are_read_back_as_they_were_written(tmp_path):
-    prints = {"a": fingerprint(phantom(0)), "b": fingerprint(np.zeros((40, 50, 3), np.uint8))}
-    prints["c"] = fingerprint(phantom(1)[:200])
+    prints = {"a": make_fingerprint(phantom(0)), "b": make_fingerprint(np.zeros((40, 50, 3), np.uint8))}
+    prints["c"] = make_fingerprint(phantom(1)[:200])
     save_fingerprints(tmp_path / "p.npz", prints)
     found = load_fingerprints(tmp_path / "p.npz")
     assert list(found) == ["a", "b", "c"]
