@@ -17,7 +17,7 @@ from bus_lightning.config.schema import TRAIN
 from bus_lightning.config.targets import target_error
 from bus_lightning.core.errors import UserError
 
-_CONF = Path(__file__).parent.parent / "conf"
+_CONF = Path(__file__).parents[2] / "conf"
 COMBINED = ("callbacks", "logger")  # groups of which a run may have several options
 _GRAMMAR = "https://hydra.cc/docs/1.3/advanced/override_grammar/basic"
 _AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'\n", re.DOTALL)
