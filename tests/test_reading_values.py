@@ -1,6 +1,7 @@
 """Files of a clinic near the limits: tables that end, windows that are half there, sizes that are just allowed."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,3 +118,11 @@ def test_a_kind_is_told_by_the_first_bytes(tmp_path):
         (tmp_path / "x").write_bytes(head)
         with pytest.raises(UserError, match=said):
             kind_of(tmp_path / "x")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file whose reading fails, as Linux has one")
+def test_a_file_whose_reading_fails_is_one_line():
+    with pytest.raises(UserError, match=r"^The file cannot be read: copy it to another disk\.$"):
+        kind_of(Path("/proc/self/mem"))
+    with pytest.raises(UserError, match="cannot be read to its end"):
+        fingerprint(Path("/proc/self/mem"))

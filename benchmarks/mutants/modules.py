@@ -19,7 +19,7 @@ TESTS = {
     "config/rules.py": "config schema",
     "config/stored.py": "config damaged_runs",
     "config/run_names.py": "names config",
-    "tasks/[bcjps]*.py": "golden_tasks golden several_devices",
+    "tasks/[!l]*.py": "golden_tasks golden several_devices",
     "training/callbacks/[chst]*.py": "timing kept_weights training interruption",
     "models/*.py": "golden_models start_values models weights heads output_check",
     "data/index.py": "index masks folder dataset",
