@@ -242,7 +242,7 @@ def test_a_stopped_grid_of_jobs_side_by_side_saves_each_and_goes_on_to_the_same_
     again = start(*grid)
     _, errors = again.communicate(timeout=LIMIT_S)
     assert again.returncode == 0, errors
-    assert errors.count(": going on") == 2
+    assert errors.count(": continuing") == 2
     results, steps = undisturbed
     assert results_in(runs) == results
     trained = {folder.name: steps_of(folder) for folder in runs.glob("*/seed*")}

@@ -11,7 +11,7 @@ _SMALLEST_FLOAT16 = 6e-8
 _ONLY: dict[str, tuple[tuple[Any, ...], str]] = {
     "max_steps": ((-1,), "the length of a run is counted in epochs: use trainer.max_epochs"),
     "max_time": ((), "a run that ends by the clock is not reproducible: use trainer.max_epochs; an interrupted run "
-                     "goes on with the same command"),
+                     "continues with the same command"),
     "fast_dev_run": ((False,), "it keeps no weights that could be tested: use debug=fast"),
     "val_check_interval": ((1.0,), "an epoch is validated once, at its end, so that its row in history.csv and its "
                            "weights belong together; to validate less often: +trainer.check_val_every_n_epoch=2"),

@@ -71,7 +71,7 @@ def _option_of(file: Path, options: Mapping[str, Path]) -> str | None:
     for option, folder in options.items():
         folder = folder.absolute()
         holds = file.is_relative_to(folder)
-        if holds or folder.is_relative_to(file) or file.parent == folder.parent:  # above, or a lock beside it
+        if holds or folder.is_relative_to(file) or file.parent == folder.parent:  # above, or a lock next to it
             ranked.append((holds, len(folder.parts), option))
     return max(ranked)[2] if ranked else None
 

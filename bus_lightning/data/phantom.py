@@ -147,7 +147,7 @@ def refuse_other(out: Path) -> None:
     Raises:
         UserError: if something else is there, which is not ours to delete.
     """
-    error = f"{out} exists and is no phantom folder: name a new folder, or empty this one first"
+    error = f"{out} exists and is not a phantom folder: name a new folder, or empty this one first."
     refuse_foreign(out, lambda folder: (folder / MARKER).is_file(), error)
 
 

@@ -67,7 +67,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False, debug_run: bool =
             if record.taken_up:
                 with suppress(OSError):
                     folder.finish("interrupted", started, model=model)
-                log.warning("%s: interrupted; the same command goes on with it", folder.path)
+                log.warning("%s: interrupted; the same command continues it", folder.path)
             raise
         except BaseException as error:
             if record.taken_up or not folder.is_complete:

@@ -75,7 +75,7 @@ def _row(run: RunDir, results: RunDir, part: str, refused: str | None) -> dict[s
     # metrics.json makes a run complete, even if the process was killed before it could say so.
     state = "complete" if scores else status.get("state", "not started")
     if state == "running" and not is_owned(run.path):
-        state, status = "killed", status | {"error": "its process died without a word (killed, or out of memory?)"}
+        state, status = "killed", status | {"error": "its process died without an error (killed, or out of memory?)"}
     if status.get("kind") == "WeightsMissingError" and state == "failed":
         state = "not run: weights missing"
     return {

@@ -14,8 +14,8 @@ class Action(Enum):
     """What happens with the folder."""
 
     START = "train from the first epoch"
-    RESUME = "go on from last.ckpt"
-    EXTEND = "go on from last.ckpt of a complete run, to more epochs"
+    RESUME = "continue from last.ckpt"
+    EXTEND = "continue a complete run from last.ckpt, to more epochs"
     RESTART = "move the old folder aside and train from the first epoch"
     SKIP = "leave the complete run as it is"
     REFUSE = "leave the folder as it is, with an error"

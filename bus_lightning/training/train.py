@@ -69,7 +69,7 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool, launch: str | None) ->
         rules = prepared.config.preprocess.rules
         if cfg.preprocess.rules is None and rules != RULES:
             log.info("%s: has begun with preprocess.rules=%d, and keeps them", folder.path, rules)
-        log.info("%s: %s", folder.path, "going on" if folder.last.is_file() else "starting")
+        log.info("%s: %s", folder.path, "continuing" if folder.last.is_file() else "starting")
         _write_start(prepared, folder)
         folder.start(**hashes, launch=launch, scale=asdict(prepared.data.scale))
         record.taken_up = True

@@ -25,5 +25,5 @@ def test_after_the_kill_of_a_worker_the_same_command_ends_with_the_same_bits(gri
     assert grids.ended(grid, "joblib_killed") == 1
     code, printed = grids.run("joblib_killed", *grids.LONG, *JOBLIB)
     assert code == 0, printed
-    assert "long: going on" in printed
+    assert "long: continuing" in printed
     assert not grids.differing("joblib_killed")

@@ -22,7 +22,7 @@ def test_a_job_whose_process_is_killed_is_started_again_and_ends_with_the_same_b
     grids.wait_for_epoch("ray_killed", "long", 3)
     os.kill(grids.owner("ray_killed", "long"), signal.SIGKILL)
     assert grids.ended(grid, "ray_killed") == 0
-    assert "long: going on" in (grids.folder("ray_killed", "long") / "train.log").read_text()
+    assert "long: continuing" in (grids.folder("ray_killed", "long") / "train.log").read_text()
     assert not grids.differing("ray_killed")
 
 

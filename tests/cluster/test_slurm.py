@@ -60,7 +60,7 @@ def test_a_preempted_job_is_queued_again_and_ends_with_the_bits_of_an_undisturbe
     assert grids.ended(grid, "preempted") == 0
     said = output_of(grids, "preempted")
     assert "this job is preempted" in said
-    assert "long: going on" in said
+    assert "long: continuing" in said
     assert not grids.differing("preempted")
 
 
@@ -74,7 +74,7 @@ def test_a_warning_does_not_end_a_job_that_slurm_will_queue_again(slurm, grids, 
     assert ask("squeue", "--noheader", f"--job={job}", "--format=%T") == "RUNNING"
     ask("scontrol", "requeue", job)
     assert grids.ended(grid, "requeued") == 0
-    assert "long: going on" in output_of(grids, "requeued")
+    assert "long: continuing" in output_of(grids, "requeued")
     assert not grids.differing("requeued")
 
 
@@ -86,7 +86,7 @@ def test_a_job_that_runs_out_of_time_is_queued_again_and_ends_with_the_same_bits
     assert code == 0, printed
     said = output_of(grids, "timed_out")
     assert "this job is timed-out" in said
-    assert "timed_out: going on" in said
+    assert "timed_out: continuing" in said
     assert grids.run("basic", *more)[0] == 0
     assert not grids.differing("timed_out")
 
