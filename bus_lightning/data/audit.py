@@ -19,10 +19,10 @@ from filelock import FileLock
 from rich.console import Console
 from rich.table import Table
 
+from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.core.progress import watched
-from bus_lightning.data.class_names import HEALTHY
 from bus_lightning.data.content import content_hash, known_content
 from bus_lightning.data.duplicates import Fingerprint, group_of, make_fingerprint, matching_pairs
 from bus_lightning.data.findings import Audit

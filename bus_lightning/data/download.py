@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 import pooch  # type: ignore[import-untyped]
 from tqdm import tqdm
 
+from bus_lightning.core.class_names import BENIGN, COUNTS_IN_BUSI
 from bus_lightning.core.errors import UserError, disk_trouble
-from bus_lightning.data.class_names import BENIGN, COUNTS_IN_BUSI
 from bus_lightning.data.file_kinds import is_system_file
 from bus_lightning.data.index import DEFAULT_ROOT, read_index
 

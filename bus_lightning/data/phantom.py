@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from bus_lightning.core.class_names import COUNTS_IN_BUSI
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import folder_aside, refuse_foreign
-from bus_lightning.data.class_names import COUNTS_IN_BUSI
 from bus_lightning.data.phantom_frame import Bools, Pixels, draw_case
 
 KINDS = tuple(COUNTS_IN_BUSI)

@@ -11,10 +11,10 @@ import pandas as pd
 from filelock import FileLock
 from omegaconf import DictConfig
 
+from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.audit import cached_audit, fingerprints_of
-from bus_lightning.data.class_names import HEALTHY
 from bus_lightning.data.content import known_content
 from bus_lightning.data.dataset_scale import known_scale
 from bus_lightning.data.findings import Audit

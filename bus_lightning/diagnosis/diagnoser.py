@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.diagnosis.activation_map import class_activation, place, restore
 from bus_lightning.diagnosis.bundle import Bundle, Stage
 from bus_lightning.diagnosis.doubt import Doubt, find_doubts, is_like
@@ -15,7 +16,6 @@ from bus_lightning.diagnosis.measurements import Measurements, measure
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.diagnosis.trained_on import is_synthetic
 
-MALIGNANT = "malignant"
 _PART = "test"  # new images are preprocessed like this part of the split
 _THRESHOLD = 0.5  # probability of a lesion pixel, as in training
 

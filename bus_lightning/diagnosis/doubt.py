@@ -11,12 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bus_lightning.core.class_names import HEALTHY, MALIGNANT
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.measurements import Measurements
 
 FALSE_ALARMS = 0.02  # share of held-out ultrasound that is flagged as something else
 LOW_CONFIDENCE = 0.6  # an answer with a lower probability is doubted
-HEALTHY = "normal"  # BUSI's name of the class without a lesion
 _SIDE = 192  # of the square that the statistics describe, in pixels
 _BANDS = 8  # of the depth, and of the width
 _LEVELS = 5  # of the image pyramid
@@ -57,7 +57,7 @@ def find_doubts(
          "This does not look like the breast ultrasound images that the networks were trained on."),
         (probability < LOW_CONFIDENCE, "low_confidence",
          f"The answer {answer} has a probability of only {probability:.0%}."),
-        (malignant_flag and answer != "malignant", "malignant_not_excluded",
+        (malignant_flag and answer != MALIGNANT, "malignant_not_excluded",
          f"The most likely answer is {answer}, but malignant is above its threshold."),
         (lesions and answer == HEALTHY, "lesion_but_normal",
          f"A lesion was outlined, but the answer is {answer}."),

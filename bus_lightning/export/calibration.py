@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
+from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.core.errors import UserError
-from bus_lightning.diagnosis.diagnoser import MALIGNANT
 from bus_lightning.metrics.classification import clipped
 from bus_lightning.metrics.columns import classes_of, probabilities_of
 from bus_lightning.metrics.per_case import metrics_of

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.trained_on import Trained, sentence
@@ -76,7 +77,7 @@ def _count_images(metric: str, cases: pd.DataFrame) -> int:
     if "tp" in cases:
         lesions = int((cases["tp"] + cases["fn"] > 0).sum())
         return len(cases) - lesions if metric == "false_alarm_rate" else lesions
-    malignant = int((cases["label"] == "malignant").sum())
+    malignant = int((cases["label"] == MALIGNANT).sum())
     return {"recall_malignant": malignant, "specificity_malignant": len(cases) - malignant}.get(metric, len(cases))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.metrics import classification as of_classes
 from bus_lightning.metrics import segmentation as of_pixels
 from bus_lightning.metrics.columns import Floats
@@ -70,7 +71,7 @@ CLASSIFICATION = (
            shown=(REPORT,)),
     *(
         Metric(f"malignant_vs_benign_{name}", f"{title}, malignant against benign", compute, _CLASS, shown=shown,
-               needs=("benign", "malignant"))
+               needs=(BENIGN, MALIGNANT))
         for name, title, compute, shown in (
             ("accuracy", "accuracy", of_classes.lesion_accuracy, ()),
             ("sensitivity", "sensitivity", of_classes.lesion_sensitivity, ()),

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.metrics.columns import Bools, Floats, ratio
 from bus_lightning.metrics.ranking import auroc, auroc_and_average_precision
 
@@ -195,7 +196,7 @@ class _Lesions:
 
 
 def _lesions(of: Classified) -> _Lesions:
-    benign, malignant = list(of.names).index("benign"), list(of.names).index("malignant")
+    benign, malignant = list(of.names).index(BENIGN), list(of.names).index(MALIGNANT)
     lesion = (of.labels == benign) | (of.labels == malignant)
     both = of.probabilities[lesion][:, [benign, malignant]]
     scores = ratio(both[:, 1], both.sum(axis=1))

@@ -7,6 +7,7 @@ from statistics import harmonic_mean
 import numpy as np
 import pandas as pd
 
+from bus_lightning.core.class_names import BENIGN
 from bus_lightning.paper import arithmetic
 from bus_lightning.paper import numbers as paper
 from bus_lightning.paper.measured import Measured, joined, or_missing
@@ -130,7 +131,7 @@ def per_class_numbers(results: Measured) -> Finding:
 
 def validation_against_test(results: Measured) -> Finding:
     """Compare the test results with the validation results, chance and the most frequent class."""
-    majority = paper.IMAGES["benign"] / sum(paper.IMAGES.values())
+    majority = paper.IMAGES[BENIGN] / sum(paper.IMAGES.values())
     losses = {n.value for n in paper.NUMBERS if n.where == paper.TEST and n.metric == "log_loss"}
     above = sum(loss > math.log(3) for loss in losses)
     intervals = [

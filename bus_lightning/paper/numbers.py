@@ -25,7 +25,7 @@ VALIDATION = "Tables 2 and 3"
 TEST = "Table 4"
 ABSTRACT = "abstract"
 
-IMAGES = {"benign": 437, "malignant": 210, "normal": 133}
+IMAGES = COUNTS_IN_BUSI
 CLASS_RATIO = (11, 1, 3)  # train, validation, test of the classifiers
 SEGMENTATION_RATIO = (12, 3)  # train, test
 WEIGHTS_MB = {"u2net_lite": 4.7, "u2net": 176.3}
@@ -85,4 +85,5 @@ def correct_images(where: str, model: str) -> tuple[int, int]:
 
 def accuracies(where: str) -> list[float]:
     """List the different accuracies of a table, in its order."""
-    return list(dict.fromkeys(n.value for n in NUMBERS if n.where == where and n.metric == "accuracy"))
+    return list(dict.fromkeys(n.value for n in NUMBERS if n.where == where and n.metric == "accuracy"))from bus_lightning.core.class_names import COUNTS_IN_BUSI
+

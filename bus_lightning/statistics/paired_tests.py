@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, wilcoxon
 
+from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.metrics.columns import Bools, classes_of, dice_of, probabilities_of
 from bus_lightning.statistics.delong import delong
 
@@ -31,8 +32,8 @@ def paired_tests(task: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[int, dict
         return len(differences), {"wilcoxon": float(wilcoxon(differences).pvalue)}
     right_a, right_b = _is_right(a), _is_right(b)
     p = {"mcnemar": mcnemar(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())), "delong": np.nan}
-    if "malignant" in classes_of(a):
-        p["delong"] = delong(a["label"] == "malignant", a["prob_malignant"], b["prob_malignant"]).p
+    if MALIGNANT in classes_of(a):
+        p["delong"] = delong(a["label"] == MALIGNANT, a["prob_malignant"], b["prob_malignant"]).p
     return len(a), p
 
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.index import find_root, read_image, read_index
+from bus_lightning.data.index import find_root, pick_evenly, read_image, read_index
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.resizing import resize
 from bus_lightning.metrics.columns import COUNTS, PROBABILITY, dice_of
@@ -56,7 +56,8 @@ def data_sample(root: Path, frame: pd.DataFrame, per_class: int = 3) -> FigureIt
         The figure; None when a chosen file cannot be read.
     """
     classes = sorted(frame["class"].unique())
-    chosen = [_evenly(sorted(frame.loc[frame["class"] == name, "id"], key=_by_number), per_class) for name in classes]
+    sorted_ids = [sorted(frame.loc[frame["class"] == name, "id"], key=_by_number) for name in classes]
+    chosen = [[ids[position] for position in pick_evenly(len(ids), per_class)] for ids in sorted_ids]
     tiles = read_tiles(root, frame, [id_ for ids in chosen for id_ in ids])
     if not tiles:
         return None
@@ -244,10 +245,6 @@ def _source(root: Path, frame: pd.DataFrame) -> str:
 
 def _slug(figure: str, condition: Condition) -> str:
     return f"{figure}_{re.sub('[^a-z0-9_-]+', '-', condition.name.lower())}"
-
-
-def _evenly(ids: list[str], count: int) -> list[str]:
-    return [ids[place] for place in np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int).tolist()]
 
 
 def _by_number(id_: str) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
+from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.metrics.classification import BINS
 from bus_lightning.metrics.columns import PROBABILITY, Floats, classes_of, probabilities_of
 from bus_lightning.metrics.per_case import metrics_of
@@ -17,7 +18,6 @@ from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import wilson
 
 THRESHOLDS = np.round(np.arange(0.01, 0.601, 0.01), 2)
-_POSITIVE = "malignant"
 _SHADES = LinearSegmentedColormap.from_list("shades", ["white", BLUE])
 
 
@@ -137,13 +137,13 @@ def decision_curve(conditions: list[Condition], part: str, draws: int = 1000) ->
     References:
         Vickers and Elkin, "Decision curve analysis", Medical Decision Making 26 (2006) 565-574.
     """
-    own = [condition for condition in conditions if _POSITIVE in condition.classes]
+    own = [condition for condition in conditions if MALIGNANT in condition.classes]
     items = []
     for suffix, page in pages(own, "classification", part):
         figure = new_figure(WIDTH, 4.2)
         ((panel,),) = panels(figure, 1, 1)
         colors = colors_of(list(page))
-        prevalences = sorted({round(float((cases["label"] == _POSITIVE).mean()), 3) for cases in page.values()})
+        prevalences = sorted({round(float((cases["label"] == MALIGNANT).mean()), 3) for cases in page.values()})
         odds = THRESHOLDS / (1 - THRESHOLDS)
         for prevalence in prevalences:
             panel.plot(THRESHOLDS, prevalence - (1 - prevalence) * odds, "--", color=GREY, label="_treat all")
@@ -170,7 +170,7 @@ def decision_curve(conditions: list[Condition], part: str, draws: int = 1000) ->
 
 
 def _benefit(cases: pd.DataFrame, draws: int) -> tuple[Floats, Floats, Floats]:
-    truth = (cases["label"] == _POSITIVE).to_numpy()
-    scores = cases[f"{PROBABILITY}{_POSITIVE}"].to_numpy(np.float64)
+    truth = (cases["label"] == MALIGNANT).to_numpy()
+    scores = cases[f"{PROBABILITY}{MALIGNANT}"].to_numpy(np.float64)
     drawn = net_benefit(truth, scores, weights_of(cases, draws), THRESHOLDS)
     return drawn[0], *band(drawn[1:])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.metrics.columns import Bools, Floats, classes_of, probabilities_of
 from bus_lightning.metrics.ranking import auroc
 from bus_lightning.report.figures.curves import band, rate_at, roc_curve
@@ -73,10 +74,10 @@ def roc_curves(cases: pd.DataFrame, draws: int) -> dict[str, Roc]:
     everyone = np.ones(len(cases), bool)
     # Panel -> which images are positive, their scores, which images count.
     questions = {f"{name} against rest": (label == name, scores[name], everyone) for name in classes}
-    if {"malignant", "benign"} <= set(classes) and len(classes) > 2:
-        both = scores["malignant"] + scores["benign"]
-        share = np.divide(scores["malignant"], both, out=np.full(len(cases), 0.5), where=both > 0)
-        questions[_TUMOURS] = (label == "malignant", share, np.isin(label, ["malignant", "benign"]))
+    if {MALIGNANT, BENIGN} <= set(classes) and len(classes) > 2:
+        both = scores[MALIGNANT] + scores[BENIGN]
+        share = np.divide(scores[MALIGNANT], both, out=np.full(len(cases), 0.5), where=both > 0)
+        questions[_TUMOURS] = (label == MALIGNANT, share, np.isin(label, [MALIGNANT, BENIGN]))
     replicates = [(cases["replicate"] == each).to_numpy() for each in cases["replicate"].unique()]
     rates, areas, counts = {}, {}, {}
     for panel, (truth, score, counted) in questions.items():
