@@ -203,7 +203,5 @@ def _how_to_go_on(arguments: list[str]) -> str:
     again += ["rerun=false"] * any(argument.startswith("debug=") for argument in again)
     lines = ["Stopped. The same command skips what is complete and continues the rest:"]
     if any("slurm" in argument for argument in arguments):
-        lines.insert(
-            0, "Jobs that Slurm has queued continue without this command: squeue shows them, scancel ends them."
-        )
+        lines.insert(0, "Slurm's jobs continue without this command: squeue shows them, scancel ends them.")
     return "\n".join([*lines, f"  {shlex.join(['python', *again])}"])

@@ -9,6 +9,8 @@ import csv
 from importlib.resources import files
 from typing import NamedTuple
 
+from bus_lightning.core.class_names import COUNTS_IN_BUSI
+
 # Model -> the paper's name for it, in the order of its tables.
 SEGMENTERS = {"u2net_lite": "U2NET-Lite", "u2net": "U2NET"}
 CLASSIFIERS = {
@@ -85,5 +87,4 @@ def correct_images(where: str, model: str) -> tuple[int, int]:
 
 def accuracies(where: str) -> list[float]:
     """List the different accuracies of a table, in its order."""
-    return list(dict.fromkeys(n.value for n in NUMBERS if n.where == where and n.metric == "accuracy"))from bus_lightning.core.class_names import COUNTS_IN_BUSI
-
+    return list(dict.fromkeys(n.value for n in NUMBERS if n.where == where and n.metric == "accuracy"))

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.diagnosis.bundle import Bundle
-from bus_lightning.diagnosis.diagnoser import MALIGNANT, Diagnosis
+from bus_lightning.diagnosis.diagnoser import Diagnosis
 from bus_lightning.diagnosis.measurements import Measurements
 from bus_lightning.diagnosis.page.view import View
 from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
