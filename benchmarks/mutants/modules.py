@@ -19,7 +19,7 @@ TESTS = {
     "training/callbacks/[chst]*.py": "timing kept_weights training interruption",
     "models/*.py": "golden_models start_values models weights heads answers",
     "data/index.py": "index masks folder dataset",
-    "data/audit.py": "audit mask_files prepare",
+    "data/audit.py": "data_values audit mask_files prepare",
     "data/duplicates.py": "duplicate_values duplicates audit",
     "data/folder.py": "folder left_out",
     "data/mask_files.py": "mask_file_values mask_files",
