@@ -56,3 +56,9 @@ def test_a_new_metric_is_one_entry_and_one_function(task, monkeypatch):
     monkeypatch.setitem(BY_TASK, task, (*known, entry))
     assert metrics_of(cases(task))["new"] == 0.25
     assert shown_in("report", task)[-1] == "new"
+
+
+def test_what_is_shown_of_masks_begins_with_the_lesions_iou_and_dice():
+    for place in ("epoch", "runs", "report", "dashboard", "card"):
+        assert shown_in(place, "segmentation")[:2] == ("iou_image", "dice_image")
+    assert shown_in("compared", "segmentation")[0] == "dice_image"

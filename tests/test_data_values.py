@@ -9,8 +9,10 @@ from PIL import Image
 from test_duplicates import phantom
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.audit import cached_audit, fingerprints_of
 from bus_lightning.data.duplicates import make_fingerprint
 from bus_lightning.data.fingerprints import load_fingerprints, save_fingerprints
+from bus_lightning.data.index import read_index
 from bus_lightning.data.levels import read_levels, to_8_bits
 from bus_lightning.data.splits import make_named_split
 
@@ -92,3 +94,18 @@ def test_validation_and_test_share_no_group_either():
     make_named_split(parts, "random", {"a": 0, "b": 1, "c": 1})
     with pytest.raises(UserError, match="'b' in two parts"):
         make_named_split(parts | {"test": ["b"]}, "random", {"a": 0, "b": 1})
+
+
+def test_what_a_killed_audit_left_is_removed_and_the_findings_are_kept(small_phantom, tmp_path):
+    frame = read_index(small_phantom)
+    audit = cached_audit(small_phantom, frame, tmp_path)
+    prints = fingerprints_of(audit.content, tmp_path)
+    (findings,) = tmp_path.glob("audit-*.json")
+    halves = [tmp_path / f".{file.name}.12-34" for file in (findings, prints)]
+    for half in halves:
+        half.write_bytes(b"half")
+    assert cached_audit(small_phantom, frame, tmp_path) == audit
+    assert all(half.exists() for half in halves), "another process may be at work: only its successor removes them"
+    findings.unlink()
+    assert cached_audit(small_phantom, frame, tmp_path) == audit
+    assert not any(half.exists() for half in halves)

@@ -66,7 +66,7 @@ def test_any_other_run_moves_a_debug_run_aside(train):
 def test_a_debug_run_that_goes_on_with_another_run_does_not_let_the_next_one_remove_it(train):
     run = train("group=debug", "keep_last=true")
     train("debug=profile", "rerun=false", "trainer.max_epochs=2", "keep_last=true")
-    assert run.epochs == 2
+    assert run.count_epochs() == 2
     before = files_of(run.path)
     train("debug=profile")
     (old,) = moved_aside(run)

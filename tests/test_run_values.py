@@ -19,7 +19,7 @@ def run(tmp_path):
 
 
 def test_the_epochs_of_a_run_are_the_rows_of_its_history(run, tmp_path):
-    assert run.epochs == 4
+    assert run.count_epochs() == 4
     assert RunDir(tmp_path / "none").epochs == 0
 
 
@@ -68,14 +68,13 @@ def test_what_was_written_in_half_is_removed_and_nothing_else(run):
     assert [file.exists() for file in (*halves, *whole)] == [False, False, True, True]
 
 
-def test_a_run_belongs_to_the_launch_that_started_it_and_to_none_outside_of_one(run):
+def test_a_run_names_the_launch_that_started_it_and_none_where_there_is_none_or_it_is_damaged(run):
     run.update_status(launch="one")
-    assert run.was_started_by("one")
-    assert not run.was_started_by("two")
+    assert run.launch == "one"
     run.update_status(launch=None)
-    assert not run.was_started_by(None)
+    assert run.launch is None
     run.status_file.write_text("{")
-    assert not run.was_started_by("one")
+    assert run.launch is None
 
 
 def test_a_run_names_the_commit_and_outside_of_a_checkout_none(run, tmp_path, monkeypatch):
