@@ -202,7 +202,7 @@ def test_the_config_of_an_older_run_lacks_keys_and_is_the_same_experiment(compos
         (["+trainer.logger=false"], "logger=csv"),
         (["+trainer.plugins=[a]"], "ignored"),
         (["+trainer.enable_checkpointing=false"], "leave it out"),
-        (["data.split.file=mine.json"], "data.split.method=file alone"),
+        (["data.split.file=mine.json"], "needs data.split.method=file"),
         (["data.channels=2"], "data.channels=2"),
         (["data.split.ratio=[1]"], "data.split.ratio"),
         (["+trainer.max_steps=3"], "max_epochs"),

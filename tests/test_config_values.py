@@ -9,8 +9,8 @@ from bus_lightning.core.errors import UserError
 @pytest.mark.parametrize(
     ("said", "named"),
     [
-        ("overlay.style=class_mark", "overlay.style=class_mark tells the true class"),
-        ("overlay.color_by_class=[[255,0,0],[0,255,0],[0,0,255]]", "overlay.color_by_class tells the true class"),
+        ("overlay.style=class_mark", "overlay.style=class_mark shows the true class"),
+        ("overlay.color_by_class=[[255,0,0],[0,255,0],[0,0,255]]", "overlay.color_by_class shows the true class"),
     ],
 )
 def test_what_tells_the_true_class_is_never_drawn_with_predicted_masks(composed, said, named):
@@ -20,7 +20,7 @@ def test_what_tells_the_true_class_is_never_drawn_with_predicted_masks(composed,
 
 
 def test_a_mask_is_a_fourth_channel_of_coloured_images_and_may_be_drawn_into_grey_ones(composed):
-    with pytest.raises(UserError, match=r"overlay\.style=channel is a fourth channel"):
+    with pytest.raises(UserError, match=r"overlay\.style=channel adds a fourth channel"):
         check(composed("model=resnet34", "overlay=channel", "data.channels=1"))
     check(composed("model=resnet34", "overlay=channel"))
     check(composed("model=resnet34", "overlay=fill", "data.channels=1"))

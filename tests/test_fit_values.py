@@ -25,8 +25,8 @@ def test_a_part_without_images_has_no_images_and_no_scores():
         ("none", "ground_truth", ["train", "val", "test"], None),
         ("fill", "predicted", ["train", "val", "test"], None),
         ("fill", "ground_truth", ["train"], None),
-        ("fill", "ground_truth", ["test"], "overlay=fill is drawn into test;"),
-        ("contour", "ground_truth", ["train", "val", "test"], "overlay=contour is drawn into val and test;"),
+        ("fill", "ground_truth", ["test"], "overlay=fill is drawn into test images."),
+        ("contour", "ground_truth", ["train", "val", "test"], "overlay=contour is drawn into val and test images."),
     ],
 )
 def test_a_label_in_the_input_is_announced_where_it_is_scored_and_nowhere_else(style, source, parts, said, caplog):

@@ -20,7 +20,7 @@ def run(tmp_path):
 
 def test_the_epochs_of_a_run_are_the_rows_of_its_history(run, tmp_path):
     assert run.count_epochs() == 4
-    assert RunDir(tmp_path / "none").epochs == 0
+    assert RunDir(tmp_path / "none").count_epochs() == 0
 
 
 def test_an_older_run_kept_its_best_epoch_by_the_history(run):

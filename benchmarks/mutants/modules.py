@@ -23,12 +23,8 @@ TESTS = {
     "training/callbacks/[chst]*.py": "timing kept_weights training interruption",
     "models/*.py": "golden_models start_values models weights heads output_check",
     "data/index.py": "index masks folder dataset",
-<<<<<<< HEAD
-    "data/audit.py": "audit mask_files prepare",
-    "data/findings.py": "audit mask_files prepare",
-=======
     "data/audit.py": "data_values audit mask_files prepare",
->>>>>>> 1e5dd6d83388b7a6bf67931f3c16747ba3e05395
+    "data/findings.py": "data_values audit mask_files prepare",
     "data/duplicates.py": "duplicate_values duplicates audit",
     "data/listing.py": "folder left_out",
     "data/file_kinds.py": "folder diagnosis_reading",
