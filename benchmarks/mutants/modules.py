@@ -10,7 +10,7 @@ TESTS = {
     "training/fit.py": "fit_values golden kept_weights training trainer_options probe heads",
     "training/evaluate.py": "evaluate_values limits evaluating seen explain",
     "runs/seen.py": "seen_values seen",
-    "training/start_checks.py": "start_values heads answers",
+    "training/start_checks.py": "start_values example_values heads answers",
     "runs/predicted_masks.py": "two_stage",
     "config/limits.py": "limits",
     "config/build.py": "config_values names config",
