@@ -2,7 +2,8 @@
 
 import math
 
-from test_kept_weights import SMALL, Measured, adding, no_pictures  # noqa: F401
+from small_runs import SMALL
+from test_kept_weights import Measured, adding, no_pictures  # noqa: F401
 
 
 def test_an_epoch_whose_loss_is_a_number_comes_before_later_ones_without(trained, adding):  # noqa: F811

@@ -107,4 +107,5 @@ def _is_keyword(node: NodeOrLeaf) -> bool:
 def _keywords(node: NodeOrLeaf) -> list[NodeOrLeaf]:
     if node.type != "arglist":
         return []
-    return [child for child in node.children if child.type == "argument" and child.children[1] == "="]
+    named = [child for child in node.children if child.type == "argument" and child.children[1] == "="]
+    return [child for child in named if child.children[0].value != "strict"]  # of zip: it checks the code

@@ -1,0 +1,48 @@
+"""Which images a run has seen, from fingerprints and groups alone."""
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+from test_duplicates import cropped, phantom
+
+from bus_lightning.data.duplicates import fingerprint
+from bus_lightning.data.fingerprints import save_fingerprints
+from bus_lightning.data.prepare import PreparedData
+from bus_lightning.data.splits import make_named_split
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.seen import seen_images
+
+
+@pytest.fixture
+def run(tmp_path):
+    found = RunDir(tmp_path / "run")
+    found.path.mkdir()
+    found.update_status(data="aaaa-1")
+    return found
+
+
+def prepared(tmp_path, groups, content, fingerprints=None):
+    return PreparedData(tmp_path, pd.DataFrame(), groups, content, fingerprints=fingerprints)
+
+
+def test_a_twin_of_a_copy_counts_as_seen_and_what_was_tested_does_not(run, tmp_path):
+    trained, tested = phantom(0), phantom(1, anatomy_seed=1)
+    save_fingerprints(run.fingerprints, {"a/trained": fingerprint(trained), "a/tested": fingerprint(tested)})
+    others = {"b/copy": cropped(trained), "b/tested": tested, "b/new": phantom(2, anatomy_seed=2)}
+    save_fingerprints(tmp_path / "others.npz", {id_: fingerprint(image) for id_, image in others.items()})
+    groups = {"b/copy": 0, "b/twin": 0, "b/tested": 1, "b/new": 2}
+    split = make_named_split(
+        {"train": ["a/trained"], "val": [], "test": ["a/tested"]}, "grouped", {"a/trained": 0, "a/tested": 1}
+    )
+    found = seen_images(run, OmegaConf.create(), split, prepared(tmp_path, groups, "bbbb-1", tmp_path / "others.npz"))
+    assert found.images == {"b/copy": "a/trained", "b/twin": "a/trained"}
+    assert found.by_pixels
+
+
+def test_on_the_runs_own_files_the_groups_of_training_and_validation_are_seen(run, tmp_path):
+    groups = {"a": 0, "b": 0, "c": 1, "d": 2, "e": 3, "left out": 1}
+    parts = {"train": ["b", "a", "e~horizontal"], "val": ["c"], "test": ["d"]}
+    split = make_named_split(parts, "grouped", {id_: groups[id_] for id_ in "abcd"} | {"e~horizontal": 3, "e": 3})
+    found = seen_images(run, OmegaConf.create(), split, prepared(tmp_path, groups, "aaaa-2"))
+    assert found.images == {"a": "a", "b": "a", "c": "c", "left out": "c", "e": "e"}
+    assert found.by_pixels
