@@ -3,9 +3,8 @@
 import pytest
 from torch.utils.data import Subset
 
-from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.datamodule import BusDataModule, example_images
 from bus_lightning.data.prepare import prepare_data
-from bus_lightning.training.start_checks import example_images
 
 
 @pytest.mark.parametrize("first", ["train", "val", "test"])

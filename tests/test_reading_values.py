@@ -98,7 +98,7 @@ def test_a_file_and_its_pictures_may_be_as_large_as_the_limit(read, tmp_path):
 def test_a_kind_is_told_by_the_first_bytes(tmp_path):
     heads = {
         "DICOM": dicom(),
-        "picture": b"\x89PNG\r\n\x1a\n" + bytes(200),
+        "PNG": b"\x89PNG\r\n\x1a\n" + bytes(200),
         "video": b"RIFF" + bytes(4) + b"AVI " + bytes(200),
     }
     for kind, head in heads.items():

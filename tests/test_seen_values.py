@@ -5,7 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 from test_duplicates import cropped, phantom
 
-from bus_lightning.data.duplicates import fingerprint
+from bus_lightning.data.duplicates import make_fingerprint
 from bus_lightning.data.fingerprints import save_fingerprints
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.splits import make_named_split
@@ -27,9 +27,9 @@ def prepared(tmp_path, groups, content, fingerprints=None):
 
 def test_a_twin_of_a_copy_counts_as_seen_and_what_was_tested_does_not(run, tmp_path):
     trained, tested = phantom(0), phantom(1, anatomy_seed=1)
-    save_fingerprints(run.fingerprints, {"a/trained": fingerprint(trained), "a/tested": fingerprint(tested)})
+    save_fingerprints(run.fingerprints, {"a/trained": make_fingerprint(trained), "a/tested": make_fingerprint(tested)})
     others = {"b/copy": cropped(trained), "b/tested": tested, "b/new": phantom(2, anatomy_seed=2)}
-    save_fingerprints(tmp_path / "others.npz", {id_: fingerprint(image) for id_, image in others.items()})
+    save_fingerprints(tmp_path / "others.npz", {id_: make_fingerprint(image) for id_, image in others.items()})
     groups = {"b/copy": 0, "b/twin": 0, "b/tested": 1, "b/new": 2}
     split = make_named_split(
         {"train": ["a/trained"], "val": [], "test": ["a/tested"]}, "grouped", {"a/trained": 0, "a/tested": 1}
