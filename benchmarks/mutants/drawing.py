@@ -66,8 +66,8 @@ def chosen_modules(root: Path, wanted: list[str]) -> dict[str, list[str]]:
         for path in sorted((root / PACKAGE).glob(pattern)):
             module = path.relative_to(root / PACKAGE).as_posix()
             if path.name != "__init__.py" and (not wanted or module.startswith(tuple(wanted))):
-                files = [f"tests/test_{name}.py" for name in tests.split()]
-                found[module] = [file for file in files if (root / file).is_file()]
+                files = [path for name in tests.split() for path in sorted(root.glob(f"tests/**/test_{name}.py"))]
+                found[module] = [path.relative_to(root).as_posix() for path in files]
     return found
 
 

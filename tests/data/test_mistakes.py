@@ -1,0 +1,79 @@
+"""The mistakes that `sweep=leakage` repeats do what they say, and never reach the test part."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.splits import check_disjoint
+
+
+def prepared_with(data_config, *overrides):
+    cfg = data_config("data.split.ratio=[4,1,1]", *overrides)
+    prepared = prepare_data(cfg.data, needs_masks=False)
+    return cfg, prepared, prepared.split(cfg.data.split)
+
+
+def test_the_test_part_is_that_of_the_split_without_the_mistake(data_config):
+    _, _, honest = prepared_with(data_config, "data.split.method=random")
+    for mistake in ("flipped_copies", "mask_files"):
+        _, _, split = prepared_with(data_config, "data.split.method=random", f"data.mistake={mistake}")
+        assert split.test == honest.test
+        assert split.hash != honest.hash
+
+
+def test_no_copy_of_a_tested_image_is_trained_on(data_config):
+    for method in ("random", "grouped"):
+        _, prepared, split = prepared_with(data_config, f"data.split.method={method}", "data.mistake=flipped_copies")
+        source = prepared.frame.set_index("id")["source"]
+        assert set(source[split.train + split.val]).isdisjoint(split.test)
+        assert len(split.train) + len(split.val) == 4 * (72 - len(split.test))
+
+
+def test_flipped_copies_stand_in_training_and_validation_unless_groups_are_kept_whole(data_config):
+    _, prepared, careless = prepared_with(data_config, "data.split.method=random", "data.mistake=flipped_copies")
+    source = prepared.frame.set_index("id")["source"]
+    assert set(source[careless.val]) & set(source[careless.train])
+    _, _, kept = prepared_with(data_config, "data.split.method=grouped", "data.mistake=flipped_copies")
+    check_disjoint(kept)
+    assert set(source[kept.val]).isdisjoint(source[kept.train])
+
+
+def test_a_copy_is_its_image_mirrored(data_config):
+    cfg, prepared, split = prepared_with(data_config, "data.split.method=random", "data.mistake=flipped_copies")
+    module = BusDataModule(prepared, split, cfg, full_masks=False)
+    position = {id_: number for number, id_ in enumerate(prepared.frame["id"])}
+    pixels = module.parts["train"].pixels
+    original = pixels[position["benign/benign (1)"]]
+    for name, code in (("horizontal", 1), ("vertical", 0), ("both", -1)):
+        copy = pixels[position[f"benign/benign (1)~{name}"]]
+        assert np.array_equal(copy["image"], cv2.flip(original["image"], code))
+        assert np.array_equal(copy["mask"], cv2.flip(original["mask"], code))
+
+
+def test_mask_files_become_images_of_their_class(data_config):
+    _, prepared, split = prepared_with(data_config, "data.split.method=random", "data.mistake=mask_files")
+    masks = prepared.frame[prepared.frame["id"] != prepared.frame["source"]]
+    assert len(masks) >= 72
+    assert masks["image"].str.contains("_mask").all()
+    assert (masks["class"] == masks["id"].str.partition("/")[0]).all()
+    assert any("_mask" in id_ for id_ in split.train)
+
+
+def test_an_unknown_mistake_is_refused_with_those_that_there_are(data_config):
+    with pytest.raises(UserError, match=r"data.mistake=typo.*flipped_copies, mask_files"):
+        prepare_data(data_config("data.mistake=typo").data, needs_masks=False)
+
+
+HANDLINGS = sorted(file.stem for file in (Path(__file__).parents[2] / "conf" / "leak").iterdir())
+
+
+@pytest.mark.parametrize("leak", HANDLINGS)
+def test_every_handling_trains(trained, leak):
+    run = trained("model=alexnet", f"leak={leak}", "data.split.method=random", "data.split.ratio=[4,1,1]")
+    assert run.is_complete
+    assert run.metrics["test"]["n"] == 12

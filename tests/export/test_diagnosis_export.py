@@ -1,0 +1,473 @@
+"""Two runs become a bundle that answers as they do, or are refused with the reason."""
+
+import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import timm
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from scipy.special import softmax
+from sklearn.metrics import roc_curve
+from torch import nn
+
+from bus_lightning.config.build import build_net
+from bus_lightning.config.settle import settle, with_images
+from bus_lightning.config.stored import load_config, save_config
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.index import read_image
+from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.preprocess import RULES
+from bus_lightning.data.splits import load_split, make_named_split
+from bus_lightning.diagnosis.bundle import load_bundle
+from bus_lightning.diagnosis.diagnoser import Diagnoser
+from bus_lightning.diagnosis.frames import Frame
+from bus_lightning.diagnosis.networks import Network
+from bus_lightning.export import making, variants
+from bus_lightning.export.__main__ import main
+from bus_lightning.export.calibration import choose_threshold, find_temperature
+from bus_lightning.export.heads import WithFeatures, find_head
+from bus_lightning.export.making import make_bundle, new_bundle
+from bus_lightning.export.runs import open_for, rebuild, refuse_strangers
+from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.models.classifiers import alexnet, resnet
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.predicted_masks import with_predicted_masks
+from bus_lightning.tasks.segmentation import predicted_mask
+
+ROOT = Path(__file__).parents[2]
+
+
+def layer(name: str, *arguments, **options) -> dict:
+    return {"_target_": f"torch.nn.{name}", "_args_": list(arguments), **options}
+
+
+# Networks that are exported in a second; how they answer does not matter.
+SEGMENTER = layer("Sequential", layer("Conv2d", 3, 4, 3, padding=1), layer("ReLU"), layer("Conv2d", 4, 1, 5, padding=2))
+
+
+def classifier(channels: int) -> dict:
+    return layer(
+        "Sequential", layer("Conv2d", channels, 8, 5, stride=2), layer("ReLU"), layer("Conv2d", 8, 64, 3, stride=2),
+        layer("ReLU"), layer("AdaptiveAvgPool2d", 1), layer("Flatten"), layer("Linear", 64, 3),
+    )  # fmt: skip
+
+
+def write_run(runs: Path, root: Path, cache: Path, name: str, *overrides: str) -> Path:
+    """Write the folder that a finished run leaves, with random weights and the answers that they give in PyTorch."""
+    model = "u2net_lite" if name.startswith("seg") else "deepcardinal50"
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        said = [f"data.root={root}", f"data.cache={cache}", f"runs_dir={runs}", "logger=none", f"model={model}",
+                "data.size=64", "data.split.cross_folds=3", f"name={name}", "data.split.ratio=[11,1,3]"]  # fmt: skip
+        cfg = compose("train", overrides=[*said, *overrides])
+    cfg = settle(cfg, RULES)
+    cfg.model.net, cfg.model.debug_size = (SEGMENTER if model == "u2net_lite" else classifier(cfg.data.channels)), {}
+    prepared = prepare_data(cfg.data, needs_masks=False)
+    split = prepared.split(cfg.data.split)
+    if cfg.overlay.source == "predicted":
+        prepared = with_predicted_masks(prepared, split, cfg.overlay, cross_fit=False)
+    cfg = with_images(cfg, prepared.classes, prepared.segmenters)
+    run = RunDir(runs / name)
+    run.checkpoints.mkdir(parents=True)
+    save_config(cfg, run.config)
+    split.save(run.split)
+    torch.manual_seed(0)
+    net = build_net(cfg.model, False)
+    torch.save(net.state_dict(), run.best)
+    data, rows = BusDataModule(prepared, split, cfg, full_masks=model == "u2net_lite"), []
+    for part in ("val", "test"):
+        for batch in data.evaluation_dataloader(part):
+            with torch.inference_mode():
+                answers = net.eval()(batch["image"])
+            for place, (id_, answer) in enumerate(zip(batch["id"], answers, strict=True)):
+                label = int(batch["label"][place])
+                row = {"id": id_, "split": part, "label": prepared.classes[label]}
+                if model == "u2net_lite":
+                    rows.append(row | {"tp": 5, "fp": 3, "fn": 2, "tn": 90, "hd95": np.nan})
+                    box, shape = batch["box"][place].tolist(), batch["full_mask"][place].shape
+                    png = cv2.imencode(
+                        ".png", 255 * predicted_mask(answer.sigmoid(), box, shape).numpy().astype(np.uint8)
+                    )[1]
+                    run.write_masks({id_: png.tobytes()})
+                else:
+                    row |= dict(
+                        zip([f"prob_{name}" for name in prepared.classes], answer.softmax(0).tolist(), strict=True)
+                    )
+                    rows.append(row)
+    cases = pd.DataFrame(rows)
+    run.write_cases(cases)
+    run.update_status(state="complete", data=prepared.content, split=split.hash, epochs=1, commit=None)
+    run.write_metrics({part: metrics_of(cases[cases["split"] == part]) for part in ("val", "test")})
+    return run.path
+
+
+@pytest.fixture(scope="module")
+def made_runs(tmp_path_factory, phantom, audit_cache):
+    runs = tmp_path_factory.mktemp("runs")
+    for name, *overrides in (
+        ("seg",),
+        ("cls",),
+        *((f"cls-{fold}", f"data.split.cross_fold={fold}") for fold in range(3)),
+    ):
+        write_run(runs, phantom, audit_cache, name, *overrides)
+    return runs
+
+
+@pytest.fixture
+def runs(made_runs, tmp_path):
+    return Path(shutil.copytree(made_runs, tmp_path / "runs"))
+
+
+@pytest.fixture(scope="module")
+def made(made_runs, tmp_path_factory):
+    """A calibrated bundle."""
+    out = tmp_path_factory.mktemp("made") / "bundle"
+    lines: list[str] = []
+    pattern = str(made_runs / "cls-*")
+    bundle = make_bundle(made_runs / "seg", made_runs / "cls", out, pattern, samples=4, report=lines.append)
+    assert lines
+    return bundle
+
+
+def change(run: Path, **news) -> None:
+    """Change values of a run's config, `data__size=32` for data.size."""
+    cfg = load_config(run / "config.yaml")
+    for key, value in news.items():
+        OmegaConf.update(cfg, key.replace("__", "."), value, force_add=True)
+    save_config(cfg, run / "config.yaml")
+
+
+def refusal(runs: Path, **options) -> str:
+    with pytest.raises(UserError) as raised:
+        make_bundle(runs / "seg", runs / "cls", runs / "out", **options)
+    assert "\n" not in str(raised.value)
+    assert not (runs / "out").exists()
+    assert not list(runs.glob(".out*"))
+    return str(raised.value)
+
+
+def images_of(run: Path, part: str) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    opened = rebuild(open_for(run, load_config(run / "config.yaml").task.name))
+    rows = opened.prepared.frame[opened.prepared.frame["id"].isin(opened.run.split.part(part))]
+    return rows, [read_image(opened.prepared.root / file) for file in rows["image"]]
+
+
+def test_a_bundle_answers_what_pytorch_answered(made, made_runs):
+    cases = pd.read_csv(made_runs / "cls" / "cases.csv").set_index("id")
+    rows, images = images_of(made_runs / "cls", "test")
+    found = Diagnoser(made, "fp32").diagnose([Frame(image) for image in images])
+    expected = cases.loc[rows["id"], [f"prob_{name}" for name in made.classes]].to_numpy()
+    expected = softmax(np.log(expected) / made.temperature, axis=1)
+    answered = [[diagnosis.probabilities[name] for name in made.classes] for diagnosis in found]
+    np.testing.assert_allclose(answered, expected, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def segmenters(tmp_path_factory, phantom, audit_cache):
+    runs = tmp_path_factory.mktemp("segmenters")
+    for name, fold in (("seg", "null"), *((f"seg-{fold}", fold) for fold in range(3))):
+        write_run(runs, phantom, audit_cache, name, f"data.split.cross_fold={fold}")
+    return runs
+
+
+@pytest.mark.parametrize("style", ["predicted", "predicted_channel", "predicted_crop"])
+def test_a_classifier_sees_a_mask_as_in_training(segmenters, phantom, audit_cache, tmp_path, style, monkeypatch):
+    pattern = f"overlay.segmenters='{segmenters}/*'"
+    run = write_run(tmp_path, phantom, audit_cache, "cls", f"overlay={style}", pattern)
+    monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
+    monkeypatch.setattr(making, "compare_variants", lambda *_: {"fp32": made_up})
+    made_up = {"iou": 0.5, "iou_difference": 0.0, "auc": 0.5, "auc_difference": 0.0, "images": 1, "ms": 1.0,
+               "answers_changed": 0}  # fmt: skip
+    bundle = make_bundle(segmenters / "seg", run, tmp_path / "bundle")
+    assert bundle.classifier.overlay.source == "predicted"
+    assert bundle.classifier.channels == (4 if style == "predicted_channel" else 3)
+    assert str(segmenters) not in (bundle.path / "bundle.json").read_text()
+    cases = pd.read_csv(run / "cases.csv").set_index("id")
+    rows, images = images_of(run, "test")
+    found = Diagnoser(bundle, "fp32").diagnose([Frame(image) for image in images])
+    assert any(diagnosis.mask.any() and not diagnosis.mask.all() for diagnosis in found)
+    expected = cases.loc[rows["id"], [f"prob_{name}" for name in bundle.classes]].to_numpy()
+    answered = [[diagnosis.probabilities[name] for name in bundle.classes] for diagnosis in found]
+    np.testing.assert_allclose(answered, expected, atol=2e-3)  # a pixel of the outline may fall on either side
+    with pytest.raises(UserError, match="masks of another run"):
+        make_bundle(Path(shutil.copytree(segmenters / "seg", tmp_path / "other")), run, tmp_path / "never")
+
+
+def test_logits_are_the_weighted_means_of_the_features(made):
+    size = made.classifier.preprocessing.size
+    images = np.random.default_rng(0).normal(size=(3, 3, size, size)).astype(np.float32)
+    logits, features = Network(made.classifier, "fp32")(images)
+    explained = features.mean(axis=(2, 3)) @ made.head.T
+    without_bias = logits - explained
+    np.testing.assert_allclose(without_bias, np.broadcast_to(without_bias[:1], logits.shape), atol=1e-4)
+
+
+def test_every_precision_is_there_and_was_measured(made):
+    assert list(made.variants) == ["fp32", "bf16", "int8"]
+    for name, one in made.variants.items():
+        assert one["images"] > 10
+        assert one["ms"] > 0
+        assert one["iou_difference"] == pytest.approx(one["iou"] - made.variants["fp32"]["iou"], abs=2e-5)
+        assert 0 <= one["answers_changed"] <= (0 if one is made.variants["fp32"] else one["images"])
+        assert name in made.segmenter.files
+    for stage, last in ((made.segmenter, "Conv"), (made.classifier, "Gemm")):
+        graph = onnx.load(stage.files["int8"]).graph
+        makers = {name: node.op_type for node in graph.node for name in node.output}
+        fed = {node.op_type: {makers.get(name) for name in node.input} for node in graph.node}
+        assert "DequantizeLinear" in {made for node in graph.node if node.op_type == "Conv" for made in
+                                      (makers.get(name) for name in node.input)}  # fmt: skip
+        assert "DequantizeLinear" not in fed[last]  # of the last such layer, which gives the logits
+    assert made.classifier.files["bf16"] == made.classifier.files["fp32"]
+
+
+def test_the_fastest_precision_is_chosen_among_those_that_lose_little():
+    def one(ms, iou, auc):
+        return {"ms": ms, "iou_difference": iou, "auc_difference": auc}
+
+    fp32 = one(9, 0, 0)
+    assert variants.choose_precision({"fp32": fp32, "bf16": one(5, -0.01, 0), "int8": one(3, 0, 0)}) == "int8"
+    assert variants.choose_precision({"fp32": fp32, "bf16": one(5, -0.01, 0), "int8": one(3, -0.011, 0)}) == "bf16"
+    assert variants.choose_precision({"fp32": fp32, "bf16": one(5, 0, -0.02), "int8": one(3, 0, None)}) == "fp32"
+
+
+def test_the_card_says_what_must_be_known(made, made_runs):
+    card = " ".join(made.card.split())
+    for said in ("NOT A MEDICAL DEVICE", "near-duplicates kept in one part", "95% interval", "Temperature", "int8",
+                 "Apache-2.0", "drawn phantoms", "(default)", "class activation map"):  # fmt: skip
+        assert said in card
+    split = load_split(made_runs / "cls" / "split.json")
+    assert f"{len(split.train)}/{len(split.val)}/{len(split.test)}" in card
+    assert split.hash in card
+
+
+def test_nothing_in_a_bundle_names_the_machine(made, phantom):
+    for file in made.path.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            for place in (ROOT, Path.home(), phantom, made.path.parent):
+                assert str(place).encode() not in content, file
+
+
+def test_samples_are_drawn_phantoms(made):
+    assert [file.name.split("-")[1] for file in made.samples] == ["benign", "benign", "malignant", "normal"]
+    assert all(cv2.imread(str(file)) is not None for file in made.samples)
+
+
+def test_calibration_uses_every_training_image_once_and_no_test_image(made, made_runs):
+    found = json.loads((made.path / "bundle.json").read_text())["calibration"]
+    split = load_split(made_runs / "cls" / "split.json")
+    assert found["n"] == len(split.train)
+    assert found["runs"] == 3
+    assert found["after"]["log_loss"] <= found["before"]["log_loss"]
+    assert made.thresholds["malignant"]["sensitivity"] >= 0.95
+    assert found["tested"]["n"] == len(split.test)
+    assert {"before", "after", "malignant"} <= set(found["tested"])
+
+
+def test_a_bundle_says_when_it_is_not_calibrated_and_has_no_heat_map(made_runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
+    monkeypatch.setattr(making, "find_head", lambda net, images: None)  # as for a network without one
+    bundle = make_bundle(made_runs / "seg", made_runs / "cls", tmp_path / "bundle")
+    content = json.loads((bundle.path / "bundle.json").read_text())
+    assert bundle.temperature is None
+    assert bundle.thresholds is None
+    assert content["calibration"] == "not calibrated"
+    assert "not calibrated" in bundle.card
+    assert bundle.head is None
+    assert content["heat_map"] == "no heat map"
+    assert "No heat map" in bundle.card
+    size = bundle.classifier.preprocessing.size
+    assert len(Network(bundle.classifier, "fp32")(np.zeros((1, 3, size, size), np.float32))) == 1
+    assert not bundle.samples
+
+
+def test_another_computation_than_pytorch_s_is_refused(made_runs, made, monkeypatch):
+    opened = rebuild(open_for(made_runs / "cls", "classification"))
+    assert variants.check_agreement(opened, made.classifier) < 1e-5
+    with torch.no_grad():
+        next(iter(opened.net.parameters())).mul_(1.1)
+    with pytest.raises(UserError, match="differs from PyTorch"):
+        variants.check_agreement(opened, made.classifier)
+
+
+@pytest.mark.parametrize(
+    ("net", "width"),
+    [
+        (lambda: resnet("bottleneck", [1, 1, 1, 1], 3, groups=32, width_per_group=4), 2048),
+        (lambda: timm.create_model("test_resnet", num_classes=3), 96),
+        (lambda: timm.create_model("test_convnext", num_classes=3), None),  # normalises after its average
+        (lambda: timm.create_model("test_vit", num_classes=3, img_size=64), None),
+        (lambda: alexnet(3, hidden=8), None),
+        (lambda: nn.Sequential(nn.Conv2d(3, 4, 64), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)), None),
+        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(4, 3)), None),
+        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3), nn.GELU()),
+         None),
+    ],
+)  # fmt: skip
+def test_a_head_is_found_where_logits_are_weighted_means_of_a_map_and_nowhere_else(net, width):
+    torch.manual_seed(0)
+    built, images = net().eval(), torch.randn(2, 3, 64, 64)
+    head = find_head(built, images)
+    assert (head and head.weights.shape) == (None if width is None else (3, width))
+    if head:
+        with torch.inference_mode():
+            logits, features = WithFeatures(built, head)(images)
+            torch.testing.assert_close(logits, built(images))
+        assert features.shape[1] == width
+
+
+def test_the_temperature_is_the_one_that_probabilities_were_made_with():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(40_000, 3)) * 2
+    labels = (softmax(logits, axis=1).cumsum(axis=1) > rng.random((len(logits), 1))).argmax(axis=1)
+    for temperature in (0.5, 1.0, 2.5):
+        assert find_temperature(softmax(logits * temperature, axis=1), labels) == pytest.approx(temperature, rel=0.03)
+    sure = np.array([[1.0, 0.0, 0.0]] * 9 + [[0.0, 1.0, 0.0]])  # not a number in its logarithms
+    assert np.isfinite(find_temperature(sure, np.zeros(10, np.int64)))
+
+
+@pytest.mark.parametrize("sensitivity", [0.5, 0.9, 0.95, 1.0])
+def test_the_threshold_is_the_one_with_the_fewest_alarms_at_its_sensitivity(sensitivity):
+    rng = np.random.default_rng(1)
+    is_positive = rng.random(300) < 0.3
+    scores = (rng.normal(size=300) + is_positive).round(1)  # with ties
+    scores = 1 / (1 + np.exp(-scores))
+    found = choose_threshold(scores, is_positive, sensitivity)
+    false_alarms, hits, _ = roc_curve(is_positive, scores, drop_intermediate=False)
+    assert found["sensitivity"] >= sensitivity
+    assert found["specificity"] == pytest.approx(1 - false_alarms[hits >= sensitivity].min())
+    assert np.abs(scores - found["threshold"]).min() > 1e-9
+    assert found["positives"] + found["negatives"] == 300
+
+
+def test_a_segmenter_that_saw_the_classifier_s_test_images_is_refused(runs):
+    own = load_split(runs / "seg" / "split.json")
+    tested = load_split(runs / "cls" / "split.json").test
+    group = own.groups[tested[0]]
+    parts = {"train": [*own.train, *(id_ for id_ in tested if own.groups[id_] == group)], "val": own.val,
+             "test": [id_ for id_ in own.test if own.groups[id_] != group]}  # fmt: skip
+    make_named_split(parts, "grouped", own.groups, own.ratio).save(runs / "seg" / "split.json")
+    assert "is tested on" in refusal(runs)
+
+
+def test_a_twin_of_a_test_image_in_the_segmenter_s_training_is_refused(runs):
+    segmenter, classifier = (
+        open_for(runs / name, task) for name, task in (("seg", "segmentation"), ("cls", "classification"))
+    )
+    refuse_strangers(segmenter, classifier)
+    twin = segmenter.split.train[0]
+    classifier.split.groups[classifier.split.test[0]] = segmenter.split.groups[twin]
+    with pytest.raises(UserError, match="near-duplicates"):
+        refuse_strangers(segmenter, classifier)
+
+
+def test_runs_that_are_not_finished_or_not_runs_are_refused(runs):
+    shutil.move(runs / "cls" / "checkpoints" / "best.ckpt", runs / "kept.ckpt")
+    assert "best.ckpt" in refusal(runs)
+    shutil.move(runs / "kept.ckpt", runs / "cls" / "checkpoints" / "best.ckpt")
+    (runs / "cls" / "metrics.json").unlink()
+    assert "not complete" in refusal(runs)
+    shutil.rmtree(runs / "cls")
+    assert "is not a run folder" in refusal(runs)
+    shutil.copytree(runs / "seg", runs / "cls")
+    assert "is a run of segmentation" in refusal(runs)
+
+
+def test_runs_of_other_data_are_refused(runs):
+    status = json.loads((runs / "seg" / "status.json").read_text())
+    (runs / "seg" / "status.json").write_text(json.dumps(status | {"data": "0123456789abcdef-0"}))
+    assert "different data" in refusal(runs)
+    (runs / "cls" / "status.json").write_text(json.dumps(status | {"data": "0123456789abcdef-0"}))
+    assert "other files" in refusal(runs)
+
+
+@pytest.mark.parametrize("style", ["contour", "class_mark"])
+def test_a_classifier_that_was_shown_the_truth_is_refused(runs, style):
+    change(runs / "cls", overlay__style=style)
+    assert "overlay=predicted" in refusal(runs)
+
+
+def test_out_of_fold_runs_have_to_be_folds_of_the_classifier(runs):
+    pattern = str(runs / "cls-*")
+    change(runs / "cls-1", model__name="resnet50")
+    assert "model.name is resnet50, not deepcardinal50" in refusal(runs, out_of_fold=pattern)
+    change(runs / "cls-1", model__name="deepcardinal50", data__classes=["malignant", "benign", "normal"])
+    assert "data.classes" in refusal(runs, out_of_fold=pattern)
+    change(runs / "cls-1", data__classes=["benign", "malignant", "normal"], overlay__style="channel")
+    assert "overlay.style" in refusal(runs, out_of_fold=pattern)
+    change(runs / "cls-1", overlay__style="none")
+    (runs / "cls-2" / "metrics.json").unlink()
+    assert "not complete" in refusal(runs, out_of_fold=pattern)
+    assert "matches no run" in refusal(runs, out_of_fold=str(runs / "seg"))
+    assert "matches no run" in refusal(runs, out_of_fold=str(runs / "cls"))
+
+
+def test_predictions_of_test_images_never_calibrate(runs):
+    shutil.copytree(runs / "cls", runs / "cls-9")  # its test images are those of the classifier
+    assert "look too good" in refusal(runs, out_of_fold=str(runs / "cls-*"))
+
+
+def test_a_fold_that_comes_twice_is_refused(runs):
+    shutil.copytree(runs / "cls-0", runs / "cls-9")
+    assert "predicted by several runs" in refusal(runs, out_of_fold=str(runs / "cls-*"))
+
+
+def test_a_sensitivity_that_is_no_share_is_refused(runs):
+    for sensitivity in (0, 1.1, float("nan")):
+        assert "--sensitivity" in refusal(runs, sensitivity=sensitivity)
+
+
+def test_only_a_bundle_is_replaced(made, tmp_path):
+    foreign = tmp_path / "precious"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="not a bundle"), new_bundle(foreign):
+        pass
+    assert (foreign / "thesis.txt").read_text() == "years of work"
+    old = Path(shutil.copytree(made.path, tmp_path / "bundle"))
+    (old / "segmenter.onnx").write_bytes(b"damaged")  # a damaged one is worth replacing
+    with new_bundle(old) as aside:
+        shutil.copytree(made.path, aside, dirs_exist_ok=True)
+    load_bundle(old)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["bundle", "precious"]
+
+
+def test_an_export_that_fails_leaves_the_old_bundle(made, tmp_path):
+    old = Path(shutil.copytree(made.path, tmp_path / "bundle"))
+    for error in (OSError("the disk is full"), KeyboardInterrupt()):
+        with suppress(OSError, KeyboardInterrupt), new_bundle(old) as aside:
+            (aside / "bundle.json").write_text("half")
+            raise error
+    with pytest.raises(UserError), new_bundle(old) as aside:
+        (aside / "bundle.json").write_text("half")
+    assert load_bundle(old).id == made.id
+    assert [file.name for file in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_the_command_says_in_a_line_what_is_wrong(runs, capsys):
+    arguments = ["--segmenter", str(runs / "cls"), "--classifier", str(runs / "cls"), "--out", str(runs / "out")]
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("Error: ")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_trained_runs_become_a_bundle_by_the_command(trained, tmp_path, capsys):
+    segmenter, classifier = trained("model=u2net_lite"), trained("model=deepcardinal50")
+    arguments = ["--segmenter", str(segmenter.path), "--classifier", str(classifier.path), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 0
+    bundle = load_bundle(tmp_path / "b")
+    assert bundle.id in capsys.readouterr().out
+    assert bundle.head.shape == (3, 2048)
+    assert not onnx.load(bundle.segmenter.files["fp32"]).graph.node[0].metadata_props

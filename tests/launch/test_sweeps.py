@@ -1,0 +1,235 @@
+"""Sweeps are one command each: what jobs they stand for, and what a search asks for."""
+
+import os
+import subprocess
+import sys
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from bus_lightning.config.rules import check
+from bus_lightning.config.run_names import run_name
+from bus_lightning.data.augment import Augmentation
+from bus_lightning.launch.plugins import prefer_our_configs
+
+ROOT = Path(__file__).parents[2]
+WANDB_SWEEP = yaml.safe_load((ROOT / "sweeps" / "wandb.yaml").read_text())
+
+
+def configured(*overrides, hydra=False):
+    prefer_our_configs()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("train", overrides=list(overrides), return_hydra_config=hydra)
+
+
+def jobs_of(*overrides):
+    """Tell the jobs of a sweep: name of its run -> its config."""
+    hydra = configured(*overrides, hydra=True).hydra
+    assert hydra.mode.name == "MULTIRUN"
+    swept = [f"{key}={value}" for key, value in hydra.sweeper.params.items()]
+    (batch,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides([*swept, *overrides]), None)
+    configs = [configured(*job) for job in batch]
+    jobs = {run_name(cfg.model.name, job): cfg for cfg, job in zip(configs, batch, strict=True)}
+    assert len(jobs) == len(batch)  # each has a folder of its own
+    return jobs
+
+
+def test_the_papers_sweep_is_its_classifiers_and_its_segmenter():
+    jobs = jobs_of("sweep=paper")
+    assert list(jobs) == ["resnet34_pretrained", "resnet34", "resnet50", "alexnet", "deepcardinal50", "u2net_lite"]
+    assert [cfg.task.name for cfg in jobs.values()] == 5 * ["classification"] + ["segmentation"]
+
+
+def test_the_segmentation_sweep_is_the_segmenters():
+    jobs = jobs_of("sweep=segmentation")
+    assert list(jobs) == ["u2net_lite", "u2net", "unet"]
+    assert {cfg.task.name for cfg in jobs.values()} == {"segmentation"}
+    assert {cfg.group for cfg in jobs.values()} == {"segmentation"}
+
+
+def test_seeds_share_a_split_and_nothing_else():
+    jobs = jobs_of("sweep=seeds", "model=resnet50")
+    assert list(jobs) == [f"resnet50__seed-{seed}" for seed in range(5)]
+    assert {cfg.data.split.seed for cfg in jobs.values()} == {0}
+    assert {cfg.model.name for cfg in jobs.values()} == {"resnet50"}
+
+
+def test_folds_are_five_parts_of_one_split():
+    jobs = jobs_of("sweep=folds", "model=resnet50")
+    assert [(cfg.data.split.folds, cfg.data.split.fold) for cfg in jobs.values()] == [(5, fold) for fold in range(5)]
+    assert {(cfg.seed, cfg.data.split.seed) for cfg in jobs.values()} == {(0, 0)}
+
+
+def test_two_stages_train_all_segmenters_before_the_first_classifier():
+    jobs = list(jobs_of("sweep=two_stage").values())
+    assert [cfg.task.name for cfg in jobs] == 4 * ["segmentation"] + 4 * ["classification"]
+    assert [cfg.data.split.cross_fold for cfg in jobs] == 2 * [None, 0, 1, 2]
+    assert {tuple(cfg.data.split.ratio) for cfg in jobs} == {(11, 1, 3)}
+    assert configured("sweep=two_stage", hydra=True).hydra.sweeper.max_batch_size == 4
+
+
+@pytest.mark.parametrize("sweep", [file.stem for file in (ROOT / "conf" / "sweep").glob("*.yaml")])
+def test_every_sweep_runs_as_a_grid_without_m(sweep):
+    """A sweep file without `hydra.mode` would train one job and say nothing."""
+    assert configured(f"sweep={sweep}", hydra=True).hydra.mode.name == "MULTIRUN"
+
+
+@pytest.mark.parametrize("model", ["resnet34", "u2net_lite"])
+@pytest.mark.parametrize("how", ["sweep=search", "hydra/sweeper=optuna"])
+def test_a_search_looks_for_the_highest_validation_score(how, model):
+    cfg = configured(how, f"model={model}", "data.split.val_from_train=1", hydra=True)
+    assert cfg.hydra.sweeper.direction == "maximize"
+    assert cfg.task.mode == "max"
+    assert cfg.task.monitor.startswith("val/")
+
+
+@pytest.mark.parametrize(("strength", "rate", "decay"), [(0.25, 1e-5, 1e-6), (2.0, 1e-2, 1e-2)])
+def test_what_a_search_asks_for_is_there_to_its_bounds(strength, rate, decay):
+    params = configured("sweep=search", hydra=True).hydra.sweeper.params
+    asked = {"augment": "scaled", "augment.strength": strength, "optimizer.lr": rate, "optimizer.weight_decay": decay}
+    assert set(params) == set(asked)
+    for key, value in asked.items():
+        if key != "augment":
+            low, high = (float(bound) for bound in params[key].rpartition("(")[2].rstrip(")").split(","))
+            assert low <= value <= high
+    cfg = configured("sweep=search", "model=resnet34", *(f"{key}={value}" for key, value in asked.items()))
+    check(cfg, sweeps_score=True)
+    Augmentation(OmegaConf.to_container(cfg.augment))
+    assert (cfg.augment.strength, cfg.optimizer.lr, cfg.optimizer.weight_decay) == (strength, rate, decay)
+
+
+class Trials:
+    """Stands in for a launcher: takes trials in, and gives each a score that its parameters decide."""
+
+    def __init__(self, trained, stop_before=None):
+        self.trained, self.stop_before, self.number = trained, stop_before, count()
+
+    def launch(self, job_overrides, initial_job_idx):
+        from hydra.core.utils import JobReturn, JobStatus
+
+        returned = []
+        for job in job_overrides:
+            if next(self.number) == self.stop_before:
+                raise SystemExit(143)
+            name = run_name("resnet34", job)
+            found = {key: float(value) for key, _, value in (part.partition("=") for part in job) if "." in key}
+            score = -abs(np.log10(found["optimizer.lr"]) + 3) - found["augment.strength"]
+            self.trained.setdefault(name, score)  # as a run that is complete keeps its score
+            returned.append(JobReturn(overrides=job, status=JobStatus.COMPLETED, _return_value=self.trained[name]))
+        return returned
+
+
+@pytest.fixture
+def search(tmp_path):
+    """Search with a stand-in for the launcher; name of the runs -> score, in the order in which they were asked for."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+
+    def go(trained, trials, stop_before=None):
+        from hydra.utils import instantiate
+
+        hydra = configured("sweep=search", f"hydra.sweeper.n_trials={trials}", f"runs_dir={tmp_path}", hydra=True)
+        sweeper = instantiate(hydra.hydra.sweeper).sweeper
+        (tmp_path / "search").mkdir(exist_ok=True)
+        sweeper.config, sweeper.hydra_context = hydra, "none"
+        sweeper.launcher = Trials(trained, stop_before)
+        sweeper.sweep(["model=resnet34"])
+        return list(trained)
+
+    return go
+
+
+@pytest.mark.filterwarnings("ignore:.*SQLAlchemy 2.0")  # on behalf of Optuna 2.10
+def test_the_same_search_again_asks_for_the_same_trials_and_goes_on_where_it_was_stopped(search):
+    whole = search({}, trials=14)
+    assert len(set(whole)) == 14
+    begun = {}
+    with pytest.raises(SystemExit):
+        search(begun, trials=14, stop_before=12)
+    assert list(begun) == whole[:12]
+    assert search(begun, trials=14) == whole
+    assert search(begun, trials=16)[:14] == whole  # and more trials follow on what is there
+
+
+def agent_command(monkeypatch, **parameters):
+    """Tell the command that W&B's agent runs for parameters that its server has drawn."""
+    from wandb import wandb_agent
+
+    called = []
+
+    class Process:
+        def __init__(self, command, **options):
+            called.append(command)
+
+    monkeypatch.setattr(wandb_agent, "AgentProcess", Process)
+    monkeypatch.setattr(wandb_agent.config_util, "save_config_file_from_dict", lambda *arguments: None)
+    monkeypatch.setenv("WANDB_RUN_ID", "drawn")  # the agent sets it: taken back after the test
+    monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", "none")
+    agent = object.__new__(wandb_agent.Agent)
+    agent._sweep_command, agent._function, agent._in_jupyter = list(WANDB_SWEEP["command"]), None, False
+    agent._run_processes, agent._forward_signals = {}, False
+    drawn = {name: {"value": value} for name, value in parameters.items()}
+    agent._command_run({"program": WANDB_SWEEP["program"], "args": drawn, "run_id": "drawn"})
+    return called[0]
+
+
+def draw(seed):
+    """Draw parameters from the sweep's distributions, as W&B's server does."""
+    rng = np.random.default_rng(seed)
+
+    def value(distribution, min, max):
+        if distribution == "log_uniform_values":
+            return float(np.exp(rng.uniform(np.log(min), np.log(max))))
+        return float(rng.uniform(min, max))
+
+    return {name: value(**given) for name, given in WANDB_SWEEP["parameters"].items()}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_an_agent_of_w_and_b_calls_is_one_run_with_the_drawn_parameters(seed, monkeypatch):
+    parameters = draw(seed)
+    env, interpreter, program, *overrides = agent_command(monkeypatch, **parameters)
+    assert (env, interpreter, program) == ("/usr/bin/env", "python", "train.py")
+    assert not [override for override in overrides if override.startswith("-")]  # no -m: a grid of its own
+    cfg = configured(*overrides, hydra=True)
+    assert cfg.hydra.mode is None
+    for name, value in parameters.items():
+        assert OmegaConf.select(cfg, name) == value
+    check(cfg)
+    assert WANDB_SWEEP["metric"]["name"] == cfg.task.monitor
+    assert WANDB_SWEEP["metric"]["goal"] == f"{cfg.task.mode}imize"
+    assert (ROOT / program).is_file()
+
+
+def test_parameters_of_w_and_b_are_single_values_and_no_groups():
+    """The name of a group, as a parameter, would stand in the config of W&B's runs in place of the group."""
+    cfg = configured("augment=scaled")
+    assert all(isinstance(OmegaConf.select(cfg, name), float) for name in WANDB_SWEEP["parameters"])
+
+
+@pytest.mark.slow
+def test_a_search_trains_and_again_trains_only_what_is_new(phantom, audit_cache, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+
+    def go(trials):
+        said = ["sweep=search", "model=alexnet", f"data.root={phantom}", f"data.cache={audit_cache}", "data.size=64",
+                "debug_size=true", "trainer.max_epochs=1", "logger=none", f"runs_dir={tmp_path}",
+                f"hydra.sweeper.n_trials={trials}"]  # fmt: skip
+        return subprocess.run([sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True,
+                              env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+
+    assert go(2).returncode == 0
+    again = go(3)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("complete, skipped") == 2
+    assert again.stderr.count(": starting") == 1
+    best = yaml.safe_load((tmp_path / "search" / "optimization_results.yaml").read_text())
+    assert set(best["best_params"]) == {"optimizer.lr", "optimizer.weight_decay", "augment.strength"}

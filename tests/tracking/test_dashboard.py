@@ -1,0 +1,288 @@
+"""What W&B gets of a run, read back from what it recorded offline."""
+
+import json
+import logging
+import os
+import socket
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import pytest
+import wandb
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
+from recordings import of_kind, read_recording, read_records
+
+from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.models.weights import read_checkpoint
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.statistics.conditions import read_group
+from bus_lightning.statistics.summary import summarise
+from bus_lightning.tracking import charts
+from bus_lightning.training import fit, train
+
+ROOT = Path(__file__).parents[2]
+KEY = "local-" + "0123456789" * 4  # as long as a real one
+TASKS = ("classification", "segmentation")
+
+
+@pytest.fixture(scope="module")
+def grid(phantom, audit_cache, tmp_path_factory):
+    """A classifier and a segmenter, trained for two epochs with W&B offline, a key being set: task -> run folder."""
+    runs = tmp_path_factory.mktemp("runs")
+    said = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={runs}", "logger=wandb", "debug_size=true",
+            "callbacks.progress=null", "trainer.enable_progress_bar=false", "data.size=64", "trainer.max_epochs=2",
+            "group=mine", "logger.wandb.tags=[small,fast]", "logger.wandb.notes=hello"]  # fmt: skip
+    # The learning rate of 0 keeps the first epoch, which no later one surpasses.
+    own = {
+        "classification": ["model=alexnet", "optimizer.lr=0", "name=first"],
+        "segmentation": ["model=u2net_lite", "data.split.val_from_train=1", "logger.wandb.watch=gradients",
+                         "data.batch_size=4", "name=second"],
+    }  # fmt: skip
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_API_KEY", KEY)
+        for task, more in own.items():
+            GlobalHydra.instance().clear()
+            with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+                train.run(compose("train", overrides=[*said, *more]))
+            found[task] = RunDir(runs / "mine" / more[-1].partition("=")[2])
+    return found
+
+
+@pytest.fixture(scope="module")
+def recorded(grid):
+    return {task: read_recording(run.path) for task, run in grid.items()}
+
+
+@pytest.fixture(scope="module")
+def records(grid):
+    return {task: read_records(run.path) for task, run in grid.items()}
+
+
+def test_a_run_is_named_grouped_and_described_as_its_job(grid, records):
+    for task, run in grid.items():
+        (told,) = [record for record in of_kind(records[task], "run") if "display_name" in record]
+        assert (told["display_name"], told["run_group"], told["job_type"]) == (run.path.name, "mine", task)
+        assert (told["tags"], told["notes"]) == (["small", "fast"], "hello")
+        assert told.get("git", {}).get("commit") == run.status["commit"]
+        assert told["run_id"] == (run.path / "wandb_id.txt").read_text()
+
+
+def test_the_config_is_the_resolved_one_with_commit_and_hashes(grid, recorded):
+    config, status = recorded["segmentation"].config, grid["segmentation"].status
+    assert config["model"]["name"] == "u2net_lite"
+    assert config["logger"]["wandb"]["group"] == "mine"
+    assert config["hashes"] == {"data": status["data"], "split": status["split"]}
+    assert (config["commit"], config["versions"]) == (status["commit"], status["versions"])
+    assert config["hardware"]["precision"] == status["precision"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_epoch_is_one_row_of_everything_measured_with_the_epoch_as_axis(grid, recorded, records, task):
+    history = pd.read_csv(grid[task].history)
+    rows = [row for row in recorded[task].history if "train/loss" in row]
+    assert [row["epoch"] for row in rows] == [row["_step"] for row in rows] == history["epoch"].tolist()
+    for name in history:
+        np.testing.assert_allclose([row.get(name, np.nan) for row in rows], history[name], err_msg=name)
+    assert "time/images_per_second" in rows[0]
+    axes = [record for record in of_kind(records[task], "metric") if record.get("glob_name") == "*"]
+    assert axes[-1]["step_metric"] == "epoch"
+
+
+def test_the_summary_holds_the_kept_epochs_numbers_not_the_lasts(grid, recorded):
+    kept = {}
+    for task, run in grid.items():
+        history, summary = pd.read_csv(run.history), recorded[task].summary
+        kept[task] = summary["kept_epoch"]
+        assert kept[task] == summary["epoch"] == read_checkpoint(run.best)["epoch"]
+        assert history["train/loss"][0] != history["train/loss"][1]
+        for name in ("train/loss", "val/loss"):
+            assert summary[name] == pytest.approx(history[name][kept[task]])
+        assert summary["score"] == pytest.approx(run.status["score"])
+        assert summary["seconds"] == run.status["seconds"]
+    assert set(kept.values()) == {0, 1}, "either the first or the last would do"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_test_metrics_stand_beside_the_intervals_of_the_report(grid, recorded, task):
+    summary, metrics = recorded[task].summary, grid[task].metrics["test"]
+    (condition,) = [one for one in read_group(grid[task].path.parent).conditions if one.task == task]
+    told = summarise(condition, "test").set_index("metric")
+    name = {"classification": "auroc_macro", "segmentation": "dice_image"}[task]
+    assert summary[f"test/{name}"] == pytest.approx(metrics[name])
+    interval = [summary[f"test/{name}_low"], summary[f"test/{name}_high"]]
+    np.testing.assert_allclose(interval, told.loc[name, ["low", "high"]].astype(float), rtol=1e-6)
+    rows = {row[2]: row[3:] for row in recorded[task].table("test/metrics")[1]}
+    assert rows[name] == pytest.approx([metrics[name], *interval, metrics["n"]])
+
+
+def test_a_segmenters_images_carry_truth_and_answer_as_masks(recorded, phantom):
+    run = recorded["segmentation"]
+    for key in ("val/images", "test/images"):
+        shown = run.summary[key]
+        assert 0 < shown["count"] <= 8
+        for caption, masks in zip(shown["captions"], shown["all_masks"], strict=True):
+            truth = np.asarray(Image.open(run.files[masks["ground_truth"]["path"]]))
+            assert truth.any() != caption.startswith("normal")
+            assert set(np.unique(np.asarray(Image.open(run.files[masks["prediction"]["path"]])))) <= {0, 1}
+    assert all(row["epoch"] == 0 for row in run.history if "val/images._type" in row), "shown more often than asked"
+
+
+def test_a_classifiers_images_say_truth_and_answer(recorded):
+    captions = recorded["classification"].summary["val/images"]["captions"]
+    assert captions
+    for caption in captions:
+        truth = caption.partition("/")[0]
+        assert f"ground truth {truth}, prediction " in caption
+
+
+def test_the_charts_and_the_table_are_those_of_the_test_cases(grid, recorded):
+    cases = pd.read_csv(grid["classification"].cases).query("split == 'test'")
+    run = recorded["classification"]
+    cells = run.table("test/confusion_matrix_table")[1]
+    assert sum(count for _, _, count in cells) == len(cases)
+    right = sum(count for truth, answer, count in cells if truth == answer)
+    assert right / len(cases) == pytest.approx(metrics_of(cases)["accuracy"])
+    assert {"test/roc_table", "test/precision_recall_table"} <= run.summary.keys()
+    columns, rows = run.table("test/cases")
+    table = pd.DataFrame(rows, columns=columns)
+    assert table["id"].tolist() == cases["id"].tolist()
+    np.testing.assert_allclose(table["prob_benign"], cases["prob_benign"])
+
+
+def test_the_table_of_a_segmenter_has_dice_where_there_is_a_lesion_and_a_thumbnail_each(grid, recorded, records):
+    columns, rows = recorded["segmentation"].table("test/cases")
+    table = pd.DataFrame(rows, columns=columns)
+    lesions = table["dice"].astype(float).dropna()
+    assert len(lesions) == (table["label"] != "normal").sum()
+    assert lesions.mean() == pytest.approx(grid["segmentation"].metrics["test"]["dice_image"])
+    (artifact,) = [one for one in of_kind(records["segmentation"], "artifact") if one["name"].count("testcases")]
+    pictures = [entry for entry in artifact["manifest"]["contents"] if entry["path"].endswith(".jpg")]
+    assert len(pictures) == len(table)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_kept_checkpoint_is_an_artifact_best_without_a_second_copy_and_within_the_runs_folder(grid, records, task):
+    run = grid[task]
+    artifacts = of_kind(records[task], "artifact")
+    (model,) = [one for one in artifacts if one["type"] == "model"]
+    assert "best" in model["aliases"]
+    metadata = json.loads(model["metadata"])
+    assert metadata["kept_epoch"] == (0 if task == "classification" else metadata["kept_epoch"])
+    assert metadata["score"] == pytest.approx(run.status["score"])
+    assert metadata["identity"]["model.name"] == run.status["model"]
+    (entry,) = model["manifest"]["contents"]
+    assert Path(entry["local_path"]).samefile(run.best)
+    staged = [Path(entry["local_path"]) for one in artifacts for entry in one["manifest"]["contents"]]
+    assert all(path.is_relative_to(run.path.resolve()) and path.is_file() for path in staged)
+    assert not {"WANDB_DATA_DIR", "WANDB_CACHE_DIR"} & os.environ.keys(), "left to the next job of this process"
+
+
+def test_gradients_are_an_option(recorded):
+    kinds = {task: [key for row in run.history for key in row if key.startswith("gradients/")]
+             for task, run in recorded.items()}  # fmt: skip
+    assert kinds["segmentation"]
+    assert not kinds["classification"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_neither_folders_nor_the_host_of_this_machine_are_recorded(grid, records, phantom, task):
+    # An artifact names the files to send, and is not sent with those names.
+    told = "\n".join(json.dumps(record) for record in records[task] if record["type"] != "artifact")
+    for secret in (str(phantom), str(grid[task].path), str(ROOT), str(Path.home()) + "/", f'"{socket.gethostname()}"'):
+        assert secret not in told
+
+
+def test_no_key_is_in_any_file_of_a_run(grid):
+    for run in grid.values():
+        files = [file for file in run.path.rglob("*") if file.is_file()]
+        assert len(files) > 20
+        assert not [file for file in files if KEY.encode() in file.read_bytes()]
+
+
+def test_every_key_of_the_ready_dashboard_occurs_in_a_recorded_run(recorded):
+    workspace = pytest.importorskip("bus_lightning.tracking.workspace")
+    view = workspace.workspace("me", "mine", "grid")._to_model().spec.model_dump(by_alias=True, exclude_none=True)
+    logged = {"config:model.name"} if all(run.config["model"]["name"] for run in recorded.values()) else set()
+    for run in recorded.values():
+        logged |= {*run.summary, *(key for row in run.history for key in row)}
+    prefixes = ("val/", "test/", "train/", "summary:", "config:")
+    named = {text for text in strings(view) if text.startswith(prefixes) and " " not in text} | {"epoch", "lr"}
+    assert len(named) > 30
+    assert {"test/cases", "test/images", "test/confusion_matrix_table", "summary:test/dice_image_low"} <= named
+    assert not {text.removeprefix("summary:") for text in named} - logged
+
+
+def strings(value):
+    if isinstance(value, dict):
+        yield from (text for pair in value.items() for one in pair for text in strings(one))
+    elif isinstance(value, list):
+        yield from (text for one in value for text in strings(one))
+    elif isinstance(value, str):
+        yield value
+
+
+class Interruption(pl.Callback):
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_is_killed_and_goes_on_under_its_id_without_repeating_an_epoch(composed, monkeypatch):
+    said = ["model=alexnet", "logger=wandb", "trainer.max_epochs=3", "name=one"]
+    usual = fit.build_trainer
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            fit, "build_trainer",
+            lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, Interruption()], **o),
+        )  # fmt: skip
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            train.run(composed(*said))
+    run = RunDir(Path(composed(*said).runs_dir) / "classification" / "one")
+    assert read_recording(run.path).exit_code == 255
+    train.run(composed(*said))
+    whole = read_recording(run.path)
+    assert (whole.state, whole.exit_code) == ("finished", 0)
+    assert [row["epoch"] for row in whole.history if "val/loss" in row] == [0, 1, 2]
+    ids = {part.name.rpartition("-")[2] for part in run.path.glob("wandb/offline-run-*")}
+    assert ids == {(run.path / "wandb_id.txt").read_text()}
+
+
+def test_a_failed_run_is_failed_and_says_why(composed, monkeypatch):
+    monkeypatch.setattr(fit, "evaluate_parts", lambda *_: 1 / 0)
+    cfg = composed("model=alexnet", "logger=wandb")
+    with pytest.raises(ZeroDivisionError):
+        train.run(cfg)
+    run = read_recording(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    assert (run.state, run.exit_code) == ("failed", 1)
+    assert "division by zero" in run.summary["error"]
+
+
+def test_a_classifier_that_sees_a_mask_shows_its_images_without_it(composed):
+    cfg = composed("model=resnet34", "overlay=channel", "logger=wandb", "data.split.val_from_train=1")
+    train.run(cfg)
+    run = read_recording(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    modes = set()
+    for name in run.summary["val/images"]["filenames"]:
+        with Image.open(run.files[name]) as image:
+            modes.add(image.mode)
+    assert modes == {"RGB"}
+
+
+def test_a_failing_dashboard_costs_no_finished_training(composed, monkeypatch, caplog):
+    def refuse(*_):
+        raise RuntimeError("no disk for pictures")
+
+    monkeypatch.setattr(charts, "case_table", refuse)
+    cfg = composed("model=alexnet", "logger=wandb")
+    with caplog.at_level(logging.WARNING):
+        train.run(cfg)
+    run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    assert run.is_complete
+    assert read_recording(run.path).summary["test/accuracy"] == pytest.approx(run.metrics["test"]["accuracy"])
+    assert "not all results went to W&B: RuntimeError: no disk for pictures" in caplog.text
+    assert wandb.run is None
