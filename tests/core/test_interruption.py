@@ -120,7 +120,7 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(composed, undisturbed,
     run = folder_of(cfg)
     assert run.status["state"] == "interrupted"
     assert run.last.is_file()
-    assert "the same command goes on" in caplog.text
+    assert "the same command continues it" in caplog.text
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     train.run(composed(*said))
     assert results_of(run) == expected
