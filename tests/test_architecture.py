@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bus_lightning.launch.report import PAPERS
+
 PACKAGE = Path(__file__).parent.parent / "bus_lightning"
 CORE = {"core"}
 DATA = CORE | {"config", "data"}
@@ -22,7 +24,7 @@ MAY_IMPORT = {
     "explain": RUNS | {"tasks", "statistics"},
     "training": RUNS | {"tasks", "statistics", "explain"},
     "report": RUNS | {"statistics", "explain"},
-    "paper": REPORT,
+    **{paper.removeprefix("bus_lightning."): REPORT for paper in PAPERS if paper.startswith("bus_lightning.")},
     "tracking": RUNS | {"tasks", "statistics", "training"},
     "diagnosis": CORE | {"data"},
     "export": RUNS | {"tasks", "statistics", "diagnosis"},
