@@ -14,6 +14,7 @@ from bus_lightning.config.trainer_options import check_trainer
 from bus_lightning.core.errors import UserError
 
 BALANCES = ("none", "oversample", "class_weights")
+_RECIPES = ("experiment", "leak", "sweep", "debug", "local")  # groups whose files set keys of other groups
 
 
 def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) -> None:
@@ -27,6 +28,9 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
     Raises:
         UserError: One line that names the options and the cure.
     """
+    for group in _RECIPES:
+        if group in cfg:  # without a package line, Hydra puts a file's keys below its group, where nothing reads them
+            raise UserError(f"The file in conf/{group}/ has no effect: make `# @package _global_` its first line.")
     cfg = check_kinds(cfg, TRAIN)
     split = cfg.data.split
     if split.method != "file":

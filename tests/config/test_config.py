@@ -66,6 +66,22 @@ def test_the_model_chooses_its_task_and_the_task_the_papers_recipe(composed):
     assert segmenter.task.name == segmenter.group == "segmentation"
 
 
+@pytest.mark.parametrize("group", ["experiment", "leak", "sweep", "debug"])
+def test_a_recipe_that_would_have_no_effect_is_refused(group, tmp_path):
+    file = tmp_path / group / "mine.yaml"
+    file.parent.mkdir()
+    chosen = [f"{group}=mine", f"hydra.searchpath=[file://{tmp_path}]"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        file.write_text("# @package _global_\ndata: {size: 96}\n")
+        whole = compose("train", overrides=chosen)
+        file.write_text("data: {size: 96}\n")
+        without_effect = compose("train", overrides=chosen)
+    check(whole)
+    assert whole.data.size == 96
+    with pytest.raises(UserError, match=rf"^The file in conf/{group}/ has no effect: make `# @package _global_`"):
+        check(without_effect)
+
+
 def test_the_command_line_wins_over_the_recipe():
     said = ["model=u2net_lite", "optimizer=adam", "data.batch_size=4", "data.split.ratio=[11,1,3]", "scheduler=plateau"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
