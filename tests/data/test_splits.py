@@ -248,7 +248,7 @@ ONE, TWO, THREE = "benign/benign (1)", "benign/benign (2)", "normal/normal (1)"
     ("content", "complaint"),
     [
         ({"train": [ONE], "test": ["benign/benign (999)"]}, r"'benign/benign \(999\)' in test is not in the data"),
-        ({"train": [ONE, TWO], "test": [TWO]}, r"'benign/benign \(2\)' in two parts"),
+        ({"train": [ONE, TWO], "test": [TWO]}, r"'benign/benign \(2\)' is in two parts"),
         ({"train": [ONE], "val": [TWO], "test": [TWO]}, "in two parts"),
         ({"train": [ONE], "test": []}, "must not be empty"),
         ({"train": [ONE, 5], "test": [TWO]}, "is not JSON with the lists"),
