@@ -81,7 +81,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 def _check_regular(mode: int) -> None:
     if stat.S_ISDIR(mode):
-        raise UserError("This folder has no pictures, or you are not allowed to read it: name a file, or another folder.")
+        raise UserError("This folder has no pictures, or you are not allowed to read it: name another file or folder.")
     if not stat.S_ISREG(mode):
         raise UserError("This is a pipe, a socket or a device: copy its content into a file.")
 
