@@ -332,7 +332,7 @@ def test_cross_folds_part_the_training_images_and_leave_the_test_images_out(meth
         ({"cross_fold": 0}, "needs data.split.cross_folds"),
         ({"cross_folds": 3, "cross_fold": 3}, "cross_fold from 0 to 2; it is 3"),
         ({"cross_folds": 1, "cross_fold": 0}, "cross_folds=1 needs at least 2"),
-        ({"cross_folds": 2, "cross_fold": 0, "method": "file"}, "not one of data.split.method=file"),
+        ({"cross_folds": 2, "cross_fold": 0, "method": "file"}, "does not work with data.split.method=file"),
     ],
 )
 def test_cross_folds_that_make_no_sense_are_refused(options, said):
