@@ -124,7 +124,7 @@ def test_a_folder_without_images_says_what_it_holds_instead(folder):
         read_index(root)
     (root / "benign").mkdir()
     (root / "benign/x.dcm").write_bytes(DICOM)
-    with pytest.raises(UserError, match=r"1 in DICOM, which training does not read: save each as PNG"):
+    with pytest.raises(UserError, match=r"1 file \(benign/x.dcm\): in DICOM, which training does not read"):
         read_index(root)
 
 
