@@ -44,7 +44,7 @@ class PaperExtension(Extension):
         items.append(contradictions(Measured(validation, test, evidence.comparisons, evidence.costs)))
         intro = (
             "The paper: Li, Niu, Tian, Huang, Frontiers in Oncology 14, 2025, doi 10.3389/fonc.2024.1461542. Its "
-            "numbers come from one random split of BUSI, without intervals. Ours come from the runs of the first table."
+            "numbers come from one random split of BUSI, without intervals. Ours come from the runs in the first table."
         )
         return [Section("Compared with the paper", intro, items)]
 
