@@ -92,7 +92,7 @@ wandb-sync: $(READY)  ## send offline recordings to W&B (RUNS=runs)
 	$(BIN)/python -m bus_lightning.tracking sync $(or $(RUNS),runs) $(ARGS)
 
 wandb-dashboard: $(READY)  ## build the dashboard on W&B and mark each group's champion (ENTITY=... PROJECT=bus_lightning)
-	@test -n '$(ENTITY)' || { echo "Say whose: make wandb-dashboard ENTITY=your-team"; exit 1; }
+	@test -n '$(ENTITY)' || { echo "Give the owner of the W&B project: make wandb-dashboard ENTITY=your-team"; exit 1; }
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dashboard]'
 	$(BIN)/python -m bus_lightning.tracking build --entity '$(ENTITY)' --project '$(or $(PROJECT),bus_lightning)' $(ARGS)
 

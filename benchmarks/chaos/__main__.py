@@ -26,13 +26,13 @@ def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     found = argparse.ArgumentParser(
         prog="python -m benchmarks.chaos",
-        description=f"{__doc__} When a grid is complete, the next one begins, until enough kills were dealt.",
+        description=f"{__doc__} When a grid is complete, the next one starts, until the number of kills is reached.",
         epilog="Writes benchmarks/results/chaos.json and the tables of docs/reliability.md. The exit code is 1 when "
         "something was lost, differs, or failed.",
     )
     found.add_argument("options", nargs="*", metavar="KEY=VALUE", help="more options of train.py, such as logger=wandb")
-    found.add_argument("--kills", type=int, default=60, help="how many to deal (default: 60, about half an hour)")
-    found.add_argument("--seed", type=int, default=0, help="of the moments and the signals (default: 0)")
+    found.add_argument("--kills", type=int, default=60, help="number of kills (default: 60, about half an hour)")
+    found.add_argument("--seed", type=int, default=0, help="seed of the moments and the signals (default: 0)")
     found.add_argument("--out", type=Path, default=_OUT, metavar="FOLDER",
                        help="a new folder, where the grids go and what each launch printed "
                        "(default: benchmarks/scratch/chaos, which is emptied first)")  # fmt: skip

@@ -58,7 +58,7 @@ def _cost(grids: list[dict[str, Any]]) -> str:
         ("with kills, all launches together", whole),
         ("**what the kills cost**", whole - peace),
         ("... starting up again, up to the first step", start_ups),
-        (f"... training steps done again: {repeated} beside {trained}", steps),
+        (f"... training steps done again: {repeated}, in addition to {trained}", steps),
         ("... validating, testing, loading, and chance", whole - peace - start_ups - steps),
     ]
     cells = [[name, f"{seconds:.0f}", f"{seconds / number:.1f}" if index > 1 else ""]

@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         prog="python -m benchmarks.mutants",
         description=__doc__,
-        epilog="Goes on where it stopped. The exit code is 1 when a survivor is not in survivors.md, with its reason.",
+        epilog="The same command continues a stopped one. The exit code is 1 if a survivor is not in survivors.md.",
     )
     found.add_argument("modules", nargs="*", metavar="MODULE", help="beginnings of paths below bus_lightning/, such as "
                        "statistics/ or tasks/losses.py (default: all listed in modules.py)")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The Hydra config: check it, settle it once, name and identify a run, build the objects that it names.
+"""The Hydra config: check it, complete it once, name and identify a run, build the objects that it names.
 
 May import core.
 """

@@ -50,7 +50,7 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
     if cfg.trainer.gradient_clip_val and cfg.optimizer.get("fused") and not exact:
         raise UserError("trainer.gradient_clip_val needs a plain optimizer in 16 bits: add optimizer.fused=false.")
     if cfg.data.balance == "class_weights" and cfg.task.name == "segmentation":
-        raise UserError("data.balance=class_weights needs classes, which segmentation has not: use oversample or none.")
+        raise UserError("data.balance=class_weights does not work for segmentation: use oversample or none.")
     _check_overlay(cfg)
 
 
@@ -67,7 +67,7 @@ def _check_overlay(cfg: DictConfig) -> None:
         return
     if cfg.task.name != "classification":
         raise UserError(
-            f"overlay={overlay.style} puts the mask into the input, and {cfg.task.name} has to find it: "
+            f"overlay={overlay.style} puts the mask into the input, but {cfg.task.name} has to predict the mask: "
             "use overlay=none."
         )
     if overlay.source == "predicted" and (overlay.style == "class_mark" or overlay.color_by_class):
@@ -115,7 +115,7 @@ def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) 
     elif cfg.callbacks.get("early_stopping"):
         needs = "Early stopping needs a validation set"
     elif sweeps_score:
-        needs = "A sweeper has no score to optimise without a validation set"
+        needs = "A search needs a validation set for its score"
     else:
         return
     if has_validation:

@@ -94,23 +94,23 @@ def _range(low: float | None, high: float | None) -> str:
 
 _MISSING = object()
 FLAG = Kind("true or false", lambda value: type(value) is bool)
-TEXT = Kind("text, one value (a number in quotes)", lambda value: isinstance(value, str) and bool(value.strip()))
-NAME = Kind("a name: letters, digits, '.', '_' and '-', no dot first", lambda value: (
+TEXT = Kind("a single text (a number in quotes)", lambda value: isinstance(value, str) and bool(value.strip()))
+NAME = Kind("a name: letters, digits, '.', '_' and '-', not starting with a dot", lambda value: (
     type(value) in (str, int, float) and bool(_FOLDER.fullmatch(str(value))) and SET_ASIDE not in str(value)
 ))  # fmt: skip
-NAMES = Kind("a list of different names, as '[benign,malignant]'", lambda value: (
+NAMES = Kind("a list of different names, such as '[benign,malignant]'", lambda value: (
     isinstance(value, list) and all(map(TEXT.fits, value)) and 0 < len(value) == len(set(value))
 ))  # fmt: skip
 LABEL = Kind("text of at most 128 characters", lambda value: (
     type(value) in (str, int, float) and 0 < len(str(value)) <= 128
 ))  # fmt: skip
-TAGS = Kind("a list of tags, 1 to 64 characters each, as '[small,fast]'", lambda value: (
+TAGS = Kind("a list of tags, 1 to 64 characters each, such as '[small,fast]'", lambda value: (
     isinstance(value, list) and all(type(tag) in (str, int, float) and 0 < len(str(tag)) <= 64 for tag in value)
 ))  # fmt: skip
 NODE = Kind("a _target_ with its options", lambda value: isinstance(value, dict) and TEXT.fits(value.get("_target_")))
 _NODE_OR_NULL = Kind(f"{NODE.description}, or null", lambda value: value in (None, {}) or NODE.fits(value))
 GROUP = Kind("a group of options", lambda value: isinstance(value, dict))
-NODES = Kind("nodes by name", GROUP.fits, absent={})  # may be empty
+NODES = Kind("a group of named entries", GROUP.fits, absent={})  # may be empty
 COLOR = list_of(whole(0, 255), "a colour: three whole numbers from 0 to 255", [3])
 IN_PARTS = Kind("a list of parts: train, val, test", lambda value: (
     isinstance(value, list) and all(part in PARTS for part in value)
@@ -142,7 +142,7 @@ TRAIN = {
                         "a list of three numbers above 0", [3]),
     "data.batch_size": whole(1), "data.balance": TEXT, "data.workers": whole(0), "data.on_device": nullable(FLAG),
     "data.split": GROUP, "data.split.method": TEXT, "data.split.seed": whole(),
-    "data.split.ratio": list_of(number(0), "[train,test] or [train,val,test] in parts, as '[11,1,3]'", [2, 3]),
+    "data.split.ratio": list_of(number(0), "[train,test] or [train,val,test] in parts, such as '[11,1,3]'", [2, 3]),
     "data.split.val_from_train": number(0), "data.split.folds": nullable(whole(2)),
     "data.split.fold": nullable(whole(0)), "data.split.file": nullable(TEXT),
     "data.split.cross_folds": nullable(whole(2)), "data.split.cross_fold": nullable(whole(0)),
@@ -173,7 +173,7 @@ TRAIN = {
     "logger.wandb.watch": optional(nullable(one_of("gradients", "parameters", "all"))),
     "logger.wandb.image_names": optional(FLAG),
     "trainer.max_epochs": whole(1),
-    "trainer.precision": Kind("a precision, as 32-true or bf16-mixed", lambda value: type(value) in (str, int)),
+    "trainer.precision": Kind("a precision, such as 32-true or bf16-mixed", lambda value: type(value) in (str, int)),
     "trainer.accelerator": TEXT,
     "trainer.devices": either(one_of(-1), whole(1), TEXT, list_of(whole(0), "a list of devices")),
     "trainer.deterministic": nullable(one_of(True, False, "warn")),

@@ -1,4 +1,4 @@
-"""Settle a run's config: return copies in which nothing is left open. No function here changes its argument."""
+"""Complete a run's config: return copies in which every value is set. No function here changes its argument."""
 
 from collections.abc import Sequence
 
@@ -61,5 +61,5 @@ def overlay_is_used(cfg: DictConfig) -> bool:
 
 
 def uses_masks(cfg: DictConfig) -> bool:
-    """Tell whether a settled overlay puts ground-truth masks into the input."""
+    """Return whether a settled overlay puts ground-truth masks into the input."""
     return cfg.overlay.style != "none" and cfg.overlay.source != "predicted"

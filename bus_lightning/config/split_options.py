@@ -1,4 +1,4 @@
-"""The methods and shares that `data.split` may name."""
+"""The methods and ratios that `data.split` accepts."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Write the config of a run to its folder, and read it back, whichever version has written it."""
+"""Write the config of a run to its folder, and read it back, whichever version wrote it."""
 
 import re
 from pathlib import Path

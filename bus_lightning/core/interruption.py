@@ -1,4 +1,4 @@
-"""Signals: outside of training they stop at once, within it after the running step, when its state is saved."""
+"""Handle signals: outside of training, stop at once; during training, finish and save the running step first."""
 
 import os
 import signal
@@ -142,7 +142,7 @@ class Deferral:
             return
         # Not through a logger: the interrupted code may hold its lock.
         name = signal.Signals(number).name
-        os.write(2, f"{name}: stopping after this step, when its state is saved; again to stop at once.\n".encode())
+        os.write(2, f"{name}: finishing this step and saving, then stopping; repeat to stop at once.\n".encode())
 
 
 def leave_to_the_parent(worker: int) -> None:

@@ -1,4 +1,4 @@
-"""What the libraries do that we have to undo: one function each, with its source and when it can go.
+"""Workarounds for libraries: one function each, with a link to the cause and when it can be removed.
 
 Importing this module imports none of the libraries.
 """

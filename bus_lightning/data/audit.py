@@ -198,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bus_lightning.data.audit", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="data folder (default: BUSI_ROOT, else data/...)")
     parser.add_argument("--out", type=Path, default=Path("audit"), help="folder for audit.json and groups.csv")
-    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="keeps findings for training (%(default)s)")
+    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="cache of training (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         root = find_root(options.folder)
@@ -228,13 +228,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _verdict(audit: Audit) -> str:
     """Say which tasks can be trained on a folder, and what prevents the others."""
     if not audit.tasks:
-        return "The folder cannot be trained on: fix the files in red."
-    verdict = f"The folder can be trained on: {' and '.join(audit.tasks)}."
+        return "The folder cannot be used for training: fix the files in red."
+    verdict = f"The folder can be used for {' and '.join(audit.tasks)}."
     if audit.tasks == ["classification"]:
         without = len(audit.problems["image_without_mask"])
         bad = len(audit.broken) + len(audit.problems["mask_of_another_scale"])
         reasons = [f"{without} images have no mask"] * bool(without) + [f"{bad} masks cannot be used"] * bool(bad)
-        verdict += f" Segmentation cannot: {' and '.join(reasons)}."
+        verdict += f" Not for segmentation: {' and '.join(reasons)}."
     return verdict
 
 

@@ -46,8 +46,8 @@ _REASONS = {
     errno.ENOENT: "The file does not exist, or is a link to a missing file: check its name and folder.",
     errno.ENOTDIR: "The file does not exist: check its name and folder.",
     errno.ELOOP: "The file is a link that leads to itself: name the file itself.",
-    errno.EACCES: "The file may not be read: change its permissions, or those of its folder.",
-    errno.EPERM: "The file may not be read: change its permissions, or those of its folder.",
+    errno.EACCES: "Not allowed to read the file: change its permissions, or those of its folder.",
+    errno.EPERM: "Not allowed to read the file: change its permissions, or those of its folder.",
     errno.ENAMETOOLONG: "The file's name is too long: give it a shorter one.",
 }
 
@@ -81,7 +81,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 def _check_regular(mode: int) -> None:
     if stat.S_ISDIR(mode):
-        raise UserError("This is a folder that may not be read or has no pictures: name a file, or another folder.")
+        raise UserError("This folder has no pictures, or you are not allowed to read it: name another file or folder.")
     if not stat.S_ISREG(mode):
         raise UserError("This is a pipe, a socket or a device: copy its content into a file.")
 
@@ -123,7 +123,8 @@ def recognise(head: bytes) -> str:
             raise UserError(f"The file is {description}.")
     text = not any(byte < 9 for byte in head)
     known = "PNG, JPEG, BMP, TIFF, DICOM, MP4 or AVI"
-    raise UserError(f"The file is {'a text' if text else 'of an unknown kind'}, whatever its extension: use {known}.")
+    kind = "a text file" if text else "of an unknown kind"
+    raise UserError(f"The file is {kind}, whatever its extension: use {known}.")
 
 
 def kind_of(path: Path) -> str:

@@ -74,7 +74,7 @@ def describe_skipped(skipped: dict[str, str], names: int = 2) -> str:
     for reason, number in Counter(skipped.values()).most_common():
         files = [file for file, why in sorted(skipped.items()) if why == reason]
         more = ", ..." if number > names else ""
-        parts.append(f"{number} {reason} ({', '.join(files[:names])}{more})")
+        parts.append(f"{number} file{'s' * (number != 1)} ({', '.join(files[:names])}{more}): {reason}")
     return "; ".join(parts)
 
 

@@ -189,5 +189,5 @@ def _draw_phantom(root: Path, images: int, seed: int) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
             draw_phantom(root, images=images, seed=seed)
         elif (marker := root / MARKER).is_file() and json.loads(marker.read_text()) != {"images": images, "seed": seed}:
-            log.warning("%s is used as drawn before, %s; remove it to draw data.phantom.images=%d, seed=%d.",
+            log.warning("%s keeps its earlier images (%s): remove it to draw data.phantom.images=%d, seed=%d.",
                         root, marker.read_text().strip(), images, seed)  # fmt: skip

@@ -165,7 +165,7 @@ class Overlay:
         _check_parts("overlay.parts", self.parts)
         for color in (self.color, *(self.color_by_class or ())):
             if len(color) != 3 or not all(0 <= value <= 255 for value in color):
-                raise UserError(f"overlay.color: {list(color)} is not a color: give red, green and blue from 0 to 255.")
+                raise UserError(f"overlay.color: {list(color)} is not a colour: give red, green, blue from 0 to 255.")
         if not 0 <= self.alpha <= 1:
             raise UserError(f"overlay.alpha={self.alpha}: give an opacity from 0 to 1.")
         if self.margin < 0:
@@ -219,7 +219,7 @@ class Overlay:
         drawn = image.copy()
         by_class = self.color_by_class
         if by_class and label >= len(by_class):
-            raise UserError(f"overlay.color_by_class has {len(by_class)} colors and none for '{name}': add one.")
+            raise UserError(f"overlay.color_by_class has {len(by_class)} colours, but none for '{name}': add one.")
         color = tuple(by_class[label] if by_class else self.color)
         height = image.shape[0]
         if self.style == "contour":

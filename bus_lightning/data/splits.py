@@ -116,7 +116,7 @@ def make_split(
         raise UserError(f"data.split.cross_fold={cross_fold} needs data.split.cross_folds, the number of parts.")
     if method == "file":
         if cross_fold is not None:
-            raise UserError("data.split.cross_fold divides a made split, not one of data.split.method=file.")
+            raise UserError("data.split.cross_fold does not work with data.split.method=file: use another method.")
         return _from_file(frame, groups, file, list(ratio), seed)
 
     class_of = dict(zip(frame["id"], frame["class"] if method != "random" else ["any"] * len(frame), strict=True))
@@ -164,7 +164,7 @@ def check_disjoint(split: Split) -> None:
     """
     train, val, test = (set(split.part(name)) for name in PARTS)
     if both := (train & val) | (train & test) | (val & test):
-        raise UserError(f"The split has '{min(both)}' in two parts ({len(both)} images are): keep each in one part.")
+        raise UserError(f"'{min(both)}' is in two parts of the split ({len(both)} such images): keep each in one part.")
     trained, tested = ({split.groups[id_] for id_ in part} for part in (split.train, split.test))
     twins = [id_ for id_ in split.val + split.test if split.groups[id_] in trained]
     divided = twins + [id_ for id_ in split.val if split.groups[id_] in tested]
@@ -235,7 +235,7 @@ def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ra
     for name, ids in parts.items():
         if unknown := [id_ for id_ in ids if id_ not in known]:
             raise UserError(
-                f"data.split.file={file}: '{unknown[0]}' in {name} is not in the data ({len(unknown)} ids are not): "
+                f"data.split.file={file}: '{unknown[0]}' in {name} is not in the data ({len(unknown)} such ids): "
                 "use ids, paths below the data root without the extension, such as 'benign/benign (1)'."
             )
     if not parts["train"] or not parts["test"]:

@@ -1,4 +1,4 @@
-"""The one place that imports OpenVINO, which by itself reports its import to a server and leaves files in the home."""
+"""The only import of OpenVINO: without its report to a server, and without files in the home folder."""
 
 import sys
 

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--batch", type=positive, default=1, metavar="N", help="images at once (default: %(default)s)")
     options.add_argument("--no-heat-map", action="store_true", help="draw only the outline")
     options.add_argument("--keep-names", action="store_true",
-                         help="write the file names into the results: only if they name nobody")  # fmt: skip
+                         help="write the file names into the results: only if no name is a person's")  # fmt: skip
     return options
 
 
@@ -121,7 +121,7 @@ def _report_left_out(left_out: dict[Path, str], keep_names: bool) -> None:
               file=sys.stderr)  # fmt: skip
     for kind, number in Counter(left_out.values()).most_common():
         names = [repr(printable_name(path)) for path in sorted(left_out) if left_out[path] == kind]
-        print(f"  {number} {kind}{': ' + ', '.join(names) if keep_names else ''}", file=sys.stderr)
+        print(f"  {kind}: {number}{' (' + ', '.join(names) + ')' if keep_names else ''}", file=sys.stderr)
 
 
 def _lies_in(folder: Path, path: Path) -> bool:

@@ -45,7 +45,7 @@ def save_sheet(images: list[ExplainedImage], title: str, path: Path) -> None:
     figure.suptitle(title, fontsize=10, parse_math=False)
     axes = figure.subplots(len(images), columns, squeeze=False)
     for row, image in zip(axes, images, strict=True):
-        classes = f"truth {image.label}, predicted {image.predicted} {image.probability:.2f}"
+        classes = f"true: {image.label}, predicted: {image.predicted} {image.probability:.2f}"
         captions = [f"{image.id.rpartition('/')[2]}\n{classes}"]
         captions += [f"{TITLES[method]}\n{_describe(image, method)}" for method in image.heat["trained"]]
         for axis, picture, caption in zip(row, _pictures(image), captions, strict=True):

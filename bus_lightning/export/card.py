@@ -210,8 +210,8 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 _USE = """## Intended use
 
-To show, check and compare what such networks do, by people who know their limits. Not for diagnosis, screening, triage
-or any other use in the care of patients.
+For people who know the limits of such networks: to demonstrate, check and compare them. Not for diagnosis, screening,
+triage or any other use in the care of patients.
 
 ## Limits
 

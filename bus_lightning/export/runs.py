@@ -49,7 +49,7 @@ def open_for(path: Path, task: str) -> FinishedRun:
     """
     run = open_run(path, complete=False)
     if run.task != task:
-        raise UserError(f"{path} is a run of {run.task}, and {task} is needed here.")
+        raise UserError(f"{path} is a {run.task} run, but a {task} run is needed.")
     run.require_complete()
     run.split  # noqa: B018 (read here, where a damaged file is refused)
     return run
@@ -66,7 +66,7 @@ def rebuild(run: FinishedRun) -> RebuiltRun:
     prepared = prepare_data(own.data, needs_masks=own.task.name == "segmentation", only=run.split.part("all"))
     prepared.frame["label"] = prepared.frame["class"].map(run.classes.index)
     if files_hash(prepared.content) != run.files_hash:
-        raise UserError(f"{prepared.root} holds other files than {path} was trained on: set its data back.")
+        raise UserError(f"{prepared.root} does not hold the files that {path} was trained on: restore them.")
     if own.overlay.source == "predicted":
         prepared = with_predicted_masks(prepared, run.split, own.overlay, own.data.split.cross_fold is not None)
     data = BusDataModule(prepared, run.split, own, full_masks=own.task.name == "segmentation")

@@ -1,4 +1,4 @@
-"""The commands: the frame around Hydra's main, jobs, launchers and plugins.
+"""The commands: Hydra's main, jobs, launchers, plugins and the report command.
 
 May import everything; nothing imports launch.
 """

@@ -1,4 +1,4 @@
-"""The frame around Hydra's main: one line for a mistake, and a table at the end, whatever happened."""
+"""Run Hydra's main: print one line for a mistake, and a table at the end, whatever happened."""
 
 import errno
 import json
@@ -33,7 +33,7 @@ from bus_lightning.launch.grids import (
 from bus_lightning.launch.plugins import missing_plugin, prefer_our_configs
 
 JOBS = "BUS_LIGHTNING_JOBS"  # names a file to which each job, in whatever process, adds its run folder
-SAID = "Its job has said so."  # a note on errors, which comes with them from other processes
+REPORTED = "Its job has reported it."  # a note on errors, which comes with them from other processes
 
 
 def launch(main: Callable[[], Any], resumes: bool = True) -> int:
@@ -41,7 +41,7 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
 
     Args:
         main: A function decorated with `hydra.main`.
-        resumes: Whether the same command goes on where it was stopped.
+        resumes: Whether the same command continues where it was stopped.
 
     Returns:
         Exit code: 0 when all jobs are well, else 1; 128 and the signal when interrupted.
@@ -76,7 +76,7 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
         code = 128 + told[0]  # Ray makes an exit of its own of every signal
     except Exception as error:
         code = 1
-        if SAID not in getattr(error, "__notes__", ()):  # else its job has kept the traceback
+        if REPORTED not in getattr(error, "__notes__", ()):  # else its job has kept the traceback
             missing = missing_plugin(error)
             if not missing and not _reported() and not is_complaint(error):
                 raise
@@ -86,7 +86,7 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
             ray.shutdown()  # ends what is still running, before it is looked at
         lacking = _show_jobs()
     if code > 128:
-        print(_how_to_go_on(sys.argv) if resumes else "Stopped.", file=sys.stderr)
+        print(_how_to_continue(sys.argv) if resumes else "Stopped.", file=sys.stderr)
     return code or lacking
 
 
@@ -197,8 +197,8 @@ def _show_jobs() -> int:
     return lacking
 
 
-def _how_to_go_on(arguments: list[str]) -> str:
-    """Say which command goes on after an interruption; one that starts afresh would not."""
+def _how_to_continue(arguments: list[str]) -> str:
+    """Say which command continues after an interruption; one that starts afresh would not."""
     again = [argument for argument in arguments if argument != "rerun=true"]
     again += ["rerun=false"] * any(argument.startswith("debug=") for argument in again)
     lines = ["Stopped. The same command skips what is complete and continues the rest:"]

@@ -41,7 +41,7 @@ def describe(error: Exception) -> str:
         close = difflib.get_close_matches(key, known, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         above = str(cause.full_key).rpartition(".")[0]
-        where = f"of {above}" if above else "at the top"
+        where = f"of {above}" if above else "at the top level"
         return f"'{cause.full_key}' does not exist.{hint} Keys {where}: {', '.join(known)}."
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value: set {error.full_key}=..."

@@ -34,8 +34,8 @@ def check_grid(config: DictConfig) -> None:
     check_choices(overrides)
     if not overrides and not sweeper.get("params"):
         raise UserError(
-            "-m compares values, and none is given: python train.py -m model=resnet50,alexnet. For one run with the "
-            "defaults, leave -m out."
+            "-m starts a grid, but no option has several values: python train.py -m model=resnet50,alexnet. For one "
+            "run with the defaults, leave -m out."
         )
     needs_slurm = launcher._target_.endswith("SlurmLauncher") and has_plugin("hydra_submitit_launcher")
     if needs_slurm and not shutil.which("srun"):  # without the plugin, Hydra says so first
@@ -46,7 +46,7 @@ def check_grid(config: DictConfig) -> None:
     searches = not sweeper._target_.endswith("BasicSweeper")
     if sweeper.get("storage"):
         raise UserError(
-            f"hydra.sweeper.storage={sweeper.storage}: a search needs no database, and would start again with one. "
+            f"hydra.sweeper.storage={sweeper.storage}: a search needs no database, and with one it would start again. "
             "Remove the option: the same command continues an interrupted search."
         )
     swept = _swept(config)

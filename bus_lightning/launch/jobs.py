@@ -18,7 +18,7 @@ from bus_lightning.config.schema import EVALUATE, TRAIN, check_kinds
 from bus_lightning.config.settle import settle, with_names
 from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import OccupiedError, UserError, explain
-from bus_lightning.launch.command_line import SAID, launch_name, report_job
+from bus_lightning.launch.command_line import REPORTED, launch_name, report_job
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
 
@@ -62,7 +62,7 @@ def _end(cfg: DictConfig, error: Exception) -> NoReturn:
     """End a failed job whose error has been logged."""
     if cfg.get("fail_fast"):
         raise SystemExit(1) from error  # the only thing that stops Hydra's grid
-    error.add_note(SAID)
+    error.add_note(REPORTED)
     raise error
 
 

@@ -38,7 +38,7 @@ def default_group() -> Path:
     if len(groups) > 1:
         names = ", ".join(map(str, groups))
         raise UserError(
-            f"Name the runs to report: GROUPS='{groups[0]}' with make, else as arguments; choose from {names}."
+            f"Name the runs to report: GROUPS='{groups[0]}' with make, otherwise as arguments. Choose from {names}."
         )
     return groups[0]
 

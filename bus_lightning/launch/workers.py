@@ -50,7 +50,7 @@ class SavingBackend(LokyBackend):  # type: ignore[misc]
             for process in loky_pids(self):
                 with suppress(ProcessLookupError):
                     os.kill(process, number)
-        print("Waiting until the running jobs have saved their state; again to stop at once.", file=sys.stderr)
+        print("Waiting until the running jobs have saved their state; repeat to stop at once.", file=sys.stderr)
         wait(jobs, timeout=_PATIENCE)
 
 

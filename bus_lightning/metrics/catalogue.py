@@ -88,7 +88,7 @@ SEGMENTATION = (
     Metric("fn", "false negative pixels", lambda of: of.pooled("fn"), "", "lower", "pixels", (EPOCH,)),
     Metric("tn", "true negative pixels", lambda of: of.pooled("tn"), "", "higher", "pixels", (EPOCH,)),
     Metric("accuracy", "accuracy", of_pixels.accuracy_pooled, _LESION, shown=(EPOCH,)),
-    Metric("precision", "precision, pooled", of_pixels.precision_pooled, "no pixel was answered", shown=(EPOCH,)),
+    Metric("precision", "precision, pooled", of_pixels.precision_pooled, "no lesion was predicted", shown=(EPOCH,)),
     Metric("recall", "recall, pooled", of_pixels.recall_pooled, _LESION, shown=(EPOCH,)),
     Metric("specificity", "specificity, pooled", of_pixels.specificity_pooled, _LESION),
     Metric("iou_pooled", "IoU, pooled", of_pixels.iou_pooled, _LESION, shown=(EPOCH, REPORT, COMPARED)),
@@ -105,9 +105,9 @@ SEGMENTATION = (
            "per cent of the diagonal", (REPORT,)),
     Metric("surface_dice", "surface Dice", lambda of: of.measured("surface_dice"), _LESION, shown=(REPORT,)),
     Metric("missed_rate", "missed lesions", of_pixels.missed_rate, _LESION, "lower", shown=(REPORT, CARD)),
-    Metric("false_alarm_rate", "false alarms on normals", of_pixels.false_alarm_rate, _NO_LESION, "lower",
+    Metric("false_alarm_rate", "false positives on normal images", of_pixels.false_alarm_rate, _NO_LESION, "lower",
            shown=(EPOCH, REPORT, CARD)),
-    Metric("false_alarm_area", "area of false alarms, share of the image", of_pixels.false_alarm_area, _NO_LESION,
+    Metric("false_alarm_area", "area of false positives, share of the image", of_pixels.false_alarm_area, _NO_LESION,
            "lower", shown=(REPORT,)),
 )  # fmt: skip
 BY_TASK = {"classification": CLASSIFICATION, "segmentation": SEGMENTATION}

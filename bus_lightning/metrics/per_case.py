@@ -121,7 +121,7 @@ def reason(key: str, cases: pd.DataFrame) -> str:
             return f"{key} is missing for some images"
         return next((metric.undefined for metric in SEGMENTATION if metric.key == key), "")
     if not np.isfinite(probabilities_of(cases)).all():
-        return "probabilities that are no numbers"
+        return "some probabilities are not finite"
     classes = classes_of(cases)
     missing = [name for name in classes if name not in set(cases["label"])]
     for name in classes:

@@ -1,7 +1,7 @@
 """Metrics of masks from counts of pixels, per image at its own resolution, for all draws of a bootstrap at once.
 
 Each function takes `Segmented` and returns one value per draw, (D,), NaN where undefined. "Pooled" counts the pixels of
-all images together; a mean over images counts each image alike.
+all images together; a mean over images gives each image the same weight.
 """
 
 from dataclasses import dataclass
@@ -122,7 +122,7 @@ def dice_image(of: Segmented) -> Floats:
 
 
 def missed_rate(of: Segmented) -> Floats:
-    """Compute the share of lesions of which no pixel was found."""
+    """Compute the share of lesions without any predicted pixel."""
     return of.mean((of.tp == 0).astype(float), of.has_lesion)
 
 

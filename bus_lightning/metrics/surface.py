@@ -1,4 +1,4 @@
-"""The distance between the outlines of a predicted and a true lesion, in per cent of the image's diagonal."""
+"""The distance between the outlines of a predicted and a ground-truth lesion, in per cent of the image's diagonal."""
 
 import logging
 import math

@@ -51,7 +51,7 @@ def last_layers(net: nn.Module, output: Tensor) -> LastLayers:
             waiting.extend(following)
     outputs = output.shape[1] if output.ndim > 1 else 1
     weights = [name for name, leaf in last.items() if leaf.ndim > 1]
-    # If a weight is computed from others (weight_norm), the search goes on to earlier layers with other outputs.
+    # If a weight is computed from others (weight_norm), the search continues with earlier layers with other outputs.
     of_head = [name for name in weights if has_outputs(last[name], outputs)]
     return LastLayers(of_head or weights, [name for name, leaf in last.items() if leaf.ndim < 2])
 

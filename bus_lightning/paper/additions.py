@@ -44,9 +44,9 @@ class PaperExtension(Extension):
         items.append(contradictions(Measured(validation, test, evidence.comparisons, evidence.costs)))
         intro = (
             "The paper: Li, Niu, Tian, Huang, Frontiers in Oncology 14, 2025, doi 10.3389/fonc.2024.1461542. Its "
-            "numbers come from one random split of BUSI, without intervals. Ours come from the runs of the first table."
+            "numbers come from one random split of BUSI, without intervals. Ours come from the runs in the first table."
         )
-        return [Section("Beside the paper", intro, items)]
+        return [Section("Compared with the paper", intro, items)]
 
     def after_tasks(self, evidence: Evidence) -> list[Section]:
         """Return the section of the leak study, if there are such runs."""
@@ -79,8 +79,9 @@ def _sources(by_model: dict[str, Condition]) -> TableItem:
         split = f"{cfg.data.split.method}, {':'.join(map(str, cfg.data.split.ratio))}"
         rows.append(row | {"split": split, "input, pixels": cfg.data.size, "epochs, at most": cfg.trainer.max_epochs})
     caption = (
-        "The conditions that are compared with the paper: of each model the one without a leak, with a grouped split, "
-        "with the most runs. The paper: 100 epochs of the classifiers, a random split, an input size that is not said."
+        "The conditions that are compared with the paper: for each model the one without a leak, with a grouped split "
+        "and the most runs. The paper trains its classifiers for 100 epochs on a random split; it does not state the "
+        "input size."
     )
     return TableItem("paper_sources", caption, pd.DataFrame(rows))
 

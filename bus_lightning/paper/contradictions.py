@@ -122,8 +122,8 @@ def per_class_numbers(results: Measured) -> Finding:
     own = [results.text("test", f"auroc_{name}", _R50, _DEEP) for name in paper.IMAGES]
     return (
         "Abstract, per class benign / malignant / normal: ResNet-50 0.78 / 0.67 / 0.73, DeepCardinal-50 0.76 / 0.63 / "
-        "0.90, without saying of what.",
-        f"The accuracies forbid {', '.join(neither)}, of the validation and of the test images. On test, {on_test}. "
+        "0.90, without saying what they are.",
+        f"The accuracies rule out {', '.join(neither)}, for validation and for test images. On test, {on_test}. "
         "Areas under the ROC curve remain (a guess).",
         or_missing(joined(*own), "a ResNet-50 or a DeepCardinal-50"),
     )

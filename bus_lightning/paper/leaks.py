@@ -27,8 +27,8 @@ _STYLES = {
     "crop": "cut around the lesion",
 }
 _MISTAKES = {
-    "flipped_copies": "flipped copies made before train and validation were parted",
-    "mask_files": "mask files taken for images",
+    "flipped_copies": "flipped copies made before the split into train and validation",
+    "mask_files": "mask files used as images",
 }
 _PARTS = {"train": "train", "val": "validation", "test": "test"}
 _METRICS = {"validation accuracy": ("val", "accuracy"), "test accuracy": ("test", "accuracy"),
@@ -89,7 +89,7 @@ def leak_section(experiments: list[Condition], summaries: dict[str, Summaries]) 
     """Compare validation with test for each handling of the data, next to the paper's four networks.
 
     Args:
-        experiments: The conditions, with their baselines; at least condition.
+        experiments: The conditions, with their baselines; at least one condition.
         summaries: val and test -> name of a condition -> summary.
     """
     experiments = sorted(
@@ -99,7 +99,7 @@ def leak_section(experiments: list[Condition], summaries: dict[str, Summaries]) 
     rows = [_row(condition, summaries) for condition in experiments]
     caption = (
         "What was done to which images, and the scores of networks that were trained on them: mean over runs, 95% "
-        "interval over near-duplicate groups. Mask files and flipped copies that were taken for validation images "
+        "interval over near-duplicate groups. Mask files and flipped copies that were used as validation images "
         "count as validation images. Macro AUC of the probe: how well 20 statistics of the training images' "
         "intensities predict the class, without any network, and the same without the overlay."
     )
@@ -218,9 +218,9 @@ def _paper_rows() -> list[dict[str, object]]:
     return [
         {
             "network": f"{row.model}, the paper",
-            "done to the images": "not said in full",
+            "done to the images": "not stated in full",
             "split": "random",
-            "runs": "not said",
+            "runs": "not stated",
             "validation accuracy": f"{row.val_accuracy:.3f}",
             "test accuracy": f"{row.test_accuracy:.3f}",
             "test loss": f"{row.test_loss:.2f}",

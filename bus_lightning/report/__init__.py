@@ -1,4 +1,4 @@
 """The report of one or more groups of runs: sections, tables and figures, written as one page.
 
-May import everything from core to explain; knows neither a paper nor Weights & Biases.
+May import everything from core to explain; depends on neither a paper nor Weights & Biases.
 """

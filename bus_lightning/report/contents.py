@@ -55,7 +55,7 @@ def contents(
         ),
         Section(
             "The networks and what they cost",
-            "Counted from the modules that were trained.",
+            "Counted on the networks that were trained.",
             [
                 *([cost_table(evidence.costs, titles)] if len(evidence.costs) else []),
                 *[item for extension in extensions for item in extension.after_costs(evidence)],
@@ -122,14 +122,14 @@ def _checks(group: Group) -> Section:
     broken = find_problems(group.conditions)
     items: list[Item] = []
     if broken:
-        items.append(Note(f"{len(broken)} things to note before you use the numbers: see the table.", "warning"))
+        items.append(Note(f"Read the table before you use the numbers. Findings: {len(broken)}.", "warning"))
         rows = [{"condition or run": finding.about, "what was found": finding.text} for finding in broken]
-        items.append(TableItem("checks", "What does not hold.", pd.DataFrame(rows), names_images=True))
+        items.append(TableItem("checks", "Checks that failed.", pd.DataFrame(rows), names_images=True))
     items += [Note(text, "good") for text in passed_checks(broken, group.conditions)]
     if len(group.left_out):
         caption = f"Runs that are not in this report (n = {len(group.left_out)}), and why."
         items.append(TableItem("left_out", caption, group.left_out, names_images=True))
-    return Section("Checks", "Made for every report, before any number.", items)
+    return Section("Checks", "Every report makes these checks before it shows a number.", items)
 
 
 def _data(conditions: list[Condition]) -> Section:

@@ -1,4 +1,4 @@
-"""What a study, such as the comparison with a paper, can add to a report. The report itself knows no study."""
+"""What a study, such as the comparison with a paper, can add to a report. The report depends on none."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

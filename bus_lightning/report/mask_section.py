@@ -102,4 +102,4 @@ def _row(
     if alone and condition.name != alone.name:
         result = compare(condition, alone, "test", "auroc_macro")
         gain = result.reason if math.isnan(result.difference) else estimate(result.difference, result.low, result.high)
-    return row | {f"{title_of('auroc_macro')}, less that of the image alone": gain}
+    return row | {f"{title_of('auroc_macro')}, minus that of the image alone": gain}

@@ -87,7 +87,7 @@ def _best_classifier(own: list[Condition], test: Summaries, labels: Mapping[str,
     images = "synthetic test images" if best.config.data.get("phantom") else "test images"
     text = (
         f"{subject} is {verdict} than chance on {auc['n']:.0f} held-out {images}: "
-        f"macro AUC {_cell(auc)}, where chance gives 0.5; accuracy {_cell(accuracy)}, where always answering "
+        f"macro AUC {_cell(auc)}, where chance gives 0.5; accuracy {_cell(accuracy)}, where always predicting "
         f"'{cases['label'].mode()[0]}' gives {majority:.3f}."
     )
     return Note(text, "good" if is_better else "plain")
@@ -177,7 +177,7 @@ def _all_metrics(conditions: list[Condition], summaries: dict[str, Summaries], t
     table = pd.concat(tables, ignore_index=True)[["condition", "part", *COLUMNS]]
     numbers = ["value", "low", "high", "mean_of_runs", "sd_of_runs"]
     table[numbers] = table[numbers].round(4)
-    return TableItem(f"{task}_all_metrics", "Every metric of every condition; null has a reason.", table)
+    return TableItem(f"{task}_all_metrics", "Every metric of every condition; null: undefined, with the reason.", table)
 
 
 def _comparison_items(comparisons: pd.DataFrame, task: str, labels: Mapping[str, str]) -> list[Item]:
@@ -207,7 +207,7 @@ def _comparison_items(comparisons: pd.DataFrame, task: str, labels: Mapping[str,
     apart = (rows["verdict"] == "cannot be told apart").sum()
     return [
         TableItem(f"comparisons_{task}", caption, table),
-        Note(f"{apart} of {len(rows)} comparisons: cannot be told apart."),
+        Note(f"In {apart} of {len(rows)} comparisons, the two conditions cannot be told apart."),
     ]
 
 

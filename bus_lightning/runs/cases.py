@@ -55,15 +55,15 @@ def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | Non
         raise bad_cell(path, cases, int(repeated.argmax()), "id", "occurs a second time")
     if known and (unknown := ~cases["label"].isin(known).to_numpy()).any():
         raise bad_cell(path, cases, int(unknown.argmax()), "label", f"is none of the classes {', '.join(known)}")
-    answers = [f"{PROBABILITY}{name}" for name in known if f"{PROBABILITY}{name}" in cases]
-    for name in answers:
+    columns = [f"{PROBABILITY}{name}" for name in known if f"{PROBABILITY}{name}" in cases]
+    for name in columns:
         if (gap := cases[name].isna().to_numpy()).any():
             raise bad_cell(path, cases, int(gap.argmax()), name, "is not a probability (did the training diverge?)")
-    check_numbers(path, cases, answers, low=0, high=1)
-    if len(answers) > 1 and (off := (abs(cases[answers].sum(axis=1) - 1) > _ROUNDED).to_numpy()).any():
-        total = cases[answers].iloc[int(off.argmax())].sum()
+    check_numbers(path, cases, columns, low=0, high=1)
+    if len(columns) > 1 and (off := (abs(cases[columns].sum(axis=1) - 1) > _ROUNDED).to_numpy()).any():
+        total = cases[columns].iloc[int(off.argmax())].sum()
         what = f"and the others of the row add up to {total:.3g}, not 1"
-        raise bad_cell(path, cases, int(off.argmax()), answers[0], what)
+        raise bad_cell(path, cases, int(off.argmax()), columns[0], what)
     check_numbers(path, cases, COUNTS, low=0, whole=True)
     check_numbers(path, cases, [_HD95], low=0, gaps=True)
     check_numbers(path, cases, [_SURFACE_DICE], low=0, high=1, gaps=True)

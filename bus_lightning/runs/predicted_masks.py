@@ -1,6 +1,6 @@
 """Masks that segmenters predict for a classifier, each by a run that has not seen the image's group.
 
-A segmenter's masks are better on images by which it has chosen its epoch, and far better on its training images. The
+A segmenter's masks are better on the images that selected its epoch, and far better on its training images. The
 training part is therefore cross-fitted, so that the masks of all parts come from one distribution: it is divided, and
 each part is predicted by a run that was trained on the others (`data.split.cross_fold`).
 """
@@ -130,7 +130,7 @@ def _find(pattern: str | Sequence[str] | None, prepared: PreparedData) -> list[S
         first = next(iter(runs_of.values()))[0].path
         example = re.sub(r"(cross_fold-)[^_]+", r"\1*", first.name)
         raise UserError(
-            f"overlay.segmenters={requested} matches several segmenters ({names}): choose one, as "
+            f"overlay.segmenters={requested} matches several segmenters ({names}): choose one, such as "
             f"overlay.segmenters='{first.with_name(example)}'."
         )
     (segmenters,) = runs_of.values()

@@ -47,7 +47,7 @@ def collect(
 
     Returns:
         A row per run: `run`, `model`, `state`, `parameters`, `seconds`, `epochs`, `n`, the scores of the part,
-        `majority` (accuracy of always answering the most frequent class), `error`, `folder`. `accuracy` is that of
+        `majority` (accuracy of always predicting the most frequent class), `error`, `folder`. `accuracy` is that of
         classes; a segmenter, whose `accuracy` is that of pixels, has none.
     """
     results = evaluations or folders

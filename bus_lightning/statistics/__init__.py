@@ -1,4 +1,4 @@
 """From finished runs to evidence: conditions, intervals, comparisons and checks.
 
-May import core, config, data, metrics and runs; knows neither the paper nor Weights & Biases.
+May import core, config, data, metrics and runs; depends on neither the paper nor Weights & Biases.
 """

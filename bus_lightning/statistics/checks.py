@@ -84,7 +84,7 @@ def _check_label(condition: Condition) -> Iterator[Problem]:
     if overlay.style == "none" or overlay.source == "predicted":
         return
     scored = " and ".join(part for part in _EVALUATED if part in overlay.parts)
-    consequence = f"its {scored} scores measure the drawing" if scored else "its scores suffer from that"
+    consequence = f"its {scored} scores measure the drawing" if scored else "its scores are biased"
     text = f"the label is in the input ({overlay.style} on {', '.join(overlay.parts)}): {consequence}"
     if probe := condition.runs[0].status.get("probe_auc"):
         text += f"; 20 statistics of the intensities predict the class with a macro AUC of {probe:.2f}"

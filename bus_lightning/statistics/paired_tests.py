@@ -13,7 +13,7 @@ from bus_lightning.statistics.delong import delong
 
 
 def paired_tests(task: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[int, dict[str, float]]:
-    """Test right answers (McNemar) and AUC of malignant (DeLong) of two conditions, or their Dice (Wilcoxon).
+    """Test correct predictions (McNemar) and AUC of malignant (DeLong) of two conditions, or their Dice (Wilcoxon).
 
     Args:
         task: classification or segmentation.

@@ -15,7 +15,7 @@ from bus_lightning.data.dataset import BusDataset, Collate, colors
 from bus_lightning.data.index import pick_evenly
 from bus_lightning.data.resizing import resize
 from bus_lightning.tasks.base import BusTask
-from bus_lightning.training.callbacks.images import ANSWER, TRUTH, answer_caption, answers_of, outline
+from bus_lightning.training.callbacks.images import PREDICTION, TRUTH, outline, predict_each, prediction_caption
 
 if TYPE_CHECKING:
     import wandb
@@ -48,7 +48,7 @@ class WandbEpoch(pl.Callback):
                 named = cast(Any, logger).image_names
                 images = pictures(task, data.parts["val"], data.collate, self.images, named)
                 logger.experiment.log({"val/images": images}, step=trainer.current_epoch)
-            except Exception as error:  # the training goes on without its pictures
+            except Exception as error:  # the training continues without its pictures
                 log.warning("No validation images for W&B: %s: %s", type(error).__name__, error)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -76,7 +76,7 @@ def pictures(
         Images with the masks `ground_truth` and `prediction`, with both classes in the caption, or with all of these.
     """
     positions = pick_evenly(len(dataset), count)
-    predictions = answers_of(task, collate([dataset[position] for position in positions])["image"])
+    predictions = predict_each(task, collate([dataset[position] for position in positions])["image"])
     names = [dataset.rows[position].id if named else f"image {position + 1}" for position in positions]
     return [_picture(task, dataset, *each) for each in zip(positions, names, predictions, strict=True)]
 
@@ -88,7 +88,7 @@ def _picture(task: BusTask, dataset: BusDataset, position: int, name: str, logit
     square, truth = dataset.square(position)
     levels = square[..., 0] if square.shape[2] == 1 else square[..., :3]
     predicted = (logits["mask"][0] >= 0).numpy().astype(np.uint8) if "mask" in logits else None
-    caption = answer_caption(task.classes, logits, predicted, truth)
+    caption = prediction_caption(task.classes, logits, predicted, truth)
     if "class" in logits:
         caption = f"ground truth {row.class_name}, prediction {caption}"
     masks = {} if predicted is None else {"ground_truth": truth, "prediction": predicted}
@@ -114,7 +114,7 @@ def thumbnail(dataset: BusDataset, position: int, mask: bytes | None, side: int 
         return tile
     predicted = dataset.preprocessing.fit(np.asarray(Image.open(BytesIO(mask)).convert("L"))) > 127
     outline(tile, truth, TRUTH)
-    outline(tile, predicted.astype(np.uint8), ANSWER)
+    outline(tile, predicted.astype(np.uint8), PREDICTION)
     return tile
 
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _FOLDERS = re.compile(r"(?<![\w.:/])~?/(?:[^/\s'\",;:]+/)+(?=[^/\s'\",;:])")  # of absolute paths, up to the last name
 _MODES = ("online", "offline", "disabled", "shared")
 _PACKAGE = "bus_lightning"  # its loggers: W&B shows their lines as the run's log
-_unreachable = False  # whether W&B did not answer this process: its later jobs do not wait again
+_unreachable = False  # whether W&B did not respond to this process: its later jobs do not wait again
 
 
 class RunLogger(WandbLogger):
@@ -57,7 +57,7 @@ class RunLogger(WandbLogger):
                 raise UserError(f"logger=wandb: {' '.join(str(error).split())} Or set WANDB_MODE=offline.") from error
             except wandb.errors.CommError as error:
                 reason = str(error).partition("\n")[0]
-                log.warning("W&B does not answer (%s): recording offline; `make wandb-sync` sends it later.", reason)
+                log.warning("W&B does not respond (%s): recording offline; `make wandb-sync` sends it later.", reason)
                 _unreachable, self._wandb_init["mode"] = True, "offline"
                 self._wandb_init["settings"].silent = True
                 wandb.teardown()  # the failed attempt holds the run's id

@@ -95,8 +95,8 @@ def decide(kept: Kept | None, max_epochs: int) -> Decision:
     if (epochs := kept.count_epochs()) > max_epochs:
         return Decision(
             Action.REFUSE,
-            f"has {epochs} trained epochs, more than trainer.max_epochs={max_epochs}: ask for at least as many, "
-            "or pass rerun=true.",
+            f"has {epochs} trained epochs, more than trainer.max_epochs={max_epochs}: raise trainer.max_epochs, or "
+            "pass rerun=true.",
         )
     if not kept.is_complete:
         return Decision(Action.RESUME if kept.has_last else Action.START)
@@ -110,7 +110,7 @@ def decide(kept: Kept | None, max_epochs: int) -> Decision:
 
 
 def must_restart(rerun: bool, launch: str | None, kept_launch: str | None) -> bool:
-    """Decide whether `rerun=true` trains a run afresh; a job that Slurm or Ray starts again within one launch goes on.
+    """Decide whether `rerun=true` trains a run from the start; a job that Slurm or Ray starts again continues.
 
     Args:
         rerun: The option.

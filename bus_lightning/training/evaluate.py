@@ -188,9 +188,7 @@ def _split_for(run: FinishedRun, named: Split, cfg: DictConfig, prepared: Prepar
     seen = seen_images(run.folder, run.config.data, run.split, prepared)
     if cfg.split not in _CHOICES:
         if missing := set(named.part("all")) - known:
-            raise UserError(
-                f"split={cfg.split}: '{min(missing)}' is not in {prepared.root} ({len(missing)} ids are not)."
-            )
+            raise UserError(f"split={cfg.split}: '{min(missing)}' is not in {prepared.root} ({len(missing)} such ids).")
         _warn(path, [id_ for id_ in named.test if id_ in seen.images], len(named.test), seen)
         return named
     if cfg.split == "own":

@@ -40,7 +40,7 @@ from bus_lightning.training.callbacks.images import save_sheet
 from bus_lightning.training.callbacks.timing import Timing, latency
 from bus_lightning.training.hardware import Hardware, choose_hardware
 from bus_lightning.training.prepared_run import PreparedRun
-from bus_lightning.training.start_checks import check_answers, start_small
+from bus_lightning.training.start_checks import check_logits, start_small
 from bus_lightning.training.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ def build_task(
     drawn = None
     if cfg.model.weights == "imagenet":
         if not cfg.model.imagenet:
-            raise UserError(f"model.weights=imagenet: none are known for {cfg.model.name}; set it to a file.")
+            raise UserError(f"No ImageNet weights are known for {cfg.model.name}: set model.weights=FILE or null.")
         drawn = load_weights(net, build(cfg.model.imagenet), "imagenet", of_head).drawn
     elif cfg.model.weights:
         source = str(cfg.model.weights)
@@ -178,7 +178,7 @@ def build_task(
         optimizer=build(cfg.optimizer), scheduler=build(cfg.scheduler), channels_last=hardware.channels_last,
     )  # fmt: skip
     images = example_images(datamodule)
-    logits = check_answers(task, images, cfg.task.name, modes=(True, False) if trains else (False,))
+    logits = check_logits(task, images, cfg.task.name, modes=(True, False) if trains else (False,))
     if starts and logits is not None:
         start_small(task, images, logits, drawn, again=lambda: build_net(cfg.model, cfg.debug_size))
     return task

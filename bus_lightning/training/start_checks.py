@@ -17,7 +17,7 @@ _DRAWN, _ANY = 1.02, 1.2  # largest loss in units of ln K, for a head initialise
 _HALVINGS = 30
 
 
-def check_answers(task: BusTask, images: Tensor, name: str, modes: Collection[bool] = (True, False)) -> Tensor | None:
+def check_logits(task: BusTask, images: Tensor, name: str, modes: Collection[bool] = (True, False)) -> Tensor | None:
     """Refuse a network that does not return the logits that its task needs.
 
     Args:
@@ -32,14 +32,14 @@ def check_answers(task: BusTask, images: Tensor, name: str, modes: Collection[bo
     Raises:
         UserError: One line that names model.net and the cure.
     """
-    answers: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     with undisturbed(task.net):
         for training in modes:
             task.net.train(training)
             sides = training and bool(getattr(task, "deep_supervision", False))
             shapes = shapes_of(name, images, len(task.classes), sides)
-            answers = check_output(task.net, images, shapes, task.training_logits if training else task)
-    return answers.get("class")
+            outputs = check_output(task.net, images, shapes, task.training_logits if training else task)
+    return outputs.get("class")
 
 
 def start_small(
@@ -98,7 +98,7 @@ def start_small(
     if after > _DRAWN:  # a layer after the head undoes its scale
         _scale(weights, as_drawn, 1.0)
         log.warning(
-            "model.net: the loss before training is %.1f times ln %d, whatever the scale of the head.", after, classes
+            "model.net: the loss before training is %.1f times ln %d, at any scale of the head.", after, classes
         )
     line = (
         f"model.net: initialised the head {' and '.join(head)} again for {classes} classes: before training, the loss "
@@ -115,8 +115,8 @@ def _loss(task: BusTask, images: Tensor, noise: Tensor, modes: Collection[bool])
         for batch in (images, noise) if training else (images,):
             with undisturbed(task.net), torch.no_grad():
                 task.net.train(training)
-                answer = task(batch)
-            losses.append(start_above(answer if isinstance(answer, Tensor) else answer[-1]))
+                output = task(batch)
+            losses.append(start_above(output if isinstance(output, Tensor) else output[-1]))
     return max(losses)
 
 

@@ -1,4 +1,4 @@
-"""What a logger offers that also shows a run's results, as Weights & Biases does; training knows no more of it."""
+"""The interface of a logger that also shows a run's results, such as Weights & Biases; training needs only this."""
 
 from typing import Protocol, runtime_checkable
 

@@ -1,4 +1,4 @@
-"""One run: decide what happens with its folder, then skip it, go on with it or start it."""
+"""One run: decide what happens with its folder, then skip it, continue it or start it."""
 
 import hashlib
 import logging
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False, launch: str | None = None) -> float | None:
-    """Train, test and write one run's folder; skip it when it is complete, go on with it when it is not.
+    """Train, test and write one run's folder; skip it if it is complete, continue it if it is not.
 
     Args:
         cfg: The composed config, with its `name` set; it is not changed.
@@ -68,7 +68,7 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool, launch: str | None) ->
             return folder.status.get("score")
         rules = prepared.config.preprocess.rules
         if cfg.preprocess.rules is None and rules != RULES:
-            log.info("%s: has begun with preprocess.rules=%d, and keeps them", folder.path, rules)
+            log.info("%s: was started with preprocess.rules=%d and keeps these rules", folder.path, rules)
         log.info("%s: %s", folder.path, "continuing" if folder.last.is_file() else "starting")
         _write_start(prepared, folder)
         folder.start(**hashes, launch=launch, scale=asdict(prepared.data.scale))

@@ -258,7 +258,7 @@ def test_options_of_the_trainer_that_work_are_let_through(composed, said):
 
 
 def test_a_sweeper_without_a_validation_score_is_refused(composed):
-    with pytest.raises(UserError, match="no score to optimise"):
+    with pytest.raises(UserError, match="A search needs a validation set"):
         check(composed("model=u2net_lite"), sweeps_score=True)
     check(composed("model=u2net_lite", "data.split.val_from_train=1"), sweeps_score=True)
 

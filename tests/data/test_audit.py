@@ -128,7 +128,7 @@ def test_the_command_prints_a_table_and_writes_both_files(small_phantom, tmp_pat
     assert main([str(small_phantom), "--out", str(tmp_path), "--cache", str(tmp_path / "cache")]) == 0
     printed = capsys.readouterr().out
     assert "near duplicate groups" in printed
-    assert "can be trained on: classification and segmentation." in " ".join(printed.split())
+    assert "can be used for classification and segmentation." in " ".join(printed.split())
     content = json.loads((tmp_path / "audit.json").read_text())
     assert content["summary"]["images"] == 12
     assert content["problems"]["unreadable"] == []
@@ -145,7 +145,7 @@ def test_the_command_fails_for_a_folder_that_cannot_be_trained_on(small_copy, tm
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "normal/normal (1).png is empty" in " ".join(done.stdout.split())
-    assert "cannot be trained on" in " ".join(done.stdout.split())
+    assert "cannot be used for training" in " ".join(done.stdout.split())
     assert len(pd.read_csv(tmp_path / "out/groups.csv")) == 12
 
 
@@ -233,22 +233,22 @@ def verdict(small_copy, tmp_path, capsys):
 
 
 def test_the_verdict_names_the_tasks_that_can_be_trained(small_copy, verdict):
-    both = (0, "can be trained on: classification and segmentation.")
+    both = (0, "can be used for classification and segmentation.")
     assert verdict() == both
     for file in small_copy.glob("*/*_mask*.png"):
         file.unlink()
     lesions = len([*small_copy.glob("benign/*.png"), *small_copy.glob("malignant/*.png")])
-    assert verdict() == (0, f"can be trained on: classification. Segmentation cannot: {lesions} images have no mask.")
+    assert verdict() == (0, f"can be used for classification. Not for segmentation: {lesions} images have no mask.")
     for name in ("normal", "malignant"):
         shutil.rmtree(small_copy / name)
-    assert verdict() == (1, "cannot be trained on: fix the files in red.")
+    assert verdict() == (1, "cannot be used for training: fix the files in red.")
 
 
 def test_masks_that_cannot_be_used_leave_a_classifier(small_copy, verdict):
     (small_copy / "benign/benign (1)_mask.png").write_bytes(b"junk")
     with Image.open(small_copy / "benign/benign (2).png") as image:
         Image.new("L", (2 * image.width, 2 * image.height)).save(small_copy / "benign/benign (2)_mask.png")
-    assert verdict() == (0, "can be trained on: classification. Segmentation cannot: 2 masks cannot be used.")
+    assert verdict() == (0, "can be used for classification. Not for segmentation: 2 masks cannot be used.")
     for name in ("normal", "malignant"):
         shutil.rmtree(small_copy / name)
     (small_copy / "benign/benign (1)_mask.png").unlink()
@@ -258,7 +258,7 @@ def test_masks_that_cannot_be_used_leave_a_classifier(small_copy, verdict):
 def test_one_class_with_masks_trains_a_segmenter(small_copy, verdict):
     for name in ("normal", "malignant"):
         shutil.rmtree(small_copy / name)
-    assert verdict() == (0, "can be trained on: segmentation.")
+    assert verdict() == (0, "can be used for segmentation.")
 
 
 def test_an_audit_that_nobody_watches_tells_how_far_it_has_come(small_phantom, monkeypatch, capsys):

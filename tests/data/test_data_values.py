@@ -92,7 +92,7 @@ def test_validation_and_test_share_no_group_either():
     with pytest.raises(UserError, match="'b' has a twin in another part"):
         make_named_split(parts, "grouped", {"a": 0, "b": 1, "c": 1})
     make_named_split(parts, "random", {"a": 0, "b": 1, "c": 1})
-    with pytest.raises(UserError, match="'b' in two parts"):
+    with pytest.raises(UserError, match="'b' is in two parts"):
         make_named_split(parts | {"test": ["b"]}, "random", {"a": 0, "b": 1})
 
 

@@ -52,7 +52,7 @@ def test_the_first_bytes_decide_and_the_name_does_not(start, kind, tmp_path):
 @pytest.mark.parametrize(
     ("content", "description"),
     [
-        (b"name,label\n", "a text"),
+        (b"name,label\n", "a text file"),
         (b"", "empty (0 bytes): export it again"),
         (b"%PDF-1.7", "a PDF: save its pictures as PNG"),
         (b"\0\0\0\x18ftypheic", "a HEIC or AVIF photo: save it as PNG"),

@@ -74,7 +74,7 @@ def test_masks_of_any_format_belong_to_the_image_of_their_stem(mask, folder):
 PASSED_OVER = {
     "benign/scan.dcm": (DICOM, "in DICOM, which training does not read: save each as PNG"),
     "benign/IM_0001": (DICOM, "in DICOM, which training does not read: save each as PNG"),
-    "benign/notes.txt": (b"a benign one", "a text"),
+    "benign/notes.txt": (b"a benign one", "a text file"),
     "benign/clip.mp4": (b"\0\0\0\x18ftypisom" + bytes(40), "videos"),
     "benign/web.webp": (b"RIFF\0\0\0\0WEBPVP8 ", "a WebP picture: save it as PNG"),
     "benign/a.png~": (encoded("PNG"), "backup"),
@@ -113,17 +113,18 @@ def test_a_pipe_is_not_opened_and_a_broken_link_is_no_reason_to_be_silent(folder
 
 
 def test_what_is_passed_over_is_counted_by_reason_with_names():
-    many = {f"benign/{k}.dcm": "in DICOM" for k in range(5)} | {"benign/a.txt": "a text"}
-    assert describe_skipped(many) == "5 in DICOM (benign/0.dcm, benign/1.dcm, ...); 1 a text (benign/a.txt)"
+    many = {f"benign/{k}.dcm": "in DICOM" for k in range(5)} | {"benign/a.txt": "a text file"}
+    said = "5 files (benign/0.dcm, benign/1.dcm, ...): in DICOM; 1 file (benign/a.txt): a text file"
+    assert describe_skipped(many) == said
 
 
 def test_a_folder_without_images_says_what_it_holds_instead(folder):
     root = folder({"train/benign/x.png": encoded("PNG"), "train/malignant/y.png": encoded("PNG")})
-    with pytest.raises(UserError, match=r"holds no images.*2 in subfolders of the class folders \(train/benign/x"):
+    with pytest.raises(UserError, match=r"holds no images.*2 files \(train/benign/x.*: in subfolders"):
         read_index(root)
     (root / "benign").mkdir()
     (root / "benign/x.dcm").write_bytes(DICOM)
-    with pytest.raises(UserError, match=r"1 in DICOM, which training does not read: save each as PNG"):
+    with pytest.raises(UserError, match=r"1 file \(benign/x.dcm\): in DICOM, which training does not read"):
         read_index(root)
 
 
@@ -145,7 +146,8 @@ def test_training_says_once_what_is_passed_over(mixed, data_config, caplog):
     assert len(found.frame) == 12
     assert found.frame.set_index("id").loc["benign/benign (1).jpg", "masks"] == ("benign/benign (1)_mask.png",)
     said = [record.getMessage() for record in caplog.records if "skipped: " in record.getMessage()]
-    assert said == [f"{mixed}: skipped: 1 in DICOM, which training does not read: save each as PNG (benign/a.dcm)."]
+    reason = "in DICOM, which training does not read: save each as PNG"
+    assert said == [f"{mixed}: skipped: 1 file (benign/a.dcm): {reason}."]
 
 
 def test_nothing_is_said_of_a_whole_folder(small_copy, data_config, caplog):

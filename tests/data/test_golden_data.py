@@ -91,7 +91,7 @@ def test_neither_an_image_nor_a_group_stands_in_two_parts(parts):
     check_disjoint(make_named_split(lists, "file", alone))
     one, other = parts
     twice = lists | {other: [*lists[other], lists[one][0]]}
-    with pytest.raises(UserError, match=r"in two parts \(1 images are\)"):
+    with pytest.raises(UserError, match=r"in two parts of the split \(1 such images\)"):
         make_named_split(twice, "file", alone)
     twins = alone | {lists[other][0]: alone[lists[one][1]]}
     with pytest.raises(UserError, match="divides near-duplicates"):

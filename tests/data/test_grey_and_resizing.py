@@ -179,7 +179,7 @@ def test_the_same_command_skips_a_complete_run_of_version_0_1_and_its_rules_can_
         train.run(composed(*said, "preprocess.rules=2"))
     run.metrics_file.unlink()
     train.run(composed(*said))
-    assert "has begun with preprocess.rules=1, and keeps them" in caplog.text
+    assert "was started with preprocess.rules=1 and keeps these rules" in caplog.text
     assert load_config(run.config).preprocess.rules == 1
 
 

@@ -17,11 +17,11 @@ def test_pictures_are_found_by_content_and_the_rest_is_counted(tmp_path, capsys)
         (tmp_path / name).write_bytes(b"x")
     left_out: dict[Path, str] = {}
     assert find_files([tmp_path], left_out) == [tmp_path / "no ending", tmp_path / "scan.dat"]
-    assert left_out == {tmp_path / "Jane Doe.txt": "a text", tmp_path / "notes.md": "a text"}
+    assert left_out == {tmp_path / "Jane Doe.txt": "a text file", tmp_path / "notes.md": "a text file"}
     _report_left_out(left_out, keep_names=False)
     said = capsys.readouterr().err
     assert said.startswith("2 files in the folders are skipped")
-    assert "  2 a text\n" in said
+    assert "  a text file: 2\n" in said
     assert "Jane" not in said
     _report_left_out(left_out, keep_names=True)
     assert "Jane Doe.txt" in capsys.readouterr().err

@@ -198,4 +198,4 @@ def test_a_phantom_that_was_drawn_otherwise_is_used_with_a_warning(prepared, pha
     prepared(f"data.phantom={{images: {drawn['images']}, seed: 0}}", root=phantom)
     assert "as it was drawn" not in caplog.text
     prepared("data.phantom={images: 100, seed: 0}", root=phantom)
-    assert "is used as drawn before" in caplog.text
+    assert "keeps its earlier images" in caplog.text

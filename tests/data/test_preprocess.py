@@ -152,7 +152,7 @@ def test_colors_by_class_take_the_place_of_the_one_color(style):
         drawn, changed = drawn_pixels(style, disc((200, 200)), label, **colors)
         assert (drawn[changed] == color).all(axis=1).any()
         assert not (drawn == (9, 9, 9)).all(axis=2).any()
-    with pytest.raises(UserError, match=r"overlay.color_by_class has 2 colors and none for 'normal'"):
+    with pytest.raises(UserError, match=r"overlay.color_by_class has 2 colours, but none for 'normal'"):
         drawn_pixels(style, disc((200, 200)), 2, "normal", **colors)
 
 

@@ -248,7 +248,7 @@ ONE, TWO, THREE = "benign/benign (1)", "benign/benign (2)", "normal/normal (1)"
     ("content", "complaint"),
     [
         ({"train": [ONE], "test": ["benign/benign (999)"]}, r"'benign/benign \(999\)' in test is not in the data"),
-        ({"train": [ONE, TWO], "test": [TWO]}, r"'benign/benign \(2\)' in two parts"),
+        ({"train": [ONE, TWO], "test": [TWO]}, r"'benign/benign \(2\)' is in two parts"),
         ({"train": [ONE], "val": [TWO], "test": [TWO]}, "in two parts"),
         ({"train": [ONE], "test": []}, "must not be empty"),
         ({"train": [ONE, 5], "test": [TWO]}, "is not JSON with the lists"),
@@ -332,7 +332,7 @@ def test_cross_folds_part_the_training_images_and_leave_the_test_images_out(meth
         ({"cross_fold": 0}, "needs data.split.cross_folds"),
         ({"cross_folds": 3, "cross_fold": 3}, "cross_fold from 0 to 2; it is 3"),
         ({"cross_folds": 1, "cross_fold": 0}, "cross_folds=1 needs at least 2"),
-        ({"cross_folds": 2, "cross_fold": 0, "method": "file"}, "not one of data.split.method=file"),
+        ({"cross_folds": 2, "cross_fold": 0, "method": "file"}, "does not work with data.split.method=file"),
     ],
 )
 def test_cross_folds_that_make_no_sense_are_refused(options, said):

@@ -115,7 +115,7 @@ def test_a_bad_file_gives_one_line_and_takes_the_former_answer_away(visit, serve
     page = visit()
     give(page, picture)
     wrong = {
-        "text.png": (b"no picture at all", "The file is a text"),
+        "text.png": (b"no picture at all", "The file is a text file"),
         "empty.png": (b"", "0 bytes"),
         "large.png": (b"\x89PNG\r\n\x1a\n" + bytes(3_000_000), "more than 2 MB"),
         "cut.png": (picture.read_bytes()[:2000], "cannot be decoded"),

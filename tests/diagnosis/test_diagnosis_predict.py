@@ -109,7 +109,7 @@ def test_a_bad_file_is_listed_and_the_others_are_answered(bundle, images, tmp_pa
     assert "1 of 5 files could not be diagnosed" in said.err
     lines = [line for line in said.err.splitlines() if line.startswith("  ")]
     assert len(lines) == 1
-    assert re.match(r"  \d{4}-[0-9a-f]{12}: The file is a text", lines[0])
+    assert re.match(r"  \d{4}-[0-9a-f]{12}: The file is a text file", lines[0])
 
 
 def test_a_picture_that_cannot_be_looked_at_spares_the_rest_of_its_batch(bundle, images, tmp_path, monkeypatch, capsys):

@@ -262,7 +262,7 @@ def test_a_folder_that_may_not_be_read_is_listed_to_say_so(tmp_path, monkeypatch
 
     monkeypatch.setattr(os, "scandir", deny)
     assert find_files([tmp_path]) == [tmp_path / "a.png", tmp_path / "closed"]
-    assert "may not be read" in str(refusal(tmp_path / "closed"))
+    assert "not allowed to read" in str(refusal(tmp_path / "closed"))
 
 
 def test_the_fingerprint_is_of_the_content_alone(tmp_path):

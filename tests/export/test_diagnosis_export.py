@@ -380,7 +380,7 @@ def test_runs_that_are_not_finished_or_not_runs_are_refused(runs):
     shutil.rmtree(runs / "cls")
     assert "is not a run folder" in refusal(runs)
     shutil.copytree(runs / "seg", runs / "cls")
-    assert "is a run of segmentation" in refusal(runs)
+    assert "is a segmentation run" in refusal(runs)
 
 
 def test_runs_of_other_data_are_refused(runs):

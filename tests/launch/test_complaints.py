@@ -140,7 +140,7 @@ def test_a_job_of_a_grid_that_is_wrong_alone_does_not_stop_the_others(train, tmp
 
 def test_a_search_without_a_score_is_refused_once(train):
     line = only_line(train("sweep=search", "model=u2net_lite"))
-    assert "no score to optimise without a validation set" in line
+    assert "A search needs a validation set for its score" in line
 
 
 def test_a_search_that_varies_what_matters_is_not_refused_for_what_it_does_not_try(train):

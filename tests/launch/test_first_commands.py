@@ -30,7 +30,7 @@ def test_a_grid_without_values_is_refused_in_one_line():
     done = run("train.py", "-m")
     assert done.returncode == 1
     (line,) = lines_of(done)
-    assert line.startswith("Error: -m compares values, and none is given: python train.py -m model=resnet50,alexnet.")
+    assert line.startswith("Error: -m starts a grid, but no option has several values: python train.py -m model=")
 
 
 def test_overrides_on_both_sides_of_the_flag_of_a_grid_are_one_grid():

@@ -166,7 +166,7 @@ def test_an_undefined_score_says_why():
     assert reason("false_alarm_area", lesions) == "no image without a lesion"
     assert reason("iou_image", normals) == "no image with a lesion"
     assert reason("hd95", normals) == "no image with a lesion"
-    assert reason("precision", normals) == "no pixel was answered"
+    assert reason("precision", normals) == "no lesion was predicted"
     assert reason("hd95", lesions.assign(hd95=[1, np.nan, 2, 3])) == "hd95 is missing for some images"
     assert metrics_of(lesions.assign(hd95=[1, np.nan, 2, 3]))["hd95"] is None
     assert reason("iou_image", lesions.iloc[:0]) == "no images"

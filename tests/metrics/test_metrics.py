@@ -216,7 +216,7 @@ def test_probabilities_that_are_no_numbers_leave_every_metric_undefined_with_the
     table.loc[0, "prob_benign"] = float("nan")
     found = metrics_of(table)
     assert found["accuracy"] is None
-    assert set(found["undefined"].values()) == {"probabilities that are no numbers"}
+    assert set(found["undefined"].values()) == {"some probabilities are not finite"}
 
 
 def test_a_distance_that_is_missing_is_no_perfect_one():

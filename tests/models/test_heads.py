@@ -30,7 +30,7 @@ from bus_lightning.tasks.joint import JointTask
 from bus_lightning.training.evaluate import evaluate_run
 from bus_lightning.training.fit import build_task
 from bus_lightning.training.hardware import choose_hardware
-from bus_lightning.training.start_checks import check_answers, start_small
+from bus_lightning.training.start_checks import check_logits, start_small
 
 torch.set_num_threads(1)
 NAMING = [name for name in NAMES if task(name) != "segmentation"]
@@ -54,7 +54,7 @@ def started(make, classes: int, images: Tensor, drawn=None, seed: int = 0) -> tu
     kind, name = (ClassificationTask, "classification") if not hasattr(net, "decoder") else (JointTask, "joint")
     labels = [str(k) for k in range(classes)]
     made = kind(net=net, loss=nn.CrossEntropyLoss(), classes=labels, optimizer=partial(torch.optim.SGD, lr=0.1))
-    return net, start_small(made, images, check_answers(made, images, name), drawn, again=make)
+    return net, start_small(made, images, check_logits(made, images, name), drawn, again=make)
 
 
 def noise(channels: int = 3, size: int = 64, batch: int = 8, seed: int = 1) -> Tensor:
@@ -283,7 +283,7 @@ def test_a_head_whose_scale_is_undone_keeps_its_size_and_is_told(caplog):
             return 30 * functional.normalize(features) @ functional.normalize(self.head.weight).T
 
     net, _ = started(Cosine, 3, noise(size=16))
-    assert "whatever the scale of the head" in caplog.text
+    assert "at any scale of the head" in caplog.text
     assert net.head.weight.std() > 0.005
 
 

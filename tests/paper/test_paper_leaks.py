@@ -41,7 +41,7 @@ def test_leakage_experiments_have_a_section_of_their_own(finished):
         (["leak=contour_by_class"], "lesion outlined in a colour per class, on train and validation"),
         (["leak=clean"], "cleaned (median, clahe), on train and validation"),
         (["preprocess=clean"], ""),
-        (["leak=mask_files"], "mask files taken for images"),
+        (["leak=mask_files"], "mask files used as images"),
     ],
 )
 def test_a_handling_is_said_in_words(composed, overrides, words):
@@ -87,7 +87,8 @@ def test_runs_that_were_cross_fitted_stand_beside_nothing_of_the_paper_and_nothi
     assert {"predicted", "part"} <= {one.name for one in main}
     sections = {section.title: section for section in contents(group, [EXTENSION])}
     assert "What a mask gives the classifier" in sections
-    sources = next(item for item in sections["Beside the paper"].items if getattr(item, "slug", "") == "paper_sources")
+    items = sections["Compared with the paper"].items
+    sources = next(item for item in items if getattr(item, "slug", "") == "paper_sources")
     assert "part" not in set(sources.frame["condition"])
 
 

@@ -28,7 +28,7 @@ def table_of(group):
 def test_masks_are_compared_with_none_and_the_true_one_is_called_a_leak(group):
     table = table_of(group)
     assert list(table["whose mask"]) == ["-", "the segmenter's", "the ground truth: a leak, an upper bound"]
-    gains = table["macro AUC, less that of the image alone"]
+    gains = table["macro AUC, minus that of the image alone"]
     assert gains[0] == "-"
     assert 0 < float(gains[2].split()[0]) < 0.5
     assert float(gains[1].split()[0]) < float(gains[2].split()[0])

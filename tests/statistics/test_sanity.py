@@ -25,7 +25,7 @@ def test_a_network_that_is_no_better_than_the_majority_or_than_chance_is_found(f
 
 def test_a_label_in_the_input_is_found_and_whose_scores_it_makes(finished):
     (seen,) = found_in(finished("group=a", "model=resnet34", "overlay=contour", "overlay.parts=[train]"))
-    assert (seen.kind, "its scores suffer" in seen.text) == ("label", True)
+    assert (seen.kind, "its scores are biased" in seen.text) == ("label", True)
     (scored,) = found_in(finished("group=b", "model=resnet34", "overlay=contour"))
     assert "its val and test scores measure the drawing" in scored.text
 

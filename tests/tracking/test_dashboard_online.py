@@ -78,7 +78,7 @@ def test_where_wandb_does_not_answer_this_and_later_jobs_are_recorded_offline(mo
     monkeypatch.setattr(wandb, "init", unanswered)
     assert wandb_logger(str(run.path), project="p").experiment.offline
     finish_run(run, 0)
-    assert "W&B does not answer (no such host): recording offline; `make wandb-sync` sends it later" in caplog.text
+    assert "W&B does not respond (no such host): recording offline; `make wandb-sync` sends it later" in caplog.text
     assert wandb_mode() == "offline"
 
 

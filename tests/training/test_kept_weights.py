@@ -73,7 +73,7 @@ def adding(monkeypatch):
     return add
 
 
-def answers_of_the_kept_file(run, part):
+def predictions_of_the_kept_file(run, part):
     """Answer a part with plain torch and the tensors of best.ckpt: id -> probabilities."""
     cfg = load_config(run.config)
     prepared, split = prepare_data(cfg.data, needs_masks=False), load_split(run.split)
@@ -93,7 +93,7 @@ def check_one_network(run):
     cases = pd.read_csv(run.cases)
     for part in ("val", "test"):
         rows = cases[cases["split"] == part]
-        kept = answers_of_the_kept_file(run, part)
+        kept = predictions_of_the_kept_file(run, part)
         written = rows.filter(like="prob_").to_numpy()
         np.testing.assert_allclose(written, np.stack([kept[id_] for id_ in rows["id"]]), atol=2e-6)
         assert again(run, part).metrics[part] == run.metrics[part]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bus_lightning.models.heads import draw_head, has_outputs, is_wide
 from bus_lightning.tasks.classification import ClassificationTask
-from bus_lightning.training.start_checks import check_answers, start_small
+from bus_lightning.training.start_checks import check_logits, start_small
 
 
 class Turned(nn.Module):
@@ -74,7 +74,7 @@ def test_a_drawn_head_is_halved_and_otherwise_as_drawn():
     task = ClassificationTask(net=net, loss=nn.CrossEntropyLoss(), classes=["a", "b", "c"],
                               optimizer=partial(torch.optim.SGD, lr=0.1))  # fmt: skip
     images = noise(size=16)
-    start_small(task, images, check_answers(task, images, "classification"), None, again=Loud)
+    start_small(task, images, check_logits(task, images, "classification"), None, again=Loud)
     halvings = torch.log2(drawn.head.weight / net.head.weight).detach()
     assert halvings.unique().numel() == 1
     assert halvings[0, 0] >= 1

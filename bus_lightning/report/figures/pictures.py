@@ -24,9 +24,9 @@ from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
 
 _SHEET = 1400  # width of a heat map sheet in pixels: 200 per inch
-_ALARM = "false alarm"
+_ALARM = "false positive"
 _BUSI_ID = r"(benign|malignant|normal)/\1 \(\d+\)"
-_DIFFERENCE = {"found (TP)": SKY, "false alarm (FP)": VERMILLION, "missed (FN)": YELLOW}
+_DIFFERENCE = {"true positive": SKY, "false positive": VERMILLION, "false negative": YELLOW}
 _DIMMED = 0.55  # brightness of the image below the difference
 _BUSI = (
     "Images: BUSI, Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28 (2020) 104863, "
@@ -79,7 +79,7 @@ def data_sample(root: Path, frame: pd.DataFrame, per_class: int = 3) -> FigureIt
 
 @styled
 def segmentations(condition: Condition, part: str = "test") -> FigureItem | None:
-    """Show the best, the median and the worst predictions of a segmentation network, and its largest false alarm.
+    """Show the best, the median and the worst predictions of a segmentation network, and its largest false positive.
 
     Args:
         condition: Runs of a segmentation; its first run is shown.
@@ -119,9 +119,9 @@ def segmentations(condition: Condition, part: str = "test") -> FigureItem | None
         axis.set_title(title, fontsize=POINTS + 1)
     handles = [Patch(color=color, label=name) for name, color in _DIFFERENCE.items()]
     figure.legend(handles=handles, loc="outside lower right", ncols=3, fontsize=POINTS)
-    alarm = "no image without a lesion had a false alarm"
+    alarm = "no image without a lesion has a false positive"
     if _ALARM in set(chosen["rank"]):
-        alarm = "the largest false alarm, with its share of the image"
+        alarm = "the largest false positive in an image without a lesion, with its share of the image"
     dice = chosen.loc[chosen["rank"] != _ALARM, "dice"]
     return FigureItem(
         slug=_slug("segmentations", condition),
@@ -209,7 +209,7 @@ def heat_maps(condition: Condition) -> FigureItem | None:
 
 
 def _choose_cases(cases: pd.DataFrame) -> pd.DataFrame:
-    """Choose the best, median and worst lesions and the largest false alarm; adds `rank`, `dice` and `alarm`."""
+    """Choose the best, median and worst lesions and the largest false positive; adds `rank`, `dice` and `alarm`."""
     cases = cases.assign(
         actual=cases["tp"] + cases["fn"], dice=dice_of(cases), alarm=cases["fp"] / cases[list(COUNTS)].sum(axis=1)
     )
@@ -227,7 +227,7 @@ def _choose_cases(cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def _difference(tile: Tile, prediction: np.ndarray) -> np.ndarray:
-    """Colour what was found, falsely found and missed over the dimmed image, (h, w, 3) uint8."""
+    """Colour true positives, false positives and false negatives over the dimmed image, (h, w, 3) uint8."""
     truth, predicted = tile.mask >= 0.5, prediction >= 0.5
     picture = tile.image * _DIMMED
     kinds = (truth & predicted, ~truth & predicted, truth & ~predicted)
@@ -239,7 +239,7 @@ def _difference(tile: Tile, prediction: np.ndarray) -> np.ndarray:
 def _source(root: Path, frame: pd.DataFrame) -> str:
     """Name the source of the images."""
     if (root / MARKER).is_file():
-        return "Synthetic phantom images, drawn by this program: nobody's data."
+        return "Synthetic phantom images, drawn by this program: not patient data."
     return _BUSI if frame["id"].str.fullmatch(_BUSI_ID).all() else f"Images of the folder {root.name}."
 
 

@@ -1,4 +1,4 @@
-"""The look of every figure of a report: colours that colour-blind readers can distinguish, words that can be read."""
+"""The look of every figure of a report: colours that colour-blind readers can distinguish, legible text."""
 
 from collections.abc import Callable, Sequence
 from functools import wraps

@@ -149,7 +149,7 @@ class ResumePoint(Checkpoint):
         self._saved = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Hold signals back; a training that early stopping has ended does not go on."""
+        """Hold signals back; a training that early stopping has ended does not continue."""
         trainer.should_stop = trainer.should_stop or self._stopped_early
         self._saved = trainer.global_step
         self.signals.hold()
@@ -208,7 +208,7 @@ class ResumePoint(Checkpoint):
         if trainer.world_size > 1:
             raise Interrupted(self.signals.drop() or signal.SIGTERM)
         self.signals.release()
-        self.signals.hold()  # the handler of the signal has returned: the training goes on
+        self.signals.hold()  # the handler of the signal has returned: the training continues
 
 
 def best_checkpoint(run: RunDir, monitor: str | None, mode: str) -> MovableCheckpoint:

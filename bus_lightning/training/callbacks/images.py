@@ -14,7 +14,7 @@ from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import predicted_mask
 
 _TILE, _COLUMNS = 240, 4  # pixels, tiles
-TRUTH, ANSWER = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers can distinguish
+TRUTH, PREDICTION = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers can distinguish
 
 
 def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path, count: int = 8) -> None:
@@ -30,10 +30,10 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
     positions = pick_evenly(len(dataset), count)
     batch = collate([dataset[position] for position in positions])
     boxes = batch["box"].tolist() if "box" in batch else [[]] * len(positions)
-    answers = answers_of(task, batch["image"])
+    predictions = predict_each(task, batch["image"])
     tiles = [
-        _tile(task, dataset, position, answer, box)
-        for position, answer, box in zip(positions, answers, boxes, strict=True)
+        _tile(task, dataset, position, predicted, box)
+        for position, predicted, box in zip(positions, predictions, boxes, strict=True)
     ]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % _COLUMNS)
     rows = [np.hstack(tiles[start : start + _COLUMNS]) for start in range(0, len(tiles), _COLUMNS)]
@@ -42,10 +42,10 @@ def save_sheet(task: BusTask, dataset: BusDataset, collate: Collate, path: Path,
         temporary.write_bytes(encoded.tobytes())
 
 
-def answers_of(task: BusTask, image: Tensor) -> list[dict[str, Tensor]]:
+def predict_each(task: BusTask, image: Tensor) -> list[dict[str, Tensor]]:
     """Predict images (B, C, H, W); returns for each the logits `mask` (1, H, W), `class` (K,), or both."""
     heads = task.predict_logits(image)
-    return [dict(zip(heads, answer, strict=True)) for answer in zip(*heads.values(), strict=True)]
+    return [dict(zip(heads, predicted, strict=True)) for predicted in zip(*heads.values(), strict=True)]
 
 
 def _tile(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, Tensor], box: list[int]) -> np.ndarray:
@@ -56,35 +56,37 @@ def _tile(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, T
     scale = _TILE / max(image.shape[:2])
     tile = resize(image, tuple(max(1, round(side * scale)) for side in image.shape[:2]))
     outline(tile, truth, TRUTH)
-    answer = None
+    predicted = None
     if "mask" in logits:
-        answer = predicted_mask(logits["mask"].sigmoid(), box, truth.shape).numpy().astype(np.uint8)
-        outline(tile, answer, ANSWER)
-    caption = answer_caption(task.classes, logits, answer, truth)
+        predicted = predicted_mask(logits["mask"].sigmoid(), box, truth.shape).numpy().astype(np.uint8)
+        outline(tile, predicted, PREDICTION)
+    caption = prediction_caption(task.classes, logits, predicted, truth)
     square = np.zeros((_TILE + 40, _TILE, 3), np.uint8)
     square[: tile.shape[0], : tile.shape[1]] = tile
-    for line, (text, color) in enumerate([(f"truth: {row.class_name}", TRUTH), (caption, ANSWER)]):
+    for line, (text, color) in enumerate([(f"ground truth: {row.class_name}", TRUTH), (caption, PREDICTION)]):
         cv2.putText(square, text, (6, _TILE + 15 + 18 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
     return square
 
 
-def answer_caption(classes: list[str], logits: dict[str, Tensor], answer: np.ndarray | None, truth: np.ndarray) -> str:
+def prediction_caption(
+    classes: list[str], logits: dict[str, Tensor], predicted: np.ndarray | None, truth: np.ndarray
+) -> str:
     """Describe a prediction: its class, the Dice of its mask, or both.
 
     Args:
         classes: Names of the classes.
         logits: `class` (K,), if the network predicts one.
-        answer: Predicted mask (H, W) uint8 in {0, 1}; None without one.
+        predicted: Predicted mask (H, W) uint8 in {0, 1}; None without one.
         truth: Ground-truth mask, likewise.
     """
     parts = [class_caption(classes, logits["class"])] if "class" in logits else []
-    return ", ".join(parts if answer is None else [*parts, dice_caption(answer, truth)])
+    return ", ".join(parts if predicted is None else [*parts, dice_caption(predicted, truth)])
 
 
-def dice_caption(answer: np.ndarray, truth: np.ndarray) -> str:
+def dice_caption(predicted: np.ndarray, truth: np.ndarray) -> str:
     """Describe the agreement of two masks, both (H, W) uint8 in {0, 1}."""
-    total = int(answer.sum()) + int(truth.sum())
-    return f"Dice {2 * int((answer & truth).sum()) / total:.2f}" if total else "no lesion, none found"
+    total = int(predicted.sum()) + int(truth.sum())
+    return f"Dice {2 * int((predicted & truth).sum()) / total:.2f}" if total else "no lesion, none predicted"
 
 
 def class_caption(classes: list[str], logits: Tensor) -> str:
