@@ -90,6 +90,14 @@ def test_what_cannot_be_reported_is_one_clear_line(tmp_path, finished, capsys):
         report_of(run)
 
 
+def test_a_folder_that_cannot_be_written_is_one_clear_line(finished, capsys):
+    group = finished("model=resnet34").path.parent
+    assert main([str(group), "--out", "/proc/report"]) == 1  # nobody can write there
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: /proc/")
+    assert "choose --out=..." in line
+
+
 def test_an_extension_adds_its_sections_rows_titles_and_conditions(finished):
     class Study(Extension):
         titles: ClassVar = {"resnet34": "The Net"}
