@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import UserError, disk_trouble
 
 if TYPE_CHECKING:
     from bus_lightning.report.extension import Extension
@@ -80,11 +80,12 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     console = Console(stderr=True)
     try:
+        groups = options.groups or [default_group()]
         with console.status("reading the runs") as status:
             from bus_lightning.report.making import make_report  # after --help
 
             page = make_report(
-                options.groups or [default_group()],
+                groups,
                 options.out,
                 options.title,
                 extensions(),
@@ -94,6 +95,11 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if trouble := disk_trouble(error, {"--out": options.out or groups[0] / "report"}):
+            print(f"Error: {trouble}", file=sys.stderr)
+            return 1
+        raise
     print(f"The report is {page}")
     return 0
 

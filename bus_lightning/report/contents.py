@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bus_lightning.data.splits import PARTS
 from bus_lightning.report.costs import cost_frame, cost_table
 from bus_lightning.report.estimates import Summaries
 from bus_lightning.report.extension import Evidence, Extension
@@ -101,12 +102,20 @@ def _representatives(conditions: list[Condition]) -> dict[str, Condition]:
     """Choose the condition of each model that is shown: no leak, no mask, grouped split, most runs, shortest name."""
 
     def preference(condition: Condition) -> tuple[object, ...]:
-        data, overlay = condition.config.data, condition.config.overlay
-        has_leak = overlay.style != "none" or data.get("mistake") is not None
-        return has_leak, data.split.method != "grouped", -len(condition.runs), len(condition.name)
+        data, overlay, clean = condition.config.data, condition.config.overlay, condition.config.preprocess
+        has_overlay = overlay.style != "none"
+        is_cleaned = clean.denoise != "none" or clean.contrast != "none"
+        has_leak = (
+            (has_overlay and overlay.source == "ground_truth")
+            or data.get("mistake") is not None
+            or (is_cleaned and set(clean.parts) != set(PARTS))
+        )
+        return has_leak, has_overlay, data.split.method != "grouped", -len(condition.runs), len(condition.name)
 
     usable = [condition for condition in conditions if not condition.is_cross_fitted]
-    return {condition.model: condition for condition in sorted(usable, key=preference, reverse=True)}
+    best_first = sorted(usable, key=preference)
+    # Backwards, so that the best one replaces the others; reverse=True would keep the last of equal ones.
+    return {condition.model: condition for condition in reversed(best_first)}
 
 
 def _reference(conditions: list[Condition], by_model: dict[str, Condition], models: list[str]) -> str | None:

@@ -90,6 +90,14 @@ def test_what_cannot_be_reported_is_one_clear_line(tmp_path, finished, capsys):
         report_of(run)
 
 
+def test_a_folder_that_cannot_be_written_is_one_clear_line(finished, capsys):
+    group = finished("model=resnet34").path.parent
+    assert main([str(group), "--out", "/proc/report"]) == 1  # nobody can write there
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: /proc/")
+    assert "choose --out=..." in line
+
+
 def test_an_extension_adds_its_sections_rows_titles_and_conditions(finished):
     class Study(Extension):
         titles: ClassVar = {"resnet34": "The Net"}
@@ -119,6 +127,28 @@ def test_an_extension_adds_its_sections_rows_titles_and_conditions(finished):
     table, note = sections["The networks and what they cost"].items
     assert table.frame["model"].tolist() == ["The Net (small, for debugging)", "rival"]
     assert note.text == "Costs of 2."
+
+
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [
+        (["name=b", "optimizer.lr=0.2"], ["name=a", "optimizer.lr=0.1"]),  # equal: the first by name
+        (["name=a", "overlay=contour"], ["name=predicted", "overlay=contour", "overlay.source=predicted"]),
+        (["name=a", "overlay=contour", "overlay.source=predicted"], ["name=longer"]),
+        (["name=a", "preprocess.denoise=median", "preprocess.parts=[train]"], ["name=longer"]),
+        (["name=a", "data.mistake=mask_files"], ["name=longer"]),
+        (["name=a", "data.split.method=random"], ["name=longer"]),
+    ],
+)
+def test_a_model_is_shown_by_its_condition_without_leaks_else_by_the_first(finished, worse, better):
+    class Study(Extension):
+        def after_checks(self, evidence):
+            return [Section("Shown", "", [Note(evidence.by_model["resnet34"].name)])]
+
+    finished("group=grid", "model=resnet34", *better)
+    group = read_group(finished("group=grid", "model=resnet34", *worse).path.parent)
+    shown = {section.title: section for section in contents(group, [Study()])}["Shown"]
+    assert shown.items[0].text == better[0].removeprefix("name=")
 
 
 def test_what_cannot_be_sent_is_a_warning_and_the_report_is_there(finished, caplog):
