@@ -61,7 +61,7 @@ def test_loss_and_metrics_are_those_of_all_images_whatever_the_batches(run, one)
     assert found["n"] == len(load_split(one.split).test)
 
 
-def test_neither_old_folders_nor_unfinished_ones_are_evaluated(run, tmp_path):
+def test_neither_old_folders_nor_unfinished_ones_are_evaluated(run, tmp_path, monkeypatch):
     again = run()
     old = tmp_path / "runs/g/one.old-20200101T000000"
     unfinished = tmp_path / "runs/g/two"
@@ -75,8 +75,10 @@ def test_neither_old_folders_nor_unfinished_ones_are_evaluated(run, tmp_path):
     shutil.rmtree(again.path)
     with pytest.raises(UserError, match=r"matches no run folder.*Try runs='"):
         evaluate_runs(request(runs=str(tmp_path / "runs/other/*")))
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a/b/c")  # no runs are near
     with pytest.raises(UserError, match="Give folders such as"):
-        evaluate_runs(request(runs=str(tmp_path / "nothing/*")))
+        evaluate_runs(request(runs=str(tmp_path / "a/b/c/*")))
 
 
 def test_what_a_run_skipped_in_training_is_skipped_in_its_evaluation(run, phantom_copy):
