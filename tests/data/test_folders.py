@@ -78,7 +78,7 @@ def test_a_report_that_names_no_group_takes_the_usual_one_or_the_only_one_or_lis
     (tmp_path / "runs/.slurm").mkdir()
     assert default_group() == Path("runs/demo")
     some_run(tmp_path / "runs/segmentation/one")
-    with pytest.raises(UserError, match=r"GROUPS='runs/demo' with make.*choose from runs/demo, runs/segmentation"):
+    with pytest.raises(UserError, match=r"GROUPS='runs/demo' with make.*Choose from runs/demo, runs/segmentation"):
         default_group()
     some_run(tmp_path / "runs/classification/one")
     assert default_group() == Path("runs/classification")

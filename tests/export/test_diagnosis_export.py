@@ -388,7 +388,7 @@ def test_runs_of_other_data_are_refused(runs):
     (runs / "seg" / "status.json").write_text(json.dumps(status | {"data": "0123456789abcdef-0"}))
     assert "different data" in refusal(runs)
     (runs / "cls" / "status.json").write_text(json.dumps(status | {"data": "0123456789abcdef-0"}))
-    assert "other files" in refusal(runs)
+    assert "does not hold the files" in refusal(runs)
 
 
 @pytest.mark.parametrize("style", ["contour", "class_mark"])
