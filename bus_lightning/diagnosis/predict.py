@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.interruption import Interrupted, interruptible
+from bus_lightning.core.interruption import Interrupted, at_first_signal
 from bus_lightning.diagnosis.options import bundle_parser, positive
 
 _EPILOG = """\
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; after a signal, 128 plus its number."""
     options = parser().parse_args(arguments)
     try:
-        with interruptible():
+        with at_first_signal(_interrupt):
             return _predict(options)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -122,6 +122,10 @@ def _report_left_out(left_out: dict[Path, str], keep_names: bool) -> None:
     for kind, number in Counter(left_out.values()).most_common():
         names = [repr(printable_name(path)) for path in sorted(left_out) if left_out[path] == kind]
         print(f"  {kind}: {number}{' (' + ', '.join(names) + ')' if keep_names else ''}", file=sys.stderr)
+
+
+def _interrupt(number: int) -> None:
+    raise Interrupted(number)
 
 
 def _lies_in(folder: Path, path: Path) -> bool:

@@ -330,3 +330,21 @@ def test_no_answer_leaves_without_its_doubts(bundle):
         assert codes[0] == "not_ultrasound"
         assert "at_the_border" in codes
     assert found[1].measurements.area_mm2 == pytest.approx(144)
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_command_that_does_not_stop_at_the_first(second, tmp_path):
+    script = (
+        "import os, signal, sys\n"
+        "from bus_lightning.diagnosis import predict\n"
+        "def stubborn(options):\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), {int(second)})\n"
+        "    except BaseException:\n"
+        f"        os.kill(os.getpid(), {int(second)})\n"
+        "    print('still there', flush=True)\n"
+        "predict._predict = stubborn\n"
+        "predict.main(['bundle', 'image.png', '--out', 'results'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (-second, "")

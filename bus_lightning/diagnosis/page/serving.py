@@ -6,14 +6,14 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.interruption import Interrupted, interruptible
+from bus_lightning.core.interruption import at_first_signal
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame, Limits
@@ -41,7 +41,8 @@ def serve(bundle: Path, host: str, port: int, precision: str | None, threads: in
     port = _free_port(host, port)
     diagnoser = Diagnoser(load_bundle(bundle), precision, threads)
     diagnoser.diagnose([Frame(np.zeros((64, 64, 3), np.uint8))])  # the first call of an engine takes longer
-    with suppress(Interrupted), interruptible(), _private_folder() as uploads:
+    stopped = threading.Event()
+    with at_first_signal(lambda _: stopped.set()), _private_folder() as uploads:
         page = _launch(diagnoser, uploads, limits, host, port)
         try:
             print(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/ (bundle {diagnoser.bundle.id}). "
@@ -50,7 +51,7 @@ def serve(bundle: Path, host: str, port: int, precision: str | None, threads: in
             if host not in _LOOPBACK:
                 print("Warning: the page has no password and no encryption. Anyone on this network can open it.",
                       flush=True)  # fmt: skip
-            threading.Event().wait()
+            stopped.wait()
         finally:
             page.close(verbose=False)
 
