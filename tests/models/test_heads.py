@@ -13,6 +13,7 @@ import torch
 import torchvision
 from test_evaluating import request
 from test_models import NAMES, model_config, task
+from tiny_tasks import Loud
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -259,14 +260,6 @@ def test_a_head_whose_weight_is_computed_is_drawn_as_well():
 
 
 def test_a_head_of_large_features_is_drawn_smaller_still():
-    class Loud(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 3)
-
-        def forward(self, image: Tensor) -> Tensor:
-            return self.head(1000 * self.stem(image).relu().mean(dim=(2, 3)))
-
     net, line = started(Loud, 3, noise(size=16))
     assert "initialised the head head.weight again" in line
     assert above(net, noise(size=16, seed=2)) < 1.05

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from test_heads import above, noise, started
+from tiny_tasks import Loud
 from torch import Tensor, nn
 
 from bus_lightning.models.heads import draw_head, has_outputs, is_wide
@@ -55,15 +56,6 @@ def test_a_head_is_wide_from_five_quarters_of_the_usual_spread_on():
     for times, wide in ((1.2, False), (1.3, True)):
         nn.init.uniform_(net[0].weight, -times / 100, times / 100)
         assert is_wide(net, ["0.weight"], classes=3) is wide
-
-
-class Loud(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 3)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.head(1000 * self.stem(image).relu().mean(dim=(2, 3)))
 
 
 def test_a_drawn_head_is_halved_and_otherwise_as_drawn():
