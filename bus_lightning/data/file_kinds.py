@@ -3,13 +3,11 @@
 No message names the file or quotes its content: both may hold a patient's name.
 """
 
-import errno
-import os
-import stat
 from io import BufferedReader
 from pathlib import Path
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import open_regular
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # file extensions, in lower case
 DICOM = (".dcm", ".dicom")
@@ -42,48 +40,11 @@ _OTHERS = (
     (b"\0\0\x01\xba", "an MPEG video: save it as MP4"),
     (b"<", "a web page, XML or a drawing (SVG): save its pictures as PNG"),
 )
-_REASONS = {
-    errno.ENOENT: "The file does not exist, or is a link to a missing file: check its name and folder.",
-    errno.ENOTDIR: "The file does not exist: check its name and folder.",
-    errno.ELOOP: "The file is a link that leads to itself: name the file itself.",
-    errno.EACCES: "Not allowed to read the file: change its permissions, or those of its folder.",
-    errno.EPERM: "Not allowed to read the file: change its permissions, or those of its folder.",
-    errno.ENAMETOOLONG: "The file's name is too long: give it a shorter one.",
-}
 
 
 def is_system_file(name: str) -> bool:
     """Check whether a file is hidden or belongs to the operating system, by its name."""
     return name.startswith(".") or name.lower() in _SYSTEM_FILES
-
-
-def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file for reading; never a pipe or a device, which could block or change.
-
-    Raises:
-        UserError: In one line without the file's name, if it cannot be opened.
-    """
-    try:
-        _check_regular(path.stat().st_mode)
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        stream = os.fdopen(os.open(path, flags), "rb")
-    except OSError as error:
-        raise UserError(_REASONS.get(error.errno or 0, "The file cannot be opened: copy it to another disk.")) from None
-    except ValueError:  # a null character, or one that the file system does not know
-        raise UserError("The file's name has characters that no file can have: check its name.") from None
-    try:
-        _check_regular(os.fstat(stream.fileno()).st_mode)  # another file may have this name by now
-    except BaseException:
-        stream.close()
-        raise
-    return stream
-
-
-def _check_regular(mode: int) -> None:
-    if stat.S_ISDIR(mode):
-        raise UserError("This folder has no pictures, or you are not allowed to read it: name another file or folder.")
-    if not stat.S_ISREG(mode):
-        raise UserError("This is a pipe, a socket or a device: copy its content into a file.")
 
 
 def read_head(stream: BufferedReader) -> bytes:

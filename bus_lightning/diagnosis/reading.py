@@ -11,6 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import open_regular
 from bus_lightning.data.file_kinds import (
     DICOM,
     PICTURES,
@@ -18,7 +19,6 @@ from bus_lightning.data.file_kinds import (
     describe_unknown,
     is_system_file,
     kind_of,
-    open_regular,
     read_head,
     recognise,
 )

@@ -1,0 +1,166 @@
+"""Open files that others may have made: regular files only, and text, JSON and YAML of a bounded size and depth.
+
+Nothing else in the package opens such a file, so that a pipe cannot block a command, nor a small file fill the memory.
+"""
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from bus_lightning.core.errors import DamagedError, UserError
+
+MB = 1_000_000
+_DEPTH = 50  # of lists and mappings in each other; no file of ours has more than ten
+_REASONS = {
+    errno.ENOENT: "The file does not exist, or is a link to a missing file: check its name and folder.",
+    errno.ENOTDIR: "The file does not exist: check its name and folder.",
+    errno.ELOOP: "The file is a link that leads to itself: name the file itself.",
+    errno.EACCES: "Not allowed to read the file: change its permissions, or those of its folder.",
+    errno.EPERM: "Not allowed to read the file: change its permissions, or those of its folder.",
+    errno.ENAMETOOLONG: "The file's name is too long: give it a shorter one.",
+}
+
+
+class _IrregularError(OSError):
+    """A pipe, a socket or a device."""
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading; never a pipe or a device, which could block or change.
+
+    Raises:
+        UserError: In one line without the file's name, if it cannot be opened.
+    """
+    try:
+        return _open(path)
+    except IsADirectoryError:
+        raise UserError(
+            "This folder has no pictures, or you are not allowed to read it: name another file or folder."
+        ) from None
+    except _IrregularError:
+        raise UserError("This is a pipe, a socket or a device: copy its content into a file.") from None
+    except OSError as error:
+        raise UserError(_REASONS.get(error.errno or 0, "The file cannot be opened: copy it to another disk.")) from None
+    except ValueError:  # a null character, or one that the file system does not know
+        raise UserError("The file's name has characters that no file can have: check its name.") from None
+
+
+def read_bytes(path: Path, most: int = 100 * MB) -> bytes:
+    """Read a regular file of at most `most` bytes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        DamagedError: If it is not a regular file, cannot be read, or is larger.
+    """
+    try:
+        with _open(path) as stream:
+            content = stream.read(most + 1)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DamagedError(path, f"it cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if len(content) > most:
+        raise DamagedError(path, f"it has more than {most / MB:g} MB")
+    return content
+
+
+def read_text(path: Path, most: int = 100 * MB) -> str:
+    """Read a regular file of at most `most` bytes as UTF-8.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        DamagedError: If it is not a regular file, larger, or not UTF-8.
+    """
+    try:
+        return read_bytes(path, most).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DamagedError(path, f"it is not text in UTF-8 (byte {error.start})") from None
+
+
+def read_json(path: Path, kind: type = dict, most: int = 100 * MB) -> Any:
+    """Read JSON whose outermost value is of a type, nested at most 50 deep.
+
+    Args:
+        path: The file.
+        kind: The type of the outermost value: dict or list.
+        most: Its size in bytes, at most.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        DamagedError: If it is something else.
+    """
+    text = read_text(path, most)
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise DamagedError(path, f"it is nested more than {_DEPTH} deep") from None
+    except ValueError as error:
+        raise DamagedError(path, str(error)) from None
+    if not isinstance(content, kind):
+        raise DamagedError(path, f"it holds a {type(content).__name__} instead of a {kind.__name__}")
+    if any(depth > _DEPTH for depth in _depths(content)):
+        raise DamagedError(path, f"it is nested more than {_DEPTH} deep")
+    return content
+
+
+def read_yaml(path: Path, most: int = MB) -> dict[str, Any]:
+    """Read a YAML mapping as OmegaConf reads it, with its interpolations as text: without aliases, at most 50 deep.
+
+    Aliases are refused because a few lines of them can stand for billions of values; no file of ours has any.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        DamagedError: If it is something else.
+    """
+    import yaml
+    from omegaconf._utils import get_yaml_loader
+
+    text, depth = read_text(path, most), 0
+    try:
+        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                raise DamagedError(path, "it has YAML aliases")
+            if depth > _DEPTH:
+                raise DamagedError(path, f"it is nested more than {_DEPTH} deep")
+        content = yaml.load(text, Loader=get_yaml_loader())
+    except (yaml.YAMLError, ValueError) as error:
+        raise DamagedError(path, f"it is not YAML ({error})") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise DamagedError(path, "it is not a mapping of names to values")
+    return content
+
+
+def _depths(content: Any) -> Iterator[int]:
+    """Yield the depth of each list and mapping, without recursion."""
+    waiting = [(content, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if isinstance(value, dict | list):
+            yield depth
+            waiting += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
+
+
+def _open(path: Path) -> BufferedReader:
+    """Open a regular file, or raise an OSError; a ValueError for a name that no file can have."""
+    _check_regular(path.stat().st_mode)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    stream = os.fdopen(os.open(path, flags), "rb")
+    try:
+        _check_regular(os.fstat(stream.fileno()).st_mode)  # another file may have this name by now
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _check_regular(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise _IrregularError(errno.EINVAL, "it is a pipe, a socket or a device")
