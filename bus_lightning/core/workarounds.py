@@ -6,7 +6,6 @@ Importing this module imports none of the libraries.
 import logging
 import multiprocessing
 import signal
-import sys
 import warnings
 from contextlib import suppress
 from importlib import import_module
@@ -146,16 +145,6 @@ def start_ray(options: dict[str, Any]) -> None:
         import_module("hydra_plugins.hydra_ray_launcher.ray_launcher")
         import_module("ray").init(**options)
     signal.signal(signal.SIGTERM, stop)
-
-
-def silence_openvino() -> None:
-    """Keep OpenVINO, and NNCF after it, from reporting their import to a server and from writing into the home.
-
-    What cannot be imported is not used: they take their own stub. Call it before the first import of either.
-
-    Upstream: https://github.com/openvinotoolkit/openvino/pull/23832, which sends at import. Stays.
-    """
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 def without_anonymous(options: dict[str, Any]) -> None:

@@ -1,12 +1,9 @@
 """Augment training images at random; the only module that uses albumentations."""
 
 import math
-import os
 import random
 from collections.abc import Mapping
 from typing import Any
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise its import asks the internet for a new version
 
 import albumentations
 import cv2

@@ -1,10 +1,7 @@
-"""The only import of OpenVINO: without its report to a server, and without files in the home folder."""
+"""The only import of OpenVINO, without its converter of models."""
 
 import sys
 
-from bus_lightning.core.workarounds import silence_openvino
-
-silence_openvino()
 _CONVERTER = "openvino.tools.ovc"  # converts models of other frameworks; importing it takes a tenth of a second
 _unwanted = _CONVERTER not in sys.modules
 if _unwanted:

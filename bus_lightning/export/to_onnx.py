@@ -12,10 +12,8 @@ import onnx
 import torch
 from torch import nn
 
-from bus_lightning.diagnosis import engine
 from bus_lightning.export.heads import Head, WithFeatures
 
-__all__ = ["engine", "export_onnx", "quantise"]  # the engine turns off telemetry, so it is imported before NNCF
 _INPUT, _LOGITS, _FEATURES = "image", "logits", "features"
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 

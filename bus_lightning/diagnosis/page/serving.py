@@ -21,7 +21,6 @@ from bus_lightning.diagnosis.trained_on import sentence
 
 _VISITORS = 64  # whose results are kept, about 8 MB each
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 _HEADERS = {
     # Gradio evaluates templates and writes styles; nothing may come from, or go to, another server.
     "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -119,5 +118,5 @@ def _taken(port: int) -> UserError:
 def _private_folder() -> Iterator[Path]:
     """Create a folder that only this user can read, for all files of the page, and remove it at the end."""
     with tempfile.TemporaryDirectory(prefix="bus_lightning-page-", ignore_cleanup_errors=True) as folder:
-        os.environ.update(_SETTINGS, GRADIO_TEMP_DIR=folder)  # before Gradio is imported
+        os.environ.update(HF_HUB_OFFLINE="1", GRADIO_TEMP_DIR=folder)  # before Gradio is imported
         yield Path(folder)
