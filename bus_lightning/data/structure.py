@@ -6,7 +6,7 @@ The libraries that decode a picture reserve what its header announces, and fill 
 import struct
 import zlib
 from collections.abc import Callable
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.file_kinds import HEAD_BYTES, recognise
@@ -47,6 +47,12 @@ def check_picture(stream: BufferedIOBase, check_size: Callable[[int, int], None]
         raise UserError(f"The {kind} is cut off or damaged: export it again.") from None
     finally:
         stream.seek(0)
+
+
+def checked(stream: BufferedReader) -> BufferedReader:
+    """Return an opened picture after `check_picture`, for training, which has no limit of its size."""
+    check_picture(stream)
+    return stream
 
 
 def _check(stream: BufferedIOBase, kind: str, check_size: Callable[[int, int], None]) -> tuple[str, ...]:

@@ -58,9 +58,11 @@ def check_jpeg(data: bytes, check_size: Callable[[int, int], None]) -> tuple[str
 
     Raises:
         UserError: In one line without the file's name, when it announces too much, or is incomplete.
-        Exception: Whatever Pillow raises for a damaged file.
+        Exception: Whatever Pillow raises for a damaged file; IndexError or ValueError for damaged markers.
     """
     jpeg = _walk(data)
+    if not all(jpeg.size):
+        raise ValueError("no frame header, or one without a size")
     check_size(*jpeg.size)
     if jpeg.frame in _ARITHMETIC:  # its decoder goes on with zeros after the end, in a complete file, too
         return (POSSIBLY_INCOMPLETE,)

@@ -60,18 +60,25 @@ def check_png(stream: BufferedIOBase, check_size: Callable[[int, int], None]) ->
 
     Raises:
         UserError: In one line without the file's name, when it announces too much, or is incomplete.
+        OSError, struct.error, zlib.error: When it is cut off or damaged.
     """
     stream.seek(8)
     length, name, header = struct.unpack(">I4s13s", stream.read(21))
     width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     if (length, name) != (13, b"IHDR"):
         raise UserError("The PNG does not begin with its header: export it again.")
+    if not width or not height:
+        raise ValueError
     check_size(width, height)
     pixels = _Pixels(width, height, depth, color, interlaced)
     others, is_first = 0, True
     for _ in range(_CHUNKS):
         stream.seek(4, 1)  # the checksum
-        length, name = struct.unpack(">I4s", stream.read(8))
+        head = stream.read(8)
+        if len(head) < 8:  # the end is missing; Pillow does not mind
+            pixels.finish()
+            return ()
+        length, name = struct.unpack(">I4s", head)
         if name in (b"IDAT", b"fdAT"):
             is_first = False
             if length > pixels.most:
@@ -101,7 +108,7 @@ def _unpack(stream: BufferedIOBase, length: int, pixels: _Pixels, skip: int) -> 
     while left > 0:
         data = stream.read(min(left, _PIECE))
         if not data:
-            raise incomplete("PNG")
+            raise OSError("the file is truncated")
         pixels.add(data)
         left -= len(data)
 

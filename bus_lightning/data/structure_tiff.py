@@ -51,7 +51,7 @@ def _check_page(tags: Tags, page: dict[int, Entry], check_size: Callable[[int, i
     if samples > 16 or bits > 64:
         raise excessive("TIFF", f"{samples} samples of {bits} bits in a pixel")
     if compression not in _KNOWN:
-        raise UserError("The TIFF cannot be decoded because it is of a rare kind of compression: save it as a PNG.")
+        raise UserError("The TIFF is damaged or has a rare compression: save it as a PNG of 8 bits.")
     planes = samples if first(_PLANES, 1) == 2 else 1
     is_tiled = _TILE_OFFSETS in page
     across, down = (first(_TILE_WIDTH, 0), first(_TILE_HEIGHT, 0)) if is_tiled else (width, first(_ROWS, height))
