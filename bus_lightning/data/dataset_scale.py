@@ -14,6 +14,7 @@ from PIL import Image
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.data.levels import OWN_SCALE, Scale, is_deep, read_levels, widest
+from bus_lightning.data.structure import checked
 
 log = logging.getLogger(__name__)
 VERSION = 1  # part of a file's name: raise it when the rule changes
@@ -50,7 +51,7 @@ def scale_of(paths: Iterable[Path]) -> Scale:
 def _own_scale(path: Path) -> Scale:
     """Find the scale of one file; only files of more than 8 bits are decoded."""
     try:
-        with path.open("rb") as stream, Image.open(stream) as image:
+        with path.open("rb") as stream, Image.open(checked(stream)) as image:
             return OWN_SCALE.holding(read_levels(image, stream)) if is_deep(image, stream) else OWN_SCALE
     except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError):
         return OWN_SCALE

@@ -12,6 +12,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import OWN_SCALE, Scale, read_rgb
 from bus_lightning.data.listing import Listing, describe_skipped, list_folder
 from bus_lightning.data.masks import decode_mask, have_same_proportions, resize_mask
+from bus_lightning.data.structure import checked
 
 DEFAULT_ROOT = Path("data/Dataset_BUSI_with_GT")
 
@@ -112,11 +113,19 @@ def read_image(path: Path, scale: Scale = OWN_SCALE) -> np.ndarray:
         UserError: If the file is missing, empty, truncated, not an image, or has several images.
     """
     try:
-        with path.open("rb") as stream, Image.open(stream) as image:
+        with path.open("rb") as stream, Image.open(checked(stream)) as image:
             if image.format != "MPO" and (number := getattr(image, "n_frames", 1)) > 1:
                 raise UserError(f"it holds {number} pictures; save each in a separate file")
             return read_rgb(image, stream, scale)
     except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _check_structure(path: Path) -> None:
+    try:
+        with path.open("rb") as stream:
+            checked(stream)
+    except (OSError, SyntaxError, UserError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -162,6 +171,7 @@ def read_single_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndar
     Raises:
         MaskSizeError, UserError: As `read_mask`.
     """
+    _check_structure(path)
     try:
         with Image.open(path) as image:
             width, height = image.size

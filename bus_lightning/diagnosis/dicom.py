@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from io import BufferedReader
 from typing import Literal
 
-import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
@@ -20,6 +19,7 @@ from pydicom.uid import (
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.dicom_pixels import BY_PILLOW, decode
+from bus_lightning.diagnosis.dicom_values import check_lengths, check_levels, find_spacing
 from bus_lightning.diagnosis.frames import Frame, Frames, Limits, damaged, decoding, silence
 
 silence("pydicom")
@@ -36,24 +36,26 @@ _WANTED = ["Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "P
            "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
            "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence",
            "PixelSpacing", "SequenceOfUltrasoundRegions"]  # fmt: skip
-_HEADER_BYTES = 16_000_000
+_HEADER_BYTES, _HEADER_READS = 16_000_000, 200_000  # an element takes two reads, or three
 _UNDEFINED = 0xFFFFFFFF
-_PLANE, _CENTIMETRES = 1, 3  # of an ultrasound region: its spatial format, its physical units
-_PLAUSIBLE_MM = (0.001, 10.0)
 
 
 class _Header:
-    """A stream that reads at most as many bytes as a header needs."""
+    """A stream that reads at most as many bytes, and as often, as a header needs."""
 
     def __init__(self, stream: BufferedReader) -> None:
         self.tell, self.seek, self._read, self._left = stream.tell, stream.seek, stream.read, _HEADER_BYTES
+        self._reads = _HEADER_READS
 
     def read(self, size: int = -1) -> bytes:
         if size < 0:  # pydicom reads to the end only if the whole file is deflated, and would inflate without limit
             raise UserError("The DICOM file is deflated as a whole: save it uncompressed.")
         if size > self._left:
             raise UserError("The DICOM file has a header of more than 16 MB: export it again.")
+        if not self._reads:
+            raise UserError("The DICOM file has a header of too many elements or items: export it again.")
         self._left -= size
+        self._reads -= 1
         return self._read(size)
 
 
@@ -77,7 +79,7 @@ def read_dicom(stream: BufferedReader, limits: Limits) -> Frames:
             name = syntax.name if syntax.is_transfer_syntax and not syntax.is_private else "unknown"
             raise UserError(f"The DICOM file's compression ({name}) has no decoder: save the file uncompressed.")
         (_check_native if syntax in _NATIVE else _check_fragments)(stream, header, number, length)
-        spacing = _spacing(header)
+        spacing = find_spacing(header)
     return number, _frames(stream, header, number, vr, spacing)
 
 
@@ -95,6 +97,7 @@ def _read_pixel_element(stream: BufferedReader, syntax: UID) -> tuple[str, int]:
 
 def _check_header(header: Dataset, limits: Limits) -> int:
     """Check what the header says about the images, and return their number."""
+    check_lengths(header)
     limits.check_size(int(header.Columns), int(header.Rows))
     number = int(header.get("NumberOfFrames") or 1)
     limits.check_number(number)
@@ -104,6 +107,7 @@ def _check_header(header: Dataset, limits: Limits) -> int:
         raise UserError("The DICOM file's levels have neither 8 nor 16 bits: save it with 8.")
     if (header.SamplesPerPixel == 3) != (header.PhotometricInterpretation[:3] in ("RGB", "YBR")):
         raise damaged("DICOM file")
+    check_levels(header)
     header.NumberOfFrames = 1  # each image is decoded as if it were a file
     return number
 
@@ -153,24 +157,5 @@ def _frames(
         images = generate_frames(stream, number_of_frames=number)
     for k in range(number):
         with decoding("DICOM file"):
-            image = decode(header, next(images), vr)
-        yield Frame(image, k if number > 1 else None, spacing)
-
-
-def _spacing(header: Dataset) -> tuple[float, float] | None:
-    """Find the height and width of a pixel in millimetres; None if the header is silent or contradicts itself."""
-    sizes = [
-        (abs(float(region.PhysicalDeltaY)) * 10, abs(float(region.PhysicalDeltaX)) * 10)
-        for region in header.get("SequenceOfUltrasoundRegions") or ()
-        if region.get("RegionSpatialFormat") == _PLANE
-        and region.get("PhysicalUnitsXDirection") == _CENTIMETRES == region.get("PhysicalUnitsYDirection")
-        and "PhysicalDeltaX" in region
-        and "PhysicalDeltaY" in region
-    ]
-    if not sizes and header.get("PixelSpacing"):
-        height, width = header.PixelSpacing
-        sizes = [(float(height), float(width))]
-    low, high = _PLAUSIBLE_MM
-    if not sizes or not all(low <= side <= high for size in sizes for side in size):
-        return None
-    return sizes[0] if np.allclose(sizes, sizes[0], rtol=0.01, atol=0) else None
+            image, doubts = decode(header, next(images), vr)
+        yield Frame(image, k if number > 1 else None, spacing, doubts)

@@ -2,7 +2,6 @@
 
 import math
 import struct
-from io import BytesIO
 from itertools import pairwise
 from typing import Any
 
@@ -16,24 +15,33 @@ from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtend
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import to_8_bits
+from bus_lightning.data.structure_jpeg import check_jpeg
 from bus_lightning.diagnosis.frames import damaged
+from bus_lightning.diagnosis.structure_jpeg2000 import check_jpeg_2000
 
+FEW_LEVELS = "few_levels"  # the code of a doubt: the window or table shows few of the stored levels
+_MANY_LEVELS, _LOST = 16, 8  # stored levels; stored levels for each grey that is shown
 BY_PILLOW = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Lossless)
 
 
-def decode(header: Dataset, data: bytes, vr: str) -> np.ndarray:
-    """Decode the data of one image to (H, W, 3) uint8 RGB; `vr` is OB or OW. The header's pixel data are replaced.
+def decode(header: Dataset, data: bytes, vr: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Decode the data of one image; `vr` is OB or OW. The header's pixel data are replaced.
+
+    Returns:
+        (H, W, 3) uint8, RGB; codes of doubts about the image.
 
     Raises:
-        UserError: When the image is not the one that the header announces, or its levels have no meaning.
+        UserError: When the image is not the one that the header announces, is incomplete, or its levels have no
+            meaning.
     """
+    doubts: tuple[str, ...] = ()
     syntax = header.file_meta.TransferSyntaxUID
     kind = str(header.PhotometricInterpretation)
     if syntax == RLELossless:
         levels = _stored(_decode_rle(data, header), header)
     else:
         if syntax in BY_PILLOW:
-            _check_inner_size(data, header)
+            doubts = _check_inner(data, header)
             data = encapsulate([data])
         header.add_new(0x7FE00010, vr, data)
         # `_stored` removes the unused bits, because pydicom ignores HighBit.
@@ -43,18 +51,26 @@ def decode(header: Dataset, data: bytes, vr: str) -> np.ndarray:
         kind = str(properties["photometric_interpretation"])
     if kind == "PALETTE COLOR":
         colors = apply_color_lut(levels, header)
-        return np.ascontiguousarray(to_8_bits(colors, int(header.RedPaletteColorLookupTableDescriptor[2])))
+        return np.ascontiguousarray(to_8_bits(colors, int(header.RedPaletteColorLookupTableDescriptor[2]))), doubts
     if header.SamplesPerPixel == 3:
         colors = to_8_bits(levels, int(header.BitsStored))
         if kind.startswith("YBR_FULL"):
             colors = np.asarray(Image.fromarray(colors, "YCbCr").convert("RGB"))
-        return np.array(colors)
+        return np.array(colors), doubts
     low, high = int(levels.min()), int(levels.max())
     table = _shown(np.arange(low, high + 1, dtype=levels.dtype), header)
     if kind == "MONOCHROME1":
         table = 255 - table
-    grey = table[levels.astype(np.int32) - low]
-    return np.repeat(grey[..., None], 3, axis=2)
+    numbers = levels.astype(np.int32) - low
+    if _loses_levels(table, np.bincount(numbers.ravel(), minlength=len(table)) > 0):
+        doubts = (*doubts, FEW_LEVELS)
+    return np.repeat(table[numbers][..., None], 3, axis=2), doubts
+
+
+def _loses_levels(table: np.ndarray, occurs: np.ndarray) -> bool:
+    """Check whether the levels that occur are shown as far fewer greys."""
+    stored = int(np.count_nonzero(occurs))
+    return stored >= _MANY_LEVELS and _LOST * len(np.unique(table[occurs])) < min(stored, 256)
 
 
 def _stored(levels: np.ndarray, header: Dataset, lowest: int | None = None) -> np.ndarray:
@@ -124,11 +140,15 @@ def _look_up(values: np.ndarray, item: Dataset, header: Dataset) -> np.ndarray:
     return table[np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)]
 
 
-def _check_inner_size(data: bytes, header: Dataset) -> None:
-    """Check before decoding that a compressed image has the size that the header states."""
-    with Image.open(BytesIO(data), formats=["JPEG", "JPEG2000"]) as image:
-        if image.size != (header.Columns, header.Rows):
+def _check_inner(data: bytes, header: Dataset) -> tuple[str, ...]:
+    """Check before decoding that a compressed image has the size that the header states, and is complete."""
+
+    def check_size(width: int, height: int) -> None:
+        if (width, height) != (header.Columns, header.Rows):
             raise UserError("The DICOM file has an image of another size than its header states: export it again.")
+
+    check = check_jpeg if data.startswith(b"\xff\xd8") else check_jpeg_2000
+    return check(data, check_size)
 
 
 def _decode_rle(data: bytes, header: Dataset) -> np.ndarray:

@@ -24,6 +24,7 @@ class Frame:
     image: np.ndarray  # (H, W, 3) uint8 RGB, C-contiguous
     number: int | None = None  # from 0; None in a file with one image
     spacing_mm: tuple[float, float] | None = None  # height and width of a pixel in millimetres, if the file states them
+    doubts: tuple[str, ...] = ()  # codes of doubts about the file or the image, see `doubt.find_doubts`
 
 
 Frames = tuple[int, Iterator[Frame]]  # number of images in a file, and an iterator that decodes one after another

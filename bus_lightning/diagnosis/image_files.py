@@ -6,6 +6,7 @@ from io import BufferedReader
 from PIL import Image
 
 from bus_lightning.data.levels import OWN_SCALE, Scale, is_deep, read_levels, read_rgb, widest
+from bus_lightning.data.structure import check_picture
 from bus_lightning.diagnosis.frames import Frame, Frames, Limits, decoding, silence
 
 silence("PIL")
@@ -18,9 +19,10 @@ def read_image_file(stream: BufferedReader, kind: str, limits: Limits, scale: Sc
     decoded as in training. If the file does not state its bit depth, all frames share one scale, at least `scale`.
 
     Raises:
-        UserError: When the file is damaged, too large, or has levels without a meaning.
+        UserError: When the file is damaged, incomplete, too large, or has levels without a meaning.
     """
     with decoding(kind):
+        doubts = check_picture(stream, limits.check_size)
         if kind == "PNG":  # decoding alone does not check its checksums
             with Image.open(stream, formats=["PNG"]) as image:
                 limits.check_size(*image.size)
@@ -29,7 +31,7 @@ def read_image_file(stream: BufferedReader, kind: str, limits: Limits, scale: Sc
         image = Image.open(stream, formats=[kind])
         limits.check_size(*image.size)
         number = _count(image, limits)
-    return number, _frames(image, stream, kind, number, limits, scale)
+    return number, _frames(image, stream, kind, number, limits, scale, doubts)
 
 
 def _count(image: Image.Image, limits: Limits) -> int:
@@ -47,7 +49,13 @@ def _count(image: Image.Image, limits: Limits) -> int:
 
 
 def _frames(
-    image: Image.Image, stream: BufferedReader, kind: str, number: int, limits: Limits, scale: Scale
+    image: Image.Image,
+    stream: BufferedReader,
+    kind: str,
+    number: int,
+    limits: Limits,
+    scale: Scale,
+    doubts: tuple[str, ...],
 ) -> Iterator[Frame]:
     if number > 1:
         with decoding(kind):
@@ -57,7 +65,7 @@ def _frames(
             image.seek(k)
             limits.check_size(*image.size)
             array = read_rgb(image, stream, scale)
-        yield Frame(array, k if number > 1 else None)
+        yield Frame(array, k if number > 1 else None, doubts=doubts)
 
 
 def _scales(image: Image.Image, stream: BufferedReader, number: int, limits: Limits) -> Iterator[Scale]:
