@@ -101,7 +101,7 @@ def _open_whole(path: Path, start: bytes = b"", size: int | None = None) -> Iter
     try:
         stream = open_regular(path)
     except UserError as error:
-        _report(path, str(error).partition(":")[0].rstrip("."))
+        _report(path, "it is a folder" if path.is_dir() else str(error).partition(":")[0].rstrip("."))
         yield None
         return
     with stream:
@@ -134,18 +134,6 @@ def cleared(path: Path) -> Path:
     elif path.is_dir():
         shutil.rmtree(path)
     return path
-
-
-def make_folder(cache: Path) -> None:
-    """Create the folder of a cache.
-
-    Raises:
-        UserError: If something else has its name.
-    """
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"data.cache={cache} is not a folder: choose another, or remove what is there.") from error
 
 
 def _damage(stream: BufferedReader, name: str, start: bytes, expected: int | None) -> str:

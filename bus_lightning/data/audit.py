@@ -20,7 +20,7 @@ from filelock import FileLock
 from rich.console import Console
 from rich.table import Table
 
-from bus_lightning.core.cache import caching, cleared, is_whole, make_folder, read_cached, write_cached
+from bus_lightning.core.cache import caching, cleared, is_whole, read_cached, write_cached
 from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
@@ -176,7 +176,7 @@ def cached_audit(root: Path, frame: pd.DataFrame, cache: Path, listing: Listing 
     path, fingerprints = cache / f"{name}.json", fingerprints_of(content, cache)
     audit = _known(path, fingerprints)
     if audit is None:
-        make_folder(cache)
+        cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cleared(cache / f"{name}.lock")):
             audit = _known(path, fingerprints) or _make_audit(root, content, path, fingerprints)
     # Masks without an image are not part of the content hash, so they are listed again.

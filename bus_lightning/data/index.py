@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import open_regular
 from bus_lightning.data.levels import OWN_SCALE, Scale, read_rgb
 from bus_lightning.data.listing import Listing, describe_skipped, list_folder
 from bus_lightning.data.masks import decode_mask, have_same_proportions, resize_mask
@@ -112,7 +113,7 @@ def read_image(path: Path, scale: Scale = OWN_SCALE) -> np.ndarray:
         UserError: If the file is missing, empty, truncated, not an image, or has several images.
     """
     try:
-        with path.open("rb") as stream, Image.open(stream) as image:
+        with open_regular(path) as stream, Image.open(stream) as image:
             if image.format != "MPO" and (number := getattr(image, "n_frames", 1)) > 1:
                 raise UserError(f"it holds {number} pictures; save each in a separate file")
             return read_rgb(image, stream, scale)
@@ -163,7 +164,11 @@ def read_single_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndar
         MaskSizeError, UserError: As `read_mask`.
     """
     try:
-        with Image.open(path) as image:
+        stream = open_regular(path)
+    except UserError as error:
+        raise _unreadable(path, error) from error
+    try:
+        with stream, Image.open(stream) as image:
             width, height = image.size
             if (height, width) != shape and image.format != "TIFF":  # a TIFF states its upright size
                 width, height = ImageOps.exif_transpose(image).size

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from bus_lightning.core.cache import caching, cleared, is_whole, make_folder, mark_used
+from bus_lightning.core.cache import caching, cleared, is_whole, mark_used
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.index import read_image, read_mask, read_predicted_mask
@@ -66,7 +66,7 @@ def cached_pixels(
     kind, number = _record(preprocessing.size, bool(prepared.predicted_by)), len(prepared.frame)
     if (records := _open(path, kind, number)) is not None:
         return records
-    make_folder(cache)
+    cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cleared(cache / "pixels.lock")):  # one for all files, because each job may remove those of others
         if (records := _open(path, kind, number)) is None:
             for leftover in cache.glob(".pixels-*"):  # of a killed process
