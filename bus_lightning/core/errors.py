@@ -4,6 +4,8 @@ import errno
 from collections.abc import Mapping
 from pathlib import Path
 
+RESTORE = "Restore it from a copy, or train the run again with rerun=true"  # a damaged file of a run
+
 
 class UserError(Exception):
     """A mistake in the input that the user can correct.
@@ -25,9 +27,7 @@ class DamagedError(UserError):
         cure: What to do; a sentence without the full stop.
     """
 
-    def __init__(
-        self, path: Path, what: str, cure: str = "Restore it from a copy, or train the run again with rerun=true"
-    ) -> None:
+    def __init__(self, path: Path, what: str, cure: str = RESTORE) -> None:
         super().__init__(f"{path} is damaged: {' '.join(what.split())}. {cure}.")
 
 

@@ -12,7 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.core.errors import RESTORE, DamagedError, UserError
 
 MB = 1_000_000
 _DEPTH = 50  # of lists and mappings in each other; no file of ours has more than ten
@@ -50,8 +50,8 @@ def open_regular(path: Path) -> BufferedReader:
         raise UserError("The file's name has characters that no file can have: check its name.") from None
 
 
-def read_bytes(path: Path, most: int = 100 * MB) -> bytes:
-    """Read a regular file of at most `most` bytes.
+def read_bytes(path: Path, most: int = 100 * MB, cure: str = RESTORE) -> bytes:
+    """Read a regular file of at most `most` bytes; `cure` says what to do if it is damaged, as in `DamagedError`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -63,48 +63,49 @@ def read_bytes(path: Path, most: int = 100 * MB) -> bytes:
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
-        raise DamagedError(path, f"it cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise DamagedError(path, f"it cannot be read ({getattr(error, 'strerror', None) or error})", cure) from None
     if len(content) > most:
-        raise DamagedError(path, f"it has more than {most / MB:g} MB")
+        raise DamagedError(path, f"it has more than {most / MB:g} MB", cure)
     return content
 
 
-def read_text(path: Path, most: int = 100 * MB) -> str:
-    """Read a regular file of at most `most` bytes as UTF-8.
+def read_text(path: Path, most: int = 100 * MB, cure: str = RESTORE) -> str:
+    """Read a regular file of at most `most` bytes as UTF-8; `cure` is as in `DamagedError`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         DamagedError: If it is not a regular file, larger, or not UTF-8.
     """
     try:
-        return read_bytes(path, most).decode("utf-8")
+        return read_bytes(path, most, cure).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DamagedError(path, f"it is not text in UTF-8 (byte {error.start})") from None
+        raise DamagedError(path, f"it is not text in UTF-8 (byte {error.start})", cure) from None
 
 
-def read_json(path: Path, kind: type = dict, most: int = 100 * MB) -> Any:
+def read_json(path: Path, kind: type = dict, most: int = 100 * MB, cure: str = RESTORE) -> Any:
     """Read JSON whose outermost value is of a type, nested at most 50 deep.
 
     Args:
         path: The file.
         kind: The type of the outermost value: dict or list.
         most: Its size in bytes, at most.
+        cure: What to do if it is damaged, as in `DamagedError`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         DamagedError: If it is something else.
     """
-    text = read_text(path, most)
+    text = read_text(path, most, cure)
     try:
         content = json.loads(text)
     except RecursionError:
-        raise DamagedError(path, f"it is nested more than {_DEPTH} deep") from None
+        raise DamagedError(path, f"it is nested more than {_DEPTH} deep", cure) from None
     except ValueError as error:
-        raise DamagedError(path, str(error)) from None
+        raise DamagedError(path, str(error), cure) from None
     if not isinstance(content, kind):
-        raise DamagedError(path, f"it holds a {type(content).__name__} instead of a {kind.__name__}")
+        raise DamagedError(path, f"it holds a {type(content).__name__} instead of a {kind.__name__}", cure)
     if any(depth > _DEPTH for depth in _depths(content)):
-        raise DamagedError(path, f"it is nested more than {_DEPTH} deep")
+        raise DamagedError(path, f"it is nested more than {_DEPTH} deep", cure)
     return content
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from filelock import FileLock
 from rich.console import Console
 from rich.table import Table
 
+from bus_lightning.core.cache import caching, cleared, is_whole, read_cached, write_cached
 from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
@@ -172,20 +174,33 @@ def cached_audit(root: Path, frame: pd.DataFrame, cache: Path, listing: Listing 
     content = known_content(root, frame, cache)
     name = f"audit-{VERSION}-{content[:16]}"
     path, fingerprints = cache / f"{name}.json", fingerprints_of(content, cache)
-    if not (path.is_file() and fingerprints.is_file()):
+    audit = _known(path, fingerprints)
+    if audit is None:
         cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f"{name}.lock"):
-            if not (path.is_file() and fingerprints.is_file()):
-                for leftover in (*cache.glob(f".{path.name}.*"), *cache.glob(f".{fingerprints.name}.*")):
-                    leftover.unlink()  # of a killed process
-                audit = audit_folder(root)
-                if audit.content != content:
-                    raise UserError(f"{root} changed while it was audited: run the command again.")
-                save_fingerprints(fingerprints, audit.fingerprints)
-                write_aside(path, json.dumps(audit.to_json()))
-    audit = Audit(**json.loads(path.read_text()))
+        with FileLock(cleared(cache / f"{name}.lock")):
+            audit = _known(path, fingerprints) or _make_audit(root, content, path, fingerprints)
     # Masks without an image are not part of the content hash, so they are listed again.
     return replace(audit, problems=audit.problems | {"mask_without_image": (listing or list_folder(root)).orphans()})
+
+
+def _known(path: Path, fingerprints: Path) -> Audit | None:
+    """Read the findings of an earlier audit; None without them or without the fingerprints."""
+    return read_cached(path, lambda content: Audit(**json.loads(content))) if is_whole(fingerprints) else None
+
+
+def _make_audit(root: Path, content: str, path: Path, fingerprints: Path) -> Audit:
+    """Audit a folder whose files have this hash, and keep the findings."""
+    for leftover in (*path.parent.glob(f".*{path.name}.*"), *path.parent.glob(f".*{fingerprints.name}.*")):
+        with suppress(OSError):
+            leftover.unlink()  # of a killed process
+    audit = audit_folder(root)
+    if audit.content != content:
+        raise UserError(f"{root} changed while it was audited: run the command again.")
+    with caching(fingerprints) as temporary:
+        save_fingerprints(temporary, audit.fingerprints)
+    findings = json.dumps(audit.to_json())
+    write_cached(path, findings.encode())
+    return Audit(**json.loads(findings))
 
 
 def fingerprints_of(content: str, cache: Path) -> Path:

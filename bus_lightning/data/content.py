@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from bus_lightning.core.files import checksum, write_aside
+from bus_lightning.core.cache import read_cached, write_cached
+from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import stable_hash
+from bus_lightning.core.reading import open_regular
 
 _SETTLED_S = 2.0  # two changes within one tick of a file system's clock leave the same time
 
@@ -19,8 +21,9 @@ def content_hash(root: Path, frame: pd.DataFrame) -> str:
     digest = hashlib.sha256()
     for file in _files(frame):
         try:
-            content = checksum(root / file)
-        except OSError:  # a dangling link, no permission: reported when the file is decoded
+            with open_regular(root / file) as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
+        except (OSError, UserError):  # a dangling link, a pipe, no permission: reported when the file is decoded
             content = "unreadable"
         digest.update(f"{file}\0{content}\n".encode())
     return digest.hexdigest()
@@ -36,16 +39,13 @@ def known_content(root: Path, frame: pd.DataFrame, cache: Path) -> str:
     """
     stamp, newest = _stamp(root, frame)
     note = cache / f"content-{stable_hash(root.resolve()):016x}.json"
-    try:
-        noted = json.loads(note.read_text())
-    except (OSError, ValueError):
-        noted = {}
-    if noted.get("stamp") == stamp:
-        return str(noted["content"])
+    noted = read_cached(note, lambda content: {name: str(json.loads(content)[name]) for name in ("stamp", "content")})
+    if noted and noted["stamp"] == stamp:
+        return noted["content"]
     before, content = time.time(), content_hash(root, frame)
     if newest < before - _SETTLED_S:
         with suppress(OSError):  # the cache may belong to another user
-            write_aside(note, json.dumps({"stamp": stamp, "content": content}) + "\n")
+            write_cached(note, json.dumps({"stamp": stamp, "content": content}).encode())
     return content
 
 

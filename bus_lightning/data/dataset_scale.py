@@ -11,8 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from bus_lightning.core.cache import read_cached, write_cached
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import write_aside
+from bus_lightning.core.reading import open_regular
 from bus_lightning.data.levels import OWN_SCALE, Scale, is_deep, read_levels, widest
 from bus_lightning.data.structure import checked
 
@@ -30,12 +31,11 @@ def known_scale(root: Path, images: Sequence[str], content: str, cache: Path) ->
         cache: Folder with one file per content hash.
     """
     note = cache / f"scale-{VERSION}-{content[:16]}.json"
-    try:
-        scale = Scale(**json.loads(note.read_text()))
-    except (OSError, ValueError, TypeError):
+    scale = read_cached(note, lambda content: Scale(**json.loads(content)))
+    if scale is None:
         scale = scale_of(root / image for image in images)
         with suppress(OSError):  # the cache may belong to another user
-            write_aside(note, json.dumps(asdict(scale)) + "\n")
+            write_cached(note, json.dumps(asdict(scale)).encode())
     if scale != OWN_SCALE:
         log.info("%s: files that do not state their bit depth are read as %d bits%s.", root, scale.bits,
                  f", floating-point ones as 0 to {scale.white}" if scale.white > 1 else "")  # fmt: skip
@@ -51,7 +51,7 @@ def scale_of(paths: Iterable[Path]) -> Scale:
 def _own_scale(path: Path) -> Scale:
     """Find the scale of one file; only files of more than 8 bits are decoded."""
     try:
-        with path.open("rb") as stream, Image.open(checked(stream)) as image:
+        with open_regular(path) as stream, Image.open(checked(stream)) as image:
             return OWN_SCALE.holding(read_levels(image, stream)) if is_deep(image, stream) else OWN_SCALE
     except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError):
         return OWN_SCALE

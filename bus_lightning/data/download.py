@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 import pooch  # type: ignore[import-untyped]
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from bus_lightning.core.class_names import BENIGN, COUNTS_IN_BUSI
 from bus_lightning.core.errors import UserError, disk_trouble
+from bus_lightning.core.reading import open_regular
 from bus_lightning.data.file_kinds import is_system_file
 from bus_lightning.data.index import DEFAULT_ROOT, read_index
 
@@ -69,12 +71,14 @@ def unpack(archive: Path, out: Path) -> list[str]:
     """
     if out.exists():
         raise UserError(f"{out} already exists: remove it to unpack {archive} again.")
-    if not archive.is_file():
-        raise UserError(f"No zip at {archive}: check ZIP=...")
+    try:
+        stream = open_regular(archive)
+    except UserError as error:
+        raise UserError(f"No zip at {archive}: check ZIP=... ({error})") from error
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacking-") as scratch:
+    with stream, tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacking-") as scratch:
         folder = Path(scratch) / "zip"  # the scratch folder itself is closed to other users
-        _extract(archive, folder)
+        _extract(archive, stream, folder)
         parents = sorted(path.parent for path in folder.rglob(BENIGN) if path.is_dir())
         if not parents:
             raise UserError(f"{archive} has no folder '{BENIGN}': use a zip of BUSI.")
@@ -87,10 +91,10 @@ def unpack(archive: Path, out: Path) -> list[str]:
     return differences
 
 
-def _extract(archive: Path, folder: Path) -> None:
+def _extract(archive: Path, stream: BufferedReader, folder: Path) -> None:
     """Check every member's name and checksum while writing it."""
     try:
-        with zipfile.ZipFile(archive) as zipped:
+        with zipfile.ZipFile(stream) as zipped:
             members = zipped.infolist()
             for member in members:
                 path = PurePosixPath(member.filename.replace("\\", "/"))

@@ -1,6 +1,8 @@
 """Turn a folder in BUSI's layout into a data frame with a row per image; and read its images and masks."""
 
 import os
+from contextlib import ExitStack
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import open_regular
 from bus_lightning.data.levels import OWN_SCALE, Scale, read_rgb
 from bus_lightning.data.listing import Listing, describe_skipped, list_folder
 from bus_lightning.data.masks import decode_mask, have_same_proportions, resize_mask
@@ -113,7 +116,7 @@ def read_image(path: Path, scale: Scale = OWN_SCALE) -> np.ndarray:
         UserError: If the file is missing, empty, truncated, not an image, or has several images.
     """
     try:
-        with path.open("rb") as stream, Image.open(checked(stream)) as image:
+        with open_regular(path) as stream, Image.open(checked(stream)) as image:
             if image.format != "MPO" and (number := getattr(image, "n_frames", 1)) > 1:
                 raise UserError(f"it holds {number} pictures; save each in a separate file")
             return read_rgb(image, stream, scale)
@@ -121,10 +124,14 @@ def read_image(path: Path, scale: Scale = OWN_SCALE) -> np.ndarray:
         raise _unreadable(path, error) from error
 
 
-def _check_structure(path: Path) -> None:
+def _open_picture(path: Path) -> BufferedReader:
+    """Open a picture whose structure has been checked."""
     try:
-        with path.open("rb") as stream:
+        with ExitStack() as on_error:
+            stream = on_error.enter_context(open_regular(path))
             checked(stream)
+            on_error.pop_all()
+            return stream
     except (OSError, SyntaxError, UserError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
 
@@ -171,9 +178,9 @@ def read_single_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndar
     Raises:
         MaskSizeError, UserError: As `read_mask`.
     """
-    _check_structure(path)
+    stream = _open_picture(path)
     try:
-        with Image.open(path) as image:
+        with stream, Image.open(stream) as image:
             width, height = image.size
             if (height, width) != shape and image.format != "TIFF":  # a TIFF states its upright size
                 width, height = ImageOps.exif_transpose(image).size

@@ -2,8 +2,10 @@
 
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,18 +85,24 @@ def _find_pictures(root: Path, skipped: dict[str, str]) -> Iterator[str]:
     for entry in os.scandir(root):
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             for inner in os.scandir(entry):
                 file = f"{entry.name}/{inner.name}"
-                if inner.is_dir():
-                    if not inner.name.startswith("."):
-                        skipped.update(_find_deeper(root, Path(inner)))
-                elif reason := _reason_to_skip(inner):
-                    skipped[file] = reason
-                else:
-                    yield file
+                if not _is_folder(inner):
+                    if reason := _reason_to_skip(inner):
+                        skipped[file] = reason
+                    else:
+                        yield file
+                elif not inner.name.startswith("."):
+                    skipped.update(_find_deeper(root, Path(inner)))
         elif Path(entry.name).suffix.lower() in (*PICTURES, *DICOM):
             skipped[entry.name] = "outside the class folders"
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    with suppress(OSError):  # a link that leads to itself
+        return entry.is_dir()
+    return False
 
 
 def _reason_to_skip(entry: "os.DirEntry[str]") -> str:
@@ -103,8 +111,9 @@ def _reason_to_skip(entry: "os.DirEntry[str]") -> str:
         return HIDDEN
     if _BACKUP.fullmatch(entry.name):
         return "backup copies, judging by their names"
-    if not entry.is_file() and not entry.is_symlink():  # opening it could block; a broken link gets an error later
-        return "pipes or devices"
+    with suppress(OSError):  # a link to nothing or to itself: reported when the file is read
+        if not stat.S_ISREG(entry.stat().st_mode):
+            return "pipes or devices"
     if Path(entry.name).suffix.lower() in PICTURES:
         return ""
     try:
@@ -115,7 +124,13 @@ def _reason_to_skip(entry: "os.DirEntry[str]") -> str:
 
 def _find_deeper(root: Path, folder: Path) -> dict[str, str]:
     """Find the pictures below a subfolder of a class folder: file -> reason why they are skipped."""
+    name = folder.relative_to(root).as_posix()
+    if folder.is_symlink():  # it may lead back, or to a whole disk
+        return {name: "links to folders"}
     pictures = (path for path in folder.rglob("*") if path.suffix.lower() in (*PICTURES, *DICOM) and path.is_file())
     files = (path.relative_to(root) for path in pictures)
     shown = sorted(file for file in files if not any(part.startswith(".") for part in file.parts))
-    return {file.as_posix(): "in subfolders of the class folders" for file in shown}
+    deeper = {file.as_posix(): "in subfolders of the class folders" for file in shown}
+    if folder.suffix.lower() in (*PICTURES, *DICOM):
+        deeper[name] = "folders that are named like pictures"
+    return deeper

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import open_regular
 from bus_lightning.data.levels import is_deep, read_levels
 
 _FAINT, _FAINT_SHARE = 31, 0.02  # up to this level, or this share of 16 bits, a level is a label or noise
@@ -53,7 +54,7 @@ def decode_mask(path: Path) -> Mask:
         MaskValueError: If it is unclear which pixels are lesion.
         OSError, SyntaxError, ValueError, Image.DecompressionBombError: If the file cannot be decoded.
     """
-    with path.open("rb") as stream, Image.open(stream) as image:
+    with open_regular(path) as stream, Image.open(stream) as image:
         if image.format == "TIFF" and (pages := getattr(image, "n_frames", 1)) > 1:
             raise MaskValueError(f"{path} has {pages} pages: save the mask as a file with one page. {_CURE}")
         deep = _deep_levels(image, stream, path)

@@ -6,6 +6,7 @@ number alone: `benign (12)` is the same picture however many images are drawn.
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,7 @@ def refuse_other(out: Path) -> None:
         UserError: if something else is there, which is not ours to delete.
     """
     error = f"{out} exists and is not a phantom folder: name a new folder, or empty this one first."
-    refuse_foreign(out, lambda folder: (folder / MARKER).is_file(), error)
+    refuse_foreign(out, lambda folder: os.path.lexists(folder / MARKER), error)
 
 
 def draw_phantom(out: Path, images: int = 240, seed: int = 0) -> None:

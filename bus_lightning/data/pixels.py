@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
+from bus_lightning.core.cache import caching, cleared, is_whole, mark_used
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import aside
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.index import read_image, read_mask, read_predicted_mask
 from bus_lightning.data.mistakes import mirrored
@@ -62,29 +63,45 @@ def cached_pixels(
     further = map(str, masks) if any(masks) else ()  # the files of runs without masks keep their names
     name = stable_hash(VERSION, *rules, prepared.content, preprocessing.size, preprocessing.resize, *settings, *further)
     path = cache / f"pixels-{name:016x}.npy"
-    with suppress(FileNotFoundError):
-        return _opened(path)
+    kind, number = _record(preprocessing.size, bool(prepared.predicted_by)), len(prepared.frame)
+    if (records := _open(path, kind, number)) is not None:
+        return records
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / "pixels.lock"):  # one for all files, because each job may remove those of others
-        with suppress(FileNotFoundError):
-            return _opened(path)
-        for leftover in cache.glob(".pixels-*"):  # of a killed process
-            leftover.unlink()
-        kind, number = _record(preprocessing.size, bool(prepared.predicted_by)), len(prepared.frame)
-        _make_room(cache, number * kind.itemsize / _GB, limit)
-        with aside(path) as temporary:
-            _write(temporary, kind, number, _decoded(prepared, preprocessing, cleaned, overlay))
-            if prepared.has_changed(cache):
-                raise UserError(f"{prepared.root} changed while its images were decoded: run the command again.")
-        return _opened(path)
-
-
-def _opened(path: Path) -> np.ndarray:
-    """Map a file into memory, and mark it as recently used."""
-    records: np.ndarray = np.load(path, mmap_mode="c")
-    with suppress(OSError):  # the folder may belong to another user
-        os.utime(path)
+    with FileLock(cleared(cache / "pixels.lock")):  # one for all files, because each job may remove those of others
+        if (records := _open(path, kind, number)) is None:
+            for leftover in cache.glob(".pixels-*"):  # of a killed process
+                with suppress(OSError):
+                    leftover.unlink()
+            _make_room(cache, path, number * kind.itemsize / _GB, limit)
+            with caching(path) as temporary:
+                _write(temporary, kind, number, _decoded(prepared, preprocessing, cleaned, overlay))
+                if prepared.has_changed(cache):
+                    raise UserError(f"{prepared.root} changed while its images were decoded: run the command again.")
+            records = _map(path, kind, number)
     return records
+
+
+def _open(path: Path, kind: np.dtype[Any], number: int) -> np.ndarray | None:
+    """Map a file into memory if it exists and its checksum is right."""
+    header = _header(kind, number)
+    with suppress(FileNotFoundError):  # another job may remove it at any time
+        return _map(path, kind, number) if is_whole(path, header, len(header) + number * kind.itemsize) else None
+    return None
+
+
+def _map(path: Path, kind: np.dtype[Any], number: int) -> np.ndarray:
+    """Map a file into memory, and mark it as recently used."""
+    records = np.memmap(path, kind, mode="c", offset=len(_header(kind, number)), shape=(number,))
+    mark_used(path)
+    return records
+
+
+def _header(kind: np.dtype[Any], number: int) -> bytes:
+    """Return the first bytes of a file of so many records, in NumPy's format."""
+    stream = BytesIO()
+    header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (number,)}
+    np.lib.format.write_array_header_2_0(stream, header)
+    return stream.getvalue()
 
 
 def _record(size: int, with_predicted: bool) -> np.dtype[Any]:
@@ -131,20 +148,20 @@ def _decoded(
 def _write(path: Path, kind: np.dtype[Any], number: int, rows: Iterator[tuple[Any, ...]]) -> None:
     """Write records one after another; not through a memory map, where a full disk causes a bus error."""
     with path.open("wb") as stream:
-        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (number,)}
-        np.lib.format.write_array_header_2_0(stream, header)
+        stream.write(_header(kind, number))
         for row in rows:
             stream.write(np.array(row, kind).tobytes())
 
 
-def _make_room(cache: Path, needed: float, limit: float) -> None:
-    """Remove files until `needed` more gigabytes are within the limit; jobs that have a file open keep it."""
+def _make_room(cache: Path, path: Path, needed: float, limit: float) -> None:
+    """Remove files until `needed` gigabytes at a path are within the limit; jobs that have a file open keep it."""
     if needed > limit:
         raise UserError(
             f"The decoded images take {needed:.1f} GB, more than data.cache_gb={limit:g}: "
             f"set data.cache_gb={needed * 1.1:.0f}, or choose a smaller data.size."
         )
-    files = sorted(cache.glob("pixels-*.npy"), key=lambda file: file.stat().st_mtime)
+    others = (file for file in cache.glob("pixels-*.npy") if file != path and file.is_file())
+    files = sorted(others, key=lambda file: file.stat().st_mtime)
     while files and needed + sum(file.stat().st_size for file in files) / _GB > limit:
         log.info("Removed %s, the least recently used file (data.cache_gb=%g).", files[0], limit)
         files.pop(0).unlink()

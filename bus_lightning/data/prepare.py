@@ -4,8 +4,11 @@ import json
 import logging
 import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -14,6 +17,7 @@ from omegaconf import DictConfig
 from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import stable_hash
+from bus_lightning.core.reading import read_json, read_text
 from bus_lightning.data.audit import cached_audit, fingerprints_of
 from bus_lightning.data.content import known_content
 from bus_lightning.data.dataset_scale import known_scale
@@ -26,6 +30,7 @@ from bus_lightning.data.splits import Split, make_split
 
 log = logging.getLogger(__name__)
 _DIGITS = 16  # of the hash of a folder
+_MARKER_BYTES = 1000  # of a phantom folder's marker, at most
 
 
 def files_hash(content: object) -> str:
@@ -131,11 +136,12 @@ def _excluded_ids(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[st
 
 def _read_excluded(file: Path, frame: pd.DataFrame) -> set[str]:
     """Read the ids of a CSV, which lists ids or paths relative to the root, with or without the file extension."""
+    complaint = f"data.exclude={file} is not a CSV with a column 'id'"
     try:
-        listed = set(pd.read_csv(file)["id"].dropna().str.strip())
+        listed = set(pd.read_csv(StringIO(read_text(file, cure=complaint)))["id"].dropna().str.strip())
     except (OSError, ValueError, KeyError, AttributeError) as error:
         reason = "its first line must be id, each line below it an image" if isinstance(error, KeyError) else error
-        raise UserError(f"data.exclude={file} is not a CSV with a column 'id': {reason}") from error
+        raise UserError(f"{complaint}: {reason}") from error
     ids_by_name: dict[str, set[str]] = {}
     for row in frame.itertuples():
         for name in {row.id, f"{row.id}.png", row.image, without_extension(str(row.image))}:
@@ -184,10 +190,23 @@ def _draw_phantom(root: Path, images: int, seed: int) -> None:
 
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_name(f".{root.name}.lock")):
-        if not root.is_dir():
+        drawn = _read_marker(root / MARKER)
+        if not root.is_dir() or drawn == {}:
             for leftover in root.parent.glob(f".{root.name}.*/"):  # of a killed process
                 shutil.rmtree(leftover, ignore_errors=True)
             draw_phantom(root, images=images, seed=seed)
-        elif (marker := root / MARKER).is_file() and json.loads(marker.read_text()) != {"images": images, "seed": seed}:
+        elif drawn not in (None, {"images": images, "seed": seed}):
             log.warning("%s keeps its earlier images (%s): remove it to draw data.phantom.images=%d, seed=%d.",
-                        root, marker.read_text().strip(), images, seed)  # fmt: skip
+                        root, json.dumps(drawn), images, seed)  # fmt: skip
+
+
+def _read_marker(marker: Path) -> dict[str, Any] | None:
+    """Read how a phantom folder was drawn; empty if that is damaged, which is logged, and None if it does not say."""
+    if not marker.exists() and not marker.is_symlink():
+        return None
+    with suppress(OSError, UserError):
+        drawn: dict[str, Any] = read_json(marker, most=_MARKER_BYTES)
+        if drawn.keys() == {"images", "seed"}:
+            return drawn
+    log.warning("%s is damaged: the images of its folder are drawn anew.", marker)
+    return {}

@@ -19,6 +19,7 @@ from bus_lightning.config.split_options import METHODS, shares
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.core.randomness import shuffled, stable_hash
+from bus_lightning.core.reading import read_json
 
 log = logging.getLogger(__name__)
 PARTS = ("train", "val", "test")
@@ -226,11 +227,16 @@ def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ra
     """Read the user's lists; images that are not in a list are left out."""
     if not file:
         raise UserError("data.split.method=file needs data.split.file=FILE.json with the lists train, val and test.")
+    complaint = f"data.split.file={file} is not JSON with the lists train, val and test"
     try:
-        content = json.loads(Path(file).read_text())
-        parts = {name: sorted(set(content.get(name, []))) for name in PARTS}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"data.split.file={file} is not JSON with the lists train, val and test: {error}") from error
+        content = read_json(Path(file), cure=complaint)
+    except FileNotFoundError as error:
+        raise UserError(f"{complaint}: it does not exist.") from error
+    parts = {name: content.get(name, []) for name in PARTS}
+    for name, ids in parts.items():
+        if not isinstance(ids, list) or not all(isinstance(id_, str) for id_ in ids):
+            raise UserError(f"{complaint}: {name} is not a list of ids.")
+        parts[name] = sorted(set(ids))
     known = set(frame["id"])
     for name, ids in parts.items():
         if unknown := [id_ for id_ in ids if id_ not in known]:
@@ -240,9 +246,10 @@ def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ra
             )
     if not parts["train"] or not parts["test"]:
         raise UserError(f"data.split.file={file}: the lists train and test must not be empty.")
-    method = content.get("method", "file")
+    method = content.get("method")
     named = {id_: groups[id_] for ids in parts.values() for id_ in ids}
-    split = make_named_split(parts, method if method in METHODS else "file", named, ratio, seed)
+    is_known = isinstance(method, str) and method in METHODS
+    split = make_named_split(parts, str(method) if is_known else "file", named, ratio, seed)
     cure = f"has NUMBER images, and none of them in PART of data.split.file={file}: add some, "
     _check_classes(frame, parts, bool(parts["val"]), cure + "or leave the class out with data.classes.")
     return split

@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from bus_lightning.core.cache import mark_used, read_cached, write_cached
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import aside, checksum
+from bus_lightning.core.files import checksum
 from bus_lightning.diagnosis.bundle import Stage
 from bus_lightning.diagnosis.engine import openvino
 
 _INFERENCE = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # precision of the layers that are not in 8 bits
 _CACHED_PRECISION = "int8"
-_DIGEST_BYTES = 32
+_FORMAT = 2  # part of a file's name: raise it when the content of the file changes
 _CACHE_SIZE = 16  # networks; the least recently used are deleted first
 
 
@@ -66,9 +67,9 @@ def _compile(file: Path, precision: str, threads: int | None) -> Any:
     core = openvino.Core()
     try:
         cached = _cache_file(core, file, options) if precision == _CACHED_PRECISION else None
-        if cached and (network := _read_cached(cached)):
-            with suppress(RuntimeError):  # the engine does not accept it after all
-                return core.import_model(network, "CPU", options)
+        if cached and (kept := read_cached(cached, lambda network: core.import_model(network, "CPU", options))):
+            mark_used(cached)
+            return kept
         compiled = core.compile_model(file, "CPU", options)
     except RuntimeError as error:
         raise UserError(f"{file} cannot be run: {' '.join(str(error).split())[:200]}") from error
@@ -91,28 +92,13 @@ def _cache_file(core: Any, file: Path, options: dict[str, Any]) -> Path | None:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         return None
     machine = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    key = repr([checksum(file), openvino.__version__, machine, os.cpu_count(), sorted(options.items())])
+    key = repr([_FORMAT, checksum(file), openvino.__version__, machine, os.cpu_count(), sorted(options.items())])
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.compiled"
-
-
-def _read_cached(file: Path) -> bytes | None:
-    """Read a compiled network; None if it is missing or damaged."""
-    try:
-        content = file.read_bytes()
-    except OSError:
-        return None
-    digest, network = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-    if hashlib.sha256(network).digest() != digest:
-        return None
-    with suppress(OSError):
-        os.utime(file)
-    return network
 
 
 def _cache(file: Path, network: bytes) -> None:
     """Write a compiled network, and delete those that were not used for longest."""
-    with aside(file) as temporary:
-        temporary.write_bytes(hashlib.sha256(network).digest() + network)
+    write_cached(file, network)
     cached = sorted(file.parent.glob("*.compiled"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in cached[_CACHE_SIZE:]:
         path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bus_lightning.core.files import write_aside
+from bus_lightning.core.cache import read_cached, write_cached
 from bus_lightning.metrics.columns import Floats
 from bus_lightning.metrics.per_case import metrics_of, weighted_metrics
 from bus_lightning.statistics.conditions import Condition
@@ -38,21 +38,17 @@ def summarise(condition: Condition, part: str, cache: Path | None = None) -> pd.
     """
     cases = condition.part(part).reset_index(drop=True)
     file = cache / f"{_hash(cases)}.json" if cache else None
-    if file and (cached := _read_cached(file)) is not None and cached.empty == cases.empty:
+    if file and (cached := read_cached(file, _parse)) is not None:
         return cached
     rows = _summarised(cases)
     if file:
-        write_aside(file, json.dumps(rows, indent=1))  # NaN as Python writes and reads it
+        write_cached(file, json.dumps(rows, indent=1).encode())  # NaN as Python writes and reads it
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _read_cached(file: Path) -> pd.DataFrame | None:
-    """Read a cached summary; None if there is none, or if it is damaged and must be computed again."""
-    try:
-        rows = [{column: row[column] for column in COLUMNS} for row in json.loads(file.read_text())]
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return pd.DataFrame(rows, columns=COLUMNS)
+def _parse(content: bytes) -> pd.DataFrame:
+    """Read the rows of a cached summary."""
+    return pd.DataFrame([{column: row[column] for column in COLUMNS} for row in json.loads(content)], columns=COLUMNS)
 
 
 def _summarised(cases: pd.DataFrame) -> list[dict[str, Any]]:
