@@ -12,6 +12,7 @@ from filelock import FileLock
 from omegaconf import DictConfig
 
 from bus_lightning.core.class_names import HEALTHY
+from bus_lightning.core.csv_cells import unescape_formula
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.audit import cached_audit, fingerprints_of
@@ -132,7 +133,7 @@ def _excluded_ids(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[st
 def _read_excluded(file: Path, frame: pd.DataFrame) -> set[str]:
     """Read the ids of a CSV, which lists ids or paths relative to the root, with or without the file extension."""
     try:
-        listed = set(pd.read_csv(file)["id"].dropna().str.strip())
+        listed = {unescape_formula(name) for name in pd.read_csv(file)["id"].dropna().str.strip()}
     except (OSError, ValueError, KeyError, AttributeError) as error:
         reason = "its first line must be id, each line below it an image" if isinstance(error, KeyError) else error
         raise UserError(f"data.exclude={file} is not a CSV with a column 'id': {reason}") from error
