@@ -52,9 +52,16 @@ def whole(low: int | None = None, high: int | None = None) -> Kind:
 def number(low: float | None = None, high: float | None = None) -> Kind:
     """Accept finite numbers from `low` to `high`, both included."""
     return Kind(f"a number{_range(low, high)}", lambda value: (
-        type(value) in (int, float) and math.isfinite(value)
+        type(value) in (int, float) and _is_finite(value)
         and (low is None or value >= low) and (high is None or value <= high)
     ))  # fmt: skip
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def one_of(*values: Any) -> Kind:
@@ -195,13 +202,16 @@ EVALUATE = {
 }  # fmt: skip
 
 
-def check_kinds(cfg: DictConfig, table: dict[str, Kind], left_out: Sequence[str] = ()) -> DictConfig:
+def check_kinds(
+    cfg: DictConfig, table: dict[str, Kind], left_out: Sequence[str] = (), may_lack: bool = False
+) -> DictConfig:
     """Refuse a value of the wrong kind, and the removal of a key that is needed.
 
     Args:
         cfg: The composed config.
         table: Key -> kind of its value.
         left_out: Keys that are not checked, because a grid sets their values.
+        may_lack: Whether any key may be missing, as in the config of an older run.
 
     Returns:
         A copy of the config, in which a removed key that may be null or empty is null or empty.
@@ -219,6 +229,8 @@ def check_kinds(cfg: DictConfig, table: dict[str, Kind], left_out: Sequence[str]
             continue  # a missing value, `???`, gives an error when it is read
         if name not in group:
             if kind.absent is _MISSING:
+                continue
+            if kind.absent is ... and may_lack:
                 continue
             if kind.absent is ...:
                 raise UserError(

@@ -1,13 +1,34 @@
-"""Read the CSV files of a run; an error names the file, the row and the column."""
+"""Write and read CSV files: names never become formulas, and an error names the file, the row and the column."""
 
-import os
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bus_lightning.core.csv_cells import escape_formula, unescape_formula
 from bus_lightning.core.errors import DamagedError
+from bus_lightning.core.reading import MB, read_bytes
+
+_LARGEST = 500 * MB  # a row per image needs some hundred bytes
+_LONGEST_HEADER = 100_000  # bytes
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table in UTF-8, with all digits of its numbers; `read_table` reads the same texts from it."""
+    safe = table.copy(deep=False)
+    safe.columns = pd.Index([_escaped(name) for name in table])
+    for position, kind in enumerate(table.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            cells = [_escaped(value) for value in table.iloc[:, position]]
+            safe.isetitem(position, pd.Series(cells, index=table.index, dtype=object))
+    safe.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def _escaped(value: Any) -> Any:
+    return escape_formula(value) if isinstance(value, str) else value
 
 
 def read_table(path: Path, needed: Iterable[str], text: Sequence[str] = ()) -> pd.DataFrame:
@@ -22,13 +43,18 @@ def read_table(path: Path, needed: Iterable[str], text: Sequence[str] = ()) -> p
         DamagedError: When the file is missing, empty or not a table, lacks a column, or has an empty cell of text.
     """
     try:
-        gaps = {name: ["", "nan"] for name in pd.read_csv(path, nrows=0) if name not in text}
-        table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=gaps,
+        content = read_bytes(path, _LARGEST)
+    except FileNotFoundError as error:
+        raise DamagedError(path, f"it cannot be read ({error.strerror})") from error
+    if len(content.partition(b"\n")[0]) > _LONGEST_HEADER:
+        raise DamagedError(path, "its first line is not the header of a table")
+    try:
+        gaps = {name: ["", "nan"] for name in pd.read_csv(BytesIO(content), nrows=0) if name not in text}
+        table = pd.read_csv(BytesIO(content), dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=gaps,
                             low_memory=False)  # fmt: skip
-    except OSError as error:
-        raise DamagedError(path, f"it cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DamagedError(path, f"it is not a table ({error})") from error
+    table.columns = pd.Index([unescape_formula(str(name)) for name in table])
     if missing := [name for name in needed if name not in table]:
         raise DamagedError(path, f"it has no column {', '.join(missing)}")
     if not isinstance(table.index, pd.RangeIndex):
@@ -36,6 +62,9 @@ def read_table(path: Path, needed: Iterable[str], text: Sequence[str] = ()) -> p
     for name in text:
         if name in table and (empty := (table[name].isna() | (table[name] == "")).to_numpy()).any():
             raise bad_cell(path, table, int(empty.argmax()), name, "is not allowed")
+        if name in table:
+            table[name] = table[name].map(unescape_formula)
+    table.attrs["is_cut"] = not content.endswith(b"\n")
     return table
 
 
@@ -49,10 +78,8 @@ def refuse_cut(path: Path, table: pd.DataFrame) -> None:
     Raises:
         DamagedError: When the line end is missing.
     """
-    with path.open("rb") as stream:
-        stream.seek(-1, os.SEEK_END)
-        if stream.read() != b"\n":
-            raise DamagedError(path, f"it is cut off in {_row(len(table) - 1)}")
+    if table.attrs["is_cut"]:
+        raise DamagedError(path, f"it is cut off in {_row(len(table) - 1)}")
 
 
 def check_numbers(

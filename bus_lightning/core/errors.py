@@ -1,8 +1,15 @@
 """Errors in one line that says what is wrong and what to do."""
 
 import errno
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from bus_lightning.core.printable import printable
+
+_LINE_END = re.compile(r"\s*[\r\n]\s*")
 
 RESTORE = "Restore it from a copy, or train the run again with rerun=true"  # a damaged file of a run
 
@@ -10,8 +17,12 @@ RESTORE = "Restore it from a copy, or train the run again with rerun=true"  # a 
 class UserError(Exception):
     """A mistake in the input that the user can correct.
 
-    The message is one line that names the file or option and the cure; the command line prints it without a traceback.
+    The message is one printable line that names the file or option and the cure; the command line prints it without a
+    traceback.
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(_LINE_END.sub(" ", str(message))))
 
 
 class OccupiedError(UserError):
@@ -28,7 +39,17 @@ class DamagedError(UserError):
     """
 
     def __init__(self, path: Path, what: str, cure: str = RESTORE) -> None:
-        super().__init__(f"{path} is damaged: {' '.join(what.split())}. {cure}.")
+        super().__init__(f"{printable(path)} is damaged: {' '.join(what.split())}. {cure}.")
+
+    def __reduce__(self) -> Any:
+        """Pickle the message, which comes from another process."""
+        return _damaged, self.args
+
+
+def _damaged(message: str) -> DamagedError:
+    error = DamagedError.__new__(DamagedError)
+    UserError.__init__(error, message)
+    return error
 
 
 class WeightsMissingError(UserError):
@@ -46,7 +67,16 @@ _DISK = {
     errno.EDQUOT: "the disk quota is used up: make room",
     errno.EROFS: "it cannot be written because its file system is read-only: choose {option}",
     errno.EACCES: "permission denied: choose {option}, or change its permissions",
+    errno.EPERM: "permission denied: choose {option}, or change its permissions",
     errno.ENOENT: "it does not exist (any more): bring it back, or choose {option}",
+    errno.ENOTDIR: "a file is in the place of a folder: move the file, or choose {option}",
+    errno.EEXIST: "a file is in the place of a folder: move the file, or choose {option}",
+    errno.EISDIR: "a folder is in the place of a file: move the folder, or choose {option}",
+    errno.ELOOP: "it is a link that leads to itself: choose {option}",
+    errno.ENAMETOOLONG: "its name is too long: choose {option}",
+    errno.EFBIG: "its file system takes no file of this size: choose {option}",
+    errno.EIO: "the disk does not answer: check it, or choose {option}",
+    errno.ESTALE: "the disk does not answer: check it, or choose {option}",
 }
 
 
@@ -55,25 +85,29 @@ def disk_trouble(error: BaseException, options: Mapping[str, Path] | None = None
 
     Args:
         error: The error that was raised.
-        options: Option -> folder that it names; the message names the option whose folder holds the file.
+        options: Option -> folder that it names, or words for a place that no option of the command names. The message
+            names the option whose folder holds the file.
     """
     if not isinstance(error, OSError) or error.errno not in _DISK:
         return None
-    place = f"{error.filename}: " if error.filename else ""
-    option = _option_of(Path(str(error.filename)), options or {}) if error.filename else None
-    cure = _DISK[error.errno].format(option=f"{option}=..." if option else "another folder")
-    return f"{place}{cure}, and give the same command again ({_named(error)})"
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    chosen = _options_of(Path(path), options or {}) if path else []
+    names = " or ".join(f"another {name}" if " " in name else f"{name}=..." for name in chosen)
+    cure = _DISK[error.errno].format(option=names or "another folder")
+    return printable(f"{path}: {cure}" if path else cure) + f", and give the same command again ({_named(error)})"
 
 
-def _option_of(file: Path, options: Mapping[str, Path]) -> str | None:
-    """Name the option whose folder holds a file, or would be created in it; if there are several, the nearest."""
-    file, ranked = file.absolute(), []
+def _options_of(file: Path, options: Mapping[str, Path]) -> list[str]:
+    """Name the option whose folder holds a file, or would be created in it: the nearest; several that are as near."""
+    ranked: dict[tuple[bool, int], list[str]] = {}
     for option, folder in options.items():
-        folder = folder.absolute()
-        holds = file.is_relative_to(folder)
-        if holds or folder.is_relative_to(file) or file.parent == folder.parent:  # above, or a lock next to it
-            ranked.append((holds, len(folder.parts), option))
-    return max(ranked)[2] if ranked else None
+        for place, own in ((file.absolute(), folder.absolute()), (file.resolve(), folder.resolve())):
+            holds = place.is_relative_to(own)
+            is_next_to_it = place.parent == own.parent and place.name.startswith(f".{own.name}.")  # as a lock
+            if holds or is_next_to_it or own.is_relative_to(place):
+                ranked.setdefault((holds, len(own.parts)), []).append(option)
+                break
+    return ranked[max(ranked)] if ranked else []
 
 
 def explain(error: BaseException) -> str:
@@ -107,4 +141,4 @@ def _named(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0].strip()
+    return printable(str(error).partition("\n")[0].strip())

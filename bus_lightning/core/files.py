@@ -17,6 +17,20 @@ def checksum(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether anything has this name: a file, a folder, a pipe, or what may not be looked at.
+
+    A link to nothing counts as nothing.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def refuse_foreign(out: Path, is_own: Callable[[Path], bool], error: str) -> None:
     """Refuse to replace a file, or a folder that another program or person has filled.
 

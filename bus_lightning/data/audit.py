@@ -17,13 +17,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from filelock import FileLock
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bus_lightning.core.cache import caching, cleared, is_whole, read_cached, write_cached
 from bus_lightning.core.class_names import HEALTHY
+from bus_lightning.core.console import PrintableConsole
+from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import write_aside
+from bus_lightning.core.files import aside, write_aside
+from bus_lightning.core.printable import printable
 from bus_lightning.core.progress import watched
 from bus_lightning.data.content import content_hash, known_content
 from bus_lightning.data.duplicates import Fingerprint, group_of, make_fingerprint, matching_pairs
@@ -226,13 +229,14 @@ def main(arguments: list[str] | None = None) -> int:
     summary = audit.summary() | {"passed_over": len(listing.passed_over)}
     content = {"summary": summary, "passed_over": listing.passed_over} | audit.to_json()
     write_aside(options.out / "audit.json", json.dumps(content, indent=1) + "\n")
-    write_aside(options.out / "groups.csv", audit.groups_table().to_csv(index=False))
-    table = Table("finding", "number", "for example", title=f"Audit of {root}")
+    with aside(options.out / "groups.csv") as path:
+        write_csv(audit.groups_table(), path)
+    table = Table("finding", "number", "for example", title=Text(f"Audit of {root}"))
     for finding, number in summary.items():
         examples = [audit.describe(name, finding) for name in audit.problems.get(finding, [])[:2]]
         style = "red" if examples and finding in _BLOCKING else None
-        table.add_row(finding.replace("_", " "), str(number), "\n".join(examples), style=style)
-    console = Console()
+        table.add_row(finding.replace("_", " "), str(number), Text("\n".join(map(printable, examples))), style=style)
+    console = PrintableConsole()
     console.print(table)
     if listing.passed_over:
         console.print(f"Skipped: {describe_skipped(listing.passed_over)}.", markup=False)

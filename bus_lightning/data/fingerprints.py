@@ -1,5 +1,6 @@
 """Save the fingerprints of a data folder's images, and find images of one folder in another."""
 
+import math
 import os
 import shutil
 import zipfile
@@ -7,13 +8,21 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import aside
+from bus_lightning.core.reading import MB, open_regular
 from bus_lightning.data.duplicates import Fingerprint, matching_pairs
+
+# Name of an array -> its kind of numbers or texts, and its number of dimensions.
+_KINDS = {"ids": "U1", "digests": "u2", "shapes": "i2", "greys": "u1", "numbers": "i1", "points": "f2",
+          "descriptors": "u2"}  # fmt: skip
+_SMALL = 200 * MB  # unpacked; larger files hold many images, which are packed to a half
+_MOST_PACKED = 10  # times smaller than unpacked
 
 
 def save_fingerprints(path: Path, fingerprints: Mapping[str, Fingerprint]) -> None:
@@ -39,8 +48,9 @@ def load_fingerprints(path: Path) -> dict[str, Fingerprint]:
         UserError: If the file is missing or damaged.
     """
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            part = {name: file[name] for name in file.files}
+        with open_regular(path) as stream:
+            part = _read_arrays(stream)
+        _check_sizes(**part)
         ends = part["shapes"].astype(np.int64).prod(axis=1).cumsum()[:-1]
         greys = np.split(part["greys"], ends)
         points = np.split(part["points"], part["numbers"].cumsum()[:-1])
@@ -50,8 +60,54 @@ def load_fingerprints(path: Path) -> dict[str, Fingerprint]:
                                   descriptors[k])
             for k, id_ in enumerate(part["ids"])
         }  # fmt: skip
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    # The last two: a damaged archive seems to have an unknown compression, or a password.
+    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, UserError,
+            NotImplementedError, RuntimeError) as error:  # fmt: skip
         raise UserError(f"{path} does not hold fingerprints of images ({error}): delete it.") from error
+
+
+def _read_arrays(stream: BinaryIO) -> dict[str, NDArray[Any]]:
+    """Read the arrays of `_KINDS`, after a look at the sizes that the file claims for them."""
+    part = {}
+    with zipfile.ZipFile(stream) as archive:
+        total = sum(archive.getinfo(f"{name}.npy").file_size for name in _KINDS)
+        if total > max(_SMALL, _MOST_PACKED * os.fstat(stream.fileno()).st_size):
+            raise ValueError(f"it claims to hold {total / 1e9:.1f} GB")
+        for name, kind in _KINDS.items():
+            with archive.open(f"{name}.npy") as member:
+                claimed = _claimed_bytes(member)
+                if claimed > archive.getinfo(f"{name}.npy").file_size:
+                    raise ValueError(f"{name} claims to hold {claimed / 1e9:.1f} GB")
+            with archive.open(f"{name}.npy") as member:
+                part[name] = np.lib.format.read_array(member, allow_pickle=False)
+            if part[name].dtype.kind != kind[0] or part[name].ndim != int(kind[1]):
+                raise ValueError(f"{name} is of another kind")
+    return part
+
+
+def _check_sizes(
+    ids: NDArray[Any], digests: NDArray[Any], shapes: NDArray[Any], greys: NDArray[Any], numbers: NDArray[Any],
+    points: NDArray[Any], descriptors: NDArray[Any],
+) -> None:  # fmt: skip
+    """Refuse arrays that do not belong together."""
+    images, keypoints = len(ids), int(numbers.sum(dtype=np.int64))
+    pixels = int(shapes.astype(np.int64).prod(axis=1).sum())
+    expected = {"digests": (images, 32), "shapes": (images, 2), "greys": (pixels,), "numbers": (images,),
+                "points": (keypoints, 2), "descriptors": (keypoints, 128)}  # fmt: skip
+    own = {"digests": digests, "shapes": shapes, "numbers": numbers, "points": points, "descriptors": descriptors,
+           "greys": greys}  # fmt: skip
+    if any(own[name].shape != shape for name, shape in expected.items()):
+        raise ValueError("its arrays do not fit each other")
+    if (numbers < 0).any() or (shapes < 1).any() or not np.isfinite(points).all():
+        raise ValueError("it holds impossible numbers")
+
+
+def _claimed_bytes(member: IO[bytes]) -> int:
+    """Read how many bytes the header of an array claims that it has."""
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = read(member)
+    return math.prod(shape) * kind.itemsize
 
 
 def share_file(source: Path, target: Path) -> None:

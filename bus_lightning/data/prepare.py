@@ -15,6 +15,7 @@ from filelock import FileLock
 from omegaconf import DictConfig
 
 from bus_lightning.core.class_names import HEALTHY
+from bus_lightning.core.csv_cells import unescape_formula
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.core.reading import read_json, read_text
@@ -138,7 +139,8 @@ def _read_excluded(file: Path, frame: pd.DataFrame) -> set[str]:
     """Read the ids of a CSV, which lists ids or paths relative to the root, with or without the file extension."""
     complaint = f"data.exclude={file} is not a CSV with a column 'id'"
     try:
-        listed = set(pd.read_csv(StringIO(read_text(file, cure=complaint)))["id"].dropna().str.strip())
+        names = pd.read_csv(StringIO(read_text(file, cure=complaint)))["id"].dropna().str.strip()
+        listed = {unescape_formula(name) for name in names}
     except (OSError, ValueError, KeyError, AttributeError) as error:
         reason = "its first line must be id, each line below it an image" if isinstance(error, KeyError) else error
         raise UserError(f"{complaint}: {reason}") from error

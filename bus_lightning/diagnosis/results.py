@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL.PngImagePlugin import putchunk
 
+from bus_lightning.core.csv_cells import escape_formula
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import aside, write_aside
 from bus_lightning.data.drawing import draw_overlay
@@ -108,8 +109,8 @@ class Results:
                    *_LESION, *(f"box_{side}" for side in _BOX), "height", "width", "doubts", "trained_on"]  # fmt: skip
         stream = StringIO()
         writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer.writerow({name: escape_formula(name) for name in columns})
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
         write_aside(self.folder / TABLE, stream.getvalue())
         return len(rows)
 
@@ -178,6 +179,10 @@ def _with_description(png: bytes, text: str) -> bytes:
     stream.write(png[:_AFTER_HEADER])
     putchunk(stream, b"iTXt", b"Description\0\0\0\0\0", text.encode())
     return stream.getvalue() + png[_AFTER_HEADER:]
+
+
+def _cell(value: Any) -> Any:
+    return escape_formula(value) if isinstance(value, str) else value
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:

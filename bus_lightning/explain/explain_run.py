@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bus_lightning.config.build import build_net
+from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.files import aside, write_aside
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import BusDataset
@@ -94,7 +95,7 @@ def explain_run(
         if image.id in shown:
             on_sheet.append(image)
     with aside(folder / "maps.csv") as path:
-        pd.DataFrame(rows).to_csv(path, index=False)
+        write_csv(pd.DataFrame(rows), path)
     save_tiles(on_sheet, folder / "tiles")
     save_sheet(on_sheet, str(cfg.name), folder / "heatmaps.png")
     write_aside(folder / _OPTIONS, made_with)  # last: the folder is complete

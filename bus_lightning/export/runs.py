@@ -1,12 +1,14 @@
 """Open finished runs for a bundle, and refuse those that do not belong together."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from bus_lightning.config.identity import identity
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.core.files import is_there
 from bus_lightning.data.datamodule import BusDataModule, example_images
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.prepare import PreparedData, files_hash, prepare_data
@@ -15,6 +17,7 @@ from bus_lightning.models.output_check import check_output, shapes_of
 from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 
+log = logging.getLogger(__name__)
 BUSI_CONTENT = "8c32504d11914feb"  # first digits of the `content_hash` of the published 780 images and 798 masks
 # Keys in which a run and its folds may differ.
 _OF_A_FOLD = ("seed", "data.split.cross_fold", "data.split.cross_folds")
@@ -121,17 +124,24 @@ def refuse_other_masks(segmenter: FinishedRun, classifier: RebuiltRun) -> None:
 
 
 def read_folds(pattern: str, classifier: FinishedRun) -> list[FinishedRun]:
-    """Read the runs that match a pattern and predicted the classifier's training images; other tasks are skipped.
+    """Read the runs that match a pattern and predicted the classifier's training images.
+
+    Other tasks are skipped. A damaged run is left out with a warning; `calibrate` refuses if images are missing then.
 
     Raises:
         UserError: When there are none, one is not complete, or is of another model, overlay, data or split.
     """
     folds = []
     for folder in find_runs(pattern):
-        if not folder.config.is_file() or folder.path.resolve() == classifier.folder.path.resolve():
+        if not is_there(folder.config) or folder.path.resolve() == classifier.folder.path.resolve():
             continue
-        if open_run(folder.path, complete=False).task == "classification":
-            folds.append(open_for(folder.path, "classification"))
+        try:
+            if open_run(folder.path, complete=False).task == "classification":
+                fold = open_for(folder.path, "classification")
+                fold.cases, fold.status  # noqa: B018 (read here, where a damaged file leaves the run out)
+                folds.append(fold)
+        except DamagedError as error:
+            log.warning("Left out of the calibration: %s", error)
     if not folds:
         raise UserError(f"--out-of-fold '{pattern}' matches no run of a classifier except the exported one.")
     for run in folds:

@@ -10,13 +10,13 @@ from typing import NoReturn
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.syntax import Syntax
 
 from bus_lightning.config.run_names import naming_overrides, older_name, run_name
 from bus_lightning.config.schema import EVALUATE, TRAIN, check_kinds
 from bus_lightning.config.settle import settle, with_names
 from bus_lightning.config.stored import load_config
+from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import OccupiedError, UserError, explain
 from bus_lightning.launch.command_line import REPORTED, launch_name, report_job
 from bus_lightning.runs.folder import RunDir
@@ -45,7 +45,9 @@ def train_job(cfg: DictConfig) -> float | None:
     name = folder_name(cfg, hydra_cfg.overrides.task) if cfg.name is None else str(cfg.name)
     cfg = with_names(cfg, str(cfg.group), name)
     if cfg.print_config and not (in_grid and hydra_cfg.job.num > 0):
-        Console(stderr=True).print(Syntax(OmegaConf.to_yaml(cfg, resolve=True), "yaml", background_color="default"))
+        PrintableConsole(stderr=True).print(
+            Syntax(OmegaConf.to_yaml(cfg, resolve=True), "yaml", background_color="default")
+        )
     folder = Path(cfg.runs_dir) / cfg.group / cfg.name
     report_job(folder)
     try:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
+from bus_lightning.core.printable import log_to_terminal, printable
 
 if TYPE_CHECKING:
     from bus_lightning.report.extension import Extension
@@ -77,8 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--no-wandb", action="store_true", help="send nothing to W&B, even if the runs were logged there"
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    console = Console(stderr=True)
+    log_to_terminal()
+    console = PrintableConsole(stderr=True)
     try:
         groups = options.groups or [default_group()]
         with console.status("reading the runs") as status:
@@ -100,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"Error: {trouble}", file=sys.stderr)
             return 1
         raise
-    print(f"The report is {page}")
+    print(printable(f"The report is {page}"))
     return 0
 
 

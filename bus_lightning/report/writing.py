@@ -18,6 +18,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.files import folder_aside, refuse_foreign
 from bus_lightning.report.sections import FigureItem, Note, Section, TableItem
 
@@ -136,7 +137,7 @@ def _write_items(folder: Path, sections: list[Section]) -> list[_Chapter]:
 
 def _write_table(folder: Path, item: TableItem, label: str) -> _Table:
     path = folder / f"{item.slug}.csv"
-    item.frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    write_csv(item.frame, path)
     # By position: column names may repeat.
     columns = [_cells(item.frame.iloc[:, position].tolist()) for position in range(item.frame.shape[1])]
     header, rows = [str(name) for name in item.frame.columns], list(zip(*columns, strict=True))

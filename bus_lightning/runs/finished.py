@@ -23,8 +23,10 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.build import build_net
+from bus_lightning.config.schema import TRAIN, check_kinds, one_of
 from bus_lightning.config.stored import load_config
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.core.files import is_there
 from bus_lightning.data.prepare import files_hash
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import Split, load_split
@@ -33,6 +35,8 @@ from bus_lightning.runs.folder import RunDir
 
 if TYPE_CHECKING:
     from torch import nn
+
+_STORED = TRAIN | {"data.channels": one_of(1, 3, 4)}  # `settle` counts the channel of overlay.style=channel
 
 
 @dataclass(frozen=True)
@@ -86,13 +90,19 @@ class FinishedRun:
     def preprocessing(self) -> Preprocessing:
         """The preprocessing of its images."""
         options: Any = OmegaConf.to_container(self.config, resolve=True)
-        return Preprocessing.of_config(options["data"], options["preprocess"])
+        try:
+            return Preprocessing.of_config(options["data"], options["preprocess"])
+        except (TypeError, KeyError, UserError) as error:
+            raise DamagedError(self.folder.config, f"data or preprocess: {error}") from error
 
     @property
     def overlay(self) -> Overlay | None:
         """The overlay of its test images; None without one."""
         options: Any = OmegaConf.to_container(self.config.overlay, resolve=True)
-        overlay = Overlay(**options | {"segmenters": None})  # a path of this machine
+        try:
+            overlay = Overlay(**options | {"segmenters": None})  # a path of this machine
+        except (TypeError, UserError) as error:
+            raise DamagedError(self.folder.config, f"overlay: {error}") from error
         return overlay if overlay.applies_to("test") else None
 
     def require_complete(self) -> None:
@@ -109,7 +119,7 @@ class FinishedRun:
         """
         from bus_lightning.models.weights import load_kept_weights
 
-        if not self.folder.best.is_file():
+        if not is_there(self.folder.best):
             raise UserError(
                 f"{self.folder.path} has no checkpoints/best.ckpt: train it again, or copy its checkpoint back."
             )
@@ -132,7 +142,12 @@ def open_run(path: Path | str, complete: bool = True) -> FinishedRun:
     folder = RunDir(Path(path))
     if not folder.is_run:
         raise UserError(f"{path} is not a run folder: it has no config.yaml.")
-    run = FinishedRun(folder, load_config(folder.config))
+    config = load_config(folder.config)
+    try:
+        config = check_kinds(config, _STORED, may_lack=True)
+    except UserError as error:
+        raise DamagedError(folder.config, f"it is not the config of a run ({error})") from error
+    run = FinishedRun(folder, config)
     if complete:
         run.require_complete()
     return run

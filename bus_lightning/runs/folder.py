@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,14 +17,14 @@ from omegaconf import DictConfig
 from bus_lightning.config.identity import identity
 from bus_lightning.config.run_names import SET_ASIDE
 from bus_lightning.config.stored import load_config
-from bus_lightning.core.csv_files import check_numbers, read_table, refuse_cut
-from bus_lightning.core.errors import DamagedError
-from bus_lightning.core.files import aside, write_aside
+from bus_lightning.core.csv_files import check_numbers, read_table, refuse_cut, write_csv
+from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.core.files import aside, is_there, write_aside
+from bus_lightning.core.reading import open_regular
+from bus_lightning.runs.contents import read_metrics, read_status
 
 _PACKAGES = ("bus_lightning", "torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "albumentations",
              "opencv-python-headless", "numpy")  # fmt: skip
-_NUMBERS = ("seconds", "epochs", "parameters", "score", "latency_ms", "images_per_second", "probe_auc",
-            "probe_auc_without_overlay", "data_fraction")  # fmt: skip
 
 
 class RunDir:
@@ -54,8 +53,8 @@ class RunDir:
 
     @property
     def is_run(self) -> bool:
-        """Whether the folder holds a file that only runs have."""
-        return any(file.exists() for file in (self.config, self.status_file, self.metrics_file, self.cases))
+        """Whether the folder holds a file that only runs have, or cannot be looked into."""
+        return any(map(is_there, (self.config, self.status_file, self.metrics_file, self.cases)))
 
     @property
     def is_set_aside(self) -> bool:
@@ -64,8 +63,8 @@ class RunDir:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the run is complete: metrics.json is written last."""
-        return self.metrics_file.is_file()
+        """Whether the run is complete: metrics.json is written last. What else has its name is damaged, not missing."""
+        return is_there(self.metrics_file)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -74,11 +73,7 @@ class RunDir:
         Raises:
             DamagedError: If it cannot be read, or holds an impossible value.
         """
-        content = _read_json(self.status_file)
-        _refuse_text(self.status_file, content, _NUMBERS)
-        if not isinstance(content.get("versions") or {}, dict):
-            raise DamagedError(self.status_file, f"versions is {content['versions']!r}")
-        return content
+        return read_status(self.status_file)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -87,12 +82,7 @@ class RunDir:
         Raises:
             DamagedError: If it cannot be read, or holds an impossible value.
         """
-        content = _read_json(self.metrics_file)
-        for part, scores in content.items():
-            if not isinstance(scores, dict):
-                raise DamagedError(self.metrics_file, f"{part} is {scores!r} instead of scores")
-            _refuse_text(self.metrics_file, scores, scores.keys() - {"undefined"}, f"{part}, ")
-        return content
+        return read_metrics(self.metrics_file)
 
     def read_history(self) -> pd.DataFrame | None:
         """Read history.csv, a row per epoch; None without the file.
@@ -100,7 +90,7 @@ class RunDir:
         Raises:
             DamagedError: If it is not such a table.
         """
-        if not self.history.is_file():
+        if not is_there(self.history):
             return None
         history = read_table(self.history, needed=["epoch"])
         check_numbers(self.history, history, ["epoch"], low=0, whole=True)
@@ -122,6 +112,20 @@ class RunDir:
             before["model.weights"] = now["model.weights"]  # the same content, perhaps under another path
         keys = sorted(key for key in before | now if before.get(key) != now.get(key))
         return [f"{key} (folder: {before.get(key)}, requested: {now.get(key)})" for key in keys]
+
+    def refuse_irregular(self) -> None:
+        """Refuse a folder, a pipe or a device in the place of one of the run's files, before anything waits for it.
+
+        Raises:
+            DamagedError: If there is one, or a file cannot be opened.
+        """
+        for file in (self.config, self.status_file, self.split, self.fingerprints, self.metrics_file, self.cases,
+                     self.history, self.log, self.error, self.best, self.last):  # fmt: skip
+            if is_there(file):
+                try:
+                    open_regular(file).close()
+                except UserError as error:
+                    raise DamagedError(file, f"it is not a file that can be read ({error})") from None
 
     @property
     def launch(self) -> str | None:
@@ -220,7 +224,7 @@ class RunDir:
     def write_cases(self, cases: pd.DataFrame) -> None:
         """Write cases.csv, a row per image, with all digits, so that reading it gives the same bits."""
         with aside(self.cases) as path:
-            cases.to_csv(path, index=False)
+            write_csv(cases, path)
 
     def write_masks(self, masks: dict[str, bytes]) -> None:
         """Write predicted masks, PNG, as `masks/<id>.png`."""
@@ -243,26 +247,6 @@ def groups_near(path: Path) -> list[Path]:
     """List the groups that a wrong path may mean: those in it, next to it, or in `runs`."""
     nearby = (path, path.parent, Path("runs"), path.parent.parent)
     return next(filter(None, map(groups_below, nearby)), [])
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise DamagedError(path, str(error)) from error
-    if not isinstance(content, dict):
-        raise DamagedError(path, f"it holds a {type(content).__name__} instead of an object")
-    return content
-
-
-def _refuse_text(path: Path, content: dict[str, Any], names: Iterable[str], place: str = "") -> None:
-    """Refuse values that are not numbers."""
-    for name in names:
-        value = content.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise DamagedError(path, f"{place}{name} is {value!r}, which is not a number")
 
 
 def _now() -> str:

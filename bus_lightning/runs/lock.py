@@ -11,7 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bus_lightning.core.errors import OccupiedError
+from bus_lightning.core.errors import DamagedError, OccupiedError
+from bus_lightning.core.files import is_there
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ def owned(folder: Path) -> Iterator[None]:
         folder: The run's folder.
 
     Raises:
+        DamagedError: If something else than a file has its name.
         OccupiedError: If another process holds it; names the process, its machine, and for how long.
     """
 
@@ -39,6 +41,8 @@ def owned(folder: Path) -> Iterator[None]:
         os.pwrite(descriptor, json.dumps(mine).encode(), 0)
 
     file = lock_file(folder)
+    if is_there(file) and not file.is_file():
+        raise DamagedError(file, "it is not the lock of a run but a folder, a pipe or a device", cure="Remove it")
     lock = FileLock(file, on_acquired=take_over)
     try:
         lock.acquire(timeout=0.5)  # `is_owned` holds it for a moment
@@ -60,13 +64,15 @@ def lock_file(folder: Path) -> Path:
 
 def is_owned(folder: Path) -> bool:
     """Return whether a process is working on a run."""
-    if not lock_file(folder).exists():
-        return False
     try:
+        if not lock_file(folder).is_file():
+            return False
         with FileLock(lock_file(folder), blocking=False):
             return False
     except Timeout:
         return True
+    except OSError:  # it cannot be written: no process of this user holds it
+        return False
 
 
 def _read(content: bytes) -> str | None:
@@ -75,5 +81,5 @@ def _read(content: bytes) -> str | None:
         owner = json.loads(content)
         minutes = (time.time() - owner["since"]) / 60
         return f"process {owner['pid']} on {owner['host']} (since {minutes:.0f} min)"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

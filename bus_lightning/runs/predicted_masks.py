@@ -17,7 +17,9 @@ from omegaconf import DictConfig
 
 from bus_lightning.config.identity import identity
 from bus_lightning.config.limits import are_limited
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.core.files import is_there
+from bus_lightning.core.reading import read_bytes
 from bus_lightning.data.prepare import PreparedData, files_hash
 from bus_lightning.data.splits import Split
 from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
@@ -89,7 +91,7 @@ def with_predicted_masks(prepared: PreparedData, split: Split, overlay: DictConf
         )
     digest = hashlib.blake2b(digest_size=8)
     for id_, file in sorted(files.items()):
-        digest.update(id_.encode() + (file.read_bytes() if file else b""))
+        digest.update(id_.encode() + (read_bytes(file) if file else b""))
     frame = prepared.frame.assign(predicted=[str(files[id_] or "") for id_ in prepared.frame["id"]])
     log.info("The masks are those of %s.", ", ".join(segmenter.path.name for segmenter in segmenters))
     names = tuple(str(segmenter.path) for segmenter in segmenters)  # a pattern would match runs that come later
@@ -103,10 +105,15 @@ def _find(pattern: str | Sequence[str] | None, prepared: PreparedData) -> list[S
     runs_of: dict[str, list[Segmenter]] = {}  # network -> its runs
     foreign: list[Path] = []
     for folder in find_runs(*patterns):
-        if not folder.config.is_file():
+        if not is_there(folder.config):
             continue
-        run = open_run(folder.path, complete=False)
-        if run.task != "segmentation":
+        try:
+            run = open_run(folder.path, complete=False)
+            if run.task != "segmentation":
+                continue
+            run.status, run.split  # noqa: B018 (read here, where a damaged file leaves the run out)
+        except DamagedError as error:
+            log.warning("Its masks are not used: %s", error)
             continue
         if run.files_hash and run.files_hash != files_hash(prepared.content):
             foreign.append(folder.path)  # of another grid in this folder
@@ -147,6 +154,6 @@ def _mask_of(id_: str, group: int, segmenters: list[Segmenter]) -> Path | None:
     for part in ("test", "val"):
         for segmenter in segmenters:
             file = segmenter.run.folder.masks / f"{id_}.png"
-            if id_ in segmenter.split.part(part) and group not in segmenter.trained and file.is_file():
+            if id_ in segmenter.split.part(part) and group not in segmenter.trained and is_there(file):
                 return file.resolve()
     return None

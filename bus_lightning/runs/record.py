@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from bus_lightning.core.errors import OccupiedError, explain
+from bus_lightning.core.files import is_there
 from bus_lightning.core.interruption import interruptible
+from bus_lightning.core.printable import PrintableFormatter, printable_lines
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.lock import owned
 
@@ -43,16 +45,18 @@ def recorded(folder: RunDir, model: str, afresh: bool = False, debug_run: bool =
 
     Raises:
         OccupiedError: If another process is working on the run.
+        DamagedError: If something else than a file is in the place of one of its files.
         OSError: If the folder cannot be written.
     """
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     with owned(folder.path), interruptible():
         started, record, exit_code = time.monotonic(), Record(), _FAILED
-        if afresh and folder.config.is_file():
+        if afresh and is_there(folder.config):
             log.info("%s: rerun, %s", folder.path, folder.make_room(debug_run))
         folder.path.mkdir(exist_ok=True)
+        folder.refuse_irregular()
         handler = _Log(folder.log, delay=True)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
         logging.getLogger().addHandler(handler)
         try:
             folder.tidy()
@@ -72,7 +76,7 @@ def recorded(folder: RunDir, model: str, afresh: bool = False, debug_run: bool =
         except BaseException as error:
             if record.taken_up or not folder.is_complete:
                 with suppress(OSError):  # a full disk: the error is on the console
-                    folder.error.write_text("".join(traceback.format_exception(error)))
+                    folder.error.write_text(printable_lines("".join(traceback.format_exception(error))), "utf-8")
                     folder.finish("failed", started, model=model, error=explain(error), kind=type(error).__name__)
             raise
         finally:

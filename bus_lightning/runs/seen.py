@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import checksum
+from bus_lightning.core.files import checksum, is_there
 from bus_lightning.data.audit import cached_audit, fingerprints_of
 from bus_lightning.data.fingerprints import load_fingerprints, same_frames
 from bus_lightning.data.index import find_root, read_index
@@ -74,7 +74,7 @@ def _of_groups(first: dict[int, str], groups: dict[str, int]) -> dict[str, str]:
 
 def _fingerprints(run: RunDir, data: DictConfig) -> Path | None:
     """Find the fingerprints of a run's images: its own file, or the file of its data folder if that is unchanged."""
-    if run.fingerprints.is_file():
+    if is_there(run.fingerprints):
         return run.fingerprints
     try:
         root, cache = find_root(data.root), Path(data.cache)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.metrics.catalogue import RUNS, shown_in, title_of
 from bus_lightning.metrics.majority import majority_accuracy
@@ -112,7 +113,7 @@ def show(runs: pd.DataFrame, title: str = "Test results", console: Console | Non
         title: Heading.
         console: Where to; None is the standard output.
     """
-    console = console or Console(width=None if Console().is_terminal else _WITHOUT_TERMINAL)
+    console = console or PrintableConsole(width=None if Console().is_terminal else _WITHOUT_TERMINAL)
     rows = runs.to_dict("records")
     labels, shared = _labels(rows)
     console.print(title, style="bold", highlight=False)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.core.files import is_there
+from bus_lightning.core.reading import open_regular
 from bus_lightning.data.index import read_image
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.metrics.majority import majority_accuracy
@@ -128,9 +130,9 @@ def _check_files(condition: Condition) -> Iterator[Problem]:
         yield from _damage(run, run.read_history)
     for first in condition.runs[:1]:
         maps = first.path / "explain" / "maps.csv"
-        if maps.is_file():
+        if is_there(maps):
             yield from _damage(first, read_maps, maps, condition.splits[first.path.name].groups)
-        if (sheet := maps.with_name("heatmaps.png")).is_file():
+        if is_there(sheet := maps.with_name("heatmaps.png")):
             yield from _damage(first, _read_picture, sheet)
         yield from _check_masks(condition, first)
 
@@ -142,7 +144,7 @@ def _check_masks(condition: Condition, run: RunDir) -> Iterator[Problem]:
     if not set(COUNTS) <= set(cases) or not run.masks.is_dir():
         return
     pixels = dict(zip(cases["id"], cases[list(COUNTS)].sum(axis=1).astype(int), strict=True))
-    files = {id_: file for id_ in pixels if (file := run.masks / f"{id_}.png").is_file()}
+    files = {id_: file for id_ in pixels if is_there(file := run.masks / f"{id_}.png")}
     damaged = [problem for id_, file in files.items() for problem in _damage(run, _read_picture, file, pixels[id_])]
     if damaged:
         others = f" {len(damaged)} masks are damaged." if len(damaged) > 1 else ""
@@ -151,6 +153,7 @@ def _check_masks(condition: Condition, run: RunDir) -> Iterator[Problem]:
 
 def _read_picture(path: Path, pixels: int | None = None) -> None:
     try:
+        open_regular(path).close()
         height, width, _ = read_image(path).shape
     except UserError as error:
         raise DamagedError(path, "it cannot be decoded") from error

@@ -1,16 +1,21 @@
 """Evaluate the kept checkpoints of runs, on any part of any split of any data folder."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from bus_lightning.config.build import build
 from bus_lightning.config.limits import at_least_one_batch
 from bus_lightning.config.settle import uses_masks
-from bus_lightning.core.errors import UserError
+from bus_lightning.config.stored import load_config
+from bus_lightning.core.errors import DamagedError, UserError, disk_trouble
+from bus_lightning.core.files import is_there
 from bus_lightning.core.workarounds import convert_before_loading
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import find_root
@@ -47,7 +52,7 @@ def evaluate_runs(cfg: DictConfig) -> None:
         raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
     if OmegaConf.is_missing(cfg, "runs"):
         raise UserError(f"runs has no value: name run folders.{_name_groups(Path('runs'))}")
-    runs = [run for run in find_runs(str(cfg.runs)) if run.best.is_file()]
+    runs = [run for run in find_runs(str(cfg.runs)) if is_there(run.best)]
     if not runs:
         cure = _name_groups(Path(str(cfg.runs).partition("*")[0]))
         raise UserError(f"runs={cfg.runs} matches no run folder with a kept checkpoint (checkpoints/best.ckpt).{cure}")
@@ -55,7 +60,8 @@ def evaluate_runs(cfg: DictConfig) -> None:
     refused: dict[str, str | None] = {}
     for run in runs:
         try:
-            results[run.path] = evaluate_run(run, cfg).path
+            with _in_one_line(run):
+                results[run.path] = evaluate_run(run, cfg).path
         except UserError as error:
             log.error("%s", error)
             results[run.path], refused[str(run.path)] = run.path, str(error)
@@ -63,6 +69,22 @@ def evaluate_runs(cfg: DictConfig) -> None:
     show(collect(list(results), cfg.part, list(results.values()), refused), title=title)
     if refused:
         raise UserError(f"{len(refused)} of {len(runs)} runs could not be evaluated.")
+
+
+@contextmanager
+def _in_one_line(run: RunDir) -> Iterator[None]:
+    """Describe in one line what a run's config lacks, and a folder that cannot be read or written."""
+    try:
+        yield
+    except OmegaConfBaseException as error:
+        raise DamagedError(run.config, f"it is not the config of a run ({error})") from error
+    except OSError as error:
+        folders = {"runs": run.path}
+        with suppress(DamagedError):
+            folders[f"data.cache in {run.config}"] = Path(load_config(run.config).data.cache)
+        if trouble := disk_trouble(error, folders):
+            raise UserError(trouble) from error
+        raise
 
 
 def _name_groups(path: Path) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.rules import check, check_validation
 from bus_lightning.config.settle import settle, uses_masks, with_images
@@ -170,7 +170,7 @@ def _memory_released() -> Iterator[None]:
 def _naming_options(cfg: DictConfig) -> Iterator[None]:
     """Name the option of the folder in an error about a file that is missing or cannot be written."""
     folders = {"runs_dir": Path(cfg.runs_dir), "data.cache": Path(cfg.data.cache)}
-    if cfg.data.phantom:
+    if not OmegaConf.is_missing(cfg.data, "root") and cfg.data.root:
         folders["data.root"] = Path(cfg.data.root)
     try:
         yield

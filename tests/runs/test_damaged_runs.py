@@ -51,7 +51,7 @@ COUNTED = {
 }
 WHOLE = {
     "no file": (lambda file: file.unlink(), "cannot be read (No such file"),
-    "a folder": (lambda file: (file.unlink(), file.mkdir()), "cannot be read (Is a directory"),
+    "a folder": (lambda file: (file.unlink(), file.mkdir()), "cannot be read (it is a folder"),
     "an empty file": (lambda file: file.write_text(""), "is not a table"),
     "a heading alone": (lambda file: file.write_text(file.read_text().partition("\n")[0] + "\n"), "it has no rows"),
     "bytes that are no text": (lambda file: file.write_bytes(b"\xff\xfe\x00\x81" * 50), "is not a table"),

@@ -6,6 +6,7 @@ from typing import Any, cast
 import lightning.pytorch as pl
 import pandas as pd
 
+from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.files import aside
 from bus_lightning.tasks.base import BusTask
 
@@ -31,7 +32,7 @@ class History(pl.Callback):
         if not trainer.is_global_zero:
             return
         with aside(self.path) as temporary:
-            pd.DataFrame(self.rows).to_csv(temporary, index=False)
+            write_csv(pd.DataFrame(self.rows), temporary)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows for last.ckpt, which drops those of an unfinished epoch."""

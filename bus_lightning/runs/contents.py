@@ -1,0 +1,84 @@
+"""Read the JSON files of a run, and refuse what they cannot hold: the folder may come from elsewhere."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bus_lightning.config.schema import FLAG, Kind, list_of, nullable, number, whole
+from bus_lightning.core.errors import DamagedError
+from bus_lightning.core.reading import read_json
+
+_LARGEST = 2**53  # whole numbers up to here are exact in every program that reads JSON
+_TEXT = Kind("a text", lambda value: isinstance(value, str))
+_NUMBER = number(-1e300, 1e300)
+_COUNT = whole(0, _LARGEST)
+
+
+def _mapping(of: Mapping[str, Kind], others: Kind | None = None) -> Kind:
+    """Accept mappings whose values are of a kind; a key that is not listed may have any value if `others` is None."""
+    return Kind("a mapping", lambda value: isinstance(value, dict) and all(
+        kind.fits(value[key]) for key in value if (kind := of.get(key, others))
+    ))  # fmt: skip
+
+
+_VERSIONS = _mapping({}, others=nullable(_TEXT))
+_CODE = {"commit": nullable(_TEXT), "dirty": nullable(FLAG), "changes": nullable(_TEXT), "versions": _VERSIONS}
+# Key of status.json -> what it holds. Null stands for what is not known.
+STATUS: dict[str, Kind] = {
+    **dict.fromkeys(("state", "started", "ended", "command", "error", "kind", "launch", "model", "data", "split",
+                     "masks", "weights", "precision", "device", "kept_by"), _TEXT),
+    **dict.fromkeys(("channels_last", "on_device"), FLAG),
+    **dict.fromkeys(("epochs", "kept_epoch", "parameters"), _COUNT),
+    **dict.fromkeys(("seconds", "score", "latency_ms", "images_per_second", "probe_auc", "probe_auc_without_overlay",
+                     "data_fraction"), _NUMBER),
+    "scale": _mapping({"bits": whole(1, 64), "white": whole(1, 255)}, others=Kind("", lambda value: False)),
+    **_CODE,
+    "later": list_of(_mapping({"started": _TEXT, **_CODE}), "a list of later processes"),
+}  # fmt: skip
+_SCORES = _mapping({"undefined": _mapping({}, others=_TEXT)}, others=nullable(_NUMBER))
+
+
+def read_status(path: Path) -> dict[str, Any]:
+    """Read status.json; empty without the file.
+
+    Raises:
+        DamagedError: If it cannot be read, or a value is not of its kind.
+    """
+    content = _read_object(path)
+    for key, kind in STATUS.items():
+        if content.get(key) is not None and not kind.fits(content[key]):
+            raise DamagedError(path, f"{key} is {_shown(content[key])}, not {kind.description}")
+    return content
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read metrics.json, part -> metric -> value; empty without the file.
+
+    Raises:
+        DamagedError: If it cannot be read, or a value is not of its kind.
+    """
+    content = _read_object(path)
+    for part, scores in content.items():
+        if not isinstance(scores, dict):
+            raise DamagedError(path, f"{part} is {_shown(scores)} instead of scores")
+        for name, value in scores.items():
+            if not _SCORES.fits({name: value}):
+                raise DamagedError(path, f"{part}, {name} is {_shown(value)}, which is not a number")
+    return content
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = read_json(path)
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:  # NaN, or half of a character
+        raise DamagedError(path, f"it holds a value that cannot be written again ({error})") from error
+    return content
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
