@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from bus_lightning.diagnosis.page.serving import serve
 
         limits = replace(Limits(), file_bytes=options.max_mb * 1_000_000)
-        serve(options.bundle, options.host, options.port, options.precision, options.threads, limits)
+        serve(options.bundle, options.host, options.port, options.precision, options.threads, limits,
+              options.decode_mb, options.decode_seconds)  # fmt: skip
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

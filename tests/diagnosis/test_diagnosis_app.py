@@ -47,8 +47,8 @@ def picture(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shown(diagnoser, picture):
-    return make_view(diagnoser, picture, Limits())
+def shown(diagnoser, decoders, picture):
+    return make_view(diagnoser, decoders, picture, Limits())
 
 
 # What it says.
@@ -121,18 +121,18 @@ def test_the_layers_at_any_strength_make_the_picture_that_is_drawn_elsewhere(sho
     assert np.abs(laid - expected).mean() < 4  # JPEG
 
 
-def test_a_large_picture_is_kept_small_and_measured_whole(diagnoser, tmp_path):
+def test_a_large_picture_is_kept_small_and_measured_whole(diagnoser, decoders, tmp_path):
     large = np.asarray(Image.fromarray(with_disc(speckled(1)[0])).resize((2160, 1800)))
-    found = make_view(diagnoser, save(large, tmp_path / "large.png"), Limits())
+    found = make_view(diagnoser, decoders, save(large, tmp_path / "large.png"), Limits())
     assert max(found.image.shape) == SIDE == max(found.diagnosis.mask.shape)
     assert found.shape == (1800, 2160)
     assert found.diagnosis.measurements.long_axis_px == pytest.approx(51 * 12, rel=0.1)
 
 
-def test_the_first_picture_of_several_is_answered_and_said_to_be_the_first(diagnoser, tmp_path):
+def test_the_first_picture_of_several_is_answered_and_said_to_be_the_first(diagnoser, decoders, tmp_path):
     first, *others = [Image.fromarray(with_disc(image)) for image in speckled(3)]
     first.save(tmp_path / "several.tif", save_all=True, append_images=others)
-    found = make_view(diagnoser, tmp_path / "several.tif", Limits())
+    found = make_view(diagnoser, decoders, tmp_path / "several.tif", Limits())
     assert (found.image == np.asarray(first)).all()
     assert "has 3 images: this is the first" in describe(found, diagnoser.bundle).notes[0]
 
@@ -159,12 +159,12 @@ def test_the_report_has_the_heat_at_the_chosen_strength(shown, diagnoser):
     assert (weak != strong).any()
 
 
-def test_the_patient_that_a_dicom_header_names_is_nowhere(diagnoser, tmp_path):
+def test_the_patient_that_a_dicom_header_names_is_nowhere(diagnoser, decoders, tmp_path):
     file = tmp_path / "anything"
     pixels = with_disc(speckled(1)[0])[..., 0]
     file.write_bytes(dicom(pixels.tobytes(), Rows=pixels.shape[0], Columns=pixels.shape[1]))
     assert PATIENT.encode() in file.read_bytes()
-    found = make_view(diagnoser, file, Limits())
+    found = make_view(diagnoser, decoders, file, Limits())
     words = describe(found, diagnoser.bundle)
     written = [write(found, words, 0.5) for write in (printout.write_pdf, printout.write_png)]
     page = rendering.render_picture(found, words)

@@ -10,13 +10,13 @@ import gradio as gr
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.drawing import STRENGTH
+from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page.printout import write_pdf, write_png
 from bus_lightning.diagnosis.page.rendering import render, render_picture, thumbnail
 from bus_lightning.diagnosis.page.view import View, make_view
 from bus_lightning.diagnosis.page.wording import NOTICE, TITLE, describe
-from bus_lightning.diagnosis.reading import read_frames
 from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
 
 FOLDER = Path(__file__).parent
@@ -46,16 +46,16 @@ def make_theme() -> Any:
     return gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=_FONT, font_mono=["ui-monospace", "monospace"])
 
 
-def build_page(diagnoser: Diagnoser, uploads: Path, limits: Limits) -> Any:
+def build_page(diagnoser: Diagnoser, decoders: Decoders, uploads: Path, limits: Limits) -> Any:
     """Build the page as Gradio's Blocks; of the visitors' files only those in the folder `uploads` are read."""
     bundle = diagnoser.bundle
-    samples, thumbnails = _load_samples(bundle.samples, limits)
+    samples, thumbnails = _load_samples(bundle.samples, decoders, limits)
 
     def on_upload(event: gr.EventData) -> list[Any]:
         try:
             path = _check_upload(event._data, uploads, limits)
             try:
-                return show(make_view(diagnoser, path, limits))
+                return show(make_view(diagnoser, decoders, path, limits))
             finally:
                 path.unlink(missing_ok=True)
         except UserError as error:
@@ -66,7 +66,7 @@ def build_page(diagnoser: Diagnoser, uploads: Path, limits: Limits) -> Any:
         if not isinstance(number, int) or not 0 <= number < len(samples):
             return show_failure("There is no such sample: choose another.")
         try:
-            return show(make_view(diagnoser, samples[number], limits))
+            return show(make_view(diagnoser, decoders, samples[number], limits))
         except UserError as error:
             return show_failure(str(error))
 
@@ -149,11 +149,11 @@ def _check_upload(data: Any, uploads: Path, limits: Limits) -> Path:
     raise UserError("The file did not arrive, or it is a folder: give one file.")
 
 
-def _load_samples(paths: tuple[Path, ...], limits: Limits) -> tuple[list[Path], list[str]]:
+def _load_samples(paths: tuple[Path, ...], decoders: Decoders, limits: Limits) -> tuple[list[Path], list[str]]:
     """Find the samples that can be read, and make their thumbnails."""
     samples, thumbnails = [], []
     for path in paths:
-        with suppress(UserError, StopIteration), closing(read_frames(path, limits)) as frames:  # type: ignore[type-var]
+        with suppress(UserError, StopIteration), closing(decoders.read(path, limits)[1]) as frames:
             thumbnails.append(thumbnail(next(frames).image))
             samples.append(path)
     return samples, thumbnails

@@ -15,11 +15,13 @@ import numpy as np
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.interruption import at_first_signal
 from bus_lightning.diagnosis.bundle import load_bundle
+from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame, Limits
 from bus_lightning.diagnosis.trained_on import sentence
 
 _VISITORS = 64  # whose results are kept, about 8 MB each
+_DECODERS = 2  # files that are read at once
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 _HEADERS = {
@@ -32,8 +34,19 @@ _HEADERS = {
 }
 
 
-def serve(bundle: Path, host: str, port: int, precision: str | None, threads: int | None, limits: Limits) -> None:
+def serve(
+    bundle: Path,
+    host: str,
+    port: int,
+    precision: str | None,
+    threads: int | None,
+    limits: Limits,
+    memory_mb: int,
+    seconds: float,
+) -> None:
     """Serve the page of a bundle until it is interrupted; port 0 takes a free one.
+
+    `memory_mb` and `seconds` are what an image may take to be decoded.
 
     Raises:
         UserError: When the bundle cannot be opened, a library is missing, or the address cannot be used.
@@ -42,8 +55,12 @@ def serve(bundle: Path, host: str, port: int, precision: str | None, threads: in
     diagnoser = Diagnoser(load_bundle(bundle), precision, threads)
     diagnoser.diagnose([Frame(np.zeros((64, 64, 3), np.uint8))])  # the first call of an engine takes longer
     stopped = threading.Event()
-    with at_first_signal(lambda _: stopped.set()), _private_folder() as uploads:
-        page = _launch(diagnoser, uploads, limits, host, port)
+    with (
+        at_first_signal(lambda _: stopped.set()),
+        _private_folder() as uploads,
+        Decoders(_DECODERS, memory_mb, seconds) as decoders,
+    ):
+        page = _launch(diagnoser, decoders, uploads, limits, host, port)
         try:
             print(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/ (bundle {diagnoser.bundle.id}). "
                   "Stop with Ctrl-C.", flush=True)  # fmt: skip
@@ -56,7 +73,7 @@ def serve(bundle: Path, host: str, port: int, precision: str | None, threads: in
             page.close(verbose=False)
 
 
-def _launch(diagnoser: Diagnoser, uploads: Path, limits: Limits, host: str, port: int) -> Any:
+def _launch(diagnoser: Diagnoser, decoders: Decoders, uploads: Path, limits: Limits, host: str, port: int) -> Any:
     """Build the page and start its server.
 
     Raises:
@@ -77,7 +94,7 @@ def _launch(diagnoser: Diagnoser, uploads: Path, limits: Limits, host: str, port
         response.headers.update(_HEADERS)
         return response
 
-    page = build_page(diagnoser, uploads, limits)
+    page = build_page(diagnoser, decoders, uploads, limits)
     try:
         page.launch(
             server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, share=False, inbrowser=False,
