@@ -19,14 +19,14 @@ from tiny_bundle import speckled, with_disc
 pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[app]'")
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.drawing import draw_overlay
+from bus_lightning.data.drawing import STRENGTH, draw_overlay
 from bus_lightning.diagnosis import app
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page import printout, rendering
-from bus_lightning.diagnosis.page.building import _check_upload
-from bus_lightning.diagnosis.page.serving import _free_port
+from bus_lightning.diagnosis.page.building import _share, _token
+from bus_lightning.diagnosis.page.serving import _listen
 from bus_lightning.diagnosis.page.view import SIDE, make_view
 from bus_lightning.diagnosis.page.wording import NO_DOUBT, describe, percent
 
@@ -176,25 +176,22 @@ def test_the_patient_that_a_dicom_header_names_is_nowhere(diagnoser, decoders, t
 # What is given.
 
 
-def test_nothing_but_an_upload_is_read_or_deleted(tmp_path):
-    uploads, other = tmp_path / "uploads", tmp_path / "secret.png"
-    (uploads / "sha").mkdir(parents=True)
-    inside = uploads / "sha" / "name"
-    link = uploads / "sha" / "link"
-    for file in (inside, other):
-        file.write_bytes(b"x")
-    link.symlink_to(other)
-    assert _check_upload({"path": str(inside)}, uploads, Limits()) == inside
-    paths = [None, 3, "", "\0", str(other), str(link), str(uploads), f"{uploads}/sha/../../secret.png", "/etc/passwd"]
-    told = [None, {}, [], "x", *({"path": path} for path in paths)]
-    for one in told:
-        with pytest.raises(UserError, match="did not arrive"):
-            _check_upload(one, uploads, Limits())
+def test_what_the_browser_says_about_a_file_is_checked():
+    assert _token({"path": "token"}, Limits()) == "token"
+    for nothing in (None, {}, [], "x", {"path": None}, {"refused": "503"}, {"refused": 200}):
+        assert _token(nothing, Limits()) is None
+    with pytest.raises(UserError, match="Too many files"):
+        _token({"path": "token", "refused": 503}, Limits())
 
 
-def test_a_file_that_is_too_large_is_refused_with_both_sizes(tmp_path):
+def test_a_file_that_is_too_large_is_refused_with_both_sizes():
     with pytest.raises(UserError, match="has 300 MB, more than 100 MB"):
-        _check_upload({"bytes": 300_000_000}, tmp_path, Limits(file_bytes=100_000_000))
+        _token({"bytes": 300_000_000}, Limits(file_bytes=100_000_000))
+
+
+def test_the_strength_of_the_heat_is_a_share_whatever_is_sent():
+    assert [_share(sent) for sent in (0.25, 7, -1)] == [0.25, 1.0, 0.0]
+    assert {_share(sent) for sent in (float("nan"), float("inf"), None, "1", [0.5], True)} <= {STRENGTH, 1.0}
 
 
 # The command.
@@ -219,6 +216,7 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
             (str(bundle), "--port", port): f"Port {port} is used",
             (str(bundle), "--port", "0", "--host", "203.0.113.7"): "not an address of this machine",
             (str(bundle), "--port", "0", "--precision", "int8"): "no int8",
+            (str(bundle), "--port", "0", "--allow-host", "http://x"): "--allow-host http://x is not a name",
         }
         for arguments, reason in cases.items():
             assert app.main(arguments) == 2
@@ -228,9 +226,11 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "bus_lightning.diagnosis.page.building")
     monkeypatch.delattr("bus_lightning.diagnosis.page.building", raising=False)
+    monkeypatch.delitem(sys.modules, "bus_lightning.diagnosis.page.application", raising=False)
     assert app.main([str(bundle), "--port", "0"]) == 2
     assert "pip install -e '.[app]'" in capsys.readouterr().err
 
 
 def test_port_0_takes_a_free_one():
-    assert _free_port("127.0.0.1", 0) > 1023
+    with _listen("127.0.0.1", 0) as listener:
+        assert listener.getsockname()[1] > 1023
