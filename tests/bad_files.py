@@ -16,6 +16,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
+from bus_lightning.core.reading import open_regular
+from bus_lightning.data.levels import OWN_SCALE
+from bus_lightning.diagnosis.frames import Limits
+from bus_lightning.diagnosis.reading import read_stream
+
 PATIENT = "Mustermann"
 SIDE = 48
 NATIVE = str(ExplicitVRLittleEndian)
@@ -24,6 +29,12 @@ SHORT = "cut off, it has"
 MISSING = "compressed images are missing"
 FEW = "at least 16 x 16"
 MANY = "make it smaller"
+
+
+def count_frames(path, limits=None):
+    """Return how many images a file has by its header alone."""
+    with open_regular(path) as stream:
+        return read_stream(stream, limits or Limits(), OWN_SCALE)[0]
 
 
 def picture(seed=0, side=SIDE, channels=3):

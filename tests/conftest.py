@@ -21,6 +21,7 @@ from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.preprocess import RULES
 from bus_lightning.data.splits import make_named_split
+from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.launch.plugins import prefer_our_configs
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.folder import RunDir
@@ -43,6 +44,13 @@ with warnings.catch_warnings(), suppress(ImportError):
     warnings.simplefilter("ignore")  # of plugins, as they are imported
     prefer_our_configs()
     import_module("optuna")  # its plugin imports it late, when a warning would be an error and leave it half imported
+
+
+@pytest.fixture(scope="session")
+def decoders():
+    """A child process that reads files."""
+    with Decoders() as decoders:
+        yield decoders
 
 
 @pytest.fixture(scope="session")

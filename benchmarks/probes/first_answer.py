@@ -18,6 +18,7 @@ def main() -> None:
     options = parser.parse_args()
 
     from bus_lightning.diagnosis.bundle import load_bundle
+    from bus_lightning.diagnosis.decoding import Decoders
     from bus_lightning.diagnosis.diagnoser import Diagnoser
     from bus_lightning.diagnosis.pipeline import diagnose_files, name_files
     from bus_lightning.diagnosis.results import Results
@@ -25,10 +26,11 @@ def main() -> None:
     MOMENTS["imported"] = time.time()
     bundle = load_bundle(options.bundle)
     MOMENTS["loaded"] = time.time()
+    decoders = Decoders()
     diagnoser = Diagnoser(bundle, options.precision)
     MOMENTS["compiled"] = time.time()
     files = name_files([options.picture])
-    diagnose_files(files, diagnoser, Results(options.out, {}))
+    diagnose_files(files, diagnoser, Results(options.out, {}), decoders)
     MOMENTS["answered"] = time.time()
     assert files[0].failure is None
     print(json.dumps(MOMENTS))

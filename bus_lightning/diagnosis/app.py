@@ -21,6 +21,8 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     options = bundle_parser("python -m bus_lightning.diagnosis.app", __doc__, _EPILOG)
     options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    options.add_argument("--allow-host", action="append", default=[], metavar="NAME",
+                         help="answer to this name, too, as in http://NAME/ (may be repeated)")  # fmt: skip
     options.add_argument("--port", type=_port, default=7860, help="0 takes a free one (default: %(default)s)")
     options.add_argument("--max-mb", type=positive, default=100, metavar="N",
                          help="size of the largest file that is accepted (default: %(default)s)")  # fmt: skip
@@ -35,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from bus_lightning.diagnosis.page.serving import serve
 
         limits = replace(Limits(), file_bytes=options.max_mb * 1_000_000)
-        serve(options.bundle, options.host, options.port, options.precision, options.threads, limits)
+        serve(options.bundle, options.host, options.port, options.precision, options.threads, limits,
+              options.decode_mb, options.decode_seconds, options.allow_host)  # fmt: skip
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

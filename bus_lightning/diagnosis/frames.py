@@ -1,7 +1,6 @@
 """A frame, the limits of what is read, and what the readers of image files, DICOM and video share."""
 
 import logging
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from bus_lightning.core.errors import UserError
 
 _LONGEST_SIDE = 65_535  # of a JPEG, and well below PNG's
 _LEAST_SIDE = 16
-_LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -70,20 +68,23 @@ def silence(library: str) -> None:
 def decoding(kind: str) -> Iterator[None]:
     """Hide what a library says about a file of this kind, such as "PNG": its words may quote the name or the header.
 
-    Only one thread at a time runs the block, because all threads share Python's list of warning filters.
+    Not for several threads at once, because they share Python's list of warning filters.
 
     Raises:
-        UserError: For any error of the library.
+        MemoryError: When there is too little memory.
+        UserError: For any other error of the library.
     """
     try:
-        with _LOCK, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except UserError:
         raise
-    except (MemoryError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
         raise UserError("The image has more pixels than can be read: make it smaller.") from None
-    except Exception:  # damaged bytes make these libraries raise anything, from struct.error to AttributeError
+    except Exception as error:  # damaged bytes make these libraries raise anything, from struct.error to AttributeError
+        if isinstance(error, MemoryError) or "memory" in str(error).lower():  # of OpenCV and Pillow it is another type
+            raise MemoryError from None
         raise damaged(kind) from None
 
 

@@ -3,6 +3,9 @@
 import argparse
 from pathlib import Path
 
+DECODE_SECONDS = 10
+DECODE_MB = 600
+
 
 def bundle_parser(program: str, description: str | None, epilog: str) -> argparse.ArgumentParser:
     """Make the parser of a command that takes a bundle, a precision and a number of threads."""
@@ -12,6 +15,10 @@ def bundle_parser(program: str, description: str | None, epilog: str) -> argpars
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder written by python -m bus_lightning.export")
     parser.add_argument("--precision", choices=("fp32", "bf16", "int8"), help="default: that of the bundle")
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: all)")
+    parser.add_argument("--decode-seconds", type=positive, default=DECODE_SECONDS, metavar="N",
+                        help="time to decode an image, before it is refused (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--decode-mb", type=positive, default=DECODE_MB, metavar="N",
+                        help="memory to decode a file, before it is refused (default: %(default)s)")  # fmt: skip
     return parser
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import Scale
+from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser, Diagnosis
 from bus_lightning.diagnosis.frames import Frame
-from bus_lightning.diagnosis.reading import fingerprint, read_frames
+from bus_lightning.diagnosis.reading import fingerprint
 from bus_lightning.diagnosis.results import Results, frame_name
 
 
@@ -53,6 +54,7 @@ def diagnose_files(
     files: Sequence[File],
     diagnoser: Diagnoser,
     results: Results,
+    decoders: Decoders,
     batch: int = 1,
     heat_map: bool = True,
     keep_names: bool = False,
@@ -61,8 +63,8 @@ def diagnose_files(
 ) -> None:
     """Diagnose files that have no results yet, a batch of frames at a time, and save the results.
 
-    A failure is stored in its file. `keep_names` writes the files' own names into the results; `on_frame` is called
-    with the number of frames so far, `on_file` at the end of each file.
+    The decoders are closed at the end. A failure is stored in its file. `keep_names` writes the files' own names into
+    the results; `on_frame` is called with the number of frames so far, `on_file` at the end of each file.
 
     Raises:
         OSError: When the results cannot be written.
@@ -88,7 +90,7 @@ def diagnose_files(
 
     saving: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1) as writer:
-        with closing(_read_ahead(_read(files, results, diagnoser.bundle.scale))) as items:
+        with closing(_read_ahead(_read(files, results, decoders, diagnoser.bundle.scale), decoders)) as items:
             for items_of_batch in _batches(items, batch):
                 saving.append(writer.submit(save, _diagnose(items_of_batch, diagnoser, heat_map)))
                 if len(saving) > 1:
@@ -111,12 +113,12 @@ def failure_line(error: Exception, attempted: str) -> str:
     return f"It could not be {attempted} ({type(error).__name__}): save it as a PNG of 8 bits."
 
 
-def _read(files: Iterable[File], results: Results, scale: Scale) -> Iterator[_Item]:
+def _read(files: Iterable[File], results: Results, decoders: Decoders, scale: Scale) -> Iterator[_Item]:
     """Read the frames that have no results yet, and mark the end of each file."""
     for file in files:
         frames = None
         try:
-            for frame in read_frames(file.path, scale=scale):
+            for frame in decoders.read(file.path, scale=scale)[1]:
                 if frame.number is not None:
                     frames = frame.number + 1
                 if not results.is_complete(frame_name(file.name, frame.number)):
@@ -126,9 +128,9 @@ def _read(files: Iterable[File], results: Results, scale: Scale) -> Iterator[_It
         yield _Item(file, frames=frames)
 
 
-def _read_ahead(items: Iterator[_Item]) -> Generator[_Item]:
+def _read_ahead(items: Iterator[_Item], decoders: Decoders) -> Generator[_Item]:
     """Read each item in another thread while the one before it is used."""
-    with ThreadPoolExecutor(1) as reader:
+    with ThreadPoolExecutor(1) as reader, closing(decoders):  # nobody waits for an image that is not used any more
         following = reader.submit(next, items, None)
         while (item := following.result()) is not None:
             following = reader.submit(next, items, None)

@@ -6,10 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.interruption import Interrupted, at_first_signal
 from bus_lightning.diagnosis.options import bundle_parser, positive
+
+if TYPE_CHECKING:
+    from bus_lightning.diagnosis.bundle import Bundle
+    from bus_lightning.diagnosis.decoding import Decoders
+    from bus_lightning.diagnosis.results import Results
 
 _EPILOG = """\
 reads:
@@ -63,11 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    """Diagnose all files and report the failures."""
-    from tqdm import tqdm  # these are not needed for --help
-
-    from bus_lightning.diagnosis.bundle import load_bundle
-    from bus_lightning.diagnosis.results import TABLE, Results
+    """Check the bundle and the folder of results, start to decode, and diagnose all files."""
+    from bus_lightning.diagnosis.bundle import load_bundle  # these are not needed for --help
+    from bus_lightning.diagnosis.decoding import Decoders
+    from bus_lightning.diagnosis.results import Results
     from bus_lightning.diagnosis.trained_on import sentence
 
     bundle = load_bundle(options.bundle)
@@ -78,10 +83,20 @@ def _predict(options: argparse.Namespace) -> int:
          "file names": options.keep_names},
         sentence(bundle.trained_on),
     )  # fmt: skip
+    with Decoders(1, options.decode_mb, options.decode_seconds) as decoders:  # starts while OpenVINO is imported
+        return _diagnose(options, bundle, precision, results, decoders)
+
+
+def _diagnose(
+    options: argparse.Namespace, bundle: "Bundle", precision: str, results: "Results", decoders: "Decoders"
+) -> int:
+    """Diagnose all files and report the failures."""
+    from tqdm import tqdm
 
     from bus_lightning.diagnosis.diagnoser import Diagnoser
     from bus_lightning.diagnosis.pipeline import diagnose_files, name_files, printable_name
     from bus_lightning.diagnosis.reading import find_files
+    from bus_lightning.diagnosis.results import TABLE
 
     left_out: dict[Path, str] = {}
     paths = find_files(options.paths, left_out)
@@ -96,7 +111,7 @@ def _predict(options: argparse.Namespace) -> int:
             # A bar of files with the number of their images, unless standard error is not a terminal.
             with tqdm(total=len(files), initial=len(files) - len(waiting), unit="file", disable=None) as bar:
                 diagnose_files(
-                    waiting, diagnoser, results, options.batch, not options.no_heat_map, options.keep_names,
+                    waiting, diagnoser, results, decoders, options.batch, not options.no_heat_map, options.keep_names,
                     on_frame=lambda number: bar.set_postfix_str(f"{number} images"), on_file=bar.update,
                 )  # fmt: skip
     finally:

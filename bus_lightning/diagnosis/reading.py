@@ -32,7 +32,9 @@ _DEFAULT = Limits()
 
 
 def read_frames(path: Path, limits: Limits = _DEFAULT, scale: Scale = OWN_SCALE) -> Iterator[Frame]:
-    """Read the images of a PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV or AVI file, one at a time.
+    """Read the images of a PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV or AVI file, one at a time, in this process.
+
+    It is for files that can be trusted; `Decoders` reads others. Only one thread at a time may read.
 
     The content decides the kind of a file, not its extension. Size and number of the images are checked in the header
     before anything is decoded. A pipe or a device is not opened. `scale`, that of the training images, is for a PNG or
@@ -42,18 +44,8 @@ def read_frames(path: Path, limits: Limits = _DEFAULT, scale: Scale = OWN_SCALE)
         UserError: In one line without the file's name, when anything is wrong with it.
     """
     with open_regular(path) as stream:
-        _, frames = _start(stream, limits, scale)
+        _, frames = read_stream(stream, limits, scale)
         yield from frames
-
-
-def count_frames(path: Path, limits: Limits = _DEFAULT) -> int | None:
-    """Read from the header how many images a file has; None if it does not say, and off by one for some videos.
-
-    Raises:
-        UserError: When the header already shows that the file cannot be read.
-    """
-    with open_regular(path) as stream:
-        return _start(stream, limits, OWN_SCALE)[0] or None
 
 
 def fingerprint(path: Path, limits: Limits = _DEFAULT) -> str:
@@ -127,8 +119,8 @@ def _is_folder(path: Path) -> bool:
     return False
 
 
-def _start(stream: BufferedReader, limits: Limits, scale: Scale) -> Frames:
-    """Choose the reader by the content, and read the header."""
+def read_stream(stream: BufferedReader, limits: Limits, scale: Scale) -> Frames:
+    """Choose the reader by the content, and read the header; see `read_frames`."""
     limits.check_bytes(os.fstat(stream.fileno()).st_size)
     kind = recognise(read_head(stream))
     stream.seek(0)

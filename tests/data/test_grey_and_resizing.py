@@ -228,7 +228,7 @@ def test_a_bundle_of_version_1_sees_images_by_the_first_rules(tmp_path):
     assert one.probabilities != other.probabilities
 
 
-def test_a_dark_file_is_read_on_the_scale_of_the_training_images(tmp_path):
+def test_a_dark_file_is_read_on_the_scale_of_the_training_images(decoders, tmp_path):
     """A picture of 12 bits whose brightest level needs 10 is as dark as it was in training."""
     image = with_disc(speckled(1)[0], radius=30)[..., 0].astype(np.uint16)
     dark = image * 4  # at most 920, of 4095
@@ -247,5 +247,5 @@ def test_a_dark_file_is_read_on_the_scale_of_the_training_images(tmp_path):
     assert dark_one == twelve != ten
     dark_one, twelve, ten = answers(make_bundle(tmp_path / "plain"), tmp_path / "plain out")
     assert dark_one == ten != twelve
-    shown = make_view(Diagnoser(bundle), tmp_path / "in/a.png", Limits())
+    shown = make_view(Diagnoser(bundle), decoders, tmp_path / "in/a.png", Limits())
     np.testing.assert_array_equal(shown.image, grey(dark >> 4))

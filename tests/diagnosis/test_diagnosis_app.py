@@ -19,14 +19,14 @@ from tiny_bundle import speckled, with_disc
 pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[app]'")
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.drawing import draw_overlay
+from bus_lightning.data.drawing import STRENGTH, draw_overlay
 from bus_lightning.diagnosis import app
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page import printout, rendering
-from bus_lightning.diagnosis.page.building import _check_upload
-from bus_lightning.diagnosis.page.serving import _free_port
+from bus_lightning.diagnosis.page.building import _share, _token
+from bus_lightning.diagnosis.page.serving import _listen
 from bus_lightning.diagnosis.page.view import SIDE, make_view
 from bus_lightning.diagnosis.page.wording import NO_DOUBT, describe, percent
 
@@ -47,8 +47,8 @@ def picture(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shown(diagnoser, picture):
-    return make_view(diagnoser, picture, Limits())
+def shown(diagnoser, decoders, picture):
+    return make_view(diagnoser, decoders, picture, Limits())
 
 
 # What it says.
@@ -121,18 +121,18 @@ def test_the_layers_at_any_strength_make_the_picture_that_is_drawn_elsewhere(sho
     assert np.abs(laid - expected).mean() < 4  # JPEG
 
 
-def test_a_large_picture_is_kept_small_and_measured_whole(diagnoser, tmp_path):
+def test_a_large_picture_is_kept_small_and_measured_whole(diagnoser, decoders, tmp_path):
     large = np.asarray(Image.fromarray(with_disc(speckled(1)[0])).resize((2160, 1800)))
-    found = make_view(diagnoser, save(large, tmp_path / "large.png"), Limits())
+    found = make_view(diagnoser, decoders, save(large, tmp_path / "large.png"), Limits())
     assert max(found.image.shape) == SIDE == max(found.diagnosis.mask.shape)
     assert found.shape == (1800, 2160)
     assert found.diagnosis.measurements.long_axis_px == pytest.approx(51 * 12, rel=0.1)
 
 
-def test_the_first_picture_of_several_is_answered_and_said_to_be_the_first(diagnoser, tmp_path):
+def test_the_first_picture_of_several_is_answered_and_said_to_be_the_first(diagnoser, decoders, tmp_path):
     first, *others = [Image.fromarray(with_disc(image)) for image in speckled(3)]
     first.save(tmp_path / "several.tif", save_all=True, append_images=others)
-    found = make_view(diagnoser, tmp_path / "several.tif", Limits())
+    found = make_view(diagnoser, decoders, tmp_path / "several.tif", Limits())
     assert (found.image == np.asarray(first)).all()
     assert "has 3 images: this is the first" in describe(found, diagnoser.bundle).notes[0]
 
@@ -159,12 +159,12 @@ def test_the_report_has_the_heat_at_the_chosen_strength(shown, diagnoser):
     assert (weak != strong).any()
 
 
-def test_the_patient_that_a_dicom_header_names_is_nowhere(diagnoser, tmp_path):
+def test_the_patient_that_a_dicom_header_names_is_nowhere(diagnoser, decoders, tmp_path):
     file = tmp_path / "anything"
     pixels = with_disc(speckled(1)[0])[..., 0]
     file.write_bytes(dicom(pixels.tobytes(), Rows=pixels.shape[0], Columns=pixels.shape[1]))
     assert PATIENT.encode() in file.read_bytes()
-    found = make_view(diagnoser, file, Limits())
+    found = make_view(diagnoser, decoders, file, Limits())
     words = describe(found, diagnoser.bundle)
     written = [write(found, words, 0.5) for write in (printout.write_pdf, printout.write_png)]
     page = rendering.render_picture(found, words)
@@ -176,25 +176,22 @@ def test_the_patient_that_a_dicom_header_names_is_nowhere(diagnoser, tmp_path):
 # What is given.
 
 
-def test_nothing_but_an_upload_is_read_or_deleted(tmp_path):
-    uploads, other = tmp_path / "uploads", tmp_path / "secret.png"
-    (uploads / "sha").mkdir(parents=True)
-    inside = uploads / "sha" / "name"
-    link = uploads / "sha" / "link"
-    for file in (inside, other):
-        file.write_bytes(b"x")
-    link.symlink_to(other)
-    assert _check_upload({"path": str(inside)}, uploads, Limits()) == inside
-    paths = [None, 3, "", "\0", str(other), str(link), str(uploads), f"{uploads}/sha/../../secret.png", "/etc/passwd"]
-    told = [None, {}, [], "x", *({"path": path} for path in paths)]
-    for one in told:
-        with pytest.raises(UserError, match="did not arrive"):
-            _check_upload(one, uploads, Limits())
+def test_what_the_browser_says_about_a_file_is_checked():
+    assert _token({"path": "token"}, Limits()) == "token"
+    for nothing in (None, {}, [], "x", {"path": None}, {"refused": "503"}, {"refused": 200}):
+        assert _token(nothing, Limits()) is None
+    with pytest.raises(UserError, match="Too many files"):
+        _token({"path": "token", "refused": 503}, Limits())
 
 
-def test_a_file_that_is_too_large_is_refused_with_both_sizes(tmp_path):
+def test_a_file_that_is_too_large_is_refused_with_both_sizes():
     with pytest.raises(UserError, match="has 300 MB, more than 100 MB"):
-        _check_upload({"bytes": 300_000_000}, tmp_path, Limits(file_bytes=100_000_000))
+        _token({"bytes": 300_000_000}, Limits(file_bytes=100_000_000))
+
+
+def test_the_strength_of_the_heat_is_a_share_whatever_is_sent():
+    assert [_share(sent) for sent in (0.25, 7, -1)] == [0.25, 1.0, 0.0]
+    assert {_share(sent) for sent in (float("nan"), float("inf"), None, "1", [0.5], True)} <= {STRENGTH, 1.0}
 
 
 # The command.
@@ -219,6 +216,7 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
             (str(bundle), "--port", port): f"Port {port} is used",
             (str(bundle), "--port", "0", "--host", "203.0.113.7"): "not an address of this machine",
             (str(bundle), "--port", "0", "--precision", "int8"): "no int8",
+            (str(bundle), "--port", "0", "--allow-host", "http://x"): "--allow-host http://x is not a name",
         }
         for arguments, reason in cases.items():
             assert app.main(arguments) == 2
@@ -228,9 +226,11 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "bus_lightning.diagnosis.page.building")
     monkeypatch.delattr("bus_lightning.diagnosis.page.building", raising=False)
+    monkeypatch.delitem(sys.modules, "bus_lightning.diagnosis.page.application", raising=False)
     assert app.main([str(bundle), "--port", "0"]) == 2
     assert "pip install -e '.[app]'" in capsys.readouterr().err
 
 
 def test_port_0_takes_a_free_one():
-    assert _free_port("127.0.0.1", 0) > 1023
+    with _listen("127.0.0.1", 0) as listener:
+        assert listener.getsockname()[1] > 1023

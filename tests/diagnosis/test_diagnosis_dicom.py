@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from bad_files import SIDE, dicom, encoded, picture, run_lengths
+from bad_files import SIDE, count_frames, dicom, encoded, picture, run_lengths
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, pixel_array
 from pydicom.uid import JPEGBaseline8Bit, RLELossless
 
-from bus_lightning.diagnosis.reading import count_frames, read_frames
+from bus_lightning.diagnosis.reading import read_frames
 
 GREY = picture(channels=1)
 DEEP = GREY.astype(np.uint16)

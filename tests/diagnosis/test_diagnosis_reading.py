@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bad_files import PATIENT, SIDE, dicom, encoded, make_bad_files, picture, tiff, video
+from bad_files import PATIENT, SIDE, count_frames, dicom, encoded, make_bad_files, picture, tiff, video
 from PIL import Image
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_image
 from bus_lightning.diagnosis.frames import Limits
-from bus_lightning.diagnosis.reading import count_frames, find_files, fingerprint, read_frames
+from bus_lightning.diagnosis.reading import find_files, fingerprint, read_frames
 
 ROOT = Path(__file__).parents[2]
 GREY = picture(channels=1)
@@ -219,17 +219,6 @@ def test_reading_that_is_given_up_leaves_no_file_open(tmp_path):
         next(frames)
         frames.close()
         assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-def test_many_threads_read_the_same(tmp_path, together):
-    (tmp_path / "a.dcm").write_bytes(dicom())
-    (tmp_path / "a.png").write_bytes(encoded("PNG"))
-
-    def job():
-        return [next(read_frames(tmp_path / name)).image for name in ("a.dcm", "a.png") * 10]
-
-    for images in together(job, 8):
-        assert all(np.array_equal(image, images[k % 2]) for k, image in enumerate(images))
 
 
 def test_folders_are_searched_and_files_are_taken_as_named(tmp_path):

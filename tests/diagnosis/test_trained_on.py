@@ -78,13 +78,13 @@ def test_every_file_of_results_and_the_console_say_it(told, picture, tmp_path, c
             assert drawn.info["Description"] == sentence(trained)
 
 
-def test_page_and_reports_say_it_in_the_same_words(told, picture):
+def test_page_and_reports_say_it_in_the_same_words(told, decoders, picture):
     from html import unescape
 
     rendering = pytest.importorskip("bus_lightning.diagnosis.page.rendering")
     folder, trained, expected = told
     bundle = load_bundle(folder)
-    shown = make_view(Diagnoser(bundle, threads=1), picture, Limits())
+    shown = make_view(Diagnoser(bundle, threads=1), decoders, picture, Limits())
     words = describe(shown, bundle)
     banner = rendering.render("trained_on", sentence(trained), is_synthetic(trained))
     assert expected in unescape(banner)
@@ -98,10 +98,10 @@ def test_page_and_reports_say_it_in_the_same_words(told, picture):
     assert printout.write_pdf(shown, words, 0.5).startswith(b"%PDF")
 
 
-def test_the_printouts_show_the_line(told, picture, monkeypatch):
+def test_the_printouts_show_the_line(told, decoders, picture, monkeypatch):
     folder, _, expected = told
     bundle = load_bundle(folder)
-    shown = make_view(Diagnoser(bundle, threads=1), picture, Limits())
+    shown = make_view(Diagnoser(bundle, threads=1), decoders, picture, Limits())
     written = []
     monkeypatch.setattr(printout, "_add_lines", lambda pdf, lines: written.extend(text for _, text in lines))
     printout.write_pdf(shown, describe(shown, bundle), 0.5)

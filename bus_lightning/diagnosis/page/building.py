@@ -1,30 +1,34 @@
-"""Build the page and its behaviour; everything about a visitor is kept in that visitor's session."""
+"""Build the page and its behaviour; what concerns a visitor is kept under the name of the visit."""
 
 import base64
+import math
+import threading
+from collections.abc import Callable
 from contextlib import closing, suppress
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.drawing import STRENGTH
+from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Limits
+from bus_lightning.diagnosis.page.kept import Kept
 from bus_lightning.diagnosis.page.printout import write_pdf, write_png
 from bus_lightning.diagnosis.page.rendering import render, render_picture, thumbnail
+from bus_lightning.diagnosis.page.turns import Turns
+from bus_lightning.diagnosis.page.uploads import REFUSALS, Uploads
 from bus_lightning.diagnosis.page.view import View, make_view
 from bus_lightning.diagnosis.page.wording import NOTICE, TITLE, describe
-from bus_lightning.diagnosis.reading import read_frames
 from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
 
+T = TypeVar("T")
 FOLDER = Path(__file__).parent
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]  # fonts of the visitor's system
-_AT_ONCE = 2  # images; networks compute one at a time, and a large image takes much memory
-_WAITING = 64
-_KEPT_S = 3600  # for a result whose page is still open
-_SWEEP_S = (60, 300)  # uploads that were never used: interval of the search, and age from which they are deleted
+_EVENTS = 256  # that Gradio handles at once; the turns refuse most before
+_SESSIONS = 32  # whose page Gradio remembers, a picture each
 _SET_STRENGTH = "(strength) => document.documentElement.style.setProperty('--strength', strength)"
 _SHOW_ANSWER = """() => {
   const [part, block] = innerWidth <= 700 ? ["#answer .doubts", "start"] : ["#picture *", "nearest"];
@@ -46,53 +50,73 @@ def make_theme() -> Any:
     return gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=_FONT, font_mono=["ui-monospace", "monospace"])
 
 
-def build_page(diagnoser: Diagnoser, uploads: Path, limits: Limits) -> Any:
-    """Build the page as Gradio's Blocks; of the visitors' files only those in the folder `uploads` are read."""
+def build_page(
+    diagnoser: Diagnoser, decoders: Decoders, limits: Limits, uploads: Uploads, turns: Turns, kept: Kept
+) -> Any:
+    """Build the page as Gradio's Blocks; of the visitors' files only those in `uploads` are read."""
     bundle = diagnoser.bundle
-    samples, thumbnails = _load_samples(bundle.samples, limits)
+    samples, thumbnails = _load_samples(bundle.samples, decoders, limits)
 
-    def on_upload(event: gr.EventData) -> list[Any]:
+    async def on_upload(event: gr.EventData, request: gr.Request) -> list[Any]:
         try:
-            path = _check_upload(event._data, uploads, limits)
-            try:
-                return show(make_view(diagnoser, path, limits))
-            finally:
-                path.unlink(missing_ok=True)
+            with uploads.use(_token(event._data, limits)) as path:
+                return await diagnose(path, request)
         except UserError as error:
-            return show_failure(str(error))
+            return show_failure(str(error), request)
 
-    def on_sample(event: gr.EventData) -> list[Any]:
+    async def on_sample(event: gr.EventData, request: gr.Request) -> list[Any]:
         number = event._data.get("sample") if isinstance(event._data, dict) else None
         if not isinstance(number, int) or not 0 <= number < len(samples):
-            return show_failure("There is no such sample: choose another.")
+            return show_failure("There is no such sample: choose another.", request)
         try:
-            return show(make_view(diagnoser, samples[number], limits))
+            return await diagnose(samples[number], request)
         except UserError as error:
-            return show_failure(str(error))
+            return show_failure(str(error), request)
+
+    async def diagnose(path: Path, request: gr.Request) -> list[Any]:
+        def work(stop: threading.Event) -> tuple[View, list[Any]]:
+            view = make_view(diagnoser, decoders, path, limits, stop)
+            return view, show(view)
+
+        view, shown = await take_turn(request, work)
+        kept.put(_visitor(request), view)
+        return shown
+
+    async def take_turn(request: gr.Request, work: Callable[[threading.Event], T]) -> T:
+        return await turns.run(_visitor(request), request.client.host if request.client else "", work)
 
     def show(view: View) -> list[Any]:
         words = describe(view, bundle)
         has_heat = view.diagnosis.heat_map is not None
         picture = gr.update(value=render_picture(view, words), visible=True)
         button = gr.update(interactive=True)
-        return [view, gr.update(value="", visible=False), picture, gr.update(visible=has_heat),
+        return [gr.update(value="", visible=False), picture, gr.update(visible=has_heat),
                 render("answer", words), render("details", words), button, button]  # fmt: skip
 
-    def show_failure(line: str) -> list[Any]:
+    def show_failure(line: str, request: gr.Request) -> list[Any]:
+        kept.put(_visitor(request), None)
         message, button = gr.update(value=render("failure", line), visible=True), gr.update(interactive=False)
-        return [None, message, gr.update(value="", visible=False), gr.update(visible=False),
+        return [message, gr.update(value="", visible=False), gr.update(visible=False),
                 render("nothing_yet"), "", button, button]  # fmt: skip
 
-    def write_file(kind: str, view: View | None, strength: float) -> dict[str, str] | None:
-        if view is None:
-            gr.Warning("The result is no longer stored: give the image again.")
-            return None
+    def make_writer(kind: str) -> Callable[..., Any]:
         write, mime = (write_pdf, "application/pdf") if kind == "pdf" else (write_png, "image/png")
-        content = write(view, describe(view, bundle), min(max(float(strength), 0.0), 1.0))
-        return {"name": f"{view.name}.{kind}", "type": mime, "data": base64.b64encode(content).decode()}
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_SWEEP_S) as page:
-        result = gr.State(None, time_to_live=_KEPT_S)
+        async def write_file(strength: float, request: gr.Request) -> dict[str, str] | None:
+            view = kept.get(_visitor(request))
+            if view is None:
+                gr.Warning("The result is no longer stored: give the image again.")
+                return None
+            try:
+                content = await take_turn(request, lambda _: write(view, describe(view, bundle), _share(strength)))
+            except UserError as error:
+                gr.Warning(str(error))
+                return None
+            return {"name": f"{view.name}.{kind}", "type": mime, "data": base64.b64encode(content).decode()}
+
+        return write_file
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         file = gr.JSON(visible=False)
         gr.HTML(f"<h1>{TITLE}</h1>", elem_id="title")
         gr.HTML(render("notice", NOTICE), elem_id="notice")
@@ -115,45 +139,67 @@ def build_page(diagnoser: Diagnoser, uploads: Path, limits: Limits) -> Any:
         with gr.Accordion("Model card: training data and test results of the networks", open=False):
             gr.Markdown(bundle.card, elem_id="card")
 
-        outputs = [result, message, picture, strength, answer, details, as_pdf, as_png]
-        shared: dict[str, Any] = {
-            "api_visibility": "private", "show_progress": "minimal", "concurrency_limit": _AT_ONCE
-        }  # fmt: skip
+        outputs = [message, picture, strength, answer, details, as_pdf, as_png]
+        # The turns bound how much is done at once.
+        shared: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": None}
         for listen, handler in ((intake.upload, on_upload), (intake.select, on_sample)):
             listen(
-                handler, None, outputs, concurrency_id="images", trigger_mode="multiple", show_progress_on=[answer],
+                handler, None, outputs, trigger_mode="multiple", show_progress_on=[answer],
                 **shared,
             ).then(None, js=_SHOW_ANSWER)  # fmt: skip
         strength.change(None, strength, js=_SET_STRENGTH, api_visibility="private")
         for button, kind in ((as_pdf, "pdf"), (as_png, "png")):
-            write = partial(write_file, kind)
-            button.click(write, [result, strength], file, concurrency_id="files", **shared).then(None, file, js=_SAVE)
-    page.queue(max_size=_WAITING, api_open=False)
+            button.click(make_writer(kind), strength, file, **shared).then(None, file, js=_SAVE)
+        page.unload(_do_nothing)  # makes the browser keep a connection open, which shows that the visitor is here
+    page.max_threads = _EVENTS
+    page.state_session_capacity = _SESSIONS
+    page.queue(max_size=_EVENTS, api_open=False)
     return page
 
 
-def _check_upload(data: Any, uploads: Path, limits: Limits) -> Path:
-    """Check what the browser says about an upload, and return its path; any other path is not touched.
+async def forget(page: Any, app: Any, visitor: str) -> None:
+    """Let Gradio forget a visitor who has left: answers that wait to be read, and what the page shows."""
+    queue = page._queue
+    await queue.clean_events(session_hash=visitor)
+    queue.pending_messages_per_session.pop(visitor, None)
+    queue.pending_event_ids_session.pop(visitor, None)
+    app.state_holder.session_data.pop(visitor, None)
+    app.state_holder.time_last_used.pop(visitor, None)
+
+
+def _do_nothing() -> None:
+    pass
+
+
+def _visitor(request: gr.Request) -> str:
+    return request.session_hash or ""
+
+
+def _share(strength: Any) -> float:
+    """Return the strength of a heat map in [0, 1], whatever was sent."""
+    return min(max(strength, 0.0), 1.0) if isinstance(strength, (int, float)) and math.isfinite(strength) else STRENGTH
+
+
+def _token(data: Any, limits: Limits) -> Any:
+    """Return the token in what the browser says about an upload.
 
     Raises:
-        UserError: When it is not an upload, or too large.
+        UserError: When the browser did not send the file, or it was refused.
     """
     data = data if isinstance(data, dict) else {}
     if isinstance(data.get("bytes"), int):  # the browser did not send it
         limits.check_bytes(data["bytes"])
-    with suppress(OSError, ValueError, TypeError):
-        path = Path(data["path"]).resolve() if isinstance(data.get("path"), str) else uploads
-        # Gradio keeps each upload in its own folder, named by the content.
-        if path.parent.parent == uploads.resolve() and path.is_file():
-            return path
-    raise UserError("The file did not arrive, or it is a folder: give one file.")
+    refused = data.get("refused")
+    if isinstance(refused, int) and refused in REFUSALS:
+        raise UserError(REFUSALS[refused])
+    return data.get("path")
 
 
-def _load_samples(paths: tuple[Path, ...], limits: Limits) -> tuple[list[Path], list[str]]:
+def _load_samples(paths: tuple[Path, ...], decoders: Decoders, limits: Limits) -> tuple[list[Path], list[str]]:
     """Find the samples that can be read, and make their thumbnails."""
     samples, thumbnails = [], []
     for path in paths:
-        with suppress(UserError, StopIteration), closing(read_frames(path, limits)) as frames:  # type: ignore[type-var]
+        with suppress(UserError, StopIteration), closing(decoders.read(path, limits)[1]) as frames:
             thumbnails.append(thumbnail(next(frames).image))
             samples.append(path)
     return samples, thumbnails

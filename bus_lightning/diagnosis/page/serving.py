@@ -3,47 +3,58 @@
 import errno
 import os
 import socket
-import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.interruption import at_first_signal
 from bus_lightning.diagnosis.bundle import load_bundle
+from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame, Limits
+from bus_lightning.diagnosis.page.addresses import Addresses
+from bus_lightning.diagnosis.page.doors import Doors
+from bus_lightning.diagnosis.page.folders import private_folder
 from bus_lightning.diagnosis.trained_on import sentence
 
-_VISITORS = 64  # whose results are kept, about 8 MB each
+_AT_ONCE = 2  # images; networks compute one at a time, and a large image takes much memory
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_HEADERS = {
-    # Gradio evaluates templates and writes styles; nothing may come from, or go to, another server.
-    "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data:; "
-    "object-src 'none'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
+_SETTINGS = {
+    "HF_HUB_OFFLINE": "1",
+    # Gradio would otherwise count all events after each one, for a page that is closed here.
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
+}  # fmt: skip
 
 
-def serve(bundle: Path, host: str, port: int, precision: str | None, threads: int | None, limits: Limits) -> None:
+def serve(
+    bundle: Path, host: str, port: int, precision: str | None, threads: int | None, limits: Limits, memory_mb: int,
+    seconds: float, allowed_hosts: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Serve the page of a bundle until it is interrupted; port 0 takes a free one.
+
+    `memory_mb` and `seconds` are what an image may take to be decoded. `allowed_hosts` are names by which the page may
+    be opened, besides those of this machine.
 
     Raises:
         UserError: When the bundle cannot be opened, a library is missing, or the address cannot be used.
     """
-    port = _free_port(host, port)
-    diagnoser = Diagnoser(load_bundle(bundle), precision, threads)
-    diagnoser.diagnose([Frame(np.zeros((64, 64, 3), np.uint8))])  # the first call of an engine takes longer
-    stopped = threading.Event()
-    with at_first_signal(lambda _: stopped.set()), _private_folder() as uploads:
-        page = _launch(diagnoser, uploads, limits, host, port)
-        try:
+    with _listen(host, port) as listener:
+        port = listener.getsockname()[1]
+        addresses = Addresses(host, port, allowed_hosts)
+        diagnoser = Diagnoser(load_bundle(bundle), precision, threads)
+        diagnoser.diagnose([Frame(np.zeros((64, 64, 3), np.uint8))])  # the first call of an engine takes longer
+        stopped = threading.Event()
+        with (
+            at_first_signal(lambda _: stopped.set()),
+            private_folder() as folder,
+            Decoders(_AT_ONCE, memory_mb, seconds) as decoders,
+            _open(diagnoser, decoders, folder, limits, addresses, listener),
+        ):
             print(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/ (bundle {diagnoser.bundle.id}). "
                   "Stop with Ctrl-C.", flush=True)  # fmt: skip
             print(sentence(diagnoser.bundle.trained_on), flush=True)
@@ -51,72 +62,51 @@ def serve(bundle: Path, host: str, port: int, precision: str | None, threads: in
                 print("Warning: the page has no password and no encryption. Anyone on this network can open it.",
                       flush=True)  # fmt: skip
             stopped.wait()
-        finally:
-            page.close(verbose=False)
 
 
-def _launch(diagnoser: Diagnoser, uploads: Path, limits: Limits, host: str, port: int) -> Any:
-    """Build the page and start its server.
+@contextmanager
+def _open(
+    diagnoser: Diagnoser, decoders: Decoders, folder: Path, limits: Limits, addresses: Addresses,
+    listener: socket.socket,
+) -> Iterator[None]:  # fmt: skip
+    """Build the page and run its server until the end of the block.
 
     Raises:
-        UserError: When a library is missing, or the port has been taken in the meantime.
+        UserError: When a library is missing, or the server does not start.
     """
+    os.environ.update(_SETTINGS, GRADIO_TEMP_DIR=str(folder))  # before Gradio is imported
     try:
-        from starlette.middleware import Middleware
-        from starlette.middleware.base import BaseHTTPMiddleware
-
-        from bus_lightning.diagnosis.page.building import FOLDER, build_page, make_theme
+        from bus_lightning.diagnosis.page.application import Application
+        from bus_lightning.diagnosis.page.server import running
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("bus_lightning"):
             raise
         raise UserError(f"The page needs {error.name}, which is not installed: pip install -e '.[app]'") from None
-
-    async def add_headers(request: Any, respond: Any) -> Any:
-        response = await respond(request)
-        response.headers.update(_HEADERS)
-        return response
-
-    page = build_page(diagnoser, uploads, limits)
-    try:
-        page.launch(
-            server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, share=False, inbrowser=False,
-            ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False, run_history=False, show_error=False,
-            num_workers=0, footer_links=[], allowed_paths=[], root_path="", max_file_size=limits.file_bytes,
-            state_session_capacity=_VISITORS, theme=make_theme(), css_paths=[FOLDER / "page.css"],
-            app_kwargs={"middleware": [Middleware(BaseHTTPMiddleware, dispatch=add_headers)]},
-        )  # fmt: skip
-    except OSError:
-        raise _taken(port) from None
-    return page
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        application = Application(diagnoser, decoders, folder, limits, pool, _AT_ONCE)
+        with running(Doors(application, addresses), listener):
+            try:
+                yield
+            finally:
+                application.end()
 
 
-def _free_port(host: str, port: int) -> int:
-    """Check before any slow step that an address can be used, and return its port.
+def _listen(host: str, port: int) -> socket.socket:
+    """Listen on an address before any slow step, so that nobody else takes it.
 
     Raises:
-        UserError: When it cannot.
+        UserError: When it cannot be used.
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.create_server((host, port), family=family) as probe:
-            return int(probe.getsockname()[1])
+        return socket.create_server((host, port), family=family)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise _taken(port) from None
+            raise UserError(
+                f"Port {port} is used by another program: choose another with --port, or 0 for a free one."
+            ) from None
         if error.errno == errno.EACCES:
             raise UserError(f"Port {port} may not be used: choose one from 1024 on with --port.") from None
         raise UserError(
             f"--host {host} is not an address of this machine: leave it out, or give one that is."
         ) from None
-
-
-def _taken(port: int) -> UserError:
-    return UserError(f"Port {port} is used by another program: choose another with --port, or 0 for a free one.")
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """Create a folder that only this user can read, for all files of the page, and remove it at the end."""
-    with tempfile.TemporaryDirectory(prefix="bus_lightning-page-", ignore_cleanup_errors=True) as folder:
-        os.environ.update(HF_HUB_OFFLINE="1", GRADIO_TEMP_DIR=folder)  # before Gradio is imported
-        yield Path(folder)

@@ -1,5 +1,6 @@
 """What one visitor sees: the first image of a file and its diagnosis."""
 
+import threading
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,10 +9,11 @@ import numpy as np
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.resizing import resize
+from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser, Diagnosis
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.pipeline import failure_line
-from bus_lightning.diagnosis.reading import count_frames, fingerprint, read_frames
+from bus_lightning.diagnosis.reading import fingerprint
 
 SIDE = 1000  # longest side of the image that is kept, in pixels; the diagnosis is of the full image
 
@@ -29,17 +31,19 @@ class View:
     made_with: str  # the bundle's id and the precision
 
 
-def make_view(diagnoser: Diagnoser, path: Path, limits: Limits) -> View:
-    """Diagnose the first image of a file.
+def make_view(
+    diagnoser: Diagnoser, decoders: Decoders, path: Path, limits: Limits, stop: threading.Event | None = None
+) -> View:
+    """Diagnose the first image of a file; `stop` ends the reading when it is set.
 
     Raises:
         UserError: In one line without the file's name, when it cannot be read or diagnosed.
     """
     try:
-        with closing(read_frames(path, limits, diagnoser.bundle.scale)) as frames:  # type: ignore[type-var]
+        name = fingerprint(path, limits)
+        images, frames = decoders.read(path, limits, diagnoser.bundle.scale, stop)
+        with closing(frames):
             frame = next(frames)
-        number = None if frame.number is None else count_frames(path, limits)
-        name = fingerprint(path)
         diagnosis = diagnoser.diagnose([frame])[0]
     except Exception as error:
         raise UserError(failure_line(error, "diagnosed")) from None
@@ -50,4 +54,5 @@ def make_view(diagnoser: Diagnoser, path: Path, limits: Limits) -> View:
     heat = None if diagnosis.heat_map is None else resize(diagnosis.heat_map, size)
     fitted = replace(diagnosis, mask=mask, heat_map=heat)
     made_with = f"bundle {diagnoser.bundle.id}, {diagnoser.precision}"
+    number = None if frame.number is None else images or None
     return View(name, resize(frame.image, size), fitted, (height, width), frame.spacing_mm, number, made_with)

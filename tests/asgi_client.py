@@ -1,0 +1,53 @@
+"""Ask an ASGI application as uvicorn does, without a socket: the path goes in to the letter."""
+
+import asyncio
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+HERE = ("127.0.0.1", 7860)
+
+
+@dataclass
+class Answer:
+    """What came back; without a status, the application answered nothing."""
+
+    status: int | None
+    headers: dict[str, str]
+    body: str
+
+
+def scope_of(method, target, headers=None, kind="http", server=HERE):
+    """Build the scope of a request; Host is the page's own unless `headers` has another."""
+    raw_path, _, query = target.partition("?")
+    fields = {"host": f"{HERE[0]}:{HERE[1]}"} | (headers or {})
+    return {
+        "type": kind, "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "scheme": "http",
+        "method": method, "path": unquote(raw_path), "raw_path": raw_path.encode("latin-1"), "root_path": "",
+        "query_string": query.encode("latin-1"), "server": server, "client": ("127.0.0.1", 50000), "state": {},
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in fields.items() if value is not None],
+    }  # fmt: skip
+
+
+def ask(app, method, target, headers=None, body=(b"",), **options):
+    """Send a request with a body in pieces, after which the connection stays open and silent."""
+
+    async def asking():
+        started, content = {}, []
+        pieces = list(body)
+
+        async def receive():
+            if not pieces:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                started.update(message)
+            else:
+                content.append(message.get("body", b""))
+
+        await asyncio.wait_for(app(scope_of(method, target, headers, **options), receive, send), 30)
+        fields = {name.decode().lower(): value.decode() for name, value in started.get("headers", [])}
+        return Answer(started.get("status"), fields, b"".join(content).decode("utf-8", "replace"))
+
+    return asyncio.run(asking())

@@ -1,0 +1,279 @@
+"""The page answers what it needs and nothing else, to its own name and its own pages."""
+
+import asyncio
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from asgi_client import HERE, ask, scope_of
+from page_server import make_page_bundle
+
+pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[app]'")
+
+from starlette.routing import Mount
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.diagnosis.bundle import load_bundle
+from bus_lightning.diagnosis.decoding import Decoders
+from bus_lightning.diagnosis.diagnoser import Diagnoser
+from bus_lightning.diagnosis.frames import Limits
+from bus_lightning.diagnosis.page.addresses import Addresses
+from bus_lightning.diagnosis.page.application import Application
+from bus_lightning.diagnosis.page.doors import HEADERS, Doors
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+# What a browser needs, seen in a browser: each is a route of Gradio.
+NEEDED = {
+    ("GET", "/"), ("GET", "/config"), ("GET", "/theme.css"), ("GET", "/favicon.ico"), ("GET", "/assets/{path:path}"),
+    ("GET", "/static/{path:path}"), ("GET", "/gradio_api/heartbeat/{session_hash}"), ("POST", "/gradio_api/upload"),
+    ("POST", "/gradio_api/queue/join"), ("GET", "/gradio_api/queue/data"),
+}  # fmt: skip
+FILLED = {
+    "/assets/{path:path}": "/assets/index-DphvyggB.js",
+    "/static/{path:path}": "/static/js/iframeResizer.contentWindow.min.js",
+    "/gradio_api/queue/data": "/gradio_api/queue/data?session_hash=x",
+}
+
+
+class Inside:
+    """An application behind the doors that notes what has passed them."""
+
+    def __init__(self):
+        self.passed = []
+
+    async def __call__(self, scope, receive, send):
+        self.passed.append(scope)
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"X-Content-Type-Options", b"x")]})
+        await send({"type": "http.response.body", "body": b"inside " + body})
+
+
+@pytest.fixture
+def inside():
+    return Inside()
+
+
+@pytest.fixture
+def doors(inside):
+    return Doors(inside, Addresses("127.0.0.1", 7860), silent_s=0.3, unread_s=0.3)
+
+
+@pytest.fixture(scope="module")
+def application(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    diagnoser = Diagnoser(load_bundle(make_page_bundle(folder / "bundle")), threads=1)
+
+    async def build(decoders, pool):
+        return Application(diagnoser, decoders, folder, Limits(), pool, 2)
+
+    with ThreadPoolExecutor(2) as pool, Decoders(1) as decoders:
+        yield asyncio.run(build(decoders, pool))  # Gradio leaves a loop open if none runs
+
+
+def routes_of(app, before=""):
+    """List the paths of all routes, also of those in mounted applications and included routers."""
+    for route in app.routes:
+        if isinstance(route, Mount):
+            yield from routes_of(route.app, before + route.path)
+        elif (router := getattr(route, "original_router", None)) is not None:
+            yield from routes_of(router, before)
+        else:
+            yield before + route.path
+
+
+# Routes.
+
+
+def test_every_route_of_the_mounted_application_that_the_page_does_not_need_is_closed(application, doors, inside):
+    gradio = application.app.routes[-1].app
+    gradio.add_api_route("/gradio_api/of_a_newer_gradio/{name}", lambda name: name, methods=["GET", "POST"])
+    paths = sorted(set(routes_of(application.app)))
+    assert len(paths) > 60
+    assert "/gradio_api/proxy={url_path:path}" in paths
+    assert "/gradio_api/of_a_newer_gradio/{name}" in paths
+    open_ones = set()
+    for path in paths:
+        filled = {FILLED.get(path, path)}
+        for value in ("x", "1", "https://example.org/x.png", "/etc/passwd", "x.js", "..", "%2e%2e"):
+            filled.add(re.sub(r"\{.*?\}", value, path))
+        for method in METHODS:
+            for target in filled:
+                before = len(inside.passed)
+                answer = ask(doors, method, target)
+                if len(inside.passed) > before:
+                    open_ones.add((method, path))
+                else:
+                    assert answer.status == 404, (method, target)
+    assert open_ones == NEEDED
+
+
+@pytest.mark.parametrize("target", [
+    "//", "/./", "/config/", "//config", "/./config", "/assets/../config", "/assets/%2e%2e/config", "/%63onfig",
+    "/config%00", "/config%2f", "/CONFIG", "/config;x", "/config\\", "/assets//x.js", "/assets/a/x.js",
+    "/assets/..x.js", "/assets/x.js/", "/assets/x.py", "/assets/%2fetc%2fpasswd.js", "/theme.css/..",
+    "/gradio_api/heartbeat/", "/gradio_api/heartbeat/a/b", "/gradio_api/heartbeat/a%2fb", "/gradio_api/queue/data",
+    "/gradio_api/queue/data?x=1",
+    "/gradio_api/queue/data?session_hash=x&session_hash=y", "/gradio_api//queue/join", "http://127.0.0.1:7860/config",
+    "*", "", "/docs", "/redoc", "/openapi.json", "/gradio_api/info", "/gradio_api/openapi.json", "/info",
+    "/gradio_api/file=/etc/passwd", "/gradio_api/proxy=https://example.org/x.png", "/gradio_api/startup-events",
+])  # fmt: skip
+def test_no_other_spelling_of_a_path_passes(doors, inside, target):
+    for method in METHODS:
+        assert ask(doors, method, target).status == 404
+    assert inside.passed == []
+
+
+def test_what_passes_has_neither_a_query_nor_the_headers_of_proxies(doors, inside):
+    dropped = {
+        "x-forwarded-host": "example.org",
+        "x-gradio-server": "x",
+        "forwarded": "host=example.org",
+        "cookie": "a=b",
+    }
+    ask(doors, "GET", "/?deep_link=x&view=api", {"accept": "a"} | dropped)
+    (scope,) = inside.passed
+    assert scope["query_string"] == b""
+    assert [name for name, _ in scope["headers"]] == [b"host", b"accept"]
+
+
+def test_websockets_are_refused(doors, inside):
+    for extensions, expected in (({}, ["websocket.close"]), ({"websocket.http.response": {}}, None)):
+        sent = []
+
+        async def receive():
+            return {"type": "websocket.connect"}
+
+        async def send(message, sent=sent):
+            sent.append(message)
+
+        scope = scope_of("GET", "/gradio_api/queue/data?session_hash=x", kind="websocket") | {"extensions": extensions}
+        asyncio.run(doors(scope, receive, send))
+        if expected is None:
+            assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 404)
+        else:
+            assert [message["type"] for message in sent] == expected
+    assert inside.passed == []
+
+
+# Names.
+
+
+@pytest.mark.parametrize(("host", "arrived_at", "own", "foreign"), [
+    ("127.0.0.1", "127.0.0.1", ["127.0.0.1:7860", "localhost:7860", "[::1]:7860", "LocalHost:7860"],
+     ["127.0.0.1", "127.0.0.1:7861", "127.0.0.1:80", "example.org:7860", "192.168.1.5:7860", "127.0.0.1.a.org:7860",
+      "localhost.:7860", "", ":7860", "a@127.0.0.1:7860", "127.0.0.1:7860:7860", "127.0.0.1:", "2130706433:7860"]),
+    ("0.0.0.0", "192.168.1.5", ["192.168.1.5:7860", "[::ffff:192.168.1.5]:7860"],
+     ["localhost:7860", "127.0.0.1:7860", "192.168.1.6:7860", "0.0.0.0:7860", "example.org:7860", "192.168.1.5"]),
+    ("::", "fe80::1", ["[fe80::1]:7860", "[FE80:0::1]:7860"], ["[fe80::2]:7860", "[::]:7860"]),
+    ("scanner.example", "192.168.1.5", ["scanner.example:7860", "192.168.1.5:7860"], ["example:7860"]),
+])  # fmt: skip
+def test_only_the_pages_own_address_and_port_are_answered(inside, host, arrived_at, own, foreign):
+    doors = Doors(inside, Addresses(host, 7860))
+    for name in own:
+        assert ask(doors, "GET", "/", {"host": name}, server=(arrived_at, 7860)).status == 200, name
+    for name in foreign:
+        answer = ask(doors, "GET", "/", {"host": name}, server=(arrived_at, 7860))
+        assert answer.status == 421, name
+        assert answer.body.count("\n") == 1
+        assert "--allow-host" in answer.body
+    assert ask(doors, "GET", "/", {"host": None}).status == 421
+
+
+def test_another_name_is_answered_when_it_is_allowed(inside):
+    doors = Doors(inside, Addresses("127.0.0.1", 7860, ["page.example.org", "other.example:8443", "[fe80::1]"]))
+    for name in ("page.example.org", "page.example.org:7860", "other.example:8443", "[fe80::1]:7860"):
+        assert ask(doors, "GET", "/", {"host": name}).status == 200, name
+        assert ask(doors, "GET", "/config", {"host": name, "origin": f"https://{name}"}).status == 200, name
+    for name in ("page.example.org:1", "other.example", "other.example:7860", "example.org"):
+        assert ask(doors, "GET", "/", {"host": name}).status == 421, name
+    for wrong in ("http://page.example.org", "a b", "", "a/b", "*"):
+        with pytest.raises(UserError, match="--allow-host"):
+            Addresses("127.0.0.1", 7860, [wrong])
+
+
+def test_the_usual_port_may_be_left_out(inside):
+    doors = Doors(inside, Addresses("127.0.0.1", 80))
+    assert ask(doors, "GET", "/", {"host": "localhost"}).status == 200
+    assert ask(doors, "GET", "/", {"host": "localhost:80"}).status == 200
+
+
+# Sites.
+
+QUESTIONS = [("POST", "/gradio_api/upload"), ("POST", "/gradio_api/queue/join"), ("GET", "/config"),
+             ("GET", "/gradio_api/queue/data?session_hash=x"), ("GET", "/gradio_api/heartbeat/x")]  # fmt: skip
+OWN = f"http://{HERE[0]}:{HERE[1]}"
+
+
+@pytest.mark.parametrize(("method", "target"), QUESTIONS)
+def test_no_other_site_can_ask_through_a_visitors_browser(doors, inside, method, target):
+    own = [{}, {"origin": OWN}, {"origin": "http://localhost:7860", "sec-fetch-site": "same-origin"},
+           {"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {"referer": f"{OWN}/"}]  # fmt: skip
+    foreign = [
+        *({"origin": origin} for origin in ("null", "http://example.org", "http://127.0.0.1:8000", "http://127.0.0.1",
+                                            f"{OWN}.example.org", "http://example.org:7860", "file://", "", "http://[")),
+        {"referer": "http://example.org/127.0.0.1:7860"}, {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"}, {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"},
+        {"origin": OWN, "sec-fetch-site": "cross-site"}, {"origin": "http://example.org", "referer": f"{OWN}/"},
+    ]  # fmt: skip
+    for headers in own:
+        assert ask(doors, method, target, headers).status == 200, headers
+    passed = len(inside.passed)
+    for headers in foreign:
+        assert ask(doors, method, target, headers).status == 403, headers
+    assert len(inside.passed) == passed
+
+
+def test_a_link_on_another_site_opens_the_page(doors):
+    link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "referer": "http://example.org/"}
+    assert ask(doors, "GET", "/", link).status == 200
+    assert ask(doors, "GET", "/", link | {"sec-fetch-mode": "no-cors"}).status == 403
+
+
+# Bodies and answers.
+
+
+def test_every_answer_has_the_security_headers(doors):
+    cases = {
+        200: ("GET", "/", {}), 404: ("GET", "/docs", {}), 421: ("GET", "/", {"host": "example.org"}),
+        403: ("GET", "/config", {"origin": "null"}),
+    }  # fmt: skip
+    for status, (method, target, headers) in cases.items():
+        answer = ask(doors, method, target, headers)
+        assert answer.status == status
+        assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+
+
+def test_a_question_is_bounded_in_size_and_time(doors, inside):
+    join = ("POST", "/gradio_api/queue/join")
+    assert ask(doors, *join, body=[b"a" * 30_000, b"b" * 30_000]).body == "inside " + "a" * 30_000 + "b" * 30_000
+    assert ask(doors, *join, body=[b"a" * 30_000] * 3).status == 413
+
+    async def never_ending():
+        sent = []
+
+        async def receive():
+            await asyncio.sleep(0.05)
+            return {"type": "http.request", "body": b"a", "more_body": True}
+
+        async def send(message):
+            sent.append(message)
+
+        await asyncio.wait_for(doors(scope_of(*join), receive, send), 20)
+        return sent[0]["status"]
+
+    assert asyncio.run(never_ending()) == 408
+    assert len(inside.passed) == 1
+
+
+def test_a_reader_that_reads_nothing_is_hung_up_on(doors):
+    async def unread():
+        async def receive():
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message):
+            await asyncio.Event().wait()
+
+        await asyncio.wait_for(doors(scope_of("GET", "/"), receive, send), 20)
+        return "ended"
+
+    assert asyncio.run(unread()) == "ended"
