@@ -17,7 +17,8 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.structure_errors import POSSIBLY_INCOMPLETE, excessive, incomplete
 from bus_lightning.data.structure_tags import check_exif
 
-_SCANS = 100  # programs write about 10, at most 64
+_SCANS = 100  # programs write about 10
+_SCANNED_PIXELS = 500_000_000  # scans times pixels: 20 scans of 25 million pixels
 _MARKERS = 500_000  # a restart after each block of a picture of 25 million pixels needs 400,000
 _HEADER_BYTES = 16_000_000  # of segments such as a colour profile
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
@@ -126,8 +127,9 @@ def _read_frame(jpeg: _Jpeg, kind: int, segment: bytes) -> None:
 def _read_scan(jpeg: _Jpeg, data: bytes, segment: bytes, start: int) -> int:
     """Read the header of a scan, find the ends of its data, and return where the next marker is."""
     jpeg.scans += 1
-    if jpeg.scans > _SCANS:
-        raise excessive("JPEG", f"more than {_SCANS} scans")
+    most = min(_SCANS, _SCANNED_PIXELS // max(1, jpeg.size[0] * jpeg.size[1]))
+    if jpeg.scans > max(1, most):
+        raise excessive("JPEG", f"more than {most} scans")
     number = segment[0]
     components = list(segment[1 : 1 + 2 * number : 2])
     if not jpeg.sampling or not components or not set(components) <= set(jpeg.sampling):
@@ -138,7 +140,7 @@ def _read_scan(jpeg: _Jpeg, data: bytes, segment: bytes, start: int) -> int:
         if key[0] in components and first <= key[1] <= last:
             jpeg.missing[key] = approximation & 15
     most = -(-_units(jpeg, components) // jpeg.interval) - 1 if jpeg.interval else 0
-    for restart in range(most + 2):
+    for restart in range(most + 1):
         match = _MARKER.search(data, start)
         end = len(data) if match is None else match.start()
         while data[end - 1] == 0xFF:  # bytes that fill the space before a marker

@@ -10,8 +10,8 @@ import numpy as np
 from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.diagnosis.activation_map import class_activation, place, restore
 from bus_lightning.diagnosis.bundle import Bundle, Stage
-from bus_lightning.diagnosis.doubt import Doubt, find_doubts, is_like
-from bus_lightning.diagnosis.frames import Frame
+from bus_lightning.diagnosis.doubt import Doubt, find_doubts, is_blank, is_like
+from bus_lightning.diagnosis.frames import BLANK, Frame
 from bus_lightning.diagnosis.measurements import Measurements, measure
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.diagnosis.trained_on import is_synthetic
@@ -85,6 +85,7 @@ class Diagnoser:
             heat = place(class_activation(features, bundle.head[likeliest]), size, given.box, given.part, mask.shape)
         measurements = measure(mask, frame.spacing_mm)
         is_ultrasound, synthetic = is_like(frame.image, bundle.reference), is_synthetic(bundle.trained_on)
+        of_image = (*frame.doubts, BLANK) if is_blank(frame.image) else frame.doubts
         return Diagnosis(
             probabilities=probabilities,
             calibrated=bundle.temperature is not None,
@@ -93,7 +94,7 @@ class Diagnoser:
             mask=mask,
             measurements=measurements,
             heat_map=heat,
-            doubts=find_doubts(is_ultrasound, probabilities, flag, measurements, synthetic),
+            doubts=find_doubts(is_ultrasound, probabilities, flag, measurements, synthetic, of_image),
         )
 
 

@@ -36,7 +36,7 @@ _WANTED = ["Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "P
            "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
            "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence",
            "PixelSpacing", "SequenceOfUltrasoundRegions"]  # fmt: skip
-_HEADER_BYTES, _HEADER_READS = 16_000_000, 200_000  # an element takes two reads, or three
+_HEADER_BYTES, _HEADER_READS = 16_000_000, 100_000  # an element takes two reads, or three
 _UNDEFINED = 0xFFFFFFFF
 
 

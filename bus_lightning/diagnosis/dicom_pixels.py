@@ -16,10 +16,9 @@ from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtend
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import to_8_bits
 from bus_lightning.data.structure_jpeg import check_jpeg
-from bus_lightning.diagnosis.frames import damaged
+from bus_lightning.diagnosis.frames import FEW_LEVELS, damaged
 from bus_lightning.diagnosis.structure_jpeg2000 import check_jpeg_2000
 
-FEW_LEVELS = "few_levels"  # the code of a doubt: the window or table shows few of the stored levels
 _MANY_LEVELS, _LOST = 16, 8  # stored levels; stored levels for each grey that is shown
 BY_PILLOW = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Lossless)
 

@@ -4,7 +4,7 @@ About fifty simple statistics describe an image. Their Mahalanobis distance from
 covariance that is shrunk towards equal variances, decides whether it is another kind of image.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 
 from bus_lightning.core.class_names import HEALTHY, MALIGNANT
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.structure_errors import POSSIBLY_INCOMPLETE
+from bus_lightning.diagnosis.frames import BLANK, FEW_LEVELS
 from bus_lightning.diagnosis.measurements import Measurements
 
 FALSE_ALARMS = 0.02  # share of held-out ultrasound that is flagged as something else
@@ -26,6 +28,14 @@ _SHRINKAGE = 0.2  # of the covariance towards equal variances
 _LINEAR, _LEAST_LINEAR, _LEAST_LOGARITHM = ("grey_", "depth_", "across_", "slant_"), 0.05, 0.3
 _FOLDS = 10  # of the training images, each held out once
 _LEAST_IMAGES = 2 * _FOLDS
+
+
+_OF_IMAGE = {
+    BLANK: "Nearly all pixels of the image have the same colour.",
+    POSSIBLY_INCOMPLETE: "Nothing in the file shows whether it is complete: part of the image may be missing.",
+    FEW_LEVELS: "The file's window or table shows few of its grey levels: the image may hide what was recorded.",
+}
+_SAME = 0.95  # share of the pixels of a blank image; the commonest level of real ultrasound has 0.44 at most
 
 
 @dataclass(frozen=True)
@@ -42,11 +52,13 @@ def find_doubts(
     malignant_flag: bool | None,
     measurements: Measurements,
     synthetic: bool = False,
+    of_image: Sequence[str] = (),
 ) -> tuple[Doubt, ...]:
     """List the reasons not to trust an answer, the most important first.
 
     `malignant_flag` says whether malignant is above its threshold, None without one; `synthetic` whether any network of
-    the bundle was trained on synthetic images.
+    the bundle was trained on synthetic images; `of_image` holds the codes of doubts about the image, from its frame and
+    `is_blank`.
     """
     answer, probability = max(probabilities.items(), key=lambda item: item[1])
     lesions = measurements.lesions
@@ -55,6 +67,7 @@ def find_doubts(
          "A network was trained on synthetic images: the answer says nothing about real images."),
         (not is_ultrasound, "not_ultrasound",
          "This does not look like the breast ultrasound images that the networks were trained on."),
+        *((code in of_image, code, text) for code, text in _OF_IMAGE.items()),
         (probability < LOW_CONFIDENCE, "low_confidence",
          f"The answer {answer} has a probability of only {probability:.0%}."),
         (malignant_flag and answer != MALIGNANT, "malignant_not_excluded",
@@ -69,6 +82,12 @@ def find_doubts(
          "The lesion reaches the border of the image: part of it may be missing."),
     ]  # fmt: skip
     return tuple(Doubt(code, text) for is_raised, code, text in checks if is_raised)
+
+
+def is_blank(image: np.ndarray) -> bool:
+    """Return whether nearly all pixels of an image, (H, W, 3) uint8, have the same level."""
+    counts = np.bincount(image[..., 1].ravel(), minlength=256)
+    return bool(counts.max() >= _SAME * counts.sum())
 
 
 def fit_reference(

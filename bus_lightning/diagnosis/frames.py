@@ -11,6 +11,8 @@ from PIL import Image
 
 from bus_lightning.core.errors import UserError
 
+# Codes of doubts about an image: the window or table shows few of the stored levels; nearly all pixels are equal.
+FEW_LEVELS, BLANK = "few_levels", "blank"
 _LONGEST_SIDE = 65_535  # of a JPEG, and well below PNG's
 _LEAST_SIDE = 16
 

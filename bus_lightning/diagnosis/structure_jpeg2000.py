@@ -207,7 +207,7 @@ def _read_coding(marker: int, segment: bytes, picture: _Picture) -> None:
     picture.layers, picture.precincts = max(picture.layers, layers), max(picture.precincts, precincts)
     packets = picture.precincts * picture.tiles * picture.layers
     if (blocks + precincts) * picture.tiles > _BLOCKS or packets > _PACKETS:
-        raise excessive(_NAME, "many small blocks, or layers,")
+        raise excessive(_NAME, "millions of blocks and layers")
 
 
 def _cover(shape: list[int], exponents: tuple[int, int] | list[int]) -> int:
