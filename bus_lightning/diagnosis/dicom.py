@@ -45,15 +45,17 @@ class _Header:
 
     def __init__(self, stream: BufferedReader) -> None:
         self.tell, self.seek, self._read, self._left = stream.tell, stream.seek, stream.read, _HEADER_BYTES
-        self._reads = _HEADER_READS
+        self._reads, self.excess = _HEADER_READS, ""
 
     def read(self, size: int = -1) -> bytes:
         if size < 0:  # pydicom reads to the end only if the whole file is deflated, and would inflate without limit
             raise UserError("The DICOM file is deflated as a whole: save it uncompressed.")
         if size > self._left:
-            raise UserError("The DICOM file has a header of more than 16 MB: export it again.")
+            self.excess = "more than 16 MB"
         if not self._reads:
-            raise UserError("The DICOM file has a header of too many elements or items: export it again.")
+            self.excess = "too many elements or items"
+        if self.excess:
+            raise UserError(f"The DICOM file has a header of {self.excess}: export it again.")
         self._left -= size
         self._reads -= 1
         return self._read(size)
@@ -70,7 +72,13 @@ def read_dicom(stream: BufferedReader, limits: Limits) -> Frames:
         UserError: When the file is damaged, too large, has no images, or a compression that cannot be decoded.
     """
     with decoding("DICOM file"):
-        header = dcmread(_Header(stream), stop_before_pixels=True, specific_tags=[*_WANTED], defer_size=1_000_000)
+        source = _Header(stream)
+        try:
+            header = dcmread(source, stop_before_pixels=True, specific_tags=[*_WANTED], defer_size=1_000_000)
+        except OSError:  # pydicom replaces an error that a sequence meets
+            if source.excess:
+                source.read(0)
+            raise
         syntax = UID(header.file_meta.get("TransferSyntaxUID", ""))
         vr, length = _read_pixel_element(stream, syntax)
         number = _check_header(header, limits)

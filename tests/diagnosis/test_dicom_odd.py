@@ -1,0 +1,305 @@
+"""DICOM files with odd values, too much in their header, or compressed images that lack pixels."""
+
+import struct
+from io import BytesIO
+
+import numpy as np
+import pytest
+from bad_files import dicom, encoded, picture
+from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.uid import JPEG2000, JPEGBaseline8Bit
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.diagnosis.doubt import find_doubts, is_blank
+from bus_lightning.diagnosis.measurements import Measurements
+from bus_lightning.diagnosis.reading import read_frames
+
+WIDE = 160
+GREY = np.clip(picture(side=WIDE, channels=1) + np.random.default_rng(0).normal(0, 9, (WIDE, WIDE)), 0, 255).astype(
+    "u1"
+)
+DEEP = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
+LEVELS = (picture(channels=1).astype("<u2") * 16).tobytes()
+
+
+@pytest.fixture
+def read(tmp_path):
+    def make(data):
+        (tmp_path / "a.dcm").write_bytes(data)
+        return list(read_frames(tmp_path / "a.dcm"))
+
+    return make
+
+
+@pytest.fixture
+def refusal(read):
+    def make(data):
+        with pytest.raises(UserError) as caught:
+            read(data)
+        return str(caught.value)
+
+    return make
+
+
+def compressed(*frames, syntax=JPEG2000, **header):
+    return dicom(list(frames), str(syntax), Rows=WIDE, Columns=WIDE, NumberOfFrames=len(frames), **header)
+
+
+def jpeg_2000(**options):
+    return encoded("JPEG2000", GREY, **{"no_jp2": True} | options)
+
+
+WHOLE = {
+    "reversible": {},
+    "irreversible": {"irreversible": True, "quality_mode": "rates", "quality_layers": [20]},
+    "layers": {"quality_mode": "rates", "quality_layers": [40, 20, 10], "irreversible": True},
+    "tiles": {"tile_size": (64, 64)},
+    "by resolution": {"progression": "RPCL", "precinct_size": (64, 64)},
+    "small blocks": {"codeblock_size": (16, 16), "num_resolutions": 4},
+    "in boxes": {"no_jp2": False},
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_complete_jpeg_2000_is_accepted_without_a_doubt(read, name):
+    (frame,) = read(compressed(jpeg_2000(**WHOLE[name])))
+    assert frame.doubts == ()
+    assert np.abs(frame.image[..., 0].astype(int) - GREY).mean() < 9
+
+
+def tile_parts(stream):
+    """Find the start and end of each tile part of a JPEG 2000 code stream."""
+    at, parts = stream.index(b"\xff\x90"), []
+    while stream[at : at + 2] == b"\xff\x90":
+        end = at + int.from_bytes(stream[at + 6 : at + 10], "big")
+        parts.append((at, end))
+        at = end
+    return parts
+
+
+def shortened(stream, share):
+    """Keep a share of the last tile part, and state its new length."""
+    start, end = tile_parts(stream)[-1]
+    data = stream.index(b"\xff\x93", start) + 2
+    kept = stream[start : data + int((end - data) * share)]
+    return stream[:start] + kept[:6] + len(kept).to_bytes(4, "big") + kept[10:] + stream[end:]
+
+
+@pytest.mark.parametrize("name", [name for name in WHOLE if name != "in boxes"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.98])
+def test_a_jpeg_2000_with_a_regular_end_that_lacks_data_is_refused(refusal, name, share):
+    line = refusal(compressed(shortened(jpeg_2000(**WHOLE[name]), share)))
+    assert "cut off" in line
+
+
+def test_a_jpeg_2000_that_ends_between_two_layers_is_refused(refusal, read):
+    # All of its packets are whole, so that no decoder objects: the last ones are missing.
+    stream = jpeg_2000(**WHOLE["layers"], plt=True)
+    start, end = tile_parts(stream)[0]
+    at = stream.index(b"\xff\x58", start)
+    lengths, value = [], 0
+    for byte in stream[at + 5 : at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")]:
+        value = value << 7 | (byte & 127)
+        if not byte & 128:
+            lengths.append(value)
+            value = 0
+    data = stream.index(b"\xff\x93", at) + 2
+    assert data + sum(lengths) == end
+    kept = stream[start : data + sum(lengths[: len(lengths) * 2 // 3])]
+    cut = stream[:start] + kept[:6] + len(kept).to_bytes(4, "big") + kept[10:] + b"\xff\xd9"
+    assert np.asarray(Image.open(BytesIO(cut))).shape == (WIDE, WIDE)  # Pillow takes it as whole
+    assert "part of the picture is missing" in refusal(compressed(cut))
+    assert read(compressed(stream))[0].doubts == ()
+
+
+def test_tiles_that_are_missing_are_noticed(refusal):
+    stream = jpeg_2000(tile_size=(64, 64))
+    parts = tile_parts(stream)
+    start, end = parts[4]
+    assert np.asarray(Image.open(BytesIO(stream[:start] + stream[end:]))).shape == (WIDE, WIDE)
+    assert "part of the picture is missing" in refusal(compressed(stream[:start] + stream[end:]))
+    assert "part of the picture is missing" in refusal(compressed(stream[: parts[-1][0]] + b"\xff\xd9"))
+    past_the_end = stream[: parts[-1][0] + 6] + b"\0\xff\xff\xff" + stream[parts[-1][0] + 10 :]
+    assert "part of the picture is missing" in refusal(compressed(past_the_end))
+
+
+def test_a_jpeg_inside_that_lacks_pixels_is_refused(refusal, read):
+    stream = encoded("JPEG", GREY)
+    assert read(compressed(stream, syntax=JPEGBaseline8Bit))[0].doubts == ()
+    half = stream[: len(stream) // 2] + b"\xff\xd9"
+    assert "part of the picture is missing" in refusal(compressed(half, syntax=JPEGBaseline8Bit))
+    assert "part of the picture is missing" in refusal(compressed(stream, half, syntax=JPEGBaseline8Bit))
+
+
+def test_what_a_jpeg_2000_announces_is_bounded(refusal):
+    stream = jpeg_2000()
+    size, coding = stream.index(b"\xff\x51"), stream.index(b"\xff\x52")
+    levels = stream[coding + 9]
+
+    def changed(at, data):
+        return stream[:at] + data + stream[at + len(data) :]
+
+    precincts = (
+        stream[: coding + 2] + struct.pack(">HB", 13 + levels, 1) + stream[coding + 5 : coding + 14]
+        + bytes([0x11] * (levels + 1)) + stream[coding + 14 :]
+    )  # fmt: skip
+    many = {
+        "6400 tiles": changed(size + 22, struct.pack(">II", 2, 2)),
+        "coarse colours": changed(size + 41, b"\xff"),
+        "32 resolutions": changed(coding + 9, b"\x20"),
+        "millions of blocks and layers": precincts[: coding + 6] + b"\xff\xff" + precincts[coding + 8 :],
+        "9 colours": changed(size + 38, b"\0\x09"),
+        "another size": changed(size + 6, struct.pack(">II", 30_000, 30_000)),
+    }
+    for words, data in many.items():
+        assert words in refusal(compressed(data)), words
+    boxes = encoded("JPEG2000", GREY, no_jp2=False).replace(b"colr", b"pclr", 1)
+    assert "a palette" in refusal(compressed(boxes))
+
+
+# Levels
+
+
+@pytest.mark.parametrize("slope", ["inf", "-inf", "nan", "0", "1e300", "1e-30"])
+def test_a_rescaling_without_a_meaning_is_refused(refusal, slope):
+    for window in ({}, {"WindowCenter": 100, "WindowWidth": 200}):
+        data = dicom(RescaleSlope="7654321", RescaleIntercept=0, **window).replace(b"7654321", slope.encode().ljust(7))
+        assert "rescaling without a meaning" in refusal(data)
+    data = dicom(RescaleSlope=1, RescaleIntercept="7654321").replace(b"7654321", b"inf    ")
+    assert "rescaling without a meaning" in refusal(data)
+
+
+@pytest.mark.parametrize(("center", "width"), [(1e6, 100), (-1e6, 100), (128, 1e9), (300, 20), (-50, 60)])
+def test_a_window_that_shows_none_of_the_levels_is_refused(refusal, center, width):
+    assert "none of its levels" in refusal(dicom(WindowCenter=center, WindowWidth=width))
+    assert "none of its levels" in refusal(dicom(PhotometricInterpretation="MONOCHROME1", WindowCenter=center,
+                                                 WindowWidth=width))  # fmt: skip
+
+
+@pytest.mark.parametrize(("center", "width"), [(128, 256), (127.5, 255), (100, 60), (0, 700), (40, 400)])
+def test_a_usual_window_raises_no_doubt(read, center, width):
+    (frame,) = read(dicom(WindowCenter=center, WindowWidth=width))
+    assert frame.doubts == ()
+
+
+@pytest.mark.parametrize(("center", "width"), [(128, 1), (128, 4), (0, 8000), (2000, 3800)])
+def test_a_window_that_shows_few_of_the_levels_raises_a_doubt(read, center, width):
+    (frame,) = read(dicom(WindowCenter=center, WindowWidth=width))
+    assert frame.doubts == ("few_levels",)
+    (frame,) = read(dicom())
+    assert frame.doubts == ()
+
+
+def test_levels_of_8_bits_that_are_stated_as_16_raise_a_doubt(read):
+    levels = picture(channels=1).astype("<u2")
+    (frame,) = read(dicom(levels.tobytes(), BitsAllocated=16, BitsStored=16, HighBit=15))
+    assert frame.doubts == ("few_levels",)
+
+
+def test_each_doubt_about_an_image_has_a_sentence():
+    codes = ["blank", "possibly_incomplete", "few_levels"]
+    doubts = find_doubts(True, {"benign": 0.9, "normal": 0.1}, None, Measurements(lesions=1, area_px=9), of_image=codes)
+    assert [doubt.code for doubt in doubts] == codes
+    assert all(doubt.text.endswith(".") for doubt in doubts)
+
+
+def test_an_image_of_one_level_is_blank():
+    for level in (0, 128, 255):
+        image = np.full((80, 90, 3), level, np.uint8)
+        assert is_blank(image)
+        image[:2, :80] = 90
+        assert is_blank(image)  # also with a mark on it
+        image[: len(image) // 2] = np.random.default_rng(0).integers(0, 256, (40, 90, 1))
+        assert not is_blank(image)
+
+
+# Spacing
+
+
+def region(delta=0.005, **values):
+    item = Dataset()
+    item.RegionSpatialFormat, item.PhysicalUnitsXDirection, item.PhysicalUnitsYDirection = 1, 3, 3
+    item.PhysicalDeltaX = item.PhysicalDeltaY = delta
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return item
+
+
+@pytest.mark.parametrize("text", ["nan\\nan", "-1\\-1", "0\\0", "1\\1\\1", "1", "text\\1", "1e9\\1e9", "\\", "inf\\1"])
+def test_an_odd_spacing_only_loses_the_millimetres(read, text):
+    data = dicom(PixelSpacing="654321\\123456").replace(b"654321\\123456 ", text.encode().ljust(14))
+    (frame,) = read(data)
+    assert frame.spacing_mm is None
+    assert np.array_equal(frame.image[..., 0], picture(channels=1))
+
+
+def test_odd_regions_only_lose_the_millimetres(read):
+    odd = [
+        [region(float("nan"))],
+        [region(float("inf"))],
+        [region(0.0)],
+        [region(), region(0.009)],
+        [region(RegionSpatialFormat=[1, 1])],
+        [region() for _ in range(200)],
+        [Dataset()],
+    ]
+    for regions in odd:
+        (frame,) = read(dicom(SequenceOfUltrasoundRegions=regions))
+        assert frame.spacing_mm is None
+    wrong = region()
+    wrong.PhysicalDeltaX = [0.005] * 5_000  # of many numbers
+    (frame,) = read(dicom(SequenceOfUltrasoundRegions=[wrong]))
+    assert frame.spacing_mm is None
+    (frame,) = read(dicom(SequenceOfUltrasoundRegions=[region() for _ in range(8)]))
+    assert frame.spacing_mm == pytest.approx((0.05, 0.05))
+
+
+# What the header announces
+
+
+def with_items(number, stated_length):
+    """Write an ultrasound picture with as many empty regions."""
+    whole = dicom()
+    at = whole.index(struct.pack("<HH", 0x0028, 0x0002))
+    items = b"\xfe\xff\0\xe0\0\0\0\0" * number
+    if stated_length:
+        sequence = struct.pack("<I", len(items)) + items
+    else:
+        sequence = b"\xff" * 4 + items + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    return whole[:at] + b"\x18\0\x11\x60SQ\0\0" + sequence + whole[at:]
+
+
+def test_the_items_of_a_header_are_counted(refusal, read):
+    assert "too many elements or items" in refusal(with_items(110_000, stated_length=False))
+    for stated_length in (False, True):
+        (frame,) = read(with_items(9_000, stated_length))
+        assert frame.spacing_mm is None
+
+
+def test_a_value_of_many_numbers_is_refused(refusal):
+    for keyword in ("WindowCenter", "WindowWidth", "RescaleSlope"):
+        values = {"WindowCenter": 5, "WindowWidth": 5, "RescaleSlope": 1, keyword: [1] * 5_000}
+        assert "damaged" in refusal(dicom(**values))
+
+
+def segmented(*words):
+    data = struct.pack(f"<{len(words)}H", *words)
+    names = ("Red", "Green", "Blue")
+    return {"PhotometricInterpretation": "PALETTE COLOR"} | {
+        key: value
+        for name in names
+        for key, value in ((f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16]),
+                           (f"Segmented{name}PaletteColorLookupTableData", data))
+    }  # fmt: skip
+
+
+def test_a_palette_in_segments_is_counted_before_it_is_made(refusal, read):
+    (frame,) = read(dicom(**segmented(0, 1, 0, 1, 255, 65280)))
+    assert np.abs(frame.image[..., 0].astype(int) - picture(channels=1)).max() <= 1
+    assert "damaged" in refusal(dicom(**segmented(0, 1, 0, *(1, 65535, 9) * 50)))
+    assert "damaged" in refusal(dicom(**segmented(0, 1, 0, *(1, 65535, 9), *(2, 2, 0, 0) * 50)))
+
+
+def test_a_frame_has_no_doubt_in_an_ordinary_file(read):
+    assert read(dicom())[0].doubts == read(dicom(LEVELS, **DEEP))[0].doubts == ()
