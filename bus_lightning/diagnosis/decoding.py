@@ -17,7 +17,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.diagnosis.channel import OUT_OF_MEMORY, BrokenChannelError, Channel
 from bus_lightning.diagnosis.decoding_process import NOT_STARTED, TICK, DecodingProcess
-from bus_lightning.diagnosis.frames import Frame, Limits
+from bus_lightning.diagnosis.frames import FILE_DOUBTS, Frame, Limits
 from bus_lightning.diagnosis.options import DECODE_MB, DECODE_SECONDS
 
 _LIMITS = Limits()
@@ -190,11 +190,16 @@ class Reading(Iterator[Frame]):
                 return images
             case {"end": True}:
                 return None
-            case {"shape": [int(height), int(width)], "number": int() | None as number, "spacing_mm": spacing}:
+            case {
+                "shape": [int(height), int(width)],
+                "number": int() | None as number,
+                "spacing_mm": spacing,
+                "doubts": list(doubts),
+            }:
                 self._limits.check_size(width, height)
                 image = np.empty((height, width, 3), np.uint8)
                 channel.fill(image.data.cast("B"), self._check)
-                return Frame(image, number, _checked_spacing(spacing))
+                return Frame(image, number, _checked_spacing(spacing), _checked_doubts(doubts))
         raise BrokenChannelError
 
     def _check(self) -> None:
@@ -224,3 +229,9 @@ def _checked_spacing(spacing: Any) -> tuple[float, float] | None:
         case [float() | int() as height, float() | int() as width] if 0 < height < math.inf and 0 < width < math.inf:
             return float(height), float(width)
     raise BrokenChannelError
+
+
+def _checked_doubts(doubts: list[Any]) -> tuple[str, ...]:
+    if not all(code in FILE_DOUBTS for code in doubts):
+        raise BrokenChannelError
+    return tuple(code for code in FILE_DOUBTS if code in doubts)

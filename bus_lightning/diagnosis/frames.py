@@ -10,9 +10,11 @@ import numpy as np
 from PIL import Image
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.structure_errors import POSSIBLY_INCOMPLETE
 
 # Codes of doubts about an image: the window or table shows few of the stored levels; nearly all pixels are equal.
 FEW_LEVELS, BLANK = "few_levels", "blank"
+FILE_DOUBTS = (POSSIBLY_INCOMPLETE, FEW_LEVELS)  # those that a frame may carry
 _LONGEST_SIDE = 65_535  # of a JPEG, and well below PNG's
 _LEAST_SIDE = 16
 

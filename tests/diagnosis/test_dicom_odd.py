@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.doubt import find_doubts, is_blank
 from bus_lightning.diagnosis.measurements import Measurements
 from bus_lightning.diagnosis.reading import read_frames
@@ -195,6 +196,13 @@ def test_levels_of_8_bits_that_are_stated_as_16_raise_a_doubt(read):
     levels = picture(channels=1).astype("<u2")
     (frame,) = read(dicom(levels.tobytes(), BitsAllocated=16, BitsStored=16, HighBit=15))
     assert frame.doubts == ("few_levels",)
+
+
+def test_the_decoding_process_hands_the_doubts_of_a_frame_on(tmp_path):
+    (tmp_path / "a.dcm").write_bytes(dicom(WindowCenter=128, WindowWidth=1))
+    (tmp_path / "b.dcm").write_bytes(dicom())
+    with Decoders() as decoders:
+        assert [next(decoders.read(tmp_path / name)[1]).doubts for name in ("a.dcm", "b.dcm")] == [("few_levels",), ()]
 
 
 def test_each_doubt_about_an_image_has_a_sentence():
