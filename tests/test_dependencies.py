@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -151,6 +153,17 @@ def test_every_import_is_declared_for_its_part():
 
 def test_every_extra_has_its_promise():
     assert set(PROMISES) == {"", *PROJECT["optional-dependencies"]}
+
+
+def test_the_public_workflow_audits_every_extra_with_actions_that_cannot_change():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    (audited,) = re.findall(r"'\.\[([\w,]+)\]'", workflow)
+    everything = names_of(declared(*PROJECT["optional-dependencies"]))
+    assert names_of(declared(*audited.split(","))) == everything
+    jobs = yaml.safe_load(workflow)["jobs"].values()
+    used = [step["uses"] for job in jobs for step in job["steps"] if "uses" in step]
+    assert used
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action) for action in used)
 
 
 @pytest.mark.parametrize("extra", sorted(set(PROMISES) - {"dev"}))
