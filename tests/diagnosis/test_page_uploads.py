@@ -4,6 +4,7 @@ import http.client
 import socket
 import time
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -77,7 +78,7 @@ def open_page(tmp_path):
     return opened
 
 
-def token_of(answer):
+def path_of(answer):
     status, text = answer
     assert status == 200, text
     return text[2:-2]
@@ -87,23 +88,24 @@ def test_a_file_arrives_to_the_byte_and_is_deleted_when_it_has_been_used(open_pa
     content = bytes(range(256)) * 300 + b"\r\n--\r\n--a"
     with open_page() as page:
         for chunked in (False, True):
-            token = token_of(page.send(HEAD + content + TAIL, chunked=chunked))
+            given = path_of(page.send(HEAD + content + TAIL, chunked=chunked))
             assert "Jane" not in str(page.files())
-            with page.uploads.use(token) as path:
+            with page.uploads.use(given) as path:
                 assert path.read_bytes() == content
             assert page.files() == []
-            with pytest.raises(UserError, match="did not arrive"), page.uploads.use(token):
+            with pytest.raises(UserError, match="did not arrive"), page.uploads.use(given):
                 pass
 
 
 def test_nothing_but_an_upload_is_read_or_deleted(open_page, tmp_path):
     with open_page() as page:
-        token = token_of(page.send(HEAD + b"x" + TAIL))
-        other = tmp_path / "secret"
+        given = path_of(page.send(HEAD + b"x" + TAIL))
+        other, link = tmp_path / "secret", tmp_path / "A123456789012345678901"
         other.write_text("secret")
-        (tmp_path / "A123456789012345678901").symlink_to(other)
-        paths = [str(other), "secret", "A123456789012345678901", f"../{tmp_path.name}/{token}", f"./{token}"]
-        for sent in (None, 3, "", "\0", [], {}, *paths, str(tmp_path / token), token.encode()):
+        link.symlink_to(other)
+        name = Path(given).name
+        spellings = [name, f"{tmp_path}/./{name}", f"{tmp_path}/x/../{name}", f"{given}/", f"/{given}", f" {given}"]
+        for sent in (None, 3, "", "\0", [], {}, str(other), str(link), str(tmp_path), *spellings, given.encode()):
             with pytest.raises(UserError, match="did not arrive"), page.uploads.use(sent):
                 pass
         assert len(page.files()) == 3
@@ -137,13 +139,13 @@ def test_half_an_upload_and_then_a_broken_connection_leaves_nothing(open_page):
 
 def test_an_upload_that_nobody_asks_about_is_deleted(open_page):
     with open_page(unused_s=0.2) as page:
-        token_of(page.send(HEAD + b"x" + TAIL))
+        path_of(page.send(HEAD + b"x" + TAIL))
         time.sleep(0.3)
-        kept = token_of(page.send(HEAD + b"y" + TAIL))
+        kept = path_of(page.send(HEAD + b"y" + TAIL))
         with page.uploads.use(kept):  # what is being read stays
             time.sleep(0.3)
             page.uploads.sweep()
-            assert [path.name for path in page.files()] == [kept]
+            assert page.files() == [Path(kept)]
 
 
 @pytest.mark.parametrize(("body", "content_type"), [
@@ -166,7 +168,7 @@ def test_a_file_that_is_too_large_is_refused_before_or_while_it_arrives(open_pag
         with closing(page.begin(sent=b"", length=10_000_000)) as connection:
             assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
         assert page.send(HEAD + bytes(MOST + 1) + TAIL, chunked=True)[0] == 413
-        token_of(page.send(HEAD + bytes(MOST) + TAIL))
+        path_of(page.send(HEAD + bytes(MOST) + TAIL))
         assert len(page.files()) == 1
 
 
@@ -176,7 +178,7 @@ def test_at_the_bound_of_uploads_a_new_one_replaces_the_oldest(open_page):
         for number in range(3):
             slow.append(page.begin())
             page.wait_for(number + 1)
-        assert token_of(page.send(HEAD + b"x" + TAIL))
+        assert path_of(page.send(HEAD + b"x" + TAIL))
         assert slow[0].recv(100).startswith(b"HTTP/1.1 503 ")
         page.wait_for(3)  # two that arrive, and the new one
         for connection in slow:
@@ -186,13 +188,13 @@ def test_at_the_bound_of_uploads_a_new_one_replaces_the_oldest(open_page):
 def test_the_folder_has_a_bound_and_unused_files_make_room(open_page, monkeypatch):
     large = HEAD + bytes(90_000) + TAIL
     with open_page(total_bytes=250_000) as page:
-        first = token_of(page.send(large))
-        token_of(page.send(large))
+        first = path_of(page.send(large))
+        path_of(page.send(large))
         assert page.send(large)[0] == 507  # both may still be asked about
         with page.uploads.use(first):
             monkeypatch.setattr(module, "_FRESH_S", 0)
-            token_of(page.send(large))  # the second one goes, the first one is in use
-            assert first in [path.name for path in page.files()]
+            path_of(page.send(large))  # the second one goes, the first one is in use
+            assert Path(first) in page.files()
             assert len(page.files()) == 2
 
 
@@ -212,6 +214,6 @@ def test_at_the_bound_of_connections_the_oldest_that_waits_makes_place(open_page
     monkeypatch.setattr(Connection, "most", 20)
     with open_page() as page:
         idle = [socket.create_connection(("127.0.0.1", page.port), timeout=30) for _ in range(60)]
-        assert token_of(page.send(HEAD + b"x" + TAIL))
+        assert path_of(page.send(HEAD + b"x" + TAIL))
         for connection in idle:
             connection.close()
