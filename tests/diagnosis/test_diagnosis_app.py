@@ -25,7 +25,7 @@ from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page import printout, rendering
-from bus_lightning.diagnosis.page.building import _share, _token
+from bus_lightning.diagnosis.page.building import _given, _share
 from bus_lightning.diagnosis.page.serving import _listen
 from bus_lightning.diagnosis.page.view import SIDE, make_view
 from bus_lightning.diagnosis.page.wording import NO_DOUBT, describe, percent
@@ -177,16 +177,16 @@ def test_the_patient_that_a_dicom_header_names_is_nowhere(diagnoser, decoders, t
 
 
 def test_what_the_browser_says_about_a_file_is_checked():
-    assert _token({"path": "token"}, Limits()) == "token"
+    assert _given({"path": "/x"}, Limits()) == "/x"
     for nothing in (None, {}, [], "x", {"path": None}, {"refused": "503"}, {"refused": 200}):
-        assert _token(nothing, Limits()) is None
+        assert _given(nothing, Limits()) is None
     with pytest.raises(UserError, match="Too many files"):
-        _token({"path": "token", "refused": 503}, Limits())
+        _given({"path": "/x", "refused": 503}, Limits())
 
 
 def test_a_file_that_is_too_large_is_refused_with_both_sizes():
     with pytest.raises(UserError, match="has 300 MB, more than 100 MB"):
-        _token({"bytes": 300_000_000}, Limits(file_bytes=100_000_000))
+        _given({"bytes": 300_000_000}, Limits(file_bytes=100_000_000))
 
 
 def test_the_strength_of_the_heat_is_a_share_whatever_is_sent():

@@ -59,7 +59,7 @@ def build_page(
 
     async def on_upload(event: gr.EventData, request: gr.Request) -> list[Any]:
         try:
-            with uploads.use(_token(event._data, limits)) as path:
+            with uploads.use(_given(event._data, limits)) as path:
                 return await diagnose(path, request)
         except UserError as error:
             return show_failure(str(error), request)
@@ -180,8 +180,8 @@ def _share(strength: Any) -> float:
     return min(max(strength, 0.0), 1.0) if isinstance(strength, (int, float)) and math.isfinite(strength) else STRENGTH
 
 
-def _token(data: Any, limits: Limits) -> Any:
-    """Return the token in what the browser says about an upload.
+def _given(data: Any, limits: Limits) -> Any:
+    """Return the path in what the browser says about an upload.
 
     Raises:
         UserError: When the browser did not send the file, or it was refused.

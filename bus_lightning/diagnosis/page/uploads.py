@@ -82,52 +82,52 @@ class Uploads:
         self._folder, self._most_bytes, self._at_once = folder, limits.file_bytes, at_once
         self._total_bytes = _TOTAL_FILES * limits.file_bytes if total_bytes is None else total_bytes
         self._silent_s, self._arrival_s, self._unused_s = silent_s, arrival_s, unused_s
-        self._arriving: dict[str, _Arrival] = {}  # by token, the oldest first
-        self._complete: dict[str, tuple[int, float]] = {}  # size and time of arrival by token, the oldest first
-        self._used: dict[str, int] = {}  # size by token
+        self._arriving: dict[Path, _Arrival] = {}  # the oldest first
+        self._complete: dict[Path, tuple[int, float]] = {}  # size and time of arrival, the oldest first
+        self._used: dict[Path, int] = {}  # size
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take one file and answer with a list of its token, which Gradio's clients expect."""
+        """Take one file and answer with a list of its path, which Gradio's clients expect."""
         try:
-            token = await self._take_in(scope, receive)
+            path = await self._take_in(scope, receive)
         except _RefusedError as error:
             await answer(send, error.status, REFUSALS.get(error.status, _NO_FILE))
         except ConnectionError:  # nobody is there to be answered
             return
         else:
-            await answer(send, 200, [token])
+            await answer(send, 200, [str(path)])
 
     @contextmanager
-    def use(self, token: Any) -> Iterator[Path]:
-        """Give the path of an upload, and delete the file at the end.
+    def use(self, given: Any) -> Iterator[Path]:
+        """Give the path of an upload, as it was answered, and delete the file at the end.
 
         Raises:
             UserError: When there is no such upload; no other file is touched.
         """
-        held = self._complete.pop(token, None) if isinstance(token, str) else None
-        if held is None:
+        path = Path(given) if isinstance(given, str) else None
+        held = None if path is None or str(path) != given else self._complete.pop(path, None)
+        if path is None or held is None:
             raise UserError(_NO_FILE)
-        self._used[token] = held[0]
-        path = self._folder / token
+        self._used[path] = held[0]
         try:
             yield path
         finally:
             path.unlink(missing_ok=True)
-            del self._used[token]
+            del self._used[path]
 
     def sweep(self) -> None:
         """Delete the files that nobody asked about in time."""
         now = time.monotonic()
-        for token, (_, arrived) in list(self._complete.items()):
+        for path, (_, arrived) in list(self._complete.items()):
             if now - arrived > self._unused_s:
-                self._drop(token)
+                self._drop(path)
 
-    def _drop(self, token: str) -> None:
-        self._complete.pop(token)
-        (self._folder / token).unlink(missing_ok=True)
+    def _drop(self, path: Path) -> None:
+        del self._complete[path]
+        path.unlink(missing_ok=True)
 
-    async def _take_in(self, scope: Scope, receive: Receive) -> str:
-        """Write a file and return its token.
+    async def _take_in(self, scope: Scope, receive: Receive) -> Path:
+        """Write a file and return its path.
 
         Raises:
             _RefusedError: When it is refused, late, or no form with a file.
@@ -137,16 +137,16 @@ class Uploads:
         length = header(scope, b"content-length")
         self._make_room(int(length) - _FORM_BYTES if length.isdecimal() else 0)
         self._make_place()
-        client, token = scope.get("client"), secrets.token_urlsafe(16)
-        path, now = self._folder / token, asyncio.get_running_loop().time()
+        path = self._folder / secrets.token_urlsafe(16)
+        client, now = scope.get("client"), asyncio.get_running_loop().time()
         clock = asyncio.timeout_at(now + min(self._silent_s, self._arrival_s))
         arrival = _Arrival(str(client[0]) if client else "", now + self._arrival_s, clock)
-        self._arriving[token] = arrival
+        self._arriving[path] = arrival
         try:
             async with clock:
                 with path.open("xb") as stream:
                     await self._write(_Form(boundary, stream), receive, arrival)
-            self._complete[token] = arrival.size, time.monotonic()
+            self._complete[path] = arrival.size, time.monotonic()
         except TimeoutError:
             raise _RefusedError(503 if arrival.is_replaced else 408) from None
         except ConnectionError:
@@ -154,10 +154,10 @@ class Uploads:
         except OSError:  # the disk is full
             raise _RefusedError(507) from None
         finally:
-            del self._arriving[token]
-            if token not in self._complete:
+            del self._arriving[path]
+            if path not in self._complete:
                 path.unlink(missing_ok=True)
-        return token
+        return path
 
     async def _write(self, form: "_Form", receive: Receive, arrival: _Arrival) -> None:
         received, more = 0, True

@@ -1,0 +1,200 @@
+"""No visitor of the page can stop the others: who gets a turn, and what ends it."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.diagnosis.page.turns import Turns
+from bus_lightning.diagnosis.page.visitors import Visitors
+
+
+class Desk:
+    """Turns with real threads, and visitors whose streams stay open until they leave."""
+
+    def __init__(self, pool, at_once=2, **bounds):
+        self.visitors = Visitors()
+        self.turns = Turns(pool, at_once, self.visitors, **bounds)
+        self.order, self.streams = [], {}
+        self.go_on = threading.Event()  # ends the work that waits
+
+    async def enter(self, visitor, path="/gradio_api/queue/data"):
+        """Open a visitor's stream; cancelling the task that is returned closes it."""
+        is_open = asyncio.Event()
+
+        async def app(scope, receive, send):
+            is_open.set()
+            await asyncio.Event().wait()
+
+        query = f"session_hash={visitor}".encode()
+        scope = {"type": "http", "path": path, "query_string": query}
+        task = asyncio.create_task(self.visitors.watch(app)(scope, None, None))
+        self.streams.setdefault(visitor, []).append(task)
+        await is_open.wait()
+        return task
+
+    def ask(self, visitor, address="a", waits=False, name=None):
+        """Ask for a turn: its work notes its name, and may wait until it is stopped or `go_on` is set."""
+
+        def work(stop):
+            self.order.append(name or visitor)
+            while waits and not self.go_on.is_set():
+                if stop.wait(0.01):
+                    raise UserError("stopped")
+            return visitor
+
+        return asyncio.create_task(self.turns.run(visitor, address, work))
+
+    async def close(self):
+        self.go_on.set()
+        for task in [task for tasks in self.streams.values() for task in tasks]:
+            task.cancel()
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def desk(**bounds):
+    with ThreadPoolExecutor(8) as pool:
+        opened = Desk(pool, **bounds)
+        async with asyncio.timeout(60):
+            try:
+                yield opened
+            finally:
+                await opened.close()
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+def test_a_visitor_with_many_images_waits_behind_one_with_a_single_image():
+    async def attempt():
+        async with desk(quick_s=60) as here:
+            for visitor in ("busy", "second", "third"):
+                await here.enter(visitor)
+            first = here.ask("busy", waits=True, name="busy 1")
+            await until(lambda: here.order == ["busy 1"])
+            rest = [here.ask("busy", name="busy 2"), here.ask("busy", name="busy 3"), here.ask("second")]
+            assert await rest[2] == "second"  # the second place is not for the busy one
+            assert here.order == ["busy 1", "second"]
+            here.go_on.set()
+            await asyncio.gather(first, *rest)
+            assert here.order == ["busy 1", "second", "busy 2", "busy 3"]
+
+    asyncio.run(attempt())
+
+
+def test_of_two_addresses_the_one_with_fewer_turns_comes_first():
+    async def attempt():
+        async with desk(quick_s=60) as here:
+            for visitor in ("a1", "a2", "a3", "b1"):
+                await here.enter(visitor)
+            running = [here.ask("a1", waits=True), here.ask("a2", waits=True)]
+            await until(lambda: len(here.order) == 2)
+            waiting = [here.ask("a3"), here.ask("b1", address="b")]
+            await asyncio.sleep(0.05)
+            here.go_on.set()
+            await asyncio.gather(*running, *waiting)
+            assert here.order[2:] == ["b1", "a3"]
+
+    asyncio.run(attempt())
+
+
+def test_slow_work_leaves_a_place_to_the_others_and_is_done_later():
+    async def attempt():
+        async with desk(quick_s=0.2) as here:
+            for number in range(4):
+                await here.enter(f"slow {number}")
+            await here.enter("quick")
+            slow = [here.ask(f"slow {number}", waits=True) for number in range(4)]
+            await until(lambda: len(here.order) >= 2)
+            for _ in range(3):
+                assert await here.ask("quick") == "quick"  # although all places were taken, and none of the slow ends
+            assert not any(task.done() for task in slow)
+            here.go_on.set()
+            assert await asyncio.gather(*slow) == [f"slow {number}" for number in range(4)]
+
+    asyncio.run(attempt())
+
+
+def test_what_a_visitor_waits_for_or_has_running_ends_when_the_visitor_leaves():
+    async def attempt():
+        async with desk(quick_s=60) as here:
+            stream = await here.enter("gone")
+            heartbeat = await here.enter("gone", path="/gradio_api/heartbeat/gone")
+            running, waiting = here.ask("gone", waits=True), here.ask("gone")
+            await until(lambda: here.order == ["gone"])
+            stream.cancel()
+            await asyncio.sleep(0.1)
+            assert not running.done()  # the page is still open
+            heartbeat.cancel()
+            for task in (running, waiting):
+                with pytest.raises(UserError):
+                    await task
+            assert here.order == ["gone"]
+
+    asyncio.run(attempt())
+
+
+def test_nothing_is_done_for_somebody_who_does_not_listen():
+    async def attempt():
+        async with desk(unheard_s=0.2) as here:
+            await here.enter("only open", path="/gradio_api/heartbeat/only open")
+            for visitor in ("absent", "only open"):
+                with pytest.raises(UserError, match="left"):
+                    await here.ask(visitor)
+            assert here.order == []
+            late = here.ask("late")
+            await asyncio.sleep(0.05)
+            await here.enter("late")
+            assert await late == "late"
+
+    asyncio.run(attempt())
+
+
+def test_nothing_is_done_for_somebody_whose_last_answer_is_not_read():
+    async def attempt():
+        async with desk(unheard_s=0.3) as here:
+
+            async def app(scope, receive, send):
+                await send({})
+
+            async def send(message):
+                await asyncio.Event().wait()  # the connection is full
+
+            scope = {"type": "http", "path": "/gradio_api/queue/data", "query_string": b"session_hash=stuck"}
+            stream = asyncio.create_task(here.visitors.watch(app)(scope, None, send))
+            await asyncio.sleep(0.05)
+            with pytest.raises(UserError, match="left"):
+                await here.ask("stuck")
+            stream.cancel()
+
+    asyncio.run(attempt())
+
+
+def test_too_much_is_refused_in_one_line():
+    async def attempt():
+        async with desk(quick_s=60, waiting=8, per_visitor=3) as here:
+            for visitor in ("x", "y"):
+                await here.enter(visitor)
+            own = [here.ask("x", waits=True) for _ in range(3)] + [here.ask("y", waits=True)]
+            await until(lambda: len(here.order) == 2)
+            with pytest.raises(UserError, match="earlier images still wait"):
+                await here.ask("x")
+            # Two of x wait, and two others from the same address may.
+            others = [here.ask(f"z{number}") for number in range(3)]
+            await asyncio.sleep(0.05)
+            assert [task.done() for task in others] == [False, False, True]
+            assert "Too many images wait" in str(others[2].exception())
+            elsewhere = [here.ask(f"w{number}", address="b") for number in range(5)]
+            await asyncio.sleep(0.05)
+            assert [task.done() for task in elsewhere] == [False] * 4 + [True]
+            assert "Too many images wait" in str(elsewhere[4].exception())
+            for task in own + others + elsewhere:
+                task.cancel()
+
+    asyncio.run(attempt())
