@@ -19,9 +19,11 @@ from bus_lightning.core.errors import UserError
 DEPTHS = (8, 10, 12, 14, 16)  # bits that scanners and programs record
 _PLAIN = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 _DEEP_COLORS = ("RGB", "RGBA", "RGBX", "LA")  # Pillow keeps only the upper 8 of 16 bits in these modes
+_ROWS = 256  # converted at a time: copies of a whole image take much memory
 _PNG_START, _PNG_DEPTH = 8, 24  # byte offsets of the first chunk and of the bit depth
 # Tags of TIFF; a photometric interpretation of 0 says that the smallest level is white.
 _BITS, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339
+_ORIENTATION = 274  # tag of Exif
 _RARE = "save it as RGB or grey, with 8 bits."
 
 
@@ -75,13 +77,19 @@ class Levels:
 
     def rgb(self, scale: Scale) -> np.ndarray:
         """Convert the levels to (H, W, 3) uint8 on the scale, or on a wider one if it does not hold them."""
+        if self.values.dtype == np.uint8 and self.values.ndim == 3 and self.bits == 8 and not self.inverted:
+            return np.ascontiguousarray(self.values)
         scale = scale.holding(self)
-        if np.issubdtype(self.values.dtype, np.floating):
-            shown = np.rint(self.values * (255 / scale.white)).astype(np.uint8)
-        else:
-            shown = to_8_bits(self.values, self.bits or scale.bits)
-        shown = 255 - shown if self.inverted else shown
-        return np.ascontiguousarray(shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, axis=2))
+        rgb = np.empty((*self.values.shape[:2], 3), np.uint8)
+        for rows in _strips(len(rgb)):
+            values = self.values[rows]
+            if np.issubdtype(values.dtype, np.floating):
+                shown = np.rint(values * (255 / scale.white)).astype(np.uint8)
+            else:
+                shown = to_8_bits(values, self.bits or scale.bits)
+            shown = 255 - shown if self.inverted else shown
+            rgb[rows] = shown if shown.ndim == 3 else shown[..., None]
+        return rgb
 
 
 def to_8_bits(values: np.ndarray, bits: int) -> np.ndarray:
@@ -126,16 +134,16 @@ def read_levels(image: Image.Image, stream: BufferedIOBase) -> Levels:
         raise UserError(f"The picture has colours of more than 8 bits in separate planes: {_RARE}")
     page = image.tell()
     image.load()
-    upright = image if image.format == "TIFF" else ImageOps.exif_transpose(image)  # loading a TIFF applies it
+    is_turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) != 1  # loading a TIFF turns it
+    upright = ImageOps.exif_transpose(image) if is_turned else image
     if upright.mode in _PLAIN:
-        shown = np.array(upright.convert("RGB"))
-        if image.format == "TIFF" and 2 in _tag(image, _SAMPLE_FORMAT) and shown.max() > 127:
+        if image.format == "TIFF" and 2 in _tag(image, _SAMPLE_FORMAT) and _pixels(upright, "RGB").max() > 127:
             raise _outside()  # Pillow reads signed levels as unsigned
         if not deep or upright.mode not in _DEEP_COLORS:
-            return Levels(shown, 8)
-        values = _deep_colors(shown, stream, page)
+            return Levels(_pixels(upright, "RGB"), 8)
+        values = _deep_colors(upright, stream, page)
         return Levels(values, _stated(image, stream, values))
-    values = np.asarray(upright)
+    values = _pixels(upright)
     if values.ndim != 2 or not upright.mode.startswith(("I", "F")):
         raise UserError(f"The picture has an unsupported colour mode (such as LAB): {_RARE}")
     inverted = image.format == "TIFF" and _tag(image, _PHOTOMETRIC)[0] == 0  # Pillow inverts 8 bits only
@@ -144,7 +152,7 @@ def read_levels(image: Image.Image, stream: BufferedIOBase) -> Levels:
         return Levels(values, None, inverted)
     if values.min() < 0 or values.max() > 65535:
         raise _outside()
-    values = values.astype(np.uint16)
+    values = values.astype(np.uint16, copy=False)
     return Levels(values, _stated(image, stream, values), inverted)
 
 
@@ -153,15 +161,39 @@ def read_rgb(image: Image.Image, stream: BufferedIOBase, scale: Scale) -> np.nda
     return read_levels(image, stream).rgb(scale)
 
 
-def _deep_colors(upper: np.ndarray, stream: BufferedIOBase, page: int) -> np.ndarray:
+def _strips(height: int) -> Iterator[slice]:
+    """Divide the rows of an image into strips."""
+    return (slice(top, min(top + _ROWS, height)) for top in range(0, height, _ROWS))
+
+
+def _pixels(image: Image.Image, mode: str | None = None) -> np.ndarray:
+    """Copy the pixels of an image into an array, in another mode if one is given."""
+    pixels = None
+    for rows in _strips(image.height):
+        part = _strip(image, rows, mode)
+        if pixels is None:
+            pixels = np.empty((image.height, *part.shape[1:]), part.dtype)
+        pixels[rows] = part
+    assert pixels is not None
+    return pixels
+
+
+def _strip(image: Image.Image, rows: slice, mode: str | None) -> np.ndarray:
+    strip = image.crop((0, rows.start, image.width, rows.stop))
+    return np.asarray(strip if mode is None else strip.convert(mode))
+
+
+def _deep_colors(image: Image.Image, stream: BufferedIOBase, page: int) -> np.ndarray:
     """Decode colours of 16 bits with OpenCV, and check that their upper 8 bits equal Pillow's result."""
     with _at(stream, 0):
         data = np.frombuffer(stream.read(), np.uint8)
     _, pages = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
     if not pages or pages[0].ndim != 3 or pages[0].dtype != np.uint16:
         raise UserError(f"The picture has colours of 16 bits in an unsupported form: {_RARE}")
-    colors = pages[0][..., 2::-1].astype(np.uint16)  # OpenCV has blue first
-    if not np.array_equal(colors >> 8, upper):
+    colors = pages[0][..., 2::-1]  # OpenCV has blue first
+    if colors.shape[:2] != (image.height, image.width) or not all(
+        np.array_equal(colors[rows] >> 8, _strip(image, rows, "RGB")) for rows in _strips(image.height)
+    ):
         raise UserError(f"The picture has colours of 16 bits in an unsupported form: {_RARE}")
     return colors
 
