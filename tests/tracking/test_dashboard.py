@@ -17,7 +17,7 @@ from PIL import Image
 from recordings import of_kind, read_recording, read_records
 
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.models.weights import read_checkpoint
+from bus_lightning.models.checkpoint_files import read_checkpoint
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.conditions import read_group
 from bus_lightning.statistics.summary import summarise

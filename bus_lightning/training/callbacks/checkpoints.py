@@ -16,7 +16,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import aside
 from bus_lightning.core.interruption import Deferral, Interrupted
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.models.weights import read_checkpoint
+from bus_lightning.models.checkpoint_files import read_checkpoint
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.tasks.base import BusTask
 
