@@ -130,7 +130,7 @@ def finished(composed, tmp_path):
         cfg.preprocess.rules = cfg.preprocess.rules or RULES
         run = RunDir(tmp_path / "runs" / cfg.group / cfg.name)
         run.path.mkdir(parents=True)
-        OmegaConf.save(cfg, run.config)
+        OmegaConf.save(cfg, run.config, resolve=True)
         classes = list(cfg.data.classes)
         rng = np.random.default_rng(stable_hash(cfg.name))
         if cases is None:

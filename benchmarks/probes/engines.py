@@ -18,13 +18,14 @@ def pytorch(options: argparse.Namespace) -> Answer:
 
     from bus_lightning.config.build import build_net
     from bus_lightning.config.stored import load_config
+    from bus_lightning.config.trusted import Origin
     from bus_lightning.models.weights import load_kept_weights
     from bus_lightning.runs.folder import RunDir
 
     torch.set_num_threads(options.threads)
     folder = RunDir(options.run)
     config = load_config(folder.config)
-    net = build_net(config.model, config.debug_size)
+    net = build_net(config.model, config.debug_size, Origin(folder.config))
     load_kept_weights(net, folder.best)
     net.eval()
 

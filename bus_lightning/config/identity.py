@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 
 @dataclass(frozen=True)
@@ -38,26 +38,26 @@ KEYS: dict[str, Key] = {
     "debug_run": _UNNAMED, "fail_fast": _UNNAMED, "print_config": _UNNAMED, "logger.*": _UNNAMED,
     "sweep": _UNNAMED, "hydra.*": _UNNAMED,  # on the command line only
     "model": Key(True, names=False),  # its name comes first in the run's
-    "model.*": _DECIDES, "model.name": Key(True, kind=str),
+    "model.*": _DECIDES, "model.name": Key(True, kind=str), "model.net": Key(True, kind=dict),
     "task.*": _DECIDES, "task.name": Key(True, kind=str), "task.monitor": Key(True, kind=str),
-    "task.mode": Key(True, kind=str),
+    "task.mode": Key(True, kind=str), "task.loss": Key(True, kind=dict),
     "optimizer.*": _DECIDES, "scheduler.*": _DECIDES, "augment.*": _DECIDES,
     "preprocess.rules": Key(True, since=1), "preprocess.denoise": Key(True, kind=str),
-    "preprocess.contrast": Key(True, kind=str), "preprocess.parts": Key(True, kind=ListConfig),
+    "preprocess.contrast": Key(True, kind=str), "preprocess.parts": Key(True, kind=list),
     "overlay.style": Key(True, kind=str), "overlay.source": Key(True, kind=str),
-    "overlay.parts": Key(True, kind=ListConfig), "overlay.color": _DECIDES, "overlay.color_by_class": _DECIDES,
+    "overlay.parts": Key(True, kind=list), "overlay.color": _DECIDES, "overlay.color_by_class": _DECIDES,
     "overlay.alpha": _DECIDES, "overlay.margin": _DECIDES, "overlay.tasks": _DECIDES, "overlay.segmenters": _PLACE,
     "data.root": _PLACE, "data.cache": _UNNAMED, "data.cache_gb": Key(False, since=20),
     "data.workers": _PLACE, "data.phantom.*": _PLACE,
     # The hash of the chosen images decides, however they were chosen.
     "data.exclude": _PLACE, "data.skip_unreadable": _PLACE, "data.drop_conflicts": _PLACE,
     "data.resize_masks": Key(False, since=False),
-    "data.classes": Key(True, kind=ListConfig), "data.num_classes": _DECIDES, "data.mistake": Key(True, since=None),
+    "data.classes": Key(True, kind=list), "data.num_classes": _DECIDES, "data.mistake": Key(True, since=None),
     "data.size": Key(True, kind=int), "data.resize": _DECIDES, "data.channels": Key(True, kind=int),
     "data.mean": _DECIDES, "data.std": _DECIDES, "data.batch_size": _DECIDES, "data.balance": _DECIDES,
     "data.on_device": Key(True, since=None),
     "data.split.method": Key(True, kind=str), "data.split.seed": _DECIDES,
-    "data.split.ratio": Key(True, kind=ListConfig), "data.split.val_from_train": _DECIDES, "data.split.folds": _DECIDES,
+    "data.split.ratio": Key(True, kind=list), "data.split.val_from_train": _DECIDES, "data.split.folds": _DECIDES,
     "data.split.fold": _DECIDES, "data.split.file": _PLACE, "data.split.cross_folds": Key(True, since=None),
     "data.split.cross_fold": Key(True, since=None),
     "callbacks.*": _DECIDES,  # but for those that only show or record, see `_SHOWS`

@@ -108,6 +108,9 @@ NAME = Kind("a name: letters, digits, '.', '_' and '-', not starting with a dot"
 NAMES = Kind("a list of different names, such as '[benign,malignant]'", lambda value: (
     isinstance(value, list) and all(map(TEXT.fits, value)) and 0 < len(value) == len(set(value))
 ))  # fmt: skip
+PACKAGES = Kind("a list of packages, such as '[my_nets]'", lambda value: (
+    isinstance(value, list) and all(map(TEXT.fits, value))
+), absent=[])  # fmt: skip
 LABEL = Kind("text of at most 128 characters", lambda value: (
     type(value) in (str, int, float) and 0 < len(str(value)) <= 128
 ))  # fmt: skip
@@ -195,7 +198,8 @@ TRAIN = {
 
 EVALUATE = {
     "runs": TEXT, "part": TEXT, "data": GROUP, "data.root": nullable(TEXT), "data.skip_unreadable": FLAG,
-    "split": nullable(TEXT), "progress": FLAG, "explain": FLAG, "explain_options": GROUP,
+    "split": nullable(TEXT), "progress": FLAG, "explain": FLAG,
+    "trusted_packages": PACKAGES, "explain_options": GROUP,
     "explain_options.methods": NAMES, "explain_options.images": nullable(whole(1)),
     "explain_options.integration_steps": whole(1), "explain_options.occlusion_positions": whole(4),
     "explain_options.random_seed": whole(0, 2**32 - 1),

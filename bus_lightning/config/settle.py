@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from bus_lightning.config.schema import TRAIN, check_kinds
+from bus_lightning.core.errors import UserError
 
 _OVERLAY = ("style", "source", "parts", "color", "color_by_class", "alpha")  # keys of every overlay
 
@@ -47,7 +48,13 @@ def with_images(cfg: DictConfig, classes: Sequence[str], segmenters: Sequence[st
         cfg: The settled config.
         classes: The classes in the order of the labels.
         segmenters: Folders of the segmenters whose masks an overlay takes; empty without such an overlay.
+
+    Raises:
+        UserError: If the name of a folder would be resolved as a part of a config.
     """
+    for name in (*classes, *segmenters):
+        if "${" in name:  # a config would put something else in its place
+            raise UserError(f"The folder {name} has ${{ in its name: rename it.")
     settled = cfg.copy()
     settled.data.classes, settled.data.num_classes = list(classes), len(classes)
     if segmenters:

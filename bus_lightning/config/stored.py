@@ -1,61 +1,105 @@
 """Write the config of a run to its folder, and read it back, whichever version wrote it."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from bus_lightning.config.identity import KEYS, MOVED
-from bus_lightning.core.errors import DamagedError
+from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import write_aside
+from bus_lightning.core.reading import read_yaml
 
 _OLD = re.compile("|".join(rf"^{re.escape(module)}(?=\.)" for module in MOVED))
 
 
 def save_config(cfg: DictConfig, path: Path) -> None:
-    """Write the resolved config as YAML."""
+    """Write the resolved config as YAML.
+
+    Raises:
+        UserError: If a value would be resolved again when it is read, because it has `${` in it.
+    """
+    for key, value in _leaves(OmegaConf.to_container(cfg, resolve=True)):
+        if _is_open(value):
+            raise UserError(f"{key}={value}: a run's config keeps values only, so a value cannot have `${{` in it.")
     write_aside(path, OmegaConf.to_yaml(cfg, resolve=True))
 
 
 def load_config(path: Path) -> DictConfig:
     """Read a run's resolved config; keys that an older run lacks get the value that stands for the old behaviour.
 
+    Others may have written the file, so nothing in it is resolved or run.
+
     Raises:
-        DamagedError: If the file is missing, cut off, or not the config of a run.
+        DamagedError: If the file is missing, cut off, not the config of a run, or has anything else than values in it.
     """
     try:
-        cfg = OmegaConf.load(path)
-        assert isinstance(cfg, DictConfig)
-        _use_current_targets(cfg)
-        for key, meaning in KEYS.items():
-            group, _, name = key.rpartition(".")
-            node = OmegaConf.select(cfg, group) if meaning.since is not ... else None
-            if isinstance(node, DictConfig) and name not in node:
-                node[name] = meaning.since
-        values = {key: OmegaConf.select(cfg, key) for key, meaning in KEYS.items() if meaning.kind}
-    except OSError as error:
-        raise DamagedError(path, f"it is not the config of a run ({error.strerror or error})") from error
-    except (AssertionError, OmegaConfBaseException, ValueError, YAMLError) as error:
-        raise DamagedError(path, f"it is not the config of a run ({error or 'not a mapping'})") from error
-    for key, value in values.items():
-        kind = KEYS[key].kind
-        if kind and not isinstance(value, kind):
-            raise DamagedError(path, f"it is not the config of a run: {key} is {value!r}")
+        content = read_yaml(path)
+    except FileNotFoundError as error:
+        raise DamagedError(path, f"it is not the config of a run ({error.strerror})") from None
+    for key, value in _leaves(content):
+        if _is_open(value):
+            raise DamagedError(
+                path, f"{key} is {str(value)[:80]!r}, which is not a value", "Write the value itself there, or restore "
+                "the file from a copy"
+            )  # fmt: skip
+    _use_current_targets(content)
+    for key, meaning in KEYS.items():
+        above, _, name = key.rpartition(".")
+        group = _select(content, above) if meaning.since is not ... else None
+        if isinstance(group, dict):
+            group.setdefault(name, meaning.since)
+        value = _select(content, key)
+        if meaning.kind and (not isinstance(value, meaning.kind) or isinstance(value, bool)):
+            raise DamagedError(path, f"it is not the config of a run: {key} is {str(value)[:80]!r}")
+    if not all(isinstance(name, str) for name in content["data"]["classes"]):
+        raise DamagedError(path, "it is not the config of a run: data.classes are not names")
+    try:
+        cfg: DictConfig = OmegaConf.create(content)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise DamagedError(path, f"it is not the config of a run ({error})") from error
     return cfg
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the value of all that is in a config, and the names of its mappings as values, too."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield key, name
+            yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _leaves(inner, f"{key}[{place}]")
+    else:
+        yield key, value
+
+
+def _is_open(value: Any) -> bool:
+    """Say whether OmegaConf would resolve a value, or refuse to read it; or whether it is not a plain value at all."""
+    if isinstance(value, str):
+        return "${" in value or value == "???"
+    return not (value is None or isinstance(value, bool | int | float))
+
+
+def _select(content: dict[str, Any], key: str) -> Any:
+    """Return the value of a dotted key; None if there is none."""
+    value: Any = content
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _use_current_targets(node: Any) -> None:
     """Replace the modules of earlier versions in each `_target_` of a config, in place."""
-    if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-        for key in node:
-            value = node._get_node(key)
-            if key == "_target_" and isinstance(node[key], str):
-                node[key] = _OLD.sub(lambda match: MOVED[match[0]], node[key], count=1)
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "_target_" and isinstance(value, str):
+                node[key] = _OLD.sub(lambda match: MOVED[match[0]], value, count=1)
             else:
                 _use_current_targets(value)
-    elif isinstance(node, ListConfig) and not node._is_none() and not node._is_missing():
-        for index in range(len(node)):
-            _use_current_targets(node._get_node(index))
+    elif isinstance(node, list):
+        for value in node:
+            _use_current_targets(value)

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bus_lightning.config.build import build_net
+from bus_lightning.config.trusted import Origin
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.files import aside, write_aside
 from bus_lightning.data.datamodule import BusDataModule
@@ -41,6 +42,7 @@ def explain_run(
     folder: Path,
     weights: Path,
     progress: bool,
+    origin: Origin,
 ) -> None:
     """Write `maps.csv`, `heatmaps.png` and `tiles/` of a classifier's test images; a segmenter gets a line in the log.
 
@@ -57,6 +59,7 @@ def explain_run(
         folder: Output folder.
         weights: The run's checkpoint; older maps are made again.
         progress: Whether to show a progress bar.
+        origin: Where the config was read from.
 
     Raises:
         UserError: If an option is invalid.
@@ -78,7 +81,7 @@ def explain_run(
         return
     start = time.monotonic()
     positions = pick_evenly(len(dataset), settings.images or len(dataset))
-    makers = _build_makers(cfg, task, settings, datamodule.collate([dataset[0]])["image"].to(device))
+    makers = _build_makers(cfg, task, settings, datamodule.collate([dataset[0]])["image"].to(device), origin)
     methods = makers["trained"].methods
     if not methods:
         log.warning("%s: no heat maps: Grad-CAM needs a network that ends with a feature map.", run)
@@ -109,13 +112,15 @@ def _are_made(folder: Path, made_with: str, of: Path) -> bool:
     return is_newer and options.read_text() == made_with
 
 
-def _build_makers(cfg: DictConfig, task: BusTask, settings: Settings, example: Tensor) -> dict[str, HeatMaps]:
+def _build_makers(
+    cfg: DictConfig, task: BusTask, settings: Settings, example: Tensor, origin: Origin
+) -> dict[str, HeatMaps]:
     """Build the network twice, with the trained weights and with random ones."""
     nets = {}
     for weights in ("trained", "random"):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.random_seed)
-            nets[weights] = build_net(cfg.model, cfg.debug_size)
+            nets[weights] = build_net(cfg.model, cfg.debug_size, origin)
     # Not the task's own network: after an evaluation its tensors may not support gradients.
     nets["trained"].load_state_dict({name: tensor.clone() for name, tensor in task.net.state_dict().items()})
     return {

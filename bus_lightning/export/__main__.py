@@ -23,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--data-name", metavar="NAME", help="name of the data set, shown with every answer; not a path or a person"
     )
     parser.add_argument("--samples", type=int, default=0, metavar="N", help="add N synthetic images to try")
+    parser.add_argument("--trust", action="append", default=[], dest="trusted", metavar="PACKAGE",
+                        help="package of your own that a network may come from; its code is run")  # fmt: skip
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:

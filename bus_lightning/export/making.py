@@ -1,7 +1,7 @@
 """Make a bundle from two runs: export, quantise, calibrate, measure, describe."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -53,14 +53,15 @@ def make_bundle(
     sensitivity: float = 0.95,
     samples: int = 0,
     data_name: str | None = None,
+    trusted: Sequence[str] = (),
     report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
     """Make a bundle from the folders of two finished runs; an older bundle at `out` is replaced at the end.
 
     The classifiers that match the pattern `out_of_fold` predicted the training images; without them the bundle is not
     calibrated. The threshold for malignant has at least the `sensitivity`, in (0, 1], on those predictions. A number of
-    synthetic `samples` is added. Without a `data_name`, the training data set is named only if it is BUSI. `report`
-    takes a line for each step.
+    synthetic `samples` is added. Without a `data_name`, the training data set is named only if it is BUSI. Networks
+    may come from the `trusted` packages, too. `report` takes a line for each step.
 
     Raises:
         UserError: When the runs do not make a bundle.
@@ -69,7 +70,7 @@ def make_bundle(
         raise UserError(f"--sensitivity {sensitivity}: give a number above 0 and up to 1, such as 0.95.")
     name = None if data_name is None else check_name(data_name)
     _refuse_other(out)
-    pair = runs.open_for(segmenter, "segmentation"), runs.open_for(classifier, "classification")
+    pair = runs.open_for(segmenter, "segmentation", trusted), runs.open_for(classifier, "classification", trusted)
     runs.refuse_strangers(*pair)
     calibration = None
     if out_of_fold:

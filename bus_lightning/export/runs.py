@@ -1,6 +1,7 @@
 """Open finished runs for a bundle, and refuse those that do not belong together."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,17 +41,18 @@ class RebuiltRun:
     data: BusDataModule
 
 
-def open_for(path: Path, task: str) -> FinishedRun:
+def open_for(path: Path, task: str, trusted: Iterable[str] = ()) -> FinishedRun:
     """Open a complete run of a task.
 
     Args:
         path: The folder.
         task: segmentation or classification.
+        trusted: The user's own packages that its network may come from.
 
     Raises:
         UserError: If it is not a complete run of this task.
     """
-    run = open_run(path, complete=False)
+    run = open_run(path, complete=False, trusted=trusted)
     if run.task != task:
         raise UserError(f"{path} is a {run.task} run, but a {task} run is needed.")
     run.require_complete()

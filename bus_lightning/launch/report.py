@@ -75,6 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--no-wandb", action="store_true", help="send nothing to W&B, even if the runs were logged there"
     )
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="PACKAGE",
+        help="package of your own whose networks may be built, to count their cost; its code is run"
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     log_to_terminal()
     console = PrintableConsole(stderr=True)
@@ -90,6 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
                 extensions(),
                 send=None if options.no_wandb else send_to_wandb,
                 say=status.update,
+                trusted=options.trust,
             )
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -55,9 +55,8 @@ class PaperExtension(Extension):
 
     def after_costs(self, evidence: Evidence) -> list[Item]:
         """Return the check of the paper's claim about cost, and drawings of its two networks."""
-        configs = [condition.config for condition in evidence.by_model.values()]
         claim = [cost_claim(evidence.costs, evidence.model_summaries("test"))] if len(evidence.costs) else []
-        return [*claim, *architectures(configs)]
+        return [*claim, *architectures(list(evidence.by_model.values()))]
 
 
 EXTENSION = PaperExtension()

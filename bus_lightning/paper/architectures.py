@@ -1,6 +1,7 @@
 """Drawings of the paper's networks, U2NET and DeepCardinal-50, made from the modules that a run's config builds."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -9,12 +10,16 @@ from matplotlib.patches import Rectangle
 from omegaconf import DictConfig
 
 from bus_lightning.config.build import build_net
+from bus_lightning.config.trusted import Origin
 from bus_lightning.paper import numbers as paper
 from bus_lightning.report.figures.style import BLACK, GREEN, GREY, LIGHT, ORANGE, SKY, WIDTH, new_figure, styled
 from bus_lightning.report.sections import FigureItem
+from bus_lightning.statistics.conditions import Condition
 
 if TYPE_CHECKING:
     from torch import nn
+
+log = logging.getLogger(__name__)
 
 _LEVELS = 6  # of a U2-Net
 _OPACITY = "70"
@@ -36,18 +41,27 @@ class _Layer(NamedTuple):
 
 
 @styled
-def architectures(configs: list[DictConfig]) -> list[FigureItem]:
-    """Draw the networks of the paper among those of some runs.
+def architectures(conditions: Sequence[Condition]) -> list[FigureItem]:
+    """Draw the networks of the paper among those of some conditions.
+
+    A network that cannot be drawn gets a line in the log, as in the table of costs.
 
     Args:
-        configs: Configs of runs, with the number of classes known.
+        conditions: Conditions, with the number of classes known.
     """
-    return [_figure(config) for config in configs if config.model.name in ("deepcardinal50", "u2net_lite", "u2net")]
+    figures = []
+    for condition in conditions:
+        if condition.model in ("deepcardinal50", "u2net_lite", "u2net"):
+            try:
+                figures.append(_figure(condition.config, condition.origin))
+            except Exception as error:  # a config from elsewhere may give this name to any network
+                log.warning("%s is not drawn: %s", condition.model, error)
+    return figures
 
 
-def _figure(config: DictConfig) -> FigureItem:
+def _figure(config: DictConfig, origin: Origin) -> FigureItem:
     name, size = config.model.name, config.data.size
-    layers = _layers(config)
+    layers = _layers(config, origin)
     figure, explanation = (_u(layers), _READ_U) if "outconv" in layers else (_chain(layers), _READ_CHAIN)
     return FigureItem(
         slug=f"network_{name}",
@@ -58,13 +72,13 @@ def _figure(config: DictConfig) -> FigureItem:
     )
 
 
-def _layers(config: DictConfig) -> dict[str, _Layer]:
+def _layers(config: DictConfig, origin: Origin) -> dict[str, _Layer]:
     """Build a network on the meta device, which keeps shapes and no numbers, and call it once."""
     import torch
 
     shapes: dict[nn.Module, tuple[int, ...]] = {}
     with torch.device("meta"), torch.no_grad():
-        net = build_net(config.model, bool(config.debug_size)).eval()
+        net = build_net(config.model, bool(config.debug_size), origin).eval()
         for module in net.children():
             module.register_forward_hook(lambda module, _, output: shapes.update({module: tuple(output.shape[1:])}))
         net(torch.zeros(1, config.data.channels, config.data.size, config.data.size))

@@ -15,6 +15,7 @@ from bus_lightning.config.build import build_net
 from bus_lightning.report.sections import TableItem
 
 if TYPE_CHECKING:  # the table itself needs no run folder
+    from bus_lightning.config.trusted import Origin
     from bus_lightning.statistics.conditions import Condition
 
 log = logging.getLogger(__name__)
@@ -23,11 +24,12 @@ _MEASURED = ("images_per_second", "latency_ms")
 _HARDWARE = ("device", "precision")
 
 
-def costs_of(cfg: DictConfig) -> dict[str, int | None]:
+def costs_of(cfg: DictConfig, origin: Origin | None = None) -> dict[str, int | None]:
     """Count what a run's network costs, without making its weights.
 
     Args:
         cfg: The run's config, with the number of classes known.
+        origin: The run that it was read from; None for a config of our own.
 
     Returns:
         `parameters`; `macs`: multiply-accumulates of the convolutions and matrix products for one image of
@@ -40,7 +42,7 @@ def costs_of(cfg: DictConfig) -> dict[str, int | None]:
     try:
         # On the meta device tensors have a shape and no values: nothing is computed, no random number drawn.
         with torch.device("meta"):
-            net = build_net(cfg.model, cfg.debug_size).eval()
+            net = build_net(cfg.model, cfg.debug_size, origin).eval()
             image = torch.empty(1, cfg.data.channels, cfg.data.size, cfg.data.size)
         counted["parameters"] = sum(parameter.numel() for parameter in net.parameters())
         counted["weight_bytes"] = sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values())
@@ -117,7 +119,7 @@ def number(value: float | None, form: str, scale: float = 1, missing: str = "unk
 def _row(key: tuple[Any, ...], conditions: list[Condition]) -> dict[str, Any]:
     runs = [run for condition in conditions for run in condition.runs]
     statuses = [run.status for run in runs]
-    counted = costs_of(conditions[0].config)
+    counted = costs_of(conditions[0].config, conditions[0].origin)
     if counted["parameters"] is None:  # the run could count them
         counted["parameters"] = next((status["parameters"] for status in statuses if status.get("parameters")), None)
     timed = [status for status in statuses if status.get("epochs") and status.get("seconds") is not None]

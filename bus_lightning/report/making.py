@@ -28,6 +28,7 @@ def make_report(
     extensions: Sequence[Extension] = (),
     send: Send | None = None,
     say: Say = lambda text: None,
+    trusted: Sequence[str] = (),
 ) -> Path:
     """Write the report of one or more groups.
 
@@ -38,6 +39,7 @@ def make_report(
         extensions: Studies that add to the report.
         send: Called with the runs and the sections when the report is written, to send it elsewhere.
         say: Called with the name of each step.
+        trusted: The user's own packages whose networks are built to count what they cost.
 
     Returns:
         The page, `index.html`.
@@ -45,7 +47,7 @@ def make_report(
     Raises:
         UserError: When a folder holds no runs.
     """
-    group = _united([read_group(folder) for folder in dict.fromkeys(folders)])
+    group = _united([read_group(folder, trusted) for folder in dict.fromkeys(folders)])
     if not group.conditions:
         reasons = "; ".join(f"{row['run']}: {row['reason']}" for row in group.left_out.head(3).to_dict("records"))
         raise UserError(f"{group.path} has no complete run to report ({reasons}).")

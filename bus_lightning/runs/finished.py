@@ -14,6 +14,7 @@ torch is imported only to build the network.
 """
 
 import glob
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from bus_lightning.config.build import build_net
 from bus_lightning.config.schema import TRAIN, check_kinds, one_of
 from bus_lightning.config.stored import load_config
+from bus_lightning.config.trusted import Origin
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import is_there
 from bus_lightning.data.prepare import files_hash
@@ -46,10 +48,12 @@ class FinishedRun:
     Attributes:
         folder: The paths of its files.
         config: Its resolved config.
+        trusted: The user's own packages that its config may name.
     """
 
     folder: RunDir
     config: DictConfig
+    trusted: tuple[str, ...] = ()
 
     @cached_property
     def split(self) -> Split:
@@ -80,6 +84,11 @@ class FinishedRun:
     def classes(self) -> list[str]:
         """The classes in the order of the labels."""
         return list(self.config.data.classes)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the config was read from, which decides what may be built from it."""
+        return Origin(self.folder.config, self.trusted)
 
     @property
     def files_hash(self) -> str:
@@ -115,7 +124,8 @@ class FinishedRun:
         """Build the network with the kept weights, on the CPU, in evaluation mode.
 
         Raises:
-            UserError: If the run has no checkpoint, or the checkpoint does not fit.
+            UserError: If the run has no checkpoint, the checkpoint does not fit, or the network is of a package that is
+                neither a known library nor trusted.
         """
         from bus_lightning.models.weights import load_kept_weights
 
@@ -123,17 +133,18 @@ class FinishedRun:
             raise UserError(
                 f"{self.folder.path} has no checkpoints/best.ckpt: train it again, or copy its checkpoint back."
             )
-        net: nn.Module = build_net(self.config.model, self.config.debug_size)
+        net: nn.Module = build_net(self.config.model, self.config.debug_size, self.origin)
         load_kept_weights(net, self.folder.best)
         return net.eval()
 
 
-def open_run(path: Path | str, complete: bool = True) -> FinishedRun:
+def open_run(path: Path | str, complete: bool = True, trusted: Iterable[str] = ()) -> FinishedRun:
     """Open the folder of a run.
 
     Args:
         path: The folder, `runs/<group>/<name>`.
         complete: Whether to refuse a run that is not complete.
+        trusted: Your own packages that its config may name, besides the known libraries; their code is run.
 
     Raises:
         UserError: If the folder is not a run's, or the run is not complete.
@@ -147,7 +158,7 @@ def open_run(path: Path | str, complete: bool = True) -> FinishedRun:
         config = check_kinds(config, _STORED, may_lack=True)
     except UserError as error:
         raise DamagedError(folder.config, f"it is not the config of a run ({error})") from error
-    run = FinishedRun(folder, config)
+    run = FinishedRun(folder, config, tuple(trusted))
     if complete:
         run.require_complete()
     return run

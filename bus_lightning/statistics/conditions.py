@@ -9,6 +9,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from bus_lightning.config.identity import identity
+from bus_lightning.config.trusted import Origin
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.splits import Split
 from bus_lightning.metrics.columns import cases_of_task
@@ -37,6 +38,7 @@ class Condition:
         cases: A row per image and run: `run`, `replicate` (one number for all folds of a seed), `id`, `split` (val or
             test), `group` (of near-duplicates), `label`, then `prob_<class>` or counts of pixels, or both.
         splits: Name of a run -> its split.
+        trusted: The user's own packages that the config may name.
     """
 
     name: str
@@ -47,6 +49,12 @@ class Condition:
     runs: list[RunDir]
     cases: pd.DataFrame
     splits: dict[str, Split] = field(default_factory=dict)
+    trusted: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> Origin:
+        """Where the config was read from, which decides what may be built from it."""
+        return Origin(self.runs[0].config, self.trusted)
 
     @property
     def is_cross_fitted(self) -> bool:
@@ -84,11 +92,12 @@ def of_task(conditions: Iterable[Condition], task: str) -> list[Condition]:
     return [replace(condition, task=task, cases=cases_of_task(task, condition.cases)) for condition in own]
 
 
-def read_group(path: Path) -> Group:
+def read_group(path: Path, trusted: Iterable[str] = ()) -> Group:
     """Read the finished runs of a group.
 
     Args:
         path: The folder, `runs/<group>`.
+        trusted: The user's own packages that the configs may name.
 
     Returns:
         The conditions, and what was left out: unfinished, failed and damaged runs, and other folders.
@@ -112,7 +121,7 @@ def read_group(path: Path) -> Group:
         try:
             if not run.is_run:
                 raise UserError("not a run folder: it has no config.yaml")
-            opened = open_run(folder, complete=False)
+            opened = open_run(folder, complete=False, trusted=trusted)
             if not run.is_complete:
                 raise UserError(f"is not complete: {run.status.get('state', 'it has no status.json')}")
             opened.split, opened.cases  # noqa: B018 (read here, where a damaged file leaves the run out)
@@ -179,6 +188,7 @@ def _condition(members: list[FinishedRun]) -> Condition:
         config=first.config,
         runs=[run.folder for run in members],
         splits={run.folder.path.name: run.split for run in members},
+        trusted=first.trusted,
         cases=pd.concat(tables, ignore_index=True),
     )
 

@@ -30,7 +30,7 @@ class BusTask(pl.LightningModule):
         net: (B, C, H, W) float32 images -> logits.
         loss: (logits, target) -> scalar.
         classes: Names of the classes, in the order of the labels.
-        optimizer: Parameters -> optimizer.
+        optimizer: Parameters -> optimizer; None for a task that is only evaluated.
         scheduler: Optimizer -> scheduler, stepped once per epoch; None keeps the learning rate.
         monitor: Metric in the progress bar; a plateau scheduler always monitors `val/loss`.
         channels_last: Keep weights and images in the channels-last memory layout, which is faster on most hardware.
@@ -41,7 +41,7 @@ class BusTask(pl.LightningModule):
         net: nn.Module,
         loss: nn.Module,
         classes: list[str],
-        optimizer: Callable[..., Optimizer],
+        optimizer: Callable[..., Optimizer] | None,
         scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
         monitor: str = "val/loss",
         channels_last: bool = False,
@@ -207,6 +207,7 @@ class BusTask(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build optimizer and scheduler."""
+        assert self.make_optimizer, "a task without an optimizer is only evaluated"
         optimizer = self.make_optimizer(self.parameters())
         if self.make_scheduler is None:
             return optimizer

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from lightning.pytorch.callbacks import RichProgressBar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bus_lightning.config.build import build
 from bus_lightning.config.limits import at_least_one_batch
 from bus_lightning.config.settle import uses_masks
 from bus_lightning.config.stored import load_config
+from bus_lightning.config.trusted import TRAINER
 from bus_lightning.core.errors import DamagedError, UserError, disk_trouble
 from bus_lightning.core.files import is_there
 from bus_lightning.core.workarounds import convert_before_loading
@@ -103,22 +104,23 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     Returns:
         The folder of the evaluation within the run's, with `cases.csv` and `metrics.json`.
     """
-    opened = open_run(run.path, complete=False)
+    opened = open_run(run.path, complete=False, trusted=cfg.get("trusted_packages") or ())
     config = _settle(opened.config, cfg)
     prepared, split = _find_images(opened, config, cfg)
     # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.
     before = {key: value for key, value in opened.status.items() if key != "on_device"}
     hardware = choose_hardware(config, before, images=len(prepared.frame))
     datamodule = BusDataModule(prepared, split, config, config.task.name != "classification", hardware.home_of_images)
-    task = build_task(config, datamodule, hardware, starts=False, trains=False)
-    bar = config.callbacks.get("progress") if cfg.progress else None
+    task = build_task(config, datamodule, hardware, starts=False, origin=opened.origin)
+    shows_bar = bool(cfg.progress and config.callbacks.get("progress"))
     parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
     sizes = {part: len(split.part(part)) for part in parts}
     # Every part but `val` runs through the test loop: a share of batches has to be enough for the smallest of them.
     sizes["test"] = min((size for part, size in sizes.items() if part != "val"), default=sizes.get("val", 0))
     limits = at_least_one_batch(config.trainer, sizes, config.data.batch_size)
-    options = limits | {"logger": False, "callbacks": [build(bar)] if bar else [], "enable_progress_bar": bool(bar)}
-    trainer = build_trainer(config.trainer, hardware, **options)
+    bars = [RichProgressBar(leave=False)] if shows_bar else []  # not the run's own callback, which could be any class
+    options = limits | {"logger": False, "callbacks": bars, "enable_progress_bar": shows_bar}
+    trainer = build_trainer(config.trainer, hardware, opened.origin, **options)
     convert_before_loading(trainer, task)
     load_kept_weights(task.net, run.best)
     announce_label_in_input(config.overlay, parts)
@@ -137,7 +139,9 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
 
         # Heat maps of other images than the run's are written to their evaluation.
         place = (run if split is opened.split and cfg.split in (None, "own") else out).path / "explain"
-        explain_run(config, task, datamodule, hardware.device, cfg.explain_options, place, run.best, cfg.progress)
+        explain_run(
+            config, task, datamodule, hardware.device, cfg.explain_options, place, run.best, cfg.progress, opened.origin
+        )
     return out
 
 
@@ -159,7 +163,9 @@ def _settle(config: DictConfig, cfg: DictConfig) -> DictConfig:
         settled.data.root, settled.data.phantom, settled.data.mistake = str(find_root(cfg.data.root)), None, None
     if settled.trainer.limit_val_batches == 0:  # applies to the training only
         settled.trainer.limit_val_batches = None
-    settled.trainer.accelerator, settled.trainer.devices = "auto", 1
+    # Strategies, profilers and the like belong to the training.
+    settled.trainer = {key: value for key, value in settled.trainer.items() if not OmegaConf.is_config(value)}
+    settled.trainer.update(_target_=TRAINER, accelerator="auto", devices=1, profiler=None, default_root_dir=None)
     settled.model.weights = None  # the checkpoint holds them all
     return settled
 

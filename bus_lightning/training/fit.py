@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.build import build, build_net
 from bus_lightning.config.limits import at_least_one_batch
+from bus_lightning.config.trusted import Origin
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import is_first_process
 from bus_lightning.core.workarounds import (
@@ -145,7 +146,7 @@ def decoration(folder: RunDir, what: str) -> Iterator[None]:
 
 
 def build_task(
-    cfg: DictConfig, datamodule: BusDataModule, hardware: Hardware, starts: bool, trains: bool = True
+    cfg: DictConfig, datamodule: BusDataModule, hardware: Hardware, starts: bool, origin: Origin | None = None
 ) -> BusTask:
     """Build network, weights, loss and task of a run, and check the network's output on a few images.
 
@@ -154,13 +155,13 @@ def build_task(
         datamodule: The run's images.
         hardware: The device that it runs on.
         starts: Whether the training starts, so that an untrained head starts small (`start_small`).
-        trains: Whether the task is trained; false for an evaluation.
+        origin: The run that is evaluated, which needs no optimizer; None if the task is trained.
 
     Raises:
         WeightsMissingError: If the model's weights cannot be found or downloaded.
-        UserError: If the network does not return the logits that the task needs.
+        UserError: If the network does not return the logits that the task needs, or must not be built.
     """
-    net = build_net(cfg.model, cfg.debug_size)
+    net = build_net(cfg.model, cfg.debug_size, origin)
     classes = len(cfg.data.classes)
     of_head = 0 if cfg.task.name == "segmentation" else classes
     drawn = None
@@ -172,26 +173,37 @@ def build_task(
         source = str(cfg.model.weights)
         drawn = load_weights(net, read_checkpoint(Path(source)), source, of_head).drawn
     weights = datamodule.class_weights()
-    loss = build(cfg.task.loss, **({} if weights is None else {"weight": weights}))
+    loss = build(cfg.task.loss, origin, **({} if weights is None else {"weight": weights}))
+    optimizer, scheduler = (None, None) if origin else (build(cfg.optimizer), build(cfg.scheduler))
     special = {key: value for key, value in cfg.task.items() if key not in ("name", "mode", "loss")}
     task: BusTask = build(
-        OmegaConf.create(special), "task", net=net, loss=loss, classes=list(cfg.data.classes),
-        optimizer=build(cfg.optimizer), scheduler=build(cfg.scheduler), channels_last=hardware.channels_last,
+        OmegaConf.create(special), origin, "task", net=net, loss=loss, classes=list(cfg.data.classes),
+        optimizer=optimizer, scheduler=scheduler, channels_last=hardware.channels_last,
     )  # fmt: skip
     images = example_images(datamodule)
-    logits = check_logits(task, images, cfg.task.name, modes=(True, False) if trains else (False,))
+    logits = check_logits(task, images, cfg.task.name, modes=(False,) if origin else (True, False))
     if starts and logits is not None:
         start_small(task, images, logits, drawn, again=lambda: build_net(cfg.model, cfg.debug_size))
     return task
 
 
-def build_trainer(trainer_options: DictConfig, hardware: Hardware, **options: Any) -> pl.Trainer:
-    """Build the Trainer, which writes and reads checkpoints safely."""
+def build_trainer(
+    trainer_options: DictConfig, hardware: Hardware, origin: Origin | None = None, /, **options: Any
+) -> pl.Trainer:
+    """Build the Trainer, which writes and reads checkpoints safely.
+
+    Args:
+        trainer_options: The config group `trainer`.
+        hardware: The device that it runs on.
+        origin: The run that is evaluated; None if it is trained.
+        options: Options that replace those in the config.
+    """
     options |= {"precision": hardware.precision, "devices": hardware.devices, "enable_checkpointing": True}
     # A CPU cannot normalise over processes.
     options |= {"sync_batchnorm": bool(trainer_options.get("sync_batchnorm")) and hardware.device.type != "cpu"}
     reset_determinism(trainer_options.get("deterministic"))
-    trainer: pl.Trainer = build(trainer_options, plugins=[SafeCheckpointIO(), plain_environment()], **options)
+    plugins = [SafeCheckpointIO(), plain_environment()]
+    trainer: pl.Trainer = build(trainer_options, origin, plugins=plugins, **options)
     keep_signals_from_lightning(trainer)
     return trainer
 

@@ -1,16 +1,25 @@
 """The drawings of the paper's networks follow the modules that a run's config builds."""
 
 import io
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from matplotlib.text import Text
+from omegaconf import OmegaConf
 
+from bus_lightning.config.trusted import Origin
 from bus_lightning.paper.architectures import architectures
+
+
+def condition(cfg):
+    OmegaConf.resolve(cfg)
+    return SimpleNamespace(model=cfg.model.name, config=cfg, origin=Origin(Path("config.yaml")))
 
 
 def drawn(cfg):
     """Return the figure of a run's network and everything that is written in it."""
-    (item,) = architectures([cfg])
+    (item,) = architectures([condition(cfg)])
     item.figure.savefig(io.BytesIO(), format="png", dpi=50)
     return item, [text.get_text() for text in item.figure.findobj(Text) if text.get_text()]
 
@@ -41,4 +50,4 @@ def test_u2net_is_drawn_as_a_u_of_us(composed, model):
 
 
 def test_other_networks_are_not_drawn(composed):
-    assert architectures([composed("model=alexnet")]) == []
+    assert architectures([condition(composed("model=alexnet"))]) == []

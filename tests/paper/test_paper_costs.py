@@ -32,8 +32,8 @@ def test_the_reference_costs_what_the_resnet101_of_the_config_group_costs(compos
 @pytest.fixture
 def pair(composed, tmp_path, monkeypatch):
     reference = {"parameters": 42_506_307, "macs": 7_799_363_584, "weight_bytes": 1}
-    monkeypatch.setattr(cost_claims, "costs_of", lambda _: reference)
-    monkeypatch.setattr(costing, "costs_of", lambda _: reference)
+    monkeypatch.setattr(cost_claims, "costs_of", lambda *_: reference)
+    monkeypatch.setattr(costing, "costs_of", lambda *_: reference)
 
     def make(latency, **deep):
         counted = {"weight_bytes": 9_000_000, "macs": 4_087_142_400, "parameters": 23_514_179}
