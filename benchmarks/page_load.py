@@ -36,14 +36,14 @@ def measure(users: int, repeats: int) -> dict[str, Any]:
         tempfile.TemporaryDirectory() as folder,
         served(_make_bundle(Path(folder) / "bundle"), "fp32") as (page, process),
     ):
-        picture = _picture()
+        picture, bad = _picture(), _bad_files()
         page.ask(picture)  # the first answer of a page takes longer
         ended, peak = threading.Event(), [0.0]
         watch = threading.Thread(target=_watch_memory, args=(process.pid, peak, ended))
         watch.start()
         begin = time.perf_counter()
         with ThreadPoolExecutor(users) as pool:
-            hostile = pool.submit(_attack, page, ended)
+            hostile = pool.submit(_attack, page, bad, ended)
             others = [pool.submit(_visit, page, picture, repeats) for _ in range(users - 1)]
             try:
                 taken = [seconds for other in others for seconds in other.result()]
@@ -84,11 +84,15 @@ def _visit(page: Page, picture: bytes, repeats: int) -> list[float]:
     return taken
 
 
-def _attack(page: Page, ended: threading.Event) -> dict[str, int]:
-    """Send what takes the page's time and memory, until the others have ended; harmless, but at every bound."""
+def _bad_files() -> list[bytes]:
+    """Make files that take the page's time and memory: harmless, but at its bounds."""
     noise = np.random.default_rng(0).integers(0, 255, (_LARGE_SIDE, _LARGE_SIDE), np.uint8)
     large = _encode(Image.fromarray(noise))
-    files = [large, large[: len(large) // 2], b"\x89PNG\r\n\x1a\n" + bytes(1_000_000)]
+    return [large, large[: len(large) // 2], b"\x89PNG\r\n\x1a\n" + bytes(1_000_000)]
+
+
+def _attack(page: Page, files: list[bytes], ended: threading.Event) -> dict[str, int]:
+    """Send files, and begin uploads that do not go on, until the others have ended."""
     sent = {"answered": 0, "refused": 0, "half sent": 0}
     held: list[socket.socket] = []
     while not ended.is_set():

@@ -58,10 +58,10 @@ def make_page_bundle(folder):
 class Server:
     """The page in a process of its own, with a folder for all temporary files."""
 
-    def __init__(self, bundle, folder):
-        self.temporary, self.work, self.log = folder / "tmp", folder / "work", folder / "log"
+    def __init__(self, bundle, folder, exist_ok=False):
+        self.temporary, self.work, self.log = folder / "tmp", folder / "work", folder / f"log-{time.monotonic_ns()}"
         for made in (self.temporary, self.work):
-            made.mkdir()
+            made.mkdir(exist_ok=exist_ok)
         environment = {**os.environ, "TMPDIR": str(self.temporary), "HOME": str(self.work), "OMP_NUM_THREADS": "1",
                        "PYTHONPATH": str(Path(app.__file__).parents[2])}  # fmt: skip
         with self.log.open("w") as log:
