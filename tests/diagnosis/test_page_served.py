@@ -78,7 +78,8 @@ def test_the_command_puts_the_doors_in_front_of_everything(server):
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "x"}
     cases = [
         ("GET", "/", {}, 200), ("HEAD", "/", {}, 404), ("OPTIONS", "/", {}, 404), ("GET", "//", {}, 404),
-        ("GET", "/gradio_api/info", {}, 404), ("GET", "/docs", {}, 404), ("GET", "/gradio_api/file=/etc/passwd", {}, 404),
+        ("GET", "/gradio_api/info", {}, 404), ("GET", "/docs", {}, 404),
+        ("GET", "/gradio_api/file=/etc/passwd", {}, 404),
         ("GET", "/gradio_api/proxy=https://example.org/x.png", {}, 404), ("GET", "/gradio_api/ws", upgrade, 404),
         ("GET", "/", other, 421), ("POST", "/gradio_api/upload", site, 403), ("GET", "/config", upgrade | site, 403),
         ("OPTIONS", "/gradio_api/upload", site | {"Access-Control-Request-Method": "POST"}, 404),
