@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from statistics import quantiles
@@ -56,9 +57,7 @@ def measure(users: int, repeats: int) -> dict[str, Any]:
 
 def _make_bundle(folder: Path) -> Path:
     sys.path.insert(0, str(PROJECT / "tests"))
-    from tiny_bundle import make_bundle
-
-    made: Path = make_bundle(folder)
+    made: Path = import_module("tiny_bundle").make_bundle(folder)
     return made
 
 
