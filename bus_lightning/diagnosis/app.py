@@ -10,8 +10,9 @@ from bus_lightning.diagnosis.options import bundle_parser, positive
 
 _EPILOG = """\
 Only this machine can open the page, unless you set --host. The page loads nothing from the internet and sends nothing
-to it. Uploads are kept in a private temporary folder and deleted as soon as they have been read; the names of the files
-stay in the browser. Stop the page with Ctrl-C. The exit code is 2 if the page cannot start.
+to it. It answers to this machine's name and addresses, and to the names that --allow-host gives. Uploads are kept in a
+private temporary folder and deleted as soon as they have been read; the names of the files stay in the browser. Stop
+the page with Ctrl-C. The exit code is 2 if the page cannot start.
 
 For research: this is not a medical device.
 """

@@ -23,6 +23,7 @@ from bus_lightning.diagnosis.page.folders import private_folder
 from bus_lightning.diagnosis.trained_on import sentence
 
 _AT_ONCE = 2  # images; networks compute one at a time, and a large image takes much memory
+_EVERYWHERE = ("0.0.0.0", "::")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SETTINGS = {
     "HF_HUB_OFFLINE": "1",
@@ -55,13 +56,18 @@ def serve(
             Decoders(_AT_ONCE, memory_mb, seconds) as decoders,
             _open(diagnoser, decoders, folder, limits, addresses, listener),
         ):
-            print(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/ (bundle {diagnoser.bundle.id}). "
-                  "Stop with Ctrl-C.", flush=True)  # fmt: skip
+            print(f"Open {_url(host, port)} (bundle {diagnoser.bundle.id}). Stop with Ctrl-C.", flush=True)
             print(sentence(diagnoser.bundle.trained_on), flush=True)
             if host not in _LOOPBACK:
                 print("Warning: the page has no password and no encryption. Anyone on this network can open it.",
                       flush=True)  # fmt: skip
             stopped.wait()
+
+
+def _url(host: str, port: int) -> str:
+    """Write the address by which this machine opens the page; others use this machine's name or address."""
+    name = "localhost" if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}/"
 
 
 @contextmanager
