@@ -123,6 +123,14 @@ def test_no_other_spelling_of_a_path_passes(doors, inside, target):
     assert inside.passed == []
 
 
+def test_no_other_method_passes(doors, inside):
+    for needed, path in sorted(NEEDED):
+        target = FILLED.get(path, path.replace("{session_hash}", "x"))
+        for method in METHODS:
+            assert ask(doors, method, target).status == (200 if method == needed else 404), (method, target)
+    assert len(inside.passed) == len(NEEDED)
+
+
 def test_what_passes_has_neither_a_query_nor_the_headers_of_proxies(doors, inside):
     dropped = {
         "x-forwarded-host": "example.org",

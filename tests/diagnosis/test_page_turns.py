@@ -1,6 +1,7 @@
 """No visitor of the page can stop the others: who gets a turn, and what ends it."""
 
 import asyncio
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -196,5 +197,56 @@ def test_too_much_is_refused_in_one_line():
             assert "Too many images wait" in str(elsewhere[4].exception())
             for task in own + others + elsewhere:
                 task.cancel()
+
+    asyncio.run(attempt())
+
+
+def test_those_who_ask_and_do_not_listen_are_few_and_soon_forgotten():
+    async def attempt():
+        left, passed = [], []
+
+        async def app(scope, receive, send):
+            passed.append((await receive())["body"])
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        async def ask(body):
+            sent = []
+
+            async def receive():
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            async def send(message):
+                sent.append(message)
+
+            await watched({"type": "http", "path": "/gradio_api/queue/join", "query_string": b""}, receive, send)
+            return sent[0]["status"]
+
+        def question(visitor):
+            return json.dumps({"session_hash": visitor}).encode()
+
+        visitors = Visitors(most_expected=2, expected_s=0.05)
+        visitors.on_leaving.append(left.append)
+        watched = visitors.watch(app)
+        assert [await ask(question(visitor)) for visitor in ("a", "b", "c", "a")] == [200, 200, 503, 200]
+        for wrong in (
+            b"",
+            b"{}",
+            b"[]",
+            b"1",
+            b"[" * 50_000,
+            question(None),
+            question(3),
+            question("a" * 65),
+            question("a b"),
+        ):
+            assert await ask(wrong) == 400
+        with visitors._open("a", has_answers=True):
+            assert await ask(question("c")) == 200  # instead of a, who listens
+            await asyncio.sleep(0.1)
+            visitors.sweep()
+            assert left == ["b", "c"]
+        assert left == ["b", "c", "a"]
+        assert len(passed) == 4
 
     asyncio.run(attempt())

@@ -78,6 +78,7 @@ class Application:
             while True:
                 await asyncio.sleep(_SWEEP_S)
                 self._uploads.sweep()
+                self._visitors.sweep()
                 self._kept.sweep(self._visitors.is_here)
 
         sweeping = asyncio.create_task(sweep())

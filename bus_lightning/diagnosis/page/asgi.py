@@ -30,3 +30,13 @@ async def answer(send: Send, status: int, content: Any) -> None:
         fields.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """Give an application a body that has been read, and then what comes after it."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replayed

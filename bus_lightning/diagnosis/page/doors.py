@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from bus_lightning.diagnosis.page.addresses import Addresses
-from bus_lightning.diagnosis.page.asgi import App, Message, Receive, Scope, Send, answer, header, headers
+from bus_lightning.diagnosis.page.asgi import App, Message, Receive, Scope, Send, answer, header, headers, replay
 
 HEADERS = {
     # Gradio evaluates templates and writes styles; nothing may come from, or go to, another server.
@@ -102,7 +102,7 @@ class Doors:
             body = await self._read_body(receive, send)
             if body is None:
                 return
-            receive = _replay(body, receive)
+            receive = replay(body, receive)
         try:
             await self._app(_cleaned(scope, door), receive, send)
         except TimeoutError:  # the answer is not read: returning closes the connection
@@ -170,16 +170,6 @@ def _cleaned(scope: Scope, door: Door) -> Scope:
 def _arrived_at(scope: Scope) -> str:
     server = scope.get("server")
     return str(server[0]) if server else ""
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give an application a body that has been read, and then what comes after it."""
-    waiting = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return replay
 
 
 async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
