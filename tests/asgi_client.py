@@ -7,6 +7,20 @@ from urllib.parse import unquote
 HERE = ("127.0.0.1", 7860)
 
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+# What a browser needs, seen in a browser: each is a route of Gradio.
+NEEDED = {
+    ("GET", "/"), ("GET", "/config"), ("GET", "/theme.css"), ("GET", "/favicon.ico"), ("GET", "/assets/{path:path}"),
+    ("GET", "/static/{path:path}"), ("GET", "/gradio_api/heartbeat/{session_hash}"), ("POST", "/gradio_api/upload"),
+    ("POST", "/gradio_api/queue/join"), ("GET", "/gradio_api/queue/data"),
+}  # fmt: skip
+FILLED = {
+    "/assets/{path:path}": "/assets/index-DphvyggB.js",
+    "/static/{path:path}": "/static/js/iframeResizer.contentWindow.min.js",
+    "/gradio_api/queue/data": "/gradio_api/queue/data?session_hash=x",
+}
+
+
 @dataclass
 class Answer:
     """What came back; without a status, the application answered nothing."""
@@ -51,3 +65,16 @@ def ask(app, method, target, headers=None, body=(b"",), **options):
         return Answer(started.get("status"), fields, b"".join(content).decode("utf-8", "replace"))
 
     return asyncio.run(asking())
+
+
+class Inside:
+    """An application behind the doors that notes what has passed them."""
+
+    def __init__(self):
+        self.passed = []
+
+    async def __call__(self, scope, receive, send):
+        self.passed.append(scope)
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"X-Content-Type-Options", b"x")]})
+        await send({"type": "http.response.body", "body": b"inside " + body})

@@ -1,51 +1,13 @@
 """The page answers what it needs and nothing else, to its own name and its own pages."""
 
 import asyncio
-import re
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from asgi_client import HERE, ask, scope_of
-from page_server import make_page_bundle
-
-pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[app]'")
-
-from starlette.routing import Mount
+from asgi_client import FILLED, HERE, METHODS, NEEDED, Inside, ask, scope_of
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.diagnosis.bundle import load_bundle
-from bus_lightning.diagnosis.decoding import Decoders
-from bus_lightning.diagnosis.diagnoser import Diagnoser
-from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page.addresses import Addresses
-from bus_lightning.diagnosis.page.application import Application
 from bus_lightning.diagnosis.page.doors import HEADERS, Doors
-
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
-# What a browser needs, seen in a browser: each is a route of Gradio.
-NEEDED = {
-    ("GET", "/"), ("GET", "/config"), ("GET", "/theme.css"), ("GET", "/favicon.ico"), ("GET", "/assets/{path:path}"),
-    ("GET", "/static/{path:path}"), ("GET", "/gradio_api/heartbeat/{session_hash}"), ("POST", "/gradio_api/upload"),
-    ("POST", "/gradio_api/queue/join"), ("GET", "/gradio_api/queue/data"),
-}  # fmt: skip
-FILLED = {
-    "/assets/{path:path}": "/assets/index-DphvyggB.js",
-    "/static/{path:path}": "/static/js/iframeResizer.contentWindow.min.js",
-    "/gradio_api/queue/data": "/gradio_api/queue/data?session_hash=x",
-}
-
-
-class Inside:
-    """An application behind the doors that notes what has passed them."""
-
-    def __init__(self):
-        self.passed = []
-
-    async def __call__(self, scope, receive, send):
-        self.passed.append(scope)
-        body = (await receive())["body"]
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"X-Content-Type-Options", b"x")]})
-        await send({"type": "http.response.body", "body": b"inside " + body})
 
 
 @pytest.fixture
@@ -58,53 +20,7 @@ def doors(inside):
     return Doors(inside, Addresses("127.0.0.1", 7860), silent_s=0.3, unread_s=0.3)
 
 
-@pytest.fixture(scope="module")
-def application(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    diagnoser = Diagnoser(load_bundle(make_page_bundle(folder / "bundle")), threads=1)
-
-    async def build(decoders, pool):
-        return Application(diagnoser, decoders, folder, Limits(), pool, 2)
-
-    with ThreadPoolExecutor(2) as pool, Decoders(1) as decoders:
-        yield asyncio.run(build(decoders, pool))  # Gradio leaves a loop open if none runs
-
-
-def routes_of(app, before=""):
-    """List the paths of all routes, also of those in mounted applications and included routers."""
-    for route in app.routes:
-        if isinstance(route, Mount):
-            yield from routes_of(route.app, before + route.path)
-        elif (router := getattr(route, "original_router", None)) is not None:
-            yield from routes_of(router, before)
-        else:
-            yield before + route.path
-
-
 # Routes.
-
-
-def test_every_route_of_the_mounted_application_that_the_page_does_not_need_is_closed(application, doors, inside):
-    gradio = application.app.routes[-1].app
-    gradio.add_api_route("/gradio_api/of_a_newer_gradio/{name}", lambda name: name, methods=["GET", "POST"])
-    paths = sorted(set(routes_of(application.app)))
-    assert len(paths) > 60
-    assert "/gradio_api/proxy={url_path:path}" in paths
-    assert "/gradio_api/of_a_newer_gradio/{name}" in paths
-    open_ones = set()
-    for path in paths:
-        filled = {FILLED.get(path, path)}
-        for value in ("x", "1", "https://example.org/x.png", "/etc/passwd", "x.js", "..", "%2e%2e"):
-            filled.add(re.sub(r"\{.*?\}", value, path))
-        for method in METHODS:
-            for target in filled:
-                before = len(inside.passed)
-                answer = ask(doors, method, target)
-                if len(inside.passed) > before:
-                    open_ones.add((method, path))
-                else:
-                    assert answer.status == 404, (method, target)
-    assert open_ones == NEEDED
 
 
 @pytest.mark.parametrize("target", [

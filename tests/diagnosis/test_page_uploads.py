@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[app]'")
+pytest.importorskip("uvicorn", reason="needs uvicorn: pip install -e '.[app]'")
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page import uploads as module
+from bus_lightning.diagnosis.page.doors import HEADERS
 from bus_lightning.diagnosis.page.server import Connection, running
 from bus_lightning.diagnosis.page.uploads import Uploads
 
@@ -217,3 +218,13 @@ def test_at_the_bound_of_connections_the_oldest_that_waits_makes_place(open_page
         assert path_of(page.send(HEAD + b"x" + TAIL))
         for connection in idle:
             connection.close()
+
+
+@pytest.mark.parametrize("sent", [b"no request", b"GET / HTTP/1.1", b"\x16\x03\x01"])
+def test_what_is_no_request_gets_one_line_with_the_security_headers(open_page, sent):
+    with open_page() as page, closing(socket.create_connection(("127.0.0.1", page.port), timeout=30)) as connection:
+        connection.sendall(sent + b"\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(10_000), b"")).decode().lower()
+        assert answer.startswith("http/1.1 400 ")
+        assert all(f"{name}: {value}".lower() in answer for name, value in HEADERS.items())
+        assert answer.partition("\r\n\r\n")[2].count("\n") == 1

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.frames import silence
 from bus_lightning.diagnosis.page.asgi import App
+from bus_lightning.diagnosis.page.doors import HEADERS
 
 _CONNECTIONS = 512  # a browser has up to six
 _REQUEST_S = 10.0  # until a request's head is there
@@ -56,6 +58,15 @@ class Connection(H11Protocol):
         """Wait for the next request; uvicorn closes a connection on which nothing at all arrives."""
         self._stop_waiting()
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request, with the headers of every answer."""
+        self._stop_waiting()
+        fields = {"content-type": "text/plain; charset=utf-8", "connection": "close"} | HEADERS
+        start = h11.Response(status_code=400, headers=list(fields.items()), reason=b"Bad Request")
+        for event in (start, h11.Data(data=f"{msg}\n".encode()), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
