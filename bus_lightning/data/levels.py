@@ -134,8 +134,12 @@ def read_levels(image: Image.Image, stream: BufferedIOBase) -> Levels:
         raise UserError(f"The picture has colours of more than 8 bits in separate planes: {_RARE}")
     page = image.tell()
     image.load()
-    is_turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) != 1  # loading a TIFF turns it
-    upright = ImageOps.exif_transpose(image) if is_turned else image
+    upright = image
+    if image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) != 1:  # loading a TIFF turns it
+        if getattr(image, "n_frames", 1) == 1:
+            ImageOps.exif_transpose(image, in_place=True)
+        else:
+            upright = ImageOps.exif_transpose(image)  # its next page needs it as it is
     if upright.mode in _PLAIN:
         if image.format == "TIFF" and 2 in _tag(image, _SAMPLE_FORMAT) and _pixels(upright, "RGB").max() > 127:
             raise _outside()  # Pillow reads signed levels as unsigned
@@ -190,7 +194,7 @@ def _deep_colors(image: Image.Image, stream: BufferedIOBase, page: int) -> np.nd
     _, pages = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
     if not pages or pages[0].ndim != 3 or pages[0].dtype != np.uint16:
         raise UserError(f"The picture has colours of 16 bits in an unsupported form: {_RARE}")
-    colors = pages[0][..., 2::-1]  # OpenCV has blue first
+    colors: np.ndarray = pages[0][..., 2::-1]  # OpenCV has blue first
     if colors.shape[:2] != (image.height, image.width) or not all(
         np.array_equal(colors[rows] >> 8, _strip(image, rows, "RGB")) for rows in _strips(image.height)
     ):

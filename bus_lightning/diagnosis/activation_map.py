@@ -40,6 +40,10 @@ def place(
     The network saw the `part`, rows and columns, in the `box` (top, left, height, width) of its square of side `size`.
     """
     square = cv2.resize(heat, (size, size), interpolation=cv2.INTER_LINEAR)
+    rows, columns = (len(range(*side.indices(length))) for side, length in zip(part, shape, strict=True))
+    inside = restore(square, box, (rows, columns))
+    if inside.shape == shape:
+        return inside
     whole = np.zeros(shape, np.float32)
-    whole[part] = restore(square, box, whole[part].shape)
+    whole[part] = inside
     return whole

@@ -17,7 +17,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.diagnosis.channel import OUT_OF_MEMORY, BrokenChannelError, Channel
 from bus_lightning.diagnosis.decoding_process import NOT_STARTED, TICK, DecodingProcess
-from bus_lightning.diagnosis.frames import FILE_DOUBTS, Frame, Limits
+from bus_lightning.diagnosis.frames import FILE_DOUBTS, LARGE, Frame, Limits
 from bus_lightning.diagnosis.options import DECODE_MB, DECODE_SECONDS
 
 _LIMITS = Limits()
@@ -30,7 +30,8 @@ class Decoders:
     """A pool of child processes that read files; several threads may use it at once.
 
     A child bounds what a file can do: one that takes too much memory or time, or that crashes its decoder, ends only
-    the child, and the next file gets a new one. Close the pool to end its children; they also end with this process.
+    the child, and the next file gets a new one. A large image is given only when no other open reading has given one.
+    Close the pool to end its children; they also end with this process.
 
     Args:
         number: Children, and so files that are read at once.
@@ -41,6 +42,7 @@ class Decoders:
     def __init__(self, number: int = 1, memory_mb: int = DECODE_MB, seconds: float = DECODE_SECONDS) -> None:
         self.memory_mb, self.seconds, self.is_closed = memory_mb, seconds, False
         self._lock = threading.RLock()  # `Reading.__del__` may come at any moment
+        self.large = threading.Semaphore(1)
         self._children: set[DecodingProcess] = set()
         self._free: queue.SimpleQueue[DecodingProcess | None] = queue.SimpleQueue()
         for _ in range(number):
@@ -131,7 +133,7 @@ class Reading(Iterator[Frame]):
 
     def __init__(self, decoders: Decoders, limits: Limits, stop: threading.Event | None) -> None:
         self._decoders, self._limits, self._stop = decoders, limits, stop
-        self._deadline = math.inf
+        self._deadline, self._is_large = math.inf, False
         self._child: DecodingProcess | None = None
         self._child = decoders.take(self._check)
 
@@ -190,17 +192,22 @@ class Reading(Iterator[Frame]):
                 return images
             case {"end": True}:
                 return None
-            case {
-                "shape": [int(height), int(width)],
-                "number": int() | None as number,
-                "spacing_mm": spacing,
-                "doubts": list(doubts),
-            }:
+            case {"shape": [int(height), int(width)], **values} if values.keys() <= _VALUES.keys():
                 self._limits.check_size(width, height)
+                if height * width > LARGE:
+                    self._wait_for_others()
                 image = np.empty((height, width, 3), np.uint8)
                 channel.fill(image.data.cast("B"), self._check)
-                return Frame(image, number, _checked_spacing(spacing), _checked_doubts(doubts))
+                return Frame(image, **{name: _VALUES[name](value) for name, value in values.items()})
         raise BrokenChannelError
+
+    def _wait_for_others(self) -> None:
+        """Wait until no other reading holds a large image, and then hold one."""
+        self._deadline = math.inf
+        while not self._is_large:
+            self._is_large = self._decoders.large.acquire(timeout=TICK)
+            self._check()
+        self._deadline = time.monotonic() + self._decoders.seconds
 
     def _check(self) -> None:
         """Raise UserError when there is no reason to wait any longer."""
@@ -218,12 +225,22 @@ class Reading(Iterator[Frame]):
 
     def _release(self, is_ready: bool) -> None:
         child, self._child = self._child, None
+        if self._is_large:
+            self._is_large = False
+            self._decoders.large.release()
         if child is not None:
             self._decoders.give_back(child, is_ready)
 
 
-def _checked_spacing(spacing: Any) -> tuple[float, float] | None:
-    match spacing:
+def _number(value: Any) -> int | None:
+    match value:
+        case None | int():
+            return value
+    raise BrokenChannelError
+
+
+def _spacing(value: Any) -> tuple[float, float] | None:
+    match value:
         case None:
             return None
         case [float() | int() as height, float() | int() as width] if 0 < height < math.inf and 0 < width < math.inf:
@@ -231,7 +248,10 @@ def _checked_spacing(spacing: Any) -> tuple[float, float] | None:
     raise BrokenChannelError
 
 
-def _checked_doubts(doubts: list[Any]) -> tuple[str, ...]:
-    if not all(code in FILE_DOUBTS for code in doubts):
-        raise BrokenChannelError
-    return tuple(code for code in FILE_DOUBTS if code in doubts)
+def _doubts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, list) and all(code in FILE_DOUBTS for code in value):
+        return tuple(code for code in FILE_DOUBTS if code in value)
+    raise BrokenChannelError
+
+
+_VALUES: dict[str, Callable[[Any], Any]] = {"number": _number, "spacing_mm": _spacing, "doubts": _doubts}

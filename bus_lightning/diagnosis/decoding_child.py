@@ -65,6 +65,8 @@ def _decode(channel: Channel, request: dict[str, Any]) -> None:
                 break
             channel.send(_record(frame), frame.image.data.cast("B"))
             del frame  # the next one needs its memory
+            if number == 1:
+                frames = iter(())  # the reader keeps the picture until its end
 
 
 def _record(frame: Frame) -> dict[str, Any]:

@@ -77,13 +77,13 @@ class Diagnoser:
         shares = _softmax(logits.astype(np.float64) / (bundle.temperature or 1))
         probabilities = dict(zip(bundle.classes, shares.tolist(), strict=True))
         likeliest = int(shares.argmax())
+        measurements = measure(mask, frame.spacing_mm)  # before the heat map, because each takes much memory
         flag = heat = None
         if bundle.thresholds and MALIGNANT in bundle.thresholds and MALIGNANT in probabilities:
             flag = probabilities[MALIGNANT] >= bundle.thresholds[MALIGNANT]["threshold"]
         if features is not None and bundle.head is not None:
             size = bundle.classifier.preprocessing.size
             heat = place(class_activation(features, bundle.head[likeliest]), size, given.box, given.part, mask.shape)
-        measurements = measure(mask, frame.spacing_mm)
         is_ultrasound, synthetic = is_like(frame.image, bundle.reference), is_synthetic(bundle.trained_on)
         of_image = (*frame.doubts, BLANK) if is_blank(frame.image) else frame.doubts
         return Diagnosis(

@@ -15,6 +15,7 @@ from bus_lightning.data.structure_errors import POSSIBLY_INCOMPLETE
 # Codes of doubts about an image: the window or table shows few of the stored levels; nearly all pixels are equal.
 FEW_LEVELS, BLANK = "few_levels", "blank"
 FILE_DOUBTS = (POSSIBLY_INCOMPLETE, FEW_LEVELS)  # those that a frame may carry
+LARGE = 4_000_000  # pixels of an image or a batch that is handled alone, so that the memory has a bound
 _LONGEST_SIDE = 65_535  # of a JPEG, and well below PNG's
 _LEAST_SIDE = 16
 

@@ -4,10 +4,12 @@ import argparse
 from pathlib import Path
 
 DECODE_SECONDS = 10
-DECODE_MB = 600
+DECODE_MB = 400
 
 
-def bundle_parser(program: str, description: str | None, epilog: str) -> argparse.ArgumentParser:
+def bundle_parser(
+    program: str, description: str | None, epilog: str, decode_mb: int = DECODE_MB
+) -> argparse.ArgumentParser:
     """Make the parser of a command that takes a bundle, a precision and a number of threads."""
     parser = argparse.ArgumentParser(
         prog=program, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -17,7 +19,7 @@ def bundle_parser(program: str, description: str | None, epilog: str) -> argpars
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: all)")
     parser.add_argument("--decode-seconds", type=positive, default=DECODE_SECONDS, metavar="N",
                         help="time to decode an image, before it is refused (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--decode-mb", type=positive, default=DECODE_MB, metavar="N",
+    parser.add_argument("--decode-mb", type=positive, default=decode_mb, metavar="N",
                         help="memory to decode a file, before it is refused (default: %(default)s)")  # fmt: skip
     return parser
 

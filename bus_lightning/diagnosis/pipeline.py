@@ -13,7 +13,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import Scale
 from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser, Diagnosis
-from bus_lightning.diagnosis.frames import Frame
+from bus_lightning.diagnosis.frames import LARGE, Frame
 from bus_lightning.diagnosis.reading import fingerprint
 from bus_lightning.diagnosis.results import Results, frame_name
 
@@ -92,9 +92,13 @@ def diagnose_files(
     with ThreadPoolExecutor(1) as writer:
         with closing(_read_ahead(_read(files, results, decoders, diagnoser.bundle.scale), decoders)) as items:
             for items_of_batch in _batches(items, batch):
-                saving.append(writer.submit(save, _diagnose(items_of_batch, diagnoser, heat_map)))
-                if len(saving) > 1:
+                is_large = _count_pixels(items_of_batch) > LARGE
+                while len(saving) > (0 if is_large else 1):
                     saving.popleft().result()
+                saving.append(writer.submit(save, _diagnose(items_of_batch, diagnoser, heat_map)))
+                if is_large:
+                    saving.popleft().result()
+                del items_of_batch  # while the next ones are read
         for future in saving:
             future.result()
 
@@ -138,14 +142,20 @@ def _read_ahead(items: Iterator[_Item], decoders: Decoders) -> Generator[_Item]:
 
 
 def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    """Group items so that each group but the last has `size` frames."""
+    """Group items so that each group but the last has `size` frames, or fewer if they are large."""
     group: list[_Item] = []
     for item in items:
         group.append(item)
-        if sum(member.frame is not None for member in group) == size:
+        if sum(member.frame is not None for member in group) == size or _count_pixels(group) > LARGE:
             yield group
             group = []
+            del item
     yield group
+
+
+def _count_pixels(items: list[_Item]) -> int:
+    """Count the pixels of the frames."""
+    return sum(item.frame.image.size // 3 for item in items if item.frame is not None)
 
 
 def _diagnose(items: list[_Item], diagnoser: Diagnoser, heat_map: bool) -> list[tuple[_Item, Diagnosis | None]]:

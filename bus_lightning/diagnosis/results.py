@@ -89,9 +89,9 @@ class Results:
 
     def save(self, name: str, frame: Frame, diagnosis: Diagnosis, source: str | None = None) -> None:
         """Save the results of a frame, the JSON last; `source` is the file's own name, if it may be kept."""
-        self._save_picture(name, "mask", diagnosis.mask.astype(np.uint8) * 255)
+        self._save_picture(name, "mask", diagnosis.mask.view(np.uint8) * np.uint8(255))
         overlay = draw_overlay(frame.image, diagnosis.mask, diagnosis.heat_map)
-        self._save_picture(name, "overlay", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+        self._save_picture(name, "overlay", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR, overlay))
         made_with = {key: self.made_with[key] for key in _IN_EACH_JSON if key in self.made_with}
         self._write(name, _record(name, frame, diagnosis, source) | {"trained_on": self.trained_on} | made_with)
 
@@ -126,9 +126,11 @@ class Results:
         return self.folder / f"{name}_{kind}.png"
 
     def _save_picture(self, name: str, kind: str, picture: np.ndarray) -> None:
-        png = cv2.imencode(".png", picture, _COMPRESSION)[1].tobytes()
-        with aside(self._picture(name, kind)) as temporary:
-            temporary.write_bytes(_with_description(png, self.trained_on))
+        png = cv2.imencode(".png", picture, _COMPRESSION)[1].data
+        with aside(self._picture(name, kind)) as temporary, temporary.open("wb") as stream:
+            stream.write(png[:_AFTER_HEADER])
+            stream.write(_description(self.trained_on))
+            stream.write(png[_AFTER_HEADER:])
 
     def _read(self, name: str) -> dict[str, Any] | None:
         with suppress(OSError, ValueError):
@@ -173,12 +175,11 @@ def _record(name: str, frame: Frame, diagnosis: Diagnosis, source: str | None) -
     }
 
 
-def _with_description(png: bytes, text: str) -> bytes:
-    """Add a description to a PNG, as an iTXt chunk after its header (PNG specification, 11.3.3)."""
+def _description(text: str) -> bytes:
+    """Make the iTXt chunk of a description, which a PNG may have after its header (PNG specification, 11.3.3)."""
     stream = BytesIO()
-    stream.write(png[:_AFTER_HEADER])
     putchunk(stream, b"iTXt", b"Description\0\0\0\0\0", text.encode())
-    return stream.getvalue() + png[_AFTER_HEADER:]
+    return stream.getvalue()
 
 
 def _cell(value: Any) -> Any:

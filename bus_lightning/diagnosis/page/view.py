@@ -42,17 +42,21 @@ def make_view(
     try:
         name = fingerprint(path, limits)
         images, frames = decoders.read(path, limits, diagnoser.bundle.scale, stop)
-        with closing(frames):
+        with closing(frames):  # also while it is diagnosed: only one large image is given at a time
             frame = next(frames)
-        diagnosis = diagnoser.diagnose([frame])[0]
+            height, width = frame.image.shape[:2]
+            scale = min(1.0, SIDE / max(height, width))
+            size = (max(1, round(height * scale)), max(1, round(width * scale)))
+            diagnosis = _fit(diagnoser.diagnose([frame])[0], size)
     except Exception as error:
         raise UserError(failure_line(error, "diagnosed")) from None
-    height, width = frame.image.shape[:2]
-    scale = min(1.0, SIDE / max(height, width))
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    mask = resize(diagnosis.mask.astype(np.uint8) * 255, size) >= 128
-    heat = None if diagnosis.heat_map is None else resize(diagnosis.heat_map, size)
-    fitted = replace(diagnosis, mask=mask, heat_map=heat)
     made_with = f"bundle {diagnoser.bundle.id}, {diagnoser.precision}"
     number = None if frame.number is None else images or None
-    return View(name, resize(frame.image, size), fitted, (height, width), frame.spacing_mm, number, made_with)
+    return View(name, resize(frame.image, size), diagnosis, (height, width), frame.spacing_mm, number, made_with)
+
+
+def _fit(diagnosis: Diagnosis, size: tuple[int, int]) -> Diagnosis:
+    """Resize the mask and the heat map to (height, width)."""
+    mask = resize(diagnosis.mask.view(np.uint8) * np.uint8(255), size) >= 128
+    heat = None if diagnosis.heat_map is None else resize(diagnosis.heat_map, size)
+    return replace(diagnosis, mask=mask, heat_map=heat)
