@@ -140,7 +140,8 @@ def _read_scan(jpeg: _Jpeg, data: bytes, segment: bytes, start: int) -> int:
         if key[0] in components and first <= key[1] <= last:
             jpeg.missing[key] = approximation & 15
     most = -(-_units(jpeg, components) // jpeg.interval) - 1 if jpeg.interval else 0
-    for restart in range(most + 1):
+    spare = 1 if jpeg.interval else 0  # some cameras write one after the last block
+    for restart in range(most + 1 + spare):
         match = _MARKER.search(data, start)
         end = len(data) if match is None else match.start()
         while data[end - 1] == 0xFF:  # bytes that fill the space before a marker
