@@ -26,6 +26,7 @@ _STAND_ALONE = (0x01, *range(0xD0, 0xD8))  # markers without a segment
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB)
 _PROGRESSIVE, _LOSSLESS, _ARITHMETIC = (0xC2, 0xCA), (0xC3, 0xCB), (0xC9, 0xCA, 0xCB)
 _UNSENT = 16  # bits
+_ROWS = 256  # that are hashed at a time
 _END, _SCAN, _RESTART_INTERVAL, _APP1 = 0xD9, 0xDA, 0xDD, 0xE1
 _EXIF = b"Exif\0\0"
 # Never 0xFF, both bits often, and without a period, so that decoding them changes pixels.
@@ -140,7 +141,8 @@ def _read_scan(jpeg: _Jpeg, data: bytes, segment: bytes, start: int) -> int:
         if key[0] in components and first <= key[1] <= last:
             jpeg.missing[key] = approximation & 15
     most = -(-_units(jpeg, components) // jpeg.interval) - 1 if jpeg.interval else 0
-    for restart in range(most + 1):
+    spare = 1 if jpeg.interval else 0  # some cameras write one after the last block
+    for restart in range(most + 1 + spare):
         match = _MARKER.search(data, start)
         end = len(data) if match is None else match.start()
         while data[end - 1] == 0xFF:  # bytes that fill the space before a marker
@@ -178,4 +180,13 @@ def _insert(data: bytes, ends: list[int]) -> bytes:
 def _decode(data: bytes) -> bytes:
     """Decode, and return a hash of the pixels."""
     with Image.open(BytesIO(data), formats=["JPEG"]) as image:
-        return hashlib.blake2b(image.tobytes()).digest()
+        return hash_pixels(image)
+
+
+def hash_pixels(image: Image.Image) -> bytes:
+    """Hash the pixels of an image, without a copy of all of them."""
+    image.load()
+    digest = hashlib.blake2b()
+    for top in range(0, image.height, _ROWS):
+        digest.update(image.crop((0, top, image.width, min(top + _ROWS, image.height))).tobytes())
+    return digest.digest()

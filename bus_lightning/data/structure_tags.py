@@ -60,13 +60,16 @@ class Tags:
 
     def check_notes(self) -> None:
         """Check the directories of a camera's notes and those that they point to."""
-        directories = [self._read(self._offset, 8 if self._big else 4)]
-        for _ in range(_NOTES):
-            if not directories:
-                return
-            entries, _ = self._directory(directories.pop())
+        directories, visited = [self._read(self._offset, 8 if self._big else 4)], set[int]()
+        while directories:
+            at = directories.pop()
+            if at in visited:
+                continue
+            visited.add(at)
+            if len(visited) > _NOTES:
+                raise excessive(self._name, f"more than {_NOTES} directories of the camera")
+            entries, _ = self._directory(at)
             directories += [self._read(self._offset, entries[tag].at) for tag in _BELOW if tag in entries]
-        raise excessive(self._name, f"more than {_NOTES} directories of the camera")
 
     def whole(self, entry: Entry | None, default: int, most: int = _NUMBERS) -> list[int]:
         """Read the whole numbers of an entry, at most so many; the default if it is missing or holds others."""
@@ -101,8 +104,9 @@ class Tags:
             size = values * _SIZES[kind]
             if size > self._offset_bytes:
                 value_at = self._read(self._offset, value_at)
-                self._left -= max(0, min(size, self.bytes - value_at))
-            if self._left < 0 or (kind not in _AS_BYTES and values > _NUMBERS):
+                size = max(0, min(size, self.bytes - value_at))
+                self._left -= size
+            if self._left < 0 or (kind not in _AS_BYTES and size // _SIZES[kind] > _NUMBERS):
                 raise excessive(self._name, "long values in its directories")
             entries[tag] = Entry(kind, values, value_at)
         following = at + count_bytes + number * entry_bytes

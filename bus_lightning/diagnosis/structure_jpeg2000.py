@@ -5,7 +5,6 @@ black or blurred. As in `data.structure_jpeg`, bytes inserted at the end of each
 incomplete.
 """
 
-import hashlib
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from io import BytesIO
 from PIL import Image
 
 from bus_lightning.data.structure_errors import POSSIBLY_INCOMPLETE, excessive, incomplete
+from bus_lightning.data.structure_jpeg import hash_pixels
 
 _NAME = "JPEG 2000"
 _START, _END, _TILE_PART, _DATA = 0xFF4F, 0xFFD9, 0xFF90, 0xFF93
@@ -230,4 +230,4 @@ def _insert(data: bytes, picture: _Picture) -> bytes:
 def _decode(data: bytes) -> bytes:
     """Decode, and return a hash of the pixels."""
     with Image.open(BytesIO(data), formats=["JPEG2000"]) as image:
-        return hashlib.blake2b(image.tobytes()).digest()
+        return hash_pixels(image)

@@ -242,7 +242,7 @@ def test_what_the_directories_of_a_tiff_announce_is_bounded():
         assert words in refusal(tiff_of([plane], tags=tags))
     assert "1001 entries" in refusal(directory(1001))
     assert "long values" in refusal(directory(900, count=1_000_000) + bytes(1_000_000))  # they overlap
-    assert "long values" in refusal(directory(1, kind=4, count=2_000_000))
+    assert "long values" in refusal(directory(1, kind=4, count=2_000_000) + bytes(8_000_000))
     assert "10000 pages" in refusal(pages(10_001))
 
 
@@ -254,3 +254,19 @@ def test_the_audit_lists_a_picture_that_lacks_pixels(tmp_path):
     whole = encoded("JPEG", COLOR)
     (tmp_path / "benign" / "half.jpg").write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")
     assert audit_folder(tmp_path, progress=False).problems["unreadable"] == ["benign/half.jpg", "benign/half.png"]
+
+
+def test_a_spare_restart_at_the_end_is_accepted():
+    whole = encoded("JPEG", COLOR, restart_marker_rows=1)
+    last = max(data_ends(whole, RESTART_ENDS))
+    following = bytes([0xFF, 0xD0 + (whole[last + 1] - 0xD0 + 1) % 8])
+    assert check(whole[:-2] + following + whole[-2:]) == ()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow
+def test_notes_of_a_camera_that_are_damaged_do_not_matter():
+    whole = encoded("JPEG", COLOR)
+    cut = directory(3, kind=4, count=2_000_000)[:30]
+    in_a_circle = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 34665, 4, 1, 8, 8)
+    for notes in (cut, in_a_circle, b"II*\0", directory(3, kind=4, count=2_000_000, at=5)):
+        assert check(whole[:2] + notes_segment(notes) + whole[2:]) == ()
