@@ -79,7 +79,8 @@ class Origin:
             return node
         if address := next((text for text in _texts(node) if ":" in text), None):
             raise UserError(f"{self.file}: {at} names {address[:80]!r}, but a run's network is only read from the run.")
-        make: Any = builder.__init__ if isinstance(builder, type) else builder  # `__new__` may hide the options
+        is_class = isinstance(builder, type)
+        make = builder.__init__ if is_class else builder  # `__new__` may hide the options
         names = [name for name in inspect.signature(make).parameters if name != "self"]
         positions = node.get("_args_") or []
         if not isinstance(positions, list) or off.keys() & set(names[: len(positions)]):
