@@ -94,8 +94,8 @@ class Origin:
         module = target.rpartition(".")[0] if is_known else package if below else "PACKAGE"
         return (
             f"{self.file}: {at} names {target[:120]}, which is not a network or a loss of a known library, so it is "
-            f"not run. If you know this code and trust it, add trusted_packages=[{module[:120]}] to evaluate.py, or "
-            f"--trust {module[:120]} for a report or a bundle."
+            f"not run. If you know this code and trust it, add 'trusted_packages=[{module[:120]}]' to evaluate.py, "
+            f"or --trust {module[:120]} for a report or a bundle."
         )
 
 

@@ -110,14 +110,14 @@ def test_what_a_reader_does_not_need_is_not_built(copied, own, strange):
 )  # fmt: skip
 def test_no_command_builds_a_network_that_is_not_of_a_known_library(copied, strange, caplog, changes):
     run = copied(**changes, trusted_packages=["strange"])
-    line = r"copy/config\.yaml: model\.net\S* names strange\.leave_mark, .* trusted_packages=\[strange\]"
+    line = r"copy/config\.yaml: model\.net\S* names strange\.leave_mark, .* 'trusted_packages=\[strange\]'"
     with pytest.raises(UserError, match=line):
         evaluated(run)
     with pytest.raises(UserError, match=line):
         rebuild(open_for(run.path, "classification"))
     costs = cost_frame(read_group(run.path.parent).conditions)  # of a report, which has the number from the status
     assert (costs["parameters"].tolist(), costs["macs"].tolist()) == ([run.status["parameters"]], [None])
-    assert "trusted_packages=[strange] to evaluate.py, or --trust strange for a report" in caplog.text
+    assert "'trusted_packages=[strange]' to evaluate.py, or --trust strange for a report" in caplog.text
     assert not strange.exists()
 
 
@@ -256,7 +256,7 @@ def test_code_of_the_user_trains_freely_and_is_read_with_the_option(composed, st
     train.run(cfg)
     run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
     assert strange.read_text() == "imported"
-    with pytest.raises(UserError, match=r"names strange\.Net, .*add trusted_packages=\[strange\]"):
+    with pytest.raises(UserError, match=r"names strange\.Net, .*add 'trusted_packages=\[strange\]'"):
         evaluated(run)
     assert evaluated(run, trusted_packages=["strange"]).metrics["test"] == run.metrics["test"]
     with pytest.raises(UserError, match=r"names strange\.Net"):
