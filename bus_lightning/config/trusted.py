@@ -138,7 +138,10 @@ def _is_factory(function: Any, home: str) -> bool:
         return function is create_segmenter
     from torch import nn
 
-    made = typing.get_type_hints(function).get("return")  # ours say what they return
+    try:
+        made = typing.get_type_hints(function).get("return")  # ours say what they return
+    except NameError:  # a type that is only imported for a type checker
+        return False
     return isinstance(made, type) and issubclass(made, nn.Module)
 
 
