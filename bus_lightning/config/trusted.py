@@ -79,7 +79,8 @@ class Origin:
             return node
         if address := next((text for text in _texts(node) if ":" in text), None):
             raise UserError(f"{self.file}: {at} names {address[:80]!r}, but a run's network is only read from the run.")
-        make: Any = builder.__init__ if isinstance(builder, type) else builder  # `__new__` may hide the options
+        is_class = isinstance(builder, type)
+        make = builder.__init__ if is_class else builder  # `__new__` may hide the options
         names = [name for name in inspect.signature(make).parameters if name != "self"]
         positions = node.get("_args_") or []
         if not isinstance(positions, list) or off.keys() & set(names[: len(positions)]):
@@ -93,8 +94,8 @@ class Origin:
         module = target.rpartition(".")[0] if is_known else package if below else "PACKAGE"
         return (
             f"{self.file}: {at} names {target[:120]}, which is not a network or a loss of a known library, so it is "
-            f"not run. If you know this code and trust it, add trusted_packages=[{module[:120]}] to evaluate.py, or "
-            f"--trust {module[:120]} for a report or a bundle."
+            f"not run. If you know this code and trust it, add 'trusted_packages=[{module[:120]}]' to evaluate.py, "
+            f"or --trust {module[:120]} for a report or a bundle."
         )
 
 
@@ -137,7 +138,10 @@ def _is_factory(function: Any, home: str) -> bool:
         return function is create_segmenter
     from torch import nn
 
-    made = typing.get_type_hints(function).get("return")  # ours say what they return
+    try:
+        made = typing.get_type_hints(function).get("return")  # ours say what they return
+    except NameError:  # a type that is only imported for a type checker
+        return False
     return isinstance(made, type) and issubclass(made, nn.Module)
 
 

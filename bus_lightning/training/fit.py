@@ -168,7 +168,7 @@ def build_task(
     if cfg.model.weights == "imagenet":
         if not cfg.model.imagenet:
             raise UserError(f"No ImageNet weights are known for {cfg.model.name}: set model.weights=FILE or null.")
-        drawn = load_weights(net, build(cfg.model.imagenet), "imagenet", of_head).drawn
+        drawn = load_weights(net, build(cfg.model.imagenet, origin), "imagenet", of_head).drawn
     elif cfg.model.weights:
         source = str(cfg.model.weights)
         drawn = load_weights(net, read_checkpoint(Path(source)), source, of_head).drawn
