@@ -99,8 +99,10 @@ def _check_values(split: Split) -> None:
     if not all(type(share) in (int, float) and abs(share) < _LARGEST for share in split.ratio):
         raise UserError("a share is not a number")
     ids = [*split.train, *split.val, *split.test, *split.groups]
-    if not all(isinstance(text, str) for text in (split.method, split.hash, *ids)):
-        raise UserError("an id, the method or the hash is not a text")
+    if split.method not in METHODS:
+        raise UserError(f"its method is {split.method!r}")
+    if not all(isinstance(text, str) for text in (split.hash, *ids)):
+        raise UserError("an id or the hash is not a text")
     for id_ in ids:
         if id_.startswith("/") or ".." in id_.split("/") or re.search("[\0\ud800-\udfff]", id_):
             raise UserError(f"'{id_}' is not a path below the data folder")
