@@ -53,6 +53,6 @@ def _checkout() -> dict[str, Any]:
         commit = git("rev-parse", "HEAD").decode()
         dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
         changes = hashlib.blake2b(git("diff", "HEAD"), digest_size=6).hexdigest() if dirty else None
+        return {"commit": commit, "dirty": dirty, "changes": changes}
     except (OSError, subprocess.SubprocessError):
-        commit = dirty = changes = None
-    return {"commit": commit, "dirty": dirty, "changes": changes}
+        return {"commit": None, "dirty": None, "changes": None}

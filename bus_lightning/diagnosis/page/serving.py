@@ -57,7 +57,7 @@ def serve(
         ):
             print(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/ (bundle {diagnoser.bundle.id}). "
                   "Stop with Ctrl-C.", flush=True)  # fmt: skip
-            print(sentence(diagnoser.bundle.trained_on), flush=True)
+            print(printable(sentence(diagnoser.bundle.trained_on)), flush=True)
             if host not in _LOOPBACK:
                 print("Warning: the page has no password and no encryption. Anyone on this network can open it.",
                       flush=True)  # fmt: skip
