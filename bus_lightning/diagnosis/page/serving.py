@@ -13,6 +13,7 @@ import numpy as np
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.interruption import at_first_signal
+from bus_lightning.core.printable import printable
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser
