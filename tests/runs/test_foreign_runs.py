@@ -169,7 +169,7 @@ def places_in(content, place=()):
     found = [place]
     keys = content if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ()
     for number, key in enumerate(keys):
-        if isinstance(content, dict) and place != ("groups",) or number == 0:
+        if number == 0 or (isinstance(content, dict) and place != ("groups",)):
             found += places_in(content[key], (*place, key))
     return found
 
@@ -189,6 +189,15 @@ def changed(content, place, value):
     return content
 
 
+def refusal(read, of):
+    """Return the line with which something is not read; None if it is read."""
+    try:
+        read(of)
+    except DamagedError as error:
+        return str(error)
+    return None
+
+
 @pytest.mark.parametrize(
     ("file", "read"),
     [
@@ -204,13 +213,11 @@ def test_each_value_of_a_json_file_that_is_of_another_kind_is_refused_or_answere
     for number, (place, value) in enumerate((p, v) for p in places_in(content) for v in (*VALUES, DELETED)):
         if place or value is not DELETED:
             (run.path / file).write_text(json.dumps(changed(content, place, value)))
-            try:
-                read(run)
-            except DamagedError as error:
+            line = refusal(read, run)
+            if line:
                 refused += 1
-                assert str(run.path / file) in str(error)
-                continue
-            if number % 7 == 0:  # all of them take minutes
+                assert str(run.path / file) in line
+            elif number % 7 == 0:  # all of them take minutes
                 answers(run)  # raises nothing
     assert refused > 100
 
@@ -223,13 +230,12 @@ def test_each_value_of_a_config_that_is_of_another_kind_is_refused_or_answered(t
     for number, place in enumerate(places_in(content)[1:]):
         for value in (values[number % 8], values[(3 * number + 4) % 8]):
             run.config.write_text(yaml.safe_dump(changed(content, place, value)))
-            try:
-                opened = open_run(run.path)
-            except UserError as error:
+            if line := refusal(open_run, run.path):
                 refused += 1
-                assert f"{run.config} is damaged" in str(error)
+                assert f"{run.config} is damaged" in line
                 continue
-            read = repr([opened.config[group] for group in ("data", "task", "overlay", "preprocess", "model")])
+            config = open_run(run.path).config
+            read = repr([config[group] for group in ("data", "task", "overlay", "preprocess", "model")])
             if known.setdefault(read, place) == place:  # what is not read is not asked again
                 answers(run)
     assert refused > 50
@@ -383,7 +389,7 @@ def test_damaged_fingerprints_are_named(tmp_path, damage):
 
 def test_fingerprints_that_claim_more_than_they_can_hold_are_refused_before_they_are_read(tmp_path):
     np.savez_compressed(tmp_path / "f.npz", **arrays(greys=np.zeros(300_000_000, np.uint8)))  # packed to 300 kB
-    with pytest.raises(UserError, match="claims to hold 0.3 GB"):
+    with pytest.raises(UserError, match=r"claims to hold 0\.3 GB"):
         load_fingerprints(tmp_path / "f.npz")
 
 
