@@ -228,17 +228,16 @@ def test_each_value_of_a_config_that_is_of_another_kind_is_refused_or_answered(t
     values = (None, -1, 10**400, float("nan"), "text", [1], {"a": {"b": 1}}, DELETED)
     refused, known = 0, {}
     for number, place in enumerate(places_in(content)[1:]):
-        for value in (values[number % 8], values[(3 * number + 4) % 8]):
-            run.config.write_text(yaml.safe_dump(changed(content, place, value)))
-            if line := refusal(open_run, run.path):
-                refused += 1
-                assert f"{run.config} is damaged" in line
-                continue
-            config = open_run(run.path).config
-            read = repr([config[group] for group in ("data", "task", "overlay", "preprocess", "model")])
-            if known.setdefault(read, place) == place:  # what is not read is not asked again
-                answers(run)
-    assert refused > 50
+        run.config.write_text(yaml.safe_dump(changed(content, place, values[number % 8])))
+        if line := refusal(open_run, run.path):
+            refused += 1
+            assert f"{run.config} is damaged" in line
+            continue
+        config = open_run(run.path).config
+        read = repr([config[group] for group in ("seed", "data", "task", "overlay", "preprocess", "model")])
+        if known.setdefault(read, place) == place:  # what is not read is not asked again
+            answers(run)
+    assert refused > 25
 
 
 @pytest.fixture
@@ -278,7 +277,7 @@ def test_damaged_runs_are_refused_by_evaluation_and_the_whole_one_is_evaluated(p
 
 def test_a_damaged_fold_is_left_out_of_the_calibration(tmp_path, caplog):
     classifier = copy_run(tmp_path / "exported")
-    for file in ("status.json", "split.json", "config.yaml", "cases.csv", "metrics.json"):
+    for file in ("status.json", "split.json", "config.yaml", "cases.csv"):
         DAMAGES["nested"](copy_run(tmp_path / "folds" / file).path / file)
     with pytest.raises(UserError, match="matches no run of a classifier"):
         read_folds(str(tmp_path / "folds" / "*"), open_run(classifier.path))
