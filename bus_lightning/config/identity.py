@@ -56,7 +56,7 @@ KEYS: dict[str, Key] = {
     "data.size": Key(True, kind=int), "data.resize": _DECIDES, "data.channels": Key(True, kind=int),
     "data.mean": _DECIDES, "data.std": _DECIDES, "data.batch_size": _DECIDES, "data.balance": _DECIDES,
     "data.on_device": Key(True, since=None),
-    "data.split.method": Key(True, kind=str), "data.split.seed": _DECIDES,
+    "data.split.method": Key(True, kind=str), "data.split.seed": Key(True, kind=int),
     "data.split.ratio": Key(True, kind=list), "data.split.val_from_train": _DECIDES, "data.split.folds": _DECIDES,
     "data.split.fold": _DECIDES, "data.split.file": _PLACE, "data.split.cross_folds": Key(True, since=None),
     "data.split.cross_fold": Key(True, since=None),

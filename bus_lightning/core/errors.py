@@ -62,6 +62,7 @@ class DivergedError(UserError):
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 _ONE_VALUE = "Expected more than 1 value per channel when training"
+_WRITTEN_IN_PART = re.compile(r"\d+ requested and \d+ written")  # by NumPy, which gives no number
 _DISK = {
     errno.ENOSPC: "the disk is full: make room",
     errno.EDQUOT: "the disk quota is used up: make room",
@@ -88,12 +89,15 @@ def disk_trouble(error: BaseException, options: Mapping[str, Path] | None = None
         options: Option -> folder that it names, or words for a place that no option of the command names. The message
             names the option whose folder holds the file.
     """
-    if not isinstance(error, OSError) or error.errno not in _DISK:
+    if not isinstance(error, OSError):
+        return None
+    number = errno.ENOSPC if _WRITTEN_IN_PART.search(str(error)) else error.errno
+    if number not in _DISK:
         return None
     path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     chosen = _options_of(Path(path), options or {}) if path else []
     names = " or ".join(f"another {name}" if " " in name else f"{name}=..." for name in chosen)
-    cure = _DISK[error.errno].format(option=names or "another folder")
+    cure = _DISK[number].format(option=names or "another folder")
     return printable(f"{path}: {cure}" if path else cure) + f", and give the same command again ({_named(error)})"
 
 

@@ -24,7 +24,7 @@ from bus_lightning.core.cache import caching, cleared, is_whole, read_cached, wr
 from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.csv_files import write_csv
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.files import aside, write_aside
 from bus_lightning.core.printable import printable
 from bus_lightning.core.progress import watched
@@ -225,12 +225,17 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        return _report_trouble(error, options)
 
     summary = audit.summary() | {"passed_over": len(listing.passed_over)}
     content = {"summary": summary, "passed_over": listing.passed_over} | audit.to_json()
-    write_aside(options.out / "audit.json", json.dumps(content, indent=1) + "\n")
-    with aside(options.out / "groups.csv") as path:
-        write_csv(audit.groups_table(), path)
+    try:
+        write_aside(options.out / "audit.json", json.dumps(content, indent=1) + "\n")
+        with aside(options.out / "groups.csv") as path:
+            write_csv(audit.groups_table(), path)
+    except OSError as error:
+        return _report_trouble(error, options)
     table = Table("finding", "number", "for example", title=Text(f"Audit of {root}"))
     for finding, number in summary.items():
         examples = [audit.describe(name, finding) for name in audit.problems.get(finding, [])[:2]]
@@ -242,6 +247,15 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"Skipped: {describe_skipped(listing.passed_over)}.", markup=False)
     console.print(f"{_verdict(audit)} Written: {options.out}/audit.json, {options.out}/groups.csv", markup=False)
     return 0 if audit.tasks else 1
+
+
+def _report_trouble(error: OSError, options: argparse.Namespace) -> int:
+    """Print which folder cannot be read or written, and return the exit code."""
+    trouble = disk_trouble(error, {"--out": options.out, "--cache": options.cache})
+    if not trouble:
+        raise error
+    print(trouble, file=sys.stderr)
+    return 1
 
 
 def _verdict(audit: Audit) -> str:

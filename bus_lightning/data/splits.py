@@ -8,7 +8,6 @@ so it is the same set for 12:3 and for 11:1:3.
 import json
 import logging
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,10 +20,10 @@ from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.core.randomness import shuffled, stable_hash
 from bus_lightning.core.reading import read_json
+from bus_lightning.data.split_values import check_values
 
 log = logging.getLogger(__name__)
 PARTS = ("train", "val", "test")
-_LARGEST = 2**53  # whole numbers up to here are exact in every program that reads JSON
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ def load_split(path: Path) -> Split:
         DamagedError: If the file is missing, not a split, was edited, or has an image or a group in two parts.
     """
     try:
-        split = Split(**read_json(path))
-        _check_values(split)
+        check_values(content := read_json(path))
+        split = Split(**content)
         is_hashed = split.hash == _hash_of(split.train, split.val, split.test)
         if not is_hashed or not split.groups.keys() >= set(split.part("all")):
             raise UserError("it was changed after it was written: its hash does not match its lists")
@@ -80,30 +79,6 @@ def load_split(path: Path) -> Split:
     except (TypeError, UserError) as error:
         raise DamagedError(path, f"it is not a split file ({error})") from error
     return split
-
-
-def _check_values(split: Split) -> None:
-    """Refuse values of another kind, and ids that are not paths below the data folder.
-
-    Raises:
-        UserError: At the first such value.
-    """
-    for name in (*PARTS, "ratio"):
-        if not isinstance(getattr(split, name), list):
-            raise UserError(f"{name} is not a list")
-    if not isinstance(split.groups, dict):
-        raise UserError("groups is not a mapping")
-    for number in (split.seed, *split.groups.values()):
-        if type(number) is not int or abs(number) > _LARGEST:
-            raise UserError("the seed or a group is not a whole number")
-    if not all(type(share) in (int, float) and abs(share) < _LARGEST for share in split.ratio):
-        raise UserError("a share is not a number")
-    ids = [*split.train, *split.val, *split.test, *split.groups]
-    if not all(isinstance(text, str) for text in (split.method, split.hash, *ids)):
-        raise UserError("an id, the method or the hash is not a text")
-    for id_ in ids:
-        if id_.startswith("/") or ".." in id_.split("/") or re.search("[\0\ud800-\udfff]", id_):
-            raise UserError(f"'{id_}' is not a path below the data folder")
 
 
 def make_split(

@@ -8,8 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, at_first_signal
+from bus_lightning.core.printable import printable
 from bus_lightning.diagnosis.options import bundle_parser, positive
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # only of the results: a file that cannot be read raises UserError
-        print(f"Error: {options.out} cannot be written ({error.strerror}): make it writable, and give the same command "
-              "again.", file=sys.stderr)  # fmt: skip
+        cannot = f"{options.out} cannot be written ({error}): make it writable, and give the same command again."
+        print(printable(f"Error: {disk_trouble(error, {'--out': options.out}) or cannot}"), file=sys.stderr)
         return 1
     except Interrupted as interruption:
         print("Stopped: the same command continues from here.", file=sys.stderr)
@@ -94,7 +95,7 @@ def _diagnose(
     from tqdm import tqdm
 
     from bus_lightning.diagnosis.diagnoser import Diagnoser
-    from bus_lightning.diagnosis.pipeline import diagnose_files, name_files, printable_name
+    from bus_lightning.diagnosis.pipeline import diagnose_files, name_files
     from bus_lightning.diagnosis.reading import find_files
     from bus_lightning.diagnosis.results import TABLE
 
@@ -117,25 +118,23 @@ def _diagnose(
     finally:
         rows = results.write_table([file.name for file in files], bundle.classes)
     print(f"{rows} rows in {options.out / TABLE}")
-    print(results.trained_on)
+    print(printable(results.trained_on))
     failed = [file for file in files if file.failure is not None]
     if failed:
         print(f"{len(failed)} of {len(files)} files could not be diagnosed:", file=sys.stderr)
     for file in failed:
-        path = f" {printable_name(file.path)!r}" if options.keep_names else ""
-        print(f"  {file.name}{path}: {file.failure}", file=sys.stderr)
+        path = f" '{printable(file.path)}'" if options.keep_names else ""
+        print(f"  {file.name}{path}: {printable(file.failure)}", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _report_left_out(left_out: dict[Path, str], keep_names: bool) -> None:
     """Report on standard error which files of the folders are not read; show names only if they may be shown."""
-    from bus_lightning.diagnosis.pipeline import printable_name
-
     if left_out:
         print(f"{len(left_out)} files in the folders are skipped because they are not images, DICOM or video:",
               file=sys.stderr)  # fmt: skip
     for kind, number in Counter(left_out.values()).most_common():
-        names = [repr(printable_name(path)) for path in sorted(left_out) if left_out[path] == kind]
+        names = [f"'{printable(path)}'" for path in sorted(left_out) if left_out[path] == kind]
         print(f"  {kind}: {number}{' (' + ', '.join(names) + ')' if keep_names else ''}", file=sys.stderr)
 
 

@@ -1,11 +1,11 @@
 """Make a bundle, which diagnoses without PyTorch, from a segmenter and a classifier."""
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import UserError, disk_trouble
+from bus_lightning.core.printable import log_to_terminal, printable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,19 +26,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trust", action="append", default=[], dest="trusted", metavar="PACKAGE",
                         help="package of your own that a network may come from; its code is run")  # fmt: skip
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log_to_terminal()
     try:
         from bus_lightning.diagnosis.trained_on import sentence
         from bus_lightning.export.making import make_bundle  # slow, and not needed for --help
 
-        bundle = make_bundle(**vars(options), report=lambda line: print(line, file=sys.stderr, flush=True))
+        bundle = make_bundle(**vars(options), report=lambda line: print(printable(line), file=sys.stderr, flush=True))
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        from bus_lightning.runs.folder import RunDir
+
+        folders = [RunDir(run).config_folders() for run in (options.segmenter, options.classifier)]
+        if trouble := disk_trouble(error, {"--out": options.out} | folders[0] | folders[1]):
+            print(f"Error: {trouble}", file=sys.stderr)
+            return 1
+        raise
     except KeyboardInterrupt:
         print("Stopped: nothing was written.", file=sys.stderr)
         return 130
-    print(f"The bundle is {options.out} ({bundle.id}, {bundle.default_precision}). {sentence(bundle.trained_on)}")
+    made = f"The bundle is {options.out} ({bundle.id}, {bundle.default_precision}). {sentence(bundle.trained_on)}"
+    print(printable(made))
     return 0
 
 

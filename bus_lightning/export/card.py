@@ -14,6 +14,7 @@ from bus_lightning.diagnosis.trained_on import Trained, sentence
 from bus_lightning.export.calibration import Calibration
 from bus_lightning.metrics.catalogue import CARD, heading_of, shown_in, title_of
 from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.finished import FinishedRun
 from bus_lightning.statistics.intervals import percentile_interval
 from bus_lightning.statistics.summary import draws_of
@@ -109,8 +110,9 @@ def _data(segmenter: FinishedRun, classifier: FinishedRun, images: PreparedData,
     for name, run in (("Segmenter", segmenter), ("Classifier", classifier)):
         split, status = run.split, run.folder.status
         sizes = "/".join(str(len(split.part(part))) for part in ("train", "val", "test"))
+        commits = ", ".join(dict.fromkeys(str(code.get("commit"))[:12] for code in codes_of(status)))
         rows.append([name, f"{split.method}: {_METHODS[split.method]}", sizes, split.seed, run.config.seed,
-                     split.hash, status.get("epochs"), str(status.get("commit"))[:12]])  # fmt: skip
+                     split.hash, status.get("epochs"), commits])  # fmt: skip
     counts = ", ".join(f"{number} {name}" for name, number in images.frame["class"].value_counts(sort=False).items())
     origin = f"**{_plain(sentence(trained))}**"
     if any(data.name == "BUSI" for data in trained.values()):

@@ -38,6 +38,7 @@ from bus_lightning.export.heads import Head, find_head
 from bus_lightning.export.runs import RebuiltRun
 from bus_lightning.export.to_onnx import export_onnx, quantise
 from bus_lightning.export.variants import check_agreement, choose_precision, compare_variants
+from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.finished import FinishedRun
 
 _NAMES = ("segmenter", "classifier")
@@ -202,7 +203,9 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
 def _origin(run: FinishedRun) -> dict[str, Any]:
     """Name a run, its data and its split."""
     keys = ("data", "split", "masks", "commit", "epochs", "precision")
-    status = {key: run.folder.status.get(key) for key in keys}
+    status = {key: run.status.get(key) for key in keys}
+    if len(codes := codes_of(run.status)) > 1:
+        status["later_commits"] = [code.get("commit") for code in codes[1:]]
     return {"run": run.folder.path.resolve().name, "seed": run.config.seed, **status}
 
 

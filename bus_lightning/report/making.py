@@ -15,6 +15,7 @@ from bus_lightning.report.contents import Say, contents
 from bus_lightning.report.extension import Extension
 from bus_lightning.report.sections import Section
 from bus_lightning.report.writing import write_report
+from bus_lightning.runs.code import codes_of
 from bus_lightning.statistics.conditions import Group, make_names_unique, read_group
 
 log = logging.getLogger(__name__)
@@ -83,16 +84,18 @@ def _facts(group: Group) -> dict[str, str]:
     runs = [run for condition in group.conditions for run in condition.runs]
     states = [run.status for run in runs]
     images = len(set(pd.concat([condition.cases["id"] for condition in group.conditions])))
-    commits = sorted({str(state.get("commit"))[:7] + ("+" if state.get("dirty") else "") for state in states})
+    codes = [code for state in states for code in codes_of(state)]
+    commits = sorted({str(code.get("commit"))[:7] + ("+" if code.get("dirty") else "") for code in codes})
+    mixed = sum(len(codes_of(state)) > 1 for state in states)
     devices = sorted({f"{state.get('device')} ({state.get('precision')})" for state in states})
-    torch = sorted({str((state.get("versions") or {}).get("torch")) for state in states})
+    torch = sorted({str((code.get("versions") or {}).get("torch")) for code in codes})
     seconds = sum(state.get("seconds") or 0 for state in states)
     return {
         "runs": f"{len(runs)} in {len(group.conditions)} conditions, {len(group.left_out)} left out",
         "images evaluated": str(images),
         "device": ", ".join(devices),
         "training": f"{seconds / 3600:.1f} hours in all",
-        "commit": ", ".join(commits),
+        "commit": ", ".join(commits) + (f"; {mixed} of the runs were continued with other code" if mixed else ""),
         "versions": f"bus_lightning {version('bus_lightning')}, trained with torch {', '.join(torch)}",
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }

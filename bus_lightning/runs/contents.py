@@ -34,7 +34,7 @@ STATUS: dict[str, Kind] = {
                      "data_fraction"), _NUMBER),
     "scale": _mapping({"bits": whole(1, 64), "white": whole(1, 255)}, others=Kind("", lambda value: False)),
     **_CODE,
-    "later": list_of(_mapping({"started": _TEXT, **_CODE}), "a list of later processes"),
+    **dict.fromkeys(("later", "trained"), list_of(_mapping({"started": _TEXT, **_CODE}), "a list of what ran")),
 }  # fmt: skip
 _SCORES = _mapping({"undefined": _mapping({}, others=_TEXT)}, others=nullable(_NUMBER))
 

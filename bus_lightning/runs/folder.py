@@ -1,18 +1,18 @@
 """A run's folder: the name, reading and writing of each of its files."""
 
 import json
+import logging
 import shutil
-import subprocess
 import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from bus_lightning.config.identity import identity
 from bus_lightning.config.run_names import SET_ASIDE
@@ -21,10 +21,10 @@ from bus_lightning.core.csv_files import check_numbers, read_table, refuse_cut, 
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import aside, is_there, write_aside
 from bus_lightning.core.reading import open_regular
+from bus_lightning.runs.code import codes_of, differences, present_code
 from bus_lightning.runs.contents import read_metrics, read_status
 
-_PACKAGES = ("bus_lightning", "torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "albumentations",
-             "opencv-python-headless", "numpy")  # fmt: skip
+log = logging.getLogger(__name__)
 
 
 class RunDir:
@@ -60,6 +60,12 @@ class RunDir:
     def is_set_aside(self) -> bool:
         """Whether this is an old folder that was moved aside for a new start."""
         return SET_ASIDE in self.path.name
+
+    def config_folders(self) -> dict[str, Path]:
+        """Return the folders that its config names: words for an error -> folder; none if the config is damaged."""
+        with suppress(UserError, OmegaConfBaseException, TypeError):
+            return {f"data.cache in {self.config}": Path(load_config(self.config).data.cache)}
+        return {}
 
     @property
     def is_complete(self) -> bool:
@@ -204,11 +210,37 @@ class RunDir:
             for half_written in folder.glob(".*.*-*"):  # as `files.aside` names them
                 half_written.unlink()
 
-    def start(self, **values: Any) -> None:
-        """Mark the run as running, with the commit and the versions of the packages."""
+    def start(self, continues: bool = False, **values: Any) -> None:
+        """Mark the run as running, with the code that it is made with.
+
+        Args:
+            continues: Whether the run goes on from a checkpoint. The code that began it is kept then; other code is
+                added to `later`, and a line of the log names what differs.
+            values: Further keys of status.json.
+        """
         self.error.unlink(missing_ok=True)
-        now = {"state": "running", "started": _now(), "command": " ".join(sys.argv), "error": None, "kind": None}
-        self.update_status(**now, **_commit(), versions={name: version(name) for name in _PACKAGES}, **values)
+        before, code, started = self.status, present_code(), _now()
+        later: list[dict[str, Any]] | None = None
+        if continues:
+            first, *rest = codes_of(before)
+            if changed := differences(codes_of(before)[-1], code):
+                log.warning("%s: continues with other code: %s", self.path, "; ".join(changed))
+                rest.append({"started": started, **code})
+            code, later = first, rest or None
+        now = {"state": "running", "started": started, "command": " ".join(sys.argv), "error": None, "kind": None}
+        self.update_status(**now, **code, later=later, **values)
+
+    def record_evaluation(self, of: "RunDir") -> None:
+        """Write status.json of an evaluation: the code that made it, and the code that trained the run.
+
+        Args:
+            of: The run.
+        """
+        code, trained = present_code(), codes_of(of.status)
+        if changed := differences(trained[-1], code):
+            log.warning("%s: evaluated with other code than it was trained with: %s", of.path, "; ".join(changed))
+        content = {"command": " ".join(sys.argv), "ended": _now(), **code, "trained": trained}
+        write_aside(self.status_file, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
     def finish(self, state: str, started: float, **values: Any) -> None:
         """Mark the run as complete, failed or interrupted.
@@ -251,17 +283,3 @@ def groups_near(path: Path) -> list[Path]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _commit() -> dict[str, Any]:
-    """Return the commit of the code and whether it was changed; None outside of a git checkout."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=20
-        ).stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import wandb
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.printable import printable
 from bus_lightning.runs.lock import is_owned
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def find_unsent(runs_dir: Path) -> list[Recording]:
     """
     recordings, busy = [], set()
     for file in runs_dir.rglob("wandb/offline-run-*/*.wandb"):
-        if file.with_suffix(".wandb.synced").exists():
+        if not file.is_file() or file.with_suffix(".wandb.synced").exists():
             continue
         if is_owned(run := file.parents[2]):
             busy.add(run)
@@ -63,9 +64,9 @@ def sync(runs_dir: Path, dry_run: bool = False) -> int:
         raise UserError(f"{runs_dir} is not a folder: give the folder of your runs (runs_dir=...).")
     recordings = find_unsent(runs_dir)
     runs = len({recording.run_id for recording in recordings})
-    print(f"Not sent yet below {runs_dir}: {runs} runs in {len(recordings)} recordings.")
+    print(printable(f"Not sent yet below {runs_dir}: {runs} runs in {len(recordings)} recordings."))
     for recording in recordings if dry_run else []:
-        print(f"  {recording.run_id} {recording.started} {recording.path}")
+        print(printable(f"  {recording.run_id} {recording.started} {recording.path}"))
     if dry_run or not recordings:
         return 0
     if not wandb.login(prompt=False, verify=False):

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bus_lightning.config.limits import at_least_one_batch
 from bus_lightning.config.settle import uses_masks
-from bus_lightning.config.stored import load_config
 from bus_lightning.config.trusted import TRAINER
 from bus_lightning.core.errors import DamagedError, UserError, disk_trouble
 from bus_lightning.core.files import is_there
@@ -80,10 +79,7 @@ def _in_one_line(run: RunDir) -> Iterator[None]:
     except OmegaConfBaseException as error:
         raise DamagedError(run.config, f"it is not the config of a run ({error})") from error
     except OSError as error:
-        folders = {"runs": run.path}
-        with suppress(DamagedError):
-            folders[f"data.cache in {run.config}"] = Path(load_config(run.config).data.cache)
-        if trouble := disk_trouble(error, folders):
+        if trouble := disk_trouble(error, {"runs": run.path} | run.config_folders()):
             raise UserError(trouble) from error
         raise
 
@@ -133,6 +129,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     out.path.mkdir(parents=True, exist_ok=True)
     split.save(out.split)
     out.write_cases(cases)
+    out.record_evaluation(run)
     out.write_metrics(metrics)
     if cfg.get("explain"):
         from bus_lightning.explain.explain_run import explain_run

@@ -69,9 +69,10 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool, launch: str | None) ->
         rules = prepared.config.preprocess.rules
         if cfg.preprocess.rules is None and rules != RULES:
             log.info("%s: was started with preprocess.rules=%d and keeps these rules", folder.path, rules)
-        log.info("%s: %s", folder.path, "continuing" if folder.last.is_file() else "starting")
+        continues = folder.last.is_file()
+        log.info("%s: %s", folder.path, "continuing" if continues else "starting")
         _write_start(prepared, folder)
-        folder.start(**hashes, launch=launch, scale=asdict(prepared.data.scale))
+        folder.start(continues, **hashes, launch=launch, scale=asdict(prepared.data.scale))
         record.taken_up = True
         return _train(prepared, folder, record.at_end)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.interruption import at_first_signal
+from bus_lightning.core.printable import printable
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser
@@ -57,7 +58,7 @@ def serve(
             _open(diagnoser, decoders, folder, limits, addresses, listener),
         ):
             print(f"Open {_url(host, port)} (bundle {diagnoser.bundle.id}). Stop with Ctrl-C.", flush=True)
-            print(sentence(diagnoser.bundle.trained_on), flush=True)
+            print(printable(sentence(diagnoser.bundle.trained_on)), flush=True)
             if host not in _LOOPBACK:
                 print("Warning: the page has no password and no encryption. Anyone on this network can open it.",
                       flush=True)  # fmt: skip
