@@ -9,11 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import open_regular
 
 
 def checksum(file: Path) -> str:
-    """Compute the SHA-256 of a file, in hex."""
-    with file.open("rb") as stream:
+    """Compute the SHA-256 of a regular file, in hex.
+
+    Raises:
+        UserError: In one line without the file's name, if it cannot be opened.
+    """
+    with open_regular(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

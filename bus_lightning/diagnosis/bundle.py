@@ -3,10 +3,8 @@
 The checksums find damage and edits; they do not keep out an attacker who can write new checksums.
 """
 
-import hashlib
-import json
+import os
 import re
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,16 +12,29 @@ from typing import Any
 
 import numpy as np
 
+from bus_lightning.core.arrays import read_array
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
+from bus_lightning.core.reading import MB, open_regular, read_json, read_text
 from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.preprocess import Overlay, Preprocessing
-from bus_lightning.diagnosis.trained_on import Trained, from_manifest
+from bus_lightning.diagnosis.manifest import (
+    Entry,
+    read_overlay,
+    read_preprocessing,
+    read_reference,
+    read_scale,
+    read_thresholds,
+    read_trained_on,
+)
+from bus_lightning.diagnosis.trained_on import Trained
 
 FORMAT = "bus_lightning diagnosis bundle"
 VERSION = 2
 MANIFEST, CHECKSUMS, CARD, HEAD, SAMPLES = "bundle.json", "SHA256SUMS", "MODEL_CARD.md", "head.npy", "samples"
 PRECISIONS = ("fp32", "bf16", "int8")
+_CURE = "Export the runs again"
+_MANIFEST_BYTES, _CHECKSUMS_BYTES, _CARD_BYTES, _FILE_BYTES = 10 * MB, MB, MB, 2_000 * MB  # at most
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 
@@ -71,19 +82,20 @@ def load_bundle(path: Path) -> Bundle:
         raise UserError(f"{path} is not a bundle, it has no {MANIFEST}: make one with python -m bus_lightning.export.")
     sums = read_checksums(path)
     _verify(path, sums)
+    content = read_json(path / MANIFEST, most=_MANIFEST_BYTES, cure=_CURE)
+    if content.get("format") != FORMAT:
+        raise UserError(f"{path / MANIFEST} does not belong to a bundle of bus_lightning: export the runs again.")
     try:
-        content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        if content.get("format") != FORMAT:
-            raise UserError(f"{path / MANIFEST} does not belong to a bundle of bus_lightning: export the runs again.")
-        if content["version"] > VERSION:
+        if (version := Entry(content)["version"].whole(1, 1_000_000)) > VERSION:
             raise UserError(
-                f"{path} is a bundle of version {content['version']}, and this program reads version {VERSION}: "
+                f"{path} is a bundle of version {version}, and this program reads version {VERSION}: "
                 "update bus_lightning."
             )
-        return _read_bundle(path, content, sums)
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{path / MANIFEST} is not valid ({reason}): export the runs again.") from error
+        return _read_bundle(path, Entry(content), sums)
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"{path / MANIFEST} is not valid ({' '.join(str(error).split())}): export the runs again."
+        ) from error
 
 
 def files_of(folder: Path) -> list[str]:
@@ -101,8 +113,8 @@ def read_checksums(folder: Path) -> dict[str, str]:
     """
     file = folder / CHECKSUMS
     try:
-        text = "" if file.is_symlink() else file.read_bytes().decode()
-    except (OSError, ValueError):
+        text = "" if file.is_symlink() else read_text(file, most=_CHECKSUMS_BYTES)
+    except (OSError, UserError):
         text = ""
     *lines, rest = text.split("\n")
     matches = [_LINE.fullmatch(line) for line in lines]
@@ -114,6 +126,9 @@ def read_checksums(folder: Path) -> dict[str, str]:
 def _verify(folder: Path, sums: dict[str, str]) -> None:
     """Raise UserError when a file is missing, a link, not as its checksum says, or not listed."""
     files = files_of(folder)
+    for file in folder.rglob("*"):  # also hidden ones, which an ONNX file may name
+        if not file.is_symlink() and not file.is_dir() and not file.is_file():
+            raise UserError(f"{file} is a pipe, a socket or a device, which a bundle cannot have: remove it.")
     for name in files:
         if (folder / name).is_symlink():
             raise UserError(f"{folder / name} is a symbolic link, which a bundle cannot have: copy the file itself.")
@@ -122,6 +137,9 @@ def _verify(folder: Path, sums: dict[str, str]) -> None:
     for name in sums:
         if name not in files:  # no name leads out of the folder
             raise UserError(f"{folder / name} is missing in the bundle's folder: copy the whole bundle again.")
+    for name in sums:
+        if (size := (folder / name).stat().st_size) > _FILE_BYTES:
+            raise UserError(f"{folder / name} has {size / 1e9:,.0f} GB, which no file of a bundle has: copy it again.")
     with ThreadPoolExecutor(2) as pool:  # hashing releases Python's lock
         digests = pool.map(lambda name: _checksum_or_none(folder / name), sums)
         for (name, expected), digest in zip(sums.items(), digests, strict=True):
@@ -132,57 +150,71 @@ def _verify(folder: Path, sums: dict[str, str]) -> None:
 def _checksum_or_none(file: Path) -> str | None:
     try:
         return checksum(file)
-    except OSError:
+    except (OSError, UserError):
         return None
 
 
-def _read_bundle(path: Path, content: dict[str, Any], sums: dict[str, str]) -> Bundle:
-    classes = [str(name) for name in content["classes"]]
-    head = None
-    if content["head"] is not None:
-        head = np.load(_listed(path, content["head"], sums), allow_pickle=False).astype(np.float32)
-        if head.ndim != 2 or len(head) != len(classes):
-            raise ValueError(f"the head has the shape {head.shape} for {len(classes)} classes")
-    card = _listed(path, CARD, sums).read_text(encoding="utf-8")
-    return Bundle(
+def _read_bundle(path: Path, content: Entry, sums: dict[str, str]) -> Bundle:
+    """Read a manifest; a ValueError names the first value that cannot be."""
+    classes = [name.text() for name in content["classes"].entries(2, 1000)]
+    if len(set(classes)) < len(classes):
+        raise ValueError("classes has a name twice")
+    card = read_text(_listed(path, Entry(CARD), sums), most=_CARD_BYTES, cure=_CURE)
+    temperature, head = content["temperature"], content["head"]
+    bundle = Bundle(
         path=path,
         segmenter=_read_stage(path, content["segmenter"], sums),
         classifier=_read_stage(path, content["classifier"], sums),
         classes=classes,
-        temperature=None if content["temperature"] is None else float(content["temperature"]),
-        thresholds=content["thresholds"],
-        reference=dict(content["reference"]),
-        head=head,
+        temperature=None if temperature.value is None else temperature.number(0.01, 100),
+        thresholds=read_thresholds(content["thresholds"]),
+        reference=read_reference(content["reference"]),
+        head=None if head.value is None else _read_head(_listed(path, head, sums), len(classes)),
         card=card,
-        default_precision=_one_of(PRECISIONS, content["default_precision"]),
-        variants=dict(content["variants"]),
-        id=hashlib.sha256((path / CHECKSUMS).read_bytes()).hexdigest()[:12],
+        default_precision=content["default_precision"].one_of(PRECISIONS),
+        variants=content["variants"].mapping(PRECISIONS),
+        id=checksum(path / CHECKSUMS)[:12],
         samples=tuple(path / name for name in sorted(sums) if name.startswith(f"{SAMPLES}/")),
-        trained_on=from_manifest(content.get("trained_on"), card),
-        scale=Scale(**content.get("scale", {})),  # bundles of version 1 have none
+        trained_on=read_trained_on(content, card),
+        scale=read_scale(content.get("scale")),
     )
+    for stage in (bundle.segmenter, bundle.classifier):
+        if bundle.default_precision not in stage.files:
+            raise ValueError(f"{stage.name} has no file of its default precision, {bundle.default_precision}")
+    if bundle.segmenter.channels == 4:
+        raise ValueError("the segmenter takes a mask")
+    return bundle
 
 
-def _read_stage(path: Path, content: dict[str, Any], sums: dict[str, str]) -> Stage:
+def _read_stage(path: Path, content: Entry, sums: dict[str, str]) -> Stage:
+    channels, overlay = content["channels"].one_of((1, 3, 4)), content["overlay"]
+    names = {Entry(kind, f"{content.place}.files").one_of(PRECISIONS): name for kind, name in content["files"].items()}
+    if others := [name.place for name in names.values() if not name.text().endswith(".onnx")]:
+        raise ValueError(f"{others[0]} is not an ONNX file")
     return Stage(
-        name=str(content["name"]),
-        preprocessing=Preprocessing(**{"rules": 1} | content["preprocessing"]),  # bundles of version 1 have no rules
-        mean=tuple(map(float, content["mean"])),
-        std=tuple(map(float, content["std"])),
-        channels=int(_one_of((1, 3, 4), content["channels"])),
-        files={_one_of(PRECISIONS, kind): _listed(path, name, sums) for kind, name in content["files"].items()},
-        overlay=None if content["overlay"] is None else Overlay(**content["overlay"]),
+        name=content["name"].text(),
+        preprocessing=read_preprocessing(content["preprocessing"]),
+        mean=tuple(value.number(0, 255) for value in content["mean"].entries(min(channels, 3), 3)),
+        std=tuple(value.number(1e-6, 255) for value in content["std"].entries(min(channels, 3), 3)),
+        channels=channels,
+        files={kind: _listed(path, name, sums) for kind, name in names.items()},
+        overlay=None if overlay.value is None else read_overlay(overlay, channels),
     )
 
 
-def _listed(path: Path, name: str, sums: dict[str, str]) -> Path:
+def _read_head(file: Path, classes: int) -> np.ndarray:
+    try:
+        with open_regular(file) as stream:
+            head = read_array(stream, os.fstat(stream.fileno()).st_size)
+    except (OSError, UserError, ValueError, EOFError) as error:
+        raise ValueError(f"{file.name} cannot be read: {error}") from error
+    if head.dtype.kind != "f" or head.ndim != 2 or len(head) != classes or not np.isfinite(head).all():
+        raise ValueError(f"{file.name} does not hold a row of finite weights for each of the {classes} classes")
+    return head.astype(np.float32)
+
+
+def _listed(path: Path, name: Entry, sums: dict[str, str]) -> Path:
     """Return the path of a file that has a checksum: no other is ever opened."""
-    if name not in sums:
-        raise ValueError(f"{name} has no checksum")
-    return path / name
-
-
-def _one_of(choices: Iterable[Any], value: Any) -> Any:
-    if value not in choices:
-        raise ValueError(f"{value} is not one of {', '.join(map(str, choices))}")
-    return value
+    if name.text() not in sums:
+        raise ValueError(f"{name.value} has no checksum")
+    return path / name.text()

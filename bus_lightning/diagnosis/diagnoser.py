@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from bus_lightning.core.class_names import MALIGNANT
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.activation_map import class_activation, place, restore
 from bus_lightning.diagnosis.bundle import Bundle, Stage
 from bus_lightning.diagnosis.doubt import Doubt, find_doubts, is_blank, is_like
@@ -47,6 +48,18 @@ class Diagnoser:
         with ThreadPoolExecutor(2) as pool:  # compiling takes most of the time of a start
             stages = (bundle.segmenter, bundle.classifier)
             self._segment, self._classify = pool.map(lambda stage: Network(stage, self.precision, threads), stages)
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        """Refuse networks whose outputs do not fit the bundle's classes and head; a file may leave them open."""
+        classes, *features = self._classify.widths
+        given = [classes, self._segment.widths[0]]
+        needed = [len(self.bundle.classes), 1]
+        if self.bundle.head is not None:
+            given.append(features[0] if features else 0)
+            needed.append(self.bundle.head.shape[1])
+        if any(width not in (None, count) for width, count in zip(given, needed, strict=True)):
+            raise UserError(f"The networks of {self.bundle.path} do not fit its classes: export the runs again.")
 
     def diagnose(self, frames: Sequence[Frame], heat_map: bool = True) -> list[Diagnosis]:
         """Diagnose a batch of frames of any sizes, with or without heat maps."""

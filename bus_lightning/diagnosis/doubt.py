@@ -135,7 +135,7 @@ def strangeness(image: np.ndarray, reference: Mapping[str, Any]) -> float:
     Raises:
         UserError: When the reference has other statistics.
     """
-    if reference["statistics"] != _NAMES:
+    if reference.get("statistics") != _NAMES:
         raise UserError("The bundle's reference statistics are of another version of bus_lightning: export it again.")
     center, whitening = np.asarray(reference["center"]), np.asarray(reference["whitening"])
     return float(_distances(_values(image), center, whitening) / reference["threshold"])

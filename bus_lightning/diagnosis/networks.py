@@ -5,6 +5,7 @@ The file's name is a hash of the network, the engine, the CPU and the options.
 """
 
 import hashlib
+import math
 import os
 import stat
 import tempfile
@@ -22,6 +23,7 @@ from bus_lightning.diagnosis.bundle import Stage
 from bus_lightning.diagnosis.engine import openvino
 
 _INFERENCE = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # precision of the layers that are not in 8 bits
+_MOST_VALUES = 2**28  # of a layer: 64 channels of 2048 x 2048 pixels
 _CACHED_PRECISION = "int8"
 _FORMAT = 2  # part of a file's name: raise it when the content of the file changes
 _CACHE_SIZE = 16  # networks; the least recently used are deleted first
@@ -37,8 +39,10 @@ class Network:
     def __init__(self, stage: Stage, precision: str = "int8", threads: int | None = None) -> None:
         if precision not in stage.files:
             raise UserError(f"The bundle has no {precision} of {stage.name}: choose one of {', '.join(stage.files)}.")
-        compiled = _compile(stage.files[precision], precision, threads)
+        compiled = _compile(stage, precision, threads)
         self._outputs = len(compiled.outputs)
+        # Of each output: classes, and channels of the feature map; None if the file leaves them open.
+        self.widths = [(*_lengths(output.partial_shape), None, None)[1] for output in compiled.outputs]
         # A request uses all threads of the engine: a second one at the same time would only take memory.
         self._request, self._lock = compiled.create_infer_request(), threading.Lock()
 
@@ -55,8 +59,9 @@ class Network:
             return tuple(np.array(self._request.get_output_tensor(k).data) for k in range(self._outputs))
 
 
-def _compile(file: Path, precision: str, threads: int | None) -> Any:
+def _compile(stage: Stage, precision: str, threads: int | None) -> Any:
     """Compile an ONNX file for the CPU, or load it from the cache."""
+    file = stage.files[precision]
     options: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": _INFERENCE[precision],
@@ -70,13 +75,41 @@ def _compile(file: Path, precision: str, threads: int | None) -> Any:
         if cached and (kept := read_cached(cached, lambda network: core.import_model(network, "CPU", options))):
             mark_used(cached)
             return kept
-        compiled = core.compile_model(file, "CPU", options)
+        network = core.read_model(file)
+        _check_sizes(file, network, stage)
+        compiled = core.compile_model(network, "CPU", options)
     except RuntimeError as error:
         raise UserError(f"{file} cannot be run: {' '.join(str(error).split())[:200]}") from error
     if cached:
         with suppress(OSError, RuntimeError):  # a full disk, or an engine that cannot export: the next start compiles
             _cache(cached, compiled.export_model().getvalue())
     return compiled
+
+
+def _check_sizes(file: Path, network: Any, stage: Stage) -> None:
+    """Refuse a network that takes other images, or announces a layer that no memory has room for.
+
+    Raises:
+        UserError: In one line, before the network is compiled.
+    """
+    side = stage.preprocessing.size
+    taken = [_lengths(given.partial_shape)[1:] for given in network.inputs]
+    if len(taken) != 1 or len(taken[0]) != 3 or not _fit(taken[0], [stage.channels, side, side]):
+        raise UserError(f"{file} does not take images of {stage.channels} channels and {side} x {side} pixels.")
+    for layer in network.get_ordered_ops():
+        for output in layer.outputs():
+            values = math.prod(length or 1 for length in _lengths(output.partial_shape))
+            if values > _MOST_VALUES:
+                raise UserError(f"{file} announces a layer of {values * 4 / 1e9:,.1f} GB, which no network has.")
+
+
+def _fit(lengths: list[int | None], expected: list[int]) -> bool:
+    return all(length in (None, wanted) for length, wanted in zip(lengths, expected, strict=True))
+
+
+def _lengths(shape: Any) -> list[int | None]:
+    """List the dimensions of a shape, None for one that the file leaves open; empty if it leaves their number open."""
+    return [int(length.get_length()) if length.is_static else None for length in shape] if shape.rank.is_static else []
 
 
 def _cache_file(core: Any, file: Path, options: dict[str, Any]) -> Path | None:

@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import putchunk
 from bus_lightning.core.csv_cells import escape_formula
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import aside, write_aside
+from bus_lightning.core.reading import read_json
 from bus_lightning.data.drawing import draw_overlay
 from bus_lightning.diagnosis.diagnoser import Diagnosis
 from bus_lightning.diagnosis.frames import Frame
@@ -57,8 +58,8 @@ class Results:
             folder.mkdir(parents=True, exist_ok=True)
             if not marker.exists() and all(file.name.startswith(".") for file in folder.iterdir()):
                 write_aside(marker, json.dumps(self.made_with))
-            earlier = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else None
-        except (OSError, ValueError) as error:
+            earlier = read_json(marker, object) if marker.exists() else None
+        except (OSError, UserError) as error:
             raise UserError(f"{folder} cannot hold results ({type(error).__name__}): choose another --out.") from None
         if not isinstance(earlier, dict):
             raise UserError(f"{folder} holds other files than results: choose another --out.")
@@ -133,9 +134,9 @@ class Results:
             stream.write(png[_AFTER_HEADER:])
 
     def _read(self, name: str) -> dict[str, Any] | None:
-        with suppress(OSError, ValueError):
-            record = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
-            return record if isinstance(record, dict) else None
+        with suppress(OSError, UserError):
+            record: dict[str, Any] = read_json(self.folder / f"{name}.json")
+            return record
         return None
 
     def _write(self, name: str, record: dict[str, Any]) -> None:

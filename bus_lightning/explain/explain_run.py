@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from tqdm import tqdm
 from bus_lightning.config.build import build_net
 from bus_lightning.config.trusted import Origin
 from bus_lightning.core.csv_files import write_csv
+from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import aside, write_aside
+from bus_lightning.core.reading import read_text
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import BusDataset
 from bus_lightning.data.index import pick_evenly
@@ -109,7 +112,9 @@ def _are_made(folder: Path, made_with: str, of: Path) -> bool:
     """Check whether the maps of these weights were made with these options, and are complete."""
     options = folder / _OPTIONS
     is_newer = options.is_file() and of.is_file() and options.stat().st_mtime > of.stat().st_mtime
-    return is_newer and options.read_text() == made_with
+    with suppress(OSError, UserError):
+        return is_newer and read_text(options) == made_with
+    return False
 
 
 def _build_makers(

@@ -15,6 +15,7 @@ import bus_lightning
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum, folder_aside, refuse_foreign
 from bus_lightning.core.randomness import shuffled
+from bus_lightning.core.reading import read_json
 from bus_lightning.data.index import read_image
 from bus_lightning.data.phantom import KINDS, burn_in, draw_frame, generator, plan_case, save_png
 from bus_lightning.diagnosis.bundle import (
@@ -132,8 +133,8 @@ def _refuse_other(out: Path) -> None:
 
 
 def _is_bundle(out: Path) -> bool:
-    with suppress(OSError, ValueError, AttributeError):
-        return bool(json.loads((out / MANIFEST).read_text(encoding="utf-8")).get("format") == FORMAT)
+    with suppress(OSError, UserError):
+        return bool(read_json(out / MANIFEST).get("format") == FORMAT)
     return False
 
 

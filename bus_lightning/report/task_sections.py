@@ -8,6 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import open_regular
 from bus_lightning.data.index import read_mask
 from bus_lightning.metrics.catalogue import COMPARED as COMPARED_IN_REPORT
 from bus_lightning.metrics.catalogue import REPORT, shown_in, title_of
@@ -223,7 +224,7 @@ def _lesion_shares(conditions: list[Condition]) -> pd.Series:
             continue
         root, frame = data
         for row in frame[frame["id"].isin(set(condition.part("test")["id"]) - shares.keys())].itertuples():
-            with suppress(UserError):  # a damaged mask leaves out an image, not the report
+            with suppress(UserError, OSError):  # a damaged mask leaves out an image, not the report
                 shares[row.id] = _share(root, row.masks)
     return pd.Series(shares, dtype=float)
 
@@ -231,6 +232,6 @@ def _lesion_shares(conditions: list[Condition]) -> pd.Series:
 def _share(root: Path, masks: tuple[str, ...]) -> float:
     if not masks:
         return 0.0
-    with Image.open(root / masks[0]) as first:
+    with open_regular(root / masks[0]) as stream, Image.open(stream) as first:
         width, height = first.size
     return float(read_mask(root, masks, (height, width)).mean())

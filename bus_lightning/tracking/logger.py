@@ -17,6 +17,7 @@ from torch import nn
 from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
+from bus_lightning.core.reading import read_text
 from bus_lightning.core.workarounds import without_anonymous
 from bus_lightning.runs.folder import RunDir
 
@@ -122,7 +123,7 @@ def wandb_logger(save_dir: str, image_names: bool = True, **options: Any) -> Run
     config: dict[str, Any] = {key: status.get(key) for key in ("commit", "dirty", "versions")}
     config["hashes"] = {key: status.get(key) for key in ("data", "split")}
     # Not `offline=True`: it would set WANDB_MODE for every later job of this process.
-    return RunLogger(save_dir=save_dir, id=id_file.read_text(), resume="allow", mode=mode, settings=settings,
+    return RunLogger(save_dir=save_dir, id=read_text(id_file, 1000), resume="allow", mode=mode, settings=settings,
                      config=config, log_model=False, image_names=image_names, **options)  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from bus_lightning.config.settle import settle, uses_masks, with_images
 from bus_lightning.config.stored import load_config, save_config
 from bus_lightning.core.errors import OccupiedError, UserError, disk_trouble
 from bus_lightning.core.ranks import is_first_process
+from bus_lightning.core.reading import open_regular
 from bus_lightning.data.fingerprints import share_file
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.preprocess import RULES
@@ -151,7 +152,7 @@ def _hash_of_weights(file: str | None) -> dict[str, str]:
     """Hash the weights file that a run starts from, if there is one, because the file may be replaced later."""
     if not file or not Path(file).is_file():
         return {}
-    with open(file, "rb") as stream:
+    with open_regular(Path(file)) as stream:
         return {"weights": hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()}
 
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import open_regular
 from bus_lightning.data.index import find_root, pick_evenly, read_image, read_index
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.resizing import resize
@@ -186,9 +187,9 @@ def heat_maps(condition: Condition) -> FigureItem | None:
     """Show the sheet of heat maps of the condition's first run; None if there is no sheet."""
     run = condition.runs[0]
     try:
-        with Image.open(run.path / "explain" / "heatmaps.png") as image:
+        with open_regular(run.path / "explain" / "heatmaps.png") as stream, Image.open(stream) as image:
             sheet = image.convert("RGB")
-    except OSError:
+    except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError):
         return None
     sheet.thumbnail((_SHEET, sheet.height), Image.Resampling.LANCZOS)
     figure = new_figure(WIDTH, WIDTH * sheet.height / sheet.width)
