@@ -142,7 +142,7 @@ def ask_page(address, image):
     import httpx
 
     with httpx.Client(base_url=address, headers={"origin": address.rstrip("/")}, timeout=60) as browser:
-        config = json.loads(re.search(r"window\.gradio_config = (\{.*?\});", browser.get("").text)[1])
+        config, _ = json.JSONDecoder().raw_decode(browser.get("").text.partition("window.gradio_config = ")[2])
         (path,) = browser.post("gradio_api/upload", files={"files": (image.name, image.read_bytes())}).json()
         (event,) = [(place, *target) for place, listener in enumerate(config["dependencies"])
                     for target in listener["targets"] if target[1] == "upload"]  # fmt: skip
