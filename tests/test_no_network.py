@@ -80,6 +80,9 @@ def test_training_that_is_recorded_by_wandb_without_a_login_contacts_nobody(tmp_
     assert "tiny" in watched.wait()
     assert list(tmp_path.glob("runs/classification/tiny/wandb/offline-run-*/*.wandb"))
     assert not watched.contacts()
+    sync = Watched(["-m", "bus_lightning.tracking", "sync", "runs"], tmp_path)
+    assert "Nobody is logged in" in sync.wait(expected=1)
+    assert not sync.contacts()
 
 
 def test_export_with_all_precisions_contacts_nobody_and_leaves_nothing_in_the_home(project):
