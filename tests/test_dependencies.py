@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OWN = {"bus_lightning", "benchmarks", *(file.stem for file in (ROOT / "tests").rglob("*.py"))}
 # The beginning of a file's path -> the extras that its users install; the longest one counts.
 EXTRAS_OF = {
     "bus_lightning/": ("train",),
@@ -125,7 +126,7 @@ def imports_of(file):
         elif isinstance(node, ast.ImportFrom) and not node.level:
             packages.add(node.module.partition(".")[0])
         left += ast.iter_child_nodes(node)
-    return packages - set(sys.stdlib_module_names) - {"bus_lightning", "benchmarks"}
+    return packages - set(sys.stdlib_module_names) - OWN
 
 
 def script(extra):

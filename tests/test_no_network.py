@@ -80,6 +80,9 @@ def test_training_that_is_recorded_by_wandb_without_a_login_contacts_nobody(tmp_
     assert "tiny" in watched.wait()
     assert list(tmp_path.glob("runs/classification/tiny/wandb/offline-run-*/*.wandb"))
     assert not watched.contacts()
+    sync = Watched(["-m", "bus_lightning.tracking", "sync", "runs"], tmp_path)
+    assert "Nobody is logged in" in sync.wait(expected=1)
+    assert not sync.contacts()
 
 
 def test_export_with_all_precisions_contacts_nobody_and_leaves_nothing_in_the_home(project):
@@ -142,7 +145,7 @@ def ask_page(address, image):
     import httpx
 
     with httpx.Client(base_url=address, headers={"origin": address.rstrip("/")}, timeout=60) as browser:
-        config = json.loads(re.search(r"window\.gradio_config = (\{.*?\});", browser.get("").text)[1])
+        config, _ = json.JSONDecoder().raw_decode(browser.get("").text.partition("window.gradio_config = ")[2])
         (path,) = browser.post("gradio_api/upload", files={"files": (image.name, image.read_bytes())}).json()
         (event,) = [(place, *target) for place, listener in enumerate(config["dependencies"])
                     for target in listener["targets"] if target[1] == "upload"]  # fmt: skip
