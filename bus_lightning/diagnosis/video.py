@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from io import BufferedReader
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silent; OpenCV reads it when it opens the first video
+# A file with more streams cannot be opened; clips have one, perhaps also sound, subtitles and time codes.
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "max_streams;16")
 
 import cv2
 import numpy as np
