@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bus_lightning.core.printable import printable
 from bus_lightning.metrics.columns import COUNTS, PROBABILITY, classes_of, probabilities_of
 from bus_lightning.report.figures.style import PALETTE
 from bus_lightning.statistics.conditions import Condition
@@ -64,8 +63,8 @@ def labels_of(conditions: Sequence[Condition]) -> dict[str, str]:
     labels = {}
     for condition in conditions:
         own = [_GROUPS.sub("", setting) for setting in settings[condition.name] if setting not in shared]
-        labels[condition.name] = printable(", ".join(own if one_model and own else [condition.model, *own]))
-    return labels if len(set(labels.values())) == len(labels) else {name: printable(name) for name in labels}
+        labels[condition.name] = ", ".join(own if one_model and own else [condition.model, *own])
+    return labels if len(set(labels.values())) == len(labels) else {name: name for name in labels}
 
 
 def wrapped(label: str, width: int = 24) -> str:
