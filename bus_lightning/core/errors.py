@@ -64,8 +64,8 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate mem
 _ONE_VALUE = "Expected more than 1 value per channel when training"
 _WRITTEN_IN_PART = re.compile(r"\d+ requested and \d+ written")  # by NumPy, which gives no number
 _DISK = {
-    errno.ENOSPC: "the disk is full: make room",
-    errno.EDQUOT: "the disk quota is used up: make room",
+    errno.ENOSPC: "the disk is full: make room, or choose {option}",
+    errno.EDQUOT: "the disk quota is used up: make room, or choose {option}",
     errno.EROFS: "it cannot be written because its file system is read-only: choose {option}",
     errno.EACCES: "permission denied: choose {option}, or change its permissions",
     errno.EPERM: "permission denied: choose {option}, or change its permissions",

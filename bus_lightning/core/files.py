@@ -52,6 +52,17 @@ def refuse_foreign(out: Path, is_own: Callable[[Path], bool], error: str) -> Non
 
 
 @contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in an error about the disk; Python names it only if it cannot be opened."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def aside(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`, and rename it to `path` when the block succeeds.
 
@@ -60,7 +71,8 @@ def aside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        yield temporary
+        with _naming(path):
+            yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -81,7 +93,8 @@ def folder_aside(out: Path) -> Iterator[Path]:
     shutil.rmtree(fresh, ignore_errors=True)  # left by a killed process of the same number
     try:
         fresh.mkdir()
-        yield fresh
+        with _naming(out):
+            yield fresh
         shutil.rmtree(old, ignore_errors=True)
         if out.exists():
             out.rename(old)  # Python has no call that swaps two folders

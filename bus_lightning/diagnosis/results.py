@@ -15,7 +15,7 @@ import numpy as np
 from PIL.PngImagePlugin import putchunk
 
 from bus_lightning.core.csv_cells import escape_formula
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.files import aside, write_aside
 from bus_lightning.core.reading import read_json
 from bus_lightning.data.drawing import draw_overlay
@@ -60,7 +60,8 @@ class Results:
                 write_aside(marker, json.dumps(self.made_with))
             earlier = read_json(marker, object) if marker.exists() else None
         except (OSError, UserError) as error:
-            raise UserError(f"{folder} cannot hold results ({type(error).__name__}): choose another --out.") from None
+            cannot = f"{folder} cannot hold results ({type(error).__name__}): choose another --out."
+            raise UserError(disk_trouble(error, {"--out": folder}) or cannot) from None
         if not isinstance(earlier, dict):
             raise UserError(f"{folder} holds other files than results: choose another --out.")
         for key, value in self.made_with.items():

@@ -17,9 +17,11 @@ import matplotlib
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
+from matplotlib.text import Text
 
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.files import folder_aside, refuse_foreign
+from bus_lightning.core.printable import printable, printable_lines
 from bus_lightning.report.sections import FigureItem, Note, Section, TableItem
 
 _PARTS = {"index.html", "report.md", "tables", "figures"}
@@ -147,8 +149,11 @@ def _write_table(folder: Path, item: TableItem, label: str) -> _Table:
 
 def _write_figure(folder: Path, item: FigureItem, label: str) -> _Figure:
     svg = folder / f"{item.slug}.svg"
+    for text in item.figure.findobj(Text):
+        if (shown := printable_lines(text.get_text())) != text.get_text():
+            text.set_text(shown)  # an SVG cannot have a control character
     # The salt and the date would differ from file to file.
-    with matplotlib.rc_context({"svg.hashsalt": item.slug, "svg.fonttype": "path"}):
+    with matplotlib.rc_context({"svg.hashsalt": item.slug, "svg.fonttype": "path", "text.parse_math": False}):
         item.figure.savefig(svg, facecolor="white", metadata={"Date": None})
     if svg.stat().st_size <= _LARGEST_SVG:
         data = _data_uri(svg.read_bytes(), "image/svg+xml")
@@ -210,8 +215,8 @@ def _breakable(text: str) -> Markup:
 
 
 def _plain(text: str) -> str:
-    """Escape a text within a line for GitHub's Markdown."""
-    text = re.sub(r"([\\`*<>\[\]|~$&])", r"\\\1", " ".join(text.split()))
+    """Escape a text within a line for GitHub's Markdown, which is also read in a terminal."""
+    text = re.sub(r"([\\`*<>\[\]|~$&])", r"\\\1", printable(" ".join(text.split())))
     # Underscores open an emphasis only at the start of a word, so names of conditions stay as they are.
     return re.sub(r"(?<!\w)_+", lambda run: run[0].replace("_", r"\_"), text)
 

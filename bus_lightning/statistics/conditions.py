@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from bus_lightning.config.identity import identity
 from bus_lightning.config.trusted import Origin
 from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.core.printable import printable
 from bus_lightning.data.splits import Split
 from bus_lightning.metrics.columns import cases_of_task
 from bus_lightning.runs.finished import FinishedRun, open_run
@@ -181,7 +182,7 @@ def _condition(members: list[FinishedRun]) -> Condition:
         tables.append(run.cases.assign(run=run.folder.path.name, replicate=number))
     first = members[0]
     return Condition(
-        name=_CROSS_FOLD_IN_NAME.sub(r"\1", _IN_FULL.sub("", _LUCK_IN_NAME.sub("", first.folder.path.name))),
+        name=printable(_CROSS_FOLD_IN_NAME.sub(r"\1", _IN_FULL.sub("", _LUCK_IN_NAME.sub("", first.folder.path.name)))),
         model=first.config.model.name,
         task=first.task,
         classes=first.classes,

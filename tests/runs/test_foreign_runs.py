@@ -138,7 +138,7 @@ def test_a_file_that_is_none_leaves_its_run_out_with_its_name_and_the_others_are
 
 
 def test_a_report_of_damaged_runs_has_the_whole_ones_and_a_line_for_each_other(tmp_path, capsys):
-    copy_run(tmp_path / "group" / "whole")
+    copy_run(tmp_path / "group" / "whole__$\\frac{$\x1b[2J")
     for file in FILES[:4] + FILES[5:6]:
         for damage in ("nested", "a pipe"):
             DAMAGES[damage](copy_run(tmp_path / "group" / f"{file}-{damage}").path / file)
@@ -158,6 +158,8 @@ def test_a_report_of_damaged_runs_has_the_whole_ones_and_a_line_for_each_other(t
     checks = " ".join(pd.read_csv(tables / "checks.csv")["what was found"])
     for file in ("maps.csv", "heatmaps.png", f"{first.name} is damaged"):
         assert file in checks
+    assert "whole__$\\frac{$" in (tmp_path / "group" / "report" / "index.html").read_text()
+    assert "\x1b" not in (tmp_path / "group" / "report" / "report.md").read_text() + "".join(capsys.readouterr())
 
 
 VALUES = (None, True, -1, 10**400, float("nan"), "text", "\ud800", [], [1], {"a": 1}, {"a": {"b": [None]}})

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.report.figures.inputs import labels_of, paged, span, wrapped
@@ -155,6 +155,7 @@ def _draw_pixels(panel: Axes, tables: list[History]) -> None:
             _draw(panel, [share.where(share > 0) for share in shares], stage, color)
     panel.set_yscale("log")
     panel.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+    panel.yaxis.set_minor_formatter(NullFormatter())
     _say_if_empty(panel)
 
 

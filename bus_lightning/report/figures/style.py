@@ -38,6 +38,7 @@ _STYLE: dict[Any, Any] = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "lines.linewidth": 1.5,
+    "text.parse_math": False,  # a dollar in a name is a dollar
 }
 
 _Arguments = ParamSpec("_Arguments")
