@@ -112,8 +112,9 @@ def test_nothing_but_an_upload_is_read_or_deleted(open_page, tmp_path):
         assert len(page.files()) == 3
 
 
-def test_half_an_upload_and_then_silence_leaves_nothing(open_page):
-    with open_page(silent_s=0.5) as page, closing(page.begin()) as connection:
+@pytest.mark.parametrize("sent", [b"", HEAD[:20], HEAD + b"half"])
+def test_half_an_upload_and_then_silence_leaves_nothing(open_page, sent):
+    with open_page(silent_s=0.5) as page, closing(page.begin(sent)) as connection:
         page.wait_for(1)
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
         page.wait_for(0)
