@@ -30,15 +30,16 @@ class Answer:
     body: str
 
 
-def scope_of(method, target, headers=None, kind="http", server=HERE):
+def scope_of(method, target, headers=None, kind="http", server=HERE, more_headers=()):
     """Build the scope of a request; Host is the page's own unless `headers` has another."""
     raw_path, _, query = target.partition("?")
     fields = {"host": f"{HERE[0]}:{HERE[1]}"} | (headers or {})
+    pairs = [(name, value) for name, value in [*fields.items(), *more_headers] if value is not None]
     return {
         "type": kind, "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "scheme": "http",
         "method": method, "path": unquote(raw_path), "raw_path": raw_path.encode("latin-1"), "root_path": "",
         "query_string": query.encode("latin-1"), "server": server, "client": ("127.0.0.1", 50000), "state": {},
-        "headers": [(name.encode(), value.encode("latin-1")) for name, value in fields.items() if value is not None],
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in pairs],
     }  # fmt: skip
 
 

@@ -101,6 +101,8 @@ def test_only_the_pages_own_address_and_port_are_answered(inside, host, arrived_
         assert answer.body.count("\n") == 1
         assert "--allow-host" in answer.body
     assert ask(doors, "GET", "/", {"host": None}).status == 421
+    twice = {"headers": {"host": own[0]}, "more_headers": [("host", own[0])], "server": (arrived_at, 7860)}
+    assert ask(doors, "GET", "/", **twice).status == 421
 
 
 def test_another_name_is_answered_when_it_is_allowed(inside):
@@ -201,3 +203,17 @@ def test_a_reader_that_reads_nothing_is_hung_up_on(doors):
         return "ended"
 
     assert asyncio.run(unread()) == "ended"
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_question_at_which_the_application_fails_gets_one_line(capsys, begins):
+    async def fails(scope, receive, send):
+        if begins:
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+            await send({"type": "http.response.body", "body": b"Internal Server Error\n"})
+        raise KeyError("Jane_Doe")
+
+    answer = ask(Doors(fails, Addresses("127.0.0.1", 7860)), "GET", "/")
+    assert (answer.status, answer.body.count("\n")) == (500, 1)
+    assert answer.headers.keys() >= HEADERS.keys()
+    assert capsys.readouterr().err == "Error: a request could not be answered (KeyError).\n"

@@ -37,12 +37,13 @@ class Desk:
         await is_open.wait()
         return task
 
-    def ask(self, visitor, address="a", waits=False, name=None):
-        """Ask for a turn: its work notes its name, and may wait until it is stopped or `go_on` is set."""
+    def ask(self, visitor, address="a", waits=False, name=None, until=None):
+        """Ask for a turn: its work notes its name, and may wait until it is stopped or `until` or `go_on` is set."""
+        until = until or self.go_on
 
         def work(stop):
             self.order.append(name or visitor)
-            while waits and not self.go_on.is_set():
+            while waits and not (until.is_set() or self.go_on.is_set()):
                 if stop.wait(0.01):
                     raise UserError("stopped")
             return visitor
@@ -89,6 +90,25 @@ def test_a_visitor_with_many_images_waits_behind_one_with_a_single_image():
     asyncio.run(attempt())
 
 
+def test_what_a_visitor_still_waits_for_comes_after_what_others_wait_for():
+    async def attempt():
+        async with desk(quick_s=60) as here:
+            for visitor in ("busy", "long", "third"):
+                await here.enter(visitor)
+            ends = threading.Event()
+            tasks = [here.ask("busy", waits=True, name="busy 1", until=ends), here.ask("long", waits=True)]
+            await until(lambda: len(here.order) == 2)
+            tasks += [here.ask("busy", name="busy 2"), here.ask("third")]
+            await asyncio.sleep(0.05)
+            ends.set()
+            await until(lambda: len(here.order) == 4)
+            assert here.order[2:] == ["third", "busy 2"]
+            here.go_on.set()
+            await asyncio.gather(*tasks)
+
+    asyncio.run(attempt())
+
+
 def test_of_two_addresses_the_one_with_fewer_turns_comes_first():
     async def attempt():
         async with desk(quick_s=60) as here:
@@ -113,11 +133,12 @@ def test_slow_work_leaves_a_place_to_the_others_and_is_done_later():
             await here.enter("quick")
             slow = [here.ask(f"slow {number}", waits=True) for number in range(4)]
             await until(lambda: len(here.order) >= 2)
-            for _ in range(3):
+            for _ in range(6):
                 assert await here.ask("quick") == "quick"  # although all places were taken, and none of the slow ends
             assert not any(task.done() for task in slow)
             here.go_on.set()
             assert await asyncio.gather(*slow) == [f"slow {number}" for number in range(4)]
+            assert all(here.order.count(f"slow {number}") <= 2 for number in range(4))  # sent back once, at most
 
     asyncio.run(attempt())
 

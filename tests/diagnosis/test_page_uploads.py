@@ -112,8 +112,9 @@ def test_nothing_but_an_upload_is_read_or_deleted(open_page, tmp_path):
         assert len(page.files()) == 3
 
 
-def test_half_an_upload_and_then_silence_leaves_nothing(open_page):
-    with open_page(silent_s=0.5) as page, closing(page.begin()) as connection:
+@pytest.mark.parametrize("sent", [b"", HEAD[:20], HEAD + b"half"])
+def test_half_an_upload_and_then_silence_leaves_nothing(open_page, sent):
+    with open_page(silent_s=0.5) as page, closing(page.begin(sent)) as connection:
         page.wait_for(1)
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
         page.wait_for(0)
@@ -213,9 +214,13 @@ def test_a_connection_without_a_whole_request_is_closed(open_page, monkeypatch):
 
 def test_at_the_bound_of_connections_the_oldest_that_waits_makes_place(open_page, monkeypatch):
     monkeypatch.setattr(Connection, "most", 20)
+    monkeypatch.setattr(Connection, "request_s", 600)
     with open_page() as page:
         idle = [socket.create_connection(("127.0.0.1", page.port), timeout=30) for _ in range(60)]
         assert path_of(page.send(HEAD + b"x" + TAIL))
+        for connection in idle[:20]:
+            with suppress(ConnectionResetError):
+                assert connection.recv(100) == b""
         for connection in idle:
             connection.close()
 

@@ -150,7 +150,7 @@ def build_page(
         strength.change(None, strength, js=_SET_STRENGTH, api_visibility="private")
         for button, kind in ((as_pdf, "pdf"), (as_png, "png")):
             button.click(make_writer(kind), strength, file, **shared).then(None, file, js=_SAVE)
-        page.unload(_do_nothing)  # makes the browser keep a connection open, which shows that the visitor is here
+        gr.State()  # makes the browser keep a connection open, which shows that the visitor is here
     page.max_threads = _EVENTS
     page.state_session_capacity = _SESSIONS
     page.queue(max_size=_EVENTS, api_open=False)
@@ -165,10 +165,6 @@ async def forget(page: Any, app: Any, visitor: str) -> None:
     queue.pending_event_ids_session.pop(visitor, None)
     app.state_holder.session_data.pop(visitor, None)
     app.state_holder.time_last_used.pop(visitor, None)
-
-
-def _do_nothing() -> None:
-    pass
 
 
 def _visitor(request: gr.Request) -> str:

@@ -6,6 +6,7 @@ list below names what may pass, so a route that a newer Gradio adds is closed.
 
 import asyncio
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -103,10 +104,21 @@ class Doors:
             if body is None:
                 return
             receive = replay(body, receive)
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
         try:
-            await self._app(_cleaned(scope, door), receive, send)
+            await self._app(_cleaned(scope, door), receive, noting)
         except TimeoutError:  # the answer is not read: returning closes the connection
             return
+        except Exception as error:  # Gradio fails at some questions that no browser asks; its words may quote them
+            print(f"Error: a request could not be answered ({type(error).__name__}).", file=sys.stderr, flush=True)
+            if not started:
+                await answer(send, 500, "The page cannot answer this.")
 
     def _is_from_here(self, scope: Scope, door: Door) -> bool:
         """Check where a request comes from, as far as the browser says it; programs that are no browsers do not."""
@@ -153,9 +165,8 @@ class Doors:
 
 def _fits(door: Door, scope: Scope) -> bool:
     path = scope.get("raw_path") or quote(scope["path"]).encode()
-    # `%2e` or `%2f` could mean another path to the application than it does here; no path of the page has any.
-    text = path.decode("latin-1")
-    if scope["method"] != door.method or text != scope["path"] or door.path.fullmatch(text) is None:
+    # As it was sent: no door has a `%`, which could mean another path to the application than it does here.
+    if scope["method"] != door.method or door.path.fullmatch(path.decode("latin-1")) is None:
         return False
     return door.query is None or door.query.fullmatch(scope["query_string"].decode("latin-1")) is not None
 

@@ -36,8 +36,10 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self._since = time.monotonic()
         self._wait()
-        if len(self.connections) > self.most:
-            others = [other for other in self.connections if isinstance(other, Connection) and other is not self]
+        # One that has been closed just now is still listed.
+        listed = [other for other in self.connections if isinstance(other, Connection)]
+        others = [other for other in listed if other is not self and not other.transport.is_closing()]
+        if len(others) >= self.most:
             waiting = [other for other in others if not other._is_answering()]
             min(waiting or others, key=lambda other: other._since).transport.abort()
 

@@ -96,6 +96,7 @@ def _open(
                 yield
             finally:
                 application.end()
+                decoders.close()  # the threads need not wait for what is being decoded
 
 
 def _listen(host: str, port: int) -> socket.socket:

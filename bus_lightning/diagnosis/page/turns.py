@@ -150,7 +150,8 @@ class Turns:
             begins = min(turn.began or 0.0 for turn in quick)
             self._timer = loop.call_later(max(0.01, begins + self._quick_s - loop.time()), self._look)
             return
-        latest = max(self._running, key=lambda turn: turn.began or 0.0)
+        # Work that was sent back before is not sent back again.
+        latest = max(self._running, key=lambda turn: (not turn.is_slow, turn.began or 0.0))
         latest.is_sent_back = True
         latest.stop.set()
 
