@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.reading import open_regular
 from bus_lightning.data.levels import OWN_SCALE, Scale, read_rgb
 from bus_lightning.data.listing import Listing, describe_skipped, list_folder
@@ -208,9 +208,14 @@ def read_predicted_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
         (H, W) uint8 in {0, 1}.
 
     Raises:
+        DamagedError: If it cannot be read.
         MaskSizeError: If it has another size than its image.
     """
-    mask = (read_image(path)[..., 0] > 127).astype(np.uint8)
+    try:
+        mask = (read_image(path)[..., 0] > 127).astype(np.uint8)
+    except UserError as error:
+        reason = str(error).removeprefix(f"{path} ").partition(". Replace the file")[0]
+        raise DamagedError(path, f"the mask {reason}", cure="Train its segmenter again with rerun=true") from error
     if mask.shape != shape:
         raise MaskSizeError(
             f"{path} is a predicted mask whose size differs from its image's: it was made for other data. Train the "

@@ -96,7 +96,7 @@ def read_preprocessing(content: Entry) -> Preprocessing:
     """Read how a network's images are cleaned and resized."""
     content.mapping([field.name for field in fields(Preprocessing)])
     texts = {name: content[name].text() for name in ("resize", "denoise", "contrast") if name in content.value}
-    parts = {"parts": _read_texts(content["parts"])} if "parts" in content.value else {}
+    parts: dict[str, Any] = {"parts": _read_texts(content["parts"])} if "parts" in content.value else {}
     rules = content["rules"].one_of((1, RULES)) if "rules" in content.value else 1  # bundles of version 1 have none
     with _naming(content.place):
         return Preprocessing(size=content["size"].whole(1, _LARGEST_SIDE), rules=rules, **texts, **parts)

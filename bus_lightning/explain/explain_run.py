@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from bus_lightning.config.build import build_net
 from bus_lightning.config.trusted import Origin
+from bus_lightning.core.cache import cleared
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import aside, write_aside
+from bus_lightning.core.files import aside, checksum, write_aside
 from bus_lightning.core.reading import read_text
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import BusDataset
@@ -32,6 +33,7 @@ from bus_lightning.tasks.base import BusTask
 
 log = logging.getLogger(__name__)
 _OPTIONS = "options.json"
+_SUMS = "SHA256SUMS"
 _BATCH = 8  # images
 _ON_SHEET = 2  # images of each class
 
@@ -100,21 +102,35 @@ def explain_run(
         rows += image.rows(list(methods))
         if image.id in shown:
             on_sheet.append(image)
+    for name in ("maps.csv", "heatmaps.png", _OPTIONS, _SUMS):
+        cleared(folder / name)
     with aside(folder / "maps.csv") as path:
         write_csv(pd.DataFrame(rows), path)
     save_tiles(on_sheet, folder / "tiles")
     save_sheet(on_sheet, str(cfg.name), folder / "heatmaps.png")
-    write_aside(folder / _OPTIONS, made_with)  # last: the folder is complete
+    write_aside(folder / _OPTIONS, made_with)
+    write_aside(folder / _SUMS, _sum_files(folder))  # last: the folder is complete
     log.info("%s: heat maps of %d images in %.0f s", folder, len(positions), time.monotonic() - start)
 
 
 def _are_made(folder: Path, made_with: str, of: Path) -> bool:
-    """Check whether the maps of these weights were made with these options, and are complete."""
+    """Check whether the maps of these weights were made with these options, and are whole; damage is logged."""
     options = folder / _OPTIONS
-    is_newer = options.is_file() and of.is_file() and options.stat().st_mtime > of.stat().st_mtime
     with suppress(OSError, UserError):
-        return is_newer and read_text(options) == made_with
+        is_newer = options.is_file() and of.is_file() and options.stat().st_mtime > of.stat().st_mtime
+        if not is_newer or read_text(options) != made_with:
+            return False
+        if read_text(folder / _SUMS) == _sum_files(folder):
+            return True
+    log.warning("%s: the heat maps are made anew: the checksum of a file is missing or differs.", folder)
     return False
+
+
+def _sum_files(folder: Path) -> str:
+    """List the checksums of the maps' files in the format of `sha256sum`."""
+    tiles = sorted((folder / "tiles").rglob("*.png"))
+    files = [folder / "maps.csv", folder / "heatmaps.png", folder / _OPTIONS, *tiles]
+    return "".join(f"{checksum(file)}  {file.relative_to(folder).as_posix()}\n" for file in files)
 
 
 def _build_makers(

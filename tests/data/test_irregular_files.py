@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.audit import main as audit
 from bus_lightning.data.download import unpack
-from bus_lightning.data.index import read_image, read_single_mask
+from bus_lightning.data.index import read_image, read_predicted_mask, read_single_mask
 from bus_lightning.data.listing import list_folder
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.prepare import prepare_data
@@ -86,6 +86,21 @@ def test_the_audit_names_it_wherever_it_lies_and_does_not_hang(kind, small_copy,
             assert written["broken"][place].startswith(f"{place} cannot be read: ")
         elif (kind, place) != ("a folder", "benign/other"):  # an empty folder with such a name says nothing
             assert place in written["passed_over"]
+
+
+@pytest.mark.parametrize("kind", [*IRREGULAR, "emptied"])
+def test_a_damaged_predicted_mask_names_the_cure(kind, tmp_path):
+    file = tmp_path / "mask.png"
+    if kind in IRREGULAR:
+        replace_by(kind, file)
+    else:
+        file.write_bytes(b"")
+    with pytest.raises(
+        DamagedError, match=r"mask\.png is damaged: .*Train its segmenter again with rerun=true"
+    ) as raised:
+        read_predicted_mask(file, (8, 8))
+    assert "\n" not in str(raised.value)
+    assert "skip_unreadable" not in str(raised.value)
 
 
 def test_a_link_to_a_folder_is_not_followed(small_copy, tmp_path):

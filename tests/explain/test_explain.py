@@ -290,6 +290,34 @@ def test_heat_maps_of_another_folder_are_made_once(trained, phantom_copy):
     assert len(made) == 1
 
 
+def test_damaged_heat_maps_are_made_anew(trained, caplog):
+    run = trained("model=alexnet")
+    folder, options = run.path / "explain", OPTIONS | {"methods": ["gradcam"], "images": 3}
+
+    def make():
+        caplog.clear()
+        evaluate_run(run, request(explain_options=options))
+        lines = [record.getMessage() for record in caplog.records if "made anew" in record.getMessage()]
+        files = {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+        return files, lines
+
+    whole, lines = make()
+    assert lines == []
+    assert make() == (whole, [])
+    tile = next(file for file in whole if file.parts[0] == "tiles")
+    damages = {
+        "maps.csv": lambda file: file.write_bytes(file.read_bytes().replace(b"0.", b"1.", 1)),
+        "heatmaps.png": lambda file: (file.unlink(), file.mkdir()),
+        "SHA256SUMS": lambda file: file.write_text("["),
+        tile: lambda file: (file.unlink(), file.symlink_to("/dev/zero")),
+    }
+    for name, damage in damages.items():
+        damage(folder / name)
+        files, lines = make()
+        assert lines == [f"{folder}: the heat maps are made anew: the checksum of a file is missing or differs."]
+        assert files == whole
+
+
 @pytest.mark.parametrize("overlay", ["channel", "crop"])
 def test_images_that_bring_a_mask_along_or_are_cut_get_maps_too(trained, overlay):
     run = trained("model=resnet34", f"overlay={overlay}", "data.resize=pad")
