@@ -81,7 +81,7 @@ class Levels:
             return np.ascontiguousarray(self.values)
         scale = scale.holding(self)
         rgb = np.empty((*self.values.shape[:2], 3), np.uint8)
-        for rows in _strips(len(rgb)):
+        for rows in strips(len(rgb)):
             values = self.values[rows]
             if np.issubdtype(values.dtype, np.floating):
                 shown = np.rint(values * (255 / scale.white)).astype(np.uint8)
@@ -100,8 +100,10 @@ def to_8_bits(values: np.ndarray, bits: int) -> np.ndarray:
         bits: The bit depth.
 
     Returns:
-        uint8, same shape.
+        uint8, same shape; the same array if nothing changes.
     """
+    if bits == 8 and values.dtype == np.uint8:
+        return values
     if bits < 8:
         values, bits = values.astype(np.uint16) * 255 // (2**bits - 1), 8
     return np.minimum(values >> (bits - 8), 255).astype(np.uint8)
@@ -165,7 +167,7 @@ def read_rgb(image: Image.Image, stream: BufferedIOBase, scale: Scale) -> np.nda
     return read_levels(image, stream).rgb(scale)
 
 
-def _strips(height: int) -> Iterator[slice]:
+def strips(height: int) -> Iterator[slice]:
     """Divide the rows of an image into strips."""
     return (slice(top, min(top + _ROWS, height)) for top in range(0, height, _ROWS))
 
@@ -173,7 +175,7 @@ def _strips(height: int) -> Iterator[slice]:
 def _pixels(image: Image.Image, mode: str | None = None) -> np.ndarray:
     """Copy the pixels of an image into an array, in another mode if one is given."""
     pixels = None
-    for rows in _strips(image.height):
+    for rows in strips(image.height):
         part = _strip(image, rows, mode)
         if pixels is None:
             pixels = np.empty((image.height, *part.shape[1:]), part.dtype)
@@ -196,7 +198,7 @@ def _deep_colors(image: Image.Image, stream: BufferedIOBase, page: int) -> np.nd
         raise UserError(f"The picture has colours of 16 bits in an unsupported form: {_RARE}")
     colors: np.ndarray = pages[0][..., 2::-1]  # OpenCV has blue first
     if colors.shape[:2] != (image.height, image.width) or not all(
-        np.array_equal(colors[rows] >> 8, _strip(image, rows, "RGB")) for rows in _strips(image.height)
+        np.array_equal(colors[rows] >> 8, _strip(image, rows, "RGB")) for rows in strips(image.height)
     ):
         raise UserError(f"The picture has colours of 16 bits in an unsupported form: {_RARE}")
     return colors

@@ -21,7 +21,7 @@ For research: this is not a medical device.
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     options = bundle_parser(
-        "python -m bus_lightning.diagnosis.app", __doc__, _EPILOG, decode_mb=250
+        "python -m bus_lightning.diagnosis.app", __doc__, _EPILOG, decode_mb=300
     )  # of each of two processes
     options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     options.add_argument("--allow-host", action="append", default=[], metavar="NAME",

@@ -4,6 +4,7 @@ A decoder that is led astray by a file finds little here: a bounded memory, no f
 a parent that takes nothing but checked numbers from it.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -45,12 +46,16 @@ def work(memory_mb: int, life: int) -> None:
         while True:
             if "path" not in (request := channel.receive()):
                 continue
+            line = None
             try:
                 _decode(channel, request)
             except BrokenChannelError:
                 raise
             except Exception as error:
-                channel.send({"failure": _line(error)})
+                line = _line(error)
+            if line is not None:
+                gc.collect()  # errors and images refer to each other, and the next file needs the memory
+                channel.send({"failure": line})
 
 
 def _decode(channel: Channel, request: dict[str, Any]) -> None:

@@ -17,7 +17,10 @@ _CODE = (
     "import sys; sys.path[:] = {path}; "
     "from bus_lightning.diagnosis.decoding_child import work; work({memory_mb}, {life})"
 )
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_SETTINGS = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "MALLOC_MMAP_THRESHOLD_": "1000000",  # glibc gives larger blocks back at once
+}
 
 
 class DecodingProcess:
@@ -87,7 +90,7 @@ class DecodingProcess:
 
 def _launch(code: str, connection: socket.socket, life: int) -> subprocess.Popen[bytes]:
     """Start Python with a connection as its standard input, in a session without a terminal, so without Ctrl-C."""
-    command, environment = [sys.executable, "-c", code], {**os.environ, **_ONE_THREAD}
+    command, environment = [sys.executable, "-c", code], {**os.environ, **_SETTINGS}
     if sys.platform == "win32":  # hands over sockets only as bytes
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -14,7 +14,7 @@ from pydicom.pixels.processing import apply_color_lut, apply_rescale
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.levels import to_8_bits
+from bus_lightning.data.levels import strips, to_8_bits
 from bus_lightning.data.structure_jpeg import check_jpeg
 from bus_lightning.diagnosis.frames import FEW_LEVELS, damaged
 from bus_lightning.diagnosis.structure_jpeg2000 import check_jpeg_2000
@@ -46,6 +46,7 @@ def decode(header: Dataset, data: bytes, vr: str) -> tuple[np.ndarray, tuple[str
         # `_stored` removes the unused bits, because pydicom ignores HighBit.
         options: Any = {"raw": True, "correct_unused_bits": False}
         levels, properties = get_decoder(syntax).as_array(header, index=0, **options)
+        del header[0x7FE00010], data
         levels = _stored(levels, header, lowest=0 if syntax in BY_PILLOW else None)
         kind = str(properties["photometric_interpretation"])
     if kind == "PALETTE COLOR":
@@ -54,16 +55,23 @@ def decode(header: Dataset, data: bytes, vr: str) -> tuple[np.ndarray, tuple[str
     if header.SamplesPerPixel == 3:
         colors = to_8_bits(levels, int(header.BitsStored))
         if kind.startswith("YBR_FULL"):
-            colors = np.asarray(Image.fromarray(colors, "YCbCr").convert("RGB"))
-        return np.array(colors), doubts
+            colors = colors.copy()
+            for rows in strips(len(colors)):
+                colors[rows] = np.asarray(Image.fromarray(colors[rows], "YCbCr").convert("RGB"))
+        return np.ascontiguousarray(colors), doubts
     low, high = int(levels.min()), int(levels.max())
     table = _shown(np.arange(low, high + 1, dtype=levels.dtype), header)
     if kind == "MONOCHROME1":
         table = 255 - table
-    numbers = levels.astype(np.int32) - low
-    if _loses_levels(table, np.bincount(numbers.ravel(), minlength=len(table)) > 0):
+    occurs = np.zeros(len(table), bool)
+    rgb = np.empty((*levels.shape, 3), np.uint8)
+    for rows in strips(len(levels)):
+        numbers = levels[rows].astype(np.int32) - low
+        occurs[numbers] = True
+        rgb[rows] = table[numbers][..., None]
+    if _loses_levels(table, occurs):
         doubts = (*doubts, FEW_LEVELS)
-    return np.repeat(table[numbers][..., None], 3, axis=2), doubts
+    return rgb, doubts
 
 
 def _loses_levels(table: np.ndarray, occurs: np.ndarray) -> bool:
@@ -80,8 +88,11 @@ def _stored(levels: np.ndarray, header: Dataset, lowest: int | None = None) -> n
     width = 8 * levels.dtype.itemsize
     if not (stored > 0 and 0 <= lowest <= width - stored):
         raise damaged("DICOM file")
-    # For signed levels, shifting back extends the sign.
-    return np.asarray((levels << (width - stored - lowest)) >> (width - stored))
+    if stored == width:
+        return levels
+    shifted = levels << (width - stored - lowest)
+    shifted >>= width - stored  # for signed levels, shifting back extends the sign
+    return np.asarray(shifted)
 
 
 # pydicom's `apply_windowing` and `apply_voi` are not used: a window of one level loses its middle grey, a window

@@ -174,25 +174,6 @@ def test_a_child_that_dies_costs_only_its_file(small):
         assert len(list(decoders.read(small)[1])) == 1
 
 
-def test_two_large_images_are_never_given_at_once(small, large):
-    assert LARGE < 3000 * 3000
-    with Decoders(2) as decoders:
-        _, first = decoders.read(large)
-        next(first)
-        stop, lines = threading.Event(), []
-        waiting = threading.Thread(target=lambda: lines.append(refusal(decoders, large, stop=stop)))
-        waiting.start()
-        waiting.join(1)
-        assert waiting.is_alive()
-        stop.set()
-        waiting.join(WAIT)
-        assert "stopped" in lines[0]
-        first.close()
-        _, third = decoders.read(large)
-        with closing(third):
-            assert next(third).image.shape == (3000, 3000, 3)
-
-
 # What a child may do.
 
 
@@ -231,7 +212,7 @@ class Answers:
 
     def __init__(self, *answers):
         self.answers = [*answers]
-        self.channel = self
+        self.channel, self.large = self, threading.Semaphore(1)
 
     def take(self, check):
         return self
@@ -247,6 +228,16 @@ class Answers:
 
     def fill(self, buffer, check):
         buffer[:] = bytes(len(buffer))
+
+
+class Soon:
+    """A visitor who leaves after a few checks."""
+
+    checks = 0
+
+    def is_set(self):
+        self.checks += 1
+        return self.checks > 5
 
 
 FRAME = {"shape": [20, 20], "number": None, "spacing_mm": None}
@@ -284,6 +275,18 @@ def test_an_answer_that_no_reader_gives_is_one_clear_line(answer):
         next(Reading(pool, Limits(), None))
     assert str(caught.value).isprintable()
     assert pool.given_back is ("failure" in answer)  # a child whose images make no sense is ended
+
+
+def test_a_large_image_waits_until_another_reading_is_closed():
+    large = FRAME | {"shape": [1000, LARGE // 1000 + 1]}
+    first, second, third = (Reading(Answers(large), ANY, stop) for stop in (None, Soon(), None))
+    for reading in (second, third):
+        reading._decoders.large = first._decoders.large
+    assert next(first).image.size > 3 * LARGE
+    with pytest.raises(UserError, match="stopped"):
+        next(second)
+    first.close()
+    assert next(third).image.size > 3 * LARGE
 
 
 def test_an_honest_answer_is_taken():
