@@ -264,7 +264,9 @@ NETWORKS = {
 def test_a_network_that_announces_what_it_has_not_is_refused(kind, bundle):
     (bundle / "segmenter.onnx").write_bytes(NETWORKS[kind])
     seal(bundle)
-    assert "segmenter.onnx" in refused(bundle)
+    line = refused(bundle)
+    assert "segmenter.onnx" in line
+    assert kind != "a layer of 112 GB" or "announces a layer of 112.0 GB" in line  # before it is compiled
 
 
 def test_an_xml_of_openvino_is_no_network_of_a_bundle(bundle):
