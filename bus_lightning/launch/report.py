@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from bus_lightning.report.sections import Section
     from bus_lightning.statistics.conditions import Group
 
+log = logging.getLogger(__name__)
 USUAL = Path("runs/classification")
 # Each has a module `additions` with an EXTENSION. Any of these folders can be deleted; a second paper is one more name.
 PAPERS = ("bus_lightning.paper",)
@@ -48,10 +52,22 @@ def extensions() -> list[Extension]:
     return [import_module(module).EXTENSION for module in modules if find_spec(module)]
 
 
-def send_to_wandb(group: Group, sections: list[Section]) -> None:
-    """Send the tables and figures of a report to W&B if its runs were logged there."""
+def send_to_wandb(group: Group, sections: list[Section], entity: str | None = None) -> None:
+    """Send the tables and figures of a report to W&B if its runs were logged there.
+
+    Args:
+        group: The runs.
+        sections: The report.
+        entity: Team or user that the report may go to, besides the user's own default. What the runs name is not
+            enough: a run from elsewhere could name a stranger's project.
+    """
     configs = [condition.config for condition in group.conditions]
-    if logged := [config for config in configs if (config.get("logger") or {}).get("wandb")]:
+    logged = [config for config in configs if (config.get("logger") or {}).get("wandb")]
+    named = {config.logger.wandb.get("entity") for config in logged} - {None, entity, os.environ.get("WANDB_ENTITY")}
+    if named:
+        log.warning("The report is not sent to W&B because its runs name the owner %s: add --wandb-entity %s if you "
+                    "trust this owner, or --no-wandb.", min(named), min(named))  # fmt: skip
+    elif logged:
         from bus_lightning.tracking.reports import send_report  # imports wandb, which takes seconds
 
         send_report(group.path, logged, [item for section in sections for item in section.items])
@@ -76,6 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--no-wandb", action="store_true", help="send nothing to W&B, even if the runs were logged there"
     )
     parser.add_argument(
+        "--wandb-entity", metavar="OWNER", help="W&B team or user that the runs name and the report may be sent to"
+    )
+    parser.add_argument(
         "--trust", action="append", default=[], metavar="PACKAGE",
         help="package of your own whose networks may be built, to count their cost; its code is run"
     )  # fmt: skip
@@ -92,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
                 options.out,
                 options.title,
                 extensions(),
-                send=None if options.no_wandb else send_to_wandb,
+                send=None if options.no_wandb else partial(send_to_wandb, entity=options.wandb_entity),
                 say=status.update,
                 trusted=options.trust,
             )

@@ -29,6 +29,7 @@ from bus_lightning.config.stored import load_config
 from bus_lightning.config.trusted import Origin
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import is_there
+from bus_lightning.data.audit import DEFAULT_CACHE
 from bus_lightning.data.prepare import files_hash
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import Split, load_split
@@ -158,10 +159,28 @@ def open_run(path: Path | str, complete: bool = True, trusted: Iterable[str] = (
         config = check_kinds(config, _STORED, may_lack=True)
     except UserError as error:
         raise DamagedError(folder.config, f"it is not the config of a run ({error})") from error
+    _make_no_folders_elsewhere(config)
     run = FinishedRun(folder, config, tuple(trusted))
     if complete:
         run.require_complete()
     return run
+
+
+def _make_no_folders_elsewhere(config: DictConfig) -> None:
+    """Let a run from elsewhere name no new folder outside of the working folder; in place.
+
+    Its phantom images are not drawn there, and its cache is the usual one. Folders that exist are used.
+    """
+
+    def is_elsewhere(folder: str | None) -> bool:
+        return (
+            folder is not None and not Path(folder).is_dir() and not Path(folder).resolve().is_relative_to(Path.cwd())
+        )
+
+    if is_elsewhere(config.data.root):
+        config.data.phantom = None
+    if is_elsewhere(config.data.cache):
+        config.data.cache = str(DEFAULT_CACHE)
 
 
 def find_runs(*patterns: str) -> list[RunDir]:

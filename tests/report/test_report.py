@@ -1,5 +1,6 @@
 """A report contains all results of its runs, and says which are missing."""
 
+from functools import partial
 from typing import ClassVar
 
 import pandas as pd
@@ -79,6 +80,16 @@ def test_conditions_on_different_images_are_compared_on_those_that_they_share_an
     content = record.read_bytes()
     assert b"tables/classification_test" in content
     assert b"figures/confusion_test" in content
+
+
+def test_a_report_goes_only_to_an_owner_on_wandb_whom_the_user_names(finished, monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    group = finished("group=foreign", "model=resnet34", "logger=wandb", "logger.wandb.entity=stranger").path.parent
+    make_report([group], send=send_to_wandb)
+    assert not list(group.glob("wandb/*/*.wandb"))
+    assert "not sent to W&B because its runs name the owner stranger: add --wandb-entity stranger" in caplog.text
+    make_report([group], send=partial(send_to_wandb, entity="stranger"))
+    assert len(list(group.glob("wandb/offline-run-*/*.wandb"))) == 1
 
 
 def test_what_cannot_be_reported_is_one_clear_line(tmp_path, finished, capsys):

@@ -410,3 +410,23 @@ def test_a_picture_that_is_no_picture_is_a_finding_though_the_report_is_made(tmp
     with caplog.at_level(logging.WARNING):
         problems = [problem.text for problem in find_problems(read_group(run.path.parent).conditions)]
     assert any(f"{file} is damaged: it has 9 pixels" in text for text in problems)
+
+
+def test_a_run_from_elsewhere_makes_no_new_folder_outside_of_the_working_folder(tmp_path, monkeypatch):
+    run, elsewhere, own = copy_run(tmp_path / "run"), tmp_path / "elsewhere", tmp_path / "own"
+    own.mkdir()
+    monkeypatch.chdir(own)
+    config = OmegaConf.load(run.config)
+    config.data.root, config.data.cache = str(elsewhere / "images"), str(elsewhere / "cache")
+    config.data.phantom = {"images": 12, "seed": 0}
+    OmegaConf.save(config, run.config)
+    opened = open_run(run.path).config.data
+    assert opened.phantom is None
+    assert opened.cache == "data/cache"
+    with pytest.raises(UserError, match="could not be evaluated"):
+        evaluate_runs(evaluated(str(run.path)))
+    assert not elsewhere.exists()
+    config.data.root, config.data.cache = "data/phantom", str(own / "cache")
+    OmegaConf.save(config, run.config)
+    assert open_run(run.path).config.data.phantom == config.data.phantom
+    assert open_run(run.path).config.data.cache == config.data.cache
