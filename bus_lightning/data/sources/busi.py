@@ -1,0 +1,29 @@
+"""Read BUSI, Breast Ultrasound Images: `benign/benign (1).png` next to `benign (1)_mask.png`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bus_lightning.data.sources import folder
+from bus_lightning.data.sources.card import Card
+from bus_lightning.data.sources.source_index import SourceIndex
+
+CARD = Card(
+    title="BUSI",
+    citation="Al-Dhabyani W. et al. Dataset of breast ultrasound images. Data in Brief 28 (2020) 104863, "
+    "doi:10.1016/j.dib.2019.104863",
+    licence="not stated by its authors; MedMNIST, which is partly made of it, states CC BY 4.0",
+    homepage="https://doi.org/10.1016/j.dib.2019.104863",
+    counts={"images": 780, "benign": 437, "malignant": 210, "normal": 133},
+    faults=(
+        "There are no patient numbers, and many images are near-duplicates of others, some of another class.",
+        "About half of the images have text or calipers burned in.",
+        "17 images have several masks, which outline several lesions.",
+    ),
+    seen="files",
+)
+
+
+def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
+    """Read the index; patients are unknown."""
+    return folder.read(root, options, "busi")

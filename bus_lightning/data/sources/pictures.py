@@ -1,0 +1,60 @@
+"""List the pictures of a folder, as paths below the root of the data set."""
+
+import os
+from pathlib import Path
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.file_kinds import PICTURES, is_system_file
+from bus_lightning.data.listing import HIDDEN
+
+
+def list_pictures(root: Path, folder: str = "", skipped: dict[str, str] | None = None) -> dict[str, str]:
+    """List the pictures that lie directly in a folder.
+
+    Args:
+        root: Root of the data set.
+        folder: The folder below it; empty for the root itself.
+        skipped: Is filled with the other files: path below the root -> why it is skipped.
+
+    Returns:
+        Name without extension -> path below the root, sorted.
+
+    Raises:
+        UserError: If there is no such folder, or two pictures differ only by their extension.
+    """
+    place = root / folder
+    if not place.is_dir():
+        raise UserError(f"There is no folder {place}.")
+    pictures: dict[str, str] = {}
+    for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+        file = f"{folder}/{entry.name}" if folder else entry.name
+        if entry.is_dir():
+            continue
+        if is_system_file(entry.name):
+            reason = HIDDEN
+        elif not entry.is_file() and not entry.is_symlink():
+            reason = "pipes or devices"
+        elif Path(entry.name).suffix.lower() not in PICTURES:
+            reason = "not a picture"
+        else:
+            stem = Path(entry.name).stem
+            if stem in pictures:
+                raise UserError(f"{root}: {pictures[stem]} and {file} have the same name: rename one of them.")
+            pictures[stem] = file
+            continue
+        if skipped is not None:
+            skipped[file] = reason
+    return pictures
+
+
+def find_below(root: Path, *places: str) -> Path | None:
+    """Find the folder, the root or one of the folders directly below it, that holds all of these files or folders."""
+    inner = (
+        sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        if (root.is_dir())
+        else []
+    )
+    for folder in (root, *inner):
+        if all((folder / place).exists() for place in places):
+            return folder
+    return None

@@ -1,0 +1,89 @@
+"""The index that every source makes: a row per image, and what it could not use."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.sources.card import Card
+
+COLUMNS = ("id", "image", "masks", "class", "patient", "dataset")
+NO_CLASS = "unlabelled"  # the class of a data set without classes; it can be segmented only
+
+
+@dataclass(frozen=True)
+class SourceIndex:
+    """The images of a data folder.
+
+    Attributes:
+        frame: A row per image, sorted by `id`, with the columns `id`, `image` (path below the root), `masks` (tuple of
+            such paths), `class`, `patient` (text; empty if unknown), `dataset`, and those of the set, such as `birads`,
+            `device`, `mm_per_pixel` (height and width, as a tuple) or `fold_5` (published fold).
+        skipped: File below the root -> why it is not read.
+        orphans: Mask files without an image.
+        missing: Ids of a table whose image is not in the folder.
+        notes: What a user should know about the folder, a sentence each.
+    """
+
+    frame: pd.DataFrame
+    skipped: dict[str, str] = field(default_factory=dict)
+    orphans: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """A module that reads one layout."""
+
+    CARD: Card
+
+    def read(self, root: Path, options: Mapping[str, Any]) -> SourceIndex:
+        """Read the index of a data folder.
+
+        Args:
+            root: The folder.
+            options: The options of the config group `data` that this source takes.
+
+        Raises:
+            UserError: If the folder has another layout, in one line that says what was expected.
+        """
+        ...
+
+
+def make_frame(rows: Sequence[Mapping[str, Any]], dataset: str, where: str) -> pd.DataFrame:
+    """Make the frame of an index from its rows, sorted by id.
+
+    Args:
+        rows: A mapping per image; missing `masks`, `class` and `patient` become empty or `NO_CLASS`.
+        dataset: Name of the data set.
+        where: The folder or table, for messages.
+
+    Raises:
+        UserError: If there is no row, an id is there twice, or two rows are about one image.
+    """
+    if not rows:
+        raise UserError(f"{where} holds no images.")
+    defaults = {"masks": (), "class": NO_CLASS, "patient": "", "dataset": dataset}
+    frame = pd.DataFrame([defaults | dict(row) for row in rows])
+    refuse_repeated(frame["id"], "id", where)
+    refuse_repeated(frame["image"], "image", where)
+    own = [name for name in frame.columns if name not in COLUMNS]
+    return frame.sort_values("id", ignore_index=True)[[*COLUMNS, *own]]
+
+
+def refuse_repeated(values: Iterable[str], kind: str, where: str) -> None:
+    """Refuse a value that is there twice.
+
+    Raises:
+        UserError: If there is one; names the first and counts the others.
+    """
+    repeated = sorted(value for value, number in Counter(values).items() if number > 1)
+    if repeated:
+        raise UserError(
+            f"{where}: the {kind} '{repeated[0]}' is there more than once ({len(repeated)} such {kind}s): "
+            "leave one row for each image."
+        )
