@@ -40,7 +40,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
         raise UserError(f"{root} is not a data set of nnU-Net: expected dataset.json and imagesTr in it.") from None
     names = _label_names(described, path)
     skipped: dict[str, str] = {}
-    rows, orphans, tested = [], list[str](), set[str]()
+    rows, orphans, tested = list[dict[str, Any]](), list[str](), set[str]()
     for images_folder, labels_folder in _PARTS:
         if not (root / images_folder).is_dir():
             continue

@@ -97,8 +97,8 @@ def _add(rows: dict[str, dict[str, Any]], row: dict[str, Any], path: Path, numbe
     for key in row.keys() - {"masks"}:
         if row[key] != first[key]:
             raise UserError(
-                f"{path}, row {number + 2}: {row['image']} has the {key} '{row[key]}', and '{first[key]}' in an earlier "
-                "row: correct one of them."
+                f"{path}, row {number + 2}: {row['image']} has the {key} '{row[key]}', and '{first[key]}' in an "
+                "earlier row: correct one of them."
             )
     if set(row["masks"]) <= set(first["masks"]):
         raise UserError(f"{path}, row {number + 2}: {row['image']} is there twice: remove one of the rows.")
@@ -109,12 +109,9 @@ def _masks(root: Path, table: _Table, counting: Any) -> list[Any]:
     """Return for each row a function from its image to its mask files."""
     name = table.columns.get("mask", "")
     kinds = table.values("mask_counts")
-    words = (
-        {fold(word) for word in (counting if isinstance(counting, list | tuple) else [counting])}
-        if (counting is not None)
-        else set(_YES)
-    )
-    counts = [kind is None or fold(kind) in words for kind in (kinds or [None] * len(table.rows))]
+    counting = _YES if counting is None else counting if isinstance(counting, list | tuple) else [counting]
+    words = {fold(word) for word in counting}
+    counts = [True] * len(table.rows) if kinds is None else [fold(kind) in words for kind in kinds]
     if "{" in name or "*" in name:
         return [lambda file, ok=ok: _by_pattern(root, name, file) if ok else () for ok in counts]
     cells = table.values("mask") or [""] * len(table.rows)
