@@ -153,3 +153,20 @@ def without_anonymous(options: dict[str, Any]) -> None:
     Upstream: https://github.com/wandb/wandb/pull/10909. It can go with a Lightning that does not pass it.
     """
     del options["anonymous"]
+
+
+def decode_run_lengths(code: Any) -> Any:
+    """Decode a mask of pycocotools without the warning that its arrays lack an argument of NumPy 2.
+
+    Source: `__array__` in `pycocotools/_mask.pyx` of pycocotools 2.0.11. It can go with a release that takes `copy`.
+
+    Args:
+        code: Run lengths, as `pycocotools.mask.merge` returns them.
+
+    Returns:
+        (H, W) uint8 in {0, 1}.
+    """
+    codec = import_module("pycocotools.mask")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy keyword", DeprecationWarning)
+        return codec.decode(code)

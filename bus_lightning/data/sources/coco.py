@@ -12,6 +12,7 @@ from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum, folder_aside
 from bus_lightning.core.reading import read_json
+from bus_lightning.core.workarounds import decode_run_lengths
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.class_map import map_classes
 from bus_lightning.data.sources.source_index import SourceIndex, make_frame, refuse_repeated
@@ -123,7 +124,7 @@ def _draw(items: Sequence[Mapping[str, Any]], image: Mapping[str, Any], path: Pa
                 codes = [outline]
             else:
                 codes = codec.frPyObjects(outline if isinstance(outline, list) else [outline], height, width)
-            union |= np.asarray(codec.decode(codec.merge(codes)), np.uint8)
+            union |= decode_run_lengths(codec.merge(codes))
         except Exception as error:  # it raises anything, from TypeError to a bare Exception
             raise UserError(f"{where} has no polygon or run lengths that can be decoded ({error}).") from None
     return union
