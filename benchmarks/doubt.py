@@ -15,6 +15,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.audit import audit_folder
 from bus_lightning.data.index import find_root, read_image, read_index
 from bus_lightning.data.phantom import draw_phantom
+from bus_lightning.data.sources.folder import read as read_folder
 from bus_lightning.data.splits import make_split
 from bus_lightning.diagnosis.doubt import fit_reference, strangeness
 from bus_lightning.diagnosis.frames import Limits
@@ -77,7 +78,7 @@ def measure(quick: bool) -> dict[str, Any]:
 
 def _splits(root: Path, quick: bool, others: dict[str, Images], ultrasound: dict[str, Images]) -> dict[str, Any]:
     """Measure on several splits of a folder."""
-    frame, groups = read_index(root), audit_folder(root, progress=False).groups
+    frame, groups = read_index(root), audit_folder(root, read_folder(root, {}), progress=False).groups
     images = {row.id: read_image(root / row.image) for row in frame.itertuples()}
     rates: dict[str, list[float]] = {}
     counts: dict[str, int] = {}

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from bus_lightning.data.audit import cached_audit
 from bus_lightning.data.index import read_index
 from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.sources.folder import read as read_folder
 from bus_lightning.runs.table import collect, show
 
 SIZE = 64
@@ -33,7 +34,7 @@ def index(folder: Path) -> Callable[[], object]:
 
 def audit(folder: Path) -> Callable[[], object]:
     """Decode every file and look for duplicates; the findings are kept for the stages that follow."""
-    return lambda: cached_audit(folder, read_index(folder), folder.with_name("cache"))
+    return lambda: cached_audit(folder, read_folder(folder, {}), folder.with_name("cache"))
 
 
 def split(folder: Path) -> Callable[[], object]:

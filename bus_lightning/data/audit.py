@@ -32,10 +32,12 @@ from bus_lightning.data.content import content_hash, known_content
 from bus_lightning.data.duplicates import Fingerprint, group_of, make_fingerprint, matching_pairs
 from bus_lightning.data.findings import Audit
 from bus_lightning.data.fingerprints import save_fingerprints
-from bus_lightning.data.index import MaskSizeError, find_root, read_image, read_index, read_single_mask, rows_of
-from bus_lightning.data.listing import Listing, describe_skipped, list_folder
+from bus_lightning.data.index import MaskSizeError, read_image, read_single_mask, rows_of
+from bus_lightning.data.listing import describe_skipped
 from bus_lightning.data.mask_files import Likeness, find_mask_files, measure_likeness
 from bus_lightning.data.masks import MaskValueError
+from bus_lightning.data.sources.registry import read_source
+from bus_lightning.data.sources.source_index import SourceIndex
 
 VERSION = 5  # part of the cache's key: raise it when a finding changes
 DEFAULT_CACHE = Path("data/cache")  # as in conf/data/default.yaml
@@ -67,14 +69,15 @@ class _Decoded:
     colored: bool = False
 
 
-def audit_folder(root: Path, progress: bool = True) -> Audit:
+def audit_folder(root: Path, index: SourceIndex, progress: bool = True) -> Audit:
     """Decode every file of a data folder once and collect the findings.
 
     Args:
-        root: Folder in BUSI's layout, with any class names.
+        root: The data folder.
+        index: Its index, as a source gives it.
         progress: Whether to show the progress on the standard error.
     """
-    frame = read_index(root)
+    frame = index.frame
     rows = rows_of(frame)
 
     def watch(items: Any, verb: str, total: int) -> Any:
@@ -117,7 +120,7 @@ def audit_folder(root: Path, progress: bool = True) -> Audit:
             "mask_unclear": unclear,
             "mask_read_by_rule": sorted(rules),
             "image_without_mask": ids((number == 0) & ~healthy),
-            "mask_without_image": list_folder(root).orphans(),
+            "mask_without_image": index.orphans,
             "normal_with_lesion": ids(healthy & lesion),
             "lesion_with_empty_mask": ids(~healthy & ~lesion & whole),
             "several_masks": ids(number > 1),
@@ -159,14 +162,13 @@ def _decode(root: Path, row: Any) -> _Decoded:
     return _Decoded(broken, rules, resized, lesion, make_fingerprint(image), measure_likeness(image), colored)
 
 
-def cached_audit(root: Path, frame: pd.DataFrame, cache: Path, listing: Listing | None = None) -> Audit:
+def cached_audit(root: Path, index: SourceIndex, cache: Path) -> Audit:
     """Audit a folder, or read the findings of an earlier audit of the same content; concurrent jobs audit once.
 
     Args:
         root: The data folder.
-        frame: Its whole index, with every class.
+        index: Its whole index, with every class.
         cache: Folder that keeps the findings, a file per content.
-        listing: The result of `list_folder`; None lists the folder.
 
     Returns:
         The findings, without the fingerprints, which are in the file of `fingerprints_of`.
@@ -174,16 +176,16 @@ def cached_audit(root: Path, frame: pd.DataFrame, cache: Path, listing: Listing 
     Raises:
         UserError: If files change meanwhile.
     """
-    content = known_content(root, frame, cache)
+    content = known_content(root, index.frame, cache)
     name = f"audit-{VERSION}-{content[:16]}"
     path, fingerprints = cache / f"{name}.json", fingerprints_of(content, cache)
     audit = _known(path, fingerprints)
     if audit is None:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cleared(cache / f"{name}.lock")):
-            audit = _known(path, fingerprints) or _make_audit(root, content, path, fingerprints)
+            audit = _known(path, fingerprints) or _make_audit(root, index, content, path, fingerprints)
     # Masks without an image are not part of the content hash, so they are listed again.
-    return replace(audit, problems=audit.problems | {"mask_without_image": (listing or list_folder(root)).orphans()})
+    return replace(audit, problems=audit.problems | {"mask_without_image": index.orphans})
 
 
 def _known(path: Path, fingerprints: Path) -> Audit | None:
@@ -191,12 +193,12 @@ def _known(path: Path, fingerprints: Path) -> Audit | None:
     return read_cached(path, lambda content: Audit(**json.loads(content))) if is_whole(fingerprints) else None
 
 
-def _make_audit(root: Path, content: str, path: Path, fingerprints: Path) -> Audit:
+def _make_audit(root: Path, index: SourceIndex, content: str, path: Path, fingerprints: Path) -> Audit:
     """Audit a folder whose files have this hash, and keep the findings."""
     for leftover in (*path.parent.glob(f".*{path.name}.*"), *path.parent.glob(f".*{fingerprints.name}.*")):
         with suppress(OSError):
             leftover.unlink()  # of a killed process
-    audit = audit_folder(root)
+    audit = audit_folder(root, index)
     if audit.content != content:
         raise UserError(f"{root} changed while it was audited: run the command again.")
     with caching(fingerprints) as temporary:
@@ -219,21 +221,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="cache of training (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        root = find_root(options.folder)
-        listing = list_folder(root)
-        audit = cached_audit(root, read_index(root, listing=listing), options.cache, listing)
+        root, index = read_source({"source": "folder", "root": options.folder})
+        audit = cached_audit(root, index, options.cache)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
         return _report_trouble(error, options)
 
-    summary = audit.summary() | {"passed_over": len(listing.passed_over)}
-    content = {"summary": summary, "passed_over": listing.passed_over} | audit.to_json()
+    summary = audit.summary() | {"passed_over": len(index.skipped)}
+    content = {"summary": summary, "passed_over": index.skipped} | audit.to_json()
     try:
         write_aside(options.out / "audit.json", json.dumps(content, indent=1) + "\n")
         with aside(options.out / "groups.csv") as path:
-            write_csv(audit.groups_table(), path)
+            write_csv(audit.groups_table(index.frame), path)
     except OSError as error:
         return _report_trouble(error, options)
     table = Table("finding", "number", "for example", title=Text(f"Audit of {root}"))
@@ -243,8 +244,8 @@ def main(arguments: list[str] | None = None) -> int:
         table.add_row(finding.replace("_", " "), str(number), Text("\n".join(map(printable, examples))), style=style)
     console = PrintableConsole()
     console.print(table)
-    if listing.passed_over:
-        console.print(f"Skipped: {describe_skipped(listing.passed_over)}.", markup=False)
+    if index.skipped:
+        console.print(f"Skipped: {describe_skipped(index.skipped)}.", markup=False)
     console.print(f"{_verdict(audit)} Written: {options.out}/audit.json, {options.out}/groups.csv", markup=False)
     return 0 if audit.tasks else 1
 

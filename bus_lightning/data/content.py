@@ -17,15 +17,15 @@ _SETTLED_S = 2.0  # two changes within one tick of a file system's clock leave t
 
 
 def content_hash(root: Path, frame: pd.DataFrame) -> str:
-    """Hash the ids and the bytes of all files of an index; the place of the folder does not matter."""
-    digest = hashlib.sha256()
+    """Hash all files of an index and what a table says about them; the place of the folder does not matter."""
+    digest = hashlib.sha256(_from_table(frame))
     for file in _files(frame):
         try:
             with open_regular(root / file) as stream:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
         except (OSError, UserError):  # a dangling link, a pipe, no permission: reported when the file is decoded
             content = "unreadable"
-        digest.update(f"{file}\0{content}\n".encode())
+        digest.update(f"{_name(file)}\0{content}\n".encode())
     return digest.hexdigest()
 
 
@@ -51,7 +51,7 @@ def known_content(root: Path, frame: pd.DataFrame, cache: Path) -> str:
 
 def _stamp(root: Path, frame: pd.DataFrame) -> tuple[str, float]:
     """Hash names, sizes and times of all files; also return the newest time, in seconds since 1970."""
-    digest, newest = hashlib.sha256(), 0
+    digest, newest = hashlib.sha256(_from_table(frame)), 0
     for file in _files(frame):
         try:
             status = (root / file).stat()
@@ -62,6 +62,21 @@ def _stamp(root: Path, frame: pd.DataFrame) -> tuple[str, float]:
         newest = max(newest, *stamp[1:])
         digest.update(f"{file}\0{stamp}\n".encode())
     return digest.hexdigest(), newest / 1e9
+
+
+def _from_table(frame: pd.DataFrame) -> bytes:
+    """List what a table says about the images: classes that are not the file's first folder, patients and groups."""
+    names = [name for name in ("class", "patient", "group") if name in frame]
+    lines = []
+    for image, *values in zip(frame["image"], *(frame[name] for name in names), strict=True):
+        if any(values[1:]) or values[0] != image.partition("/")[0]:
+            lines.append("\0".join((image, *values)) + "\n")
+    return "".join(lines).encode()
+
+
+def _name(file: str) -> str:
+    """Name a file without the place of the cache, in which a source may have drawn masks."""
+    return Path(file).name if Path(file).is_absolute() else file
 
 
 def _files(frame: pd.DataFrame) -> list[str]:

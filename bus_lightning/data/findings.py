@@ -63,11 +63,11 @@ class Audit:
         rule = self.rules.get(name)
         return self.broken.get(name) or (f"{name}: {rule}" if rule else name)
 
-    def groups_table(self) -> pd.DataFrame:
-        """Tabulate the groups, with the columns `id,class,group,exact_duplicate_of,conflict`."""
+    def groups_table(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Tabulate the groups of an index, with the columns `id,class,group,exact_duplicate_of,conflict`."""
         table = pd.DataFrame({"id": list(self.groups)})
         return table.assign(
-            **{"class": table["id"].str.partition("/")[0]},
+            **{"class": table["id"].map(dict(zip(frame["id"], frame["class"], strict=True)))},
             group=table["id"].map(self.groups),
             exact_duplicate_of=[self.exact_duplicate_of.get(id_, "") for id_ in self.groups],
             conflict=table["id"].isin(self.conflicts),

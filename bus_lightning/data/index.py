@@ -1,4 +1,4 @@
-"""Turn a folder in BUSI's layout into a data frame with a row per image; and read its images and masks."""
+"""Find a data folder, label the images of its index, and read images and masks."""
 
 import os
 from contextlib import ExitStack
@@ -13,8 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.reading import open_regular
 from bus_lightning.data.levels import OWN_SCALE, Scale, read_rgb
-from bus_lightning.data.listing import Listing, describe_skipped, list_folder
 from bus_lightning.data.masks import decode_mask, have_same_proportions, resize_mask
+from bus_lightning.data.sources import folder
 from bus_lightning.data.structure import checked
 
 DEFAULT_ROOT = Path("data/Dataset_BUSI_with_GT")
@@ -24,62 +24,58 @@ class MaskSizeError(UserError):
     """The proportions of a mask differ from those of its image."""
 
 
-def find_root(root: str | Path | None) -> Path:
-    """Find the data folder: the given one, else `BUSI_ROOT`, else `data/Dataset_BUSI_with_GT`.
+def find_root(root: str | Path | None, source: str = "busi") -> Path:
+    """Find the data folder: the given one, else that of the variable `<SOURCE>_ROOT`, such as `BUS_BRA_ROOT`.
+
+    BUSI has a default place, `data/Dataset_BUSI_with_GT`.
 
     Raises:
         UserError: If the folder does not exist.
     """
-    named = root or os.environ.get("BUSI_ROOT")
-    folder = Path(named or DEFAULT_ROOT).expanduser()
-    if not folder.is_dir():
-        origin = "data.root" if root else "BUSI_ROOT" if named else "the default place"
+    is_busi = source in ("busi", "folder")
+    variable = "BUSI_ROOT" if is_busi else f"{source.upper()}_ROOT"
+    named = root or os.environ.get(variable) or (DEFAULT_ROOT if is_busi else None)
+    if named is None:
+        raise UserError(f"data={source} needs its folder: set data.root=FOLDER or {variable}.")
+    place = Path(named).expanduser()
+    if not place.is_dir():
+        origin = "data.root" if root else variable if named != DEFAULT_ROOT else "the default place"
+        get = "Run `make data`, set" if is_busi else "Set"
         raise UserError(
-            f"No data folder at {folder} ({origin}). Run `make data`, set data.root=FOLDER or BUSI_ROOT, "
+            f"No data folder at {place} ({origin}). {get} data.root=FOLDER or {variable}, "
             "or try the built-in phantoms with data=phantom."
         )
-    return folder
+    return place
 
 
-def read_index(root: Path, classes: list[str] | None = None, listing: Listing | None = None) -> pd.DataFrame:
-    """List the images of a folder in BUSI's layout, `<class>/<name>.png` next to `<name>_mask[_N].png`.
-
-    JPEG, BMP and TIFF files are read as well, recognised by their content. `list_folder` lists the skipped files.
+def read_index(root: Path, classes: list[str] | None = None) -> pd.DataFrame:
+    """List the images of a folder with a folder for each class, as `data=folder` does.
 
     Args:
-        root: Folder with a folder for each class.
+        root: The folder.
         classes: Class names, in the order of their labels; None takes every folder, sorted by name.
-        listing: The result of `list_folder`; None lists the folder.
 
     Returns:
-        A row per image, sorted by id, with the columns `id` (path below the root without `.png`; other extensions
-        stay), `class`, `label` (position of the class), `image` (path below the root) and `masks` (tuple of paths below
-        the root).
+        A row per image, sorted by id, with the columns of `select_classes`.
 
     Raises:
         UserError: If a class has no folder or no images, the folder has no images at all, or two have the same id.
     """
-    listing = listing or list_folder(root)
-    if not listing.images:
-        others = f" Skipped: {skipped}." if (skipped := describe_skipped(listing.passed_over)) else ""
-        raise UserError(
-            f"{root} holds no images: expected <class>/<name>.png and <name>_mask.png below it, or JPEG, BMP or TIFF. "
-            f"Set data.root to the folder that contains the class folders.{others}"
-        )
-    ids = sorted(listing.images)
-    frame = pd.DataFrame(
-        {
-            "id": ids,
-            "class": [id_.partition("/")[0] for id_ in ids],
-            "image": [listing.images[id_] for id_ in ids],
-            "masks": [listing.masks_of(listing.images[id_]) for id_ in ids],
-        }
-    )
+    frame = folder.read(root, {}).frame
     return select_classes(frame, classes or sorted(frame["class"].unique()), root)
 
 
 def select_classes(frame: pd.DataFrame, classes: list[str], root: Path) -> pd.DataFrame:
     """Keep the images of the named classes of an index, labelled in the order of the names.
+
+    Args:
+        frame: The index, as a source gives it.
+        classes: The names.
+        root: The data folder, for messages.
+
+    Returns:
+        The rows with the columns `id`, `class`, `label` (position of the class), `image` and `masks` (path and tuple of
+        paths below the root), and the others of the index.
 
     Raises:
         UserError: If a class has no images.
@@ -89,7 +85,9 @@ def select_classes(frame: pd.DataFrame, classes: list[str], root: Path) -> pd.Da
         if name not in known:
             raise UserError(f"data.classes: no images of class '{name}' in {root}; it has {', '.join(known)}.")
     chosen = frame[frame["class"].isin(classes)].reset_index(drop=True)
-    return chosen.assign(label=chosen["class"].map(classes.index))[["id", "class", "label", "image", "masks"]]
+    labelled = chosen.assign(label=chosen["class"].map(classes.index))
+    first = ["id", "class", "label", "image", "masks"]
+    return labelled[[*first, *(name for name in labelled.columns if name not in first)]]
 
 
 def rows_of(frame: pd.DataFrame) -> list[Any]:

@@ -23,10 +23,13 @@ from bus_lightning.data.audit import cached_audit, fingerprints_of
 from bus_lightning.data.content import known_content
 from bus_lightning.data.dataset_scale import known_scale
 from bus_lightning.data.findings import Audit
-from bus_lightning.data.index import find_root, read_index, select_classes
+from bus_lightning.data.groups import keep_together
+from bus_lightning.data.index import select_classes
 from bus_lightning.data.levels import OWN_SCALE, Scale
-from bus_lightning.data.listing import HIDDEN, describe_skipped, list_folder, without_extension
+from bus_lightning.data.listing import HIDDEN, describe_skipped, without_extension
 from bus_lightning.data.mistakes import with_mistake
+from bus_lightning.data.sources.registry import read_source
+from bus_lightning.data.sources.source_index import SourceIndex
 from bus_lightning.data.splits import Split, make_split
 
 log = logging.getLogger(__name__)
@@ -46,12 +49,13 @@ class PreparedData:
     Attributes:
         root: The data folder.
         frame: The index, without excluded images.
-        groups: Near-duplicate group of each id.
+        groups: Group of each id; a split keeps near-duplicates and the images of a patient together.
         content: Hash of the folder's files and of the choice of images.
         fingerprints: File with the fingerprints of all images of the folder; None if there is none.
         predicted_by: Hash of the predicted masks that the index names in its column `predicted`; None without them.
         segmenters: Folders of the segmenters' runs that predicted them.
         scale: Scale for files that do not state their bit depth, from all images of the folder.
+        whole: The whole index, with excluded images; None if none is excluded.
     """
 
     root: Path
@@ -62,6 +66,7 @@ class PreparedData:
     segmenters: tuple[str, ...] = ()
     scale: Scale = OWN_SCALE
     fingerprints: Path | None = None
+    whole: pd.DataFrame | None = None
 
     @property
     def classes(self) -> list[str]:
@@ -70,7 +75,8 @@ class PreparedData:
 
     def has_changed(self, cache: Path) -> bool:
         """Check whether the folder's files have changed since they were hashed."""
-        return known_content(self.root, read_index(self.root), cache)[:_DIGITS] != files_hash(self.content)
+        whole = self.frame if self.whole is None else self.whole
+        return known_content(self.root, whole, cache)[:_DIGITS] != files_hash(self.content)
 
     def split(self, options: DictConfig) -> Split:
         """Split the images by the options of `data.split`."""
@@ -94,15 +100,13 @@ def prepare_data(
     """
     if data.phantom:
         _draw_phantom(Path(data.root), **data.phantom)
-    root = find_root(data.root)
-    listing = list_folder(root)
-    whole = read_index(root, listing=listing)
+    root, index = read_source(data)
+    whole = select_classes(index.frame, sorted(index.frame["class"].unique()), root)
     frame = select_classes(whole, list(data.classes), root) if data.classes else whole
     if only is not None:
         frame = frame[frame["id"].isin(only)].reset_index(drop=True)
-    if skipped := {file: why for file, why in listing.passed_over.items() if why != HIDDEN}:
-        log.warning("%s: skipped: %s.", root, describe_skipped(skipped))
-    audit = cached_audit(root, whole, Path(data.cache), listing)
+    _report(root, index)
+    audit = cached_audit(root, index, Path(data.cache))
     kept = frame[~frame["id"].isin(_excluded_ids(data, frame, audit))].reset_index(drop=True)
     unusable = _refuse_broken(root, kept, audit, data, needs_masks, needs_masks or uses_masks)
     kept["masks"] = [() if unusable.intersection(masks) else masks for masks in kept["masks"]]
@@ -112,11 +116,23 @@ def prepare_data(
     if only is not None:
         kept = kept[kept["id"].isin(only)].reset_index(drop=True)
     choice = stable_hash(*kept["id"], *kept["class"], *sorted(unusable))
-    groups = {row.id: audit.groups[row.source] for row in kept.itertuples()}
+    whole_groups = keep_together(whole, audit.groups)  # with excluded images, so that their number does not matter
+    groups = {row.id: whole_groups[row.source] for row in kept.itertuples()}
     scale = known_scale(root, whole["image"].tolist(), audit.content, Path(data.cache))
     fingerprints = fingerprints_of(audit.content, Path(data.cache))
     content = f"{audit.content[:_DIGITS]}-{choice:016x}"
-    return PreparedData(root, kept, groups, content, scale=scale, fingerprints=fingerprints)
+    return PreparedData(root, kept, groups, content, scale=scale, fingerprints=fingerprints, whole=whole)
+
+
+def _report(root: Path, index: SourceIndex) -> None:
+    """Log what a source could not use."""
+    if skipped := {file: why for file, why in index.skipped.items() if why != HIDDEN}:
+        log.warning("%s: skipped: %s.", root, describe_skipped(skipped))
+    if index.missing:
+        log.warning("%s: %d images of the table are not in the folder, such as %s.", root, len(index.missing),
+                    index.missing[0])  # fmt: skip
+    for note in index.notes:
+        log.info("%s: %s", root, note)
 
 
 def _excluded_ids(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:

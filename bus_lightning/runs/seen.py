@@ -10,8 +10,8 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum, is_there
 from bus_lightning.data.audit import cached_audit, fingerprints_of
 from bus_lightning.data.fingerprints import load_fingerprints, same_frames
-from bus_lightning.data.index import find_root, read_index
 from bus_lightning.data.prepare import PreparedData, files_hash
+from bus_lightning.data.sources.registry import read_source
 from bus_lightning.data.splits import Split
 from bus_lightning.runs.folder import RunDir
 
@@ -77,8 +77,8 @@ def _fingerprints(run: RunDir, data: DictConfig) -> Path | None:
     if is_there(run.fingerprints):
         return run.fingerprints
     try:
-        root, cache = find_root(data.root), Path(data.cache)
-        audit = cached_audit(root, read_index(root), cache)
+        (root, index), cache = read_source(data), Path(data.cache)
+        audit = cached_audit(root, index, cache)
     except UserError:
         return None
     return fingerprints_of(audit.content, cache) if holds_the_data_of(run, audit.content[:16]) else None

@@ -24,6 +24,7 @@ from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Preprocessing
+from bus_lightning.data.sources.folder import read as read_folder
 from bus_lightning.diagnosis import networks
 from bus_lightning.diagnosis.bundle import Stage
 from bus_lightning.statistics.conditions import Condition
@@ -104,7 +105,7 @@ def kinds(small_phantom, tmp_path_factory):
         return cached_pixels(prepared, Preprocessing(size=16), False, cache, 1.0).copy()
 
     def prints(cache):
-        cached_audit(small_phantom, read_index(small_phantom), cache)
+        cached_audit(small_phantom, read_folder(small_phantom, {}), cache)
         loaded = load_fingerprints(fingerprints_of(files, cache))
         return {id_: [np.asarray(part).tolist() for part in vars(value).values() if not isinstance(part, bytes)]
                 for id_, value in loaded.items()}  # fmt: skip
@@ -119,7 +120,7 @@ def kinds(small_phantom, tmp_path_factory):
         return [output.tolist() for output in networks.Network(stage, "int8", threads=1)(images)]
 
     def audit(cache):
-        return vars(cached_audit(small_phantom, read_index(small_phantom), cache))
+        return vars(cached_audit(small_phantom, read_folder(small_phantom, {}), cache))
 
     return {
         "content-*.json": lambda cache: known_content(small_phantom, frame, cache),
@@ -250,4 +251,7 @@ def test_a_folder_among_the_helping_files_is_no_obstacle(kinds, filled, name, tm
 
 
 def test_audit_and_cache_agree(small_phantom, kinds, tmp_path, as_new):
-    assert kinds["audit-*.json"](tmp_path)["groups"] == audit_folder(small_phantom, progress=False).groups
+    assert (
+        kinds["audit-*.json"](tmp_path)["groups"]
+        == audit_folder(small_phantom, index, progress=False).groups
+    )

@@ -21,11 +21,12 @@ from bus_lightning.data.duplicates import matching_pairs
 from bus_lightning.data.fingerprints import load_fingerprints
 from bus_lightning.data.index import read_index
 from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.sources.folder import read as read_folder
 
 
 @pytest.fixture(scope="module")
 def healthy(phantom):
-    return audit_folder(phantom, progress=False)
+    return audit_folder(phantom, read_folder(phantom, {}), progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def damaged(phantom, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(damaged):
-    return audit_folder(damaged, progress=False)
+    return audit_folder(damaged, read_folder(damaged, {}), progress=False)
 
 
 def test_counts_are_those_of_the_folder(healthy, phantom):
@@ -156,23 +157,25 @@ def test_the_command_fails_for_a_missing_folder_in_one_line(tmp_path, capsys):
 
 def test_findings_are_kept_by_content(small_copy, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "audit_folder", lambda root: calls.append(root) or audit_folder(root, progress=False))
+    monkeypatch.setattr(
+        module, "audit_folder", lambda *given: calls.append(given) or audit_folder(*given, progress=False)
+    )
     cache = tmp_path / "cache"
-    first = cached_audit(small_copy, read_index(small_copy), cache)
+    first = cached_audit(small_copy, read_folder(small_copy, {}), cache)
     elsewhere = small_copy.rename(tmp_path / "moved")
-    assert cached_audit(elsewhere, read_index(elsewhere), cache) == first
+    assert cached_audit(elsewhere, read_folder(elsewhere, {}), cache) == first
     assert len(calls) == 1
     (elsewhere / "normal/normal (1).png").write_bytes(b"")
-    second = cached_audit(elsewhere, read_index(elsewhere), cache)
+    second = cached_audit(elsewhere, read_folder(elsewhere, {}), cache)
     assert len(calls) == 2
     assert second.broken["normal/normal (1).png"].startswith("normal/normal (1).png is empty")
     assert str(tmp_path) not in "".join(path.read_text() for path in cache.glob("*.json"))
 
 
 def test_a_folder_that_changes_while_it_is_audited_is_refused(healthy, small_phantom, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "audit_folder", lambda _: healthy)  # of another content
+    monkeypatch.setattr(module, "audit_folder", lambda *_: healthy)  # of another content
     with pytest.raises(UserError, match="changed while it was audited"):
-        cached_audit(small_phantom, read_index(small_phantom), tmp_path)
+        cached_audit(small_phantom, read_folder(small_phantom, {}), tmp_path)
     assert not list(tmp_path.glob("audit-*.json"))
     assert not list(tmp_path.glob("fingerprints-*"))
 
@@ -195,16 +198,16 @@ def test_the_cache_of_the_command_is_that_of_trainings():
 
 def test_a_mask_that_comes_without_an_image_is_listed_although_the_findings_are_kept(small_copy, tmp_path):
     cache = tmp_path / "cache"
-    assert cached_audit(small_copy, read_index(small_copy), cache).problems["mask_without_image"] == []
+    assert cached_audit(small_copy, read_folder(small_copy, {}), cache).problems["mask_without_image"] == []
     Image.new("1", (9, 9)).save(small_copy / "normal/stray_mask.png")
-    kept = cached_audit(small_copy, read_index(small_copy), cache)
+    kept = cached_audit(small_copy, read_folder(small_copy, {}), cache)
     assert kept.problems["mask_without_image"] == ["normal/stray_mask.png"]
 
 
 def test_fingerprints_are_kept_as_they_were(small_phantom, tmp_path):
-    audit = cached_audit(small_phantom, read_index(small_phantom), tmp_path)
+    audit = cached_audit(small_phantom, read_folder(small_phantom, {}), tmp_path)
     kept = load_fingerprints(fingerprints_of(audit.content, tmp_path))
-    again = audit_folder(small_phantom, progress=False).fingerprints
+    again = audit_folder(small_phantom, read_folder(small_phantom, {}), progress=False).fingerprints
     assert list(kept) == list(again) == read_index(small_phantom)["id"].tolist()
     for id_, one in again.items():
         assert kept[id_].digest == one.digest
@@ -213,11 +216,11 @@ def test_fingerprints_are_kept_as_they_were(small_phantom, tmp_path):
 
 
 def test_lost_fingerprints_are_made_again(small_phantom, tmp_path):
-    audit = cached_audit(small_phantom, read_index(small_phantom), tmp_path)
+    audit = cached_audit(small_phantom, read_folder(small_phantom, {}), tmp_path)
     kept = fingerprints_of(audit.content, tmp_path)
     before = kept.read_bytes()
     kept.unlink()
-    assert cached_audit(small_phantom, read_index(small_phantom), tmp_path) == audit
+    assert cached_audit(small_phantom, read_folder(small_phantom, {}), tmp_path) == audit
     assert kept.read_bytes() == before
 
 
@@ -262,17 +265,17 @@ def test_one_class_with_masks_trains_a_segmenter(small_copy, verdict):
 
 
 def test_an_audit_that_nobody_watches_tells_how_far_it_has_come(small_phantom, monkeypatch, capsys):
-    audit_folder(small_phantom)
+    audit_folder(small_phantom, read_folder(small_phantom, {}))
     assert capsys.readouterr().err == ""  # done before there is anything to say
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
-    audit_folder(small_phantom)
+    audit_folder(small_phantom, read_folder(small_phantom, {}))
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("decoding")] == [f"decoding: {k} of 12" for k in range(1, 13)]
     assert any(line.startswith("comparing: 1 of ") for line in lines)
 
 
 def test_jobs_that_start_together_audit_once(small_phantom, tmp_path, monkeypatch, together):
-    calls, found = [], audit_folder(small_phantom, progress=False)
+    calls, found = [], audit_folder(small_phantom, read_folder(small_phantom, {}), progress=False)
 
     def slow(root):
         calls.append(root)
@@ -280,14 +283,14 @@ def test_jobs_that_start_together_audit_once(small_phantom, tmp_path, monkeypatc
         return found
 
     monkeypatch.setattr(module, "audit_folder", slow)
-    answers = together(lambda: cached_audit(small_phantom, read_index(small_phantom), tmp_path), 3)
+    answers = together(lambda: cached_audit(small_phantom, read_folder(small_phantom, {}), tmp_path), 3)
     assert len(calls) == 1
     assert answers == [found] * 3
 
 
 @pytest.mark.busi
 def test_busi_has_the_published_duplicates(busi):
-    summary = audit_folder(busi).summary()
+    summary = audit_folder(busi, read_folder(busi, {})).summary()
     assert (summary["benign"], summary["malignant"], summary["normal"], summary["masks"]) == (437, 210, 133, 798)
     assert summary["unreadable"] == summary["mask_size_mismatch"] == summary["image_without_mask"] == 0
     assert summary["several_masks"] == 17

@@ -12,8 +12,8 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.audit import cached_audit, fingerprints_of
 from bus_lightning.data.duplicates import make_fingerprint
 from bus_lightning.data.fingerprints import load_fingerprints, save_fingerprints
-from bus_lightning.data.index import read_index
 from bus_lightning.data.levels import read_levels, to_8_bits
+from bus_lightning.data.sources.folder import read as read_folder
 from bus_lightning.data.splits import make_named_split
 
 
@@ -97,15 +97,15 @@ def test_validation_and_test_share_no_group_either():
 
 
 def test_what_a_killed_audit_left_is_removed_and_the_findings_are_kept(small_phantom, tmp_path):
-    frame = read_index(small_phantom)
-    audit = cached_audit(small_phantom, frame, tmp_path)
+    index = read_folder(small_phantom, {})
+    audit = cached_audit(small_phantom, index, tmp_path)
     prints = fingerprints_of(audit.content, tmp_path)
     (findings,) = tmp_path.glob("audit-*.json")
     halves = [tmp_path / f".{file.name}.12-34" for file in (findings, prints)]
     for half in halves:
         half.write_bytes(b"half")
-    assert cached_audit(small_phantom, frame, tmp_path) == audit
+    assert cached_audit(small_phantom, index, tmp_path) == audit
     assert all(half.exists() for half in halves), "another process may be at work: only its successor removes them"
     findings.unlink()
-    assert cached_audit(small_phantom, frame, tmp_path) == audit
+    assert cached_audit(small_phantom, index, tmp_path) == audit
     assert not any(half.exists() for half in halves)

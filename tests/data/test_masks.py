@@ -13,6 +13,7 @@ from bus_lightning.data.audit import audit_folder, main
 from bus_lightning.data.index import read_image, read_index, read_mask
 from bus_lightning.data.masks import MaskValueError, decode_mask, have_same_proportions, resize_mask
 from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.sources.folder import read as read_folder
 
 SHAPE = (80, 100)
 RNG = np.random.default_rng(0)
@@ -309,6 +310,6 @@ def test_training_says_once_that_masks_were_read_by_rule(odd, small_phantom, pre
 def test_a_mask_that_no_rule_decides_is_listed_and_stops_a_segmenter(small_copy, prepared):
     with Image.open(small_copy / BAD) as opened:
         Image.new("L", opened.size, 255).save(small_copy / BAD)
-    assert audit_folder(small_copy, progress=False).problems["mask_unclear"] == [BAD]
+    assert audit_folder(small_copy, read_folder(small_copy, {}), progress=False).problems["mask_unclear"] == [BAD]
     with pytest.raises(UserError, match=r"benign \(2\)_mask\.png has the value 255 everywhere"):
         prepared(small_copy, needs_masks=True)

@@ -7,7 +7,7 @@ from typing import Any
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.pictures import list_pictures
-from bus_lightning.data.sources.source_index import SourceIndex, make_frame
+from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
 from bus_lightning.data.sources.tables import read_any_table, require_columns
 
 CARD = Card(
@@ -70,7 +70,7 @@ def _find_table(root: Path) -> Path:
     tables = sorted(path for path in root.rglob("*.xlsx") if not path.name.startswith(("~", ".")))
     if len(tables) != 1:
         found = f"{len(tables)} XLSX files" if tables else "no XLSX file"
-        raise UserError(f"{root} is not BrEaST-Lesions-USG: expected its clinical table in it, but there is {found}.")
+        raise LayoutError(f"{root} is not BrEaST-Lesions-USG: expected its clinical table in it, but there is {found}.")
     return tables[0]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.pictures import find_below, list_pictures
-from bus_lightning.data.sources.source_index import SourceIndex, make_frame
+from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
 from bus_lightning.data.sources.tables import read_any_table, require_columns
 
 CARD = Card(
@@ -37,7 +37,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     """Read the index; patients are the cases, and `parts_5` and `parts_10` are the published folds."""
     folder = find_below(root, _TABLE, "Images")
     if folder is None:
-        raise UserError(f"{root} is not BUS-BRA: expected {_TABLE} and the folders Images and Masks in it.")
+        raise LayoutError(f"{root} is not BUS-BRA: expected {_TABLE} and the folders Images and Masks in it.")
     below = "" if folder == root else f"{folder.name}/"
     path = folder / _TABLE
     table = read_any_table(path)

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.pictures import find_below, list_pictures
-from bus_lightning.data.sources.source_index import SourceIndex, make_frame
+from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
 from bus_lightning.data.sources.tables import read_any_table, require_columns
 
 CARD = Card(
@@ -34,7 +33,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     """Read the index; a patient is the first four letters of the name, and `parts_1` is the authors' split."""
     folder = find_below(root, "INFO.csv", "images")
     if folder is None:
-        raise UserError(f"{root} is not BUS-UCLM: expected INFO.csv and the folders images and masks in it.")
+        raise LayoutError(f"{root} is not BUS-UCLM: expected INFO.csv and the folders images and masks in it.")
     below = "" if folder == root else f"{folder.name}/"
     path = folder / "INFO.csv"
     table = read_any_table(path)

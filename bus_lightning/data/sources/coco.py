@@ -15,7 +15,7 @@ from bus_lightning.core.reading import read_json
 from bus_lightning.core.workarounds import decode_run_lengths
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.class_map import map_classes
-from bus_lightning.data.sources.source_index import SourceIndex, make_frame, refuse_repeated
+from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame, refuse_repeated
 
 CARD = Card(
     title="COCO",
@@ -89,7 +89,7 @@ def _find_json(root: Path, named: str | None) -> Path:
     files = [file for file in sorted(root.rglob("*.json")) if file.is_file()]
     if len(files) != 1:
         listed = ", ".join(file.relative_to(root).as_posix() for file in files[:5]) or "none"
-        raise UserError(f"{root}: expected one JSON of annotations, there is {listed}: set data.annotations=FILE.json.")
+        raise LayoutError(f"{root}: expected one JSON of annotations, it has {listed}: set data.annotations=FILE.json.")
     return files[0]
 
 

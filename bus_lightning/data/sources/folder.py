@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.core.errors import UserError
 from bus_lightning.data.listing import describe_skipped, list_folder
 from bus_lightning.data.sources.card import Card
-from bus_lightning.data.sources.source_index import SourceIndex, make_frame
+from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
 
 CARD = Card("A folder per class", citation="", licence="", homepage="", seen="files")
 PARTS = {
@@ -44,7 +43,7 @@ def read(root: Path, options: Mapping[str, Any], dataset: str = "folder") -> Sou
             )
     if not rows:
         others = f" Skipped: {described}." if (described := describe_skipped(skipped)) else ""
-        raise UserError(
+        raise LayoutError(
             f"{root} holds no images: expected <class>/<name>.png and <name>_mask.png below it, or JPEG, BMP or TIFF. "
             f"Set data.root to the folder that contains the class folders.{others}"
         )

@@ -7,7 +7,7 @@ from typing import Any
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.pictures import list_pictures
-from bus_lightning.data.sources.source_index import SourceIndex, make_frame
+from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
 
 CARD = Card("Two folders of equal names", citation="", licence="", homepage="", seen="files")
 _IMAGES = ("images", "image", "imgs", "img", "original")
@@ -46,5 +46,5 @@ def _find(root: Path, kind: str, names: tuple[str, ...]) -> str:
     matching = [name for name in folders if name.casefold() in names]
     if len(matching) != 1:
         listed = f"it has {', '.join(folders)}" if folders else "it has no folders"
-        raise UserError(f"{root}: it is unclear which folder holds the {kind} ({listed}): set data.{kind}=FOLDER.")
+        raise LayoutError(f"{root}: it is unclear which folder holds the {kind} ({listed}): set data.{kind}=FOLDER.")
     return matching[0]

@@ -14,7 +14,7 @@ from bus_lightning.core.reading import open_regular, read_json
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.class_map import map_classes
 from bus_lightning.data.sources.pictures import list_pictures
-from bus_lightning.data.sources.source_index import NO_CLASS, SourceIndex, make_frame
+from bus_lightning.data.sources.source_index import NO_CLASS, LayoutError, SourceIndex, make_frame
 
 CARD = Card(
     title="nnU-Net",
@@ -37,7 +37,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     try:
         described = read_json(path)
     except FileNotFoundError:
-        raise UserError(f"{root} is not a data set of nnU-Net: expected dataset.json and imagesTr in it.") from None
+        raise LayoutError(f"{root} is not a data set of nnU-Net: expected dataset.json and imagesTr in it.") from None
     names = _label_names(described, path)
     skipped: dict[str, str] = {}
     rows, orphans, tested = list[dict[str, Any]](), list[str](), set[str]()

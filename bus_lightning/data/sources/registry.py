@@ -1,11 +1,15 @@
 """The sources by name, as `data.source` names them."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+
+from omegaconf import OmegaConf
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.sources.source_index import Source
+from bus_lightning.data.index import find_root
+from bus_lightning.data.sources.source_index import LayoutError, Source, SourceIndex
 
 SOURCES = (
     "busi", "folder", "images_masks", "table", "bus_bra", "breast", "bus_uclm", "udiat", "nnunet", "coco",
@@ -21,6 +25,32 @@ def get_source(name: str) -> Source:
     if name not in SOURCES:
         raise UserError(f"data.source={name} is unknown: choose one of {', '.join(SOURCES)}.")
     return cast(Source, import_module(f"bus_lightning.data.sources.{name}"))
+
+
+def read_source(data: Mapping[str, Any]) -> tuple[Path, SourceIndex]:
+    """Read the index of the data folder that a config names.
+
+    Args:
+        data: The config group `data`.
+
+    Returns:
+        The folder, and its index.
+
+    Raises:
+        UserError: If the folder is missing, or something in it is wrong; for another layout than the source reads, the
+            message says what the folder holds.
+    """
+    options = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else dict(data)
+    name = str(options.get("source") or "folder")
+    source = get_source(name)
+    root = options.get("root")
+    if name == "table" and not root and options.get("table"):
+        root = Path(options["table"]).expanduser().absolute().parent
+    place = find_root(root, name)
+    try:
+        return place, source.read(place, options)
+    except LayoutError as error:
+        raise LayoutError(f"{error} {guess_layout(place)}") from None
 
 
 def guess_layout(root: Path) -> str:

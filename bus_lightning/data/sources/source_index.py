@@ -15,6 +15,10 @@ COLUMNS = ("id", "image", "masks", "class", "patient", "dataset")
 NO_CLASS = "unlabelled"  # the class of a data set without classes; it can be segmented only
 
 
+class LayoutError(UserError):
+    """A folder has another layout than a source reads."""
+
+
 @dataclass(frozen=True)
 class SourceIndex:
     """The images of a data folder.
@@ -66,7 +70,7 @@ def make_frame(rows: Sequence[Mapping[str, Any]], dataset: str, where: str) -> p
         UserError: If there is no row, an id is there twice, or two rows are about one image.
     """
     if not rows:
-        raise UserError(f"{where} holds no images.")
+        raise LayoutError(f"{where} holds no images.")
     defaults = {"masks": (), "class": NO_CLASS, "patient": "", "dataset": dataset}
     frame = pd.DataFrame([defaults | dict(row) for row in rows])
     refuse_repeated(frame["id"], "id", where)

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.pictures import find_below, list_pictures
-from bus_lightning.data.sources.source_index import SourceIndex, make_frame
+from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
 from bus_lightning.data.sources.tables import read_any_table, require_columns
 
 CARD = Card(
@@ -33,7 +32,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     """Read the index; patients are unknown."""
     folder = find_below(root, "DatasetB.xlsx")
     if folder is None or not (folder / "BUS" / "original").is_dir():
-        raise UserError(f"{root} is not UDIAT's Dataset B: expected DatasetB.xlsx and BUS/original in it.")
+        raise LayoutError(f"{root} is not UDIAT's Dataset B: expected DatasetB.xlsx and BUS/original in it.")
     below = "" if folder == root else f"{folder.name}/"
     path = folder / "DatasetB.xlsx"
     table = read_any_table(path)

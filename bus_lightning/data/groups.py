@@ -1,0 +1,36 @@
+"""Group the images that a split keeps together: the same patient, and near-duplicates."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from bus_lightning.data.duplicates import group_of
+
+
+def keep_together(frame: pd.DataFrame, duplicates: Mapping[str, int]) -> dict[str, int]:
+    """Join images of one patient, one group of the table, or one group of near-duplicates.
+
+    The groups are the connected components: if an image of patient A is a near-duplicate of one of patient B, all
+    images of both stay together.
+
+    Args:
+        frame: The index; `patient` and `group` may be missing, and an empty one joins nothing. Both are names within a
+            data set, so that patient 1 of two sets is not one patient. `source` is the id of a copied image.
+        duplicates: Near-duplicate group of each original image.
+
+    Returns:
+        Id -> number of its group, from 0 in the order of the index.
+    """
+    links = [("duplicate", [duplicates[source] for source in frame.get("source", frame["id"])])]
+    for name in ("patient", "group"):
+        if name in frame:
+            datasets = frame.get("dataset", pd.Series("", index=frame.index))
+            links.append((name, [(of, key) if key else None for of, key in zip(datasets, frame[name], strict=True)]))
+    pairs = []
+    for _, keys in links:
+        first: dict[object, int] = {}
+        for position, key in enumerate(keys):
+            if key is not None and first.setdefault(key, position) != position:
+                pairs.append((first[key], position))
+    numbers = group_of(len(frame), pairs)
+    return dict(zip(frame["id"], numbers.tolist(), strict=True))
