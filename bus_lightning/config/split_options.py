@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bus_lightning.core.errors import UserError
 
-METHODS = ("grouped", "stratified", "random", "file")
+METHODS = ("grouped", "stratified", "random", "file", "published")
 
 
 def shares(ratio: Sequence[int], val_from_train: int = 0) -> tuple[int, int, int]:

@@ -118,6 +118,7 @@ def prepare_data(
     choice = stable_hash(*kept["id"], *kept["class"], *sorted(unusable))
     whole_groups = keep_together(whole, audit.groups)  # with excluded images, so that their number does not matter
     groups = {row.id: whole_groups[row.source] for row in kept.itertuples()}
+    kept["duplicates"] = [audit.groups[source] for source in kept["source"]]
     scale = known_scale(root, whole["image"].tolist(), audit.content, Path(data.cache))
     fingerprints = fingerprints_of(audit.content, Path(data.cache))
     content = f"{audit.content[:_DIGITS]}-{choice:016x}"

@@ -32,6 +32,11 @@ def check_values(content: Mapping[str, Any]) -> None:
             raise UserError("the seed or a group is not a whole number")
     if not all(type(share) in (int, float) and abs(share) < _LARGEST for share in content["ratio"]):
         raise UserError("a share is not a number")
+    divided = content.get("divided", {})
+    if not isinstance(divided, dict) or not all(isinstance(pairs, dict) for pairs in divided.values()):
+        raise UserError("divided is not a mapping of counts")
+    if not all(type(number) is int for pairs in divided.values() for number in pairs.values()):
+        raise UserError("divided has a count that is not a whole number")
     if content.get("method") not in METHODS:
         raise UserError(f"its method is {content.get('method')!r}")
     for id_ in (*content["train"], *content["val"], *content["test"], *groups):

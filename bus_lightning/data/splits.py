@@ -10,7 +10,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +20,7 @@ from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.core.randomness import shuffled, stable_hash
 from bus_lightning.core.reading import read_json
+from bus_lightning.data.published import count_divided, published_parts
 from bus_lightning.data.split_values import check_values
 
 log = logging.getLogger(__name__)
@@ -32,11 +33,12 @@ class Split:
 
     Attributes:
         train, val, test: Sorted ids; `val` may be empty.
-        method: grouped, stratified, random or file.
+        method: grouped, stratified, random, file or published.
         ratio: Requested shares of train, (val,) test.
         seed: The split's seed.
-        groups: Near-duplicate group of every image.
+        groups: Group of every image: near-duplicates, and the images of a patient.
         hash: Hash of the three lists.
+        divided: What a published split divides, as `count_divided` counts it.
     """
 
     train: list[str]
@@ -47,6 +49,7 @@ class Split:
     seed: int
     groups: dict[str, int]
     hash: str
+    divided: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def part(self, name: str) -> list[str]:
         """Return the ids of one part, `train`, `val` or `test`, or of `all` three."""
@@ -99,11 +102,13 @@ def make_split(
     Args:
         frame: The index, with the columns `id` and `class`. If its column `source` names another id, the row is a copy
             of that image, made after the test images were set aside: it is not tested, and left out if that is tested.
-        groups: Near-duplicate group of every id.
-        method: `grouped` (by class, groups kept whole), `stratified` (by class), `random`, or `file`.
+        groups: Group of every id: near-duplicates, and the images of a patient.
+        method: `grouped` (by class, groups kept whole), `stratified` (by class), `random`, `file`, or `published` (by
+            the authors of the data set, in the columns `parts_K` of the index).
         seed: Decides the split and nothing else.
         ratio: `[train, test]` or `[train, val, test]` in parts.
-        folds: Number of folds; the test part is then one of them and the ratio's test share is not used.
+        folds: Number of folds; the test part is then one of them and the ratio's test share is not used. For the
+            method `published`, which of the published numbers of folds.
         fold: The fold that is tested, from 0.
         val_from_train: How many of the training shares become validation.
         file: JSON with the lists `train`, `val` and `test`, for the method `file`.
@@ -117,7 +122,7 @@ def make_split(
     train_share, val_share, test_share = shares(ratio, val_from_train)
     if method not in METHODS:
         raise UserError(f"data.split.method={method} is unknown: choose one of {', '.join(METHODS)}.")
-    if folds is None and fold is not None:
+    if folds is None and fold is not None and method != "published":
         raise UserError(f"data.split.fold={fold} needs data.split.folds, the number of folds.")
     if cross_fold is not None and cross_folds is None:
         raise UserError(f"data.split.cross_fold={cross_fold} needs data.split.cross_folds, the number of parts.")
@@ -125,6 +130,15 @@ def make_split(
         if cross_fold is not None:
             raise UserError("data.split.cross_fold does not work with data.split.method=file: use another method.")
         return _from_file(frame, groups, file, list(ratio), seed)
+    if method == "published":
+        if cross_fold is not None:
+            raise UserError("data.split.cross_fold does not work with data.split.method=published: use grouped.")
+        parts = published_parts(frame, folds, fold)
+        cure = "has NUMBER images, none of them in PART of the published split: leave the class out with data.classes."
+        _check_classes(frame, parts, bool(parts["val"]), cure)
+        named = {id_: groups[id_] for ids in parts.values() for id_ in ids}
+        split = make_named_split(parts, method, named, ratio, seed)
+        return replace(split, divided=count_divided(frame, parts))
 
     class_of = dict(zip(frame["id"], frame["class"] if method != "random" else ["any"] * len(frame), strict=True))
     source_of = dict(zip(frame["id"], frame.get("source", frame["id"]), strict=True))
@@ -164,7 +178,7 @@ def make_split(
 def check_disjoint(split: Split) -> None:
     """Check that no image and no group of near-duplicates is in two parts.
 
-    `random` and `stratified` splits divide groups by design: a warning counts the near-duplicates.
+    `random`, `stratified` and published splits can divide groups: a warning counts the images.
 
     Raises:
         UserError: If an image is in two parts, or a group although the method keeps groups whole.
@@ -175,16 +189,16 @@ def check_disjoint(split: Split) -> None:
     trained, tested = ({split.groups[id_] for id_ in part} for part in (split.train, split.test))
     twins = [id_ for id_ in split.val + split.test if split.groups[id_] in trained]
     divided = twins + [id_ for id_ in split.val if split.groups[id_] in tested]
-    if divided and split.method not in ("random", "stratified"):
+    if divided and split.method not in ("random", "stratified", "published"):
         raise UserError(
-            f"The split divides near-duplicates: '{divided[0]}' has a twin in another part "
-            f"({len(twins)} held-out images have one in training). Use data.split.method=grouped, or write "
-            '"method": "random" into the file if this is intended.'
+            f"The split divides near-duplicates or patients: '{divided[0]}' has a twin, or an image of its patient, in "
+            f"another part ({len(twins)} held-out images have one in training). Use data.split.method=grouped, or "
+            'write "method": "random" into the file if this is intended.'
         )
     if twins:
         log.warning(
-            "Split '%s': %d of %d held-out images have a near-duplicate in training, so scores are too good. "
-            "data.split.method=grouped keeps near-duplicates together.",
+            "Split '%s': %d of %d held-out images have a near-duplicate in training, or an image of their patient, "
+            "so scores are too good. data.split.method=grouped keeps both together.",
             split.method, len(twins), len(split.val) + len(split.test),
         )  # fmt: skip
 

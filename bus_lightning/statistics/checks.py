@@ -102,7 +102,10 @@ def _check_twins(condition: Condition) -> Iterator[Problem]:
             counts.append((sum(split.groups[id_] in trained for id_ in split.part(part)), len(split.part(part))))
         twins, total = max(counts)
         if twins:
-            text = f"{twins} of {total} {part} images have a near-duplicate in training; the scores are too optimistic"
+            text = (
+                f"{twins} of {total} {part} images have a near-duplicate in training, or an image of their patient; "
+                "the scores are too optimistic"
+            )
             yield Problem("twins", condition.name, text)
 
 

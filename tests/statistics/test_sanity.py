@@ -33,7 +33,10 @@ def test_a_label_in_the_input_is_found_and_whose_scores_it_makes(finished):
 def test_twins_across_the_split_are_counted(finished):
     twins = {"benign/benign (9999)": 7777, "benign/benign (30)": 7777}
     (found,) = found_in(finished("model=resnet34", method="random", groups=twins))
-    assert found.text == "1 of 40 test images have a near-duplicate in training; the scores are too optimistic"
+    assert found.text == (
+        "1 of 40 test images have a near-duplicate in training, or an image of their patient; the scores are too "
+        "optimistic"
+    )
 
 
 def test_cases_that_are_not_all_of_the_split_are_found(finished):
