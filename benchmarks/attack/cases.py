@@ -1,0 +1,148 @@
+"""Put folders and other files before the commands that read them, one command each."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from benchmarks.attack.archives import hostile_zips
+from benchmarks.attack.bundles import foreign_bundles
+from benchmarks.attack.checkpoints import hostile_checkpoints
+from benchmarks.attack.data_folders import damaged_caches, hostile_data_folders, hostile_splits
+from benchmarks.attack.ground import Ground
+from benchmarks.attack.outcomes import Outcome, Tally
+from benchmarks.attack.runs import foreign_runs
+from benchmarks.attack.tables import PATIENCE_S
+from benchmarks.attack.watching import Watched, watch
+
+_PROGRESS = re.compile(r"^(\[\d+\] .*|imported)\r?$", re.MULTILINE)
+LIGHT = ("numpy", "cv2", "PIL.Image", "bus_lightning.diagnosis.bundle")
+HEAVY = ("torch", "lightning.pytorch", "timm", "segmentation_models_pytorch", "albumentations", "matplotlib.pyplot",
+         "hydra", "bus_lightning.launch.jobs", "bus_lightning.training.evaluate")  # fmt: skip
+# Those that a user may name as model.weights.
+_WEIGHTS = re.compile(r"pickled|torchscript|safetensors|old-format|pipe|endless|noise|folder|cut-0|archive|not-numbers")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that reads something hostile.
+
+    Attributes:
+        kind: The row of the table.
+        name: What it reads.
+        command: `-m`, a module and its arguments, or a script and its arguments.
+    """
+
+    kind: str
+    name: str
+    command: tuple[str, ...]
+
+
+def light_cases(ground: Ground, folder: Path, markers: Path, image: Path, rng: Random) -> list[Case]:
+    """Make what is read without training libraries: bundles by `predict`, zips by `data.download`."""
+    found = []
+    for bundle in foreign_bundles(ground.bundle, folder / "bundles", markers, rng):
+        command = ("-m", "bus_lightning.diagnosis.predict", str(bundle), str(image), "--threads", "1", "--out",
+                   str(folder / "results" / bundle.name))  # fmt: skip
+        found.append(Case("bundles", bundle.name, command))
+    for archive in hostile_zips(ground.images, folder / "zips", rng):
+        command = ("-m", "bus_lightning.data.download", "--zip", str(archive), "--out",
+                   str(folder / "unpacked" / archive.stem))  # fmt: skip
+        found.append(Case("zips", archive.stem, command))
+    return found
+
+
+def heavy_cases(ground: Ground, folder: Path, markers: Path, rng: Random) -> list[Case]:
+    """Make what is read with training libraries: runs, checkpoints, splits, caches and data folders."""
+    found, everything = [], []
+    for kind, runs in foreign_runs(ground.classifier, folder / "runs", markers).items():
+        everything += runs
+        found += [Case(f"{kind}: evaluate", run.name, _evaluate(run)) for run in runs]
+    found += [Case("run folders, foreign targets: export", run.name, _export(ground, run, folder))
+              for run in everything if run.name.startswith("target-model.net")]  # fmt: skip
+    found += [
+        Case("run folders, all at once", "evaluate", _evaluate(folder / "runs" / "*")),
+        Case("run folders, all at once", "report", ("-m", "bus_lightning.launch.report", str(folder / "runs"), "--out",
+                                                    str(folder / "report"), "--no-wandb")),
+    ]  # fmt: skip
+    checkpoints = hostile_checkpoints(ground.classifier / "checkpoints" / "best.ckpt", folder / "weights", markers, rng)
+    for checkpoint in checkpoints:
+        run = folder / "kept" / checkpoint.stem
+        shutil.copytree(ground.classifier, run, ignore=shutil.ignore_patterns("figures", "checkpoints"))
+        (run / "checkpoints").mkdir()
+        (run / "checkpoints" / "best.ckpt").symlink_to(checkpoint)
+        found.append(Case("checkpoints: evaluate", checkpoint.stem, _evaluate(run)))
+        if _WEIGHTS.search(checkpoint.stem):
+            command = _train(ground, folder, f"weights-{checkpoint.stem}", f"model.weights={checkpoint}")
+            found.append(Case("checkpoints: train", checkpoint.stem, command))
+    for split in hostile_splits(ground.classifier / "split.json", folder / "splits"):
+        found.append(Case("split files", split.stem, (*_evaluate(ground.classifier), f"split={split}")))
+    for cache in damaged_caches(ground.cache, folder / "caches"):
+        found.append(Case("caches", cache.name, _train(ground, folder, f"cache-{cache.name}", f"data.cache={cache}")))
+    for root in hostile_data_folders(ground.images, folder / "data"):
+        command = ("-m", "bus_lightning.data.audit", str(root), "--out", str(folder / "audits" / root.name))
+        found.append(Case("data folders", root.name, command))
+    return found
+
+
+def give(
+    cases: Iterable[Case], modules: Iterable[str], folder: Path, most_mb: float, tally: Tally,
+    done: Callable[[int], None], **environment: str,
+) -> str:  # fmt: skip
+    """Give the commands one after another, and add what became of each to the tally.
+
+    Returns:
+        What they printed.
+
+    Raises:
+        RuntimeError: If the process that gives them ends before the last.
+    """
+    cases = list(cases)
+    file = folder / "cases.json"
+    task = {"modules": list(modules), "patience": PATIENCE_S,
+            "cases": [{"name": case.name, "command": case.command} for case in cases]}  # fmt: skip
+    file.write_text(json.dumps(task))
+    command = ["python", "-m", "benchmarks.attack.forks", str(file)]
+    watched = watch([*command], _PROGRESS, 2 * PATIENCE_S, most_mb, **environment)
+    results = file.with_suffix(".results.json")
+    if watched.code or watched.code is None or not results.is_file():
+        raise RuntimeError(f"the attack itself failed: {watched.output[-3000:]}")
+    answers = json.loads(results.read_text())
+    tally.add([_outcome(case, **answer) for case, answer in zip(cases, answers, strict=True)],
+              Watched(0, False, max(answer["seconds"] for answer in answers), watched.together_mb, watched.alone_mb,
+                      ""))  # fmt: skip
+    done(len(cases))
+    return "".join(answer["output"] for answer in answers)
+
+
+def _outcome(case: Case, code: int | None, seconds: float, output: str) -> Outcome:
+    if code is None:
+        result = "hung"
+    elif code < 0:
+        result = "crashed"
+    elif "Traceback (most recent call last)" in output:
+        result = "traceback"
+    elif code == 0:
+        result = "answered"
+    else:
+        result = "refused" if output.strip() else "without a line"
+    return Outcome(case.kind, case.name, result, output[-3000:].strip())
+
+
+def _evaluate(runs: Path) -> tuple[str, ...]:
+    return ("evaluate.py", f"runs='{runs}'", "progress=false")
+
+
+def _export(ground: Ground, run: Path, folder: Path) -> tuple[str, ...]:
+    return ("-m", "bus_lightning.export", "--segmenter", str(ground.segmenter), "--classifier", str(run), "--out",
+            str(folder / "exported" / run.name))  # fmt: skip
+
+
+def _train(ground: Ground, folder: Path, name: str, *options: str) -> tuple[str, ...]:
+    """Make the command of a training of one epoch, into its own folder."""
+    cache = () if any(option.startswith("data.cache=") for option in options) else (f"data.cache={ground.cache}",)
+    return ("train.py", *ground.training, *ground.net("classifier"), f"runs_dir={folder / 'trained'}", "group=attack",
+            f"name={name}", *cache, *options)  # fmt: skip

@@ -1,0 +1,56 @@
+"""The tables of the attack."""
+
+from typing import Any
+
+from benchmarks.attack.outcomes import BAD, GOOD
+from benchmarks.report import table
+
+MOST_MB = 1500  # what docs/security.md promises for `predict` and the page
+PATIENCE_S = 60  # seconds of one file or command without progress, on a machine that does other things as well
+
+
+def is_well(found: dict[str, Any]) -> bool:
+    """Check that nothing happened that must not, and that the memory kept its bound."""
+    bad = any(counts.get(result) for counts in found["counts"].values() for result in BAD)
+    return not (bad or found["markers"] or found["secrets"]) and found["predict"]["together_mb"] <= MOST_MB
+
+
+def tables(found: dict[str, Any]) -> dict[str, str]:
+    """Make the tables `attack`, of all numbers, and `attack_kinds`, of each kind of files."""
+    return {"attack": _numbers(found), "attack_kinds": _kinds(found["counts"])}
+
+
+def _numbers(found: dict[str, Any]) -> str:
+    counts = found["counts"].values()
+
+    def number(*results: str) -> int:
+        return sum(kind.get(result, 0) for kind in counts for result in results)
+
+    predict, others = found["predict"], found["others"]
+    rows: list[tuple[str, object]] = [
+        ("**hostile and damaged files, folders and archives tried**", number(*GOOD, *BAD)),
+        ("... refused with a line that says why", number("refused")),
+        ("... answered, with a doubt that the intact picture does not have", number("answered with a doubt")),
+        ("... answered: the change does no harm, or cannot be seen", number("answered")),
+        ("**tracebacks**", number("traceback")),
+        ("**crashes**", number("crashed")),
+        (f"**hangs**: no progress within {PATIENCE_S} s", number("hung")),
+        ("answers with a number that is not finite", number("no finite row")),
+        ("files that were neither answered nor refused", number("without a line")),
+        ("files that foreign code left, of configs, arrays and checkpoints that try", found["markers"]),
+        ("times that a variable of this machine's environment was printed or written", found["secrets"]),
+        ("`predict`: largest memory of the command and its children together, MB", round(predict["together_mb"])),
+        ("... the limit, MB", MOST_MB),
+        ("`predict`: longest time of one file, s", f"{predict['longest']:.1f}"),
+        ("the other commands: largest memory together, MB", round(others["together_mb"])),
+        ("the other commands: longest time of one command, s", f"{others['longest']:.1f}"),
+    ]
+    return table(["", "number"], rows)
+
+
+def _kinds(counts: dict[str, dict[str, int]]) -> str:
+    rows = []
+    for kind, results in counts.items():
+        bad = sum(results.get(result, 0) for result in BAD)
+        rows.append([kind, sum(results.values()), *(results.get(result, 0) for result in GOOD), bad])
+    return table(["files", "tried", *GOOD, "anything else"], rows)
