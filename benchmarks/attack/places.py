@@ -53,7 +53,7 @@ def make_places(folder: Path, intact: bytes) -> list[Path]:
     paths[3].chmod(0)
     links = {"to-nothing": "missing", "to-itself": "to-itself.png", "to-zero": "/dev/zero", "to-random": "/dev/urandom",
              "to-full": "/dev/full", "to-terminal": "/dev/tty", "to-memory": "/proc/self/mem", "to-pipe": "pipe.png",
-             "to-folder": "."}  # fmt: skip
+             "to-folder": "folder.png"}  # fmt: skip
     for name, target in links.items():
         (folder / f"{name}.png").symlink_to(target)
         paths.append(folder / f"{name}.png")
