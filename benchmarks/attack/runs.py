@@ -29,7 +29,7 @@ _INTERPOLATIONS = {
 }
 
 
-def _targets(marker: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def targets(marker: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name what a config may build that leaves a marker file: of Python, of libraries, and of this project."""
     yield "mkdir", {"_target_": "os.mkdir", "path": marker}
     yield "open", {"_target_": "builtins.open", "file": marker, "mode": "w"}
@@ -69,7 +69,7 @@ def foreign_runs(intact: Path, folder: Path, markers: Path) -> dict[str, list[Pa
             copy("run folders, a file damaged", f"{file}-{name}", _at(file, damage))
     for number, place in enumerate(_PLACES):
         # Each place gets some of the targets; the network, which every command builds, gets all.
-        for k, (name, target) in enumerate(_targets(str(markers / f"run-{place}"))):
+        for k, (name, target) in enumerate(targets(str(markers / f"run-{place}"))):
             if number == 0 or k % len(_PLACES) in (number, (number + 3) % len(_PLACES)):
                 copy("run folders, foreign targets", f"target-{place}-{name}", _setting(place, target))
     for key, value in _INTERPOLATIONS.items():
