@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import pickle
 import shutil
 import struct
@@ -50,6 +51,8 @@ def foreign_bundles(intact: Path, folder: Path, markers: Path, rng: Random) -> l
         The copies.
     """
     made: list[Path] = []
+    content = json.loads((intact / "bundle.json").read_text())
+    network = content["segmenter"]["files"][content["default_precision"]]
 
     def copy(name: str, harm: Callable[[Path], Any], seal: bool = True) -> None:
         bundle = folder / name
@@ -64,7 +67,7 @@ def foreign_bundles(intact: Path, folder: Path, markers: Path, rng: Random) -> l
             copy(f"{key}-{k}", lambda bundle, key=key, value=value: change(bundle / "bundle.json", key, value))
     for name, damage in (everywhere() | of_json()).items():
         copy(f"manifest-{name}", lambda bundle, damage=damage: damage(bundle / "bundle.json"))
-    for file in ("SHA256SUMS", "segmenter.onnx", "head.npy", "MODEL_CARD.md"):
+    for file in ("SHA256SUMS", network, "head.npy", "MODEL_CARD.md"):
         for name, damage in everywhere().items():
             copy(f"{file}-{name}", lambda bundle, file=file, damage=damage: damage(bundle / file),
                  seal=file != "SHA256SUMS" and name not in ("pipe", "endless", "loop", "folder"))  # fmt: skip
@@ -72,7 +75,7 @@ def foreign_bundles(intact: Path, folder: Path, markers: Path, rng: Random) -> l
         copy(f"head-{name}", lambda bundle, content=content: (bundle / "head.npy").write_bytes(content))
     for k in range(20):
         mutate = (cut, flip)[k % 2]
-        copy(f"network-{k}", lambda bundle, mutate=mutate: _mutate(bundle / "segmenter.onnx", mutate, rng))
+        copy(f"network-{k}", lambda bundle, mutate=mutate: _mutate(bundle / network, mutate, rng))
     copy("unlisted", lambda bundle: (bundle / "more.txt").write_text("x"), seal=False)
     copy("changed", lambda bundle: (bundle / "MODEL_CARD.md").write_text("x"), seal=False)
     copy("link", lambda bundle: (bundle / "link").symlink_to("/etc/hostname"), seal=False)

@@ -14,7 +14,7 @@ from benchmarks.attack.checkpoints import hostile_checkpoints
 from benchmarks.attack.data_folders import damaged_caches, hostile_data_folders, hostile_splits
 from benchmarks.attack.ground import Ground
 from benchmarks.attack.outcomes import Outcome, Tally
-from benchmarks.attack.runs import foreign_runs
+from benchmarks.attack.runs import foreign_runs, set_in_config
 from benchmarks.attack.tables import PATIENCE_S
 from benchmarks.attack.watching import Watched, watch
 
@@ -23,7 +23,7 @@ LIGHT = ("numpy", "cv2", "PIL.Image", "bus_lightning.diagnosis.bundle")
 HEAVY = ("torch", "lightning.pytorch", "timm", "segmentation_models_pytorch", "albumentations", "matplotlib.pyplot",
          "hydra", "bus_lightning.launch.jobs", "bus_lightning.training.evaluate")  # fmt: skip
 # Those that a user may name as model.weights.
-_WEIGHTS = re.compile(r"pickled|torchscript|safetensors|old-format|pipe|endless|noise|folder|cut-0|archive|not-numbers")
+_WEIGHTS = re.compile(r"^(pickled-code|torchscript|safetensors.*|pipe|endless|noise|folder|cut-0)$")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,10 @@ def heavy_cases(ground: Ground, folder: Path, markers: Path, rng: Random) -> lis
     for split in hostile_splits(ground.classifier / "split.json", folder / "splits"):
         found.append(Case("split files", split.stem, (*_evaluate(ground.classifier), f"split={split}")))
     for cache in damaged_caches(ground.cache, folder / "caches"):
-        found.append(Case("caches", cache.name, _train(ground, folder, f"cache-{cache.name}", f"data.cache={cache}")))
+        run = folder / "with-cache" / cache.name
+        shutil.copytree(ground.classifier, run, ignore=shutil.ignore_patterns("figures"))
+        set_in_config("data.cache", str(cache))(run)
+        found.append(Case("caches", cache.name, _evaluate(run)))
     for root in hostile_data_folders(ground.images, folder / "data"):
         command = ("-m", "bus_lightning.data.audit", str(root), "--out", str(folder / "audits" / root.name))
         found.append(Case("data folders", root.name, command))

@@ -71,9 +71,9 @@ def foreign_runs(intact: Path, folder: Path, markers: Path) -> dict[str, list[Pa
         # Each place gets some of the targets; the network, which every command builds, gets all.
         for k, (name, target) in enumerate(targets(str(markers / f"run-{place}"))):
             if number == 0 or k % len(_PLACES) in (number, (number + 3) % len(_PLACES)):
-                copy("run folders, foreign targets", f"target-{place}-{name}", _setting(place, target))
+                copy("run folders, foreign targets", f"target-{place}-{name}", set_in_config(place, target))
     for key, value in _INTERPOLATIONS.items():
-        copy("run folders, interpolations", f"interpolation-{key}", _setting(key, value))
+        copy("run folders, interpolations", f"interpolation-{key}", set_in_config(key, value))
     return made
 
 
@@ -81,7 +81,7 @@ def _at(file: str, damage: Damage) -> Callable[[Path], None]:
     return lambda run: damage(run / file)
 
 
-def _setting(key: str, value: Any) -> Callable[[Path], None]:
+def set_in_config(key: str, value: Any) -> Callable[[Path], None]:
     """Make a function that sets a key in the config of a run, as written, without resolving anything."""
 
     def harm(run: Path) -> None:
