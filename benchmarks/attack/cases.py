@@ -1,5 +1,6 @@
 """Put folders and other files before the commands that read them, one command each."""
 
+import csv
 import json
 import re
 import shutil
@@ -19,6 +20,8 @@ from benchmarks.attack.tables import PATIENCE_S
 from benchmarks.attack.watching import Watched, watch
 
 _PROGRESS = re.compile(r"^(\[\d+\] .*|imported)\r?$", re.MULTILINE)
+_IN_A_REPORT = 20  # runs
+_REPORT_PATIENCE_S = 300.0
 LIGHT = ("numpy", "cv2", "PIL.Image", "bus_lightning.diagnosis.bundle")
 HEAVY = ("torch", "lightning.pytorch", "timm", "segmentation_models_pytorch", "albumentations", "matplotlib.pyplot",
          "hydra", "bus_lightning.launch.jobs", "bus_lightning.training.evaluate")  # fmt: skip
@@ -34,11 +37,17 @@ class Case:
         kind: The row of the table.
         name: What it reads.
         command: `-m`, a module and its arguments, or a script and its arguments.
+        members: Several runs that one command reads; `left_out` then says which of them it did not use.
+        left_out: A table that the command writes, with a column `run`.
+        patience: Seconds.
     """
 
     kind: str
     name: str
     command: tuple[str, ...]
+    members: tuple[str, ...] = ()
+    left_out: Path = Path()
+    patience: float = PATIENCE_S
 
 
 def light_cases(ground: Ground, folder: Path, markers: Path, image: Path, rng: Random) -> list[Case]:
@@ -57,17 +66,14 @@ def light_cases(ground: Ground, folder: Path, markers: Path, image: Path, rng: R
 
 def heavy_cases(ground: Ground, folder: Path, markers: Path, rng: Random) -> list[Case]:
     """Make what is read with training libraries: runs, checkpoints, splits, caches and data folders."""
-    found, everything = [], []
+    found = []
     for kind, runs in foreign_runs(ground.classifier, folder / "runs", markers).items():
-        everything += runs
-        found += [Case(f"{kind}: evaluate", run.name, _evaluate(run)) for run in runs]
-    found += [Case("run folders, foreign targets: export", run.name, _export(ground, run, folder))
-              for run in everything if run.name.startswith("target-model.net")]  # fmt: skip
-    found += [
-        Case("run folders, all at once", "evaluate", _evaluate(folder / "runs" / "*")),
-        Case("run folders, all at once", "report", ("-m", "bus_lightning.launch.report", str(folder / "runs"), "--out",
-                                                    str(folder / "report"), "--no-wandb")),
-    ]  # fmt: skip
+        # The others are read by the report alone.
+        found += [Case(f"{kind}: evaluate", run.name, _evaluate(run)) for run in runs
+                  if not run.name.startswith(("metrics.json", "history.csv", "cases.csv"))]  # fmt: skip
+        found += [Case(f"{kind}: export", run.name, _export(ground, run, folder))
+                  for run in runs if run.name.startswith("target-model.net")]  # fmt: skip
+        found += _reports(ground, runs, f"{kind}: report", folder / "reported" / str(len(found)))
     checkpoints = hostile_checkpoints(ground.classifier / "checkpoints" / "best.ckpt", folder / "weights", markers, rng)
     for checkpoint in checkpoints:
         run = folder / "kept" / checkpoint.stem
@@ -91,6 +97,21 @@ def heavy_cases(ground: Ground, folder: Path, markers: Path, rng: Random) -> lis
     return found
 
 
+def _reports(ground: Ground, runs: list[Path], kind: str, folder: Path) -> list[Case]:
+    """Make reports of some runs at a time, each with an intact one."""
+    found = []
+    for number in range(0, len(runs), _IN_A_REPORT):
+        some, group = runs[number : number + _IN_A_REPORT], folder / str(number)
+        group.mkdir(parents=True)
+        for run in (ground.classifier, *some):
+            (group / run.name).symlink_to(run)
+        out = folder / f"report-{number}"
+        command = ("-m", "bus_lightning.launch.report", str(group), "--out", str(out), "--no-wandb")
+        members = tuple(run.name for run in some)
+        found.append(Case(kind, str(number), command, members, out / "tables" / "left_out.csv", _REPORT_PATIENCE_S))
+    return found
+
+
 def give(
     cases: Iterable[Case], modules: Iterable[str], folder: Path, most_mb: float, tally: Tally,
     done: Callable[[int], None], **environment: str,
@@ -105,23 +126,25 @@ def give(
     """
     cases = list(cases)
     file = folder / "cases.json"
-    task = {"modules": list(modules), "patience": PATIENCE_S,
-            "cases": [{"name": case.name, "command": case.command} for case in cases]}  # fmt: skip
+    task = {"modules": list(modules), "cases": [
+        {"name": case.name, "command": case.command, "patience": case.patience} for case in cases
+    ]}  # fmt: skip
     file.write_text(json.dumps(task))
     command = ["python", "-m", "benchmarks.attack.forks", str(file)]
-    watched = watch([*command], _PROGRESS, 2 * PATIENCE_S, most_mb, **environment)
+    watched = watch([*command], _PROGRESS, 2 * _REPORT_PATIENCE_S, most_mb, **environment)
     results = file.with_suffix(".results.json")
     if watched.code or watched.code is None or not results.is_file():
         raise RuntimeError(f"the attack itself failed: {watched.output[-3000:]}")
     answers = json.loads(results.read_text())
-    tally.add([_outcome(case, **answer) for case, answer in zip(cases, answers, strict=True)],
+    outcomes = [outcome for case, answer in zip(cases, answers, strict=True) for outcome in _outcomes(case, **answer)]
+    tally.add(outcomes,
               Watched(0, False, max(answer["seconds"] for answer in answers), watched.together_mb, watched.alone_mb,
                       ""))  # fmt: skip
     done(len(cases))
     return "".join(answer["output"] for answer in answers)
 
 
-def _outcome(case: Case, code: int | None, seconds: float, output: str) -> Outcome:
+def _outcomes(case: Case, code: int | None, seconds: float, output: str) -> list[Outcome]:
     if code is None:
         result = "hung"
     elif code < 0:
@@ -132,7 +155,13 @@ def _outcome(case: Case, code: int | None, seconds: float, output: str) -> Outco
         result = "answered"
     else:
         result = "refused" if output.strip() else "without a line"
-    return Outcome(case.kind, case.name, result, output[-3000:].strip())
+    line = output[-3000:].strip()
+    if case.members and result == "answered":
+        with case.left_out.open(newline="", encoding="utf-8") as stream:
+            reasons = {row["run"]: row["reason"] for row in csv.DictReader(stream)}
+        return [Outcome(case.kind, name, "refused" if name in reasons else result, reasons.get(name, ""))
+                for name in case.members]  # fmt: skip
+    return [Outcome(case.kind, name, result, line) for name in case.members or (case.name,)]
 
 
 def _evaluate(runs: Path) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Give many commands of the project, each in a fork of one process that has imported the libraries.
 
 `python -m benchmarks.attack.forks CASES.json` prints the name of each case when it ends. CASES.json holds the `modules`
-to import, the `patience` in seconds, and `cases`, each with a `name` and a `command`: `-m`, a module and its arguments,
+to import, and `cases`, each with a `name`, its `patience` in seconds and a `command`: `-m`, a module and its arguments,
 or a script and its arguments. The results go to CASES.results.json.
 """
 
@@ -26,19 +26,19 @@ def main() -> None:
     print("imported", flush=True)
     results = []
     for case in task["cases"]:
-        results.append(_give(case, task["patience"], file.with_suffix(".output")))
+        results.append(_give(case, file.with_suffix(".output")))
         print(f"[{len(results)}] {case['name']!a}", flush=True)
     file.with_suffix(".results.json").write_text(json.dumps(results))
 
 
-def _give(case: dict[str, Any], patience: float, output: Path) -> dict[str, Any]:
+def _give(case: dict[str, Any], output: Path) -> dict[str, Any]:
     """Give a command in a fork and wait for it."""
     begin = time.monotonic()
     child = os.fork()
     if child == 0:
         _become(case["command"], output)
     code = None
-    while code is None and time.monotonic() - begin < patience:
+    while code is None and time.monotonic() - begin < case["patience"]:
         ended, status = os.waitpid(child, os.WNOHANG)
         code = os.waitstatus_to_exitcode(status) if ended else None
         time.sleep(0.005)
