@@ -23,8 +23,9 @@ from benchmarks.attack.mutations import MUTATIONS
 from benchmarks.attack.originals import originals
 from benchmarks.attack.outcomes import Tally
 from benchmarks.attack.places import make_places, wrong_files
+from benchmarks.attack.routes import walk
 from benchmarks.attack.runs import SECRET
-from benchmarks.attack.tables import is_well, tables
+from benchmarks.attack.tables import is_well, load_tables, tables
 from benchmarks.processes import SCRATCH, say
 from benchmarks.provenance import provenance
 
@@ -72,7 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
     say("\n\n".join(tables(result).values()))
     if not options.quick:
         report.save(report.RESULTS, "attack", about, result)
-        report.render(report.section_tables(report.RESULTS, "attack", tables), report.SECURITY)
+        made = report.section_tables(report.RESULTS, "attack", tables)
+        made |= report.section_tables(report.RESULTS, "page_load", load_tables)  # measured by another command
+        report.render(made, report.SECURITY)
     return 0 if is_well(result) else 1
 
 
@@ -107,6 +110,7 @@ def _attack(ground: Ground, folder: Path, seed: int, quick: bool) -> dict[str, A
         "counts": predict.counts() | others.counts(),
         "predict": _worst(predict),
         "others": _worst(others),
+        "routes": walk(ground.bundle),
         "markers": sum(1 for _ in markers.rglob("*")),
         "secrets": printed.count(secret) + _files_with(secret, folder),
     }

@@ -43,10 +43,10 @@ def damaged_caches(intact: Path, folder: Path) -> list[Path]:
     """
     made = []
     for file in sorted(intact.iterdir()):
-        if file.suffix == ".lock":
+        if file.suffix == ".lock" or not file.is_file():
             continue
         for name, damage in (everywhere() | {"changed": _change_bytes, "cut": _cut_to_header}).items():
-            cache = folder / f"{file.stem.partition('-')[0]}{file.suffix}-{name}"
+            cache = folder / f"{file.name}-{name}"
             shutil.copytree(intact, cache)
             damage(cache / file.name)
             made.append(cache)

@@ -1,5 +1,6 @@
 """The tables of the attack."""
 
+from statistics import median, quantiles
 from typing import Any
 
 from benchmarks.attack.outcomes import BAD, GOOD
@@ -8,16 +9,37 @@ from benchmarks.report import table
 MOST_MB = 1500  # what docs/security.md promises for `predict` and the page
 PATIENCE_S = 60  # seconds of one file or command without progress, on a machine that does other things as well
 
+# What the page's own script asks for; the assets have names of their own.
+NEEDED = {"GET /", "GET /config", "GET /theme.css", "GET /favicon.ico", "GET /gradio_api/heartbeat/{session_hash}",
+          "GET /assets/{path:path}", "GET /static/{path:path}", "POST /gradio_api/upload",
+          "POST /gradio_api/queue/join", "GET /gradio_api/queue/data"}  # fmt: skip
+
 
 def is_well(found: dict[str, Any]) -> bool:
     """Check that nothing happened that must not, and that the memory kept its bound."""
     bad = any(counts.get(result) for counts in found["counts"].values() for result in BAD)
-    return not (bad or found["markers"] or found["secrets"]) and found["predict"]["together_mb"] <= MOST_MB
+    foreign = set(found["routes"]["answered"]) - NEEDED
+    return not (bad or foreign or found["markers"] or found["secrets"]) and found["predict"]["together_mb"] <= MOST_MB
 
 
 def tables(found: dict[str, Any]) -> dict[str, str]:
     """Make the tables `attack`, of all numbers, and `attack_kinds`, of each kind of files."""
-    return {"attack": _numbers(found), "attack_kinds": _kinds(found["counts"])}
+    return {"attack": _numbers(found), "attack_kinds": _kinds(found["counts"]), "routes": _routes(found["routes"])}
+
+
+def load_tables(found: dict[str, Any]) -> dict[str, str]:
+    """Make the table `page_load`, of what `python -m benchmarks.page_load` measured."""
+    answers = sorted(found["answers"])
+    hostile = ", ".join(f"{number} {what}" for what, number in found["hostile"].items())
+    return {"page_load": table(["", "number"], [
+        ("users at once, one of them hostile", found["users"]),
+        ("pictures of the others, all answered", len(answers)),
+        ("seconds from upload to answer, median", f"{median(answers):.2f}"),
+        ("... 99 of 100 within", f"{quantiles(answers, n=100, method="inclusive")[98]:.2f}"),
+        ("... the longest", f"{answers[-1]:.2f}"),
+        (f"files of the hostile user ({hostile})", sum(found["hostile"].values())),
+        ("largest memory of the page and its children together, MB", round(found["peak_mb"])),
+    ])}  # fmt: skip
 
 
 def _numbers(found: dict[str, Any]) -> str:
@@ -46,6 +68,15 @@ def _numbers(found: dict[str, Any]) -> str:
         ("the other commands: longest time of one command, s", f"{others['longest']:.1f}"),
     ]
     return table(["", "number"], rows)
+
+
+def _routes(found: dict[str, Any]) -> str:
+    return table(["the page", "number"], [
+        ("routes of the installed Gradio", found["routes"]),
+        ("requests to them, by seven methods", found["requests"]),
+        ("routes that are answered", len(found["answered"])),
+        ("... of them ones that the page itself does not use", len(set(found["answered"]) - NEEDED)),
+    ])  # fmt: skip
 
 
 def _kinds(counts: dict[str, dict[str, int]]) -> str:

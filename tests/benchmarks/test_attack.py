@@ -215,7 +215,7 @@ def _same(file, other):
 def test_anything_that_must_not_happen_makes_the_whole_not_well():
     worst = {"longest": 1.0, "together_mb": 500.0, "alone_mb": 400.0}
     good = {"counts": {"files": {"refused": 3, "answered": 1}}, "predict": worst, "others": worst, "markers": 0,
-            "secrets": 0}  # fmt: skip
+            "secrets": 0, "routes": {"routes": 79, "requests": 1281, "answered": ["GET /"]}}  # fmt: skip
     assert is_well(good)
     assert "| **hostile and damaged files, folders and archives tried** | 4 |" in tables(good)["attack"]
     assert "| files | 4 | 3 | 0 | 1 | 0 |" in tables(good)["attack_kinds"]
@@ -223,4 +223,5 @@ def test_anything_that_must_not_happen_makes_the_whole_not_well():
         assert not is_well(good | {"counts": {"files": {"refused": 3, bad: 1}}}), bad
     assert not is_well(good | {"markers": 1})
     assert not is_well(good | {"secrets": 1})
+    assert not is_well(good | {"routes": good["routes"] | {"answered": ["GET /", "GET /gradio_api/info"]}})
     assert not is_well(good | {"predict": worst | {"together_mb": MOST_MB + 1}})

@@ -13,7 +13,7 @@ from benchmarks.chaos import tables as chaos
 TESTS = Path(__file__).parents[1]
 MEASURED = {
     report.RELIABILITY: {"chaos": chaos.tables, "job_overhead": SECTIONS["job_overhead"].tables},
-    report.SECURITY: {"attack": attack.tables},
+    report.SECURITY: {"attack": attack.tables, "page_load": attack.load_tables},
 }
 
 
