@@ -5,7 +5,7 @@ import secrets
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from benchmarks import report
 from benchmarks.attack.announced import announced
-from benchmarks.attack.cases import HEAVY, LIGHT, Case, give, heavy_cases, light_cases
+from benchmarks.attack.cases import HEAVY, LIGHT, Case, give, light_cases, other_cases, run_cases
 from benchmarks.attack.diagnosing import File, diagnose
 from benchmarks.attack.ground import Ground
 from benchmarks.attack.mutations import MUTATIONS
@@ -32,6 +32,7 @@ from benchmarks.provenance import provenance
 _SIDES = (160, 200)  # rows and columns of the pictures
 _PER_ORIGINAL, _QUICK = 75, 6  # damaged copies of each intact picture
 _QUICK_STEP = 12  # the quick attack takes every twelfth of the others
+_PARALLEL = 4  # commands
 _MOST_MB = 6000.0  # memory at which a command is ended, to protect this machine
 
 
@@ -83,32 +84,43 @@ def _attack(ground: Ground, folder: Path, seed: int, quick: bool) -> dict[str, A
     """Make all files, put them before the commands, and count."""
     shutil.rmtree(folder, ignore_errors=True)
     rng, markers, secret = Random(seed), folder / "markers", secrets.token_hex(16)
+    environment = {SECRET: secret}
     markers.mkdir(parents=True)
-    predict, others, printed = Tally(), Tally(), ""
     pictures = _pictures(ground, folder / "pictures", rng, _QUICK if quick else _PER_ORIGINAL)
     intact = folder / "pictures" / "intact" / "grey.png"
-    light = light_cases(ground, folder, markers, intact, rng)
-    heavy = heavy_cases(ground, folder, markers, rng)
+    parts: dict[str, tuple[list[Case], tuple[str, ...]]] = {
+        "light": (light_cases(ground, folder, markers, intact, rng), LIGHT),
+        "runs": (run_cases(ground, folder, markers), HEAVY),
+        "others": (other_cases(ground, folder, markers, rng), HEAVY),
+    }
     if quick:
-        light, heavy = light[::_QUICK_STEP], heavy[::_QUICK_STEP]
-    with Progress(transient=True) as bar:
-        task = bar.add_task("files", total=len(pictures) + len(light) + len(heavy))
+        parts = {name: (cases[::_QUICK_STEP], modules) for name, (cases, modules) in parts.items()}
+    tallies = {name: Tally() for name in ("predict", *parts)}
+    total = len(pictures) + sum(len(cases) for cases, _ in parts.values())
+    with Progress(transient=True) as bar, ThreadPoolExecutor(_PARALLEL) as pool:
+        task = bar.add_task("files", total=total)
 
         def done(number: int) -> None:
             bar.advance(task, number)
 
-        environment = {SECRET: secret}
         usual = _usual_doubts(ground, intact, folder, environment)
-        diagnose(ground.bundle, pictures, folder, _MOST_MB, predict, done, usual, **environment)
-        for cases, modules in ((light, LIGHT), (heavy, HEAVY)):
-            printed += _give(cases, modules, folder, others, done, environment)
-        for outcome in (*predict.bad(), *others.bad()):
+        answers = pool.submit(
+            diagnose, ground.bundle, pictures, folder, _MOST_MB, tallies["predict"], done, usual, **environment
+        )
+        given = [
+            pool.submit(give, cases, modules, folder / f"{name}.json", _MOST_MB, tallies[name], done, **environment)
+            for name, (cases, modules) in parts.items()
+        ]
+        answers.result()
+        printed = "".join(future.result() for future in given)
+        for outcome in (outcome for tally in tallies.values() for outcome in tally.bad()):
             bar.console.print(f"{outcome.result}: {outcome.kind}, {outcome.name}\n{outcome.line[-1500:]}", style="red",
                               markup=False, highlight=False)  # fmt: skip
+    others = [tally for name, tally in tallies.items() if name != "predict"]
     return {
         "seed": seed,
-        "counts": predict.counts() | others.counts(),
-        "predict": _worst(predict),
+        "counts": {kind: counts for tally in tallies.values() for kind, counts in tally.counts().items()},
+        "predict": _worst([tallies["predict"]]),
         "others": _worst(others),
         "routes": walk(ground.bundle),
         "markers": sum(1 for _ in markers.rglob("*")),
@@ -149,15 +161,8 @@ def _usual_doubts(ground: Ground, intact: Path, folder: Path, environment: dict[
     return frozenset(tally.outcomes[0].line.split(";"))
 
 
-def _give(
-    cases: list[Case], modules: tuple[str, ...], folder: Path, tally: Tally, done: Callable[[int], None],
-    environment: dict[str, str],
-) -> str:  # fmt: skip
-    return give(cases, modules, folder, _MOST_MB, tally, done, **environment) if cases else ""
-
-
-def _worst(tally: Tally) -> dict[str, float]:
-    return {"longest": tally.longest, "together_mb": tally.together_mb, "alone_mb": tally.alone_mb}
+def _worst(tallies: list[Tally]) -> dict[str, float]:
+    return {name: max(getattr(tally, name) for tally in tallies) for name in ("longest", "together_mb", "alone_mb")}
 
 
 def _files_with(secret: str, folder: Path) -> int:

@@ -21,7 +21,7 @@ from benchmarks.attack.watching import Watched, watch
 
 _PROGRESS = re.compile(r"^(\[\d+\] .*|imported)\r?$", re.MULTILINE)
 _IN_A_REPORT = 20  # runs
-_REPORT_PATIENCE_S = 300.0
+_REPORT_PATIENCE_S = 600.0
 LIGHT = ("numpy", "cv2", "PIL.Image", "bus_lightning.diagnosis.bundle")
 HEAVY = ("torch", "lightning.pytorch", "timm", "segmentation_models_pytorch", "albumentations", "matplotlib.pyplot",
          "hydra", "bus_lightning.launch.jobs", "bus_lightning.training.evaluate")  # fmt: skip
@@ -64,8 +64,8 @@ def light_cases(ground: Ground, folder: Path, markers: Path, image: Path, rng: R
     return found
 
 
-def heavy_cases(ground: Ground, folder: Path, markers: Path, rng: Random) -> list[Case]:
-    """Make what is read with training libraries: runs, checkpoints, splits, caches and data folders."""
+def run_cases(ground: Ground, folder: Path, markers: Path) -> list[Case]:
+    """Make what is read with training libraries: the folders of runs."""
     found = []
     for kind, runs in foreign_runs(ground.classifier, folder / "runs", markers).items():
         # The others are read by the report alone.
@@ -74,6 +74,12 @@ def heavy_cases(ground: Ground, folder: Path, markers: Path, rng: Random) -> lis
         found += [Case(f"{kind}: export", run.name, _export(ground, run, folder))
                   for run in runs if run.name.startswith("target-model.net")]  # fmt: skip
         found += _reports(ground, runs, f"{kind}: report", folder / "reported" / str(len(found)))
+    return found
+
+
+def other_cases(ground: Ground, folder: Path, markers: Path, rng: Random) -> list[Case]:
+    """Make what else is read with training libraries: checkpoints, splits, caches and data folders."""
+    found = []
     checkpoints = hostile_checkpoints(ground.classifier / "checkpoints" / "best.ckpt", folder / "weights", markers, rng)
     for checkpoint in checkpoints:
         run = folder / "kept" / checkpoint.stem
@@ -113,10 +119,19 @@ def _reports(ground: Ground, runs: list[Path], kind: str, folder: Path) -> list[
 
 
 def give(
-    cases: Iterable[Case], modules: Iterable[str], folder: Path, most_mb: float, tally: Tally,
+    cases: Iterable[Case], modules: Iterable[str], file: Path, most_mb: float, tally: Tally,
     done: Callable[[int], None], **environment: str,
 ) -> str:  # fmt: skip
     """Give the commands one after another, and add what became of each to the tally.
+
+    Args:
+        cases: The commands.
+        modules: What they import, which is imported once.
+        file: A JSON file for the process that gives them; other parallel calls need another one.
+        most_mb: Memory at which that process is ended.
+        tally: Where outcomes go.
+        done: Called with the number of cases at the end.
+        environment: More variables of the commands.
 
     Returns:
         What they printed.
@@ -125,7 +140,6 @@ def give(
         RuntimeError: If the process that gives them ends before the last.
     """
     cases = list(cases)
-    file = folder / "cases.json"
     task = {"modules": list(modules), "cases": [
         {"name": case.name, "command": case.command, "patience": case.patience} for case in cases
     ]}  # fmt: skip

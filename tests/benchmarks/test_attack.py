@@ -171,7 +171,7 @@ def test_each_way_in_which_a_command_can_end_is_told_apart(tmp_path, monkeypatch
         (tmp_path / f"{result}.py").write_text(script)
         cases.append(Case("commands", result, (str(tmp_path / f"{result}.py"),)))
     tally = Tally()
-    printed = give(cases, ["json"], tmp_path, LIMIT_MB, tally, lambda number: None)
+    printed = give(cases, ["json"], tmp_path / "cases.json", LIMIT_MB, tally, lambda number: None)
     assert {outcome.name: outcome.result for outcome in tally.outcomes} == {result: result for result in scripts}
     assert "this is no picture" in printed
     assert tally.longest > 4
