@@ -1,6 +1,5 @@
 """Put files before `predict`, many in one command, and read what became of each."""
 
-import ast
 import csv
 import math
 import re
@@ -11,10 +10,11 @@ from pathlib import Path
 from benchmarks.attack.outcomes import Outcome, Tally
 from benchmarks.attack.tables import PATIENCE_S
 from benchmarks.attack.watching import Watched, watch
+from bus_lightning.core.printable import printable
 
 _AT_ONCE = 60  # files of one command
 _PROGRESS = re.compile(r"(\d+/\d+) \[")
-_FAILURE = re.compile(r"""^  \d+(?:-[0-9a-f]{12})? ('.*?'|".*?"): (.*)$""", re.MULTILINE)
+_FAILURE = re.compile(r"^  \d+(?:-[0-9a-f]{12})? '(.*)$", re.MULTILINE)
 _SHOW_EACH = {"TQDM_MININTERVAL": "0", "TQDM_MINITERS": "1"}  # the bar shows each file
 File = tuple[str, Path]  # kind, path
 
@@ -69,7 +69,7 @@ def trouble_of(watched: Watched, codes: Sequence[int]) -> str | None:
 def _outcomes(
     files: Sequence[File], watched: Watched, out: Path, trouble: str | None, usual: frozenset[str]
 ) -> list[Outcome]:
-    failures = {ast.literal_eval(path): line for path, line in _FAILURE.findall(watched.output)}
+    failed = _FAILURE.findall(watched.output)
     rows: dict[str, list[dict[str, str]]] = {}
     if not trouble:
         with (out / "results.csv").open(newline="", encoding="utf-8") as stream:
@@ -80,8 +80,8 @@ def _outcomes(
         result, line = trouble or "without a line", ""
         if trouble:
             line = watched.output[-2000:]
-        elif str(path) in failures:
-            result, line = "refused", failures[str(path)]
+        elif lines := [text for text in failed if text.startswith(f"{printable(path)}': ")]:
+            result, line = "refused", lines[0].removeprefix(f"{printable(path)}': ")
         elif answers := rows.get(str(path)):
             line = answers[0]["doubts"]
             doubts = {code for row in answers for code in row["doubts"].split(";") if code}
