@@ -41,7 +41,7 @@ def diagnose(
     waiting = [files[k : k + _AT_ONCE] for k in range(0, len(files), _AT_ONCE)]
     while waiting:
         some = waiting.pop(0)
-        out = scratch / "results"
+        out = scratch / "predicted"
         shutil.rmtree(out, ignore_errors=True)
         command = ["python", "-m", "bus_lightning.diagnosis.predict", bundle, "--out", out, "--keep-names", "--",
                    *(path for _, path in some)]  # fmt: skip

@@ -309,3 +309,11 @@ def test_a_file_of_112_gb_is_refused_before_it_is_hashed(bundle):
     with (bundle / "segmenter.onnx").open("r+b") as stream:
         stream.truncate(112 * 10**9)  # takes no room on the disk
     assert "has 112 GB, which no file of a bundle has" in refused(bundle)
+
+
+def test_a_network_whose_names_are_no_text_is_refused(bundle):
+    file = bundle / "segmenter.onnx"
+    name = onnx.load(file).graph.node[0].op_type.encode()
+    file.write_bytes(file.read_bytes().replace(name, b"\xa0" * len(name)))
+    seal(bundle)
+    assert "cannot be run" in refused(bundle)
