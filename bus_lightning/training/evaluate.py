@@ -183,7 +183,7 @@ def _find_images(run: FinishedRun, config: DictConfig, cfg: DictConfig) -> tuple
     only = None if is_other_data else named.part("all")
     prepared = prepare_data(data, config.task.name != "classification", only, uses_masks(config))
     # The images are not read on a smaller scale than the training images, which would brighten them.
-    prepared = replace(prepared, scale=widest([prepared.scale, Scale(**run.status.get("scale", {}))]))
+    prepared = replace(prepared, scale=widest([prepared.scale, Scale(**run.status.get("scale") or {})]))
     prepared.frame["label"] = prepared.frame["class"].map(run.classes.index)
     split = _split_for(run, named, cfg, prepared)
     log.info("%s: evaluating %d images", path, len(split.part(cfg.part)))
