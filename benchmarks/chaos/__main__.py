@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         "something was lost, differs, or failed.",
     )
     found.add_argument("options", nargs="*", metavar="KEY=VALUE", help="more options of train.py, such as logger=wandb")
-    found.add_argument("--kills", type=int, default=60, help="number of kills (default: 60, about an hour)")
+    found.add_argument("--kills", type=int, default=60, help="number of kills (default: 60, about half an hour)")
     found.add_argument("--seed", type=int, default=0, help="seed of the moments and the signals (default: 0)")
     found.add_argument("--out", type=Path, default=_OUT, metavar="FOLDER",
                        help="a new folder, where the grids go and what each launch printed "
