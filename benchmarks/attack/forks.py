@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def _become(command: list[str], output: Path) -> None:
     try:
         if command[0] == "-m":
             sys.argv = command[1:]
+            warnings.filterwarnings("ignore", ".*found in sys.modules", RuntimeWarning)  # it is imported already
             runpy.run_module(command[1], run_name="__main__", alter_sys=True)
         else:
             sys.argv = command
