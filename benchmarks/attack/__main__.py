@@ -25,7 +25,7 @@ from benchmarks.attack.outcomes import Tally
 from benchmarks.attack.places import make_places, wrong_files
 from benchmarks.attack.routes import walk
 from benchmarks.attack.runs import SECRET
-from benchmarks.attack.tables import is_well, load_tables, tables
+from benchmarks.attack.tables import INTACT, is_well, load_tables, tables
 from benchmarks.processes import SCRATCH, say
 from benchmarks.provenance import provenance
 
@@ -142,7 +142,7 @@ def _pictures(ground: Ground, folder: Path, rng: Random, copies: int) -> list[Fi
 
     folder.mkdir(parents=True)
     intact = originals(grey, folder)
-    write("intact pictures, DICOM and video", "intact", intact)
+    write(INTACT, "intact", intact)
     for kind, (mutate, share) in MUTATIONS.items():
         number = max(1, copies * share // 100)
         contents = {f"{k:03d}-{name}": mutate(name, data, rng) for name, data in intact.items() for k in range(number)}

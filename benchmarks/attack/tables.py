@@ -15,11 +15,16 @@ NEEDED = {"GET /", "GET /config", "GET /theme.css", "GET /favicon.ico", "GET /gr
           "POST /gradio_api/queue/join", "GET /gradio_api/queue/data"}  # fmt: skip
 
 
+INTACT = "intact pictures, DICOM and video"
+
+
 def is_well(found: dict[str, Any]) -> bool:
     """Check that nothing happened that must not, and that the memory kept its bound."""
     bad = any(counts.get(result) for counts in found["counts"].values() for result in BAD)
     foreign = set(found["routes"]["answered"]) - NEEDED
-    return not (bad or foreign or found["markers"] or found["secrets"]) and found["predict"]["together_mb"] <= MOST_MB
+    return not (bad or foreign or found["markers"] or found["secrets"]) and max(
+        found["predict"]["together_mb"], found["predict"]["alone_mb"]
+    ) <= MOST_MB  # fmt: skip
 
 
 def tables(found: dict[str, Any]) -> dict[str, str]:
@@ -44,7 +49,7 @@ def load_tables(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _numbers(found: dict[str, Any]) -> str:
-    counts = found["counts"].values()
+    counts = [results for kind, results in found["counts"].items() if kind != INTACT]
 
     def number(*results: str) -> int:
         return sum(kind.get(result, 0) for kind in counts for result in results)
@@ -62,10 +67,18 @@ def _numbers(found: dict[str, Any]) -> str:
         ("files that were neither answered nor refused", number("without a line")),
         ("files that foreign code left, of configs, arrays and checkpoints that try", found["markers"]),
         ("times that a variable of this machine's environment was printed or written", found["secrets"]),
-        ("`predict`: largest memory of the command and its children together, MB", round(predict["together_mb"])),
+        (
+            "`predict`: largest memory of the command and its children together, MB; pages that several programs share "
+            "count in part",
+            round(predict["together_mb"]),
+        ),
+        (
+            "`predict`: largest memory of one of these processes, with all that it shares, MB",
+            round(predict["alone_mb"]),
+        ),
         ("... the limit, MB", MOST_MB),
         ("`predict`: longest time of one file, s", f"{predict['longest']:.1f}"),
-        ("the other commands: largest memory together, MB", round(others["together_mb"])),
+        ("the other commands: largest memory of one process, MB", round(others["alone_mb"])),
         ("the other commands: longest time of one command, s", f"{others['longest']:.1f}"),
     ]
     return table(["", "number"], rows)

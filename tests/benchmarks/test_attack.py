@@ -226,3 +226,4 @@ def test_anything_that_must_not_happen_makes_the_whole_not_well():
     assert not is_well(good | {"secrets": 1})
     assert not is_well(good | {"routes": good["routes"] | {"answered": ["GET /", "GET /gradio_api/info"]}})
     assert not is_well(good | {"predict": worst | {"together_mb": MOST_MB + 1}})
+    assert not is_well(good | {"predict": worst | {"alone_mb": MOST_MB + 1}})
