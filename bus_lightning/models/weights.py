@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.models import get_weight
 
 from bus_lightning.core.cache import cleared
-from bus_lightning.core.errors import UserError, WeightsMissingError
+from bus_lightning.core.errors import DamagedError, UserError, WeightsMissingError
 from bus_lightning.core.reading import open_regular
 from bus_lightning.models.checkpoint_files import read_checkpoint
 from bus_lightning.models.heads import draw_head
@@ -104,10 +104,13 @@ def load_kept_weights(net: nn.Module, path: Path) -> None:
     """Load every tensor of a run's checkpoint.
 
     Raises:
-        UserError: If it is damaged, or belongs to another network.
+        UserError: If it is damaged, belongs to another network, or has values that are not numbers.
     """
     if lines := load_weights(net, read_checkpoint(path), str(path)).lines:
         raise UserError(f"{path} does not fit the network of its run: {lines[0]}")
+    infinite = [name for name, weights in net.named_parameters() if not weights.isfinite().all()]
+    if broken := infinite + [name for name, values in net.named_buffers() if values.isnan().any()]:
+        raise DamagedError(path, f"{broken[0]} has values that are not numbers, as after a training that diverged")
 
 
 def torchvision_imagenet(name: str) -> dict[str, Tensor]:

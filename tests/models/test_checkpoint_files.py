@@ -10,6 +10,7 @@ import struct
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from safetensors.torch import save, save_file
 from test_weights import Payload, answer, small_resnet
 from torch import Tensor, nn
 
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.models.checkpoint_files import read_checkpoint
 from bus_lightning.models.weights import load_kept_weights, load_weights
 
@@ -160,6 +161,16 @@ def test_a_network_saved_as_safetensors_gives_the_same_answers(tmp_path: Path) -
         assert load_weights(other, read_checkpoint(tmp_path / name), name).lines == []
         assert torch.equal(answer(other, image), answer(net, image))
     load_kept_weights(small_resnet(seed=2), tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize("name", ["fc.bias", "bn1.running_mean"])
+@pytest.mark.parametrize("write", [torch.save, save_file])
+def test_kept_weights_that_are_not_numbers_are_refused(write: Callable[..., None], name: str, tmp_path: Path) -> None:
+    state = small_resnet().state_dict()
+    state[name][-1] = float("nan")
+    write(state, tmp_path / "best.ckpt")
+    with pytest.raises(DamagedError, match=f"best.ckpt is damaged: {name} has values that are not numbers"):
+        load_kept_weights(small_resnet(), tmp_path / "best.ckpt")
 
 
 def test_safetensors_are_loaded_as_strictly_as_other_weights(tmp_path: Path) -> None:
