@@ -163,6 +163,26 @@ def test_a_network_saved_as_safetensors_gives_the_same_answers(tmp_path: Path) -
     load_kept_weights(small_resnet(seed=2), tmp_path / "net.safetensors")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch calls some of these kinds experimental
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weights: weights.to("meta"),
+        lambda weights: weights.to_sparse(),
+        lambda weights: weights.to_sparse_csr(),
+        lambda weights: torch.quantize_per_tensor(weights, 0.1, 0, torch.qint8),
+        lambda weights: weights.to(torch.complex64),
+        lambda weights: torch.nested.nested_tensor([weights]),
+    ],
+    ids=["no values", "sparse", "sparse rows", "quantised", "complex", "nested"],
+)
+def test_weights_that_are_not_plain_numbers_are_refused(change: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
+    state = small_resnet().state_dict()
+    torch.save(state | {"fc.weight": change(state["fc.weight"])}, tmp_path / "best.ckpt")
+    with pytest.raises(UserError, match=r"best\.ckpt: fc\.weight is sparse, quantised, complex or without values"):
+        load_kept_weights(small_resnet(), tmp_path / "best.ckpt")
+
+
 @pytest.mark.parametrize("name", ["fc.bias", "bn1.running_mean"])
 @pytest.mark.parametrize("write", [torch.save, save_file])
 def test_kept_weights_that_are_not_numbers_are_refused(write: Callable[..., None], name: str, tmp_path: Path) -> None:
