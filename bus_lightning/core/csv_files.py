@@ -64,6 +64,7 @@ def read_table(path: Path, needed: Iterable[str], text: Sequence[str] = ()) -> p
             raise bad_cell(path, table, int(empty.argmax()), name, "is not allowed")
         if name in table:
             table[name] = table[name].map(unescape_formula)
+    table = table.copy()  # in one piece: pandas warns of one in many pieces when a column is added
     table.attrs["is_cut"] = not content.endswith(b"\n")
     return table
 

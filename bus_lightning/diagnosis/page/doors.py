@@ -6,13 +6,13 @@ list below names what may pass, so a route that a newer Gradio adds is closed.
 
 import asyncio
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from bus_lightning.diagnosis.page.addresses import Addresses
 from bus_lightning.diagnosis.page.asgi import App, Message, Receive, Scope, Send, answer, header, headers, replay
+from bus_lightning.diagnosis.page.failures import report_failure
 
 HEADERS = {
     # Gradio evaluates templates and writes styles; nothing may come from, or go to, another server.
@@ -115,8 +115,8 @@ class Doors:
             await self._app(_cleaned(scope, door), receive, noting)
         except TimeoutError:  # the answer is not read: returning closes the connection
             return
-        except Exception as error:  # Gradio fails at some questions that no browser asks; its words may quote them
-            print(f"Error: a request could not be answered ({type(error).__name__}).", file=sys.stderr, flush=True)
+        except Exception as error:  # Gradio fails at some questions that no browser asks
+            report_failure(error)
             if not started:
                 await answer(send, 500, "The page cannot answer this.")
 
