@@ -166,4 +166,6 @@ def test_a_recording_under_another_id_or_none_at_all_is_seen(grid):
     (first / "wandb" / "offline-run-20260101_000002-bbbb2222").mkdir()
     shutil.rmtree(second / "wandb")
     assert recordings(with_wandb)["strayed"] == [first.name, second.name]
+    (first / "wandb_id.txt").unlink()
+    assert recordings(with_wandb)["strayed"] == [first.name, second.name]
     assert recordings(grid) == {"jobs": 0, "recordings": 0, "strayed": []}
