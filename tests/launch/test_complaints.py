@@ -204,4 +204,5 @@ def test_an_argument_without_a_key_is_not_an_empty_line():
 def test_a_place_where_no_folder_can_be_made_is_named_before_hydra_fails_there(tmp_path, place):
     (tmp_path / "file").write_text("")
     line = only_line(run("train.py", f"runs_dir={tmp_path / place}"))
-    assert line.startswith(f"Error: runs_dir={tmp_path / place}: no folder can be made there (")
+    assert line.startswith(f"Error: {tmp_path / place}: a file is in the place of a folder: move the file, or choose ")
+    assert "choose runs_dir=..." in line
