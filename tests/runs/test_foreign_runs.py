@@ -277,6 +277,26 @@ def test_damaged_runs_are_refused_by_evaluation_and_the_whole_one_is_evaluated(p
     assert RunDir(evaluation).metrics["test"]["n"] > 0
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda data: data.pop("std"), "it lacks 'std'"),
+        (lambda data: data.pop("balance"), "it lacks 'balance'"),
+        (lambda data: data.update(classes=["benign", "malignant", "cyst"]), "data.classes: no images of class 'cyst'"),
+        (lambda data: data.update(classes=["malignant", "normal"]), "data.classes lacks the class of 'benign"),
+    ],
+)
+def test_a_config_whose_data_does_not_fit_costs_its_own_run_only(project, caplog, change, words):
+    whole, bad = (copy_run(project / "runs" / "group" / name, "classification/finished") for name in ("whole", "bad"))
+    config = yaml.safe_load(bad.config.read_text())
+    change(config["data"])
+    bad.config.write_text(yaml.safe_dump(config))
+    with pytest.raises(UserError, match="1 of 2 runs could not be evaluated"):
+        evaluate_runs(evaluated("runs/group/*"))
+    assert words in caplog.text
+    assert len(list((whole.path / "evaluations").iterdir())) == 1
+
+
 def test_a_damaged_fold_is_left_out_of_the_calibration(tmp_path, caplog):
     classifier = copy_run(tmp_path / "exported")
     for file in ("status.json", "split.json", "config.yaml", "cases.csv"):
