@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL.PngImagePlugin import putchunk
 
-from bus_lightning.core.csv_cells import escape_formula
+from bus_lightning.core.csv_cells import escape_cell
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.files import aside, write_aside
 from bus_lightning.core.reading import MB, read_json
@@ -112,8 +112,8 @@ class Results:
                    *_LESION, *(f"box_{side}" for side in _BOX), "height", "width", "doubts", "trained_on"]  # fmt: skip
         stream = StringIO()
         writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writerow({name: escape_formula(name) for name in columns})
-        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+        writer.writerow({name: escape_cell(name) for name in columns})
+        writer.writerows({key: escape_cell(value) for key, value in row.items()} for row in rows)
         write_aside(self.folder / TABLE, stream.getvalue())
         return len(rows)
 
@@ -189,10 +189,6 @@ def _description(text: str) -> bytes:
     stream = BytesIO()
     putchunk(stream, b"iTXt", b"Description\0\0\0\0\0", text.encode())
     return stream.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    return escape_formula(value) if isinstance(value, str) else value
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
