@@ -99,7 +99,7 @@ wandb-dashboard: $(READY)  ## build the dashboard on W&B and mark each group's c
 chaos: $(READY)  ## kill a small grid sixty times and check that nothing is lost (ARGS="--kills 200")
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
-attack: $(READY)  ## put 3,500 hostile and damaged files before the commands and count what becomes of them (ARGS=--quick)
+attack: $(READY)  ## give 3,500 hostile and damaged files to the commands and count the outcomes (ARGS=--quick)
 	$(BIN)/python -m benchmarks.attack $(ARGS)
 
 mutants: $(READY)  ## make 150 small mistakes in a copy of the code and count how many the tests notice (ARGS="--seed 2 --jobs 4")

@@ -132,7 +132,7 @@ def _dicom_values(grey: np.ndarray) -> dict[str, bytes]:
     odd |= {f"units-{units}": region(units=units) for units in (0, 65_535)}
     odd |= {f"right-{place}": region(right=place) for place in (0, _WHOLE, 2**32 - 1)}
     odd["empty"] = []
-    files |= {f"region-{name}.dcm": dicom(rows, columns, grey.tobytes(), regions=[one]) for name, one in odd.items()}
+    files |= {f"region-{name}.dcm": dicom(rows, columns, grey.tobytes(), regions=[item]) for name, item in odd.items()}
     return files
 
 

@@ -52,60 +52,60 @@ class Case:
 
 def light_cases(ground: Ground, folder: Path, markers: Path, image: Path, rng: Random) -> list[Case]:
     """Make what is read without training libraries: bundles by `predict`, zips by `data.download`."""
-    found = []
+    cases = []
     for bundle in foreign_bundles(ground.bundle, folder / "bundles", markers, rng):
         command = ("-m", "bus_lightning.diagnosis.predict", str(bundle), str(image), "--threads", "1", "--out",
                    str(folder / "results" / bundle.name))  # fmt: skip
-        found.append(Case("bundles", bundle.name, command))
+        cases.append(Case("bundles", bundle.name, command))
     for archive in hostile_zips(ground.images, folder / "zips", rng):
         command = ("-m", "bus_lightning.data.download", "--zip", str(archive), "--out",
                    str(folder / "unpacked" / archive.stem))  # fmt: skip
-        found.append(Case("zips", archive.stem, command))
-    return found
+        cases.append(Case("zips", archive.stem, command))
+    return cases
 
 
 def run_cases(ground: Ground, folder: Path, markers: Path) -> list[Case]:
     """Make what is read with training libraries: the folders of runs."""
-    found = []
+    cases = []
     for kind, runs in foreign_runs(ground.classifier, folder / "runs", markers).items():
         # The others are read by the report alone.
-        found += [Case(f"{kind}: evaluate", run.name, _evaluate(run)) for run in runs
+        cases += [Case(f"{kind}: evaluate", run.name, _evaluate(run)) for run in runs
                   if not run.name.startswith(("metrics.json", "history.csv", "cases.csv"))]  # fmt: skip
-        found += [Case(f"{kind}: export", run.name, _export(ground, run, folder))
+        cases += [Case(f"{kind}: export", run.name, _export(ground, run, folder))
                   for run in runs if run.name.startswith("target-model.net")]  # fmt: skip
-        found += _reports(ground, runs, f"{kind}: report", folder / "reported" / str(len(found)))
-    return found
+        cases += _reports(ground, runs, f"{kind}: report", folder / "reported" / str(len(cases)))
+    return cases
 
 
 def other_cases(ground: Ground, folder: Path, markers: Path, rng: Random) -> list[Case]:
     """Make what else is read with training libraries: checkpoints, splits, caches and data folders."""
-    found = []
+    cases = []
     checkpoints = hostile_checkpoints(ground.classifier / "checkpoints" / "best.ckpt", folder / "weights", markers, rng)
     for checkpoint in checkpoints:
         run = folder / "kept" / checkpoint.stem
         shutil.copytree(ground.classifier, run, ignore=shutil.ignore_patterns("figures", "checkpoints"))
         (run / "checkpoints").mkdir()
         (run / "checkpoints" / "best.ckpt").symlink_to(checkpoint)
-        found.append(Case("checkpoints: evaluate", checkpoint.stem, _evaluate(run)))
+        cases.append(Case("checkpoints: evaluate", checkpoint.stem, _evaluate(run)))
         if _WEIGHTS.search(checkpoint.stem):
             command = _train(ground, folder, f"weights-{checkpoint.stem}", f"model.weights={checkpoint}")
-            found.append(Case("checkpoints: train", checkpoint.stem, command))
+            cases.append(Case("checkpoints: train", checkpoint.stem, command))
     for split in hostile_splits(ground.classifier / "split.json", folder / "splits"):
-        found.append(Case("split files", split.stem, (*_evaluate(ground.classifier), f"split={split}")))
+        cases.append(Case("split files", split.stem, (*_evaluate(ground.classifier), f"split={split}")))
     for cache in damaged_caches(ground.cache, folder / "caches"):
         run = folder / "with-cache" / cache.name
         shutil.copytree(ground.classifier, run, ignore=shutil.ignore_patterns("figures"))
         set_in_config("data.cache", str(cache))(run)
-        found.append(Case("caches", cache.name, _evaluate(run)))
+        cases.append(Case("caches", cache.name, _evaluate(run)))
     for root in hostile_data_folders(ground.images, folder / "data"):
         command = ("-m", "bus_lightning.data.audit", str(root), "--out", str(folder / "audits" / root.name))
-        found.append(Case("data folders", root.name, command))
-    return found
+        cases.append(Case("data folders", root.name, command))
+    return cases
 
 
 def _reports(ground: Ground, runs: list[Path], kind: str, folder: Path) -> list[Case]:
     """Make reports of some runs at a time, each with an intact one."""
-    found = []
+    cases = []
     for number in range(0, len(runs), _IN_A_REPORT):
         some, group = runs[number : number + _IN_A_REPORT], folder / str(number)
         group.mkdir(parents=True)
@@ -114,8 +114,8 @@ def _reports(ground: Ground, runs: list[Path], kind: str, folder: Path) -> list[
         out = folder / f"report-{number}"
         command = ("-m", "bus_lightning.launch.report", str(group), "--out", str(out), "--no-wandb")
         members = tuple(run.name for run in some)
-        found.append(Case(kind, str(number), command, members, out / "tables" / "left_out.csv", _REPORT_PATIENCE_S))
-    return found
+        cases.append(Case(kind, str(number), command, members, out / "tables" / "left_out.csv", _REPORT_PATIENCE_S))
+    return cases
 
 
 def give(

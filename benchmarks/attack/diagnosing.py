@@ -75,7 +75,7 @@ def _outcomes(
         with (out / "results.csv").open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
                 rows.setdefault(row["file"], []).append(row)
-    found = []
+    outcomes = []
     for kind, path in files:
         result, line = trouble or "without a line", ""
         if trouble:
@@ -88,8 +88,8 @@ def _outcomes(
             result = "answered with a doubt" if doubts - usual else "answered"
             if not all(map(_is_finite, answers)):
                 result, line = "no finite row", str(answers)
-        found.append(Outcome(kind, path.name, result, line))
-    return found
+        outcomes.append(Outcome(kind, path.name, result, line))
+    return outcomes
 
 
 def _is_finite(row: dict[str, str]) -> bool:

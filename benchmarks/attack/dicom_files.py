@@ -38,7 +38,7 @@ def sequence(tag: int, items: list[list[Element]]) -> bytes:
     """Write a sequence of items."""
     content = b""
     for item in items:
-        inner = b"".join(element(*one) for one in item)
+        inner = b"".join(element(*part) for part in item)
         content += struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner
     return element(tag, "SQ", content)
 

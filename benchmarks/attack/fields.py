@@ -33,10 +33,10 @@ class Field:
 
 def find_fields(name: str, data: bytes) -> list[Field]:
     """List the numbers in the header of an intact file; the file's extension tells the format."""
-    found = [field for field in _READERS[name.rpartition(".")[2]](data) if field.start + field.size <= len(data)]
-    if not found:
+    fields = [field for field in _READERS[name.rpartition(".")[2]](data) if field.start + field.size <= len(data)]
+    if not fields:
         raise ValueError(f"{name} has no field")
-    return found
+    return fields
 
 
 def mend(name: str, data: bytearray) -> None:

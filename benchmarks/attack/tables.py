@@ -18,43 +18,47 @@ NEEDED = {"GET /", "GET /config", "GET /theme.css", "GET /favicon.ico", "GET /gr
 INTACT = "intact pictures, DICOM and video"
 
 
-def is_well(found: dict[str, Any]) -> bool:
+def is_well(numbers: dict[str, Any]) -> bool:
     """Check that nothing happened that must not, and that the memory kept its bound."""
-    bad = any(counts.get(result) for counts in found["counts"].values() for result in BAD)
-    foreign = set(found["routes"]["answered"]) - NEEDED
-    return not (bad or foreign or found["markers"] or found["secrets"]) and max(
-        found["predict"]["together_mb"], found["predict"]["alone_mb"]
+    bad = any(counts.get(result) for counts in numbers["counts"].values() for result in BAD)
+    foreign = set(numbers["routes"]["answered"]) - NEEDED
+    return not (bad or foreign or numbers["markers"] or numbers["secrets"]) and max(
+        numbers["predict"]["together_mb"], numbers["predict"]["alone_mb"]
     ) <= MOST_MB  # fmt: skip
 
 
-def tables(found: dict[str, Any]) -> dict[str, str]:
+def tables(numbers: dict[str, Any]) -> dict[str, str]:
     """Make the tables `attack`, of all numbers, and `attack_kinds`, of each kind of files."""
-    return {"attack": _numbers(found), "attack_kinds": _kinds(found["counts"]), "routes": _routes(found["routes"])}
+    return {
+        "attack": _numbers(numbers),
+        "attack_kinds": _kinds(numbers["counts"]),
+        "routes": _routes(numbers["routes"]),
+    }
 
 
-def load_tables(found: dict[str, Any]) -> dict[str, str]:
+def load_tables(numbers: dict[str, Any]) -> dict[str, str]:
     """Make the table `page_load`, of what `python -m benchmarks.page_load` measured."""
-    answers = sorted(found["answers"])
+    answers = sorted(numbers["answers"])
     late = quantiles(answers, n=100, method="inclusive")[98]
-    hostile = ", ".join(f"{number} {what}" for what, number in found["hostile"].items())
+    hostile = ", ".join(f"{number} {what}" for what, number in numbers["hostile"].items())
     return {"page_load": table(["", "number"], [
-        ("users at once, one of them hostile", found["users"]),
+        ("users at once, one of them hostile", numbers["users"]),
         ("pictures of the others, all answered", len(answers)),
         ("seconds from upload to answer, median", f"{median(answers):.2f}"),
         ("... 99 of 100 within", f"{late:.2f}"),
         ("... the longest", f"{answers[-1]:.2f}"),
-        (f"files of the hostile user ({hostile})", sum(found["hostile"].values())),
-        ("largest memory of the page and its children together, MB", round(found["peak_mb"])),
+        (f"files of the hostile user ({hostile})", sum(numbers["hostile"].values())),
+        ("largest memory of the page and its children together, MB", round(numbers["peak_mb"])),
     ])}  # fmt: skip
 
 
-def _numbers(found: dict[str, Any]) -> str:
-    counts = [results for kind, results in found["counts"].items() if kind != INTACT]
+def _numbers(numbers: dict[str, Any]) -> str:
+    counts = [results for kind, results in numbers["counts"].items() if kind != INTACT]
 
     def number(*results: str) -> int:
         return sum(kind.get(result, 0) for kind in counts for result in results)
 
-    predict, others = found["predict"], found["others"]
+    predict, others = numbers["predict"], numbers["others"]
     rows: list[tuple[str, object]] = [
         ("**hostile and damaged files, folders and archives tried**", number(*GOOD, *BAD)),
         ("... refused with a line that says why", number("refused")),
@@ -65,8 +69,8 @@ def _numbers(found: dict[str, Any]) -> str:
         (f"**hangs**: no progress within {PATIENCE_S} s", number("hung")),
         ("answers with a number that is not finite", number("no finite row")),
         ("files that were neither answered nor refused", number("without a line")),
-        ("files that foreign code left, of configs, arrays and checkpoints that try", found["markers"]),
-        ("times that a variable of this machine's environment was printed or written", found["secrets"]),
+        ("files that foreign code left, of configs, arrays and checkpoints that try", numbers["markers"]),
+        ("times that a variable of this machine's environment was printed or written", numbers["secrets"]),
         (
             "`predict`: largest memory of the command and its children together, MB; pages that several programs share "
             "count in part",
@@ -84,12 +88,12 @@ def _numbers(found: dict[str, Any]) -> str:
     return table(["", "number"], rows)
 
 
-def _routes(found: dict[str, Any]) -> str:
+def _routes(numbers: dict[str, Any]) -> str:
     return table(["the page", "number"], [
-        ("routes of the installed Gradio", found["routes"]),
-        ("requests to them, by seven methods", found["requests"]),
-        ("routes that are answered", len(found["answered"])),
-        ("... of them ones that the page itself does not use", len(set(found["answered"]) - NEEDED)),
+        ("routes of the installed Gradio", numbers["routes"]),
+        ("requests to them, by seven methods", numbers["requests"]),
+        ("routes that are answered", len(numbers["answered"])),
+        ("... of them ones that the page itself does not use", len(set(numbers["answered"]) - NEEDED)),
     ])  # fmt: skip
 
 

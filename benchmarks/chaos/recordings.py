@@ -14,11 +14,11 @@ def recordings(grid: Grid) -> dict[str, Any]:
     """
     if "logger=wandb" not in grid.options:
         return {"jobs": 0, "recordings": 0, "strayed": []}
-    found, strayed = 0, []
+    recordings, strayed = 0, []
     for name, run in grid.runs.items():
         kept = run.path / "wandb_id.txt"
         ids = [part.name.rpartition("-")[2] for part in run.path.glob("wandb/offline-run-*")]
-        found += len(ids)
+        recordings += len(ids)
         if not kept.is_file() or set(ids) != {kept.read_text().strip()}:
             strayed.append(name)
-    return {"jobs": len(grid.runs), "recordings": found, "strayed": strayed}
+    return {"jobs": len(grid.runs), "recordings": recordings, "strayed": strayed}

@@ -1,6 +1,6 @@
 """Walk the directories of a TIFF, and those of a camera's notes (EXIF) in other files, and bound what they announce.
 
-Pillow reads all values of a directory. They may overlap, so that a small file could fill the memory.
+The values are counted before Pillow reads them, so that a small file cannot fill the memory.
 """
 
 import struct

@@ -213,7 +213,7 @@ def _same(file, other):
     return other.is_file() and not other.is_symlink() and file.read_bytes() == other.read_bytes()
 
 
-def test_anything_that_must_not_happen_makes_the_whole_not_well():
+def test_a_single_forbidden_outcome_fails_the_whole_attack():
     worst = {"longest": 1.0, "together_mb": 500.0, "alone_mb": 400.0}
     good = {"counts": {"files": {"refused": 3, "answered": 1}}, "predict": worst, "others": worst, "markers": 0,
             "secrets": 0, "routes": {"routes": 79, "requests": 1281, "answered": ["GET /"]}}  # fmt: skip

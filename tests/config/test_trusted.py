@@ -367,7 +367,7 @@ def test_each_reader_of_runs_says_where_the_config_comes_from():
     assert not silent
 
 
-def test_a_network_that_is_none_is_refused_in_one_line(own):
+def test_an_object_that_is_not_a_network_is_refused_in_one_line(own):
     cfg = load_config(own.config)
     cfg.model.net = {"_target_": "torch.nn.Linear", "_partial_": True}
     with pytest.raises(UserError, match=r"^model\.net \(torch\.nn\.Linear\) makes a \w+, which is not a network\.$"):

@@ -391,8 +391,8 @@ def test_no_child_outlives_the_program_however_it_ends(large, sent):
 
 def test_a_channel_takes_only_records():
     for data in (b"", b"\0\0\0\5", b"\xff" * 8, b"\0\0\0\2[]", b"\0\0\0\3abc", b"\0\0\xf0\0" + b"[" * 61440):
-        ours, theirs = socket.socketpair()
-        theirs.sendall(data)
-        theirs.close()
-        with closing(Channel(ours)) as channel, pytest.raises(BrokenChannelError):
+        own_end, other_end = socket.socketpair()
+        other_end.sendall(data)
+        other_end.close()
+        with closing(Channel(own_end)) as channel, pytest.raises(BrokenChannelError):
             channel.receive()

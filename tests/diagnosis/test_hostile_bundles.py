@@ -60,13 +60,13 @@ def refused(folder):
 
 def places(content, path=()):
     """List the places of a JSON's values; of a long list, the first and the last."""
-    found = [path] if path else []
+    listed = [path] if path else []
     if isinstance(content, dict):
-        return found + [place for key, value in content.items() for place in places(value, (*path, key))]
+        return listed + [place for key, value in content.items() for place in places(value, (*path, key))]
     if isinstance(content, list):
         shown = sorted({0, len(content) - 1} & set(range(len(content))))
-        return found + [place for k in shown for place in places(content[k], (*path, k))]
-    return found
+        return listed + [place for k in shown for place in places(content[k], (*path, k))]
+    return listed
 
 
 def changed(content, path, value):
@@ -261,7 +261,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_a_network_that_announces_what_it_has_not_is_refused(kind, bundle):
+def test_a_network_whose_file_lacks_what_it_announces_is_refused(kind, bundle):
     (bundle / "segmenter.onnx").write_bytes(NETWORKS[kind])
     seal(bundle)
     line = refused(bundle)

@@ -59,7 +59,9 @@ def upload(server, content):
 
 def upload_event(server):
     config = json.loads(ask(server, "GET", "/config")[2])
-    return next(one["id"] for one in config["dependencies"] if any(event == "upload" for _, event in one["targets"]))
+    return next(
+        entry["id"] for entry in config["dependencies"] if any(event == "upload" for _, event in entry["targets"])
+    )
 
 
 def answer_to(server, path):

@@ -110,7 +110,7 @@ def answers(run):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_file_that_is_none_leaves_its_run_out_with_its_name_and_the_others_are_answered(tmp_path, file):
+def test_a_damaged_file_of_a_run_is_named_and_the_other_runs_are_answered(tmp_path, file):
     copy_run(tmp_path / "group" / "whole", "two_stage/segmenter-null")
     for number, do in enumerate(DAMAGES.values()):
         do(copy_run(tmp_path / "group" / f"run{number}").path / file)
@@ -168,12 +168,12 @@ DELETED = object()
 
 def places_in(content, place=()):
     """List the place of each value: of a mapping all, of a list or a mapping of ids the first."""
-    found = [place]
+    places = [place]
     keys = content if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ()
     for number, key in enumerate(keys):
         if number == 0 or (isinstance(content, dict) and place != ("groups",)):
-            found += places_in(content[key], (*place, key))
-    return found
+            places += places_in(content[key], (*place, key))
+    return places
 
 
 def changed(content, place, value):

@@ -1,7 +1,7 @@
 """Let only those requests through to Gradio that the page makes in a browser; everything else gets one line.
 
-Gradio brings many more routes than the page uses: one of them fetches addresses of the internet for any visitor. The
-list below names what may pass, so a route that a newer Gradio adds is closed.
+Gradio has many more routes than the page uses. The list below names what may pass, so every other route is closed, also
+one that a newer Gradio adds.
 """
 
 import asyncio
@@ -67,8 +67,8 @@ class Doors:
 
     Every answer has the security headers. A request must name the page's own address in Host (421), come from the page
     itself where a browser says where it comes from (403), and match an entry of `doors` to the letter (404): method,
-    undecoded path and query. A body is read here, bounded in size and time (413, 408), and a reader that reads nothing
-    is hung up on.
+    undecoded path and query. A body is read here, bounded in size and time (413, 408). If a client does not read its
+    answer, the connection is closed.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Doors:
                         return None
                     body += message.get("body", b"")
                     if len(body) > _BODY_BYTES:
-                        await answer(send, 413, "This is more than a question has.")
+                        await answer(send, 413, "The question is too long.")
                         return None
                     if not message.get("more_body"):
                         return body
@@ -150,7 +150,7 @@ class Doors:
             return None
 
     def _guarded(self, send: Send) -> Send:
-        """Add the security headers to an answer, and give up on a reader that reads nothing."""
+        """Add the security headers to an answer, and close the connection of a client that does not read."""
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
