@@ -381,6 +381,12 @@ def test_no_child_outlives_the_program_however_it_ends(large, sent):
     )
     children = [int(number) for number in program.stdout.readline().split()]
     assert len(children) == 2
+    end = time.monotonic() + WAIT
+    for child in children:  # the second one may still be starting
+        while "Max core file size        0 " not in Path(f"/proc/{child}/limits").read_text():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    time.sleep(0.5)  # the rest of its start
     for child in children:
         os.kill(child, signal.SIGSTOP)  # as if a decoder took forever
     program.send_signal(sent)
