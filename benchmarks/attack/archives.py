@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from benchmarks.attack.broken import everywhere
+from benchmarks.attack.broken import write_files
 from benchmarks.attack.mutations import cut, flip
 
 _OUTSIDE = ("../outside.png", "/outside.png", "C:/outside.png", "a/../../outside.png", "..\\outside.png",
@@ -51,16 +51,7 @@ def hostile_zips(images: Path, folder: Path, rng: Random) -> list[Path]:
         **{f"cut-{k}": lambda: cut("", intact, rng) for k in range(6)},
         **{f"flipped-{k}": lambda: flip("", intact, rng) for k in range(6)},
     }
-    made = []
-    for name, make in makers.items():
-        (folder / f"{name}.zip").write_bytes(make())
-        made.append(folder / f"{name}.zip")
-    for name, damage in everywhere().items():
-        path = folder / f"{name}.zip"
-        path.write_bytes(intact)
-        damage(path)
-        made.append(path)
-    return made
+    return write_files(folder, "zip", makers, intact)
 
 
 def _zip(files: dict[str, bytes], link: str | None = None) -> bytes:

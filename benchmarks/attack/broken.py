@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,19 @@ def everywhere() -> dict[str, Damage]:
         "loop": lambda path: _link(path, path.name),
         "folder": lambda path: (path.unlink(), path.mkdir())[0],
     }
+
+
+def write_files(folder: Path, ending: str, makers: Mapping[str, Callable[[], bytes]], intact: bytes) -> list[Path]:
+    """Write a file of each maker, and an intact file damaged in each way of `everywhere`; return their paths."""
+    paths = []
+    for name, make in makers.items():
+        paths.append(folder / f"{name}.{ending}")
+        paths[-1].write_bytes(make())
+    for name, damage in everywhere().items():
+        paths.append(folder / f"{name}.{ending}")
+        paths[-1].write_bytes(intact)
+        damage(paths[-1])
+    return paths
 
 
 def of_json() -> dict[str, Damage]:

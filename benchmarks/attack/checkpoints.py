@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.attack.broken import everywhere
+from benchmarks.attack.broken import write_files
 from benchmarks.attack.marking import Marker
 from benchmarks.attack.mutations import cut, flip
 
@@ -56,16 +56,7 @@ def hostile_checkpoints(intact: Path, folder: Path, markers: Path, rng: Random) 
         **{f"cut-{k}": lambda: cut("", intact.read_bytes(), rng) for k in range(8)},
         **{f"flipped-{k}": lambda: flip("", intact.read_bytes(), rng) for k in range(8)},
     }
-    made = []
-    for name, make in makers.items():
-        (folder / f"{name}.ckpt").write_bytes(make())
-        made.append(folder / f"{name}.ckpt")
-    for name, damage in everywhere().items():
-        path = folder / f"{name}.ckpt"
-        path.write_bytes(intact.read_bytes())
-        damage(path)
-        made.append(path)
-    return made
+    return write_files(folder, "ckpt", makers, intact.read_bytes())
 
 
 def safetensors(header: bytes, data: bytes = b"") -> bytes:

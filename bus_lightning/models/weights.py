@@ -1,6 +1,5 @@
 """Load weights from files and from ImageNet, strictly except for the two layers that a task may change."""
 
-import hashlib
 import importlib.util
 import logging
 import os
@@ -15,7 +14,7 @@ from torchvision.models import get_weight
 
 from bus_lightning.core.cache import cleared
 from bus_lightning.core.errors import DamagedError, UserError, WeightsMissingError
-from bus_lightning.core.reading import open_regular
+from bus_lightning.core.files import checksum
 from bus_lightning.models.checkpoint_files import read_checkpoint
 from bus_lightning.models.heads import draw_head
 
@@ -230,8 +229,7 @@ def _refuse_misfits(saved: dict[str, Tensor], own: dict[str, Tensor], source: st
 def _is_whole(file: Path) -> bool:
     """Check a file whose name ends in the first digits of its SHA-256."""
     try:
-        with open_regular(file) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest().startswith(file.stem.rpartition("-")[2])
+        return checksum(file).startswith(file.stem.rpartition("-")[2])
     except (OSError, UserError):
         return False
 

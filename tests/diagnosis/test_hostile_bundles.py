@@ -1,6 +1,5 @@
 """A bundle with impossible values is refused in one line, before memory is taken; any other one answers."""
 
-import copy
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from changed_values import DELETED, changed
 from test_diagnosis_bundle import rewrite, seal
 from tiny_bundle import CLASSES, SIZE, make_bundle, speckled, with_disc
 
@@ -69,19 +69,6 @@ def places(content, path=()):
     return listed
 
 
-def changed(content, path, value):
-    content = copy.deepcopy(content)
-    *above, last = path
-    inner = content
-    for key in above:
-        inner = inner[key]
-    if value is KeyError:
-        del inner[last]
-    else:
-        inner[last] = value
-    return content
-
-
 def write(folder, content):
     text = json.dumps(content).replace(f'"{NESTED}"', "[" * 2000 + "]" * 2000)
     (folder / MANIFEST).write_text(text)
@@ -104,7 +91,7 @@ def test_any_other_value_anywhere_is_refused_in_a_line_or_answered(bundle, frame
     expected = Diagnoser(load_bundle(bundle), threads=1).diagnose([frame])[0]
     accepted, refusals = {}, 0
     for path in places(original):
-        for other in (*OTHERS, KeyError):
+        for other in (*OTHERS, DELETED):
             content = changed(original, path, other)
             write(bundle, content)
             loaded, line = refusal_of(lambda: load_bundle(bundle))

@@ -1,6 +1,5 @@
 """A run folder from elsewhere never stops a command: what it cannot hold is named, and the other runs are answered."""
 
-import copy
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from changed_values import DELETED, changed
 from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
@@ -163,7 +163,6 @@ def test_a_report_of_damaged_runs_has_the_whole_ones_and_a_line_for_each_other(t
 
 
 VALUES = (None, True, -1, 10**400, float("nan"), "text", "\ud800", [], [1], {"a": 1}, {"a": {"b": [None]}})
-DELETED = object()
 
 
 def places_in(content, place=()):
@@ -174,21 +173,6 @@ def places_in(content, place=()):
         if number == 0 or (isinstance(content, dict) and place != ("groups",)):
             places += places_in(content[key], (*place, key))
     return places
-
-
-def changed(content, place, value):
-    if not place:
-        return value
-    content = copy.deepcopy(content)
-    *above, last = place
-    inner = content
-    for key in above:
-        inner = inner[key]
-    if value is DELETED:
-        del inner[last]
-    else:
-        inner[last] = value
-    return content
 
 
 def refusal(read, of):
