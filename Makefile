@@ -9,7 +9,7 @@ comma := ,
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .PHONY: help setup demo test test-browser test-cluster lint data audit grid evaluate report leakage reproduce \
-        app wandb-sync wandb-dashboard chaos mutants bench bench-quick clean-cache clean
+        app wandb-sync wandb-dashboard chaos attack mutants bench bench-quick clean-cache clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -98,6 +98,9 @@ wandb-dashboard: $(READY)  ## build the dashboard on W&B and mark each group's c
 
 chaos: $(READY)  ## kill a small grid sixty times and check that nothing is lost (ARGS="--kills 200")
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+attack: $(READY)  ## give 3,500 hostile and damaged files to the commands and count the outcomes (ARGS=--quick)
+	$(BIN)/python -m benchmarks.attack $(ARGS)
 
 mutants: $(READY)  ## make 150 small mistakes in a copy of the code and count how many the tests notice (ARGS="--seed 2 --jobs 4")
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[mutants]'

@@ -134,10 +134,10 @@ def test_every_other_command_contacts_nobody(arguments, project):
 
 def address_of(watched):
     """Wait until the page answers, and return its address."""
-    while not (found := re.search(r"http://\S+/", watched.output.read_text())):
+    while not (address := re.search(r"http://\S+/", watched.output.read_text())):
         assert watched.process.poll() is None, watched.output.read_text()
         time.sleep(0.1)
-    return found[0]
+    return address[0]
 
 
 def ask_page(address, image):

@@ -1,6 +1,7 @@
 """Kill a grid at random moments until it is complete, and compare it with one that was left in peace."""
 
 import argparse
+import math
 import shlex
 import shutil
 import signal
@@ -12,9 +13,9 @@ from typing import Any
 from rich.progress import Progress
 
 from benchmarks import report
-from benchmarks.chaos.grids import Grid
+from benchmarks.chaos.grids import KINDS, Grid
 from benchmarks.chaos.kills import Kill
-from benchmarks.chaos.tables import is_well, tables
+from benchmarks.chaos.tables import is_well, tables, troubles
 from benchmarks.chaos.trial import trial
 from benchmarks.processes import SCRATCH, MeasurementError, say
 from benchmarks.provenance import provenance
@@ -26,7 +27,8 @@ def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     found = argparse.ArgumentParser(
         prog="python -m benchmarks.chaos",
-        description=f"{__doc__} When a grid is complete, the next one starts, until the number of kills is reached.",
+        description=f"{__doc__} When a grid is complete, the next one starts, until the number of kills is reached. "
+        f"The grids take turns: {'; '.join(KINDS)}.",
         epilog="Writes benchmarks/results/chaos.json and the tables of docs/reliability.md. The exit code is 1 when "
         "something was lost, differs, or failed.",
     )
@@ -69,21 +71,24 @@ def main(arguments: list[str] | None = None) -> int:
 
         while dealt < options.kills:
             number = len(grids)
+            kind = list(KINDS)[number % len(KINDS)]
             numbers = tuple(range(number * seeds, (number + 1) * seeds))
+            more = (*KINDS[kind], *options.options)
             undisturbed, disturbed = (
-                Grid(options.out.absolute() / f"{number}-{name}", models, numbers, epochs, tuple(options.options))
+                Grid(options.out.absolute() / f"{number}-{name}", models, numbers, epochs, more)
                 for name in ("undisturbed", "disturbed")
             )
-            bar.console.print(f"grid {number}: {len(models) * seeds} jobs, in peace, then with kills", highlight=False)
+            bar.console.print(f"grid {number}: {kind}, {len(models) * seeds} jobs, in peace, then with kills",
+                              highlight=False)  # fmt: skip
+            most = min(options.kills - dealt, math.ceil(options.kills / len(KINDS)))  # so that each kind gets some
             try:
-                found = trial(undisturbed, disturbed, rng, options.kills - dealt, show)
+                found = trial(undisturbed, disturbed, rng, most, show)
             except MeasurementError as error:
                 bar.console.print(str(error), style="red", markup=False)
                 return 1
-            for key in ("errors", "lost", "differ", "half_written", "rerun_touched"):
-                if found[key]:
-                    bar.console.print(f"{key}: {found[key]}", style="red", markup=False)
-            grids.append(found | {"errors": len(found["errors"])})
+            for key, trouble in troubles(found).items():
+                bar.console.print(f"{key}: {trouble}", style="red", markup=False)
+            grids.append({"kind": kind} | found | {"errors": len(found["errors"])})
             dealt += len(found["kills"])
             if len(found["errors"]) > 2:
                 break

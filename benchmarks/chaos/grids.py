@@ -16,6 +16,12 @@ _OPTIONS = (
     "callbacks=early_stopping", "callbacks.early_stopping.patience=3", "scheduler=plateau", "scheduler.patience=0",
     "callbacks.checkpoint.every_n_train_steps=4",
 )  # fmt: skip
+# How the jobs of a grid run, and what records them: each kind is killed in turn.
+KINDS = {
+    "one job after another": (),
+    "W&B offline": ("logger=wandb",),
+    "joblib, two jobs at a time": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+}
 # As files.aside, the phantom and the list of a grid's jobs name what is not to stay.
 _HALF_WRITTEN = re.compile(r"\.(.+?)\.\d+(-\d+)?(\.replaced)?|\.(jobs)-.+-\d+")
 

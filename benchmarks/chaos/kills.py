@@ -17,7 +17,7 @@ TARGETS = {"last.ckpt": (5, 4), "best.ckpt": (4, 2), "cases.csv": (2, 1), "metri
            "status.json": (3, 5)}  # fmt: skip
 _COLD = 3  # the first kills of a grid, when its images and its cache are still to be made
 _IN_A_JOB = ("building a job", "training", "validating", "evaluating")
-_PATIENCE_S = 60.0  # for a process that was asked to stop
+_PATIENCE_S = 180.0  # for a process that was asked to stop; jobs side by side save their running steps
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The tables of the chaos test."""
 
+import signal
 from collections import Counter
 from typing import Any
 
@@ -7,10 +8,20 @@ from benchmarks.report import table
 
 
 def is_well(found: dict[str, Any]) -> bool:
-    """Tell whether nothing was lost, differs, was left half-written, or failed."""
-    return not any(
-        grid[key] for grid in found["grids"] for key in ("lost", "differ", "half_written", "rerun_touched", "errors")
-    )
+    """Check that no grid has any trouble."""
+    return not any(troubles(grid) for grid in found["grids"])
+
+
+def troubles(grid: dict[str, Any]) -> dict[str, Any]:
+    """List what must not happen to a grid and did: kind of trouble -> jobs, files, processes or errors."""
+    listed = {key: grid[key] for key in ("lost", "differ", "half_written", "rerun_touched", "errors", "left")}
+    listed |= {"strayed W&B records": grid["wandb"]["strayed"], "did not stop": _deaf(grid["kills"])}
+    return {key: trouble for key, trouble in listed.items() if trouble}
+
+
+def _deaf(kills: list[dict[str, Any]]) -> list[str]:
+    """List the signals after which a process had to be ended by SIGKILL."""
+    return [kill["sent"] for kill in kills if kill["sent"] != "SIGKILL" and kill["code"] == -signal.SIGKILL]
 
 
 def tables(found: dict[str, Any]) -> dict[str, str]:
@@ -26,15 +37,30 @@ def _outcome(found: dict[str, Any]) -> str:
         ("kills", len(kills)),
         *((f"... of them {sent}", number) for sent, number in Counter(kill["sent"] for kill in kills).items()),
         ("grids that were killed until complete", len(grids)),
+        *((f"... of them {kind}, with {sum(len(grid['kills']) for grid in members)} kills", len(members))
+          for kind, members in _by_kind(grids).items()),
         ("jobs in them", len(grids) * found["jobs"]),
         ("**jobs lost**", sum(len(grid["lost"]) for grid in grids)),
         ("**jobs whose results differ from the undisturbed grid's**", sum(len(grid["differ"]) for grid in grids)),
         ("half-written files left", sum(len(grid["half_written"]) for grid in grids)),
         ("files that the rerun of a complete grid touched", sum(len(grid["rerun_touched"]) for grid in grids)),
         ("launches that ended by themselves with an error", sum(grid["errors"] for grid in grids)),
+        ("processes that were left by a launch", sum(len(grid["left"]) for grid in grids)),
+        ("processes that did not end when they were asked to", sum(len(_deaf(grid["kills"])) for grid in grids)),
+        (f"W&B records kept offline, of {sum(grid['wandb']['jobs'] for grid in grids)} jobs",
+         sum(grid["wandb"]["recordings"] for grid in grids)),
+        ("... jobs that have none, or one under another id", sum(len(grid["wandb"]["strayed"]) for grid in grids)),
         ("jobs marked interrupted, of those that were asked to stop", f"{sum(marks)} of {len(marks)}"),
     ]  # fmt: skip
     return table(["", "number"], rows)
+
+
+def _by_kind(grids: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Group grids by their kind, in the order of the first of each."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for grid in grids:
+        kinds.setdefault(grid["kind"], []).append(grid)
+    return kinds
 
 
 def _kills(found: dict[str, Any]) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from benchmarks.chaos import results
 from benchmarks.chaos.grids import Grid
 from benchmarks.chaos.kills import Kill, Pace, deal, draw
+from benchmarks.chaos.leftovers import MARK, processes_left
+from benchmarks.chaos.recordings import recordings
 from benchmarks.processes import MeasurementError, kill, run, start
 
 _TRIES = 3  # launches that end by themselves with an error, before a grid is given up
@@ -49,6 +51,7 @@ def trial(undisturbed: Grid, disturbed: Grid, rng: Random, kills: int, dealt: Ca
         "differ": results.differences(undisturbed, disturbed),
         "half_written": [name for _, name in disturbed.half_written()],
         "rerun_touched": sorted(file.name for file in changed),
+        "wandb": recordings(disturbed),
     }
 
 
@@ -56,18 +59,20 @@ def _disturb(grid: Grid, rng: Random, pace: Pace, wanted: int, dealt: Callable[[
     """Launch a grid again and again, and kill it, until it comes to its end."""
     grid.folder.mkdir(parents=True)
     kills, launches, errors = list[dict[str, Any]](), list[dict[str, float]](), list[str]()
+    left = list[str]()
     while len(errors) < _TRIES:
         plan = draw(rng, pace, len(kills)) if len(kills) < wanted else None
         log = grid.folder / f"launch-{len(launches):03d}.log"
         with log.open("w") as stream:
             started = time.time()
-            process = start(grid.command, stream, threads=1)
+            process = start(grid.command, stream, threads=1, **{MARK: str(log)})
             try:
                 met = deal(process, plan, grid, started) if plan else None
-                code = process.wait(_LIMIT_S)
+                code, seconds = process.wait(_LIMIT_S), time.time() - started
+                left += processes_left(str(log))
             finally:
                 kill(process)
-        seconds, seen = time.time() - started, grid.events(started)
+        seen = grid.events(started)
         launches.append({"seconds": seconds, "start_up": seen[0].time - started if seen else seconds})
         if met:
             kills.append(asdict(met))
@@ -76,4 +81,4 @@ def _disturb(grid: Grid, rng: Random, pace: Pace, wanted: int, dealt: Callable[[
             errors.append(f"{log}: exit code {code}\n" + "\n".join(log.read_text().splitlines()[-15:]))
         else:
             break
-    return {"kills": kills, "launches": launches, "errors": errors}
+    return {"kills": kills, "launches": launches, "errors": errors, "left": left}

@@ -35,7 +35,7 @@ _LOADING: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a config comes from that was not composed by this command.
+    """The origin of a config that this command has not composed.
 
     Attributes:
         file: The `config.yaml` of a run.
@@ -100,7 +100,7 @@ class Origin:
 
 
 def _find_builder(target: str) -> Any:
-    """Import a network, a loss, a task or the Trainer by its name; None if the name is of anything else."""
+    """Import a network, a loss, a task or the Trainer by its name; None for anything else."""
     module, _, name = target.rpartition(".")
     if not _NAME.fullmatch(target) or not (module in _SHORT or _is_within(module, (*_HOMES, "torch.nn.functional"))):
         return _trainer() if target == TRAINER else None

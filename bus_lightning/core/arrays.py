@@ -1,13 +1,13 @@
 """Read NumPy's files that others may have made: what their header announces is compared with their size first."""
 
 import math
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
 
 
-def read_array(stream: BinaryIO, size: int) -> np.ndarray:
+def read_array(stream: IO[bytes], size: int) -> np.ndarray:
     """Read an array of plain numbers from a stream of `size` bytes in NumPy's format.
 
     Raises:

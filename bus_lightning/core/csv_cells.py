@@ -5,6 +5,7 @@ spreadsheets know a text. Numbers stay numbers.
 """
 
 import re
+from typing import Any
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")  # the last four: their wide forms in East Asian fonts
 _ESCAPED = re.compile(rf"'(?={_FORMULA.pattern})")
@@ -16,6 +17,11 @@ _HARMLESS = re.compile(rf"-|{_NUMBER}( \({_NUMBER} to {_NUMBER}\))?")
 def escape_formula(text: str) -> str:
     """Put an apostrophe in front of a text that a spreadsheet could take for a formula."""
     return f"'{text}" if _FORMULA.match(text) and not _HARMLESS.fullmatch(text) else text
+
+
+def escape_cell(value: Any) -> Any:
+    """Return the cell for a value: a text as `escape_formula` does, anything else as it is."""
+    return escape_formula(value) if isinstance(value, str) else value
 
 
 def unescape_formula(cell: str) -> str:

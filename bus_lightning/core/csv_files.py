@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bus_lightning.core.csv_cells import escape_formula, unescape_formula
+from bus_lightning.core.csv_cells import escape_cell, unescape_formula
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.reading import MB, read_bytes
 
@@ -19,16 +18,12 @@ _LONGEST_HEADER = 100_000  # bytes
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table in UTF-8, with all digits of its numbers; `read_table` reads the same texts from it."""
     safe = table.copy(deep=False)
-    safe.columns = pd.Index([_escaped(name) for name in table])
+    safe.columns = pd.Index([escape_cell(name) for name in table])
     for position, kind in enumerate(table.dtypes):
         if not pd.api.types.is_numeric_dtype(kind):
-            cells = [_escaped(value) for value in table.iloc[:, position]]
+            cells = [escape_cell(value) for value in table.iloc[:, position]]
             safe.isetitem(position, pd.Series(cells, index=table.index, dtype=object))
     safe.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
-
-
-def _escaped(value: Any) -> Any:
-    return escape_formula(value) if isinstance(value, str) else value
 
 
 def read_table(path: Path, needed: Iterable[str], text: Sequence[str] = ()) -> pd.DataFrame:
@@ -64,6 +59,7 @@ def read_table(path: Path, needed: Iterable[str], text: Sequence[str] = ()) -> p
             raise bad_cell(path, table, int(empty.argmax()), name, "is not allowed")
         if name in table:
             table[name] = table[name].map(unescape_formula)
+    table = table.copy()  # in one piece: pandas warns of one in many pieces when a column is added
     table.attrs["is_cut"] = not content.endswith(b"\n")
     return table
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,15 @@ def checksum(file: Path) -> str:
     """
     with open_regular(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def list_checksums(folder: Path, names: Iterable[str]) -> str:
+    """List the checksums of files in a folder in the format of `sha256sum`, a line each.
+
+    Raises:
+        UserError: In one line without the file's name, if a file cannot be opened.
+    """
+    return "".join(f"{checksum(folder / name)}  {name}\n" for name in names)
 
 
 def is_there(path: Path) -> bool:
@@ -57,7 +66,7 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
 

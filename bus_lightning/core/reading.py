@@ -15,6 +15,7 @@ from typing import Any
 from bus_lightning.core.errors import RESTORE, DamagedError, UserError
 
 MB = 1_000_000
+LARGEST_WHOLE = 2**53  # whole numbers up to here are exact in every program that reads JSON
 _DEPTH = 50  # of lists and mappings in each other; no file of ours has more than ten
 _REASONS = {
     errno.ENOENT: "The file does not exist, or is a link to a missing file: check its name and folder.",

@@ -10,8 +10,8 @@ import pandas as pd
 
 from bus_lightning.core.cache import read_cached, write_cached
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import checksum
 from bus_lightning.core.randomness import stable_hash
-from bus_lightning.core.reading import open_regular
 
 _SETTLED_S = 2.0  # two changes within one tick of a file system's clock leave the same time
 
@@ -21,8 +21,7 @@ def content_hash(root: Path, frame: pd.DataFrame) -> str:
     digest = hashlib.sha256(_from_table(frame))
     for file in _files(frame):
         try:
-            with open_regular(root / file) as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
+            content = checksum(root / file)
         except (OSError, UserError):  # a dangling link, a pipe, no permission: reported when the file is decoded
             content = "unreadable"
         digest.update(f"{_name(file)}\0{content}\n".encode())

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
+from io import BufferedReader
 from pathlib import Path
 
 from PIL import Image
@@ -14,6 +15,7 @@ from PIL import Image
 from bus_lightning.core.cache import read_cached, write_cached
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import open_regular
+from bus_lightning.data.file_kinds import read_head, recognise
 from bus_lightning.data.levels import OWN_SCALE, Scale, is_deep, read_levels, widest
 from bus_lightning.data.structure import checked
 
@@ -51,7 +53,20 @@ def scale_of(paths: Iterable[Path]) -> Scale:
 def _own_scale(path: Path) -> Scale:
     """Find the scale of one file; only files of more than 8 bits are decoded."""
     try:
-        with open_regular(path) as stream, Image.open(checked(stream)) as image:
-            return OWN_SCALE.holding(read_levels(image, stream)) if is_deep(image, stream) else OWN_SCALE
+        with open_regular(path) as stream:
+            if _is_jpeg(stream):  # it has 8 bits, and a check would decode it twice
+                return OWN_SCALE
+            with Image.open(checked(stream)) as image:
+                return OWN_SCALE.holding(read_levels(image, stream)) if is_deep(image, stream) else OWN_SCALE
     except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError):
         return OWN_SCALE
+
+
+def _is_jpeg(stream: BufferedReader) -> bool:
+    """Recognise a JPEG, and go back to the start of the file."""
+    try:
+        return recognise(read_head(stream)) == "JPEG"
+    except UserError:
+        return False
+    finally:
+        stream.seek(0)

@@ -5,6 +5,7 @@
 
 import argparse
 import logging
+import lzma
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from bus_lightning.data.index import DEFAULT_ROOT, read_index
 ADDRESS = "https://scholar.cu.edu.eg/Dataset_BUSI.zip"
 SHA256 = "b2ce09f6063a31a73f628b6a6ee1245187cbaec225e93e563735691d68654de7"
 MASKS = 798
+_MOST_MEMBERS = 100_000  # BUSI has less than two thousand
 _MOST_BYTES = 4 * 1024**3  # BUSI takes a quarter of a gigabyte; a zip bomb takes more than this
 
 
@@ -103,13 +105,15 @@ def _extract(archive: Path, stream: BufferedReader, folder: Path) -> None:
                     raise UserError(
                         f"{archive} is refused: its member '{member.filename}' would be written outside the folder."
                     )
+            if len(members) > _MOST_MEMBERS:
+                raise UserError(f"{archive} is refused: it has {len(members):,} members, more than {_MOST_MEMBERS:,}.")
             if sum(member.file_size for member in members) > _MOST_BYTES:
                 raise UserError(f"{archive} is refused: it would unpack to more than {_MOST_BYTES // 1024**3} GiB.")
             kept = [member for member in members if not _belongs_to_system(member.filename)]
             for member in tqdm(kept, desc="unpacking", unit="file", disable=None):
                 member.filename = member.filename.replace("\\", "/")  # Windows
                 zipped.extract(member, folder)
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, zlib.error) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, zlib.error, lzma.LZMAError) as error:
         if trouble := disk_trouble(error):
             raise UserError(trouble) from error
         raise UserError(f"{archive} is damaged or not a zip ({error}): download it again.") from error

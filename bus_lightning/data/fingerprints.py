@@ -1,6 +1,5 @@
 """Save the fingerprints of a data folder's images, and find images of one folder in another."""
 
-import math
 import os
 import shutil
 import zipfile
@@ -8,11 +7,12 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bus_lightning.core.arrays import read_array
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import aside
 from bus_lightning.core.reading import MB, open_regular
@@ -75,11 +75,7 @@ def _read_arrays(stream: BinaryIO) -> dict[str, NDArray[Any]]:
             raise ValueError(f"it claims to hold {total / 1e9:.1f} GB")
         for name, kind in _KINDS.items():
             with archive.open(f"{name}.npy") as member:
-                claimed = _claimed_bytes(member)
-                if claimed > archive.getinfo(f"{name}.npy").file_size:
-                    raise ValueError(f"{name} claims to hold {claimed / 1e9:.1f} GB")
-            with archive.open(f"{name}.npy") as member:
-                part[name] = np.lib.format.read_array(member, allow_pickle=False)
+                part[name] = read_array(member, archive.getinfo(f"{name}.npy").file_size)
             if part[name].dtype.kind != kind[0] or part[name].ndim != int(kind[1]):
                 raise ValueError(f"{name} is of another kind")
     return part
@@ -100,14 +96,6 @@ def _check_sizes(
         raise ValueError("its arrays do not fit each other")
     if (numbers < 0).any() or (shapes < 1).any() or not np.isfinite(points).all():
         raise ValueError("it holds impossible numbers")
-
-
-def _claimed_bytes(member: IO[bytes]) -> int:
-    """Read how many bytes the header of an array claims that it has."""
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, kind = read(member)
-    return math.prod(shape) * kind.itemsize
 
 
 def share_file(source: Path, target: Path) -> None:

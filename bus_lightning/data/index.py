@@ -113,8 +113,9 @@ def read_image(path: Path, scale: Scale = OWN_SCALE) -> np.ndarray:
     Raises:
         UserError: If the file is missing, empty, truncated, not an image, or has several images.
     """
+    stream = _open_picture(path)
     try:
-        with open_regular(path) as stream, Image.open(checked(stream)) as image:
+        with stream, Image.open(stream) as image:
             if image.format != "MPO" and (number := getattr(image, "n_frames", 1)) > 1:
                 raise UserError(f"it holds {number} pictures; save each in a separate file")
             return read_rgb(image, stream, scale)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
@@ -221,7 +222,7 @@ def _draw_phantom(root: Path, images: int, seed: int) -> None:
 
 def _read_marker(marker: Path) -> dict[str, Any] | None:
     """Read how a phantom folder was drawn; empty if that is damaged, which is logged, and None if it does not say."""
-    if not marker.exists() and not marker.is_symlink():
+    if not os.path.lexists(marker):
         return None
     with suppress(OSError, UserError):
         drawn: dict[str, Any] = read_json(marker, most=_MARKER_BYTES)

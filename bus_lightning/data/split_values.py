@@ -6,9 +6,9 @@ from typing import Any
 
 from bus_lightning.config.split_options import METHODS
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import LARGEST_WHOLE
 
 _LISTS = ("train", "val", "test", "ratio")
-_LARGEST = 2**53  # whole numbers up to here are exact in every program that reads JSON
 _NO_NAME = re.compile("[\0\ud800-\udfff]")  # in no name of a file that is text
 
 
@@ -28,9 +28,9 @@ def check_values(content: Mapping[str, Any]) -> None:
     if not isinstance(groups, dict):
         raise UserError("groups is not a mapping")
     for number in (content.get("seed"), *groups.values()):
-        if type(number) is not int or abs(number) > _LARGEST:
+        if type(number) is not int or abs(number) > LARGEST_WHOLE:
             raise UserError("the seed or a group is not a whole number")
-    if not all(type(share) in (int, float) and abs(share) < _LARGEST for share in content["ratio"]):
+    if not all(type(share) in (int, float) and abs(share) < LARGEST_WHOLE for share in content["ratio"]):
         raise UserError("a share is not a number")
     divided = content.get("divided", {})
     if not isinstance(divided, dict) or not all(isinstance(pairs, dict) for pairs in divided.values()):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.structure_errors import POSSIBLY_INCOMPLETE, excessive, incomplete
-from bus_lightning.data.structure_tags import check_exif
+from bus_lightning.data.structure_tags import EXIF, check_exif
 
 _SCANS = 100  # programs write about 10
 _SCANNED_PIXELS = 500_000_000  # scans times pixels: 20 scans of 25 million pixels
@@ -28,7 +28,6 @@ _PROGRESSIVE, _LOSSLESS, _ARITHMETIC = (0xC2, 0xCA), (0xC3, 0xCB), (0xC9, 0xCA, 
 _UNSENT = 16  # bits
 _ROWS = 256  # that are hashed at a time
 _END, _SCAN, _RESTART_INTERVAL, _APP1 = 0xD9, 0xDA, 0xDD, 0xE1
-_EXIF = b"Exif\0\0"
 # Never 0xFF, both bits often, and without a period, so that decoding them changes pixels.
 _INSERTED = bytes.fromhex("a5 1c d3 6b 47 92 e8 35 7a c9 16 5d b0 8e 29 f4 63 9a 04 d7 3f 81 ec 58")
 
@@ -104,8 +103,8 @@ def _walk(data: bytes) -> _Jpeg:
             _read_frame(jpeg, kind, segment)
         elif kind == _RESTART_INTERVAL:
             jpeg.interval = int.from_bytes(segment[:2], "big")
-        elif kind == _APP1 and segment.startswith(_EXIF):
-            exif += segment[len(_EXIF) :]  # Pillow joins them, too
+        elif kind == _APP1 and segment.startswith(EXIF):
+            exif += segment[len(EXIF) :]  # Pillow joins them, too
         if header > _HEADER_BYTES:
             raise excessive("JPEG", "a header of more than 16 MB")
     else:

@@ -1,6 +1,6 @@
 """Walk the directories of a TIFF, and those of a camera's notes (EXIF) in other files, and bound what they announce.
 
-Pillow reads all values of a directory. They may overlap, so that a small file could fill the memory.
+The values are counted before Pillow reads them, so that a small file cannot fill the memory.
 """
 
 import struct
@@ -18,7 +18,7 @@ _PAGES, _NOTES = 10_000, 20  # directories
 _SIZES = {1: 1, 2: 1, 7: 1, 3: 2, 4: 4, 5: 8, 6: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _AS_BYTES, _WHOLE = (1, 2, 7), {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _BELOW = (34665, 34853, 40965)  # tags of the camera's notes that point to more of them
-_EXIF = b"Exif\0\0"
+EXIF = b"Exif\0\0"  # how the camera's notes of a JPEG begin
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def check_exif(notes: bytes) -> None:
     Raises:
         UserError: In one line without the file's name, when they announce too much.
     """
-    while notes.startswith(_EXIF):
-        notes = notes[len(_EXIF) :]
+    while notes.startswith(EXIF):
+        notes = notes[len(EXIF) :]
     if len(notes) < 8:
         return
     try:

@@ -11,8 +11,21 @@ from bus_lightning.data.structure_tags import Entry, Tags
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _OFFSETS, _SAMPLES, _ROWS, _COUNTS = 256, 257, 258, 259, 273, 277, 278, 279
 _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS, _TABLES = 284, 322, 323, 324, 325, 347
 _JPEG = 7
-_FAX_OR_OLD_JPEG = (2, 3, 4, 6)  # their decoders fill what is missing without a word
-_KNOWN = (1, 2, 3, 4, 5, 6, _JPEG, 8, 32771, 32773, 32946, 50000)  # not LZMA: its header claims any memory
+_FAX_OR_OLD_JPEG = (2, 3, 4, 6)  # their decoders fill what is missing without a warning
+_KNOWN = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    _JPEG,
+    8,
+    32771,
+    32773,
+    32946,
+    50000,
+)  # not LZMA: its memory cannot be bounded before decoding
 _TILE_BYTES = 16_000_000  # of a tile that is larger than its page
 _SPARE = 64  # offsets beyond those that a page needs
 _TABLE_BYTES = 100_000  # of the tables that the strips of a page share

@@ -1,7 +1,7 @@
 """The process that decodes files: it is given paths, and answers with images as JSON records and raw bytes.
 
-A decoder that is led astray by a file finds little here: a bounded memory, no file that it could write, no output, and
-a parent that takes nothing but checked numbers from it.
+If a file takes over its decoder, this process limits the harm: its memory is bounded, it can write no file and print
+nothing, and the parent checks every number that it sends.
 """
 
 import gc

@@ -37,17 +37,17 @@ class DecodingProcess:
     """
 
     def __init__(self, memory_mb: int) -> None:
-        ours, theirs = socket.socketpair()
-        ours.settimeout(TICK)
-        self.channel, self._is_ready = Channel(ours), False
+        parent_end, child_end = socket.socketpair()
+        parent_end.settimeout(TICK)
+        self.channel, self._is_ready = Channel(parent_end), False
         life, self._life = os.pipe()  # nothing is written: the child ends when the other end is closed
         path = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100
         try:
-            with theirs:
-                self._process = _launch(_CODE.format(path=path, memory_mb=memory_mb, life=life), theirs, life)
+            with child_end:
+                self._process = _launch(_CODE.format(path=path, memory_mb=memory_mb, life=life), child_end, life)
         except OSError:
             os.close(self._life)
-            ours.close()
+            parent_end.close()
             raise
         finally:
             os.close(life)

@@ -1,6 +1,5 @@
 """Decode one image of a DICOM file to RGB."""
 
-import math
 import struct
 from itertools import pairwise
 from typing import Any
@@ -16,6 +15,7 @@ from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtend
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import strips, to_8_bits
 from bus_lightning.data.structure_jpeg import check_jpeg
+from bus_lightning.diagnosis.dicom_values import find_window
 from bus_lightning.diagnosis.frames import FEW_LEVELS, damaged
 from bus_lightning.diagnosis.structure_jpeg2000 import check_jpeg_2000
 
@@ -104,11 +104,9 @@ def _shown(levels: np.ndarray, header: Dataset) -> np.ndarray:
     if header.get("VOILUTSequence"):
         table = header.VOILUTSequence[0]
         return to_8_bits(_look_up(_measured(levels, header), table, header), int(table.LUTDescriptor[2]))
-    if header.get("WindowCenter") is None or header.get("WindowWidth") is None:
+    if (window := find_window(header)) is None:
         return _shown_whole(levels, header)
-    center, width = (float(np.ravel(header[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
-    if not (math.isfinite(center) and width > 0 and math.isfinite(width)):
-        raise damaged("DICOM file")
+    center, width = window
     values = _measured(levels, header)
     function = header.get("VOILUTFunction", "LINEAR")
     if function == "SIGMOID":

@@ -58,11 +58,9 @@ def check_levels(header: Dataset) -> None:
     )
     if not (math.isfinite(intercept) and _SLOPES[0] <= abs(slope) <= _SLOPES[1]):
         raise UserError("The DICOM file has a rescaling without a meaning (0 or infinite): save it as a PNG of 8 bits.")
-    if header.get("VOILUTSequence") or header.get("WindowCenter") is None or header.get("WindowWidth") is None:
+    if header.get("VOILUTSequence") or (window := find_window(header)) is None:
         return
-    center, width = (float(np.ravel(header[keyword].value)[0]) for keyword in ("WindowCenter", "WindowWidth"))
-    if not (math.isfinite(center) and width > 0 and math.isfinite(width)):
-        raise damaged("DICOM file")
+    center, width = window
     if header.get("ModalityLUTSequence"):
         low, high = 0.0, 2.0**16
     else:
@@ -72,6 +70,20 @@ def check_levels(header: Dataset) -> None:
     half = width / 2
     if center + half < low or center - half > high or high - low < width * _LEAST_SHARE:
         raise UserError("The DICOM file has a window that shows none of its levels: save it as a PNG of 8 bits.")
+
+
+def find_window(header: Dataset) -> tuple[float, float] | None:
+    """Find the center and width of the first window; None without one.
+
+    Raises:
+        UserError: In one line without the file's name, if it is not a window.
+    """
+    if header.get("WindowCenter") is None or header.get("WindowWidth") is None:
+        return None
+    center, width = (float(np.ravel(header[keyword].value)[0]) for keyword in ("WindowCenter", "WindowWidth"))
+    if not (math.isfinite(center) and width > 0 and math.isfinite(width)):
+        raise damaged("DICOM file")
+    return center, width
 
 
 def find_spacing(header: Dataset) -> tuple[float, float] | None:

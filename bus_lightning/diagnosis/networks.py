@@ -78,7 +78,7 @@ def _compile(stage: Stage, precision: str, threads: int | None) -> Any:
         network = core.read_model(file)
         _check_sizes(file, network, stage)
         compiled = core.compile_model(network, "CPU", options)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # the latter for names that are no text
         raise UserError(f"{file} cannot be run: {' '.join(str(error).split())[:200]}") from error
     if cached:
         with suppress(OSError, RuntimeError):  # a full disk, or an engine that cannot export: the next start compiles

@@ -18,9 +18,9 @@ def bundle_parser(
     parser.add_argument("--precision", choices=("fp32", "bf16", "int8"), help="default: that of the bundle")
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: all)")
     parser.add_argument("--decode-seconds", type=positive, default=DECODE_SECONDS, metavar="N",
-                        help="time to decode an image, before it is refused (default: %(default)s)")  # fmt: skip
+                        help="seconds that decoding an image may take (default: %(default)s)")  # fmt: skip
     parser.add_argument("--decode-mb", type=positive, default=decode_mb, metavar="N",
-                        help="memory to decode a file, before it is refused (default: %(default)s)")  # fmt: skip
+                        help="megabytes that decoding a file may take (default: %(default)s)")  # fmt: skip
     return parser
 
 

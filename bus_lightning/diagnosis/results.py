@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from PIL.PngImagePlugin import putchunk
 
-from bus_lightning.core.csv_cells import escape_formula
+from bus_lightning.core.csv_cells import escape_cell
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.files import aside, write_aside
-from bus_lightning.core.reading import read_json
+from bus_lightning.core.reading import MB, read_json
 from bus_lightning.data.drawing import draw_overlay
 from bus_lightning.diagnosis.diagnoser import Diagnosis
 from bus_lightning.diagnosis.frames import Frame
@@ -32,6 +32,7 @@ _LESION = ("lesions", "area_px", "area_mm2", "long_axis_px", "short_axis_px", "l
            "orientation_deg", "touches_border")  # fmt: skip
 _IN_EACH_JSON = ("bundle", "precision")  # keys of `made_with`
 _NAME = re.compile(r"(\d+-[0-9a-f]{12})(-f\d+)?\.json")
+_JSON_BYTES = MB  # at most; a JSON takes a few kilobytes
 _AFTER_HEADER = 33  # bytes of a PNG: its signature and the chunk IHDR
 _BOX = ("top", "left", "height", "width")
 
@@ -111,8 +112,8 @@ class Results:
                    *_LESION, *(f"box_{side}" for side in _BOX), "height", "width", "doubts", "trained_on"]  # fmt: skip
         stream = StringIO()
         writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writerow({name: escape_formula(name) for name in columns})
-        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+        writer.writerow({name: escape_cell(name) for name in columns})
+        writer.writerows({key: escape_cell(value) for key, value in row.items()} for row in rows)
         write_aside(self.folder / TABLE, stream.getvalue())
         return len(rows)
 
@@ -135,9 +136,15 @@ class Results:
             stream.write(png[_AFTER_HEADER:])
 
     def _read(self, name: str) -> dict[str, Any] | None:
+        """Read a JSON of the folder; None if it is missing, or not one of an image or a file with several."""
         with suppress(OSError, UserError):
-            record: dict[str, Any] = read_json(self.folder / f"{name}.json")
-            return record
+            record: dict[str, Any] = read_json(self.folder / f"{name}.json", most=_JSON_BYTES)
+            frames = record.get("frames")
+            if "frames" in record:
+                return record if type(frames) is int and frames > 0 else None
+            with suppress(AttributeError, KeyError, TypeError, ValueError):  # of a value of another kind
+                _row(record)
+                return record
         return None
 
     def _write(self, name: str, record: dict[str, Any]) -> None:
@@ -182,10 +189,6 @@ def _description(text: str) -> bytes:
     stream = BytesIO()
     putchunk(stream, b"iTXt", b"Description\0\0\0\0\0", text.encode())
     return stream.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    return escape_formula(value) if isinstance(value, str) else value
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Check before decoding what a JPEG 2000 announces, and whether it has the data of all its pixels.
 
-OpenJPEG reserves memory for every tile, precinct and code block that the header announces, and leaves what is missing
-black or blurred. As in `data.structure_jpeg`, bytes inserted at the end of each tile change pixels only if it is
-incomplete.
+Tiles, precincts and code blocks are counted before OpenJPEG reserves memory for them. OpenJPEG leaves missing data
+black or blurred, so completeness is tested as in `data.structure_jpeg`: bytes inserted at the end of each tile change
+pixels only if the tile is incomplete.
 """
 
 import struct

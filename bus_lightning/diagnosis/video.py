@@ -13,6 +13,7 @@ import numpy as np
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.frames import Frame, Frames, Limits, damaged, decoding
+from bus_lightning.diagnosis.structure_video import check_length
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # an error reports a file that fails
 _MISSING = 0.02  # share of the announced images that an intact file may lack, for example because of an edit list
@@ -25,8 +26,10 @@ def read_video(stream: BufferedReader, limits: Limits) -> Frames:
     streams, but crashes on damaged ones.)
 
     Raises:
-        UserError: When nothing can be decoded, or the file is too large; after the last image, when it is cut off.
+        UserError: When nothing can be decoded, or the file is too large or shorter than it says; after the last image,
+            when images are missing.
     """
+    check_length(stream)
     with decoding("video"):
         capture = cv2.VideoCapture(f"/dev/fd/{stream.fileno()}", cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not capture.isOpened():

@@ -21,7 +21,7 @@ from bus_lightning.config.trusted import Origin
 from bus_lightning.core.cache import cleared
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import aside, checksum, write_aside
+from bus_lightning.core.files import aside, list_checksums, write_aside
 from bus_lightning.core.reading import read_text
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import BusDataset
@@ -127,10 +127,9 @@ def _are_made(folder: Path, made_with: str, of: Path) -> bool:
 
 
 def _sum_files(folder: Path) -> str:
-    """List the checksums of the maps' files in the format of `sha256sum`."""
-    tiles = sorted((folder / "tiles").rglob("*.png"))
-    files = [folder / "maps.csv", folder / "heatmaps.png", folder / _OPTIONS, *tiles]
-    return "".join(f"{checksum(file)}  {file.relative_to(folder).as_posix()}\n" for file in files)
+    """List the checksums of the maps' files."""
+    tiles = (file.relative_to(folder).as_posix() for file in sorted((folder / "tiles").rglob("*.png")))
+    return list_checksums(folder, ("maps.csv", "heatmaps.png", _OPTIONS, *tiles))
 
 
 def _build_makers(

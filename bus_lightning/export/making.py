@@ -13,7 +13,7 @@ from PIL import Image
 
 import bus_lightning
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import checksum, folder_aside, refuse_foreign
+from bus_lightning.core.files import folder_aside, list_checksums, refuse_foreign
 from bus_lightning.core.randomness import shuffled
 from bus_lightning.core.reading import read_json
 from bus_lightning.data.index import read_image
@@ -122,8 +122,7 @@ def new_bundle(out: Path) -> Iterator[Path]:
     _refuse_other(out)
     with folder_aside(out) as fresh:
         yield fresh
-        lines = (f"{checksum(fresh / name)}  {name}\n" for name in files_of(fresh))
-        (fresh / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+        (fresh / CHECKSUMS).write_text(list_checksums(fresh, files_of(fresh)), encoding="utf-8")
         load_bundle(fresh)
 
 

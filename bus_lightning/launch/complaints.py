@@ -60,7 +60,7 @@ def describe(error: Exception) -> str:
     if str(error).startswith("Config group override must be"):
         if without := [argument for argument in sys.argv[1:] if argument.startswith("=")]:
             return f"{without[0]}: give key=value."
-        return "; ".join(f"{group}=null: choose one of its options{_or_none(group)}" for group in _null())
+        return "; ".join(f"{argument}: choose one of its options{_or_none(group)}" for argument, group in _no_names())
     if isinstance(error, InstantiationException):  # of the launcher or the sweeper
         return str(target_error(error))
     if not is_complaint(error):  # of the launcher
@@ -68,10 +68,12 @@ def describe(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _null() -> list[str]:
-    """List the groups that the command line sets to null."""
-    keys = [argument.removesuffix("=null") for argument in sys.argv if argument.endswith("=null")]
-    return [key for key in keys if (_CONF / key).is_dir()]
+def _no_names() -> list[tuple[str, str]]:
+    """List the arguments that give a group no name of an option, such as null or true, with the group."""
+    pairs = [(argument, argument.partition("=")[0].lstrip("+")) for argument in sys.argv[1:] if "=" in argument]
+    chosen = [(argument, group) for argument, group in pairs if (_CONF / group).is_dir()]
+    parse = OverridesParser.create().parse_override
+    return [pair for pair in chosen if not isinstance(parse(pair[0]).value(), str | list)]
 
 
 def _or_none(group: str) -> str:

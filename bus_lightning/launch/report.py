@@ -92,7 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--no-wandb", action="store_true", help="send nothing to W&B, even if the runs were logged there"
     )
     parser.add_argument(
-        "--wandb-entity", metavar="OWNER", help="W&B team or user that the runs name and the report may be sent to"
+        "--wandb-entity",
+        metavar="OWNER",
+        help="W&B team or user that you trust; the report is sent to it if the runs name it",
     )
     parser.add_argument(
         "--trust", action="append", default=[], metavar="PACKAGE",

@@ -1,6 +1,5 @@
 """Load weights from files and from ImageNet, strictly except for the two layers that a task may change."""
 
-import hashlib
 import importlib.util
 import logging
 import os
@@ -14,14 +13,16 @@ from torch import Tensor, nn
 from torchvision.models import get_weight
 
 from bus_lightning.core.cache import cleared
-from bus_lightning.core.errors import UserError, WeightsMissingError
-from bus_lightning.core.reading import open_regular
+from bus_lightning.core.errors import DamagedError, UserError, WeightsMissingError
+from bus_lightning.core.files import checksum
 from bus_lightning.models.checkpoint_files import read_checkpoint
 from bus_lightning.models.heads import draw_head
 
 log = logging.getLogger(__name__)
 
 _NETWORK_TIMEOUT_S = 15.0
+_NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2,
+            torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool)  # fmt: skip
 _PREFIXES = ("net.", "model.", "module.")  # that Lightning modules and parallel networks put before a network's names
 
 
@@ -104,10 +105,13 @@ def load_kept_weights(net: nn.Module, path: Path) -> None:
     """Load every tensor of a run's checkpoint.
 
     Raises:
-        UserError: If it is damaged, or belongs to another network.
+        UserError: If it is damaged, belongs to another network, or has values that are not numbers.
     """
     if lines := load_weights(net, read_checkpoint(path), str(path)).lines:
         raise UserError(f"{path} does not fit the network of its run: {lines[0]}")
+    infinite = [name for name, weights in net.named_parameters() if not weights.isfinite().all()]
+    if broken := infinite + [name for name, values in net.named_buffers() if values.isnan().any()]:
+        raise DamagedError(path, f"{broken[0]} has values that are not numbers, as after a training that diverged")
 
 
 def torchvision_imagenet(name: str) -> dict[str, Tensor]:
@@ -180,7 +184,15 @@ def _tensors(content: dict[str, Any], own: dict[str, Tensor], source: str) -> di
         named = {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
     if not named or not all(isinstance(value, Tensor) for value in named.values()):
         raise UserError(f"{source} has no state dict of a network: check model.weights.")
+    if odd := next((name for name, value in named.items() if not _has_numbers(value)), None):
+        raise UserError(f"{source}: {odd} is sparse, quantised, complex or without values: save it as plain numbers.")
     return dict(named)
+
+
+def _has_numbers(tensor: Tensor) -> bool:
+    """Say whether a network can copy the values of a tensor."""
+    is_dense = tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_nested or tensor.is_quantized)
+    return is_dense and tensor.dtype in _NUMBERS
 
 
 def _encoder_of(own: dict[str, Tensor]) -> str | None:
@@ -217,8 +229,7 @@ def _refuse_misfits(saved: dict[str, Tensor], own: dict[str, Tensor], source: st
 def _is_whole(file: Path) -> bool:
     """Check a file whose name ends in the first digits of its SHA-256."""
     try:
-        with open_regular(file) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest().startswith(file.stem.rpartition("-")[2])
+        return checksum(file).startswith(file.stem.rpartition("-")[2])
     except (OSError, UserError):
         return False
 

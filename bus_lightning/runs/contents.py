@@ -7,12 +7,11 @@ from typing import Any
 
 from bus_lightning.config.schema import FLAG, Kind, list_of, nullable, number, whole
 from bus_lightning.core.errors import DamagedError
-from bus_lightning.core.reading import read_json
+from bus_lightning.core.reading import LARGEST_WHOLE, read_json
 
-_LARGEST = 2**53  # whole numbers up to here are exact in every program that reads JSON
 _TEXT = Kind("a text", lambda value: isinstance(value, str))
 _NUMBER = number(-1e300, 1e300)
-_COUNT = whole(0, _LARGEST)
+_COUNT = whole(0, LARGEST_WHOLE)
 
 
 def _mapping(of: Mapping[str, Kind], others: Kind | None = None) -> Kind:

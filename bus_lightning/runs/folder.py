@@ -69,7 +69,7 @@ class RunDir:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the run is complete: metrics.json is written last. What else has its name is damaged, not missing."""
+        """Whether the run is complete: metrics.json is written last. A folder in its place is damage."""
         return is_there(self.metrics_file)
 
     @property

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import is_there
-from bus_lightning.core.reading import open_regular
 from bus_lightning.data.index import read_image
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.metrics.majority import majority_accuracy
@@ -156,7 +155,6 @@ def _check_masks(condition: Condition, run: RunDir) -> Iterator[Problem]:
 
 def _read_picture(path: Path, pixels: int | None = None) -> None:
     try:
-        open_regular(path).close()
         height, width, _ = read_image(path).shape
     except UserError as error:
         raise DamagedError(path, "it cannot be decoded") from error

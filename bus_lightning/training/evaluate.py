@@ -78,6 +78,8 @@ def _in_one_line(run: RunDir) -> Iterator[None]:
         yield
     except OmegaConfBaseException as error:
         raise DamagedError(run.config, f"it is not the config of a run ({error})") from error
+    except KeyError as error:  # of a group that is read as a plain mapping
+        raise DamagedError(run.config, f"it is not the config of a run (it lacks {error})") from error
     except OSError as error:
         if trouble := disk_trouble(error, {"runs": run.path} | run.config_folders()):
             raise UserError(trouble) from error
@@ -183,9 +185,11 @@ def _find_images(run: FinishedRun, config: DictConfig, cfg: DictConfig) -> tuple
     only = None if is_other_data else named.part("all")
     prepared = prepare_data(data, config.task.name != "classification", only, uses_masks(config))
     # The images are not read on a smaller scale than the training images, which would brighten them.
-    prepared = replace(prepared, scale=widest([prepared.scale, Scale(**run.status.get("scale", {}))]))
+    prepared = replace(prepared, scale=widest([prepared.scale, Scale(**run.status.get("scale") or {})]))
     prepared.frame["label"] = prepared.frame["class"].map(run.classes.index)
     split = _split_for(run, named, cfg, prepared)
+    if outside := [id_ for id_ in split.part("all") if id_.partition("/")[0] not in data.classes]:
+        raise DamagedError(run.folder.config, f"data.classes lacks the class of '{outside[0]}', which split.json has")
     log.info("%s: evaluating %d images", path, len(split.part(cfg.part)))
     if not split.part(cfg.part):
         raise UserError(f"{path}: the part '{cfg.part}' of its split has no images.")

@@ -42,7 +42,7 @@ def test_rendering_leaves_the_prose_alone(tmp_path):
 
 def test_no_result_names_a_path_of_the_machine_that_made_it():
     files = list(report.RESULTS.glob("*.json"))
-    assert {file.stem for file in files} == set(SECTIONS) | {"chaos"}
+    assert {file.stem for file in files} == set(SECTIONS) | {"chaos", "attack", "page_load"}
     for file in files:
         content = json.loads(file.read_text())
         assert content["commit"]

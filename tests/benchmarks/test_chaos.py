@@ -1,10 +1,11 @@
 """The chaos test kills what it says it kills, and sees what differs."""
 
-import re
+import os
 import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -12,11 +13,11 @@ from random import Random
 import pytest
 import torch
 
-from benchmarks import report
-from benchmarks.__main__ import SECTIONS
 from benchmarks.chaos import results
 from benchmarks.chaos.grids import Grid
 from benchmarks.chaos.kills import SIGNALS, TARGETS, Pace, Plan, deal, draw
+from benchmarks.chaos.leftovers import MARK, processes_left
+from benchmarks.chaos.recordings import recordings
 from benchmarks.chaos.tables import is_well, tables
 from benchmarks.processes import start
 
@@ -83,16 +84,21 @@ def test_a_lost_job_and_a_half_written_file_are_seen(grid, other):
 
 
 def test_one_thing_that_is_not_well_makes_the_whole_not_well():
-    kill = {"sent": "SIGTERM", "doing": "training", "marked": True}
+    kill = {"sent": "SIGTERM", "doing": "training", "marked": True, "code": 143}
     steps = {"trained": 10, "repeated": 2, "seconds_per_step": 0.1}
     good = {"kills": [kill], "launches": [{"seconds": 9.0, "start_up": 5.0}], "errors": 0, "lost": [], "differ": {},
-            "half_written": [], "rerun_touched": [], "disturbed": steps,
+            "half_written": [], "rerun_touched": [], "disturbed": steps, "kind": "W&B offline", "left": [],
+            "wandb": {"jobs": 6, "recordings": 9, "strayed": []},
             "undisturbed": steps | {"seconds": 6.0, "start_up": 4.0}}  # fmt: skip
     found = {"jobs": 6, "grids": [good]}
     assert is_well(found)
     assert "| jobs marked interrupted, of those that were asked to stop | 1 of 1 |" in tables(found)["chaos"]
     assert "| **what the kills cost** | 3 | 3.0 |" in tables(found)["chaos_cost"]
-    for bad in ({"lost": ["one"]}, {"differ": {"one": ["cases.csv"]}, "half_written": ["cases.csv"]}, {"errors": 1}):
+    assert "| ... of them W&B offline, with 1 kills | 1 |" in tables(found)["chaos"]
+    assert "| W&B records kept offline, of 6 jobs | 9 |" in tables(found)["chaos"]
+    for bad in ({"lost": ["one"]}, {"differ": {"one": ["cases.csv"]}, "half_written": ["cases.csv"]}, {"errors": 1},
+                {"left": ["python"]}, {"wandb": {"jobs": 6, "recordings": 9, "strayed": ["one"]}},
+                {"kills": [kill | {"code": -9}]}):  # fmt: skip
         assert not is_well({"jobs": 6, "grids": [good, good | bad]})
 
 
@@ -126,12 +132,40 @@ def test_a_process_that_ends_before_its_kill_was_not_killed(grid, tmp_path):
         assert deal(process, Plan(signal.SIGKILL, 50.0), grid, time.time()) is None
 
 
-def test_the_page_shows_what_was_measured_and_names_tests_that_exist():
-    page = report.RELIABILITY.read_text()
-    for name, make in {"chaos": tables, "job_overhead": SECTIONS["job_overhead"].tables}.items():
-        for text in report.section_tables(report.RESULTS, name, make).values():
-            assert text in page
-    named = re.findall(r"`((?:cluster/)?test_\w+\.py)::(test_\w+)`", page)
-    assert named
-    for file, test in named:
-        assert f"def {test}(" in (Path(__file__).parents[1] / file).read_text(), f"{file}::{test}"
+def test_a_process_that_outlives_its_launch_is_seen_even_in_a_session_apart(tmp_path):
+    sleeper = "import time; time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleeper!r}], start_new_session=True)"
+    with (tmp_path / "log").open("w") as stream:
+        process = start([sys.executable, "-c", parent], stream, **{MARK: str(tmp_path)})
+        process.wait(60)
+    assert processes_left(str(tmp_path / "another"), patience=0) == []
+    (name,) = processes_left(str(tmp_path), patience=0.3)
+    assert name.startswith("python")
+    for pid in pids_of(tmp_path):
+        os.kill(pid, signal.SIGKILL)
+    assert processes_left(str(tmp_path)) == []
+
+
+def pids_of(value):
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if f"{MARK}={value}".encode() in file.read_bytes().split(b"\0"):
+                found.append(int(file.parent.name))
+    return found
+
+
+def test_a_recording_under_another_id_or_none_at_all_is_seen(grid):
+    with_wandb = replace(grid, options=("logger=wandb",))
+    for run in with_wandb.runs.values():
+        (run.path / "wandb_id.txt").write_text("aaaa1111")
+        for moment in ("20260101_000000", "20260101_000001"):
+            (run.path / "wandb" / f"offline-run-{moment}-aaaa1111").mkdir(parents=True)
+    assert recordings(with_wandb) == {"jobs": 2, "recordings": 4, "strayed": []}
+    first, second = (run.path for run in with_wandb.runs.values())
+    (first / "wandb" / "offline-run-20260101_000002-bbbb2222").mkdir()
+    shutil.rmtree(second / "wandb")
+    assert recordings(with_wandb)["strayed"] == [first.name, second.name]
+    (first / "wandb_id.txt").unlink()
+    assert recordings(with_wandb)["strayed"] == [first.name, second.name]
+    assert recordings(grid) == {"jobs": 0, "recordings": 0, "strayed": []}

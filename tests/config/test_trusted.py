@@ -92,7 +92,7 @@ def test_what_a_reader_does_not_need_is_not_built(copied, own, strange):
     before = OmegaConf.load(own.config)
     run = copied(
         optimizer=MARK, scheduler=MARK, logger={"mine": MARK}, callbacks={"progress": MARK, "mine": MARK},
-        model__imagenet=MARK, trainer__strategy=MARK, trainer__profiler=MARK, trainer___target_="strange.leave_mark",
+        model__imagenet=MARK, trainer__strategy=MARK, trainer___target_="strange.leave_mark",
         trusted_packages=["strange"],
     )  # fmt: skip
     out = evaluated(run, progress=True, part="all")
@@ -367,7 +367,7 @@ def test_each_reader_of_runs_says_where_the_config_comes_from():
     assert not silent
 
 
-def test_a_network_that_is_none_is_refused_in_one_line(own):
+def test_an_object_that_is_not_a_network_is_refused_in_one_line(own):
     cfg = load_config(own.config)
     cfg.model.net = {"_target_": "torch.nn.Linear", "_partial_": True}
     with pytest.raises(UserError, match=r"^model\.net \(torch\.nn\.Linear\) makes a \w+, which is not a network\.$"):

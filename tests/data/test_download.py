@@ -163,6 +163,28 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(archive, out, monkeypatch):
     assert_nothing_left(out)
 
 
+def test_a_zip_of_very_many_members_is_refused(archive, out, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_MEMBERS", 5)
+    with pytest.raises(UserError, match="members, more than 5"):
+        unpack(archive, out)
+    assert_nothing_left(out)
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_is_refused_however_it_is_packed(packing, small_phantom, out, tmp_path):
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w", packing) as zipped:
+        for name, content in files(small_phantom).items():
+            zipped.writestr(name, content)
+    content = (tmp_path / "whole.zip").read_bytes()
+    for number in range(10):
+        damaged, place = bytearray(content), len(content) * (2 * number + 1) // 40
+        damaged[place : place + 8] = bytes(255 - byte for byte in content[place : place + 8])
+        (tmp_path / "broken.zip").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"broken.zip is damaged or not a zip"):
+            unpack(tmp_path / "broken.zip", out)
+        assert_nothing_left(out)
+
+
 def test_a_full_disk_is_not_taken_for_a_damaged_zip(archive, out, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

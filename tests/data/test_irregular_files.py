@@ -26,11 +26,11 @@ HANGS_S = 60  # a read of a pipe or of an endless device would never end
 
 
 def make_socket(file):
-    here = Path.cwd()
+    previous = Path.cwd()
     with socket.socket(socket.AF_UNIX) as made:
         os.chdir(file.parent)  # the path of a socket may have a hundred characters
         made.bind(file.name)
-        os.chdir(here)
+        os.chdir(previous)
 
 
 def linked(target):

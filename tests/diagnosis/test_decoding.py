@@ -381,6 +381,12 @@ def test_no_child_outlives_the_program_however_it_ends(large, sent):
     )
     children = [int(number) for number in program.stdout.readline().split()]
     assert len(children) == 2
+    end = time.monotonic() + WAIT
+    for child in children:  # the second one may still be starting
+        while "Max core file size        0 " not in Path(f"/proc/{child}/limits").read_text():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    time.sleep(0.5)  # the rest of its start
     for child in children:
         os.kill(child, signal.SIGSTOP)  # as if a decoder took forever
     program.send_signal(sent)
@@ -391,8 +397,8 @@ def test_no_child_outlives_the_program_however_it_ends(large, sent):
 
 def test_a_channel_takes_only_records():
     for data in (b"", b"\0\0\0\5", b"\xff" * 8, b"\0\0\0\2[]", b"\0\0\0\3abc", b"\0\0\xf0\0" + b"[" * 61440):
-        ours, theirs = socket.socketpair()
-        theirs.sendall(data)
-        theirs.close()
-        with closing(Channel(ours)) as channel, pytest.raises(BrokenChannelError):
+        own_end, other_end = socket.socketpair()
+        other_end.sendall(data)
+        other_end.close()
+        with closing(Channel(own_end)) as channel, pytest.raises(BrokenChannelError):
             channel.receive()

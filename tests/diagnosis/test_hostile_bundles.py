@@ -1,6 +1,5 @@
 """A bundle with impossible values is refused in one line, before memory is taken; any other one answers."""
 
-import copy
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from changed_values import DELETED, changed
 from test_diagnosis_bundle import rewrite, seal
 from tiny_bundle import CLASSES, SIZE, make_bundle, speckled, with_disc
 
@@ -60,26 +60,13 @@ def refused(folder):
 
 def places(content, path=()):
     """List the places of a JSON's values; of a long list, the first and the last."""
-    found = [path] if path else []
+    listed = [path] if path else []
     if isinstance(content, dict):
-        return found + [place for key, value in content.items() for place in places(value, (*path, key))]
+        return listed + [place for key, value in content.items() for place in places(value, (*path, key))]
     if isinstance(content, list):
         shown = sorted({0, len(content) - 1} & set(range(len(content))))
-        return found + [place for k in shown for place in places(content[k], (*path, k))]
-    return found
-
-
-def changed(content, path, value):
-    content = copy.deepcopy(content)
-    *above, last = path
-    inner = content
-    for key in above:
-        inner = inner[key]
-    if value is KeyError:
-        del inner[last]
-    else:
-        inner[last] = value
-    return content
+        return listed + [place for k in shown for place in places(content[k], (*path, k))]
+    return listed
 
 
 def write(folder, content):
@@ -104,7 +91,7 @@ def test_any_other_value_anywhere_is_refused_in_a_line_or_answered(bundle, frame
     expected = Diagnoser(load_bundle(bundle), threads=1).diagnose([frame])[0]
     accepted, refusals = {}, 0
     for path in places(original):
-        for other in (*OTHERS, KeyError):
+        for other in (*OTHERS, DELETED):
             content = changed(original, path, other)
             write(bundle, content)
             loaded, line = refusal_of(lambda: load_bundle(bundle))
@@ -261,7 +248,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_a_network_that_announces_what_it_has_not_is_refused(kind, bundle):
+def test_a_network_whose_file_lacks_what_it_announces_is_refused(kind, bundle):
     (bundle / "segmenter.onnx").write_bytes(NETWORKS[kind])
     seal(bundle)
     line = refused(bundle)
@@ -309,3 +296,11 @@ def test_a_file_of_112_gb_is_refused_before_it_is_hashed(bundle):
     with (bundle / "segmenter.onnx").open("r+b") as stream:
         stream.truncate(112 * 10**9)  # takes no room on the disk
     assert "has 112 GB, which no file of a bundle has" in refused(bundle)
+
+
+def test_a_network_whose_names_are_no_text_is_refused(bundle):
+    file = bundle / "segmenter.onnx"
+    name = onnx.load(file).graph.node[0].op_type.encode()
+    file.write_bytes(file.read_bytes().replace(name, b"\xa0" * len(name)))
+    seal(bundle)
+    assert "cannot be run" in refused(bundle)

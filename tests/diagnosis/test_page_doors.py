@@ -191,7 +191,7 @@ def test_a_question_is_bounded_in_size_and_time(doors, inside):
     assert len(inside.passed) == 1
 
 
-def test_a_reader_that_reads_nothing_is_hung_up_on(doors):
+def test_a_client_that_does_not_read_its_answer_is_disconnected(doors):
     async def unread():
         async def receive():
             return {"type": "http.request", "body": b"", "more_body": False}

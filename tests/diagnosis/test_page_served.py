@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import secrets
 import socket
 import time
@@ -58,7 +59,9 @@ def upload(server, content):
 
 def upload_event(server):
     config = json.loads(ask(server, "GET", "/config")[2])
-    return next(one["id"] for one in config["dependencies"] if any(event == "upload" for _, event in one["targets"]))
+    return next(
+        entry["id"] for entry in config["dependencies"] if any(event == "upload" for _, event in entry["targets"])
+    )
 
 
 def answer_to(server, path):
@@ -99,6 +102,15 @@ def test_an_upload_is_answered_without_a_browser_and_leaves_no_file(server, cont
     assert server.given() == []
     again = answer_to(server, "/etc/passwd")
     assert "<img" not in str(again["output"])
+
+
+@pytest.mark.parametrize("path", ["/home/Jane_Doe.png", "\x1b[2J", "\0", "a" * 5000])
+def test_a_question_with_a_foreign_path_gets_one_line_in_the_log(server, path):
+    before = len(server.said())
+    completed = answer_to(server, path)
+    assert not completed["success"] or "<img" not in str(completed["output"])
+    wait_for(lambda: server.said()[before:].endswith("\n"))
+    assert re.fullmatch(r"Error: a request could not be answered \(\w+\)\.\n", server.said()[before:])
 
 
 def test_a_broken_upload_leaves_no_file(server):

@@ -75,35 +75,35 @@ async def until(condition):
 
 def test_a_visitor_with_many_images_waits_behind_one_with_a_single_image():
     async def attempt():
-        async with desk(quick_s=60) as here:
+        async with desk(quick_s=60) as visit:
             for visitor in ("busy", "second", "third"):
-                await here.enter(visitor)
-            first = here.ask("busy", waits=True, name="busy 1")
-            await until(lambda: here.order == ["busy 1"])
-            rest = [here.ask("busy", name="busy 2"), here.ask("busy", name="busy 3"), here.ask("second")]
+                await visit.enter(visitor)
+            first = visit.ask("busy", waits=True, name="busy 1")
+            await until(lambda: visit.order == ["busy 1"])
+            rest = [visit.ask("busy", name="busy 2"), visit.ask("busy", name="busy 3"), visit.ask("second")]
             assert await rest[2] == "second"  # the second place is not for the busy one
-            assert here.order == ["busy 1", "second"]
-            here.go_on.set()
+            assert visit.order == ["busy 1", "second"]
+            visit.go_on.set()
             await asyncio.gather(first, *rest)
-            assert here.order == ["busy 1", "second", "busy 2", "busy 3"]
+            assert visit.order == ["busy 1", "second", "busy 2", "busy 3"]
 
     asyncio.run(attempt())
 
 
 def test_what_a_visitor_still_waits_for_comes_after_what_others_wait_for():
     async def attempt():
-        async with desk(quick_s=60) as here:
+        async with desk(quick_s=60) as visit:
             for visitor in ("busy", "long", "third"):
-                await here.enter(visitor)
+                await visit.enter(visitor)
             ends = threading.Event()
-            tasks = [here.ask("busy", waits=True, name="busy 1", until=ends), here.ask("long", waits=True)]
-            await until(lambda: len(here.order) == 2)
-            tasks += [here.ask("busy", name="busy 2"), here.ask("third")]
+            tasks = [visit.ask("busy", waits=True, name="busy 1", until=ends), visit.ask("long", waits=True)]
+            await until(lambda: len(visit.order) == 2)
+            tasks += [visit.ask("busy", name="busy 2"), visit.ask("third")]
             await asyncio.sleep(0.05)
             ends.set()
-            await until(lambda: len(here.order) == 4)
-            assert here.order[2:] == ["third", "busy 2"]
-            here.go_on.set()
+            await until(lambda: len(visit.order) == 4)
+            assert visit.order[2:] == ["third", "busy 2"]
+            visit.go_on.set()
             await asyncio.gather(*tasks)
 
     asyncio.run(attempt())
@@ -111,45 +111,45 @@ def test_what_a_visitor_still_waits_for_comes_after_what_others_wait_for():
 
 def test_of_two_addresses_the_one_with_fewer_turns_comes_first():
     async def attempt():
-        async with desk(quick_s=60) as here:
+        async with desk(quick_s=60) as visit:
             for visitor in ("a1", "a2", "a3", "b1"):
-                await here.enter(visitor)
-            running = [here.ask("a1", waits=True), here.ask("a2", waits=True)]
-            await until(lambda: len(here.order) == 2)
-            waiting = [here.ask("a3"), here.ask("b1", address="b")]
+                await visit.enter(visitor)
+            running = [visit.ask("a1", waits=True), visit.ask("a2", waits=True)]
+            await until(lambda: len(visit.order) == 2)
+            waiting = [visit.ask("a3"), visit.ask("b1", address="b")]
             await asyncio.sleep(0.05)
-            here.go_on.set()
+            visit.go_on.set()
             await asyncio.gather(*running, *waiting)
-            assert here.order[2:] == ["b1", "a3"]
+            assert visit.order[2:] == ["b1", "a3"]
 
     asyncio.run(attempt())
 
 
 def test_slow_work_leaves_a_place_to_the_others_and_is_done_later():
     async def attempt():
-        async with desk(quick_s=0.2) as here:
+        async with desk(quick_s=0.2) as visit:
             for number in range(4):
-                await here.enter(f"slow {number}")
-            await here.enter("quick")
-            slow = [here.ask(f"slow {number}", waits=True) for number in range(4)]
-            await until(lambda: len(here.order) >= 2)
+                await visit.enter(f"slow {number}")
+            await visit.enter("quick")
+            slow = [visit.ask(f"slow {number}", waits=True) for number in range(4)]
+            await until(lambda: len(visit.order) >= 2)
             for _ in range(6):
-                assert await here.ask("quick") == "quick"  # although all places were taken, and none of the slow ends
+                assert await visit.ask("quick") == "quick"  # although all places were taken, and none of the slow ends
             assert not any(task.done() for task in slow)
-            here.go_on.set()
+            visit.go_on.set()
             assert await asyncio.gather(*slow) == [f"slow {number}" for number in range(4)]
-            assert all(here.order.count(f"slow {number}") <= 2 for number in range(4))  # sent back once, at most
+            assert all(visit.order.count(f"slow {number}") <= 2 for number in range(4))  # sent back once, at most
 
     asyncio.run(attempt())
 
 
-def test_what_a_visitor_waits_for_or_has_running_ends_when_the_visitor_leaves():
+def test_all_work_of_a_visitor_ends_when_the_visitor_leaves():
     async def attempt():
-        async with desk(quick_s=60) as here:
-            stream = await here.enter("gone")
-            heartbeat = await here.enter("gone", path="/gradio_api/heartbeat/gone")
-            running, waiting = here.ask("gone", waits=True), here.ask("gone")
-            await until(lambda: here.order == ["gone"])
+        async with desk(quick_s=60) as visit:
+            stream = await visit.enter("gone")
+            heartbeat = await visit.enter("gone", path="/gradio_api/heartbeat/gone")
+            running, waiting = visit.ask("gone", waits=True), visit.ask("gone")
+            await until(lambda: visit.order == ["gone"])
             stream.cancel()
             await asyncio.sleep(0.1)
             assert not running.done()  # the page is still open
@@ -157,22 +157,22 @@ def test_what_a_visitor_waits_for_or_has_running_ends_when_the_visitor_leaves():
             for task in (running, waiting):
                 with pytest.raises(UserError):
                     await task
-            assert here.order == ["gone"]
+            assert visit.order == ["gone"]
 
     asyncio.run(attempt())
 
 
 def test_nothing_is_done_for_somebody_who_does_not_listen():
     async def attempt():
-        async with desk(unheard_s=0.2) as here:
-            await here.enter("only open", path="/gradio_api/heartbeat/only open")
+        async with desk(unheard_s=0.2) as visit:
+            await visit.enter("only open", path="/gradio_api/heartbeat/only open")
             for visitor in ("absent", "only open"):
                 with pytest.raises(UserError, match="left"):
-                    await here.ask(visitor)
-            assert here.order == []
-            late = here.ask("late")
+                    await visit.ask(visitor)
+            assert visit.order == []
+            late = visit.ask("late")
             await asyncio.sleep(0.05)
-            await here.enter("late")
+            await visit.enter("late")
             assert await late == "late"
 
     asyncio.run(attempt())
@@ -180,7 +180,7 @@ def test_nothing_is_done_for_somebody_who_does_not_listen():
 
 def test_nothing_is_done_for_somebody_whose_last_answer_is_not_read():
     async def attempt():
-        async with desk(unheard_s=0.3) as here:
+        async with desk(unheard_s=0.3) as visit:
 
             async def app(scope, receive, send):
                 await send({})
@@ -189,10 +189,10 @@ def test_nothing_is_done_for_somebody_whose_last_answer_is_not_read():
                 await asyncio.Event().wait()  # the connection is full
 
             scope = {"type": "http", "path": "/gradio_api/queue/data", "query_string": b"session_hash=stuck"}
-            stream = asyncio.create_task(here.visitors.watch(app)(scope, None, send))
+            stream = asyncio.create_task(visit.visitors.watch(app)(scope, None, send))
             await asyncio.sleep(0.05)
             with pytest.raises(UserError, match="left"):
-                await here.ask("stuck")
+                await visit.ask("stuck")
             stream.cancel()
 
     asyncio.run(attempt())
@@ -200,20 +200,20 @@ def test_nothing_is_done_for_somebody_whose_last_answer_is_not_read():
 
 def test_too_much_is_refused_in_one_line():
     async def attempt():
-        async with desk(quick_s=60, waiting=8, per_visitor=3) as here:
+        async with desk(quick_s=60, waiting=8, per_visitor=3) as visit:
             for visitor in ("x", "y"):
-                await here.enter(visitor)
-            own = [here.ask("x", waits=True) for _ in range(3)] + [here.ask("y", waits=True)]
-            await until(lambda: len(here.order) == 2)
+                await visit.enter(visitor)
+            own = [visit.ask("x", waits=True) for _ in range(3)] + [visit.ask("y", waits=True)]
+            await until(lambda: len(visit.order) == 2)
             with pytest.raises(UserError, match="earlier images still wait"):
-                await here.ask("x")
+                await visit.ask("x")
             # Two of x wait, and two others from the same address may.
-            others = [here.ask(f"z{number}") for number in range(3)]
+            others = [visit.ask(f"z{number}") for number in range(3)]
             await asyncio.sleep(0.05)
             assert [task.done() for task in others] == [False, False, True]
             assert "Too many images wait" in str(others[2].exception())
-            elsewhere = [here.ask(f"w{number}", address="b") for number in range(4)]
-            last = here.ask("last", address="c")
+            elsewhere = [visit.ask(f"w{number}", address="b") for number in range(4)]
+            last = visit.ask("last", address="c")
             await asyncio.sleep(0.05)
             assert [task.done() for task in elsewhere] == [False] * 4
             assert "Too many images wait" in str(last.exception())

@@ -189,6 +189,12 @@ def test_a_group_that_is_null_is_one_line_with_the_two_ways_to_say_it():
     assert only_line(run("train.py", "model=null")) == "Error: model=null: choose one of its options"
 
 
+@pytest.mark.parametrize("value", ["true", "3", "0.5"])
+def test_a_value_that_names_no_option_of_a_group_is_one_line(value):
+    line = only_line(run("train.py", "model=alexnet", f"debug={value}"))
+    assert line == f"Error: debug={value}: choose one of its options, or remove it with '~debug'"
+
+
 def test_what_is_taken_out_is_done_without(train, tmp_path):
     out = ("~logger", "~callbacks", "~scheduler", "~augment", "~seed")
     done = train("model=alexnet", "trainer.max_epochs=1", "debug_size=true", "data.size=64", "name=one", *out)
@@ -204,4 +210,5 @@ def test_an_argument_without_a_key_is_not_an_empty_line():
 def test_a_place_where_no_folder_can_be_made_is_named_before_hydra_fails_there(tmp_path, place):
     (tmp_path / "file").write_text("")
     line = only_line(run("train.py", f"runs_dir={tmp_path / place}"))
-    assert line.startswith(f"Error: runs_dir={tmp_path / place}: no folder can be made there (")
+    assert line.startswith(f"Error: {tmp_path / place}: a file is in the place of a folder: move the file, or choose ")
+    assert "choose runs_dir=..." in line

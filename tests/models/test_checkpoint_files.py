@@ -10,6 +10,7 @@ import struct
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from safetensors.torch import save, save_file
 from test_weights import Payload, answer, small_resnet
 from torch import Tensor, nn
 
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.models.checkpoint_files import read_checkpoint
 from bus_lightning.models.weights import load_kept_weights, load_weights
 
@@ -160,6 +161,36 @@ def test_a_network_saved_as_safetensors_gives_the_same_answers(tmp_path: Path) -
         assert load_weights(other, read_checkpoint(tmp_path / name), name).lines == []
         assert torch.equal(answer(other, image), answer(net, image))
     load_kept_weights(small_resnet(seed=2), tmp_path / "net.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch calls some of these kinds experimental
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weights: weights.to("meta"),
+        lambda weights: weights.to_sparse(),
+        lambda weights: weights.to_sparse_csr(),
+        lambda weights: torch.quantize_per_tensor(weights, 0.1, 0, torch.qint8),
+        lambda weights: weights.to(torch.complex64),
+        lambda weights: torch.nested.nested_tensor([weights]),
+    ],
+    ids=["no values", "sparse", "sparse rows", "quantised", "complex", "nested"],
+)
+def test_weights_that_are_not_plain_numbers_are_refused(change: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
+    state = small_resnet().state_dict()
+    torch.save(state | {"fc.weight": change(state["fc.weight"])}, tmp_path / "best.ckpt")
+    with pytest.raises(UserError, match=r"best\.ckpt: fc\.weight is sparse, quantised, complex or without values"):
+        load_kept_weights(small_resnet(), tmp_path / "best.ckpt")
+
+
+@pytest.mark.parametrize("name", ["fc.bias", "bn1.running_mean"])
+@pytest.mark.parametrize("write", [torch.save, save_file])
+def test_kept_weights_that_are_not_numbers_are_refused(write: Callable[..., None], name: str, tmp_path: Path) -> None:
+    state = small_resnet().state_dict()
+    state[name][-1] = float("nan")
+    write(state, tmp_path / "best.ckpt")
+    with pytest.raises(DamagedError, match=f"best.ckpt is damaged: {name} has values that are not numbers"):
+        load_kept_weights(small_resnet(), tmp_path / "best.ckpt")
 
 
 def test_safetensors_are_loaded_as_strictly_as_other_weights(tmp_path: Path) -> None:

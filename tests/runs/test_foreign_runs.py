@@ -1,6 +1,5 @@
 """A run folder from elsewhere never stops a command: what it cannot hold is named, and the other runs are answered."""
 
-import copy
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from changed_values import DELETED, changed
 from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
@@ -110,7 +110,7 @@ def answers(run):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_file_that_is_none_leaves_its_run_out_with_its_name_and_the_others_are_answered(tmp_path, file):
+def test_a_damaged_file_of_a_run_is_named_and_the_other_runs_are_answered(tmp_path, file):
     copy_run(tmp_path / "group" / "whole", "two_stage/segmenter-null")
     for number, do in enumerate(DAMAGES.values()):
         do(copy_run(tmp_path / "group" / f"run{number}").path / file)
@@ -163,32 +163,16 @@ def test_a_report_of_damaged_runs_has_the_whole_ones_and_a_line_for_each_other(t
 
 
 VALUES = (None, True, -1, 10**400, float("nan"), "text", "\ud800", [], [1], {"a": 1}, {"a": {"b": [None]}})
-DELETED = object()
 
 
 def places_in(content, place=()):
     """List the place of each value: of a mapping all, of a list or a mapping of ids the first."""
-    found = [place]
+    places = [place]
     keys = content if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ()
     for number, key in enumerate(keys):
         if number == 0 or (isinstance(content, dict) and place != ("groups",)):
-            found += places_in(content[key], (*place, key))
-    return found
-
-
-def changed(content, place, value):
-    if not place:
-        return value
-    content = copy.deepcopy(content)
-    *above, last = place
-    inner = content
-    for key in above:
-        inner = inner[key]
-    if value is DELETED:
-        del inner[last]
-    else:
-        inner[last] = value
-    return content
+            places += places_in(content[key], (*place, key))
+    return places
 
 
 def refusal(read, of):
@@ -275,6 +259,26 @@ def test_damaged_runs_are_refused_by_evaluation_and_the_whole_one_is_evaluated(p
         assert line in caplog.text
     (evaluation,) = (whole.path / "evaluations").iterdir()
     assert RunDir(evaluation).metrics["test"]["n"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda data: data.pop("std"), "it lacks 'std'"),
+        (lambda data: data.pop("balance"), "it lacks 'balance'"),
+        (lambda data: data.update(classes=["benign", "malignant", "cyst"]), "data.classes: no images of class 'cyst'"),
+        (lambda data: data.update(classes=["malignant", "normal"]), "data.classes lacks the class of 'benign"),
+    ],
+)
+def test_a_config_whose_data_does_not_fit_costs_its_own_run_only(project, caplog, change, words):
+    whole, bad = (copy_run(project / "runs" / "group" / name, "classification/finished") for name in ("whole", "bad"))
+    config = yaml.safe_load(bad.config.read_text())
+    change(config["data"])
+    bad.config.write_text(yaml.safe_dump(config))
+    with pytest.raises(UserError, match="1 of 2 runs could not be evaluated"):
+        evaluate_runs(evaluated("runs/group/*"))
+    assert words in caplog.text
+    assert len(list((whole.path / "evaluations").iterdir())) == 1
 
 
 def test_a_damaged_fold_is_left_out_of_the_calibration(tmp_path, caplog):

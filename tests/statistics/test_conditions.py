@@ -44,7 +44,7 @@ def test_a_class_may_be_called_as_what_csv_takes_for_nothing(finished):
     cases = pd.read_csv(finished("model=resnet34", "group=whole").cases)
     cases["label"] = cases["label"].replace({"benign": "NA", "malignant": "0"})
     cases = cases.rename(columns={"prob_benign": "prob_NA", "prob_malignant": "prob_0"})
-    run = finished("model=resnet34", "data.classes=[NA,0,normal]", cases=cases)
+    run = finished("model=resnet34", "data.classes=[NA,'0',normal]", cases=cases)
     (condition,) = read_group(run.path.parent).conditions
     assert set(condition.cases["label"]) == {"NA", "0", "normal"}
 

@@ -36,6 +36,12 @@ def test_a_runs_own_test_images_give_exactly_what_training_wrote(trained, model)
     assert pd.read_csv(again.cases, dtype=str).equals(written.reset_index(drop=True))
 
 
+def test_what_a_status_does_not_know_does_not_stop_an_evaluation(trained):
+    run = trained("model=alexnet")
+    run.status_file.write_text(json.dumps(run.status | {"scale": None}))
+    assert evaluate_run(run, request()).metrics["test"] == run.metrics["test"]
+
+
 def test_another_part_and_all_parts_are_evaluated(trained):
     run = trained("model=alexnet")
     assert evaluate_run(run, request(part="train")).metrics["train"]["n"] == len(

@@ -16,8 +16,9 @@ _HTTP = 80
 class Addresses:
     """Tell the page's own addresses from others, so that no foreign name or site can reach it through a browser.
 
-    Own are: the address at which a connection arrives, `localhost` if this is a loopback address, this machine's name,
-    `host` and `allowed`; each with the page's port, unless an entry of `allowed` names another one.
+    The page's own addresses are: the address at which a connection arrives, `localhost` if this is a loopback address,
+    this machine's name, `host` and `allowed`; each with the page's port, unless an entry of `allowed` names another
+    one.
 
     Raises:
         UserError: When an entry of `allowed` is not a name or an address.
@@ -47,10 +48,10 @@ class Addresses:
             return True
         if (_HTTP if port is None else port) != self.port:
             return False
-        here = _address(arrived_at)
-        if here is not None and here.is_loopback and name in _LOCAL_NAMES:
+        own = _address(arrived_at)
+        if own is not None and own.is_loopback and name in _LOCAL_NAMES:
             return True
-        return name in self._names or (here is not None and _address(name) == here)
+        return name in self._names or (own is not None and _address(name) == own)
 
     def is_own_site(self, url: str, arrived_at: str) -> bool:
         """Check an Origin or Referer."""
@@ -70,7 +71,7 @@ def _split(netloc: str) -> tuple[str, int | None] | None:
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Parse an address; one of IPv4 that is written as IPv6 becomes one of IPv4. None for a name."""
+    """Parse an address; an IPv4 address that is written as IPv6 becomes IPv4. None for a name."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -15,6 +15,7 @@ from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page.asgi import Receive, Scope, Send
 from bus_lightning.diagnosis.page.building import FOLDER, build_page, forget, make_theme
+from bus_lightning.diagnosis.page.failures import replace_tracebacks
 from bus_lightning.diagnosis.page.kept import Kept
 from bus_lightning.diagnosis.page.turns import Turns
 from bus_lightning.diagnosis.page.uploads import PATH, Uploads
@@ -41,6 +42,7 @@ class Application:
     def __init__(
         self, diagnoser: Diagnoser, decoders: Decoders, folder: Path, limits: Limits, threads: Executor, at_once: int
     ) -> None:
+        replace_tracebacks()
         self._visitors, self._kept, self._uploads = Visitors(), Kept(), Uploads(folder, limits)
         turns = Turns(threads, at_once, self._visitors)
         self._page = build_page(diagnoser, decoders, limits, self._uploads, turns, self._kept)

@@ -1,18 +1,18 @@
 """Let only those requests through to Gradio that the page makes in a browser; everything else gets one line.
 
-Gradio brings many more routes than the page uses: one of them fetches addresses of the internet for any visitor. The
-list below names what may pass, so a route that a newer Gradio adds is closed.
+Gradio has many more routes than the page uses. The list below names what may pass, so every other route is closed, also
+one that a newer Gradio adds.
 """
 
 import asyncio
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from bus_lightning.diagnosis.page.addresses import Addresses
 from bus_lightning.diagnosis.page.asgi import App, Message, Receive, Scope, Send, answer, header, headers, replay
+from bus_lightning.diagnosis.page.failures import report_failure
 
 HEADERS = {
     # Gradio evaluates templates and writes styles; nothing may come from, or go to, another server.
@@ -67,8 +67,8 @@ class Doors:
 
     Every answer has the security headers. A request must name the page's own address in Host (421), come from the page
     itself where a browser says where it comes from (403), and match an entry of `doors` to the letter (404): method,
-    undecoded path and query. A body is read here, bounded in size and time (413, 408), and a reader that reads nothing
-    is hung up on.
+    undecoded path and query. A body is read here, bounded in size and time (413, 408). If a client does not read its
+    answer, the connection is closed.
     """
 
     def __init__(
@@ -115,8 +115,8 @@ class Doors:
             await self._app(_cleaned(scope, door), receive, noting)
         except TimeoutError:  # the answer is not read: returning closes the connection
             return
-        except Exception as error:  # Gradio fails at some questions that no browser asks; its words may quote them
-            print(f"Error: a request could not be answered ({type(error).__name__}).", file=sys.stderr, flush=True)
+        except Exception as error:  # Gradio fails at some questions that no browser asks
+            report_failure(error)
             if not started:
                 await answer(send, 500, "The page cannot answer this.")
 
@@ -141,7 +141,7 @@ class Doors:
                         return None
                     body += message.get("body", b"")
                     if len(body) > _BODY_BYTES:
-                        await answer(send, 413, "This is more than a question has.")
+                        await answer(send, 413, "The question is too long.")
                         return None
                     if not message.get("more_body"):
                         return body
@@ -150,7 +150,7 @@ class Doors:
             return None
 
     def _guarded(self, send: Send) -> Send:
-        """Add the security headers to an answer, and give up on a reader that reads nothing."""
+        """Add the security headers to an answer, and close the connection of a client that does not read."""
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":

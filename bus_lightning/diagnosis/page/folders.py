@@ -1,4 +1,4 @@
-"""A private folder for the visitors' files, which does not outlive its page by much."""
+"""A private folder for the visitors' files. What a killed page leaves is removed at the next start."""
 
 import os
 import secrets
@@ -19,7 +19,9 @@ _LOCKED = f"{_PREFIX}*-*"  # the folders that hold a lock; those of earlier vers
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """Create a folder that only this user can read, remove it at the end, and what killed pages of this user left.
+    """Create a folder that only this user can read, and remove it at the end.
+
+    First, the folders that killed pages of this user left are removed.
 
     The folder of a running page is locked, and the system drops the lock when the process ends, however it ends.
     """
@@ -28,7 +30,7 @@ def private_folder() -> Iterator[Path]:
     place = Path(tempfile.gettempdir())
     new = Path(tempfile.mkdtemp(prefix="bus_lightning-new-"))
     lock = _lock(new)
-    # It is locked before it has a name under which another page looks for dead ones.
+    # It is locked first, and then gets the name by which other pages find folders of killed pages.
     folder = new.rename(place / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}")
     try:
         yield folder
@@ -44,8 +46,8 @@ def _remove_dead() -> None:
         return
     for folder in Path(tempfile.gettempdir()).glob(_LOCKED):
         with suppress(OSError):
-            found = folder.lstat()
-            if found.st_uid != os.getuid() or folder.is_symlink() or not folder.is_dir():
+            status = folder.lstat()
+            if status.st_uid != os.getuid() or folder.is_symlink() or not folder.is_dir():
                 continue
             lock = _lock(folder)
             if lock is not None:

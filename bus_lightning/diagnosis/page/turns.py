@@ -43,9 +43,10 @@ class _Turn:
 class Turns:
     """A fair queue in front of a pool of threads; everything here runs in one event loop.
 
-    A visitor has one turn at a time, in the order of waiting; of two addresses, the one with fewer turns comes first.
-    Who does not listen for the answer waits, and who leaves loses all turns. Slow work never takes all places: if it
-    lasts longer than `quick_s` while others wait, it is begun again later, in one place less than there are.
+    A visitor has one turn at a time, in the order of waiting; of two addresses, the one with fewer turns comes first. A
+    visitor who does not listen for the answer waits, and one who leaves loses all turns. Slow work never keeps all
+    places: if all running work has lasted longer than `quick_s` while others wait, the latest is stopped and repeated
+    later. Work is sent back only once.
 
     Args:
         threads: Where the work runs.
@@ -71,7 +72,7 @@ class Turns:
         visitors.on_leaving.append(self._leave)
 
     async def run(self, visitor: str, address: str, work: Callable[[threading.Event], T]) -> T:
-        """Do a visitor's work when it is its turn; the event that it gets is set when it shall end early.
+        """Do a visitor's work when it is its turn; `work` gets an event that is set when it must end early.
 
         Raises:
             UserError: When too much waits, or the visitor leaves; and what `work` raises.

@@ -70,9 +70,9 @@ class Uploads:
     """The address that takes files, and their folder.
 
     A file is written under a random name, which only its sender learns; its own name is dropped. A file that stops
-    arriving, arrives too slowly, or whose connection breaks, is deleted at once, and so is one that nobody asked about
-    within `unused_s`. At `at_once` files, a new one replaces the oldest of the sender of most. `total_bytes` bounds
-    the folder.
+    arriving, arrives too slowly, or whose connection breaks, is deleted at once; a file that nobody asks about is
+    deleted after `unused_s`. If `at_once` files are arriving, a new one replaces the oldest one of the address that
+    sends most. `total_bytes` bounds the folder.
     """
 
     def __init__(

@@ -29,7 +29,8 @@ class _Stream:
 class Visitors:
     """Watch the streams by which visitors listen; a visitor is known by the name that its browser gave to its visit.
 
-    Whoever asks is expected to listen soon; so many at once may be expected, because Gradio remembers each of them.
+    A visitor who asks is expected to listen soon. At most `most_expected` visitors may be expected at once, because
+    Gradio remembers each of them.
 
     Attributes:
         on_listening: Called when a visitor has become able to read answers.

@@ -1,0 +1,40 @@
+"""A folder of results that was damaged, or comes from elsewhere, costs no more than the work to make it again."""
+
+import json
+
+import pytest
+from PIL import Image
+from tiny_bundle import make_bundle, speckled, with_disc
+
+from bus_lightning.diagnosis import predict
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: {},
+        lambda record: {"frames": "two"},
+        lambda record: {"frames": None},
+        lambda record: {"frames": -1},
+        lambda record: {**record, "lesion": 3},
+        lambda record: {**record, "lesion": {**record["lesion"], "box": [1, 2]}},
+        lambda record: {**record, "probabilities": {"benign": "high"}},
+        lambda record: {**record, "doubts": [1]},
+    ],
+)
+def test_a_damaged_result_is_made_again(bundle, tmp_path, capsys, change):
+    Image.fromarray(with_disc(speckled(1)[0])).save(tmp_path / "a.png")
+    command = [str(bundle), str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]
+    assert predict.main(command) == 0
+    (file,) = tmp_path.glob("out/0*.json")
+    table, text = (tmp_path / "out/results.csv").read_text(), file.read_text()
+    file.write_text(json.dumps(change(json.loads(text))))
+    assert predict.main(command) == 0
+    assert file.read_text() == text
+    assert (tmp_path / "out/results.csv").read_text() == table
+    assert capsys.readouterr().out.count("1 rows in") == 2
