@@ -21,13 +21,13 @@ def keep_together(frame: pd.DataFrame, duplicates: Mapping[str, int]) -> dict[st
     Returns:
         Id -> number of its group, from 0 in the order of the index.
     """
-    links = [("duplicate", [duplicates[source] for source in frame.get("source", frame["id"])])]
+    keys_by_kind: list[list[object]] = [[duplicates[source] for source in frame.get("source", frame["id"])]]
     for name in ("patient", "group"):
         if name in frame:
             datasets = frame.get("dataset", pd.Series("", index=frame.index))
-            links.append((name, [(of, key) if key else None for of, key in zip(datasets, frame[name], strict=True)]))
+            keys_by_kind.append([(of, key) if key else None for of, key in zip(datasets, frame[name], strict=True)])
     pairs = []
-    for _, keys in links:
+    for keys in keys_by_kind:
         first: dict[object, int] = {}
         for position, key in enumerate(keys):
             if key is not None and first.setdefault(key, position) != position:

@@ -293,6 +293,7 @@ def make_named_split(
 ) -> Split:
     """Make a split from given lists, and check it."""
     name = _hash_of(parts["train"], parts["val"], parts["test"])
-    split = Split(**parts, method=method, ratio=list(ratio), seed=seed, groups=groups, hash=name)
+    train, val, test = (parts[part] for part in PARTS)
+    split = Split(train, val, test, method=method, ratio=list(ratio), seed=seed, groups=groups, hash=name)
     check_disjoint(split)
     return split

@@ -40,7 +40,8 @@ def read_source(data: Mapping[str, Any]) -> tuple[Path, SourceIndex]:
         UserError: If the folder is missing, or something in it is wrong; for another layout than the source reads, the
             message says what the folder holds.
     """
-    options = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else dict(data)
+    plain: Any = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
+    options: dict[str, Any] = dict(plain)
     name = str(options.get("source") or "folder")
     source = get_source(name)
     root = options.get("root")
