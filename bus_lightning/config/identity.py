@@ -48,9 +48,10 @@ KEYS: dict[str, Key] = {
     "overlay.parts": Key(True, kind=list), "overlay.color": _DECIDES, "overlay.color_by_class": _DECIDES,
     "overlay.alpha": _DECIDES, "overlay.margin": _DECIDES, "overlay.tasks": _DECIDES, "overlay.segmenters": _PLACE,
     # The hash of the files and of what a table says about them decides.
-    "data.source": Key(False, since="folder"),
+    "data.sets.*": _PLACE, "data.test": Key(True, since=None),
     "data.table": Key(False, since=None), "data.sheet": Key(False, since=None),
-    "data.columns.*": _PLACE, "data.map.*": _PLACE, "data.images": Key(False, since=None),
+    "data.columns.*": _PLACE, "data.map.*": _PLACE, "data.drop.*": _PLACE,
+    "data.images": Key(False, since=None),
     "data.masks": Key(False, since=None), "data.annotations": Key(False, since=None),
     "data.root": _PLACE, "data.cache": _UNNAMED, "data.cache_gb": Key(False, since=20),
     "data.workers": _PLACE, "data.phantom.*": _PLACE,

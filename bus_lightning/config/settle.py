@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from bus_lightning.config.data_sets import with_tested_sets
 from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.core.errors import UserError
 
@@ -16,13 +17,14 @@ def settle(cfg: DictConfig, rules: int) -> DictConfig:
     - Removed keys that may be missing are null or empty.
     - An overlay that is meant for other tasks is removed. Its segmenter is trained for classifiers, which need its mask
       of every image (`sweep=two_stage`): all of its images are evaluated.
+    - The data sets that `data.test` names are added.
     - `data.channels` counts the channel that `overlay.style=channel` adds.
 
     Args:
         cfg: The composed config, checked by `rules.check`.
         rules: Version of the rules for cleaning and resizing, where the config leaves them open.
     """
-    settled = check_kinds(cfg, TRAIN)
+    settled = with_tested_sets(check_kinds(cfg, TRAIN))
     if settled.preprocess.rules is None:
         settled.preprocess.rules = rules
     if not overlay_is_used(settled):

@@ -36,7 +36,7 @@ from bus_lightning.data.index import MaskSizeError, read_image, read_single_mask
 from bus_lightning.data.listing import describe_skipped
 from bus_lightning.data.mask_files import Likeness, find_mask_files, measure_likeness
 from bus_lightning.data.masks import MaskValueError
-from bus_lightning.data.sources.registry import read_source
+from bus_lightning.data.sources.registry import read_sets
 from bus_lightning.data.sources.source_index import SourceIndex
 
 VERSION = 5  # part of the cache's key: raise it when a finding changes
@@ -221,7 +221,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="cache of training (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        root, index = read_source({"source": "folder", "root": options.folder})
+        (dataset,) = read_sets({"root": options.folder})
+        root, index = dataset.root, dataset.index
         audit = cached_audit(root, index, options.cache)
     except UserError as error:
         print(error, file=sys.stderr)

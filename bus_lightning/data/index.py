@@ -24,22 +24,22 @@ class MaskSizeError(UserError):
     """The proportions of a mask differ from those of its image."""
 
 
-def find_root(root: str | Path | None, source: str = "busi") -> Path:
-    """Find the data folder: the given one, else that of the variable `<SOURCE>_ROOT`, such as `BUS_BRA_ROOT`.
+def find_root(root: str | Path | None, name: str = "busi") -> Path:
+    """Find the folder of a data set: the given one, else that of the variable `<NAME>_ROOT`, such as `BUS_BRA_ROOT`.
 
     BUSI has a default place, `data/Dataset_BUSI_with_GT`.
 
     Raises:
         UserError: If the folder does not exist.
     """
-    is_busi = source in ("busi", "folder")
-    variable = "BUSI_ROOT" if is_busi else f"{source.upper()}_ROOT"
-    named = root or os.environ.get(variable) or (DEFAULT_ROOT if is_busi else None)
-    if named is None:
-        raise UserError(f"data={source} needs its folder: set data.root=FOLDER or {variable}.")
-    place = Path(named).expanduser()
+    is_busi = name in ("busi", "folder")
+    variable = "BUSI_ROOT" if is_busi else f"{name.upper()}_ROOT"
+    given = root or os.environ.get(variable) or (DEFAULT_ROOT if is_busi else None)
+    if given is None:
+        raise UserError(f"data={name} needs its folder: set data.root=FOLDER, data.sets.{name}.root or {variable}.")
+    place = Path(given).expanduser()
     if not place.is_dir():
-        origin = "data.root" if root else variable if named != DEFAULT_ROOT else "the default place"
+        origin = "data.root" if root else variable if given != DEFAULT_ROOT else "the default place"
         get = "Run `make data`, set" if is_busi else "Set"
         raise UserError(
             f"No data folder at {place} ({origin}). {get} data.root=FOLDER or {variable}, "

@@ -20,8 +20,7 @@ from bus_lightning.core.csv_cells import unescape_formula
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.core.reading import read_json, read_text
-from bus_lightning.data.audit import cached_audit, fingerprints_of
-from bus_lightning.data.content import known_content
+from bus_lightning.data.collection import collect_images, known_content_of
 from bus_lightning.data.dataset_scale import known_scale
 from bus_lightning.data.findings import Audit
 from bus_lightning.data.groups import keep_together
@@ -29,7 +28,7 @@ from bus_lightning.data.index import select_classes
 from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.listing import HIDDEN, describe_skipped, without_extension
 from bus_lightning.data.mistakes import with_mistake
-from bus_lightning.data.sources.registry import read_source
+from bus_lightning.data.sources.registry import DataSet, read_sets
 from bus_lightning.data.sources.source_index import SourceIndex
 from bus_lightning.data.splits import Split, make_split
 
@@ -56,7 +55,7 @@ class PreparedData:
         predicted_by: Hash of the predicted masks that the index names in its column `predicted`; None without them.
         segmenters: Folders of the segmenters' runs that predicted them.
         scale: Scale for files that do not state their bit depth, from all images of the folder.
-        whole: The whole index, with excluded images; None if none is excluded.
+        sets: The data sets that the images come from.
     """
 
     root: Path
@@ -67,7 +66,7 @@ class PreparedData:
     segmenters: tuple[str, ...] = ()
     scale: Scale = OWN_SCALE
     fingerprints: Path | None = None
-    whole: pd.DataFrame | None = None
+    sets: tuple[DataSet, ...] = ()
 
     @property
     def classes(self) -> list[str]:
@@ -76,12 +75,13 @@ class PreparedData:
 
     def has_changed(self, cache: Path) -> bool:
         """Check whether the folder's files have changed since they were hashed."""
-        whole = self.frame if self.whole is None else self.whole
-        return known_content(self.root, whole, cache)[:_DIGITS] != files_hash(self.content)
+        return known_content_of(self.sets, cache)[:_DIGITS] != files_hash(self.content)
 
-    def split(self, options: DictConfig) -> Split:
-        """Split the images by the options of `data.split`."""
-        return make_split(self.frame, self.groups, **{str(key): value for key, value in options.items()})
+    def split(self, options: DictConfig, test: Collection[str] | None = None) -> Split:
+        """Split the images by the options of `data.split`; the sets that `test` names are tested as a whole."""
+        names = set(test or ())
+        tested = self.frame.loc[self.frame["dataset"].isin(names), "id"].tolist() if names else None
+        return make_split(self.frame, self.groups, **{str(key): value for key, value in options.items()}, tested=tested)
 
 
 def prepare_data(
@@ -101,13 +101,16 @@ def prepare_data(
     """
     if data.phantom:
         _draw_phantom(Path(data.root), **data.phantom)
-    root, index = read_source(data)
-    whole = select_classes(index.frame, sorted(index.frame["class"].unique()), root)
-    frame = select_classes(whole, list(data.classes), root) if data.classes else whole
+    cache = Path(data.cache)
+    sets = read_sets(data)
+    for dataset in sets:
+        _report(dataset.root, dataset.index)
+    images = collect_images(sets, cache)
+    root, audit = images.root, images.audit
+    whole = select_classes(images.frame, sorted(images.frame["class"].unique()), root)
+    frame = select_classes(whole, list(data.classes or images.classes), root)
     if only is not None:
         frame = frame[frame["id"].isin(only)].reset_index(drop=True)
-    _report(root, index)
-    audit = cached_audit(root, index, Path(data.cache))
     kept = frame[~frame["id"].isin(_excluded_ids(data, frame, audit))].reset_index(drop=True)
     unusable = _refuse_broken(root, kept, audit, data, needs_masks, needs_masks or uses_masks)
     kept["masks"] = [() if unusable.intersection(masks) else masks for masks in kept["masks"]]
@@ -120,10 +123,9 @@ def prepare_data(
     whole_groups = keep_together(whole, audit.groups)  # with excluded images, so that their number does not matter
     groups = {row.id: whole_groups[row.source] for row in kept.itertuples()}
     kept["duplicates"] = [audit.groups[source] for source in kept["source"]]
-    scale = known_scale(root, whole["image"].tolist(), audit.content, Path(data.cache))
-    fingerprints = fingerprints_of(audit.content, Path(data.cache))
+    scale = known_scale(root, whole["image"].tolist(), audit.content, cache)
     content = f"{audit.content[:_DIGITS]}-{choice:016x}"
-    return PreparedData(root, kept, groups, content, scale=scale, fingerprints=fingerprints, whole=whole)
+    return PreparedData(root, kept, groups, content, scale=scale, fingerprints=images.fingerprints, sets=tuple(sets))
 
 
 def _report(root: Path, index: SourceIndex) -> None:
@@ -185,7 +187,8 @@ def _refuse_broken(
     bad = sorted((set(frame["image"]) & audit.broken.keys()) | (bad_masks if uses_masks else set()))
     if bad:
         others = f" ({len(bad)} files are broken; `make audit` lists them)" if len(bad) > 1 else ""
-        raise UserError(f"{root}/{audit.describe(bad[0])}{others}")
+        line = audit.describe(bad[0])
+        raise UserError(f"{line if Path(bad[0]).is_absolute() else f'{root}/{line}'}{others}")
     if bad_masks:
         log.warning(
             "%d masks cannot be used, but this task does not need them (%s).",

@@ -9,7 +9,7 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -96,6 +96,7 @@ def make_split(
     file: str | None = None,
     cross_folds: int | None = None,
     cross_fold: int | None = None,
+    tested: Collection[str] | None = None,
 ) -> Split:
     """Split an index into train, validation and test.
 
@@ -115,6 +116,7 @@ def make_split(
         cross_folds: Number of parts of the training images, for cross-fitting.
         cross_fold: The part that is tested, from 0, by a run that trains on the others; the test images of the whole
             split are then left out. None trains on all parts.
+        tested: Ids of the test images, if whole data sets are tested; the ratio's test share is then not used.
 
     Raises:
         UserError: If an option is invalid, a class is too small for the ratio, or a group would be divided.
@@ -126,6 +128,9 @@ def make_split(
         raise UserError(f"data.split.fold={fold} needs data.split.folds, the number of folds.")
     if cross_fold is not None and cross_folds is None:
         raise UserError(f"data.split.cross_fold={cross_fold} needs data.split.cross_folds, the number of parts.")
+    if tested is not None and (folds is not None or method in ("file", "published")):
+        option = "folds" if folds is not None else f"method={method}"
+        raise UserError(f"data.test tests whole data sets: data.split.{option} does not work with it.")
     if method == "file":
         if cross_fold is not None:
             raise UserError("data.split.cross_fold does not work with data.split.method=file: use another method.")
@@ -150,13 +155,14 @@ def make_split(
         return units, counts, shuffled(units, "split", seed)
 
     units, counts, order = arranged(id_ for id_, source in source_of.items() if id_ == source)
-    if folds is not None:
-        test_units = _fold(order, counts, folds, fold, "fold")
+    if tested is not None:
+        test = sorted(id_ for id_ in tested if source_of[id_] == id_)
     else:
-        test_units = _take(order, counts, test_share / (train_share + val_share + test_share))
-    test = sorted(id_ for unit in test_units for id_ in units[unit])
-    tested = set(test)
-    units, counts, rest = arranged(id_ for id_, source in source_of.items() if source not in tested)
+        share = test_share / (train_share + val_share + test_share)
+        test_units = _take(order, counts, share) if folds is None else _fold(order, counts, folds, fold, "fold")
+        test = sorted(id_ for unit in test_units for id_ in units[unit])
+    held_out = _held_out(test, groups, source_of, whole_groups=method == "grouped" and tested is not None)
+    units, counts, rest = arranged(id_ for id_, source in source_of.items() if source not in held_out)
     val_units = _take(rest, counts, val_share / (train_share + val_share))
     parts = {
         "test": test,
@@ -165,13 +171,14 @@ def make_split(
     }
     if cross_fold is not None:
         units, counts, order = arranged(parts["train"])
-        held_out = _fold(order, counts, cross_folds or 0, cross_fold, "cross_fold")
+        crossed = _fold(order, counts, cross_folds or 0, cross_fold, "cross_fold")
         parts["train"], parts["test"] = (
-            sorted(id_ for unit in order if (unit in held_out) == tested for id_ in units[unit])
-            for tested in (False, True)
+            sorted(id_ for unit in order if (unit in crossed) == is_tested for id_ in units[unit])
+            for is_tested in (False, True)
         )
     cure = f"has too few images (NUMBER) for data.split.ratio={list(ratio)}: none would be in PART. Add images, "
-    _check_classes(frame, parts, val_share > 0, cure + "change the ratio, or leave the class out with data.classes.")
+    cure += "change the ratio, or leave the class out with data.classes."
+    _check_classes(frame, parts, val_share > 0, cure, needs_test=tested is None)
     return make_named_split(parts, method, {id_: groups[id_] for id_ in frame["id"]}, ratio, seed)
 
 
@@ -275,10 +282,27 @@ def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ra
     return split
 
 
-def _check_classes(frame: pd.DataFrame, parts: dict[str, list[str]], needs_val: bool, cure: str) -> None:
+def _held_out(
+    test: list[str], groups: dict[str, int], source_of: dict[str, str], whole_groups: bool
+) -> set[str]:  # fmt: skip
+    """Return the ids that are not trained on: the test images and, if groups are kept whole, the others of theirs."""
+    if not whole_groups:
+        return set(test)
+    tested_groups = {groups[id_] for id_ in test}
+    held_out = {id_ for id_ in source_of if groups[id_] in tested_groups}
+    if left_out := len(held_out) - len(test):
+        log.warning(
+            "%d images show a frame or a patient of the tested sets, and are left out of the training.", left_out
+        )
+    return held_out
+
+
+def _check_classes(
+    frame: pd.DataFrame, parts: dict[str, list[str]], needs_val: bool, cure: str, needs_test: bool = True
+) -> None:
     """Refuse a split without an image of some class in a part; `cure` has the placeholders NUMBER and PART."""
     class_of = frame.set_index("id")["class"]
-    for name in PARTS if needs_val else ("train", "test"):
+    for name in ("train", *["val"] * needs_val, *["test"] * needs_test):
         for missing in sorted(set(class_of) - set(class_of[parts[name]])):
             number = int((class_of == missing).sum())
             raise UserError(f"Class '{missing}' {cure.replace('NUMBER', str(number)).replace('PART', name)}")

@@ -18,7 +18,7 @@ from bus_lightning.launch.plugins import has_plugin
 # Keys that a grid may vary without changing the checks that all jobs share.
 _FREE = ("seed", "augment", "optimizer.lr", "optimizer.weight_decay", "data.split.seed", "data.split.fold")
 
-_SINGLE = ("model", "data", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay")
+_SINGLE = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay")
 
 
 def check_grid(config: DictConfig) -> None:

@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum, is_there
-from bus_lightning.data.audit import cached_audit, fingerprints_of
+from bus_lightning.data.collection import collect_images
 from bus_lightning.data.fingerprints import load_fingerprints, same_frames
 from bus_lightning.data.prepare import PreparedData, files_hash
-from bus_lightning.data.sources.registry import read_source
+from bus_lightning.data.sources.registry import read_sets
 from bus_lightning.data.splits import Split
 from bus_lightning.runs.folder import RunDir
 
@@ -77,11 +77,10 @@ def _fingerprints(run: RunDir, data: DictConfig) -> Path | None:
     if is_there(run.fingerprints):
         return run.fingerprints
     try:
-        (root, index), cache = read_source(data), Path(data.cache)
-        audit = cached_audit(root, index, cache)
+        images = collect_images(read_sets(data), Path(data.cache))
     except UserError:
         return None
-    return fingerprints_of(audit.content, cache) if holds_the_data_of(run, audit.content[:16]) else None
+    return images.fingerprints if holds_the_data_of(run, images.audit.content[:16]) else None
 
 
 def _same_frames(known: Path, others: Path) -> list[tuple[str, str]]:

@@ -98,7 +98,7 @@ def _prepare(cfg: DictConfig, folder: RunDir, optimised: bool, in_grid: bool) ->
     classes = data.classes
     if cfg.task.name != "segmentation" and len(classes) < 2:
         raise UserError(f"{data.root} has one class, {classes[0]}: {cfg.task.name} needs at least two.")
-    split = data.split(cfg.data.split)
+    split = data.split(cfg.data.split, cfg.data.test)
     check_validation(cfg, bool(split.val), optimised)
     if cfg.overlay.source == "predicted":
         data = with_predicted_masks(data, split, cfg.overlay, cfg.data.split.cross_fold is not None)

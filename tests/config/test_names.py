@@ -20,6 +20,7 @@ def made(composed):
         cfg = composed(*said, **options)
         older = older_name(cfg.model.name, said)
         cfg.data.num_classes = 3  # as it is known once the data were read
+        cfg.data.classes = ["benign", "malignant", "normal"]
         cfg.preprocess = {key: value for key, value in cfg.preprocess.items() if key != "rules"}  # which came later
         run = RunDir(group_of(cfg) / older)
         run.path.mkdir(parents=True)

@@ -25,6 +25,7 @@ from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Preprocessing
 from bus_lightning.data.sources.folder import read as read_folder
+from bus_lightning.data.sources.registry import read_sets
 from bus_lightning.diagnosis import networks
 from bus_lightning.diagnosis.bundle import Stage
 from bus_lightning.statistics.conditions import Condition
@@ -101,7 +102,9 @@ def kinds(small_phantom, tmp_path_factory):
     stage = Stage("net", Preprocessing(size=8), (0.5,) * 3, (0.25,) * 3, 3, {"int8": folder / "net.onnx"})
 
     def pixels(cache):
-        prepared = PreparedData(small_phantom, frame, {}, f"{files[:16]}-all")
+        prepared = PreparedData(
+            small_phantom, frame, {}, f"{files[:16]}-all", sets=tuple(read_sets({"root": small_phantom}))
+        )
         return cached_pixels(prepared, Preprocessing(size=16), False, cache, 1.0).copy()
 
     def prints(cache):

@@ -114,8 +114,8 @@ def test_twins_share_a_group_and_broken_neighbours_do_not_shift_it(healthy, foun
         assert audit.summary()["groups_with_several_classes"] == 1
 
 
-def test_the_groups_table_has_a_row_per_image(healthy):
-    table = healthy.groups_table().set_index("id")
+def test_the_groups_table_has_a_row_per_image(healthy, phantom):
+    table = healthy.groups_table(read_index(phantom)).set_index("id")
     assert list(table) == ["class", "group", "exact_duplicate_of", "conflict"]
     assert len(table) == 72
     assert table.loc["malignant/malignant (9)"].tolist() == [
@@ -277,7 +277,7 @@ def test_an_audit_that_nobody_watches_tells_how_far_it_has_come(small_phantom, m
 def test_jobs_that_start_together_audit_once(small_phantom, tmp_path, monkeypatch, together):
     calls, found = [], audit_folder(small_phantom, read_folder(small_phantom, {}), progress=False)
 
-    def slow(root):
+    def slow(root, index):
         calls.append(root)
         threading.Event().wait(0.2)
         return found

@@ -14,7 +14,7 @@ from PIL import Image
 from test_diagnosis_bundle import seal
 from tiny_bundle import make_bundle, speckled, with_disc
 
-from bus_lightning.config.settle import settle
+from bus_lightning.config.settle import settle, with_images
 from bus_lightning.config.stored import load_config, save_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.augment import Augmentation
@@ -25,6 +25,7 @@ from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import DENOISERS, RULES, Overlay, Preprocessing
 from bus_lightning.data.resizing import resize
+from bus_lightning.data.sources.registry import read_sets
 from bus_lightning.diagnosis.bundle import MANIFEST, load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
@@ -153,6 +154,7 @@ def test_a_run_of_version_0_1_keeps_its_rules_and_a_new_one_has_the_new(composed
     cfg = composed("preprocess=clean")
     cfg = settle(cfg, train.rules_for(cfg, run))
     assert cfg.preprocess.rules == RULES
+    cfg = with_images(cfg, ["benign", "malignant"], [])
     save_config(cfg, run.config)
     assert load_config(run.config).preprocess.rules == RULES
     OmegaConf.set_struct(cfg, False)
@@ -185,7 +187,7 @@ def test_the_same_command_skips_a_complete_run_of_version_0_1_and_its_rules_can_
 
 def test_crops_and_rules_and_cleaning_never_share_cached_pixels(small_copy, tmp_path, monkeypatch):
     frame = with_mistake(read_index(small_copy), None)
-    prepared = PreparedData(small_copy, frame, {}, "digits-choice")
+    prepared = PreparedData(small_copy, frame, {}, "digits-choice", sets=tuple(read_sets({"root": small_copy})))
     monkeypatch.setattr(PreparedData, "has_changed", lambda *_: False)  # the folder was hashed by nobody
     settings = [
         *((Preprocessing(32), Overlay("crop", margin=margin)) for margin in (0.0, 0.1, 0.25, 0.5)),

@@ -48,7 +48,7 @@ def folder(tmp_path):
 
 def test_a_folder_becomes_a_frame_with_a_row_per_image(folder):
     frame = read_index(folder)
-    assert list(frame) == ["id", "class", "label", "image", "masks"]
+    assert list(frame) == ["id", "class", "label", "image", "masks", "patient", "dataset"]
     assert frame["id"].tolist() == ["liver/x (10)", "liver/x (2)", "thyroid/a", "thyroid/b"]
     assert frame["class"].tolist() == ["liver", "liver", "thyroid", "thyroid"]
     assert frame["label"].tolist() == [0, 0, 1, 1]

@@ -17,6 +17,7 @@ from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.preprocess import Preprocessing
+from bus_lightning.data.sources.registry import read_sets
 from bus_lightning.diagnosis.reading import read_frames
 
 RNG = np.random.default_rng(0)
@@ -225,6 +226,6 @@ def test_cached_pixels_are_on_the_scale_and_kept_apart_by_it(deep_folder, tmp_pa
     monkeypatch.setattr(PreparedData, "has_changed", lambda *_: False)  # the folder was hashed by nobody
     preprocessing = Preprocessing(size=16)
     for scale, shift in ((Scale(12), 4), (Scale(14), 6)):
-        prepared = PreparedData(root, frame, {}, "digits-choice", scale=scale)
+        prepared = PreparedData(root, frame, {}, "digits-choice", scale=scale, sets=tuple(read_sets({"root": root})))
         records = cached_pixels(prepared, preprocessing, False, tmp_path / "cache", 1.0)
         np.testing.assert_array_equal(records["image"][1], preprocessing.fit(grey(DARK >> shift)))

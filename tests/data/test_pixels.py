@@ -16,6 +16,7 @@ from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Preprocessing
+from bus_lightning.data.sources.registry import read_sets
 
 GB_OF_TWELVE = 12 * (4 * 32 * 32 + 9) / 1e9  # of the folder's images at 32 pixels
 
@@ -26,7 +27,9 @@ def opened(small_copy, tmp_path):
     digits = content_hash(small_copy, frame)[:16]
 
     def make(choice="all", size=32, limit=1.0, cleaned=False, **options):
-        prepared = PreparedData(small_copy, frame, {}, f"{digits}-{choice}")
+        prepared = PreparedData(
+            small_copy, frame, {}, f"{digits}-{choice}", sets=tuple(read_sets({"root": small_copy}))
+        )
         return cached_pixels(prepared, Preprocessing(size=size, **options), cleaned, tmp_path / "cache", limit)
 
     return make

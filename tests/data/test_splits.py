@@ -268,7 +268,7 @@ def test_lists_that_part_twins_are_refused_unless_they_say_so(held_out, listed, 
     groups = ALONE | {TWO: ALONE[ONE]}
     content = {"train": [ONE], "val": ["benign/benign (9)"], "test": [THREE]}
     content[held_out] = [TWO]
-    with pytest.raises(UserError, match=r"'benign/benign \(2\)' has a twin in another part"):
+    with pytest.raises(UserError, match=r"'benign/benign \(2\)' has a twin, or an image of its patient, in"):
         listed(content, groups)
     assert listed(content | {"method": "random"}, groups).method == "random"
     assert "1 of 2 held-out images" in caplog.text

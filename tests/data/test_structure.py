@@ -13,6 +13,7 @@ from PIL import Image
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.audit import audit_folder
 from bus_lightning.data.index import read_image
+from bus_lightning.data.sources.folder import read as read_folder
 from bus_lightning.data.structure import check_picture
 from bus_lightning.diagnosis.frames import Limits
 
@@ -253,7 +254,8 @@ def test_the_audit_lists_a_picture_that_lacks_pixels(tmp_path):
     (tmp_path / "benign" / "half.png").write_bytes(short_png(100))
     whole = encoded("JPEG", COLOR)
     (tmp_path / "benign" / "half.jpg").write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")
-    assert audit_folder(tmp_path, progress=False).problems["unreadable"] == ["benign/half.jpg", "benign/half.png"]
+    audit = audit_folder(tmp_path, read_folder(tmp_path, {}), progress=False)
+    assert audit.problems["unreadable"] == ["benign/half.jpg", "benign/half.png"]
 
 
 def test_a_spare_restart_at_the_end_is_accepted():

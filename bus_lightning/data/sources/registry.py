@@ -1,16 +1,19 @@
 """The sources by name, as `data.source` names them."""
 
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import OmegaConf
-
+from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import find_root
+from bus_lightning.data.sources.class_map import fold, map_classes
 from bus_lightning.data.sources.source_index import LayoutError, Source, SourceIndex
 
+log = logging.getLogger(__name__)
 SOURCES = (
     "busi", "folder", "images_masks", "table", "bus_bra", "breast", "bus_uclm", "udiat", "nnunet", "coco",
 )  # fmt: skip
@@ -23,35 +26,64 @@ def get_source(name: str) -> Source:
         UserError: If there is none.
     """
     if name not in SOURCES:
-        raise UserError(f"data.source={name} is unknown: choose one of {', '.join(SOURCES)}.")
+        raise UserError(f"source: {name} is unknown: choose one of {', '.join(SOURCES)}.")
     return cast(Source, import_module(f"bus_lightning.data.sources.{name}"))
 
 
-def read_source(data: Mapping[str, Any]) -> tuple[Path, SourceIndex]:
-    """Read the index of the data folder that a config names.
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that a run uses.
+
+    Attributes:
+        name: Its name in the config.
+        root: Its folder.
+        index: What its source has read.
+        classes: Its classes in the order of their labels.
+    """
+
+    name: str
+    root: Path
+    index: SourceIndex
+    classes: tuple[str, ...]
+
+
+def read_sets(data: Mapping[str, Any]) -> list[DataSet]:
+    """Read the index of each data set that a config names.
 
     Args:
         data: The config group `data`.
 
-    Returns:
-        The folder, and its index.
-
     Raises:
-        UserError: If the folder is missing, or something in it is wrong; for another layout than the source reads, the
+        UserError: If a folder is missing, or something in it is wrong; for another layout than the source reads, the
             message says what the folder holds.
     """
-    plain: Any = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
-    options: dict[str, Any] = dict(plain)
-    name = str(options.get("source") or "folder")
-    source = get_source(name)
-    root = options.get("root")
-    if name == "table" and not root and options.get("table"):
+    return [_read_set(name, options) for name, options in options_by_set(data).items()]
+
+
+def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
+    source, root = get_source(options["source"]), options["root"]
+    if options["source"] == "table" and not root and options["table"]:
         root = Path(options["table"]).expanduser().absolute().parent
     place = find_root(root, name)
     try:
-        return place, source.read(place, options)
+        index = source.read(place, options)
     except LayoutError as error:
         raise LayoutError(f"{error} {guess_layout(place)}") from None
+    frame = index.frame
+    words = {fold(word) for word in _as_list((options["drop"] or {}).get("class"))}
+    kept = frame[[fold(value) not in words for value in frame["class"]]]
+    if dropped := len(frame) - len(kept):
+        log.info("%s: data.drop.class leaves out %d of %d images.", place, dropped, len(frame))
+    if kept.empty:
+        raise UserError(f"{place}: data.drop.class leaves no images.")
+    classes = map_classes(kept["class"], (options["map"] or {}).get("class"), str(place))
+    frame = kept.assign(**{"class": classes, "dataset": name}).reset_index(drop=True)
+    listed = options["classes"] or sorted(set(classes))
+    return DataSet(name, place, replace(index, frame=frame), tuple(map(str, listed)))
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
 
 
 def guess_layout(root: Path) -> str:

@@ -15,10 +15,11 @@ from PIL import Image
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import open_regular
+from bus_lightning.data.collection import join_indexes
 from bus_lightning.data.index import pick_evenly, read_image
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.resizing import resize
-from bus_lightning.data.sources.registry import read_source
+from bus_lightning.data.sources.registry import read_sets
 from bus_lightning.metrics.columns import COUNTS, PROBABILITY, dice_of
 from bus_lightning.report.figures.style import SKY, VERMILLION, WIDTH, YELLOW, new_figure, styled
 from bus_lightning.report.figures.tiles import POINTS, Tile, grid, label, read_tiles, show
@@ -39,8 +40,7 @@ _BUSI = (
 def find_data(config: DictConfig) -> tuple[Path, pd.DataFrame] | None:
     """Return the data folder of a run and its index; None if the folder is gone."""
     try:
-        root, index = read_source(config.data)
-        return root, index.frame
+        return join_indexes(read_sets(config.data))
     except UserError:
         return None
 

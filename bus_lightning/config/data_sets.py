@@ -1,0 +1,68 @@
+"""The data sets that a config names, with the options of each."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from bus_lightning.core.errors import UserError
+
+_CONF = Path(__file__).parents[2] / "conf" / "data"
+_PER_SET = ("root", "classes")  # of several sets, each has its own
+# These may stand in the set or in `data`, for all sets.
+_SHARED = ("table", "sheet", "columns", "map", "drop", "images", "masks", "annotations")
+_OLDER: dict[str, Any] = {"folder": {"source": "folder"}}  # of a run of version 0.1: a folder per class
+
+
+def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Collect the options of each data set of a config.
+
+    Args:
+        data: The config group `data`.
+
+    Returns:
+        Name of the set -> `source`, `root`, `classes`, `cache`, and the options of the source; those that are not set
+        are None.
+
+    Raises:
+        UserError: If there is no set, a set has an unknown option or no source, or one root is given for several sets.
+    """
+    group: Any = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
+    sets = group.get("sets") or _OLDER
+    if len(sets) > 1 and group.get("root"):
+        names = " ".join(f"data.sets.{name}.root=FOLDER" for name in sets)
+        raise UserError(f"data.root={group['root']} is one folder for {len(sets)} data sets: give {names}.")
+    collected = {}
+    for name, given in sets.items():
+        own = dict(given or {})
+        if unknown := sorted(own.keys() - {"source", *_PER_SET, *_SHARED}):
+            known = ", ".join(("source", *_PER_SET, *_SHARED))
+            raise UserError(f"data.sets.{name}.{unknown[0]} is unknown: choose from {known}.")
+        if not isinstance(own.get("source"), str):
+            raise UserError(f"data.sets.{name} needs a source, the layout of its folder: +data.sets.{name}.source=...")
+        shared = {key: own.get(key) or group.get(key) for key in ("root", *_SHARED)}
+        collected[str(name)] = own | shared | {"classes": own.get("classes"), "cache": group.get("cache")}
+    return collected
+
+
+def with_tested_sets(cfg: DictConfig) -> DictConfig:
+    """Add the sets that `data.test` names to the config's data sets, from their files in `conf/data/`; in a copy.
+
+    Raises:
+        UserError: If there is no such set, or no set is left to train on.
+    """
+    tested = list(cfg.data.get("test") or [])
+    settled = cfg.copy()
+    for name in tested:
+        if name in settled.data.sets:
+            continue
+        file = _CONF / f"{name}.yaml"
+        if not name.isidentifier() or not file.is_file():
+            known = ", ".join(sorted(path.stem for path in _CONF.glob("*.yaml") if path.stem != "default"))
+            raise UserError(f"data.test names '{name}': choose from {', '.join(settled.data.sets)} and {known}.")
+        with open_dict(settled.data.sets):
+            settled.data.sets.update(OmegaConf.load(file).sets)
+    if tested and not set(settled.data.sets) - set(tested):
+        raise UserError(f"data.test={tested} tests every data set: name one in data=... that is trained on.")
+    return settled
