@@ -346,7 +346,7 @@ def test_the_name_of_a_folder_of_images_is_not_resolved(composed, phantom_copy, 
     monkeypatch.setenv("PRIVATE", SECRET)
     (phantom_copy / "benign").rename(phantom_copy / "${oc.env:PRIVATE}")
     with pytest.raises(UserError, match=r"The folder \$\{oc\.env:PRIVATE\} has \$\{ in its name: rename it"):
-        train.run(composed(*SMALL, "data.sets.phantom.classes=null", root=phantom_copy))
+        train.run(composed(*SMALL, "data.sets.busi.classes=null", root=phantom_copy))
 
 
 READERS = ("runs", "report", "paper", "explain", "export", "statistics", "tracking", "launch", "training/evaluate.py")
