@@ -46,9 +46,8 @@ def walk(root: Path, most: int = MOST_ENTRIES) -> Iterator[Path]:
 
 
 def _entries(folder: Path, most: int) -> "list[os.DirEntry[str]]":
-    with suppress(OSError):  # no permission
-        with os.scandir(folder) as entries:
-            return sorted(islice(entries, most + 1), key=lambda entry: entry.name)
+    with suppress(OSError), os.scandir(folder) as entries:  # no permission: nothing is in it
+        return sorted(islice(entries, most + 1), key=lambda entry: entry.name)
     return []
 
 

@@ -115,7 +115,7 @@ def test_a_column_says_which_masks_count_and_rows_about_one_image_unite_theirs(t
     ("before", "after", "line"),
     [
         ("Result", "Other", "has no data.columns.class=Result; its columns are File, Mask, Other, Patient."),
-        ("us/b.png", "us/a.png", "row 3: us/a.png has another class than in an earlier row ('bad' and 'benign'): correct one."),
+        ("us/b.png", "us/a.png", "row 3: us/a.png has another class than in an earlier row ('bad' and 'benign')"),
         ("us/b.png", "/home/anna/us/b.png", "row 3: /home/anna/us/b.png is a path of another machine or folder"),
         ("us/b.png", "C:\\us\\b.png", "row 3: C:\\us\\b.png is a path of another machine or folder"),
         ("us/b.png", "../us/b.png", "row 3: ../us/b.png leads out of"),

@@ -45,8 +45,8 @@ def refuse_alike(values: Iterable[str], where: str) -> None:
     for folded, counts in spellings.items():
         if len(counts) > 1:
             raise UserError(
-                f"{where} has a class in several spellings ({list_counts(counts)}): write it in one way, or map it with "
-                f"'data.map.class={{{folded}: [{folded}], ...}}'."
+                f"{where} has a class in several spellings ({list_counts(counts)}): write it in one way, or map it "
+                f"with 'data.map.class={{{folded}: [{folded}], ...}}'."
             )
 
 

@@ -1,6 +1,5 @@
 """Find the files that a table or a JSON names, below the root of a data set."""
 
-import os
 import re
 import unicodedata
 from bisect import bisect_left
@@ -45,7 +44,9 @@ class Places:
             return self._from_absolute(cell, text, where)
         parts = [part for part in PurePosixPath(f"{folder}/{text}" if folder else text).parts if part != "."]
         if ".." in parts:
-            raise UserError(f"{where}: {cell} leads out of {self.root}: set data.root to a folder that holds all images.")
+            raise UserError(
+                f"{where}: {cell} leads out of {self.root}: set data.root to a folder that holds all images."
+            )
         return "/".join(parts)
 
     def _from_absolute(self, cell: str, text: str, where: str) -> str:
@@ -87,9 +88,7 @@ class Places:
         """List the files that fit a path below the root, in which `*` stands for any text within a name."""
         places = [""]
         for part in PurePosixPath(pattern).parts:
-            places = [
-                f"{place}/{name}" if place else name for place in places for name in self._matching(place, part)
-            ]
+            places = [f"{place}/{name}" if place else name for place in places for name in self._matching(place, part)]
         return sorted(place for place in places if (self.root / place).is_file())
 
     def _matching(self, place: str, part: str) -> list[str]:
@@ -121,7 +120,7 @@ class Places:
         if place not in self._listed:
             self._listed[place] = []
             with suppress(OSError, ValueError):  # no such folder
-                self._listed[place] = sorted(os.listdir(self.root / place))
+                self._listed[place] = sorted(path.name for path in (self.root / place).iterdir())
         return self._listed[place]
 
 

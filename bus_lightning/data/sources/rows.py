@@ -1,4 +1,4 @@
-"""The rows of a table as a reader gives them, before they become a frame: bounded, and with their number in the file."""
+"""The rows of a table before they become a frame: bounded, and with their number in the file."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence

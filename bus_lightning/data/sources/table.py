@@ -52,7 +52,9 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     for position, cell in enumerate(columns.values("image") or []):
         where = columns.where(position)
         if not cell:
-            raise UserError(f"{where} has no path in column {columns.names['image']}: fill the cell, or remove the row.")
+            raise UserError(
+                f"{where} has no path in column {columns.names['image']}: fill the cell, or remove the row."
+            )
         named = places.path_below(cell, where, str(options.get("images") or ""))
         file = places.find(named)
         if file is None:
@@ -101,8 +103,8 @@ def _classes(columns: Columns, mapping: Any) -> list[str]:
     if mapping is None:
         if empty := Counter(values)[""]:
             raise UserError(
-                f"{columns.where(values.index(''))} has no class in column {columns.names['class']} ({empty} such rows): "
-                "fill the cell, or remove the row."
+                f"{columns.where(values.index(''))} has no class in column {columns.names['class']} ({empty} such "
+                "rows): fill the cell, or remove the row."
             )
         refuse_alike(values, where)
     return map_classes(values, mapping, where)

@@ -128,9 +128,12 @@ def _which_count(columns: Columns, counting: Any) -> list[bool]:
 
 def _check_pattern(pattern: str) -> None:
     if unknown := [name for name in _FIELD.findall(pattern) if name not in ("stem", "folder", "name")]:
-        raise UserError(f"data.columns.mask={pattern}: {{{unknown[0]}}} is not known; use {{stem}}, {{folder}}, {{name}}.")
+        raise UserError(
+            f"data.columns.mask={pattern}: {{{unknown[0]}}} is not known; use {{stem}}, {{folder}}, {{name}}."
+        )
     parts = PurePosixPath(pattern).parts
     if pattern.startswith("/") or ".." in parts or "**" in pattern:
         raise UserError(
-            f"data.columns.mask={pattern}: a pattern is relative to data.root, without .. and **: use masks/{{stem}}_*.png."
+            f"data.columns.mask={pattern}: a pattern is relative to data.root, without .. and **: use "
+            "masks/{stem}_*.png."
         )
