@@ -67,7 +67,7 @@ def _invert(mapping: Any) -> dict[str, str]:
     """Return folded value -> class."""
     if not isinstance(mapping, Mapping):
         raise UserError(f"data.map.class={mapping} names no classes: use 'data.map.class={{CLASS: [VALUE, ...]}}'.")
-    class_of = {}
+    class_of: dict[str, str] = {}
     for name, values in mapping.items():
         for value in (name, *(values if isinstance(values, list | tuple) else [values])):
             if class_of.setdefault(fold(value), str(name)) != name:

@@ -87,19 +87,18 @@ def as_texts(values: Iterable[object], number: int, unread: dict[int, str], most
     """
     texts = []
     for position, value in enumerate(values):
-        is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
         digits = _FLOAT_DIGITS if isinstance(value, float) else most_digits
-        if is_number and digits and 10**digits <= abs(value) < float("inf"):  # type: ignore[operator]
+        if isinstance(value, int | float | Decimal) and digits and 10**digits <= abs(value) < float("inf"):
             unread.setdefault(position, f"has a number of more than {digits} digits in row {number}, which is rounded: "
                               "write it as text")  # fmt: skip
-        texts.append(_as_text(value, is_number))
+        texts.append(_as_text(value))
     return texts
 
 
-def _as_text(value: Any, is_number: bool) -> str:
+def _as_text(value: Any) -> str:
     if value is None or value != value:
         return ""
-    if is_number and value == value // 1:
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and value == value // 1:
         return str(int(value))
     if isinstance(value, datetime) and value.time() == time():
         return value.date().isoformat()

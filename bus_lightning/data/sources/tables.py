@@ -68,10 +68,10 @@ def column(table: pd.DataFrame, name: str, path: Path, option: str = "") -> "pd.
         raise UserError(f"{path}, column '{same[0]}' {unread[same[0]]}.")
     origin = f"{option}={name}" if option else f"column '{name}'"
     hint = ""
-    if len(known) == 1:
-        hint = " If it has more columns, save it with , ; | or a tab between the cells."
-    elif table.attrs["sheets"]:
+    if table.attrs["sheets"]:
         hint = f" Another sheet is read with data.sheet=NAME; there are {', '.join(table.attrs['sheets'])}."
+    elif len(known) == 1:
+        hint = " If it has more columns, save it with , ; | or a tab between the cells."
     raise UserError(f"{path} has no {origin}; its columns are {', '.join(known)}.{hint}")
 
 
