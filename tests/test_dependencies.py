@@ -26,6 +26,8 @@ EXTRAS_OF = {
     "bus_lightning/diagnosis/": (),
     "bus_lightning/diagnosis/page/": ("app",),
     "bus_lightning/tracking/workspace.py": ("train", "dashboard"),
+    "bus_lightning/data/sources/outlines.py": ("train", "coco"),
+    "bus_lightning/data/sources/parquets.py": ("train", "tables"),
     "train.py": ("train",),
     "evaluate.py": ("train",),
     "benchmarks/": ("dev",),
@@ -52,6 +54,8 @@ PROMISES = {
     "sweep": "from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper; import optuna.samplers",
     "dashboard": "import wandb_workspaces.workspaces; from wandb_workspaces.reports.v2 import interface",
     "tensorboard": "import tensorboard.compat.proto",
+    "tables": "import pyarrow.parquet, pyarrow.compute",
+    "coco": "import pycocotools.mask",
     "mutants": "import cosmic_ray.plugins, parso",
     "dev": "import onnxruntime, playwright.sync_api, pytest, torchcam, xdist",
 }

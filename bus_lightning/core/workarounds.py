@@ -170,3 +170,15 @@ def decode_run_lengths(code: Any) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy keyword", DeprecationWarning)
         return codec.decode(code)
+
+
+def member_of_sheet(sheet: Any) -> str:
+    """Return the member of an XLSX that holds a sheet, to find the merged cells, which openpyxl leaves out.
+
+    Source: `openpyxl/worksheet/_read_only.py` of openpyxl 3.1.5 reads no `mergeCells`. It can go with a release whose
+    read-only sheets have `merged_cells`.
+
+    Args:
+        sheet: A sheet of a workbook that is opened with `read_only=True`.
+    """
+    return str(sheet._worksheet_path)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.file_kinds import DICOM, PICTURES, describe_unknown, is_system_file, kind_of
+from bus_lightning.data.walking import walk
 
 HIDDEN = "hidden or of the operating system"
 _BACKUP = re.compile(r".*(~|\.(bak|orig|old|tmp|part|swp|crdownload)|\.(png|jpe?g|bmp|tiff?)\.\w*)", re.IGNORECASE)
@@ -127,10 +128,9 @@ def _find_deeper(root: Path, folder: Path) -> dict[str, str]:
     name = folder.relative_to(root).as_posix()
     if folder.is_symlink():  # it may lead back, or to a whole disk
         return {name: "links to folders"}
-    pictures = (path for path in folder.rglob("*") if path.suffix.lower() in (*PICTURES, *DICOM) and path.is_file())
-    files = (path.relative_to(root) for path in pictures)
-    shown = sorted(file for file in files if not any(part.startswith(".") for part in file.parts))
-    deeper = {file.as_posix(): "in subfolders of the class folders" for file in shown}
+    pictures = (path for path in walk(folder) if path.suffix.lower() in (*PICTURES, *DICOM) and path.is_file())
+    files = sorted(path.relative_to(root) for path in pictures)
+    deeper = {file.as_posix(): "in subfolders of the class folders" for file in files}
     if folder.suffix.lower() in (*PICTURES, *DICOM):
         deeper[name] = "folders that are named like pictures"
     return deeper

@@ -196,7 +196,9 @@ def test_a_coco_image_that_is_missing_is_named_and_one_that_is_annotated_only_is
     content = json.loads((root / "annotations.json").read_text())
     content["images"].pop(1)
     (root / "annotations.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"1 annotated images are not among its images .image_id 1."):
+    with pytest.raises(
+        UserError, match=r"the images of 1 annotations are not among its images .annotation 2 has image_id 1."
+    ):
         coco.read(root, {"cache": tmp_path / "cache"})
 
 
@@ -205,7 +207,7 @@ def test_run_lengths_of_another_size_are_refused(tmp_path: Path):
     content = json.loads((root / "annotations.json").read_text())
     content["annotations"][1]["segmentation"]["size"] = [100_000, 100_000]
     (root / "annotations.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"annotation 2 of frame1.png has another size than its image, 48 x 48"):
+    with pytest.raises(UserError, match=r"image 1, annotation 2 has another size than its image, 48 x 48"):
         coco.read(root, {"cache": tmp_path / "cache"})
 
 

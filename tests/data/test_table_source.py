@@ -93,10 +93,11 @@ def test_masks_are_found_by_a_pattern(tmp_path: Path):
     draw_image(tmp_path / "us" / "a[1].png", 9)
     draw_mask(tmp_path / "gt" / "a[1]_2.png")
     text = ROWS + "us/a[1].png,,Benign,9\n"
-    options = make(tmp_path, text) | {"columns": COLUMNS | {"mask": "gt/{stem}*.png"}}
+    options = make(tmp_path, text) | {"columns": COLUMNS | {"mask": "gt/{stem}_*.png"}}
     rows = table.read(tmp_path, options).frame.set_index("id")
     assert rows.loc["us/a[1]", "masks"] == ("gt/a[1]_2.png",)
-    assert rows.loc["us/b", "masks"] == ("gt/b.png", "gt/b_2.png")
+    assert rows.loc["us/a", "masks"] == ("gt/a_2.png",)
+    assert rows.loc["us/b", "masks"] == ("gt/b_2.png",)
 
 
 def test_a_column_says_which_masks_count_and_rows_about_one_image_unite_theirs(tmp_path: Path):
@@ -114,12 +115,12 @@ def test_a_column_says_which_masks_count_and_rows_about_one_image_unite_theirs(t
     ("before", "after", "line"),
     [
         ("Result", "Other", "has no data.columns.class=Result; its columns are File, Mask, Other, Patient."),
-        ("us/b.png", "us/a.png", "row 3: us/a.png has the class 'bad', and 'benign' in an earlier row"),
+        ("us/b.png", "us/a.png", "row 3: us/a.png has another class than in an earlier row ('bad' and 'benign')"),
         ("us/b.png", "/home/anna/us/b.png", "row 3: /home/anna/us/b.png is a path of another machine or folder"),
         ("us/b.png", "C:\\us\\b.png", "row 3: C:\\us\\b.png is a path of another machine or folder"),
         ("us/b.png", "../us/b.png", "row 3: ../us/b.png leads out of"),
         ("us/b.png", "", "row 3 has no path"),
-        (",7\nus/b", ",7,8\nus/b", "has rows of different lengths with each of the separators"),
+        (",7\nus/b", ",7,8\nus/b", "row 2 has 5 cells and the header 4, with the separator , between them"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, before, after, line):
@@ -159,7 +160,7 @@ def test_columns_of_parts_and_folds_become_published_splits(tmp_path: Path):
 def test_a_fold_column_that_divides_a_patient_is_refused(tmp_path: Path):
     text = "File,Fold,P\nus/a.png,1,7\nus/b.png,2,7\nus/c.png,2,8\n"
     options = make(tmp_path, text) | {"columns": {"image": "File", "fold": "Fold", "patient": "P"}, "map": None}
-    assert "Fold puts patient '7' into two folds" in refuse(tmp_path, options)
+    assert "column Fold puts a patient into two folds, in rows 2 and 3: correct it" in refuse(tmp_path, options)
 
 
 def test_a_word_of_no_part_is_refused(tmp_path: Path):
@@ -171,5 +172,5 @@ def test_a_word_of_no_part_is_refused(tmp_path: Path):
 def test_a_damaged_table_is_one_line(tmp_path: Path):
     path = tmp_path / "table.xlsx"
     path.write_bytes(b"PK\3\4 and no more")
-    with pytest.raises(UserError, match="is not a table that can be read"):
+    with pytest.raises(UserError, match="cannot be read as XLSX"):
         read_any_table(path)

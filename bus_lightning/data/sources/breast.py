@@ -1,5 +1,6 @@
 """Read BrEaST-Lesions-USG: `case001.png`, `case001_tumor.png`, `case022_other1.png`, and a clinical table as XLSX."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.pictures import list_pictures
-from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
+from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame, refuse_repeated
 from bus_lightning.data.sources.tables import read_any_table, require_columns
+from bus_lightning.data.walking import walk
 
 CARD = Card(
     title="BrEaST-Lesions-USG",
@@ -38,18 +40,19 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     path = _find_table(root)
     table = read_any_table(path)
     require_columns(table, _COLUMNS, path)
+    refuse_repeated(table["Image_filename"], "image", str(path))
     skipped: dict[str, str] = {}
     folder = _find_images(root, table["Image_filename"].tolist())
     files = {Path(file).name: file for file in list_pictures(root, folder, skipped).values()}
     rows, missing, orphans = [], [], []
-    for row in table.to_dict("records"):
+    for number, row in zip(table.index, table.to_dict("records"), strict=True):
         image = files.pop(row["Image_filename"], None)
         if image is None:
             missing.append(Path(row["Image_filename"]).stem)
             continue
         named = [name.strip() for name in row["Mask_tumor_filename"].split(_JOINED) if name.strip()]
         if lost := [name for name in named if name not in files]:
-            raise UserError(f"{path} names the mask {lost[0]}, which is not in {root / folder}: copy it there.")
+            raise UserError(f"{path}, row {number}: the mask {lost[0]} is not in {root / folder}: copy it there.")
         rows.append({
             "id": Path(image).stem, "image": image, "masks": tuple(files.pop(name) for name in named),
             "class": row["Classification"].casefold(), "patient": row["CaseID"], "birads": row["BIRADS"],
@@ -67,7 +70,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
 
 
 def _find_table(root: Path) -> Path:
-    tables = sorted(path for path in root.rglob("*.xlsx") if not path.name.startswith(("~", ".")))
+    tables = [path for path in walk(root) if path.suffix.lower() == ".xlsx" and not path.name.startswith("~")]
     if len(tables) != 1:
         found = f"{len(tables)} XLSX files" if tables else "no XLSX file"
         raise LayoutError(f"{root} is not BrEaST-Lesions-USG: expected its clinical table in it, but there is {found}.")
@@ -76,8 +79,9 @@ def _find_table(root: Path) -> Path:
 
 def _find_images(root: Path, names: list[str]) -> str:
     """Find the folder, the root or one below it, that holds most of the images; return its path below the root."""
-    folders = [root, *(path for path in sorted(root.rglob("*")) if path.is_dir())]
-    most = max(folders, key=lambda folder: sum((folder / name).is_file() for name in names))
+    wanted = set(names)
+    folders = Counter(path.parent for path in walk(root) if path.name in wanted)
+    most = folders.most_common(1)[0][0] if folders else root
     return "" if most == root else most.relative_to(root).as_posix()
 
 

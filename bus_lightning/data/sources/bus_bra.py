@@ -7,7 +7,7 @@ from typing import Any
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.pictures import find_below, list_pictures
-from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
+from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame, refuse_repeated
 from bus_lightning.data.sources.tables import read_any_table, require_columns
 
 CARD = Card(
@@ -42,6 +42,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     path = folder / _TABLE
     table = read_any_table(path)
     require_columns(table, _COLUMNS, path)
+    refuse_repeated(table["ID"], "ID", str(path))
     skipped: dict[str, str] = {}
     images = list_pictures(root, f"{below}Images", skipped)
     has_masks = (folder / "Masks").is_dir()
@@ -74,11 +75,14 @@ def _read_folds(path: Path, folds: int) -> dict[str, tuple[str, ...]]:
     table = read_any_table(path)
     flags = [f"valid_{number}" for number in range(1, folds + 1)]
     require_columns(table, ("ID", "kFold", *flags), path)
+    refuse_repeated(table["ID"], "ID", str(path))
     parts: dict[str, tuple[str, ...]] = {}
-    for row in table.to_dict("records"):
-        values = [_PARTS.get(row[flag].casefold()) for flag in flags]
-        tested = [number for number, part in enumerate(values, 1) if part == "test"]
-        if None in values or tested != [int(row["kFold"] or 0)]:
-            raise UserError(f"{path}: the flags of {row['ID']} do not fit its fold, {row['kFold']}.")
+    for number, row in zip(table.index, table.to_dict("records"), strict=True):
+        values = [_PARTS.get(row[flag].casefold().removesuffix(".0")) for flag in flags]
+        tested = [fold for fold, part in enumerate(values, 1) if part == "test"]
+        if None in values or [str(fold) for fold in tested] != [row["kFold"].removesuffix(".0")]:
+            raise UserError(
+                f"{path}, row {number}: the flags of {row['ID']} do not fit its fold, {row['kFold']}: restore the file."
+            )
         parts[row["ID"]] = tuple(map(str, values))
     return parts

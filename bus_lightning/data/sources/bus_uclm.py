@@ -6,7 +6,7 @@ from typing import Any
 
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.pictures import find_below, list_pictures
-from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
+from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame, refuse_repeated
 from bus_lightning.data.sources.tables import read_any_table, require_columns
 
 CARD = Card(
@@ -38,6 +38,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     path = folder / "INFO.csv"
     table = read_any_table(path)
     require_columns(table, _COLUMNS, path)
+    refuse_repeated(table["Image"], "image", str(path))
     skipped: dict[str, str] = {}
     images = list_pictures(root, f"{below}images", skipped)
     masks = list_pictures(root, f"{below}masks", skipped) if (folder / "masks").is_dir() else {}

@@ -1,9 +1,14 @@
 """Map the words that a table uses for the classes to the classes of a run."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from bus_lightning.core.errors import UserError
+
+_SHOWN = 20  # words in a message
+_ALIKE = 0.75  # of `difflib`: typing errors, not other words
 
 
 def map_classes(values: Iterable[str], mapping: Mapping[str, Iterable[Any]] | None, where: str) -> list[str]:
@@ -12,8 +17,8 @@ def map_classes(values: Iterable[str], mapping: Mapping[str, Iterable[Any]] | No
     Args:
         values: The words of the table or the names of the folders.
         mapping: Class -> its values, as in `data.map.class={benign: [Benign, 2, 3], malignant: [Malignant, 4a]}`.
-            Values are compared as text without upper and lower case, and without spaces around them. None keeps the
-            values as they are.
+            Values are compared as text without upper and lower case, and without spaces around them. The name of a
+            class stands for itself, so that a second mapping changes nothing. None keeps the values as they are.
         where: The column or folder, for messages.
 
     Raises:
@@ -22,23 +27,33 @@ def map_classes(values: Iterable[str], mapping: Mapping[str, Iterable[Any]] | No
     given = [str(value).strip() for value in values]
     if mapping is None:
         return given
-    class_of: dict[str, str] = {}
-    for name, names in mapping.items():
-        for value in names if isinstance(names, list | tuple) else [names]:
-            folded = fold(value)
-            if class_of.setdefault(folded, name) != name:
-                raise UserError(f"data.map.class names '{value}' for both {class_of[folded]} and {name}: choose one.")
-    unknown: dict[str, int] = {}
-    for value in given:
-        if fold(value) not in class_of:
-            unknown[value] = unknown.get(value, 0) + 1
-    if unknown:
-        counts = ", ".join(f"{value or '(empty)'}: {number}" for value, number in sorted(unknown.items()))
+    class_of = _invert(mapping)
+    if unknown := Counter(value for value in given if fold(value) not in class_of):
+        alike = _similar(unknown, class_of)
         raise UserError(
-            f"{where} has values that data.map.class does not name ({counts}): add each to a class, or leave the rows "
-            "out with data.drop.class='[VALUE,...]'."
+            f"{where} has values that data.map.class does not name ({list_counts(unknown)}){alike}: add each to a "
+            "class, or leave the rows out with data.drop.class='[VALUE,...]'."
         )
     return [class_of[fold(value)] for value in given]
+
+
+def refuse_alike(values: Iterable[str], where: str) -> None:
+    """Refuse classes that differ only by upper and lower case, which are one class in two spellings."""
+    spellings: dict[str, Counter[str]] = {}
+    for value in values:
+        spellings.setdefault(fold(value), Counter())[value] += 1
+    for folded, counts in spellings.items():
+        if len(counts) > 1:
+            raise UserError(
+                f"{where} has a class in several spellings ({list_counts(counts)}): write it in one way, or map it "
+                f"with 'data.map.class={{{folded}: [{folded}], ...}}'."
+            )
+
+
+def list_counts(counts: Mapping[str, int]) -> str:
+    """List words with their numbers, such as `b: 2, c: 1`."""
+    listed = ", ".join(f"{word or '(empty)'}: {number}" for word, number in sorted(counts.items())[:_SHOWN])
+    return f"{listed}, and {len(counts) - _SHOWN} others" if len(counts) > _SHOWN else listed
 
 
 def fold(value: object) -> str:
@@ -46,3 +61,27 @@ def fold(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip().casefold()
+
+
+def _invert(mapping: Any) -> dict[str, str]:
+    """Return folded value -> class."""
+    if not isinstance(mapping, Mapping):
+        raise UserError(f"data.map.class={mapping} names no classes: use 'data.map.class={{CLASS: [VALUE, ...]}}'.")
+    class_of: dict[str, str] = {}
+    for name, values in mapping.items():
+        for value in (name, *(values if isinstance(values, list | tuple) else [values])):
+            if class_of.setdefault(fold(value), str(name)) != name:
+                raise UserError(
+                    f"data.map.class names '{value}' for both {class_of[fold(value)]} and {name}: choose one."
+                )
+    return class_of
+
+
+def _similar(unknown: Iterable[str], known: Mapping[str, str]) -> str:
+    """Name the known words that resemble unknown ones; empty without any."""
+    pairs = [
+        f"{word} is like {match[0]}"
+        for word in sorted(unknown)[:_SHOWN]
+        if (match := get_close_matches(fold(word), list(known), 1, _ALIKE))
+    ]
+    return f"; {', '.join(pairs)}" if pairs else ""

@@ -2,20 +2,25 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
-import numpy as np
+from filelock import FileLock
+from PIL import Image, UnidentifiedImageError
 
 from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum, folder_aside
-from bus_lightning.core.reading import read_json
-from bus_lightning.core.workarounds import decode_run_lengths
+from bus_lightning.core.reading import open_regular, read_json
+from bus_lightning.data.listing import without_extension
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.class_map import map_classes
+from bus_lightning.data.sources.outlines import draw_outlines, has_outline, import_codec
+from bus_lightning.data.sources.places import Places
 from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame, refuse_repeated
+from bus_lightning.data.structure import checked
+from bus_lightning.data.walking import walk
 
 CARD = Card(
     title="COCO",
@@ -23,15 +28,17 @@ CARD = Card(
     licence="",
     homepage="https://cocodataset.org",
 )
-_FOLDERS = ("images", "")
 _MOST_PIXELS = 100_000_000
 _DIGITS = 16  # of the JSON's hash
+_CURE = "Export the annotations again"
+_Entry = Mapping[str, Any]
 
 
 def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     """Read the index; the class of an image is the category of its annotations, and an image without any is normal.
 
-    The masks are decoded once, as PNG, into the folder `cache`.
+    The masks are decoded once, as PNG, into the folder `cache`. An annotation without an outline, such as a box, says
+    the class alone.
 
     Args:
         root: The folder.
@@ -39,92 +46,149 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
             `map` and `cache`.
     """
     path = _find_json(root, options.get("annotations"))
-    content = read_json(path)
-    images, annotations, categories = (_list(content, key, path) for key in ("images", "annotations", "categories"))
-    names = {item["id"]: str(item["name"]) for item in categories}
-    refuse_repeated([str(image["id"]) for image in images], "image id", str(path))
-    masks_of: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-    for item in annotations:
-        if item.get("category_id") not in names:
-            raise UserError(f"{path}: annotation {item.get('id')} has a category that is not among the categories.")
-        masks_of[item.get("image_id")].append(item)
-    known = {image["id"] for image in images}
-    if lost := [key for key in masks_of if key not in known]:
-        raise UserError(f"{path}: {len(lost)} annotated images are not among its images (image_id {lost[0]}).")
-    mapping = (options.get("map") or {}).get("class")
-    folder = options.get("images") or next(name for name in _FOLDERS if (root / name).is_dir())
+    content = read_json(path, cure=_CURE)
+    images, annotations = _entries(content, "images", path), _entries(content, "annotations", path)
+    items_of = _by_image(images, annotations, path)
+    classes = _classes(content, annotations, (options.get("map") or {}).get("class"), path)
+    places = Places(root)
+    folder = _find_folder(places, options.get("images"), path, images)
     cache = Path(options.get("cache") or "data/cache").absolute() / f"coco-{checksum(path)[:_DIGITS]}"
-    rows, missing = [], []
-    for image in images:
-        file = f"{folder}/{image['file_name']}" if folder else str(image["file_name"])
-        id_ = str(Path(image["file_name"]).with_suffix(""))
-        if not (root / file).is_file():
+    rows, missing, drawn = [], [], dict[str, tuple[_Entry, str]]()
+    for number, image in enumerate(images):
+        where = f"{path}, image {image['id']}"
+        named = places.path_below(_text(image, "file_name", where), where, folder)
+        id_ = without_extension(named.removeprefix(f"{folder}/") if folder else named)
+        file = places.find(named)
+        if file is None:
             missing.append(id_)
             continue
-        classes = sorted(set(map_classes([names[item["category_id"]] for item in masks_of[image["id"]]], mapping,
-                                         f"{path}, categories")))  # fmt: skip
-        if len(classes) > 1:
+        items = items_of[image["id"]]
+        kinds = sorted({classes[item["category_id"]] for item in items})
+        if len(kinds) > 1:
             raise UserError(
-                f"{path}: {image['file_name']} has annotations of the classes {' and '.join(classes)}: map them to one "
-                "with data.map.class, or leave the image out with data.exclude=FILE.csv."
+                f"{where}: {named} has annotations of the classes {' and '.join(kinds)}: map them to one with "
+                "data.map.class, or leave the image out with data.exclude=FILE.csv."
             )
-        masks = (str(cache / f"{image['id']}.png"),) if masks_of[image["id"]] else ()
+        mask = f"{number}.png"  # not by the image's id, which may hold anything
+        if any(map(has_outline, items)):
+            drawn[mask] = (image, file)
         rows.append({
-            "id": id_, "image": file, "masks": masks, "class": classes[0] if classes else HEALTHY,
+            "id": id_, "image": file, "masks": (str(cache / mask),) if mask in drawn else (),
+            "class": kinds[0] if kinds else HEALTHY,
             "patient": f"video {image['video_id']}" if "video_id" in image else "",
         })  # fmt: skip
     if missing and not rows:
         raise UserError(f"{root}: none of the {len(missing)} images of {path.name} is in it: set data.images=FOLDER.")
-    if not cache.is_dir():
-        with folder_aside(cache) as fresh:
-            for image in images:
-                if items := masks_of[image["id"]]:
-                    cv2.imwrite(str(fresh / f"{image['id']}.png"), _draw(items, image, path) * 255)
-    return SourceIndex(make_frame(rows, "coco", str(path)), missing=missing)
+    frame = make_frame(rows, "coco", str(path))
+    if drawn and not all((cache / mask).is_file() for mask in drawn):
+        _draw(root, cache, drawn, items_of, path)
+    boxes = sum(not has_outline(item) for item in annotations)
+    notes = [f"{boxes} of {len(annotations)} annotations have no outline: they say the class alone."] if boxes else []
+    return SourceIndex(frame, missing=missing, notes=notes)
 
 
 def _find_json(root: Path, named: str | None) -> Path:
     if named:
-        return root / named
-    files = [file for file in sorted(root.rglob("*.json")) if file.is_file()]
+        path = root / named
+        if not path.exists():
+            raise UserError(f"There is no file {path}: set data.annotations to the JSON, as a path below {root}.")
+        return path
+    files = [file for file in walk(root) if file.suffix.lower() == ".json"]
     if len(files) != 1:
         listed = ", ".join(file.relative_to(root).as_posix() for file in files[:5]) or "none"
         raise LayoutError(f"{root}: expected one JSON of annotations, it has {listed}: set data.annotations=FILE.json.")
     return files[0]
 
 
-def _list(content: Mapping[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
+def _find_folder(places: Places, named: str | None, path: Path, images: Sequence[_Entry]) -> str:
+    """Find the folder that the names of the images are relative to: `images`, that of the JSON, or the root."""
+    if named:
+        return str(named)
+    own = path.parent.relative_to(places.root).as_posix() if path.is_relative_to(places.root) else "."
+    folders = ["images", own if own != "." else "", ""]
+    for image in images[:100]:
+        for folder in folders:
+            name = str(image.get("file_name"))
+            if places.find(str(PurePosixPath(folder) / name)):
+                return folder
+    return ""
+
+
+def _entries(content: _Entry, key: str, path: Path) -> list[dict[str, Any]]:
+    """Return a list of the JSON, whose entries have an id."""
     items = content.get(key)
-    if not isinstance(items, list) or not all(isinstance(item, dict) and "id" in item for item in items):
-        raise UserError(f"{path} is not COCO: it has no list '{key}' of entries with an id.")
+    if not isinstance(items, list) or not all(
+        isinstance(item, dict) and isinstance(item.get("id"), int | str) for item in items
+    ):
+        raise UserError(f"{path} is not COCO: it has no list '{key}' of entries with an id. {_CURE}.")
     return items
 
 
-def _draw(items: Sequence[Mapping[str, Any]], image: Mapping[str, Any], path: Path) -> np.ndarray:
-    """Unite the annotations of an image, (H, W) uint8 in {0, 1}.
+def _text(entry: _Entry, key: str, where: str) -> str:
+    if not isinstance(entry.get(key), str) or not entry[key]:
+        raise UserError(f"{where} has no {key}. {_CURE}.")
+    return str(entry[key])
 
-    Raises:
-        UserError: If pycocotools is missing, or the annotations do not fit the image's size.
-    """
+
+def _by_image(images: Sequence[_Entry], annotations: Sequence[_Entry], path: Path) -> dict[Any, list[_Entry]]:
+    """Group the annotations by the id of their image."""
+    refuse_repeated([str(image["id"]) for image in images], "image id", str(path))
+    items_of: dict[Any, list[_Entry]] = defaultdict(list)
+    known = {image["id"] for image in images}
+    lost = [item for item in annotations if not isinstance(item.get("image_id"), int | str)
+            or item["image_id"] not in known]  # fmt: skip
+    if lost:
+        raise UserError(
+            f"{path}: the images of {len(lost)} annotations are not among its images (annotation {lost[0]['id']} has "
+            f"image_id {lost[0].get('image_id')}). {_CURE}."
+        )
+    for item in annotations:
+        items_of[item["image_id"]].append(item)
+    return items_of
+
+
+def _classes(content: _Entry, annotations: Sequence[_Entry], mapping: Any, path: Path) -> dict[Any, str]:
+    """Return the class of each category that is used."""
+    categories = _entries(content, "categories", path)
+    names = {item["id"]: _text(item, "name", f"{path}, category {item['id']}") for item in categories}
+    for item in annotations:
+        if not isinstance(item.get("category_id"), int | str) or item["category_id"] not in names:
+            raise UserError(
+                f"{path}: annotation {item['id']} has a category that is not among the categories. {_CURE}."
+            )
+    used = [item["category_id"] for item in annotations]
+    return dict(zip(used, map_classes([names[key] for key in used], mapping, f"{path}, categories"), strict=True))
+
+
+def _draw(
+    root: Path,
+    cache: Path,
+    drawn: Mapping[str, tuple[_Entry, str]],
+    items_of: Mapping[Any, Sequence[_Entry]],
+    path: Path,
+) -> None:
+    """Draw the masks into the cache."""
+    import_codec()
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache.with_name(f".{cache.name}.lock")), folder_aside(cache) as fresh:
+        for mask, (image, file) in drawn.items():
+            where = f"{path}, image {image['id']}"
+            size = _size(root / file, image, where)
+            union = draw_outlines([item for item in items_of[image["id"]] if has_outline(item)], size, where)
+            (fresh / mask).write_bytes(cv2.imencode(".png", union * 255)[1].tobytes())
+
+
+def _size(file: Path, image: _Entry, where: str) -> tuple[int, int]:
+    """Return the (height, width) that the JSON states, which must be those of the file."""
     try:
-        from pycocotools import mask as codec
-    except ModuleNotFoundError:
-        raise UserError("data=coco needs pycocotools, which is not installed: pip install -e '.[coco]'") from None
-    height, width = int(image["height"]), int(image["width"])
-    if not 0 < height * width <= _MOST_PIXELS:
-        raise UserError(f"{path}: {image['file_name']} has a size of {width} x {height}: correct it.")
-    union = np.zeros((height, width), np.uint8)
-    for item in items:
-        outline = item.get("segmentation")
-        where = f"{path}: annotation {item['id']} of {image['file_name']}"
-        if isinstance(outline, dict) and list(outline.get("size", [])) != [height, width]:
-            raise UserError(f"{where} has another size than its image, {width} x {height}.")
-        try:
-            if isinstance(outline, dict) and isinstance(outline.get("counts"), str):
-                codes = [outline]
-            else:
-                codes = codec.frPyObjects(outline if isinstance(outline, list) else [outline], height, width)
-            union |= decode_run_lengths(codec.merge(codes))
-        except Exception as error:  # it raises anything, from TypeError to a bare Exception
-            raise UserError(f"{where} has no polygon or run lengths that can be decoded ({error}).") from None
-    return union
+        with checked(open_regular(file)) as stream, Image.open(stream) as picture:
+            width, height = picture.size
+    except (OSError, SyntaxError, UserError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise UserError(f"{file} cannot be read: {error}. Replace the file.") from None
+    stated = (image.get("height"), image.get("width"))
+    if stated != (height, width) or height * width > _MOST_PIXELS:
+        raise UserError(
+            f"{where} is {stated[1]} x {stated[0]} pixels in the JSON, and {width} x {height} in {file}: annotate this "
+            "file, or correct the JSON."
+        )
+    return height, width

@@ -1,5 +1,6 @@
 """Read a data set of nnU-Net: `imagesTr/CASE_0000.png`, `labelsTr/CASE.png`, `dataset.json`, `splits_final.json`."""
 
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,10 +12,12 @@ from PIL import Image
 from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import open_regular, read_json
+from bus_lightning.data.file_kinds import PICTURES
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.class_map import map_classes
 from bus_lightning.data.sources.pictures import list_pictures
-from bus_lightning.data.sources.source_index import NO_CLASS, LayoutError, SourceIndex, make_frame
+from bus_lightning.data.sources.source_index import NO_CLASS, LayoutError, SourceIndex, make_frame, refuse_repeated
+from bus_lightning.data.structure import checked
 
 CARD = Card(
     title="nnU-Net",
@@ -35,7 +38,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     """
     path = root / "dataset.json"
     try:
-        described = read_json(path)
+        described = read_json(path, cure="Restore it, as nnU-Net describes it")
     except FileNotFoundError:
         raise LayoutError(f"{root} is not a data set of nnU-Net: expected dataset.json and imagesTr in it.") from None
     names = _label_names(described, path)
@@ -49,12 +52,18 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
             case = stem.removesuffix(_CHANNEL)
             if case == stem:
                 skipped[image] = "further channels, or not named CASE_0000"
-            elif labels_folder == _PARTS[1][1] and case not in labels:
-                skipped[image] = "test images without a label"
+            elif case not in labels:
+                skipped[image] = f"images without a label in {labels_folder}"
             else:
-                rows.append({"id": case, "image": image, "masks": (labels.pop(case),) if case in labels else ()})
+                rows.append({"id": case, "image": image, "masks": (labels.pop(case),)})
                 tested |= {case} if images_folder == _PARTS[1][0] else set()
         orphans += labels.values()
+    if not rows:
+        raise UserError(
+            f"{root} has no pictures CASE{_CHANNEL}.png in imagesTr with labels of the same CASE in labelsTr"
+            f"{_other_ending(described)}: save them as PNG."
+        )
+    refuse_repeated([row["id"] for row in rows], "case", str(root))
     with ThreadPoolExecutor() as pool:
         values = list(pool.map(lambda row: _values(root, row["masks"]), rows))
     lesions = {name for name, value in names.items() if value != 0}
@@ -68,17 +77,40 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
 
 def _label_names(described: Mapping[str, Any], path: Path) -> dict[str, int]:
     labels = described.get("labels")
-    if not isinstance(labels, dict) or not all(isinstance(value, int) for value in labels.values()):
-        raise UserError(f"{path} has no labels such as {{background: 0, benign: 1}}: regions are not read.")
+    if not isinstance(labels, dict) or not all(type(value) is int for value in labels.values()):
+        raise UserError(
+            f"{path} has no labels such as {{background: 0, benign: 1}}: write them so; regions and the labels of "
+            "nnU-Net 1 are not read."
+        )
+    repeated = sorted(value for value, number in Counter(labels.values()).items() if number > 1)
+    if repeated:
+        raise UserError(f"{path} names the label {repeated[0]} twice: leave one name.")
     return labels
 
 
+def _other_ending(described: Mapping[str, Any]) -> str:
+    ending = described.get("file_ending")
+    return f"; its files end in {ending}" if isinstance(ending, str) and ending.lower() not in PICTURES else ""
+
+
 def _values(root: Path, masks: tuple[str, ...]) -> list[int]:
-    """List the values of a label image."""
+    """List the values of a label image.
+
+    Raises:
+        UserError: If it cannot be read, or has several channels.
+    """
     values: set[int] = set()
     for mask in masks:
-        with open_regular(root / mask) as stream, Image.open(stream) as image:
-            values |= set(np.unique(np.asarray(image)).tolist())
+        try:
+            with checked(open_regular(root / mask)) as stream, Image.open(stream) as image:
+                pixels = np.asarray(image)
+        except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError) as error:
+            raise UserError(f"{root / mask} cannot be read: {error}. Replace the file.") from None
+        if pixels.ndim != 2:
+            raise UserError(
+                f"{root / mask} has {pixels.shape[-1]} channels: a label has one, with 0, 1, 2. Save it so."
+            )
+        values |= set(np.unique(pixels).tolist())
     return sorted(values)
 
 
@@ -89,8 +121,6 @@ def _class_of(
     if unknown := [value for value in values if value not in named]:
         raise UserError(f"The label of {row['id']} has the value {unknown[0]}, which {path} does not name: add it.")
     present = [named[value] for value in values if value != 0]
-    if not row["masks"]:
-        return NO_CLASS
     if not present:
         return HEALTHY if has_classes or mapping else NO_CLASS
     if not (has_classes or mapping):
@@ -108,13 +138,16 @@ def _read_splits(path: Path, ids: list[str], tested: set[str]) -> dict[str, tupl
     """Read the part of each image in each fold; empty without the file."""
     if not path.exists():
         return {}
-    folds = read_json(path, list)
+    folds = read_json(path, list, cure="Restore it, or remove it")
     parts: dict[str, list[str]] = {id_: [] for id_ in ids}
     for number, fold in enumerate(folds):
         try:
             trained, held_out = set(fold["train"]), set(fold["val"])
+            shared = sorted(trained & held_out)
         except (KeyError, TypeError):
-            raise UserError(f"{path}: fold {number} has no lists train and val.") from None
+            raise UserError(f"{path}: fold {number} has no lists train and val: correct it, or remove it.") from None
+        if shared:
+            raise UserError(f"{path}: fold {number} names {shared[0]} both in train and in val: correct it.")
         for id_ in ids:
             if id_ in tested:
                 parts[id_].append("test")
@@ -123,5 +156,5 @@ def _read_splits(path: Path, ids: list[str], tested: set[str]) -> dict[str, tupl
             elif id_ in trained:
                 parts[id_].append("train")
             else:
-                raise UserError(f"{path}: fold {number} names {id_} neither in train nor in val.")
+                raise UserError(f"{path}: fold {number} names {id_} neither in train nor in val: correct it.")
     return {id_: tuple(names) for id_, names in parts.items()}

@@ -7,6 +7,10 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.file_kinds import PICTURES, is_system_file
 from bus_lightning.data.listing import HIDDEN
 
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "original")
+MASK_FOLDERS = ("masks", "mask", "labels", "label", "gt", "annotations")
+_MASK_ENDINGS = ("_mask", "_label", "_gt", "_seg", "-mask")
+
 
 def list_pictures(root: Path, folder: str = "", skipped: dict[str, str] | None = None) -> dict[str, str]:
     """List the pictures that lie directly in a folder.
@@ -24,7 +28,7 @@ def list_pictures(root: Path, folder: str = "", skipped: dict[str, str] | None =
     """
     place = root / folder
     if not place.is_dir():
-        raise UserError(f"There is no folder {place}.")
+        raise UserError(f"There is no folder {place}: set data.root to the folder of the data set.")
     pictures: dict[str, str] = {}
     for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
         file = f"{folder}/{entry.name}" if folder else entry.name
@@ -49,12 +53,28 @@ def list_pictures(root: Path, folder: str = "", skipped: dict[str, str] | None =
 
 def find_below(root: Path, *places: str) -> Path | None:
     """Find the folder, the root or one of the folders directly below it, that holds all of these files or folders."""
-    inner = (
-        sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-        if (root.is_dir())
-        else []
-    )
-    for folder in (root, *inner):
-        if all((folder / place).exists() for place in places):
-            return folder
-    return None
+    inner = [root / name for name in folders_in(root)]
+    return next((folder for folder in (root, *inner) if all((folder / place).exists() for place in places)), None)
+
+
+def folders_in(place: Path) -> list[str]:
+    """List the folders in a folder, without hidden ones, sorted."""
+    if not place.is_dir():
+        return []
+    return sorted(path.name for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def folder_named(place: Path, names: tuple[str, ...]) -> str | None:
+    """Find the only folder in a folder that has one of some names, in upper or lower case."""
+    named = [name for name in folders_in(place) if name.casefold() in names]
+    return named[0] if len(named) == 1 else None
+
+
+def take_masks(masks: dict[str, str], stem: str) -> tuple[str, ...]:
+    """Take the masks of an image out of those of a folder: of its name, or with `_mask`, `_mask_1` after it."""
+    names = [stem, *(stem + ending for ending in _MASK_ENDINGS)]
+    number = 1
+    while f"{stem}_mask_{number}" in masks:
+        names.append(f"{stem}_mask_{number}")
+        number += 1
+    return tuple(masks.pop(name) for name in names if name in masks)

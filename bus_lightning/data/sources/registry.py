@@ -1,6 +1,7 @@
 """The sources by name, as `data.source` names them."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -9,14 +10,19 @@ from typing import Any, cast
 
 from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.file_kinds import PICTURES
 from bus_lightning.data.index import find_root
 from bus_lightning.data.sources.class_map import fold, map_classes
+from bus_lightning.data.sources.pictures import IMAGE_FOLDERS, MASK_FOLDERS
 from bus_lightning.data.sources.source_index import LayoutError, Source, SourceIndex
+from bus_lightning.data.walking import walk
 
 log = logging.getLogger(__name__)
 SOURCES = (
     "busi", "folder", "images_masks", "table", "bus_bra", "breast", "bus_uclm", "udiat", "nnunet", "coco",
 )  # fmt: skip
+
+_MOST_TO_GUESS = 100_000  # files of a folder that is described
 
 
 def get_source(name: str) -> Source:
@@ -88,31 +94,39 @@ def _as_list(value: Any) -> list[Any]:
 
 def guess_layout(root: Path) -> str:
     """Describe a folder that a source cannot read, and suggest another source; one sentence."""
-    from bus_lightning.data.file_kinds import PICTURES
-
     if not root.is_dir():
         return f"{root} is not a folder."
-    counts: dict[str, int] = {}
-    for path in root.rglob("*"):
-        if path.suffix.lower() in PICTURES and path.is_file():
-            place = path.parent.relative_to(root).as_posix()
-            counts[place] = counts.get(place, 0) + 1
+    try:
+        files = list(walk(root, _MOST_TO_GUESS))
+    except UserError as error:
+        return str(error)
+    counts = Counter(
+        file.parent.relative_to(root).as_posix() for file in files if file.suffix.lower() in PICTURES and file.is_file()
+    )
     seen = ", ".join(f"{number} pictures in {place}/" for place, number in sorted(counts.items())[:6]) or "no pictures"
+    return f"{root} has {seen}{_suggest(root, files, counts)}."
+
+
+def _suggest(root: Path, files: list[Path], counts: Mapping[str, int]) -> str:
     marks = {
         "bus_bra": ("bus_data.csv", "BUSBRA/bus_data.csv"), "bus_uclm": ("INFO.csv", "BUS-UCLM/INFO.csv"),
         "udiat": ("DatasetB.xlsx", "Dataset B/DatasetB.xlsx"), "nnunet": ("dataset.json",),
     }  # fmt: skip
-    for name, files in marks.items():
-        if any((root / file).exists() for file in files):
-            return f"{root} has {seen}: try data={name}."
+    for name, places in marks.items():
+        if any((root / place).exists() for place in places):
+            return f": try data={name}"
     names = {place.casefold() for place in counts}
-    if any(word in names for word in ("images", "imgs", "original")) and any(
-        word in names for word in ("masks", "labels", "gt")
-    ):
-        return f"{root} has {seen}: try data=images_masks."
-    if list(root.glob("*.xlsx")) and any("_tumor" in path.name for path in root.rglob("*_tumor*.png")):
-        return f"{root} has {seen}: try data=breast."
-    tables = sorted(path.name for pattern in ("*.csv", "*.xlsx", "*.parquet") for path in root.glob(pattern))
+    if names & set(IMAGE_FOLDERS) and names & set(MASK_FOLDERS):
+        return ": try data=images_masks"
+    books = [file for file in files if file.suffix.lower() == ".xlsx"]
+    if books and any("_tumor" in file.stem for file in files):
+        return ": try data=breast"
+    if {"/".join(place.split("/")[1:]) for place in names} & set(IMAGE_FOLDERS):
+        return ": try data=folder"
+    tables = [file for file in files if file.suffix.lower() in (".csv", ".xlsx", ".parquet")]
     if tables:
-        return f"{root} has {seen} and the table {tables[0]}: try data=table data.table={root / tables[0]}."
-    return f"{root} has {seen}: name the images in a table, data=table."
+        table = tables[0].relative_to(root).as_posix()
+        return f" and the table {table}: try data=table data.table={root / table}"
+    if len([file for file in files if file.suffix.lower() == ".json"]) == 1:
+        return " and a JSON: try data=coco if it holds the annotations"
+    return ": name the images in a table, data=table"

@@ -67,7 +67,7 @@ def make_frame(rows: Sequence[Mapping[str, Any]], dataset: str, where: str) -> p
         where: The folder or table, for messages.
 
     Raises:
-        UserError: If there is no row, an id is there twice, or two rows are about one image.
+        UserError: If there is no row, an id or image is there twice, or a class is empty.
     """
     if not rows:
         raise LayoutError(f"{where} holds no images.")
@@ -75,6 +75,8 @@ def make_frame(rows: Sequence[Mapping[str, Any]], dataset: str, where: str) -> p
     frame = pd.DataFrame([defaults | dict(row) for row in rows])
     refuse_repeated(frame["id"], "id", where)
     refuse_repeated(frame["image"], "image", where)
+    if (empty := frame.loc[frame["class"] == "", "id"]).size:
+        raise UserError(f"{where} gives {empty.iloc[0]} no class ({len(empty)} such images): fill it in.")
     own = [name for name in frame.columns if name not in COLUMNS]
     return frame.sort_values("id", ignore_index=True)[[*COLUMNS, *own]]
 
