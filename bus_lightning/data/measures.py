@@ -47,9 +47,7 @@ def measure_image(image: np.ndarray, lesion: np.ndarray | None) -> Measures:
     colored = int(np.count_nonzero(color_spread(image) > _COLOR_SPREAD))
     tinted = colored > _TINTED_SHARE * height * width
     pixels = None if lesion is None else int(np.count_nonzero(lesion))
-    return Measures(
-        width, height, tinted, colored > _COLOR_PIXELS and not tinted, has_burned_in_marks(image), pixels
-    )
+    return Measures(width, height, tinted, colored > _COLOR_PIXELS and not tinted, has_burned_in_marks(image), pixels)
 
 
 def by_column(measures: Iterable[Measures | None]) -> dict[str, list[Any]]:
