@@ -64,6 +64,9 @@ def make_page(sets: Sequence[AuditedSet], across: pd.DataFrame) -> str:
 def _chapter(audited: AuditedSet) -> dict[str, Any]:
     """Collect what the page says about a set."""
     audit, index = audited.audit, audited.index
+    findings = {
+        name.replace("_", " "): number for name, number in audited.summary().items() if name not in audit.counts
+    }
     return {
         "name": audited.name,
         "root": str(audited.root),
@@ -76,7 +79,10 @@ def _chapter(audited: AuditedSet) -> dict[str, Any]:
         "measured": audited.measured(),
         "notes": index.notes,
         "devices": audited.described["devices"],
-        "findings": [(name.replace("_", " "), number) for name, number in audited.summary().items()],
+        "findings": [(name, number) for name, number in findings.items() if number],
+        "unfound": [name for name, number in findings.items() if not number],
+        "grouped": f"{findings['near duplicate groups']:,} groups hold {findings['images in near duplicate groups']:,} "
+        "images.",
         "lists": _lists(audited),
         "histograms": _histograms(audited),
         "groups": _show_groups(audited),

@@ -66,7 +66,7 @@ def draw_small_picture(root: Path, image: str, masks: tuple[str, ...] = ()) -> t
         lesion = np.zeros(pixels.shape[:2], np.uint8)
     shape = cv2.resize(lesion, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     outlines, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(small, outlines, -1, _OUTLINE, 1, cv2.LINE_AA)
+    cv2.drawContours(small, outlines, -1, _OUTLINE, 2, cv2.LINE_AA)
     _, jpeg = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return _data_uri(jpeg.tobytes(), "image/jpeg"), width, height
 

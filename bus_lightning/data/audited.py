@@ -62,7 +62,9 @@ class AuditedSet:
             lone = known["images_without_patient"]
             sentences.append(f"{known['patients']:,} patients{f'; {lone:,} images have none' if lone else ''}.")
         if known["median_width"] is not None:
-            sentences.append(f"Median size: {known['median_width']:.0f} x {known['median_height']:.0f} pixels.")
+            sentences.append(
+                f"Median width and height: {known['median_width']:.0f} and {known['median_height']:.0f} pixels."
+            )
         if known["median_lesion_share"] is not None:
             mm = known["median_lesion_mm"]
             sentences.append(
