@@ -36,8 +36,3 @@ def compose_data(overrides: Sequence[str]) -> dict[str, Any]:
             raise
         raise UserError(describe(error)) from error
     return {str(key): value for key, value in data.items()}
-
-
-def data_sets() -> list[str]:
-    """List the options of the config group `data`."""
-    return sorted(path.stem for path in (_CONF / "data").glob("*.yaml") if path.stem != "default")

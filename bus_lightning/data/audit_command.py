@@ -9,32 +9,29 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import MISSING
 from rich.table import Table
 from rich.text import Text
 
-from bus_lightning.config.composing import compose_data, data_sets
+from bus_lightning.config.composing import compose_data
+from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.files import aside, write_aside
 from bus_lightning.core.printable import printable
-from bus_lightning.data.audit import DEFAULT_CACHE, cached_audit, fingerprints_of
+from bus_lightning.data.audit import DEFAULT_CACHE, cached_audit
 from bus_lightning.data.audited import AuditedSet, count_published, say_verdict
-from bus_lightning.data.fingerprints import load_fingerprints, same_frames
+from bus_lightning.data.collection import find_shared_frames
 from bus_lightning.data.listing import describe_skipped
 from bus_lightning.data.phantom import draw_phantom
-from bus_lightning.data.sources.registry import get_source, read_source
+from bus_lightning.data.sources.registry import get_source, read_sets
 
 _PROGRAM = "python -m bus_lightning.data.audit"
 _OVERRIDE = re.compile(r"[+~]*data([.@][^=]*)?(=.*)?", re.DOTALL)
-_NAMES = re.compile(r"data=\[([\w, ]*)\]")
 _BLOCKING = (
     "unreadable",
     "mask_among_images",
@@ -45,23 +42,15 @@ _BLOCKING = (
 )
 
 
-@dataclass(frozen=True)
-class _Request:
-    """What a command line asks for: the config group `data` of each set, and where to write."""
-
-    sets: dict[str, dict[str, Any]]
-    out: Path
-    cache: Path
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 0 if some task can be trained on each set, else 1."""
     options = _parse(arguments)
     try:
-        request = _understand(options)
-        sets = [_audit(name, data, request.cache) for name, data in request.sets.items()]
-        across = _find_across(sets, request.cache)
-        written = _write(sets, across, request.out)
+        data = _compose(options)
+        sets = _audit(data, Path(data["cache"]))
+        across = find_shared_frames([audited.dataset for audited in sets], [audited.audit for audited in sets],
+                                    Path(data["cache"]))  # fmt: skip
+        written = _write(sets, across, options.out)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -93,8 +82,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _understand(options: argparse.Namespace) -> _Request:
-    """Compose the config of each set that a command line names.
+def _compose(options: argparse.Namespace) -> dict[str, Any]:
+    """Compose the config group `data` from a command line.
 
     Raises:
         UserError: If an argument is neither a folder nor an override of `data`, or is wrong.
@@ -104,53 +93,25 @@ def _understand(options: argparse.Namespace) -> _Request:
     if wrong := [text for text in folders if "=" in text and not Path(text).is_dir()]:
         raise UserError(f"{wrong[0]}: the audit takes a folder, data=NAME and data.KEY=VALUE, nothing else.")
     if len(folders) > 1 or (folders and overrides):
-        given = " ".join(options.data)
-        raise UserError(f"{given}: name one folder, or data=NAME data.root=FOLDER.")
+        raise UserError(f"{' '.join(options.data)}: name one folder, or data=NAME data.root=FOLDER.")
+    data = compose_data(["data=folder", "data.root=."] if folders else overrides)
     if folders:
-        return _Request({"folder": {"source": "folder", "root": folders[0]}}, options.out,
-                        options.cache or DEFAULT_CACHE)  # fmt: skip
-    several = next((match[1] for text in overrides if (match := _NAMES.fullmatch(text))), None)
-    if several is None:
-        names, others = [text.partition("=")[2] for text in overrides if text.startswith("data=")], overrides
-        chosen = {(names or ["busi"])[-1]: others}
-    else:
-        others = [text for text in overrides if not text.startswith("data=")]
-        names = [name.strip() for name in several.split(",") if name.strip()]
-        if any(text.startswith(("data.root=", "data.table=")) for text in others):
-            raise UserError(
-                f"data.root names one folder, but data=[{several}] has several sets: set the variables "
-                f"{' and '.join(f'{name.upper()}_ROOT' for name in names)}."
-            )
-        chosen = {name: [f"data={name}", *others] for name in names}
-    configs: dict[str, dict[str, Any]] = {}
-    for name, given in chosen.items():
-        if name not in (known := data_sets()):
-            raise UserError(f"data={name} is unknown: choose one of {', '.join(known)}.")
-        configs[name] = compose_data(given)
-    return _Request(configs, options.out, options.cache or Path(next(iter(configs.values()))["cache"]))
+        data["root"] = folders[0]  # as it is: Hydra would read some characters as its own
+    return data | ({"cache": str(options.cache)} if options.cache else {})
 
 
-def _audit(name: str, data: dict[str, Any], cache: Path) -> AuditedSet:
-    if data.get("root") == MISSING:
-        raise UserError(f"data={name} needs its folder: set data.root=FOLDER.")
+def _audit(data: dict[str, Any], cache: Path) -> list[AuditedSet]:
+    """Audit each set that a config names."""
     if data.get("phantom") and not Path(data["root"]).is_dir():
         draw_phantom(Path(data["root"]), **data["phantom"])
-    root, index = read_source(data | {"cache": str(cache)})
-    return AuditedSet(name, root, index, cached_audit(root, index, cache), get_source(data["source"]).CARD)
+    sources = {name: get_source(options["source"]) for name, options in options_by_set(data).items()}
+    return [
+        AuditedSet(dataset, cached_audit(dataset.root, dataset.index, cache), sources[dataset.name].CARD)
+        for dataset in read_sets(data)
+    ]
 
 
-def _find_across(sets: Sequence[AuditedSet], cache: Path) -> pd.DataFrame:
-    """Find images of two sets that show the same frame: `first_set`, `first_id`, `second_set`, `second_id`."""
-    rows: list[tuple[str, str, str, str]] = []
-    if len(sets) > 1:
-        prints = {each.name: load_fingerprints(fingerprints_of(each.audit.content, cache)) for each in sets}
-        for first, second in combinations(prints, 2):
-            pairs = same_frames(prints[first], prints[second])
-            rows += [(first, id_, second, other) for id_, other in pairs]
-    return pd.DataFrame(rows, columns=["first_set", "first_id", "second_set", "second_id"])
-
-
-def _write(sets: Sequence[AuditedSet], across: pd.DataFrame, out: Path) -> list[Path]:
+def _write(sets: Sequence[AuditedSet], across: Sequence[tuple[str, str]], out: Path) -> list[Path]:
     """Write the results, and return the paths of the files."""
     from bus_lightning.data.audit_page import make_page  # imports Matplotlib
 
@@ -163,7 +124,7 @@ def _write(sets: Sequence[AuditedSet], across: pd.DataFrame, out: Path) -> list[
         written += [folder / "audit.json", folder / "groups.csv"]
     if len(sets) > 1:
         with aside(out / "across.csv") as path:
-            write_csv(across, path)
+            write_csv(pd.DataFrame(across, columns=["first", "second"]), path)
         written.append(out / "across.csv")
     write_aside(out / "audit.html", make_page(sets, across))
     return [*written, out / "audit.html"]

@@ -40,12 +40,12 @@ class Names:
     more: int
 
 
-def make_page(sets: Sequence[AuditedSet], across: pd.DataFrame) -> str:
+def make_page(sets: Sequence[AuditedSet], across: Sequence[tuple[str, str]]) -> str:
     """Make the page of one or several audited sets; the same input gives the same text.
 
     Args:
         sets: The sets.
-        across: Images of two sets that show the same frame: `first_set`, `first_id`, `second_set`, `second_id`.
+        across: Ids of two sets that show the same frame, from `find_shared_frames`.
 
     Returns:
         HTML. It holds images of the sets, but no patient.
@@ -53,7 +53,7 @@ def make_page(sets: Sequence[AuditedSet], across: pd.DataFrame) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["shown"] = printable
     source = files(__package__).joinpath("audit_page.html.j2").read_text("utf-8")
-    title = "Audit of " + " and ".join(audited.card.title or audited.name for audited in sets)
+    title = "Audit of " + " and ".join(audited.title for audited in sets)
     return environment.from_string(source).render(
         title=title,
         chapters=[_chapter(audited) for audited in sets],
@@ -68,7 +68,7 @@ def _chapter(audited: AuditedSet) -> dict[str, Any]:
         name.replace("_", " "): number for name, number in audited.summary().items() if name not in audit.counts
     }
     return {
-        "name": audited.name,
+        "title": audited.title,
         "root": str(audited.root),
         "card": audited.card,
         "tasks": audit.tasks,
@@ -167,17 +167,15 @@ def _picture(root: Path, image: str, masks: tuple[str, ...], id_: str, text: str
     return Picture(*drawn, id_, text) if drawn else None
 
 
-def _show_across(sets: Sequence[AuditedSet], across: pd.DataFrame) -> dict[str, Any]:
+def _show_across(sets: Sequence[AuditedSet], across: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Count the images that two sets share, and draw some of them."""
     by_name = {audited.name: audited for audited in sets}
-    counts = across.groupby(["first_set", "second_set"]).size()
-    examples = across.iloc[:_GROUPS].itertuples(index=False)
+    pairs = [tuple(id_.partition("/")[::2] for id_ in pair) for pair in across]
     return {
-        "counts": [(f"{first} and {second}", int(number)) for (first, second), number in counts.items()],
+        "counts": Counter(" and ".join(name for name, _ in pair) for pair in pairs).most_common(),
         "sets": " and ".join(by_name),
         "pairs": [
-            _pictures_of(by_name[row.first_set], [row.first_id], True)
-            + _pictures_of(by_name[row.second_set], [row.second_id], True)
-            for row in examples
+            [picture for name, id_ in pair for picture in _pictures_of(by_name[name], [id_], True)]
+            for pair in pairs[:_GROUPS]
         ],
     }

@@ -9,6 +9,7 @@ from bus_lightning.data.burned_in import ERROR
 from bus_lightning.data.described import describe_set
 from bus_lightning.data.findings import Audit
 from bus_lightning.data.sources.card import Card
+from bus_lightning.data.sources.registry import DataSet
 from bus_lightning.data.sources.source_index import SourceIndex
 
 
@@ -17,18 +18,34 @@ class AuditedSet:
     """A data set that was audited.
 
     Attributes:
-        name: As `data=` names it.
-        root: Its folder.
-        index: What its source has read.
+        dataset: Its name, its folder and its index.
         audit: The findings.
         card: What is published about it.
     """
 
-    name: str
-    root: Path
-    index: SourceIndex
+    dataset: DataSet
     audit: Audit
     card: Card
+
+    @property
+    def name(self) -> str:
+        """Its name in the config."""
+        return self.dataset.name
+
+    @property
+    def title(self) -> str:
+        """Its title: that of the published set, or else the name of its folder."""
+        return self.card.title if self.card.counts else self.root.absolute().name
+
+    @property
+    def root(self) -> Path:
+        """Its folder."""
+        return self.dataset.root
+
+    @property
+    def index(self) -> SourceIndex:
+        """What its source has read."""
+        return self.dataset.index
 
     @cached_property
     def described(self) -> dict[str, Any]:

@@ -56,6 +56,11 @@ def by_column(measures: Iterable[Measures | None]) -> dict[str, list[Any]]:
     return {name: [None if row is None else getattr(row, name) for row in rows] for name in COLUMNS}
 
 
+def list_measures(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """Turn a table of `tabulate_measures` into lists as those of `by_column`."""
+    return {name: [None if pd.isna(value) else value for value in table[name].tolist()] for name in COLUMNS}
+
+
 def tabulate_measures(ids: Iterable[str], columns: Mapping[str, list[Any]]) -> pd.DataFrame:
     """Make a table of the lists of `by_column`, with the ids as its index; missing values are `pd.NA`."""
     index = pd.Index(list(ids), name="id")

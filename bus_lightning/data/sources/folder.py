@@ -6,14 +6,10 @@ from typing import Any
 
 from bus_lightning.data.listing import describe_skipped, list_folder
 from bus_lightning.data.sources.card import Card
+from bus_lightning.data.sources.folder_names import IMAGES, MASKS, PARTS
 from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
 
 CARD = Card("A folder per class", citation="", licence="", homepage="", seen="files")
-PARTS = {
-    "train": "train", "training": "train", "tr": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test", "ts": "test",
-}  # fmt: skip
 
 
 def read(root: Path, options: Mapping[str, Any], dataset: str = "folder") -> SourceIndex:
@@ -25,6 +21,9 @@ def read(root: Path, options: Mapping[str, Any], dataset: str = "folder") -> Sou
     places = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     by_part = {place: PARTS[place.casefold()] for place in places if place.casefold() in PARTS}
     has_parts = len(by_part) == len(places) > 1
+    kinds = {place.casefold() for place in places}
+    if kinds & set(IMAGES) and kinds & set(MASKS) and kinds <= {*IMAGES, *MASKS}:
+        raise LayoutError(f"{root} has a folder of images and one of masks, and no folder per class.")
     rows, skipped, orphans = [], dict[str, str](), list[str]()
     for place in by_part if has_parts else [""]:
         above = f"{place}/" if place else ""

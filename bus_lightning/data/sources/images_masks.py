@@ -6,13 +6,11 @@ from typing import Any
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources.card import Card
+from bus_lightning.data.sources.folder_names import IMAGES, MASK_ENDINGS, MASKS
 from bus_lightning.data.sources.pictures import list_pictures
 from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
 
 CARD = Card("Two folders of equal names", citation="", licence="", homepage="", seen="files")
-_IMAGES = ("images", "image", "imgs", "img", "original")
-_MASKS = ("masks", "mask", "labels", "label", "gt", "annotations")
-_MASK_ENDINGS = ("_mask", "_label", "_gt", "_seg", "-mask")
 
 
 def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
@@ -23,14 +21,14 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
         options: `images` and `masks` name the two folders; without them, they are found by their usual names.
     """
     images_folder, masks_folder = (
-        options.get(kind) or _find(root, kind, names) for kind, names in (("images", _IMAGES), ("masks", _MASKS))
+        options.get(kind) or _find(root, kind, names) for kind, names in (("images", IMAGES), ("masks", MASKS))
     )
     skipped: dict[str, str] = {}
     images = list_pictures(root, images_folder, skipped)
     masks = list_pictures(root, masks_folder, skipped)
     rows = []
     for stem, image in images.items():
-        named = [masks.pop(name) for name in (stem, *(stem + ending for ending in _MASK_ENDINGS)) if name in masks]
+        named = [masks.pop(name) for name in (stem, *(stem + ending for ending in MASK_ENDINGS)) if name in masks]
         rows.append({"id": stem, "image": image, "masks": tuple(named)})
     if images and not any(row["masks"] for row in rows):
         raise UserError(

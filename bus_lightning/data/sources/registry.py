@@ -11,6 +11,7 @@ from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import find_root
 from bus_lightning.data.sources.class_map import fold, map_classes
+from bus_lightning.data.sources.guessing import guess_layout
 from bus_lightning.data.sources.source_index import LayoutError, Source, SourceIndex
 
 log = logging.getLogger(__name__)
@@ -84,35 +85,3 @@ def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
 
 def _as_list(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
-
-
-def guess_layout(root: Path) -> str:
-    """Describe a folder that a source cannot read, and suggest another source; one sentence."""
-    from bus_lightning.data.file_kinds import PICTURES
-
-    if not root.is_dir():
-        return f"{root} is not a folder."
-    counts: dict[str, int] = {}
-    for path in root.rglob("*"):
-        if path.suffix.lower() in PICTURES and path.is_file():
-            place = path.parent.relative_to(root).as_posix()
-            counts[place] = counts.get(place, 0) + 1
-    seen = ", ".join(f"{number} pictures in {place}/" for place, number in sorted(counts.items())[:6]) or "no pictures"
-    marks = {
-        "bus_bra": ("bus_data.csv", "BUSBRA/bus_data.csv"), "bus_uclm": ("INFO.csv", "BUS-UCLM/INFO.csv"),
-        "udiat": ("DatasetB.xlsx", "Dataset B/DatasetB.xlsx"), "nnunet": ("dataset.json",),
-    }  # fmt: skip
-    for name, files in marks.items():
-        if any((root / file).exists() for file in files):
-            return f"{root} has {seen}: try data={name}."
-    names = {place.casefold() for place in counts}
-    if any(word in names for word in ("images", "imgs", "original")) and any(
-        word in names for word in ("masks", "labels", "gt")
-    ):
-        return f"{root} has {seen}: try data=images_masks."
-    if list(root.glob("*.xlsx")) and any("_tumor" in path.name for path in root.rglob("*_tumor*.png")):
-        return f"{root} has {seen}: try data=breast."
-    tables = sorted(path.name for pattern in ("*.csv", "*.xlsx", "*.parquet") for path in root.glob(pattern))
-    if tables:
-        return f"{root} has {seen} and the table {tables[0]}: try data=table data.table={root / tables[0]}."
-    return f"{root} has {seen}: name the images in a table, data=table."

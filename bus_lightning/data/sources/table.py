@@ -12,7 +12,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.listing import without_extension
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.class_map import fold, map_classes
-from bus_lightning.data.sources.folder import PARTS
+from bus_lightning.data.sources.folder_names import PARTS
 from bus_lightning.data.sources.source_index import NO_CLASS, SourceIndex, make_frame
 from bus_lightning.data.sources.tables import column, read_any_table
 
