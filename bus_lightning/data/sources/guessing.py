@@ -77,7 +77,7 @@ def _describe_without_pictures(seen: _Seen) -> str:
     if archives := seen.below(*_ARCHIVES):
         return f"has no pictures, but the archive {archives[0]}: unpack it"
     if videos := seen.below(*VIDEOS):
-        return f"has no pictures, but videos ({len(videos)} in all): save their frames as PNG, and name them in a table, data=table"
+        return f"has no pictures, but videos ({len(videos)} in all): save their frames as PNG and name them in a table"
     if others := seen.below(*seen.others):
         return f"has no pictures (PNG, JPEG, BMP or TIFF), only other files, such as {others[0]}: set data.root=FOLDER"
     return "is empty: set data.root=FOLDER"
