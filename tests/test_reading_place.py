@@ -46,6 +46,7 @@ ALLOWED = {
     "data/fingerprints.py: shutil.copyfile": "copies a cached file whose checksum was checked",
     "data/pixels.py: np.memmap": "maps a cached file whose checksum was checked",
     "data/sources/workbooks.py: members.open": "a member of an archive that is open already",
+    "data/audit_page.py: files(__package__).joinpath('audit_page.html.j2').read_text": "a file of the package",
     "diagnosis/decoding.py: reading.open": "another function of this name",
     "diagnosis/decoding_child.py: Path('/proc/self/statm').read_text": "the memory of this process, from Linux",
     "diagnosis/networks.py: core.read_model": "a bundle's file whose checksum was checked, and that is regular",

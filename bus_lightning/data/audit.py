@@ -1,10 +1,8 @@
 """Check whether a folder can be trained on: counts, broken files, odd masks, duplicates.
 
-`python -m bus_lightning.data.audit DIR --out OUT` prints a table and writes `audit.json` and `groups.csv`, the groups
-of near-duplicates that splits keep whole.
+`python -m bus_lightning.data.audit` runs the command of `audit_command`.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -14,45 +12,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from filelock import FileLock
-from rich.table import Table
-from rich.text import Text
 
 from bus_lightning.core.cache import caching, cleared, is_whole, read_cached, write_cached
 from bus_lightning.core.class_names import HEALTHY
-from bus_lightning.core.console import PrintableConsole
-from bus_lightning.core.csv_files import write_csv
-from bus_lightning.core.errors import UserError, disk_trouble
-from bus_lightning.core.files import aside, write_aside
-from bus_lightning.core.printable import printable
+from bus_lightning.core.errors import UserError
 from bus_lightning.core.progress import watched
 from bus_lightning.data.content import content_hash, known_content
 from bus_lightning.data.duplicates import Fingerprint, group_of, make_fingerprint, matching_pairs
 from bus_lightning.data.findings import Audit
 from bus_lightning.data.fingerprints import save_fingerprints
 from bus_lightning.data.index import MaskSizeError, read_image, read_single_mask, rows_of
-from bus_lightning.data.listing import describe_skipped
 from bus_lightning.data.mask_files import Likeness, find_mask_files, measure_likeness
 from bus_lightning.data.masks import MaskValueError
-from bus_lightning.data.sources.registry import read_sets
+from bus_lightning.data.measures import Measures, by_column, measure_image
 from bus_lightning.data.sources.source_index import SourceIndex
 
-VERSION = 5  # part of the cache's key: raise it when a finding changes
+VERSION = 6  # part of the cache's key: raise it when a finding changes
 DEFAULT_CACHE = Path("data/cache")  # as in conf/data/default.yaml
-_COLOR_SPREAD, _COLOR_PIXELS = 5, 20  # grey levels between channels, pixels: BUSI has 16 such images, other sets none
 _MASK_CURE = (
     "Put masks next to their image as <image>_mask.png, move them out of the folder, or leave them out with "
     "data.exclude=FILE.csv."
-)
-_BLOCKING = (
-    "unreadable",
-    "mask_among_images",
-    "mask_size_mismatch",
-    "mask_of_another_scale",
-    "mask_unclear",
-    "image_without_mask",
 )
 
 
@@ -63,10 +44,10 @@ class _Decoded:
     broken: dict[str, UserError]
     rules: dict[str, str]
     resized: list[str]
-    lesion: bool
     fingerprint: Fingerprint | None = None
     likeness: Likeness | None = None
-    colored: bool = False
+    has_lesion: bool = False
+    measures: Measures | None = None
 
 
 def audit_folder(root: Path, index: SourceIndex, progress: bool = True) -> Audit:
@@ -104,7 +85,7 @@ def audit_folder(root: Path, index: SourceIndex, progress: bool = True) -> Audit
     unclear = sorted(file for file, error in broken.items() if isinstance(error, MaskValueError))
     rules = {file: rule for image in decoded for file, rule in image.rules.items()}
     number, healthy = frame["masks"].map(len), frame["class"] == HEALTHY
-    lesion, whole = (pd.Series(values) for values in zip(*((d.lesion, not d.broken) for d in decoded), strict=True))
+    lesion, whole = (pd.Series(values) for values in zip(*((d.has_lesion, not d.broken) for d in decoded), strict=True))
 
     def ids(condition: "pd.Series[bool]") -> list[str]:
         return frame.loc[condition, "id"].tolist()
@@ -124,7 +105,7 @@ def audit_folder(root: Path, index: SourceIndex, progress: bool = True) -> Audit
             "normal_with_lesion": ids(healthy & lesion),
             "lesion_with_empty_mask": ids(~healthy & ~lesion & whole),
             "several_masks": ids(number > 1),
-            "color_marks": [row.id for row, image in by_row if image.colored],
+            "color_marks": [row.id for row, image in by_row if image.measures and image.measures.colored],
         },
         # Without the root: the cache keeps the findings by content, wherever the folder is.
         broken={file: str(error).removeprefix(f"{root}/") for file, error in broken.items()},
@@ -134,6 +115,7 @@ def audit_folder(root: Path, index: SourceIndex, progress: bool = True) -> Audit
         content=content_hash(root, frame),
         rules=rules,
         bad_images=sorted(broken.keys() & set(frame["image"])),
+        measures=by_column(image.measures for image in decoded),
         fingerprints=fingerprints,
     )
 
@@ -143,7 +125,7 @@ def _decode(root: Path, row: Any) -> _Decoded:
     broken: dict[str, UserError] = {}
     rules: dict[str, str] = {}
     resized: list[str] = []
-    image, lesion = None, False
+    image, lesion = None, None
     try:
         image = read_image(root / row.image)
     except UserError as error:
@@ -151,15 +133,18 @@ def _decode(root: Path, row: Any) -> _Decoded:
     for file in row.masks:
         try:
             mask, rule, is_resized = read_single_mask(root / file, image.shape[:2] if image is not None else None)
-            lesion = lesion or bool(mask.any())
-            rules |= {file: rule} if rule else {}
-            resized += [file] if is_resized else []
         except UserError as error:
             broken[file] = error
+            continue
+        rules |= {file: rule} if rule else {}
+        resized += [file] if is_resized else []
+        if image is not None:
+            lesion = mask if lesion is None else lesion | mask
     if image is None:
-        return _Decoded(broken, {}, [], lesion=False)
-    colored = bool((np.ptp(image, axis=2) > _COLOR_SPREAD).sum() > _COLOR_PIXELS)
-    return _Decoded(broken, rules, resized, lesion, make_fingerprint(image), measure_likeness(image), colored)
+        return _Decoded(broken, {}, [])
+    has_lesion = lesion is not None and bool(lesion.any())
+    measures = measure_image(image, None if broken else lesion)
+    return _Decoded(broken, rules, resized, make_fingerprint(image), measure_likeness(image), has_lesion, measures)
 
 
 def cached_audit(root: Path, index: SourceIndex, cache: Path) -> Audit:
@@ -213,65 +198,7 @@ def fingerprints_of(content: str, cache: Path) -> Path:
     return cache / f"fingerprints-{VERSION}-{content[:16]}.npz"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns 0 if some task can be trained on the folder, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m bus_lightning.data.audit", description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", help="data folder (default: BUSI_ROOT, else data/...)")
-    parser.add_argument("--out", type=Path, default=Path("audit"), help="folder for audit.json and groups.csv")
-    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="cache of training (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        (dataset,) = read_sets({"root": options.folder})
-        root, index = dataset.root, dataset.index
-        audit = cached_audit(root, index, options.cache)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        return _report_trouble(error, options)
-
-    summary = audit.summary() | {"passed_over": len(index.skipped)}
-    content = {"summary": summary, "passed_over": index.skipped} | audit.to_json()
-    try:
-        write_aside(options.out / "audit.json", json.dumps(content, indent=1) + "\n")
-        with aside(options.out / "groups.csv") as path:
-            write_csv(audit.groups_table(index.frame), path)
-    except OSError as error:
-        return _report_trouble(error, options)
-    table = Table("finding", "number", "for example", title=Text(f"Audit of {root}"))
-    for finding, number in summary.items():
-        examples = [audit.describe(name, finding) for name in audit.problems.get(finding, [])[:2]]
-        style = "red" if examples and finding in _BLOCKING else None
-        table.add_row(finding.replace("_", " "), str(number), Text("\n".join(map(printable, examples))), style=style)
-    console = PrintableConsole()
-    console.print(table)
-    if index.skipped:
-        console.print(f"Skipped: {describe_skipped(index.skipped)}.", markup=False)
-    console.print(f"{_verdict(audit)} Written: {options.out}/audit.json, {options.out}/groups.csv", markup=False)
-    return 0 if audit.tasks else 1
-
-
-def _report_trouble(error: OSError, options: argparse.Namespace) -> int:
-    """Print which folder cannot be read or written, and return the exit code."""
-    trouble = disk_trouble(error, {"--out": options.out, "--cache": options.cache})
-    if not trouble:
-        raise error
-    print(trouble, file=sys.stderr)
-    return 1
-
-
-def _verdict(audit: Audit) -> str:
-    """Say which tasks can be trained on a folder, and what prevents the others."""
-    if not audit.tasks:
-        return "The folder cannot be used for training: fix the files in red."
-    verdict = f"The folder can be used for {' and '.join(audit.tasks)}."
-    if audit.tasks == ["classification"]:
-        without = len(audit.problems["image_without_mask"])
-        bad = len(audit.broken) + len(audit.problems["mask_of_another_scale"])
-        reasons = [f"{without} images have no mask"] * bool(without) + [f"{bad} masks cannot be used"] * bool(bad)
-        verdict += f" Not for segmentation: {' and '.join(reasons)}."
-    return verdict
-
-
 if __name__ == "__main__":
+    from bus_lightning.data.audit_command import main  # imports this module
+
     sys.exit(main())

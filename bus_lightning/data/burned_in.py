@@ -6,8 +6,12 @@ chosen on 60 images of BUSI, BUS-BRA and BrEaST that were looked at, and tested 
 with a long line is missed, and one without any mark is found (`tests/data/burned_in.csv` lists them).
 """
 
+import cv2
 import numpy as np
 
+from bus_lightning.data.channels import brightest_channel
+
+ERROR = "wrong for 2 of 60 images that were looked at: one image with marks is missed, one without any is found"
 _DISTANCE = 3  # pixels
 _CONTRAST, _BRIGHT = 50, 120  # grey levels
 _FEWEST = 8  # pixels of strokes; a logo that is cut off has so few
@@ -15,7 +19,9 @@ _FEWEST = 8  # pixels of strokes; a logo that is cut off has so few
 
 def has_burned_in_marks(image: np.ndarray) -> bool:
     """Return whether an image, (H, W, 3) uint8 RGB, has text, calipers or frames burned in."""
-    levels = image.max(axis=2).astype(np.int16)  # marks can be yellow
+    levels = brightest_channel(image)  # marks can be yellow
+    if levels.shape[1] <= 2 * _DISTANCE:
+        return False
     inner = levels[:, _DISTANCE:-_DISTANCE]
     sides = np.maximum(levels[:, : -2 * _DISTANCE], levels[:, 2 * _DISTANCE :])
-    return int(((inner - sides > _CONTRAST) & (inner > _BRIGHT)).sum()) >= _FEWEST
+    return int(np.count_nonzero((cv2.subtract(inner, sides) > _CONTRAST) & (inner > _BRIGHT))) >= _FEWEST

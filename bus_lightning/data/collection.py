@@ -21,6 +21,7 @@ from bus_lightning.data.content import known_content
 from bus_lightning.data.duplicates import group_of
 from bus_lightning.data.findings import Audit
 from bus_lightning.data.fingerprints import load_fingerprints, same_frames, save_fingerprints
+from bus_lightning.data.measures import list_measures, tabulate_measures
 from bus_lightning.data.sources.registry import DataSet
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,20 @@ def collect_images(sets: Sequence[DataSet], cache: Path) -> Collection:
     return Collection(root, frame, _join_audits(sets, audits, frame, pairs, content), classes, fingerprints)
 
 
+def find_shared_frames(sets: Sequence[DataSet], audits: Sequence[Audit], cache: Path) -> list[tuple[str, str]]:
+    """Find images of different sets that show the same frame: pairs of ids that begin with the names of their sets.
+
+    Args:
+        sets: From `read_sets`.
+        audits: The findings about each.
+        cache: Folder that keeps the findings, and the fingerprints of each set.
+    """
+    if len(sets) == 1:
+        return []
+    content = _content_of([(dataset.name, audit.content) for dataset, audit in zip(sets, audits, strict=True)])
+    return _pairs_across(sets, audits, content, fingerprints_of(content, cache), cache)
+
+
 def known_content_of(sets: Sequence[DataSet], cache: Path) -> str:
     """Return the hash of the files of one or several sets, without reading unchanged files again."""
     contents = [(dataset.name, known_content(dataset.root, dataset.index.frame, cache)) for dataset in sets]
@@ -135,6 +150,7 @@ def _join_audits(
     broken: dict[str, str] = {}
     rules: dict[str, str] = {}
     exact: dict[str, str] = {}
+    measures: list[pd.DataFrame] = []
     bad_images: list[str] = []
     for dataset, audit in zip(sets, audits, strict=True):
         own_ids = set(audit.groups)
@@ -152,11 +168,12 @@ def _join_audits(
         broken |= {_absolute(dataset, file): f"{dataset.root.absolute()}/{line}" for file, line in audit.broken.items()}
         rules |= {_absolute(dataset, file): rule for file, rule in audit.rules.items()}
         exact |= {full(copy): full(original) for copy, original in audit.exact_duplicate_of.items()}
+        measures.append(tabulate_measures(map(full, audit.groups), audit.measures))
         bad_images += [_absolute(dataset, file) for file in audit.bad_images]
     groups = group_of(len(ids), links)
     conflicts = frame["id"][frame.groupby(groups)["class"].transform("nunique") > 1].tolist()
     return Audit(
         counts=counts, problems={kind: sorted(names) for kind, names in problems.items()}, broken=broken,
         groups=dict(zip(ids, groups.tolist(), strict=True)), exact_duplicate_of=exact, conflicts=conflicts,
-        content=content, rules=rules, bad_images=bad_images,
+        content=content, rules=rules, bad_images=bad_images, measures=list_measures(pd.concat(measures).loc[ids]),
     )  # fmt: skip

@@ -22,6 +22,7 @@ class Audit:
         content: Hash of the files.
         rules: Mask file -> the rule by which it was read; only masks that do not have two plain levels.
         bad_images: Image files (not masks) that cannot be used.
+        measures: Column of `measures.COLUMNS` -> a value for each id, in the order of `groups`.
         fingerprints: Id -> fingerprint of every image that could be read; empty for an audit from the cache, where
             they are in a separate file.
     """
@@ -35,6 +36,7 @@ class Audit:
     content: str
     rules: dict[str, str]
     bad_images: list[str]
+    measures: dict[str, list[Any]]
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -9,6 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bus_lightning.data.channels import brightest_channel
+
 # Measured shares of pixels. Masks of BUSI, BUS-BRA and BrEaST: 1.00 in two levels, 0.99 equal to their neighbours; all
 # images of these sets: at most 0.85 and 0.56. The loose limits find masks saved as JPEG, next to their image.
 _TWO_LEVELS, _LOOSELY_TWO = 0.97, 0.9
@@ -46,12 +48,12 @@ class Likeness:
 
 def measure_likeness(image: np.ndarray) -> Likeness:
     """Measure how much a picture, (H, W, 3) uint8, resembles a mask."""
-    level = image.max(axis=2)
+    level = brightest_channel(image)
     shape = level.shape[:2]
     low, top = int(level.min()), int(level.max())
     if low == top:
         return Likeness("blank", shape)
-    flat = np.mean([(level[:, 1:] == level[:, :-1]).mean(), (level[1:] == level[:-1]).mean()]) if min(shape) > 1 else 0
+    flat = np.mean([_share(level[:, 1:] == level[:, :-1]), _share(level[1:] == level[:-1])]) if min(shape) > 1 else 0
     if flat < _LOOSELY_FLAT:  # nearly every image
         return Likeness("", shape)
     levels = np.count_nonzero(np.bincount(level.ravel()))
@@ -158,6 +160,11 @@ def _equal_within(level: np.ndarray, area: np.ndarray) -> float:
     across, down = area[:, 1:] & area[:, :-1], area[1:] & area[:-1]
     equal = (level[:, 1:] == level[:, :-1])[across].sum() + (level[1:] == level[:-1])[down].sum()
     return float(equal / max(1, across.sum() + down.sum()))
+
+
+def _share(condition: np.ndarray) -> float:
+    """Return the share of true values; counting them is many times as fast as their mean."""
+    return np.count_nonzero(condition) / condition.size
 
 
 def _is_shape(area: np.ndarray) -> bool:

@@ -98,6 +98,8 @@ def _levels(image: Image.Image, path: Path) -> tuple[np.ndarray, str]:
         if 0 < values.max() <= 1 and (values % 1).any():
             values = values * 255  # a probability
         return np.rint(values).astype(np.int64), ""
+    if image.mode in ("1", "L") and not image.has_transparency_data:  # a third of the time that colours take
+        return np.array(image.convert("L"), np.int64), ""
     colours = np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
     levels = colours[..., :3].max(axis=2).astype(np.int64)
     if np.ptp(levels):

@@ -16,11 +16,11 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
+from bus_lightning.config.complaints import describe, is_complaint
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, interruptible
 from bus_lightning.core.ranks import is_first_process
 from bus_lightning.core.workarounds import raise_errors_of_jobs, start_ray
-from bus_lightning.launch.complaints import describe, is_complaint
 from bus_lightning.launch.grids import (
     check_choices,
     check_grid,

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bus_lightning.core.errors import UserError, disk_trouble
-from bus_lightning.data.audit import main as audit
+from bus_lightning.data.audit_command import main as audit
 from bus_lightning.diagnosis.predict import main as predict
 from bus_lightning.export.__main__ import main as export
 from bus_lightning.launch.report import main as report

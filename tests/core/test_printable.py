@@ -14,7 +14,7 @@ from bus_lightning.core.csv_cells import escape_formula, unescape_formula
 from bus_lightning.core.csv_files import read_table, write_csv
 from bus_lightning.core.errors import DamagedError, UserError, disk_trouble, explain
 from bus_lightning.core.printable import PrintableFormatter, printable, printable_lines
-from bus_lightning.data.audit import main as audit
+from bus_lightning.data.audit_command import main as audit
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.record import recorded
 from bus_lightning.runs.table import show

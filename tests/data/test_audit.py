@@ -16,7 +16,8 @@ from PIL import Image
 from bus_lightning.core import progress
 from bus_lightning.core.errors import UserError
 from bus_lightning.data import audit as module
-from bus_lightning.data.audit import audit_folder, cached_audit, fingerprints_of, main
+from bus_lightning.data.audit import audit_folder, cached_audit, fingerprints_of
+from bus_lightning.data.audit_command import main
 from bus_lightning.data.duplicates import matching_pairs
 from bus_lightning.data.fingerprints import load_fingerprints
 from bus_lightning.data.index import read_index

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.audit import main
+from bus_lightning.data.audit_command import main
 from bus_lightning.data.index import read_image, read_index
 from bus_lightning.data.listing import HIDDEN, describe_skipped, list_folder
 from bus_lightning.data.prepare import prepare_data

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bus_lightning.core.errors import DamagedError, UserError
-from bus_lightning.data.audit import main as audit
+from bus_lightning.data.audit_command import main as audit
 from bus_lightning.data.download import unpack
 from bus_lightning.data.index import read_image, read_predicted_mask, read_single_mask
 from bus_lightning.data.listing import list_folder

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.audit import main
+from bus_lightning.data.audit_command import main
 from bus_lightning.data.index import read_image, read_index
 from bus_lightning.data.mask_files import measure_likeness
 from bus_lightning.data.prepare import prepare_data

@@ -9,7 +9,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.audit import audit_folder, main
+from bus_lightning.data.audit import audit_folder
+from bus_lightning.data.audit_command import main
 from bus_lightning.data.index import read_image, read_index, read_mask
 from bus_lightning.data.masks import MaskValueError, decode_mask, have_same_proportions, resize_mask
 from bus_lightning.data.prepare import prepare_data

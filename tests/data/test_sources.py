@@ -11,7 +11,8 @@ from tiny_sets import SIZE, draw_image, draw_mask, make_breast, make_bus_bra, ma
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_mask
 from bus_lightning.data.sources import breast, bus_bra, bus_uclm, busi, coco, folder, images_masks, nnunet, udiat
-from bus_lightning.data.sources.registry import SOURCES, get_source, guess_layout
+from bus_lightning.data.sources.guessing import guess_layout
+from bus_lightning.data.sources.registry import SOURCES, get_source
 from bus_lightning.data.sources.source_index import COLUMNS, NO_CLASS
 
 BUS_BRA, BREAST, BUSI = (os.environ.get(name) for name in ("BUS_BRA_ROOT", "BREAST_ROOT", "BUSI_ROOT"))
@@ -218,14 +219,6 @@ def test_run_lengths_of_another_size_are_refused(tmp_path: Path):
 )  # fmt: skip
 def test_a_layout_that_a_source_cannot_read_names_the_one_that_can(tmp_path: Path, make, name):
     assert guess_layout(make(tmp_path)).endswith(f"try data={name}.")
-
-
-def test_a_layout_of_equal_names_is_described(tmp_path: Path):
-    draw_image(tmp_path / "images" / "a.png", 1)
-    draw_mask(tmp_path / "masks" / "a.png")
-    assert guess_layout(tmp_path) == (
-        f"{tmp_path} has 1 pictures in images/, 1 pictures in masks/: try data=images_masks."
-    )
 
 
 @pytest.mark.skipif(not BUS_BRA, reason="BUS_BRA_ROOT is not set")

@@ -25,7 +25,7 @@ CARD = Card(
         "tumour. They are not used.",
         "Pixel_size is in centimetres.",
         "BIRADS holds numbers and texts such as 4a. Several mask names stand in one cell, joined by &.",
-        "Almost half of the images are tinted.",
+        "Almost half of the images have colour: a tint, or coloured marks.",
     ),
     seen="files",
 )

@@ -17,7 +17,7 @@ CARD = Card(
     counts={"images": 780, "benign": 437, "malignant": 210, "normal": 133},
     faults=(
         "There are no patient numbers, and many images are near-duplicates of others, some of another class.",
-        "About half of the images have text or calipers burned in.",
+        "About 70% of the images have text, calipers or a frame burned in.",
         "17 images have several masks, which outline several lesions.",
     ),
     seen="files",

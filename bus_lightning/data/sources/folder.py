@@ -9,9 +9,8 @@ from typing import Any
 
 from bus_lightning.data.listing import Listing, describe_skipped, list_folder, without_extension
 from bus_lightning.data.sources.card import Card
+from bus_lightning.data.sources.folder_names import IMAGES, MASKS, PARTS
 from bus_lightning.data.sources.pictures import (
-    IMAGE_FOLDERS,
-    MASK_FOLDERS,
     folder_named,
     folders_in,
     list_pictures,
@@ -20,11 +19,6 @@ from bus_lightning.data.sources.pictures import (
 from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
 
 CARD = Card("A folder per class", citation="", licence="", homepage="", seen="files")
-PARTS = {
-    "train": "train", "training": "train", "tr": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test", "ts": "test",
-}  # fmt: skip
 _ALL = "all"  # BUS-UC's folder of all images
 
 
@@ -37,6 +31,9 @@ def read(root: Path, options: Mapping[str, Any], dataset: str = "folder") -> Sou
     places = folders_in(root)
     by_part = {place: PARTS[place.casefold()] for place in places if place.casefold() in PARTS}
     has_parts = len(by_part) == len(places) > 1
+    kinds = {place.casefold() for place in places}
+    if kinds & set(IMAGES) and kinds & set(MASKS) and kinds <= {*IMAGES, *MASKS}:
+        raise LayoutError(f"{root} has a folder of images and one of masks, and no folder per class.")
     rows, skipped, orphans, notes = [], dict[str, str](), list[str](), list[str]()
     for place in by_part if has_parts else [""]:
         above = f"{place}/" if place else ""
@@ -62,9 +59,7 @@ def _classes_of_two_folders(place: Path, listing: Listing, least: int) -> dict[s
     """Find the classes whose images lie in a folder of their own: class -> name of that folder; at least so many."""
     flat = {id_.partition("/")[0] for id_ in listing.images}
     classes = {
-        name: inner
-        for name in folders_in(place)
-        if name not in flat and (inner := folder_named(place / name, IMAGE_FOLDERS))
+        name: inner for name in folders_in(place) if name not in flat and (inner := folder_named(place / name, IMAGES))
     }
     return classes if len(classes) >= least else {}
 
@@ -81,7 +76,7 @@ def _read_two_folders(
             listing.passed_over |= dict.fromkeys(again, f"once more in {name}")
             notes.append(f"{above}{name} is left out: it holds the images of the other folders once more.")
             continue
-        masks_folder = folder_named(root / above / name, MASK_FOLDERS)
+        masks_folder = folder_named(root / above / name, MASKS)
         others: dict[str, str] = {}
         images = list_pictures(root, f"{above}{name}/{inner}", others)
         masks = list_pictures(root, f"{above}{name}/{masks_folder}", others) if masks_folder else {}

@@ -6,7 +6,8 @@ from typing import Any
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources.card import Card
-from bus_lightning.data.sources.pictures import IMAGE_FOLDERS, MASK_FOLDERS, list_pictures, take_masks
+from bus_lightning.data.sources.folder_names import IMAGES, MASKS
+from bus_lightning.data.sources.pictures import list_pictures, take_masks
 from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame
 
 CARD = Card("Two folders of equal names", citation="", licence="", homepage="", seen="files")
@@ -20,8 +21,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
         options: `images` and `masks` name the two folders; without them, they are found by their usual names.
     """
     images_folder, masks_folder = (
-        options.get(kind) or _find(root, kind, names)
-        for kind, names in (("images", IMAGE_FOLDERS), ("masks", MASK_FOLDERS))
+        options.get(kind) or _find(root, kind, names) for kind, names in (("images", IMAGES), ("masks", MASKS))
     )
     skipped: dict[str, str] = {}
     images = list_pictures(root, images_folder, skipped)

@@ -6,10 +6,7 @@ from pathlib import Path
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.file_kinds import PICTURES, is_system_file
 from bus_lightning.data.listing import HIDDEN
-
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "original")
-MASK_FOLDERS = ("masks", "mask", "labels", "label", "gt", "annotations")
-_MASK_ENDINGS = ("_mask", "_label", "_gt", "_seg", "-mask")
+from bus_lightning.data.sources.folder_names import MASK_ENDINGS
 
 
 def list_pictures(root: Path, folder: str = "", skipped: dict[str, str] | None = None) -> dict[str, str]:
@@ -72,7 +69,7 @@ def folder_named(place: Path, names: tuple[str, ...]) -> str | None:
 
 def take_masks(masks: dict[str, str], stem: str) -> tuple[str, ...]:
     """Take the masks of an image out of those of a folder: of its name, or with `_mask`, `_mask_1` after it."""
-    names = [stem, *(stem + ending for ending in _MASK_ENDINGS)]
+    names = [stem, *(stem + ending for ending in MASK_ENDINGS)]
     number = 1
     while f"{stem}_mask_{number}" in masks:
         names.append(f"{stem}_mask_{number}")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources.class_map import fold, list_counts
-from bus_lightning.data.sources.folder import PARTS
+from bus_lightning.data.sources.folder_names import PARTS
 from bus_lightning.data.sources.tables import column
 
 ROLES = ("image", "mask", "mask_counts", "class", "patient", "group", "split", "fold", "mm_per_pixel")

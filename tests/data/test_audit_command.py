@@ -1,0 +1,120 @@
+"""The audit takes the data options of a training, and says in one line what is wrong with them."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from tiny_sets import draw_image, make_breast, make_bus_bra, make_bus_uclm
+
+from bus_lightning.data.audit_command import main
+
+
+@pytest.fixture
+def audit(tmp_path, capsys):
+    """Run the command: its exit code, and what it prints."""
+
+    def run(*arguments):
+        code = main([*map(str, arguments), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")])
+        printed = capsys.readouterr()
+        return code, " ".join(printed.out.split()), printed.err.splitlines()
+
+    return run
+
+
+def test_a_published_set_is_audited_next_to_its_published_numbers(tmp_path, audit):
+    code, printed, _ = audit("data=bus_bra", f"data.root={make_bus_bra(tmp_path / 'set')}")
+    assert code == 0
+    assert "7 of 1,875 published images of BUS-BRA: this is a part." in printed
+    assert "rows without file │ 3" in printed
+    assert "4 patients." in printed
+    assert "The folder can be used for classification and segmentation." in printed
+    content = json.loads((tmp_path / "out/audit.json").read_text())
+    assert content["rows_without_file"] == ["bus_0002-r", "bus_0005-l", "bus_0005-r"]
+    assert content["described"]["devices"] == {"GE Logiq 7": 7}
+    assert content["passed_over"] == {"BUSBRA/Images/bus_0099-l.png": "not in bus_data.csv"}
+    assert (tmp_path / "out/audit.html").is_file()
+
+
+def test_a_lesion_is_in_millimetres_where_the_set_says_the_size_of_a_pixel(tmp_path, audit):
+    _, printed, _ = audit("data=breast", f"data.root={make_breast(tmp_path / 'set')}")
+    assert "as large as a circle of 2 mm" in printed
+
+
+def test_several_sets_are_audited_together_and_shared_frames_are_listed(tmp_path, audit, phantom):
+    first = tmp_path / "first"
+    shutil.copytree(phantom / "benign", first / "benign")
+    (tmp_path / "second").mkdir()
+    shutil.copy(phantom / "benign/benign (2).png", tmp_path / "second/renamed.png")
+    draw_image(tmp_path / "second/other.png", 1)
+    table = tmp_path / "second/table.csv"
+    table.write_text("file\nrenamed.png\nother.png\n")
+    code, printed, _ = audit(
+        "data=[busi,table]", f"data.sets.busi.root={first}", f"data.table={table}", "data.columns={image: file}"
+    )
+    assert code == 1  # one class without masks
+    assert "Same frames in two sets: 1." in printed
+    across = pd.read_csv(tmp_path / "out/across.csv")
+    assert across.to_dict("records") == [{"first": "busi/benign/benign (2)", "second": "table/renamed"}]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"across.csv", "audit.html", "busi", "table"}
+    assert len(pd.read_csv(tmp_path / "out/table/groups.csv")) == 2
+    assert "table/renamed" not in (tmp_path / "out/audit.html").read_text()  # the set stands below the picture
+
+
+WRONG = {
+    ("data=nope",): "Could not find 'data/nope'",
+    ("data.rot=x",): "'data.rot' does not exist. Did you mean 'root'?",
+    ("model=resnet50",): "model=resnet50: the audit takes a folder, data=NAME and data.KEY=VALUE, nothing else.",
+    ("/tmp", "/usr"): "/tmp /usr: name one folder, or data=NAME data.root=FOLDER.",
+    ("/tmp", "data=busi"): "/tmp data=busi: name one folder, or data=NAME data.root=FOLDER.",
+    ("data=[busi,breast]", "data.root=/tmp"): "data.root=/tmp is one folder for 2 data sets",
+    ("data=bus_bra", "data.root=/no/such"): "No data folder at /no/such (data.root).",
+    ("data=table",): "data=table needs",
+    ("data.root=a,b",): "data.root=a,b: several values make a grid",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
+def test_a_wrong_argument_is_one_line(audit, arguments, monkeypatch, tmp_path):
+    monkeypatch.delenv("TABLE_ROOT", raising=False)
+    code, printed, (line,) = audit(*arguments)
+    assert (code, printed) == (1, "")
+    assert WRONG[arguments] in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_words_that_the_class_map_does_not_name_are_listed_with_their_numbers(tmp_path, audit):
+    for name in "abc":
+        draw_image(tmp_path / f"{name}.png", ord(name))
+    table = tmp_path / "table.csv"
+    table.write_text("file,result\na.png,Benign\nb.png,4a\nc.png,4a\n")
+    code, _, (line,) = audit("data=table", f"data.table={table}", "data.columns={image: file, class: result}",
+                             "data.map.class={benign: [Benign]}")  # fmt: skip
+    assert code == 1
+    assert "data.map.class does not name (4a: 2)" in line
+
+
+def test_a_folder_that_nothing_reads_is_one_line_that_says_what_to_do(tmp_path, audit):
+    for name in ("images/a.png", "images/b.png", "masks/a.png", "masks/b.png"):
+        draw_image(tmp_path / "set" / name, 1)
+    code, _, (line,) = audit(tmp_path / "set")
+    assert code == 1
+    assert line.endswith("images/ and masks/ have 2 equal names: try data=images_masks.")
+
+
+def test_a_folder_may_have_any_name(tmp_path, audit, small_phantom):
+    odd = shutil.copytree(small_phantom, tmp_path / "data=a,b (1) {x}")
+    code, printed, _ = audit(odd)
+    assert code == 0
+    assert "can be used for classification" in printed
+
+
+def test_the_module_runs_as_a_command(tmp_path):
+    command = [sys.executable, "-m", "bus_lightning.data.audit", "data=bus_uclm",
+               f"data.root={make_bus_uclm(tmp_path / 'set')}", "--out", tmp_path / "out",
+               "--cache", tmp_path / "cache"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 of 683 published images of BUS-UCLM" in " ".join(done.stdout.split())

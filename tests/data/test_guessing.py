@@ -1,0 +1,85 @@
+"""A folder that nothing reads as it is gets one sentence: what it holds, and what to do."""
+
+from pathlib import Path
+
+import pytest
+from tiny_sets import draw_image
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.file_kinds import PICTURES
+from bus_lightning.data.sources.guessing import guess_layout
+from bus_lightning.data.sources.registry import read_sets
+
+
+def make(root: Path, *files: str) -> Path:
+    for seed, file in enumerate(files):
+        path = root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() in PICTURES:
+            draw_image(path, seed)
+        else:
+            path.write_text("x")
+    return root
+
+
+ADVICE = {
+    "equal names": (
+        ["images/a.jpg", "images/b.jpg", "masks/a.jpg", "masks/b.jpg"],
+        "{root} has 2 .jpg in images/, 2 .jpg in masks/: images/ and masks/ have 2 equal names: try data=images_masks.",
+    ),
+    "equal names with an ending": (["Image/a.png", "GT/a_mask.png"], "have 1 equal names: try data=images_masks."),
+    "one level deeper": (["data/images/a.png", "data/masks/a.png"], "try data=images_masks data.root={root}/data."),
+    "other names of masks": (["images/a.png", "masks/mask_a.png"], "differ (a, mask_a): name images and masks in a table"),
+    "folders in parts": (
+        ["trainval-image/0.jpg", "trainval-image/1.jpg", "trainval-mask/0.jpg", "trainval-mask/1.jpg",
+         "test-image/0.jpg", "test-mask/0.jpg", "label4trainval.csv"],
+        "try data=images_masks data.images=trainval-image data.masks=trainval-mask.",
+    ),
+    "parts with folders": (
+        ["train/images/a.png", "train/labels/a.png", "test/images/b.png", "test/labels/b.png"],
+        "test, train have their own folders of images and masks: name images, masks and parts in a table",
+    ),
+    "classes with folders": (
+        ["benign/images/x.png", "benign/mask/x_mask.png", "malignant/images/y.png", "malignant/mask/y_mask.png"],
+        "each of benign, malignant has its own folders of images and masks: put each mask next to its image as "
+        "<class>/<image>_mask.png and try data=folder",
+    ),
+    "classes too deep": (
+        ["archive/benign/a.png", "archive/malignant/b.png"],
+        "if benign, malignant are classes, try data=folder data.root={root}/archive.",
+    ),
+    "all in one folder": (["a.png", "a_mask.png"], "try data=folder, or name them in a table, data=table"),
+    "images and a mask by prefix": (["Test_Image_7.png", "mask_7.png"], "has 2 .png in its top folder: move the images"),
+    "a table": (["img/benign(0).png", "label.csv"], "try data=table data.table={root}/label.csv"),
+    "DICOM": (["series/1.dcm", "series/2.DCM"], "has pictures in DICOM only (2 in all), which training does not read"),
+    "an archive": (["set.zip"], "has no pictures, but the archive set.zip: unpack it."),
+    "videos": (["a.mp4"], "has no pictures, but videos (1 in all): save their frames as PNG"),
+    "other files": (["readme.txt"], "only other files, such as readme.txt: set data.root=FOLDER."),
+    "nothing": ([], "{root} is empty: set data.root=FOLDER."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_what_a_folder_holds_is_said_with_what_to_do(tmp_path: Path, name: str):
+    files, expected = ADVICE[name]
+    line = guess_layout(make(tmp_path, *files))
+    assert expected.format(root=tmp_path) in line
+    assert line.startswith(f"{tmp_path} ")
+    assert line.endswith(".")
+    assert "\n" not in line
+
+
+def test_files_of_the_system_are_not_counted(tmp_path: Path):
+    make(tmp_path, "images/a.png", "images/._a.png", "masks/a.png", "masks/Thumbs.db", "__MACOSX/images/a.png")
+    assert guess_layout(tmp_path).startswith(f"{tmp_path} has 1 .png in images/, 1 .png in masks/: ")
+
+
+def test_many_folders_are_not_all_listed(tmp_path: Path):
+    make(tmp_path, *(f"case{number}/a.png" for number in range(20)))
+    assert "and pictures in 14 more folders: " in guess_layout(tmp_path)
+
+
+def test_a_folder_of_images_and_one_of_masks_are_no_classes(tmp_path: Path):
+    make(tmp_path, "images/a.png", "masks/a.png")
+    with pytest.raises(UserError, match="no folder per class.*try data=images_masks"):
+        read_sets({"sets": {"folder": {"source": "folder"}}, "root": tmp_path})
