@@ -12,7 +12,8 @@ from scipy.spatial.distance import cdist
 from bus_lightning.diagnosis.measurements import measure
 from bus_lightning.metrics.catalogue import IN_MILLIMETRES, shown_in
 from bus_lightning.metrics.columns import MILLIMETRES, cases_of_task
-from bus_lightning.metrics.millimetres import measure_lesion, millimetre_scores
+from bus_lightning.metrics.lesion_size import measure_lesion
+from bus_lightning.metrics.millimetres import millimetre_scores
 from bus_lightning.metrics.per_case import metrics_of, segmentation_metrics
 from bus_lightning.metrics.surface import surface_scores
 
@@ -64,7 +65,7 @@ def test_the_long_axis_joins_the_two_corners_of_the_largest_lesion_that_are_fart
     mask[100:105, 10:150] = True  # longer, and smaller
     corners = np.concatenate([np.argwhere(lesion.numpy()) + corner for corner in ((0, 0), (0, 1), (1, 0), (1, 1))])
     corners = np.unique(corners, axis=0) * pixel
-    area, long_axis = measure_lesion(mask, pixel)
+    area, long_axis = measure_lesion(mask.numpy(), pixel)
     assert lesion.sum() > 700 == mask[100:105].sum()
     assert area == pytest.approx(float(lesion.sum()) * math.prod(pixel))
     assert long_axis == pytest.approx(cdist(corners, corners).max())
@@ -73,13 +74,13 @@ def test_the_long_axis_joins_the_two_corners_of_the_largest_lesion_that_are_fart
 @pytest.mark.parametrize("mask", [ellipse((60, 80), (30, 20)), ellipse((10, 20), (30, 20)), ellipse((60, 80), (2, 70))])
 def test_a_lesion_has_the_size_that_a_diagnosis_gives_it(mask):
     measured = measure(mask.numpy(), PIXEL)
-    assert measure_lesion(mask, PIXEL) == pytest.approx((measured.area_mm2, measured.long_axis_mm))
+    assert measure_lesion(mask.numpy(), PIXEL) == pytest.approx((measured.area_mm2, measured.long_axis_mm))
 
 
 def test_a_single_pixel_has_the_size_of_a_pixel():
     mask = torch.zeros(SHAPE, dtype=torch.uint8)
     mask[5, 7] = 1
-    assert measure_lesion(mask, PIXEL) == pytest.approx((0.03, math.hypot(*PIXEL)))
+    assert measure_lesion(mask.numpy(), PIXEL) == pytest.approx((0.03, math.hypot(*PIXEL)))
 
 
 def test_a_missed_lesion_has_no_size_and_costs_the_diagonal_in_millimetres():
