@@ -90,7 +90,7 @@ def by_class_and_size(
     """
     scales = {
         "by size of the lesion (share of the image)": (100 * shares, "%"),
-        "by long axis of the lesion": (long_axes, " mm"),
+        "by long axis (mm)": (long_axes, ""),
     }
     items = []
     for task, score in (("classification", "recall"), ("segmentation", "Dice")):
