@@ -59,9 +59,9 @@ def compare_outlines(
     from monai.metrics.hausdorff_distance import compute_hausdorff_distance  # takes seconds
     from monai.metrics.surface_dice import compute_surface_dice
 
-    masks = [mask[None, None].float() for mask in (prediction, lesion)]
+    predicted, true = (mask[None, None].float() for mask in (prediction, lesion))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 uses an option that it deprecates itself
-        distance = compute_hausdorff_distance(*masks, include_background=True, percentile=95, spacing=spacing)
-        near = compute_surface_dice(*masks, [tolerance], include_background=True, spacing=spacing)
+        distance = compute_hausdorff_distance(predicted, true, include_background=True, percentile=95, spacing=spacing)
+        near = compute_surface_dice(predicted, true, [tolerance], include_background=True, spacing=spacing)
     return float(distance), float(near)

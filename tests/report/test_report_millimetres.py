@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
+from PIL import Image
 
 from bus_lightning.metrics.columns import MILLIMETRES
 from bus_lightning.report.figures.forest import by_class_and_size
@@ -80,3 +81,20 @@ def test_scores_are_shown_by_long_axis_where_it_is_known():
     assert [label.splitlines()[-1] for label in labels] == ["n = 7", "n = 6", "n = 7"]
     (figure,) = by_class_and_size([own], shares, long_axes[:0], "test", 9)
     assert "by long axis (mm)" not in [panel.get_title() for panel in figure.figure.axes]
+
+
+def test_the_long_axis_of_a_classifiers_images_comes_from_the_masks_in_the_pixels_of_the_image(tmp_path):
+    for name, side in (("a", 48), ("b", 24), ("c", 48)):  # the mask of b has half the size of its image
+        Image.fromarray(np.arange(48 * 48, dtype=np.uint8).reshape(48, 48)).save(tmp_path / f"{name}.png")
+        mask = np.zeros((side, side), np.uint8)
+        mask[side // 4 : side // 2, side // 4 : side // 2] = 255
+        Image.fromarray(mask).save(tmp_path / f"{name}_gt.png")
+    rows = "file,gt,kind,size\na.png,a_gt.png,benign,0.5\nb.png,b_gt.png,benign,0.5\nc.png,c_gt.png,benign,\n"
+    (tmp_path / "table.csv").write_text(rows)
+    columns = {"image": "file", "mask": "gt", "class": "kind", "mm_per_pixel": "size"}
+    data = {"source": "table", "root": str(tmp_path), "table": str(tmp_path / "table.csv"), "columns": columns}
+    cases = pd.DataFrame({"run": "r", "replicate": 0, "id": [*"abc"], "split": "test", "label": "benign"})
+    own = Condition("resnet34", "resnet34", "classification", ["benign"], OmegaConf.create({"data": data}), [], cases)
+    shares, long_axes = lesion_sizes([own])
+    assert shares.to_dict() == pytest.approx({"a": 1 / 16, "b": 1 / 16, "c": 1 / 16})
+    assert long_axes.to_dict() == pytest.approx({"a": 6 * np.sqrt(2), "b": 6 * np.sqrt(2)})
