@@ -88,12 +88,13 @@ class BusDataset(Dataset[dict[str, Any]]):
         # A third of the work for all further steps; albumentations gives the same grey levels.
         return (np.ascontiguousarray(image[..., :1]) if record["grey"] else image), mask
 
-    def ground_truth(self, position: int) -> dict[str, Tensor]:
+    def ground_truth(self, position: int) -> dict[str, Any]:
         """Return the mask at the image's own resolution, for the metrics of a segmentation.
 
         Returns:
-            `box` (4,) int64, where the image is in the square, and `full_mask` (H, W) uint8; empty without
-            `full_masks`.
+            `box` (4,) int64, where the image is in the square; `full_mask` (H, W) uint8; and if the data set states the
+            size of pixels, `mm_per_pixel`: height and width in millimetres, None if this image's is not known. Empty
+            without `full_masks`.
         """
         if not self.full_masks:
             return {}
@@ -101,7 +102,11 @@ class BusDataset(Dataset[dict[str, Any]]):
         if position not in self._full_masks:  # as bits: an eighth of the memory
             self._full_masks[position] = np.packbits(read_mask(self.root, self.rows[position].masks, (height, width)))
         mask = np.unpackbits(self._full_masks[position], count=height * width).reshape(height, width)
-        return {"box": torch.tensor(self.preprocessing.box((height, width))), "full_mask": torch.from_numpy(mask)}
+        truth = {"box": torch.tensor(self.preprocessing.box((height, width))), "full_mask": torch.from_numpy(mask)}
+        if not hasattr(self.rows[position], "mm_per_pixel"):
+            return truth
+        size = self.rows[position].mm_per_pixel
+        return truth | {"mm_per_pixel": size if isinstance(size, tuple) else None}  # NaN if another set has no sizes
 
 
 def colors(image: np.ndarray) -> np.ndarray:
@@ -143,7 +148,7 @@ class Collate:
         self.normalisation = normalisation
 
     def __call__(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Stack the samples; `id` and `full_mask` stay lists, because masks differ in size."""
+        """Stack the samples; `id`, `full_mask` and `mm_per_pixel` stay lists, because masks differ in size."""
         size = samples[0]["mask"].shape
         # Channels last, as in the images' memory; a grey image stands for three equal channels.
         channels = max(3, self.normalisation.channels)
@@ -159,11 +164,12 @@ class Collate:
 
 
 def collate_ground_truth(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Collect the entries of `BusDataset.ground_truth` for a batch: `box` (B, 4) and the list `full_mask`."""
+    """Collect the entries of `BusDataset.ground_truth` for a batch: `box` (B, 4), and lists of the others."""
     if "box" not in samples[0]:
         return {}
     boxes = torch.stack([sample["box"] for sample in samples])
-    return {"box": boxes, "full_mask": [sample["full_mask"] for sample in samples]}
+    lists = [key for key in ("full_mask", "mm_per_pixel") if key in samples[0]]
+    return {"box": boxes} | {key: [sample[key] for sample in samples] for key in lists}
 
 
 class EpochSampler(Sampler[Draw]):

@@ -11,12 +11,14 @@ from typing import Any
 from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.metrics import classification as of_classes
 from bus_lightning.metrics import segmentation as of_pixels
-from bus_lightning.metrics.columns import Floats
+from bus_lightning.metrics.columns import MILLIMETRES, Floats
 
 # Where metrics are shown: logged in each epoch, the table after a grid, the report's tables and comparisons of
-# conditions, the dashboard, the model card.
+# conditions, the dashboard, the model card, the report's table in millimetres.
 EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD = "epoch", "runs", "report", "compared", "dashboard", "card"
+IN_MILLIMETRES = "millimetres"
 _NO_LESION, _LESION = "no image without a lesion", "no image with a lesion"
+_LESION_MM = "no lesion with a known pixel size"
 _CLASS = "no image of a class"
 
 
@@ -29,12 +31,13 @@ class Metric:
         title: Words for a table or a figure.
         compute: Function of `Classified` or `Segmented`, (D,) or (D, K); its docstring states the formula.
         undefined: When it is undefined.
-        better: higher, lower, or an empty string for a count.
-        unit: fraction, pixels, nats, or per cent of the diagonal.
+        better: higher, lower, or an empty string for a description of the images.
+        unit: fraction, pixels, nats, per cent of the diagonal, mm, mm², or lesions.
         shown: Places where it is shown.
         per_class: Whether it is computed for each class against the rest.
         needs: Classes without which it is left out.
         leads: Whether it comes before the other metrics of its task.
+        columns: Columns of the cases without which it is left out.
     """
 
     key: str
@@ -47,11 +50,24 @@ class Metric:
     per_class: bool = False
     needs: tuple[str, ...] = ()
     leads: bool = False
+    columns: tuple[str, ...] = ()
 
 
 def _per_class(key: str, title: str, compute: Callable[[Any], Floats], *shown: str) -> Metric:
     """Describe a metric of each class; `shown` are the places of its macro mean."""
     return Metric(key, title, compute, _CLASS, shown=shown, per_class=True)
+
+
+def _in_mm(
+    key: str,
+    title: str,
+    compute: Callable[[Any], Floats],
+    better: str = "",
+    unit: str = "mm",
+    shown: tuple[str, ...] = (),
+) -> Metric:
+    """Describe a metric over the lesions whose pixel size is known."""
+    return Metric(key, title, compute, _LESION_MM, better, unit, shown, columns=MILLIMETRES)
 
 
 CLASSIFICATION = (
@@ -102,13 +118,26 @@ SEGMENTATION = (
     Metric("dice_image", "Dice, mean of lesions", of_pixels.dice_image, _LESION,
            shown=(EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD), leads=True),
     Metric("hd95", "HD95, % of the diagonal", lambda of: of.measured("hd95"), _LESION, "lower",
-           "per cent of the diagonal", (REPORT,)),
-    Metric("surface_dice", "surface Dice", lambda of: of.measured("surface_dice"), _LESION, shown=(REPORT,)),
+           "per cent of the diagonal", (REPORT,), columns=("hd95",)),
+    Metric("surface_dice", "surface Dice", lambda of: of.measured("surface_dice"), _LESION, shown=(REPORT,),
+           columns=("surface_dice",)),
     Metric("missed_rate", "missed lesions", of_pixels.missed_rate, _LESION, "lower", shown=(REPORT, CARD)),
     Metric("false_alarm_rate", "false positives on normal images", of_pixels.false_alarm_rate, _NO_LESION, "lower",
            shown=(EPOCH, REPORT, CARD)),
     Metric("false_alarm_area", "area of false positives, share of the image", of_pixels.false_alarm_area, _NO_LESION,
            "lower", shown=(REPORT,)),
+    _in_mm("lesions_in_mm", "lesions with a known pixel size", of_pixels.lesions_in_mm, unit="lesions"),
+    _in_mm("area_mm2", "area of the lesion, mm²", lambda of: of.measured_in_mm("area_mm2"), unit="mm²"),
+    _in_mm("predicted_area_mm2", "predicted area, mm²", lambda of: of.measured_in_mm("predicted_area_mm2"), unit="mm²"),
+    _in_mm("long_axis_mm", "long axis of the lesion, mm", lambda of: of.measured_in_mm("long_axis_mm"),
+           shown=(IN_MILLIMETRES,)),
+    _in_mm("predicted_long_axis_mm", "predicted long axis, mm", lambda of: of.measured_in_mm("predicted_long_axis_mm"),
+           shown=(IN_MILLIMETRES,)),
+    _in_mm("long_axis_error_mm", "absolute error of the long axis, mm", of_pixels.long_axis_error_mm, "lower",
+           shown=(IN_MILLIMETRES,)),
+    _in_mm("hd95_mm", "HD95, mm", lambda of: of.measured_in_mm("hd95_mm"), "lower", shown=(IN_MILLIMETRES,)),
+    _in_mm("surface_dice_1mm", "surface Dice within 1 mm", lambda of: of.measured_in_mm("surface_dice_1mm"), "higher",
+           "fraction", (IN_MILLIMETRES,)),
 )  # fmt: skip
 BY_TASK = {"classification": CLASSIFICATION, "segmentation": SEGMENTATION}
 
@@ -117,7 +146,7 @@ def shown_in(place: str, task: str | None = None) -> tuple[str, ...]:
     """Return the keys of the metrics that are shown in a place, those that lead first.
 
     Args:
-        place: One of EPOCH, RUNS, REPORT, COMPARED, DASHBOARD and CARD.
+        place: One of EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD and IN_MILLIMETRES.
         task: classification or segmentation; None takes both, classification first.
     """
     keys = [

@@ -9,6 +9,9 @@ Bools = NDArray[np.bool_]
 PROBABILITY = "prob_"
 COUNTS = ("tp", "fp", "fn", "tn")
 SURFACE = ("hd95", "surface_dice")
+SIZES_MM = ("area_mm2", "long_axis_mm", "predicted_area_mm2", "predicted_long_axis_mm")
+SURFACE_MM = ("hd95_mm", "surface_dice_1mm")
+MILLIMETRES = (*SIZES_MM, *SURFACE_MM)  # empty for an image whose pixel size is not known
 
 
 def classes_of(cases: pd.DataFrame) -> list[str]:
@@ -33,7 +36,7 @@ def cases_of_task(task: str, cases: pd.DataFrame) -> pd.DataFrame:
         task: classification or segmentation.
         cases: A row per image.
     """
-    of_pixels = [name for name in (*COUNTS, *SURFACE) if name in cases]
+    of_pixels = [name for name in (*COUNTS, *SURFACE, *MILLIMETRES) if name in cases]
     of_classes = [f"{PROBABILITY}{name}" for name in classes_of(cases)]
     return cases.drop(columns=of_pixels if task == "classification" else of_classes)
 

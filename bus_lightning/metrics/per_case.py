@@ -26,7 +26,7 @@ def metrics_of(cases: pd.DataFrame) -> Metrics:
 
     Args:
         cases: Columns `label` (the class's name) and `prob_<class>` for each class; or `tp`, `fp`, `fn`, `tn`, pixels
-            of one image, and perhaps `hd95` and `surface_dice`; or all of them.
+            of one image, and perhaps `hd95` and `surface_dice`, and those of `MILLIMETRES`; or all of them.
 
     Returns:
         `n`; the metrics of the catalogue, None where undefined; and `undefined`: the reason for each of those. For both
@@ -101,14 +101,15 @@ def segmentation_metrics(cases: pd.DataFrame, weights: Floats) -> dict[str, Floa
     """Compute the metrics of predicted pixels, counted per image at its own resolution.
 
     Args:
-        cases: Columns `tp`, `fp`, `fn`, `tn`: pixels of one image; and perhaps `hd95` and `surface_dice`.
+        cases: Columns `tp`, `fp`, `fn`, `tn`: pixels of one image; and perhaps `hd95` and `surface_dice`, and those of
+            `MILLIMETRES`.
         weights: (D, n) float, how often each image counts, in each of D draws.
 
     Returns:
-        (D,) each, NaN where undefined: the metrics of the catalogue; `hd95` and `surface_dice` only where measured.
+        (D,) each, NaN where undefined: the metrics of the catalogue whose columns the cases have.
     """
     counts = counted(cases, weights)
-    known = (metric for metric in SEGMENTATION if metric.key not in SURFACE or metric.key in cases)
+    known = (metric for metric in SEGMENTATION if set(metric.columns) <= set(cases))
     return {metric.key: metric.compute(counts) for metric in known}
 
 

@@ -18,7 +18,7 @@ class Segmented:
 
     Args:
         tp: (n,) float64, pixels of the lesion that were predicted; `fp`, `fn` and `tn` likewise.
-        cases: Perhaps with columns `hd95` and `surface_dice`.
+        cases: Perhaps with columns `hd95` and `surface_dice`, and those in millimetres.
         weights: (D, n) float.
     """
 
@@ -47,6 +47,15 @@ class Segmented:
         lesion = self.has_lesion
         values = self.cases[column].to_numpy("float64")[lesion]
         return ratio(self.weights[:, lesion] @ values, self.weights[:, lesion].sum(axis=1))
+
+    @property
+    def is_in_mm(self) -> Bools:
+        """Whether each image has a lesion and a known pixel size, (n,)."""
+        return self.has_lesion & self.cases["area_mm2"].notna().to_numpy()
+
+    def measured_in_mm(self, column: str) -> Floats:
+        """Average a column over the lesions whose pixel size is known."""
+        return self.mean(self.cases[column].to_numpy("float64"), self.is_in_mm)
 
 
 def counted(cases: pd.DataFrame, weights: Floats) -> Segmented:
@@ -134,3 +143,14 @@ def false_alarm_rate(of: Segmented) -> Floats:
 def false_alarm_area(of: Segmented) -> Floats:
     """Average the predicted share of the image over the images without a lesion."""
     return of.mean(ratio(of.fp, of.fp + of.tn), ~of.has_lesion)
+
+
+def lesions_in_mm(of: Segmented) -> Floats:
+    """Count the images that have a lesion and a known pixel size: the n of every metric in millimetres."""
+    return of.weights[:, of.is_in_mm].sum(axis=1)
+
+
+def long_axis_error_mm(of: Segmented) -> Floats:
+    """Average the absolute difference of the predicted and the true long axis; a missed lesion has length 0."""
+    predicted, true = (of.cases[name].to_numpy("float64") for name in ("predicted_long_axis_mm", "long_axis_mm"))
+    return of.mean(np.abs(predicted - true), of.is_in_mm)

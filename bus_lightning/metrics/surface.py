@@ -29,19 +29,39 @@ def surface_scores(predicted: Tensor, truth: Tensor) -> dict[str, float | None]:
         Huttenlocher et al., Comparing images using the Hausdorff distance, 1993. Nikolov et al., Deep learning to
         achieve clinically applicable segmentation of head and neck anatomy for radiotherapy, 2018.
     """
+    diagonal = math.hypot(*truth.shape)
+    distance, near = compare_outlines(predicted, truth, diagonal * TOLERANCE / 100)
+    if distance is None:
+        return {"hd95": None, "surface_dice": None}
+    return {"hd95": MISSED if distance == math.inf else 100 * distance / diagonal, "surface_dice": near}
+
+
+def compare_outlines(
+    predicted: Tensor, truth: Tensor, tolerance: float, spacing: tuple[float, float] | None = None
+) -> tuple[float | None, float | None]:
+    """Measure how far two outlines are apart, and how much of them agrees.
+
+    Args:
+        predicted: (H, W) bool.
+        truth: (H, W) bool or uint8 in {0, 1}.
+        tolerance: Distance within which outlines agree.
+        spacing: Height and width of a pixel, in the unit of the tolerance; None for pixels.
+
+    Returns:
+        95th percentile of the distances, infinite for a missed lesion; share of both outlines that lies within the
+        tolerance of the other, 0 for a missed lesion. Both are None without a lesion.
+    """
     lesion, prediction = truth.bool().cpu(), predicted.bool().cpu()
     if not lesion.any():
-        return {"hd95": None, "surface_dice": None}
+        return None, None
     if not (prediction & lesion).any():
-        return {"hd95": MISSED, "surface_dice": 0.0}
+        return math.inf, 0.0
     from monai.metrics.hausdorff_distance import compute_hausdorff_distance  # takes seconds
     from monai.metrics.surface_dice import compute_surface_dice
 
-    diagonal = math.hypot(*truth.shape)
     predicted, true = (mask[None, None].float() for mask in (prediction, lesion))
-    thresholds = [diagonal * TOLERANCE / 100]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 uses an option that it deprecates itself
-        distance = compute_hausdorff_distance(predicted, true, include_background=True, percentile=95)
-        near = compute_surface_dice(predicted, true, thresholds, include_background=True)
-    return {"hd95": 100 * float(distance) / diagonal, "surface_dice": float(near)}
+        distance = compute_hausdorff_distance(predicted, true, include_background=True, percentile=95, spacing=spacing)
+        near = compute_surface_dice(predicted, true, [tolerance], include_background=True, spacing=spacing)
+    return float(distance), float(near)

@@ -1,26 +1,21 @@
 """The sections of one task: scores, comparisons and figures."""
 
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
-from bus_lightning.core.errors import UserError
-from bus_lightning.core.reading import open_regular
-from bus_lightning.data.index import read_mask
 from bus_lightning.metrics.catalogue import COMPARED as COMPARED_IN_REPORT
 from bus_lightning.metrics.catalogue import REPORT, shown_in, title_of
-from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.report.estimates import Summaries, estimate
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.forest import by_class_and_size, forest
 from bus_lightning.report.figures.inputs import labels_of
-from bus_lightning.report.figures.pictures import find_data, segmentations, worst_errors
+from bus_lightning.report.figures.pictures import segmentations, worst_errors
 from bus_lightning.report.figures.predictions import confusion, decision_curve, reliability
 from bus_lightning.report.figures.roc import roc
+from bus_lightning.report.lesion_sizes import lesion_sizes
+from bus_lightning.report.millimetre_items import millimetre_items
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.intervals import wilson
@@ -120,8 +115,11 @@ def task_section(task: str, evidence: Evidence) -> Section | None:
     if figure := forest(test, columns, {"accuracy": majority} if majority else {}):
         figure.slug = f"forest_{task}"
         items.append(figure)
+    if not classifies:
+        for part in parts:
+            items += millimetre_items(conditions, summaries[part], part)
     items += _comparison_items(evidence.comparisons, task, labels_of(conditions))
-    by_class = by_class_and_size(conditions, _lesion_shares(conditions), "test")
+    by_class = by_class_and_size(conditions, *lesion_sizes(conditions), "test")
     pictured = of_task(evidence.by_model.values(), task)
     if classifies:
         for part in ("val", "test"):
@@ -210,28 +208,3 @@ def _comparison_items(comparisons: pd.DataFrame, task: str, labels: Mapping[str,
         TableItem(f"comparisons_{task}", caption, table),
         Note(f"In {apart} of {len(rows)} comparisons, the two conditions cannot be told apart."),
     ]
-
-
-def _lesion_shares(conditions: list[Condition]) -> pd.Series:
-    """Measure the lesion's share of each test image, from the counts if there are any, else from the masks."""
-    counted = [condition.part("test") for condition in conditions if "tp" in condition.cases]
-    if counted:
-        cases = pd.concat(counted).drop_duplicates("id").set_index("id")
-        return (cases["tp"] + cases["fn"]) / cases[list(COUNTS)].sum(axis=1)
-    shares: dict[str, float] = {}
-    for condition in conditions:
-        if (data := find_data(condition.config)) is None:
-            continue
-        root, frame = data
-        for row in frame[frame["id"].isin(set(condition.part("test")["id"]) - shares.keys())].itertuples():
-            with suppress(UserError, OSError):  # a damaged mask leaves out an image, not the report
-                shares[row.id] = _share(root, row.masks)
-    return pd.Series(shares, dtype=float)
-
-
-def _share(root: Path, masks: tuple[str, ...]) -> float:
-    if not masks:
-        return 0.0
-    with open_regular(root / masks[0]) as stream, Image.open(stream) as first:
-        width, height = first.size
-    return float(read_mask(root, masks, (height, width)).mean())

@@ -10,13 +10,15 @@ from omegaconf import DictConfig
 from bus_lightning.core.csv_files import bad_cell, check_numbers, read_table, refuse_cut
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.splits import Split
-from bus_lightning.metrics.columns import COUNTS, PROBABILITY, SURFACE, classes_of
+from bus_lightning.metrics.columns import COUNTS, MILLIMETRES, PROBABILITY, SIZES_MM, SURFACE, SURFACE_MM, classes_of
 from bus_lightning.runs.folder import RunDir
 
 _TEXT = ("id", "split", "label")
 _MOST_PIXELS = 2**40
 _ROUNDED = 0.02  # allowed error of their sum, for 16-bit networks
+_MOST_MM = 1e12  # and mm²
 _HD95, _SURFACE_DICE = SURFACE
+_HD95_MM, _SURFACE_DICE_1MM = SURFACE_MM
 
 
 def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | None = None) -> pd.DataFrame:
@@ -28,7 +30,8 @@ def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | Non
         classes: Class names of the run, in any order; None takes them from the columns of probabilities.
 
     Returns:
-        `id`, `split`, `label`, and `prob_<class>` or the counts of pixels, or both.
+        `id`, `split`, `label`, and `prob_<class>` or the counts of pixels, or both; and perhaps distances and
+        millimetres.
 
     Raises:
         DamagedError: If the file is missing, cut off or not a table; a column is missing or belongs to an unknown
@@ -68,8 +71,26 @@ def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | Non
     check_numbers(path, cases, COUNTS, low=0, high=_MOST_PIXELS, whole=True)
     check_numbers(path, cases, [_HD95], low=0, gaps=True)
     check_numbers(path, cases, [_SURFACE_DICE], low=0, high=1, gaps=True)
+    _check_millimetres(path, cases)
     refuse_cut(path, cases)
     return cases
+
+
+def _check_millimetres(path: Path, cases: pd.DataFrame) -> None:
+    """Refuse impossible millimetres; a row has all of them, or none if its pixel size is not known."""
+    if not any(name in cases for name in MILLIMETRES):
+        return
+    if missing := [name for name in (*COUNTS, *MILLIMETRES) if name not in cases]:
+        raise DamagedError(path, f"it has no column {', '.join(missing)}")
+    check_numbers(path, cases, [*SIZES_MM, _HD95_MM], low=0, high=_MOST_MM, gaps=True)
+    check_numbers(path, cases, [_SURFACE_DICE_1MM], low=0, high=1, gaps=True)
+    is_known = cases[SIZES_MM[0]].notna()
+    has_distance = is_known & (cases["tp"] + cases["fn"] > 0)
+    for name in MILLIMETRES:
+        expected = has_distance if name in SURFACE_MM else is_known
+        if (wrong := (cases[name].notna() != expected).to_numpy()).any():
+            what = "does not fit the row's other millimetres, which are all there or all missing"
+            raise bad_cell(path, cases, int(wrong.argmax()), name, what)
 
 
 def cases_of(run: RunDir, config: DictConfig, split: Split) -> pd.DataFrame:

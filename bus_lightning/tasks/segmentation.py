@@ -11,6 +11,7 @@ from torch.nn import functional
 from torchmetrics.functional.classification import binary_stat_scores
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.metrics.millimetres import millimetre_scores
 from bus_lightning.metrics.surface import surface_scores
 from bus_lightning.tasks.base import Batch, BusTask, Logits
 from bus_lightning.tasks.processes import interleave
@@ -63,16 +64,22 @@ class SegmentationTask(BusTask):
     def rows(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
         """Return a row per image, at its own resolution: `id`, `label`, counts of pixels.
 
-        After training, also the slower distances between the outlines; and `predicted_masks` keeps the masks.
+        After training, also the slower distances between the outlines, and millimetres if the size of a pixel is known;
+        and `predicted_masks` keeps the masks.
         """
         rows = []
         labels = [self.classes[label] for label in batch["label"].tolist()]
-        images = zip(batch["id"], labels, logits.sigmoid(), batch["box"].tolist(), batch["full_mask"], strict=True)
-        for id_, label, probability, box, mask in images:
+        sizes = batch.get("mm_per_pixel", [None] * len(labels))
+        images = zip(
+            batch["id"], labels, logits.sigmoid(), batch["box"].tolist(), batch["full_mask"], sizes, strict=True
+        )
+        for id_, label, probability, box, mask, mm_per_pixel in images:
             predicted = predicted_mask(probability, box, mask.shape)
             row: dict[str, Any] = {"id": id_, "label": label, **count_pixels(predicted, mask)}
             if self.trainer.state.fn != TrainerFn.FITTING:
                 row |= surface_scores(predicted, mask)
+                if mm_per_pixel is not None:
+                    row |= millimetre_scores(predicted, mask, tuple(mm_per_pixel))
                 self.predicted_masks[id_] = _encode_png(predicted)
             rows.append(row)
         return rows

@@ -29,7 +29,7 @@ FIGURES = [
     lambda conditions: confusion(conditions, "test"),
     lambda conditions: reliability(conditions, "test"),
     lambda conditions: decision_curve(conditions, "test", DRAWS),
-    lambda conditions: by_class_and_size(conditions, SIZES, "test", DRAWS),
+    lambda conditions: by_class_and_size(conditions, SIZES, SIZES, "test", DRAWS),
 ]
 
 
@@ -156,7 +156,7 @@ def test_forest_draws_values_intervals_and_baseline_and_says_what_is_undefined()
 def test_classes_and_sizes_show_shares_of_right_answers_and_dice():
     cases = classified()
     both = [condition(cases=cases), condition("unet", segmented(), "segmentation")]
-    answers, dice = by_class_and_size(both, SIZES, "test", 9)
+    answers, dice = by_class_and_size(both, SIZES, SIZES, "test", 9)
     (points,) = lines(panel(answers, "by class"), marker="o")
     np.testing.assert_allclose(points.get_ydata(), [metrics_of(cases)[f"recall_{name}"] for name in CLASSES])
     classes = [tick.get_text() for tick in panel(dice, "by class").get_xticklabels()]

@@ -76,32 +76,37 @@ def _draw_value(panel: Axes, height: int, row: pd.Series | None, color: str) -> 
 
 
 @styled
-def by_class_and_size(conditions: list[Condition], sizes: pd.Series, part: str, draws: int = 2000) -> list[FigureItem]:
+def by_class_and_size(
+    conditions: list[Condition], shares: pd.Series, long_axes: pd.Series, part: str, draws: int = 2000
+) -> list[FigureItem]:
     """Draw accuracy, or Dice for segmentation, by class and by the size of the lesion, with 95% intervals.
 
     Args:
         conditions: Any; each task has its own figures.
-        sizes: Id -> share of the image that is lesion, in [0, 1]; 0 or NaN without a lesion; may be empty.
+        shares: Id -> share of the image that is lesion, in [0, 1]; 0 or NaN without a lesion; may be empty.
+        long_axes: Id -> long axis of the lesion in mm; 0 without a lesion; only where the size of a pixel is known.
         part: ``"val"`` or ``"test"``.
         draws: Draws of the bootstrap over near-duplicate groups.
     """
+    scales = {
+        "by size of the lesion (share of the image)": (100 * shares, "%"),
+        "by long axis (mm)": (long_axes, ""),
+    }
     items = []
     for task, score in (("classification", "recall"), ("segmentation", "Dice")):
         for suffix, page in pages(conditions, task, part):
-            shares = {name: cases["id"].map(sizes).to_numpy(np.float64) for name, cases in page.items()}
-            limits = _terciles(page, shares)
             titles = {"by class": {name: name for name in _classes(page, task)}}
-            if limits is not None:
-                titles["by size of the lesion (share of the image)"] = _size_labels(limits)
+            members = {"by class": {name: cases["label"].to_numpy() for name, cases in page.items()}}
+            for title, (values, unit) in scales.items():
+                measured = {name: cases["id"].map(values).to_numpy(np.float64) for name, cases in page.items()}
+                if (limits := _terciles(page, measured)) is not None:
+                    titles[title] = _size_labels(limits, unit)
+                    members[title] = {name: _size_of(own, limits) for name, own in measured.items()}
             figure = new_figure(WIDTH, 3.5)
             (axes,) = panels(figure, 1, len(titles), sharey=True)
             alt = []
             for panel, (title, groups) in zip(axes, titles.items(), strict=True):
-                members = {
-                    name: cases["label"].to_numpy() if title == "by class" else _size_of(shares[name], limits)
-                    for name, cases in page.items()
-                }
-                alt += _draw_groups(panel, page, members, groups, draws)
+                alt += _draw_groups(panel, page, members[title], groups, draws)
                 panel.set(title=title, ylim=(0, 1.02))
             axes[0].set_ylabel(title_of("dice_image") if task == "segmentation" else "share of correct predictions")
             figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(page)))
@@ -128,24 +133,23 @@ def _classes(page: dict[str, pd.DataFrame], task: str) -> list[str]:
     return sorted({label for cases in tables for label in cases["label"]})
 
 
-def _terciles(page: dict[str, pd.DataFrame], shares: dict[str, Floats]) -> Floats | None:
+def _terciles(page: dict[str, pd.DataFrame], measured: dict[str, Floats]) -> Floats | None:
     """Divide the images with a lesion, each counted once, into thirds: (2,) limits; None where there are too few."""
     ids = np.concatenate([cases["id"].to_numpy() for cases in page.values()])
-    each = pd.Series(np.concatenate(list(shares.values())), index=ids)
+    each = pd.Series(np.concatenate(list(measured.values())), index=ids)
     lesions = each[~each.index.duplicated()]
     lesions = lesions[lesions > 0]
     return np.quantile(lesions, [1 / 3, 2 / 3]) if len(lesions) >= len(_SIZES) else None
 
 
-def _size_of(share: Floats, limits: Floats | None) -> np.ndarray:
+def _size_of(measured: Floats, limits: Floats) -> np.ndarray:
     names = np.array([*_SIZES, ""])
-    number = np.searchsorted(limits if limits is not None else np.zeros(2), share)
-    return names[np.where(share > 0, number, len(_SIZES))]
+    return names[np.where(measured > 0, np.searchsorted(limits, measured), len(_SIZES))]
 
 
-def _size_labels(limits: Floats) -> dict[str, str]:
-    low, high = (f"{100 * limit:.1f}" for limit in limits)
-    ranges = (f"up to {low}%", f"{low} to {high}%", f"above {high}%")
+def _size_labels(limits: Floats, unit: str) -> dict[str, str]:
+    low, high = (f"{limit:.1f}" for limit in limits)
+    ranges = (f"up to {low}{unit}", f"{low} to {high}{unit}", f"above {high}{unit}")
     return {name: f"{name}\n{text}" for name, text in zip(_SIZES, ranges, strict=True)}
 
 

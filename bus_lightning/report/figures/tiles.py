@@ -100,7 +100,7 @@ def show(axis: Axes, picture: np.ndarray, outlined: np.ndarray | None = None, ti
 
 
 def label(id_: str, limit: int) -> str:
-    """Name an image and its class in so many characters; `benign/benign (1)` does not repeat its class."""
-    name, file = id_.split("/", 1)
-    text = file if file.startswith(name) else f"{name}: {file}"
+    """Name an image and its folder in so many characters; `benign/benign (1)` does not repeat its folder."""
+    name, _, file = id_.partition("/")
+    text = f"{name}: {file}" if file and not file.startswith(name) else file or name
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
