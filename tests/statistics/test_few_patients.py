@@ -56,7 +56,7 @@ def test_one_patient_in_ten_with_several_classes_does_not_change_the_strata():
 def test_draws_without_a_class_are_left_out_and_too_many_of_them_leave_no_interval():
     groups, classes = patients(30, 30)
     classes = ["malignant" if k == 1 else "benign" if k % 2 else "normal" for k in range(60)]
-    unique, drawn = group_draws(groups, classes)
+    _, drawn = group_draws(groups, classes)
     with np.errstate(invalid="ignore"):
         sensitivity = drawn[:, 0] / drawn[:, 0]  # only the first patient has the malignant image
     assert 0.1 < np.isnan(sensitivity).mean() < 0.7
