@@ -5,7 +5,7 @@ import pytest
 
 from bus_lightning.statistics.intervals import group_draws, percentile_interval, two_sided_p, wilson
 
-# Groups 0, 1, 5 and from 8 on are benign; 3 is the only malignant one; the images of 4 and 7 carry two classes: two of 24
+# Groups 0, 1, 5 and from 8 on are benign; 3 is the only malignant one; the images of 4 and 7 carry two classes: 2 of 24
 # groups.
 GROUPS = [5, 0, 0, 1, 3, 3, 4, 4, 7, 7, *range(8, 26)]
 CLASSES = ["benign"] * 4 + ["malignant"] * 2 + ["benign", "malignant", "malignant", "benign"] + ["benign"] * 18
