@@ -6,6 +6,7 @@ import time
 from types import ModuleType
 
 from benchmarks import (
+    coverage,
     data,
     diagnosis,
     doubt,
@@ -23,7 +24,19 @@ from benchmarks.provenance import provenance
 
 SECTIONS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
-    for module in (throughput, grid, machine, data, startup, job_overhead, growth, precision, doubt, diagnosis)
+    for module in (
+        throughput,
+        grid,
+        machine,
+        data,
+        startup,
+        job_overhead,
+        growth,
+        precision,
+        doubt,
+        diagnosis,
+        coverage,
+    )
 }
 QUICK = ("throughput", "startup")  # what --quick measures when no section is named
 

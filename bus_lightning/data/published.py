@@ -1,7 +1,7 @@
-"""The splits that the authors of a data set have published, and what they divide."""
+"""The splits that the authors of a data set have published; and what a split divides."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 
 import pandas as pd
@@ -11,6 +11,7 @@ from bus_lightning.core.errors import UserError
 log = logging.getLogger(__name__)
 _PREFIX = "parts_"
 _PARTS = ("train", "val", "test")
+_NAMES = {"near-duplicates": "groups of near-duplicates"}
 
 
 def published_parts(frame: pd.DataFrame, folds: int | None, fold: int | None) -> dict[str, list[str]]:
@@ -18,7 +19,7 @@ def published_parts(frame: pd.DataFrame, folds: int | None, fold: int | None) ->
 
     Args:
         frame: The index, with a column `parts_K` for each published set of K folds: the part of the image in each fold.
-        folds: K; None takes the only one that there is.
+        folds: K; None takes the only one that there is, or the smallest, which is logged.
         fold: The fold, from 0; None takes the only one.
 
     Returns:
@@ -32,8 +33,8 @@ def published_parts(frame: pd.DataFrame, folds: int | None, fold: int | None) ->
         raise UserError("data.split.method=published: this data set has no published split; use grouped.")
     listed = " or ".join(map(str, known))
     if folds is None and len(known) > 1:
-        raise UserError(f"data.split.method=published needs data.split.folds: {listed}.")
-    number = folds or known[0]
+        log.info("The published split has %s folds: %d are used. Choose with data.split.folds.", listed, known[0])
+    number = known[0] if folds is None else folds
     if number not in known:
         raise UserError(f"data.split.folds={number}: the published numbers of folds are {listed}.")
     if fold is None and number > 1:
@@ -47,34 +48,51 @@ def published_parts(frame: pd.DataFrame, folds: int | None, fold: int | None) ->
     return {name: sorted(ids) for name, ids in parts.items()}
 
 
-def count_divided(frame: pd.DataFrame, parts: dict[str, list[str]]) -> dict[str, dict[str, int]]:
-    """Count the patients and groups of near-duplicates with images in two parts, and log them.
+def count_divided(frame: pd.DataFrame, parts: Mapping[str, list[str]], method: str) -> dict[str, dict[str, int]]:
+    """Count the patients and the groups of near-duplicates with images in two parts, and log them.
 
     Args:
         frame: The index, with the columns `patient` and `duplicates` (number of the near-duplicate group), if known.
         parts: Part -> its ids.
+        method: That of the split, for the log.
 
     Returns:
-        `patients` and `near-duplicates` -> pair of parts, such as `train-test` -> number; pairs without any are left
-        out.
+        `patients` and `near-duplicates`, if known -> pair of parts, such as `train-test` -> number; pairs without any
+        are left out.
     """
     place = {id_: name for name, ids in parts.items() for id_ in ids}
-    columns = {"patients": "patient", "near-duplicates": "duplicates"}
-    divided = {
-        kind: _count_pairs(frame[name], [place.get(id_) for id_ in frame["id"]])
-        for kind, name in columns.items()
-        if name in frame
-    }
-    for kind, pairs in divided.items():
-        for pair, number in pairs.items():
-            log.warning("The published split divides %d %s (%s).", number, kind, pair)
+    places = [place.get(id_) for id_ in frame["id"]]
+    divided = {}
+    if "patient" in frame and (frame["patient"] != "").any():
+        datasets = frame.get("dataset", pd.Series("", index=frame.index))  # patient 1 of two sets is not one patient
+        keys = [(of, key) if key else None for of, key in zip(datasets, frame["patient"], strict=True)]
+        divided["patients"] = _count_pairs(keys, places)
+    if "duplicates" in frame:
+        divided["near-duplicates"] = _count_pairs(frame["duplicates"], places)
+    if text := describe_divided(divided):
+        log.warning("The %s split divides %s.", method, text)
     return divided
+
+
+def count_divided_groups(groups: Mapping[str, int], parts: Mapping[str, list[str]]) -> dict[str, dict[str, int]]:
+    """Count the groups with images in two parts, for a split that was made before `count_divided`."""
+    place = {id_: name for name, ids in parts.items() for id_ in ids}
+    return {"groups": _count_pairs(groups.values(), [place.get(id_) for id_ in groups])}
+
+
+def describe_divided(divided: Mapping[str, Mapping[str, int]]) -> str:
+    """Write what a split divides: `121 patients between train and val, 2 near-duplicates between train and test`."""
+    return ", ".join(
+        f"{number} {_NAMES.get(kind, kind)} between {pair.replace('-', ' and ')}"
+        for kind, pairs in divided.items()
+        for pair, number in pairs.items()
+    )
 
 
 def _count_pairs(keys: Iterable[object], places: Iterable[str | None]) -> dict[str, int]:
     seen: dict[object, set[str]] = {}
     for key, part in zip(keys, places, strict=True):
-        if part is not None and key != "":
+        if part is not None and key is not None:
             seen.setdefault(key, set()).add(part)
     counts = {
         f"{first}-{second}": sum({first, second} <= parts for parts in seen.values())

@@ -38,7 +38,7 @@ class Split:
         seed: The split's seed.
         groups: Group of every image: near-duplicates, and the images of a patient.
         hash: Hash of the three lists.
-        divided: What a published split divides, as `count_divided` counts it.
+        divided: What it divides, as `count_divided` counts it; empty in files of earlier versions.
     """
 
     train: list[str]
@@ -134,7 +134,7 @@ def make_split(
     if method == "file":
         if cross_fold is not None:
             raise UserError("data.split.cross_fold does not work with data.split.method=file: use another method.")
-        return _from_file(frame, groups, file, list(ratio), seed)
+        return _with_divided(_from_file(frame, groups, file, list(ratio), seed), frame)
     if method == "published":
         if cross_fold is not None:
             raise UserError("data.split.cross_fold does not work with data.split.method=published: use grouped.")
@@ -142,8 +142,7 @@ def make_split(
         cure = "has NUMBER images, none of them in PART of the published split: leave the class out with data.classes."
         _check_classes(frame, parts, bool(parts["val"]), cure)
         named = {id_: groups[id_] for ids in parts.values() for id_ in ids}
-        split = make_named_split(parts, method, named, ratio, seed)
-        return replace(split, divided=count_divided(frame, parts))
+        return _with_divided(make_named_split(parts, method, named, ratio, seed), frame)
 
     class_of = dict(zip(frame["id"], frame["class"] if method != "random" else ["any"] * len(frame), strict=True))
     source_of = dict(zip(frame["id"], frame.get("source", frame["id"]), strict=True))
@@ -179,7 +178,13 @@ def make_split(
     cure = f"has too few images (NUMBER) for data.split.ratio={list(ratio)}: none would be in PART. Add images, "
     cure += "change the ratio, or leave the class out with data.classes."
     _check_classes(frame, parts, val_share > 0, cure, needs_test=tested is None)
-    return make_named_split(parts, method, {id_: groups[id_] for id_ in frame["id"]}, ratio, seed)
+    split = make_named_split(parts, method, {id_: groups[id_] for id_ in frame["id"]}, ratio, seed)
+    return _with_divided(split, frame)
+
+
+def _with_divided(split: Split, frame: pd.DataFrame) -> Split:
+    parts = {name: split.part(name) for name in PARTS}
+    return replace(split, divided=count_divided(frame, parts, split.method))
 
 
 def check_disjoint(split: Split) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.data.prepare import PreparedData
+from bus_lightning.data.published import describe_divided
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.trained_on import Trained, sentence
 from bus_lightning.export.calibration import Calibration
@@ -23,10 +24,11 @@ NOT_CALIBRATED = "not calibrated"
 OUTLINES = shown_in(CARD, "segmentation")
 CLASSES = (*shown_in(CARD, "classification"), "auroc_malignant", "recall_malignant", "specificity_malignant")
 _METHODS = {
-    "grouped": "near-duplicates kept in one part",
-    "stratified": "by class; near-duplicates can be in two parts, so results may look too good",
-    "random": "at random; near-duplicates can be in two parts, so results may look too good",
+    "grouped": "near-duplicates kept in one part, and the images of a patient",
+    "stratified": "by class; near-duplicates or patients can be in two parts, so results may look too good",
+    "random": "at random; near-duplicates or patients can be in two parts, so results may look too good",
     "file": "lists of the user",
+    "published": "by the authors of the data set",
 }
 
 
@@ -110,8 +112,9 @@ def _data(segmenter: FinishedRun, classifier: FinishedRun, images: PreparedData,
     for name, run in (("Segmenter", segmenter), ("Classifier", classifier)):
         split, status = run.split, run.folder.status
         sizes = "/".join(str(len(split.part(part))) for part in ("train", "val", "test"))
+        divides = f"; divides {text}, so results may look too good" if (text := describe_divided(split.divided)) else ""
         commits = ", ".join(dict.fromkeys(str(code.get("commit"))[:12] for code in codes_of(status)))
-        rows.append([name, f"{split.method}: {_METHODS[split.method]}", sizes, split.seed, run.config.seed,
+        rows.append([name, f"{split.method}: {_METHODS[split.method]}{divides}", sizes, split.seed, run.config.seed,
                      split.hash, status.get("epochs"), commits])  # fmt: skip
     counts = ", ".join(f"{number} {name}" for name, number in images.frame["class"].value_counts(sort=False).items())
     origin = f"**{_plain(sentence(trained))}**"

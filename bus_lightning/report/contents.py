@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bus_lightning.data.published import count_divided_groups, describe_divided
 from bus_lightning.data.splits import PARTS
 from bus_lightning.report.costs import cost_frame, cost_table
 from bus_lightning.report.estimates import Summaries
@@ -144,13 +145,20 @@ def _checks(group: Group) -> Section:
 def _data(conditions: list[Condition]) -> Section:
     data = next((data for condition in conditions if (data := find_data(condition.config))), None)
     sample = data_sample(*data) if data else None
-    rows = []
+    rows, warnings = [], []
     for condition in conditions:
         split = condition.splits[condition.runs[0].path.name]
-        sizes = {part: len(split.part(part)) for part in ("train", "val", "test")}
-        rows.append({"condition": condition.name, "split": split.method, **sizes, "hash": split.hash})
-    caption = "Images of each part, in the first run of each condition. The same hash means the same split."
-    items: list[Item] = [*([sample] if sample else []), TableItem("splits", caption, pd.DataFrame(rows))]
+        parts = {part: split.part(part) for part in PARTS}
+        sizes = {part: len(ids) for part, ids in parts.items()}
+        divided = describe_divided(split.divided or count_divided_groups(split.groups, parts))
+        rows.append({"condition": condition.name, "split": split.method, **sizes, "divides": divided or "nothing",
+                     "hash": split.hash})  # fmt: skip
+        if divided:
+            warnings.append(Note(f"{condition.name}: the {split.method} split divides {divided}.", "warning"))
+    caption = "Images of each part, and what the split divides between parts, in the first run of each condition. "
+    caption += "The same hash means the same split."
+    table = TableItem("splits", caption, pd.DataFrame(rows))
+    items: list[Item] = [*warnings, *([sample] if sample else []), table]
     if len({row["hash"] for row in rows}) > 1:
         text = "Not all conditions have the same split: they are compared on the images that they share."
         items.append(Note(text, "warning"))

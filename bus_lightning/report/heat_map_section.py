@@ -34,7 +34,7 @@ def heat_map_section(conditions: list[Condition]) -> Section | None:
         "share of the map within the lesion. Chance: the lesion's share of the image, which a map without any "
         "knowledge reaches in both. Random weights: the same network, not trained; a map that is as good there says "
         "nothing about the training. First run of each condition; n: test images with a lesion and a map that is not "
-        "zero everywhere; 95% intervals over near-duplicate groups."
+        "zero everywhere; 95% intervals over groups."
     )
     items: list[Item] = [TableItem("heat_maps_believed", caption, pd.DataFrame(rows)), *figures]
     return Section("Heat maps, and how far they can be trusted", "Made by `evaluate.py explain=true`.", items)

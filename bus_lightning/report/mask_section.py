@@ -63,7 +63,7 @@ def mask_section(conditions: list[Condition], test: Summaries, titles: Mapping[s
         return None
     caption = (
         "Test images: value and 95% interval, and the difference in macro AUC to the classifier that sees the image "
-        "alone, paired on the same draws of near-duplicate groups. The ground-truth mask gives away where the lesion "
+        "alone, paired on the same draws of groups. The ground-truth mask gives away where the lesion "
         "is, which is unknown for a new image: those rows are a leak, and an upper bound for the gain from a mask."
     )
     intro = (

@@ -59,7 +59,7 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         better = [verdict for verdict in pairs.get("verdict", []) if "better" in verdict]
         if len(pairs):
             text = f"{len(better)} of {len(pairs)} pairs differ in {title_of(metric)} by more than chance"
-            items.append(Note(f"{text} (paired bootstrap over near-duplicate groups, adjusted by Holm)."))
+            items.append(Note(f"{text} (paired bootstrap over groups, adjusted by Holm)."))
     return Section("In short", "", items)
 
 
@@ -130,9 +130,10 @@ def task_section(task: str, evidence: Evidence) -> Section | None:
         items += [*filter(None, map(segmentations, pictured)), *by_class]
     items.append(_all_metrics(conditions, summaries, task))
     intro = (
-        "Every number has its 95% interval in brackets: bootstrap over near-duplicate groups, stratified by class, "
-        "2,000 draws. It shows how much other images would change the number. How much another training would change "
-        "it is the standard deviation over runs, if there are several."
+        "Every number has its 95% interval in brackets: bootstrap over groups (near-duplicates, and the images of a "
+        "patient) with 2,000 draws, within each class; where patients have several classes, over all groups, and fewer "
+        "per draw, so that few patients give a wider interval. It shows how much other images would change the number. "
+        "How much another training would change it is the standard deviation over runs, if there are several."
     )
     return Section(task.capitalize(), intro, items)
 
@@ -198,7 +199,7 @@ def _comparison_items(comparisons: pd.DataFrame, task: str, labels: Mapping[str,
         }
     )
     caption = (
-        "Two conditions on the same test images. The verdict follows the paired bootstrap over near-duplicate groups, "
+        "Two conditions on the same test images. The verdict follows the paired bootstrap over groups, "
         "adjusted by Holm for the number of comparisons. Next to it are standard tests of one image per group and the "
         "first seed, not adjusted: McNemar (correct or wrong), DeLong (AUC of malignant against the rest), Wilcoxon "
         "(Dice per image)."

@@ -20,7 +20,7 @@ _EVALUATED = ("val", "test")
 CHECKS = {
     "baseline": "Every classifier beats the majority class in accuracy, and ln K in log-loss.",
     "label": "No label is drawn into any image.",
-    "twins": "No validation or test image has a near-duplicate in training.",
+    "twins": "No validation or test image has a near-duplicate in training, or an image of its patient.",
     "counts": "Every run has one case for each validation and test image of its saved split.",
     "classes": "Every class has images in each part that was evaluated.",
     "files": "Every other file that the report reads is intact.",

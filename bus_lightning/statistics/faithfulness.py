@@ -63,7 +63,7 @@ def read_maps(path: Path, groups: Mapping[str, int]) -> pd.DataFrame:
 def summarise_maps(maps: pd.DataFrame, groups: Mapping[str, int], draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Average the measures of heat maps over images, with 95% intervals.
 
-    The intervals are a bootstrap over near-duplicate groups, with the same draws for all rows. A map that is 0
+    The intervals are a bootstrap over groups, with the same draws for all rows. A map that is 0
     everywhere is left out and counted.
 
     Args:

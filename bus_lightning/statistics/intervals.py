@@ -1,29 +1,37 @@
-"""Intervals: the bootstrap over near-duplicate groups, and Wilson's interval of a share of independent cases.
+"""Intervals: the bootstrap over groups of images, and Wilson's interval of a share of independent cases.
 
-Images of one group show the same frame and get nearly the same prediction, so groups are independent and images are
-not. An interval that takes images as independent is too narrow.
+A group is what a split keeps together: near-duplicates, and the images of a patient. Its images get similar
+predictions, so groups are independent and images are not. An interval that takes images as independent is too narrow.
 """
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
+from statistics import harmonic_mean
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, t
 
 _LEVEL = 0.95
+_FEW_MIXED = 0.1  # share of groups with several classes up to which classes are strata
 
 
 def group_draws(
     groups: Sequence[int], strata: Sequence[Hashable], draws: int = 2000, seed: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Draw near-duplicate groups with replacement; each draw takes as many groups of a stratum as the stratum has.
+    """Draw groups with replacement.
 
-    The weight of an image in a draw is the multiplicity of its group. Each combination of classes within a group is a
-    stratum. The group of a stratum with a single group is in every draw once; it adds no spread, and this makes the
-    interval narrower.
+    The weight of an image in a draw is the multiplicity of its group. Groups of one class are drawn within their class,
+    as many as there are. If more than a tenth of the groups has several classes, as patients have, they are drawn from
+    all groups together, and fewer than there are: so many that a mean gets the interval of Student's t for the number
+    of groups that a class has (their harmonic mean over the classes), but at least half.
+
+    Up to that tenth, each combination of classes is a stratum. The group of a stratum with a single group is in every
+    draw once; it adds no spread, and this makes the interval narrower. With many combinations of few groups, it would
+    be much too narrow.
 
     Args:
-        groups: (n,) the near-duplicate group of each image.
+        groups: (n,) the group of each image.
         strata: (n,) the class of each image.
         draws: Number of draws.
         seed: The same seed gives the same draws, for any order of the images.
@@ -36,20 +44,39 @@ def group_draws(
 
     References:
         Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69 (2007) 369-390.
+        Bickel, Götze and van Zwet, "Resampling fewer than n observations", Statistica Sinica 7 (1997) 1-31.
+        Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69 (2015) 371-386.
     """
     classes: dict[int, set[Hashable]] = {}
     for group, stratum in zip(groups, strata, strict=True):
         classes.setdefault(int(group), set()).add(stratum)
     unique = np.array(sorted(classes), dtype=np.int64)
+    generator = np.random.default_rng(seed)
+    if sum(len(own) > 1 for own in classes.values()) > _FEW_MIXED * len(classes):
+        groups_of_class = Counter(stratum for own in classes.values() for stratum in own)
+        size = _fewer(len(unique), harmonic_mean(groups_of_class.values()))
+        drawn = generator.multinomial(size, np.full(len(unique), 1 / len(unique)), size=draws)
+        return unique, drawn.astype(np.float32)
     columns: dict[tuple[Hashable, ...], list[int]] = {}
     for column, group in enumerate(unique):
         columns.setdefault(tuple(sorted(classes[int(group)], key=str)), []).append(column)
-    generator = np.random.default_rng(seed)
     multiplicities = np.empty((draws, len(unique)), dtype=np.float32)
     for members in columns.values():
         size = len(members)
         multiplicities[:, members] = generator.multinomial(size, np.full(size, 1 / size), size=draws)
     return unique, multiplicities
+
+
+def _fewer(number: int, independent: float) -> int:
+    """Return how many groups to draw so that the spread of a mean is widened to that of Student's t.
+
+    The spread of the draws is that of a mean of `number` values, by a variance with the divisor n. The interval that
+    fits few values has the divisor n - 1 and the quantile of t in place of the normal one.
+    """
+    independent = max(2.0, independent)
+    quantile = (1 + _LEVEL) / 2
+    share = (1 - 1 / independent) * float(norm.ppf(quantile) / t.ppf(quantile, independent - 1)) ** 2
+    return max(-(-number // 2), round(number * share))
 
 
 def percentile_interval(draws_of_metric: NDArray[np.floating]) -> tuple[float, float]:
@@ -96,7 +123,7 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
     Args:
         successes: Number of successes.
-        n: Number of independent cases; for images with near-duplicates use `group_draws`.
+        n: Number of independent cases; for images in groups use `group_draws`.
 
     Returns:
         Low and high, in [0, 1]; (nan, nan) for n = 0.

@@ -1,4 +1,4 @@
-"""Compare two conditions by the paired bootstrap over near-duplicate groups.
+"""Compare two conditions by the paired bootstrap over groups.
 
 Both conditions are scored on the same draws, so images that are hard for both cancel out. The result is about the
 networks that were trained, averaged over seeds, and about the images that could have been drawn. It does not say how
@@ -36,7 +36,7 @@ class Comparison:
         part: val or test.
         metric: Key of the metric.
         n: Number of images that both are compared on.
-        groups: Number of near-duplicate groups of these images.
+        groups: Number of groups, near-duplicates or patients, of these images.
         left_out: Number of images of the part that only one of the two, or not every replicate, has.
         replicates_a, replicates_b: Number of replicates that are averaged.
         value_a, value_b: The metric on these images, mean over the replicates.
@@ -110,7 +110,7 @@ class PairedBootstrap:
             "replicates_a": len(side_a.metrics),
             "replicates_b": len(side_b.metrics),
         }
-        for column, word in (("label", "class"), ("group", "near-duplicates")):
+        for column, word in (("label", "class"), ("group", "group")):
             if differ := int((side_a.images[column] != side_b.images[column]).sum()):
                 return Comparison(*names, **counts, reason=f"{differ} shared images differ in {word}")
         for side, name in ((side_a, a.name), (side_b, b.name)):

@@ -14,7 +14,7 @@ from bus_lightning.metrics.per_case import metrics_of, weighted_metrics
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import group_draws, percentile_interval
 
-VERSION = 2  # of the cached content: raise it when a metric or an interval is computed in another way
+VERSION = 3  # of the cached content: raise it when a metric or an interval is computed in another way
 DRAWS = 2000
 COLUMNS = ["metric", "value", "low", "high", "n", "mean_of_runs", "sd_of_runs", "runs", "reason"]
 _AT_ONCE = 4_000_000  # weights in memory, draws times images
@@ -24,8 +24,8 @@ def summarise(condition: Condition, part: str, cache: Path | None = None) -> pd.
     """Compute every metric of one part with its interval.
 
     The value is the mean over the replicates: folds are pooled (each image counts once), and seeds are averaged. The
-    interval is the percentile bootstrap over near-duplicate groups, stratified by class, with 2,000 draws and the same
-    groups for every replicate. It covers the choice of images, but not the choice of seeds; see `sd_of_runs`.
+    interval is the percentile bootstrap over groups (see `group_draws`) with 2,000 draws and the same groups for every
+    replicate. It covers the choice of images, but not the choice of seeds; see `sd_of_runs`.
 
     Args:
         condition: The runs.

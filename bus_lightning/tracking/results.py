@@ -72,6 +72,8 @@ def _send(
         summary |= {f"{part}/{name}": value for name, value in values.items() if isinstance(value, int | float)}
     for name, (low, high) in intervals.items():
         summary |= {f"test/{name}_low": low, f"test/{name}_high": high}
+    for kind, pairs in load_split(run.split).divided.items():
+        summary |= {f"split/{kind} in {pair}": number for pair, number in pairs.items()}
     summary |= {key: status[key] for key in _STATUS if status.get(key) is not None}
     with staging_in(Path(wandb_run.dir).parents[1]):
         # The numbers come first, in case a picture fails. The extra row flushes that of the last epoch, which would

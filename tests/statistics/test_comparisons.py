@@ -198,7 +198,7 @@ def test_splits_of_several_seeds_are_matched_by_their_images():
         (
             condition("b", right(1), groups=[0, 0, *range(2, 40)]),
             "accuracy",
-            "39 shared images differ in near-duplicates",
+            "39 shared images differ in group",
         ),
         (condition("b", right(1), task="segmentation"), "accuracy", "a is classification and b is segmentation"),
         (condition("b", right(1)), "f1_macro", "f1_macro of a is undefined: no image of class malignant, normal"),

@@ -53,7 +53,7 @@ def forest(
         panel.set_yticks(range(len(rows)), labels)
         panel.set_ylim(len(rows) - 0.5, -0.7)
     counts = [int(n) for table in rows.values() for n in table["n"].reindex(shown).dropna()]
-    caption = f"Values and 95% intervals (bootstrap over near-duplicate groups), n = {span(counts or [0])} images."
+    caption = f"Values and 95% intervals (bootstrap over groups), n = {span(counts or [0])} images."
     if any(metric in baselines for metric in shown):
         caption += " Dashed: always predicting the most frequent class."
     alt = []
@@ -86,7 +86,7 @@ def by_class_and_size(
         shares: Id -> share of the image that is lesion, in [0, 1]; 0 or NaN without a lesion; may be empty.
         long_axes: Id -> long axis of the lesion in mm; 0 without a lesion; only where the size of a pixel is known.
         part: ``"val"`` or ``"test"``.
-        draws: Draws of the bootstrap over near-duplicate groups.
+        draws: Draws of the bootstrap over groups.
     """
     scales = {
         "by size of the lesion (share of the image)": (100 * shares, "%"),
@@ -113,7 +113,7 @@ def by_class_and_size(
             caption = (
                 f"{score.capitalize()} by class and by size of the lesion, {images_in(part, page)}; n below each group "
                 "is its images. Sizes: terciles of the images with a lesion. Bars: 95% intervals, bootstrap over "
-                "near-duplicate groups; replicates are pooled."
+                "groups; replicates are pooled."
             )
             items.append(FigureItem(f"by_class_and_size_{task}_{part}{suffix}", caption, figure, " ".join(alt)))
     return items

@@ -85,7 +85,7 @@ def predicted_classes(cases: pd.DataFrame) -> NDArray[np.str_]:
 
 
 def weights_of(cases: pd.DataFrame, draws: int) -> NDArray[np.float64]:
-    """Draw near-duplicate groups and count how often each case is drawn.
+    """Draw groups and count how often each case is drawn.
 
     Args:
         cases: Columns `group` and `label`; a group has the same count in all replicates.

@@ -91,7 +91,7 @@ def reliability(conditions: list[Condition], part: str) -> list[FigureItem]:
         caption = (
             f"Reliability of the predicted class's probability, {images_in(part, page)}, {BINS} bins of equal width; "
             "below, the number of predictions in each bin. On the dotted line accuracy and confidence are equal. Bars: "
-            "95% intervals (Wilson) with as many cases as the bin has near-duplicate groups. ECE: expected calibration "
+            "95% intervals (Wilson) with as many cases as the bin has groups. ECE: expected calibration "
             "error, the mean distance from the line, weighted by predictions. Replicates are pooled; their ECE is the "
             "mean."
         )
@@ -132,7 +132,7 @@ def decision_curve(conditions: list[Condition], part: str, draws: int = 1000) ->
     Args:
         conditions: Any; those without the class malignant are left out.
         part: ``"val"`` or ``"test"``.
-        draws: Draws of the bootstrap over near-duplicate groups, for the bands.
+        draws: Draws of the bootstrap over groups, for the bands.
 
     References:
         Vickers and Elkin, "Decision curve analysis", Medical Decision Making 26 (2006) 565-574.
@@ -163,7 +163,7 @@ def decision_curve(conditions: list[Condition], part: str, draws: int = 1000) ->
         caption = (
             f"Decision curves of malignant against the rest, {images_in(part, page)}: true positives minus false "
             "positives times the odds of the threshold, per image. A model is useful where it lies above both treating "
-            "all and treating none. Bands: 95% intervals, bootstrap over near-duplicate groups; replicates are pooled."
+            "all and treating none. Bands: 95% intervals, bootstrap over groups; replicates are pooled."
         )
         items.append(FigureItem(f"decision_curve_{part}{suffix}", caption, figure, " ".join(alt)))
     return items

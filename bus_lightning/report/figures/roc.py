@@ -45,7 +45,7 @@ def roc(conditions: list[Condition], part: str, draws: int = 2000) -> list[Figur
     Args:
         conditions: Any.
         part: ``"val"`` or ``"test"``.
-        draws: Draws of the bootstrap over near-duplicate groups, for the bands and the intervals of the areas.
+        draws: Draws of the bootstrap over groups, for the bands and the intervals of the areas.
     """
     items = []
     for suffix, page in pages(conditions, "classification", part):
@@ -137,7 +137,7 @@ def _figure(page: dict[str, pd.DataFrame], curves: dict[str, dict[str, Roc]], pa
         figure.legend(handles=keys, loc="outside lower center", ncols=min(3, len(keys)))
     caption = (
         f"ROC curves, {images_in(part, page)}; in brackets, images of the class : others. Bands: 95% intervals of the "
-        "true positive rate at each false positive rate, bootstrap over near-duplicate groups; with several replicates "
+        "true positive rate at each false positive rate, bootstrap over groups; with several replicates "
         "the curves are their mean. One class against the rest is scored by its probability."
     )
     if _TUMOURS in titles:
