@@ -79,11 +79,12 @@ def test_scores_are_shown_by_long_axis_where_it_is_known():
     panels = {panel.get_title(): panel for panel in figure.figure.axes}
     labels = [tick.get_text() for tick in panels["by long axis (mm)"].get_xticklabels()]
     assert [label.splitlines()[-1] for label in labels] == ["n = 7", "n = 6", "n = 7"]
+    assert "only images whose pixel size is known" in figure.caption
     (figure,) = by_class_and_size([own], shares, long_axes[:0], "test", 9)
     assert "by long axis (mm)" not in [panel.get_title() for panel in figure.figure.axes]
 
 
-def test_the_long_axis_of_a_classifiers_images_comes_from_the_masks_in_the_pixels_of_the_image(tmp_path):
+def test_the_long_axis_of_a_classifiers_images_comes_from_the_masks_in_the_pixels_of_the_image(tmp_path, data_config):
     for name, side in (("a", 48), ("b", 24), ("c", 48)):  # the mask of b has half the size of its image
         Image.fromarray(np.arange(48 * 48, dtype=np.uint8).reshape(48, 48)).save(tmp_path / f"{name}.png")
         mask = np.zeros((side, side), np.uint8)
@@ -92,9 +93,11 @@ def test_the_long_axis_of_a_classifiers_images_comes_from_the_masks_in_the_pixel
     rows = "file,gt,kind,size\na.png,a_gt.png,benign,0.5\nb.png,b_gt.png,benign,0.5\nc.png,c_gt.png,benign,\n"
     (tmp_path / "table.csv").write_text(rows)
     columns = {"image": "file", "mask": "gt", "class": "kind", "mm_per_pixel": "size"}
-    data = {"source": "table", "root": str(tmp_path), "table": str(tmp_path / "table.csv"), "columns": columns}
+    overrides = [f"data.columns.{role}={name}" for role, name in columns.items()]
+    config = data_config(f"data.table={tmp_path / 'table.csv'}", "data.classes=[benign]", *overrides, data="table",
+                         root=tmp_path)  # fmt: skip
     cases = pd.DataFrame({"run": "r", "replicate": 0, "id": [*"abc"], "split": "test", "label": "benign"})
-    own = Condition("resnet34", "resnet34", "classification", ["benign"], OmegaConf.create({"data": data}), [], cases)
+    own = Condition("resnet34", "resnet34", "classification", ["benign"], config, [], cases)
     shares, long_axes = lesion_sizes([own])
     assert shares.to_dict() == pytest.approx({"a": 1 / 16, "b": 1 / 16, "c": 1 / 16})
     assert long_axes.to_dict() == pytest.approx({"a": 6 * np.sqrt(2), "b": 6 * np.sqrt(2)})

@@ -115,6 +115,8 @@ def by_class_and_size(
                 "is its images. Sizes: terciles of the images with a lesion. Bars: 95% intervals, bootstrap over "
                 "groups; replicates are pooled."
             )
+            if "by long axis (mm)" in titles:
+                caption += " Long axis: only images whose pixel size is known."
             items.append(FigureItem(f"by_class_and_size_{task}_{part}{suffix}", caption, figure, " ".join(alt)))
     return items
 
