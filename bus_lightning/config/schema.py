@@ -130,6 +130,10 @@ LIMIT = nullable(either(whole(1), _SHARE))
 LIMIT_OR_NONE = nullable(either(whole(0), _SHARE))
 SEED = nullable(whole(0, 2**32 - 1))
 
+_WORD = Kind("a word", lambda value: type(value) in (str, int, float, bool))
+_WORDS = either(_WORD, list_of(_WORD, "a list of words, such as '[Unknown,3]'"))
+COLUMN_ROLES = ("image", "mask", "mask_counts", "class", "patient", "group", "split", "fold", "mm_per_pixel")
+
 TRAIN = {
     # Groups first, because other keys lie in them.
     "data": GROUP, "preprocess": GROUP, "overlay": GROUP, "model": GROUP,
@@ -144,6 +148,9 @@ TRAIN = {
     "data.table": nullable(TEXT), "data.sheet": nullable(either(TEXT, whole(0))),
     "data.columns": replace(nullable(GROUP), absent={}), "data.map": replace(nullable(GROUP), absent={}),
     "data.drop": replace(nullable(GROUP), absent={}),
+    **{f"data.columns.{role}": optional(nullable(either(TEXT, whole(0)))) for role in COLUMN_ROLES},
+    "data.map.class": optional(nullable(GROUP)), "data.map.mask_counts": optional(nullable(_WORDS)),
+    "data.drop.class": optional(nullable(_WORDS)),
     "data.images": nullable(TEXT), "data.masks": nullable(TEXT), "data.annotations": nullable(TEXT),
     "data.phantom": nullable(GROUP),
     "data.phantom.images": optional(whole(3)), "data.phantom.seed": optional(whole(0)),

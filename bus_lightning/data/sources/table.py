@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bus_lightning.config.schema import COLUMN_ROLES
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.listing import without_extension
 from bus_lightning.data.sources.card import Card
@@ -12,7 +13,6 @@ from bus_lightning.data.sources.class_map import map_classes, refuse_alike
 from bus_lightning.data.sources.places import Places
 from bus_lightning.data.sources.source_index import NO_CLASS, SourceIndex, make_frame
 from bus_lightning.data.sources.table_columns import (
-    ROLES,
     Columns,
     read_names,
     read_parts,
@@ -32,7 +32,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
 
     Args:
         root: The folder that paths are relative to.
-        options: `table` (the file), `sheet`, `columns` (role -> column; roles are those of `ROLES`; `mask` may also be
+        options: `table` (the file), `sheet`, `columns` (role -> column; roles are those of `COLUMN_ROLES`; `mask` may also be
             a pattern such as `masks/{stem}_*.png`), `images` and `masks` (folders below the root that paths are
             relative to) and `map` (with `class` and `mask_counts`).
 
@@ -82,8 +82,8 @@ def _open_table(options: Mapping[str, Any]) -> Columns:
     names = {str(role): str(name) for role, name in (options.get("columns") or {}).items() if name is not None}
     if not options.get("table"):
         raise UserError("data=table needs data.table=FILE, a CSV, XLSX or Parquet that names the images.")
-    if unknown := sorted(names.keys() - set(ROLES)):
-        raise UserError(f"data.columns has no role '{unknown[0]}': choose from {', '.join(ROLES)}.")
+    if unknown := sorted(names.keys() - set(COLUMN_ROLES)):
+        raise UserError(f"data.columns has no role '{unknown[0]}': choose from {', '.join(COLUMN_ROLES)}.")
     if "image" not in names:
         raise UserError("data=table needs data.columns.image, the column with the paths of the images.")
     path = Path(options["table"]).expanduser()

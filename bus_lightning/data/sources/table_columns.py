@@ -13,7 +13,6 @@ from bus_lightning.data.sources.class_map import fold, list_counts
 from bus_lightning.data.sources.folder_names import PARTS
 from bus_lightning.data.sources.tables import column
 
-ROLES = ("image", "mask", "mask_counts", "class", "patient", "group", "split", "fold", "mm_per_pixel")
 _GAPS = frozenset([
     "", "-", "?", "n/a", "na", "nan", "none", "null", "unknown", "#n/a", "not available", "not applicable",
 ])  # fmt: skip
