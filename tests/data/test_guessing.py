@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 from tiny_sets import draw_image
 
-from bus_lightning.core.errors import UserError
 from bus_lightning.data.file_kinds import PICTURES
 from bus_lightning.data.sources.guessing import guess_layout
-from bus_lightning.data.sources.registry import read_sets
 
 
 def make(root: Path, *files: str) -> Path:
@@ -41,8 +39,7 @@ ADVICE = {
     ),
     "classes with folders": (
         ["benign/images/x.png", "benign/mask/x_mask.png", "malignant/images/y.png", "malignant/mask/y_mask.png"],
-        "each of benign, malignant has its own folders of images and masks: put each mask next to its image as "
-        "<class>/<image>_mask.png and try data=folder",
+        "if benign, malignant are classes with folders of images and masks, try data=folder.",
     ),
     "classes too deep": (
         ["archive/benign/a.png", "archive/malignant/b.png"],
@@ -77,9 +74,3 @@ def test_files_of_the_system_are_not_counted(tmp_path: Path):
 def test_many_folders_are_not_all_listed(tmp_path: Path):
     make(tmp_path, *(f"case{number}/a.png" for number in range(20)))
     assert "and pictures in 14 more folders: " in guess_layout(tmp_path)
-
-
-def test_a_folder_of_images_and_one_of_masks_are_no_classes(tmp_path: Path):
-    make(tmp_path, "images/a.png", "masks/a.png")
-    with pytest.raises(UserError, match=r"no folder per class.*try data=images_masks"):
-        read_sets({"sets": {"folder": {"source": "folder"}}, "root": tmp_path})
