@@ -143,4 +143,4 @@ def _show(audited: AuditedSet, console: PrintableConsole) -> None:
         console.print(line, markup=False)
     if audited.index.skipped:
         console.print(f"Skipped: {describe_skipped(audited.index.skipped)}.", markup=False)
-    console.print(say_verdict(audit), markup=False)
+    console.print(f"{say_verdict(audit)} {audited.advice}".strip(), markup=False)

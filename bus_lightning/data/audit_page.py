@@ -73,6 +73,7 @@ def _chapter(audited: AuditedSet) -> dict[str, Any]:
         "card": audited.card,
         "tasks": audit.tasks,
         "verdict": say_verdict(audit),
+        "advice": audited.advice,
         "published": published_rows(audited),
         "has_published": bool(audited.card.counts),
         "comparison": count_published(audited),

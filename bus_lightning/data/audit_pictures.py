@@ -9,6 +9,7 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import pick_evenly, read_image, read_mask
@@ -35,7 +36,7 @@ def draw_histogram(values: Sequence[float], label: str, name: str) -> str:
         axes.hist(np.asarray(values, np.float64), bins=_BINS, color=_BAR)
         axes.set_xlabel(label)
         axes.set_ylabel("images")
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         svg = BytesIO()
         figure.savefig(svg, format="svg", facecolor="white", metadata={"Date": None})

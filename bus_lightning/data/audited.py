@@ -9,6 +9,7 @@ from bus_lightning.data.burned_in import ERROR
 from bus_lightning.data.described import describe_set
 from bus_lightning.data.findings import Audit
 from bus_lightning.data.sources.card import Card
+from bus_lightning.data.sources.guessing import guess_layout
 from bus_lightning.data.sources.registry import DataSet
 from bus_lightning.data.sources.source_index import SourceIndex
 
@@ -51,6 +52,11 @@ class AuditedSet:
     def described(self) -> dict[str, Any]:
         """The set in a few numbers, as `describe_set` gives them."""
         return describe_set(self.index.frame, self.audit)
+
+    @cached_property
+    def advice(self) -> str:
+        """What to do if folders were taken for classes that hold masks; empty if none is."""
+        return guess_layout(self.root) if self.audit.problems["mask_among_images"] else ""
 
     def summary(self) -> dict[str, int]:
         """Count the findings, in the order in which they are shown."""

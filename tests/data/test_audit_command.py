@@ -7,7 +7,7 @@ import sys
 
 import pandas as pd
 import pytest
-from tiny_sets import draw_image, make_breast, make_bus_bra, make_bus_uclm
+from tiny_sets import draw_image, draw_mask, make_breast, make_bus_bra, make_bus_uclm
 
 from bus_lightning.data.audit_command import main
 
@@ -97,11 +97,23 @@ def test_words_that_the_class_map_does_not_name_are_listed_with_their_numbers(tm
 
 
 def test_a_folder_that_nothing_reads_is_one_line_that_says_what_to_do(tmp_path, audit):
-    for name in ("images/a.png", "images/b.png", "masks/a.png", "masks/b.png"):
+    for name in ("archive/benign/a.png", "archive/benign/a_mask.png", "archive/malignant/b.png"):
         draw_image(tmp_path / "set" / name, 1)
-    code, _, (line,) = audit(tmp_path / "set")
+    code, printed, (line,) = audit(tmp_path / "set")
+    assert (code, printed) == (1, "")
+    assert "holds no images: expected <class>/<name>.png" in line
+    assert line.endswith(f"if benign, malignant are classes, try data=folder data.root={tmp_path / 'set/archive'}.")
+
+
+def test_folders_of_images_and_masks_that_were_taken_for_classes_are_found(tmp_path, audit):
+    for name in "ab":
+        draw_image(tmp_path / "set/images" / f"{name}.png", 1)
+        draw_mask(tmp_path / "set/masks" / f"{name}.png")
+    code, printed, _ = audit(tmp_path / "set")
     assert code == 1
-    assert line.endswith("images/ and masks/ have 2 equal names: try data=images_masks.")
+    advice = "images/ and masks/ have 2 equal names: try data=images_masks."
+    assert advice in printed
+    assert advice in (tmp_path / "out/audit.html").read_text()
 
 
 def test_a_folder_may_have_any_name(tmp_path, audit, small_phantom):

@@ -25,7 +25,7 @@ def test_an_image_is_measured():
     lesion[10:20, 10:30] = 1
     measures = measure_image(grey(), lesion)
     assert (measures.width, measures.height, measures.lesion) == (80, 60, 200)
-    assert not (measures.tinted or measures.colored or measures.marked)
+    assert (measures.tinted, measures.colored, measures.marked) == (False, False, False)
     assert measure_image(grey(), None).lesion is None
 
 

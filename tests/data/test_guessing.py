@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 from tiny_sets import draw_image
 
-from bus_lightning.core.errors import UserError
 from bus_lightning.data.file_kinds import PICTURES
 from bus_lightning.data.sources.guessing import guess_layout
-from bus_lightning.data.sources.registry import read_sets
 
 
 def make(root: Path, *files: str) -> Path:
@@ -29,7 +27,7 @@ ADVICE = {
     ),
     "equal names with an ending": (["Image/a.png", "GT/a_mask.png"], "have 1 equal names: try data=images_masks."),
     "one level deeper": (["data/images/a.png", "data/masks/a.png"], "try data=images_masks data.root={root}/data."),
-    "other names of masks": (["images/a.png", "masks/mask_a.png"], "differ (a, mask_a): name images and masks in a table"),
+    "other names of masks": (["images/a.png", "masks/mask_a.png"], "differ (a, mask_a): name images and masks"),
     "folders in parts": (
         ["trainval-image/0.jpg", "trainval-image/1.jpg", "trainval-mask/0.jpg", "trainval-mask/1.jpg",
          "test-image/0.jpg", "test-mask/0.jpg", "label4trainval.csv"],
@@ -41,15 +39,14 @@ ADVICE = {
     ),
     "classes with folders": (
         ["benign/images/x.png", "benign/mask/x_mask.png", "malignant/images/y.png", "malignant/mask/y_mask.png"],
-        "each of benign, malignant has its own folders of images and masks: put each mask next to its image as "
-        "<class>/<image>_mask.png and try data=folder",
+        "if benign, malignant are classes with folders of images and masks, try data=folder.",
     ),
     "classes too deep": (
         ["archive/benign/a.png", "archive/malignant/b.png"],
         "if benign, malignant are classes, try data=folder data.root={root}/archive.",
     ),
     "all in one folder": (["a.png", "a_mask.png"], "try data=folder, or name them in a table, data=table"),
-    "images and a mask by prefix": (["Test_Image_7.png", "mask_7.png"], "has 2 .png in its top folder: move the images"),
+    "images and a mask by prefix": (["Test_Image_7.png", "mask_7.png"], "has 2 .png in its top folder: move"),
     "a table": (["img/benign(0).png", "label.csv"], "try data=table data.table={root}/label.csv"),
     "DICOM": (["series/1.dcm", "series/2.DCM"], "has pictures in DICOM only (2 in all), which training does not read"),
     "an archive": (["set.zip"], "has no pictures, but the archive set.zip: unpack it."),
@@ -77,9 +74,3 @@ def test_files_of_the_system_are_not_counted(tmp_path: Path):
 def test_many_folders_are_not_all_listed(tmp_path: Path):
     make(tmp_path, *(f"case{number}/a.png" for number in range(20)))
     assert "and pictures in 14 more folders: " in guess_layout(tmp_path)
-
-
-def test_a_folder_of_images_and_one_of_masks_are_no_classes(tmp_path: Path):
-    make(tmp_path, "images/a.png", "masks/a.png")
-    with pytest.raises(UserError, match="no folder per class.*try data=images_masks"):
-        read_sets({"sets": {"folder": {"source": "folder"}}, "root": tmp_path})

@@ -31,9 +31,6 @@ def read(root: Path, options: Mapping[str, Any], dataset: str = "folder") -> Sou
     places = folders_in(root)
     by_part = {place: PARTS[place.casefold()] for place in places if place.casefold() in PARTS}
     has_parts = len(by_part) == len(places) > 1
-    kinds = {place.casefold() for place in places}
-    if kinds & set(IMAGES) and kinds & set(MASKS) and kinds <= {*IMAGES, *MASKS}:
-        raise LayoutError(f"{root} has a folder of images and one of masks, and no folder per class.")
     rows, skipped, orphans, notes = [], dict[str, str](), list[str](), list[str]()
     for place in by_part if has_parts else [""]:
         above = f"{place}/" if place else ""

@@ -116,10 +116,7 @@ def _advise_pairs(root: Path, seen: _Seen) -> str:
                 f"{', '.join(places)} have their own folders of images and masks: name images, masks and parts in a "
                 "table, data=table, or try data=images_masks with data.root of one of them"
             )
-        return (
-            f"each of {', '.join(places)} has its own folders of images and masks: put each mask next to its image as "
-            "<class>/<image>_mask.png and try data=folder, or name images, masks and classes in a table, data=table"
-        )
+        return f"if {', '.join(places)} are classes with folders of images and masks, try data=folder"
     stems, of_masks = ({without_extension(name) for name in seen.pictures[place]} for place in (images, masks))
     equal = sum(any(stem + ending in of_masks for ending in ("", *MASK_ENDINGS)) for stem in stems)
     if not equal:
