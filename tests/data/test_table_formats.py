@@ -1,6 +1,7 @@
 """CSV, XLSX and Parquet of others are read as they are meant, and what cannot be read is one line."""
 
 import csv
+import re
 import zipfile
 from datetime import date, datetime
 from pathlib import Path
@@ -147,9 +148,7 @@ def test_cells_without_a_true_value_are_refused_only_where_they_are_used(tmp_pat
 def test_a_formula_with_a_stored_result_is_read(tmp_path: Path):
     path = tmp_path / "t.xlsx"
     make_book(path, ["File", "F"], ["a.png", "=1+1"])
-    rewrite(
-        path, "xl/worksheets/sheet1.xml", lambda text: text.replace(b"<v />", b"<v>2</v>").replace(b"<v/>", b"<v>2</v>")
-    )
+    rewrite(path, "xl/worksheets/sheet1.xml", lambda text: re.sub(b"<v ?/>", b"<v>2</v>", text))
     assert column(read_any_table(path), "F", path).tolist() == ["2"]
 
 
