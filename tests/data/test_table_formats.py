@@ -117,12 +117,16 @@ def test_a_cell_that_is_too_long_for_csv_is_one_line(tmp_path: Path):
 def test_a_table_with_too_many_cells_is_refused(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(rows, "MOST_CELLS", 8)
     path = write(tmp_path / "t.csv", "File,P\na,1\nb,2\nc,3\n")
-    assert "has more than 8 cells: keep only the rows and columns of the images" in refuse(lambda: read_any_table(path))
+    line = refuse(lambda: read_any_table(path))
+    assert "has more than 8 cells: keep only the rows and columns of the images" in line
 
 
 def test_numbers_dates_and_truth_of_an_xlsx_become_plain_text(tmp_path: Path):
-    make_book(tmp_path / "t.xlsx", ["a", "b", "c", "d", "e", "f"],
-              [7, 7.0, "007", True, datetime(2024, 5, 31), 0.0078125], [None, "", " x ", False, date(2024, 6, 1), 1e-5])  # fmt: skip
+    first, second = (
+        [7, 7.0, "007", True, datetime(2024, 5, 31), 0.0078125],
+        [None, "", " x ", False, date(2024, 6, 1), 1e-5],
+    )
+    make_book(tmp_path / "t.xlsx", list("abcdef"), first, second)
     assert read_any_table(tmp_path / "t.xlsx").to_numpy().tolist() == [
         ["7", "7", "007", "True", "2024-05-31", "0.0078125"], ["", "", "x", "False", "2024-06-01", "1e-05"],
     ]  # fmt: skip
