@@ -41,7 +41,7 @@ def read_workbook(content: bytes, path: Path, sheet: str | int = 0) -> Rows:
             book = openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True, keep_links=False)
             names = [page.title for page in book.worksheets]
             page = book.worksheets[_position(sheet, names, path)]
-            pass  # the stated ones may be wrong, and are filled with empty cells
+            page.reset_dimensions()  # the stated ones may be wrong, and are filled with empty cells
             unread: dict[int, str] = {}
             rows = list(bounded(_texts(page.iter_rows(values_only=True), unread), path))
             data = members.read(member_of_sheet(page))
