@@ -83,11 +83,11 @@ def describe_skipped(skipped: dict[str, str], names: int = 2) -> str:
 
 def _find_pictures(root: Path, skipped: dict[str, str]) -> Iterator[str]:
     """List the pictures in the class folders of a data folder, and note the other files."""
-    for entry in os.scandir(root):
+    for entry in list(os.scandir(root)):
         if entry.name.startswith("."):
             continue
         if _is_folder(entry):
-            for inner in os.scandir(entry):
+            for inner in list(os.scandir(entry)):  # closed also if an error ends the walk
                 file = f"{entry.name}/{inner.name}"
                 if not _is_folder(inner):
                     if reason := _reason_to_skip(inner):

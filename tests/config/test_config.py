@@ -23,7 +23,7 @@ def options(group):
 
 
 # What belongs to a `_target_`, which says itself what is wrong.
-OPEN = ("data.sets.", "data.columns.", "data.map.", "data.drop.", "augment", "optimizer", "scheduler", "callbacks",
+OPEN = ("data.sets.", "augment", "optimizer", "scheduler", "callbacks",
         "logger", "task.loss", "model.net", "model.debug_size", "model.imagenet", "task._target_",
         "trainer._target_", "trainer.strategy")  # fmt: skip
 

@@ -228,13 +228,18 @@ def test_the_real_bus_bra_is_read():
     assert set(index.frame["class"]) == {"benign", "malignant"}
     assert not index.skipped
     assert not index.orphans
-    assert index.frame["patient"].nunique() < len(index.frame) <= bus_bra.CARD.counts["images"]
+    counts = len(index.frame), index.frame["patient"].nunique()
+    assert counts in [(946, 535), (bus_bra.CARD.counts["images"], bus_bra.CARD.counts["patients"])]  # half, or all
+    assert index.missing == []
+    for folds in (5, 10):
+        assert [parts.count("test") for parts in index.frame[f"parts_{folds}"]] == [1] * len(index.frame)
 
 
 @pytest.mark.skipif(not BREAST, reason="BREAST_ROOT is not set")
 def test_the_real_breast_is_read():
     index = breast.read(Path(BREAST or ""), {})
     assert len(index.frame) + len(index.missing) == breast.CARD.counts["images"]
+    assert len(index.frame) in (109, breast.CARD.counts["images"])  # the part that tests have, or all
     assert not index.orphans
     assert (index.frame["masks"].map(len) == 0).sum() == (index.frame["class"] == "normal").sum() == 4
     sizes = np.array(index.frame["mm_per_pixel"].tolist())
@@ -249,6 +254,7 @@ def test_the_real_busi_is_read():
     counts = index.frame["class"].value_counts().to_dict() | {"images": len(index.frame)}
     assert counts == dict(busi.CARD.counts)
     assert (index.frame["masks"].map(len) > 1).sum() == 17
+    assert index.frame["masks"].map(len).sum() == 798
 
 
 def test_a_pipe_and_a_text_are_skipped_with_the_reason(tmp_path: Path):

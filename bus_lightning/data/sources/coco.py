@@ -181,7 +181,7 @@ def _draw(
 def _size(file: Path, image: _Entry, where: str) -> tuple[int, int]:
     """Return the (height, width) that the JSON states, which must be those of the file."""
     try:
-        with checked(open_regular(file)) as stream, Image.open(stream) as picture:
+        with open_regular(file) as stream, Image.open(checked(stream)) as picture:
             width, height = picture.size
     except (OSError, SyntaxError, UserError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UserError(f"{file} cannot be read: {error}. Replace the file.") from None

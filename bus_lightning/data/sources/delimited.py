@@ -29,14 +29,12 @@ def read_delimited(content: bytes, path: Path) -> Rows:
 
 def find_separator(text: str) -> str:
     """Find the separator that cuts most of the first rows into as many cells as the header; a comma for one column."""
-    is_cut = len(text) > _SAMPLE
     best, separator_of_best = (0.0, 0), ","
     for separator in _SEPARATORS:
         try:
             rows = [row for row in csv.reader(StringIO(text[:_SAMPLE], newline=""), delimiter=separator) if row]
         except csv.Error:  # a cell that is too long
             continue
-        rows = rows[:-1] if is_cut and len(rows) > 1 else rows
         width = len(rows[0]) if rows else 1
         score = (sum(len(row) == width for row in rows) / max(1, len(rows)), width)
         if width > 1 and score > best:

@@ -102,7 +102,7 @@ def _values(root: Path, masks: tuple[str, ...]) -> list[int]:
     values: set[int] = set()
     for mask in masks:
         try:
-            with checked(open_regular(root / mask)) as stream, Image.open(stream) as image:
+            with open_regular(root / mask) as stream, Image.open(checked(stream)) as image:
                 pixels = np.asarray(image)
         except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError) as error:
             raise UserError(f"{root / mask} cannot be read: {error}. Replace the file.") from None

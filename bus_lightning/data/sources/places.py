@@ -42,7 +42,7 @@ class Places:
             raise UserError(f"{where}: {cell} is an address: download the files, and name them below {self.root}.")
         if PurePosixPath(text).is_absolute() or PureWindowsPath(cell).is_absolute() or _DRIVE.match(text):
             return self._from_absolute(cell, text, where)
-        parts = [part for part in PurePosixPath(f"{folder}/{text}" if folder else text).parts if part != "."]
+        parts = PurePosixPath(f"{folder}/{text}" if folder else text).parts
         if ".." in parts:
             raise UserError(
                 f"{where}: {cell} leads out of {self.root}: set data.root to a folder that holds all images."
