@@ -157,7 +157,7 @@ def test_a_published_split_says_what_it_divides_in_its_file(tmp_path, caplog):
         split = make_split(frame, groups, "published", fold=0, folds=5)
     expected = {"patients": {"train-val": 2}, "near-duplicates": {"train-test": 1}}
     assert split.divided == expected
-    assert "published split divides 2 patients between train and val, 1 groups of near-duplicates" in caplog.text
+    assert "published split divides 2 patients between train and val, 1 group of near-duplicates" in caplog.text
     split.save(tmp_path / "split.json")
     assert load_split(tmp_path / "split.json").divided == expected
     assert json.loads((tmp_path / "split.json").read_text())["groups"] == groups
@@ -185,7 +185,7 @@ def test_patients_of_two_data_sets_with_one_number_are_two_patients():
 def test_groups_are_counted_for_a_split_of_an_earlier_version():
     groups = {"a": 1, "b": 1, "c": 2, "d": 2}
     divided = count_divided_groups(groups, {"train": ["a", "c"], "val": ["d"], "test": ["b"]})
-    assert describe_divided(divided) == "1 groups between train and val, 1 groups between train and test"
+    assert describe_divided(divided) == "1 group between train and val, 1 group between train and test"
     assert describe_divided(count_divided_groups(groups, {"train": ["a", "b"], "val": [], "test": ["c"]})) == ""
 
 
