@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from tiny_sets import draw_image, draw_mask
 
+from bus_lightning.config.split_options import METHODS
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.published import count_divided, count_divided_groups, describe_divided, published_parts
 from bus_lightning.data.splits import PARTS, load_split, make_split
+from bus_lightning.export.card import _METHODS
 from bus_lightning.report.contents import contents
 from bus_lightning.report.sections import Note
 from bus_lightning.statistics.conditions import read_group
@@ -225,3 +227,7 @@ def test_a_run_with_patients_is_trained_and_its_cases_carry_them(hospital_config
     assert cases.groupby("group").apply(lambda own: joined[own.index].nunique()).max() == 1
     assert RunDir(condition.runs[0].path).split.is_file()
     assert np.isin(cases["group"], list(condition.splits[condition.runs[0].path.name].groups.values())).all()
+
+
+def test_the_model_card_describes_every_method_of_splitting():
+    assert _METHODS.keys() == set(METHODS)
