@@ -91,7 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
     elif homeless := report.render(tables):
         say(f"{report.README} has no place for: {', '.join(homeless)}")
     if not options.quick:
-        report.render(tables, report.RELIABILITY)
+        for page in (report.RELIABILITY, report.RUNS):
+            report.render(tables, page)
     return 1 if failed else 0
 
 

@@ -12,6 +12,7 @@ from bus_lightning.core.files import write_aside
 
 README = Path(__file__).parent / "README.md"
 RELIABILITY = Path(__file__).parent.parent / "docs" / "reliability.md"
+RUNS = RELIABILITY.with_name("runs.md")
 SECURITY = RELIABILITY.with_name("security.md")
 RESULTS = Path(__file__).parent / "results"
 Tables = Callable[[dict[str, Any]], dict[str, str]]

@@ -11,7 +11,7 @@ from bus_lightning.core.errors import UserError
 log = logging.getLogger(__name__)
 _PREFIX = "parts_"
 _PARTS = ("train", "val", "test")
-_NAMES = {"near-duplicates": "groups of near-duplicates"}
+_NAMES = {"patients": "patient*", "near-duplicates": "group* of near-duplicates", "groups": "group*"}
 
 
 def published_parts(frame: pd.DataFrame, folds: int | None, fold: int | None) -> dict[str, list[str]]:
@@ -83,7 +83,7 @@ def count_divided_groups(groups: Mapping[str, int], parts: Mapping[str, list[str
 def describe_divided(divided: Mapping[str, Mapping[str, int]]) -> str:
     """Write what a split divides: `121 patients between train and val, 2 near-duplicates between train and test`."""
     return ", ".join(
-        f"{number} {_NAMES.get(kind, kind)} between {pair.replace('-', ' and ')}"
+        f"{number} {_NAMES.get(kind, kind).replace('*', 's' * (number != 1))} between {pair.replace('-', ' and ')}"
         for kind, pairs in divided.items()
         for pair, number in pairs.items()
     )

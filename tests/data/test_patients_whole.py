@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from tiny_sets import draw_image, draw_mask
 
+from bus_lightning.config.split_options import METHODS
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.published import count_divided, count_divided_groups, describe_divided, published_parts
 from bus_lightning.data.splits import PARTS, load_split, make_split
+from bus_lightning.export.card import _METHODS
 from bus_lightning.report.contents import contents
 from bus_lightning.report.sections import Note
 from bus_lightning.statistics.conditions import read_group
@@ -157,7 +159,7 @@ def test_a_published_split_says_what_it_divides_in_its_file(tmp_path, caplog):
         split = make_split(frame, groups, "published", fold=0, folds=5)
     expected = {"patients": {"train-val": 2}, "near-duplicates": {"train-test": 1}}
     assert split.divided == expected
-    assert "published split divides 2 patients between train and val, 1 groups of near-duplicates" in caplog.text
+    assert "published split divides 2 patients between train and val, 1 group of near-duplicates" in caplog.text
     split.save(tmp_path / "split.json")
     assert load_split(tmp_path / "split.json").divided == expected
     assert json.loads((tmp_path / "split.json").read_text())["groups"] == groups
@@ -185,7 +187,7 @@ def test_patients_of_two_data_sets_with_one_number_are_two_patients():
 def test_groups_are_counted_for_a_split_of_an_earlier_version():
     groups = {"a": 1, "b": 1, "c": 2, "d": 2}
     divided = count_divided_groups(groups, {"train": ["a", "c"], "val": ["d"], "test": ["b"]})
-    assert describe_divided(divided) == "1 groups between train and val, 1 groups between train and test"
+    assert describe_divided(divided) == "1 group between train and val, 1 group between train and test"
     assert describe_divided(count_divided_groups(groups, {"train": ["a", "b"], "val": [], "test": ["c"]})) == ""
 
 
@@ -225,3 +227,7 @@ def test_a_run_with_patients_is_trained_and_its_cases_carry_them(hospital_config
     assert cases.groupby("group").apply(lambda own: joined[own.index].nunique()).max() == 1
     assert RunDir(condition.runs[0].path).split.is_file()
     assert np.isin(cases["group"], list(condition.splits[condition.runs[0].path.name].groups.values())).all()
+
+
+def test_the_model_card_describes_every_method_of_splitting():
+    assert _METHODS.keys() == set(METHODS)
