@@ -201,8 +201,13 @@ TRAIN = {
     "trainer.enable_progress_bar": FLAG,
 }  # fmt: skip
 
+# Options of `data` that say which images an evaluation tests; it takes all others from the run.
+TESTED_DATA = (
+    "sets", "root", "table", "sheet", "columns", "map", "drop", "images", "masks", "annotations", "phantom", "classes",
+    "exclude", "resize_masks", "skip_unreadable",
+)  # fmt: skip
 EVALUATE = {
-    "runs": TEXT, "part": TEXT, "data": GROUP, "data.root": nullable(TEXT), "data.skip_unreadable": FLAG,
+    "runs": TEXT, "part": TEXT, "data": GROUP, **{f"data.{name}": TRAIN[f"data.{name}"] for name in TESTED_DATA},
     "split": nullable(TEXT), "progress": FLAG, "explain": FLAG,
     "trusted_packages": PACKAGES, "explain_options": GROUP,
     "explain_options.methods": NAMES, "explain_options.images": nullable(whole(1)),
