@@ -207,7 +207,8 @@ TESTED_DATA = (
     "exclude", "resize_masks", "skip_unreadable",
 )  # fmt: skip
 EVALUATE = {
-    "runs": TEXT, "part": TEXT, "data": GROUP, **{f"data.{name}": TRAIN[f"data.{name}"] for name in TESTED_DATA},
+    "runs": TEXT, "part": TEXT, "data": GROUP,
+    **{key: kind for key, kind in TRAIN.items() if key.startswith("data.") and key.split(".")[1] in TESTED_DATA},
     "split": nullable(TEXT), "progress": FLAG, "explain": FLAG,
     "trusted_packages": PACKAGES, "explain_options": GROUP,
     "explain_options.methods": NAMES, "explain_options.images": nullable(whole(1)),
