@@ -208,8 +208,14 @@ TRAIN = {
     "trainer.enable_progress_bar": FLAG,
 }  # fmt: skip
 
+# Options of `data` that say which images an evaluation tests; it takes all others from the run.
+TESTED_DATA = (
+    "sets", "root", "table", "sheet", "columns", "map", "drop", "images", "masks", "annotations", "phantom", "classes",
+    "exclude", "resize_masks", "skip_unreadable",
+)  # fmt: skip
 EVALUATE = {
-    "runs": TEXT, "part": TEXT, "data": GROUP, "data.root": nullable(TEXT), "data.skip_unreadable": FLAG,
+    "runs": TEXT, "part": TEXT, "data": GROUP,
+    **{key: kind for key, kind in TRAIN.items() if key.startswith("data.") and key.split(".")[1] in TESTED_DATA},
     "split": nullable(TEXT), "progress": FLAG, "explain": FLAG,
     "trusted_packages": PACKAGES, "explain_options": GROUP,
     "explain_options.methods": NAMES, "explain_options.images": nullable(whole(1)),

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -85,8 +85,9 @@ class PreparedData:
 
 
 def prepare_data(
-    data: DictConfig, needs_masks: bool, only: Collection[str] | None = None, uses_masks: bool = False
-) -> PreparedData:
+    data: DictConfig, needs_masks: bool, only: Collection[str] | None = None, uses_masks: bool = False,
+    choose_classes: Callable[[Sequence[DataSet]], list[str]] | None = None,
+) -> PreparedData:  # fmt: skip
     """Find, index and audit the data folder, and leave out the images that the options exclude.
 
     Args:
@@ -95,6 +96,8 @@ def prepare_data(
         only: Ids to keep; ids that the folder does not have are ignored. None keeps all images.
         uses_masks: Whether existing masks are used, for example by an overlay. An unusable mask does not stop a task
             that neither needs nor uses masks.
+        choose_classes: Chooses the classes when the index has been read; None takes `data.classes`, or those of the
+            sets.
 
     Raises:
         UserError: If the folder is missing, or has files that cannot be trained on.
@@ -105,10 +108,11 @@ def prepare_data(
     sets = read_sets(data)
     for dataset in sets:
         _report(dataset.root, dataset.index)
+    classes = list(choose_classes(sets) if choose_classes else data.classes or [])
     images = collect_images(sets, cache)
     root, audit = images.root, images.audit
     whole = select_classes(images.frame, sorted(images.frame["class"].unique()), root)
-    frame = select_classes(whole, list(data.classes or images.classes), root)
+    frame = select_classes(whole, classes or list(images.classes), root)
     if only is not None:
         frame = frame[frame["id"].isin(only)].reset_index(drop=True)
     kept = frame[~frame["id"].isin(_excluded_ids(data, frame, audit))].reset_index(drop=True)
@@ -202,7 +206,7 @@ def _refuse_broken(
     if needs_masks and len(maskless):
         raise UserError(
             f"'{maskless['id'].iloc[0]}' has no mask ({len(maskless)} images have none): segmentation needs "
-            "<name>_mask.png next to each image, or leave them out with data.exclude=FILE.csv."
+            "the mask of each lesion: add it, or leave the images out with data.exclude=FILE.csv."
         )
     return bad_masks
 

@@ -16,6 +16,7 @@ from bus_lightning.config.run_names import naming_overrides, older_name, run_nam
 from bus_lightning.config.schema import EVALUATE, TRAIN, check_kinds
 from bus_lightning.config.settle import settle, with_names
 from bus_lightning.config.stored import load_config
+from bus_lightning.config.tested_data import refuse_training_options
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import OccupiedError, UserError, explain
 from bus_lightning.launch.command_line import REPORTED, launch_name, report_job
@@ -95,6 +96,7 @@ def folder_name(cfg: DictConfig, overrides: Sequence[str]) -> str:
 
 def evaluate_job(cfg: DictConfig) -> None:
     """Evaluate the kept checkpoint of every run that `runs` names."""
+    refuse_training_options(HydraConfig.get().overrides.task)
     cfg = check_kinds(cfg, EVALUATE)
     from bus_lightning.training.evaluate import evaluate_runs  # needs torch, which a finished training run does not
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
+from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.csv_files import bad_cell, check_numbers, read_table, refuse_cut
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.splits import Split
@@ -27,7 +28,8 @@ def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | Non
     Args:
         path: The CSV.
         task: classification, segmentation or joint, whose columns are required; None requires those of any task.
-        classes: Class names of the run, in any order; None takes them from the columns of probabilities.
+        classes: Class names of the run, in any order; None takes them from the columns of probabilities, and does not
+            check the labels of a segmenter, which may be tested on images of any class or none.
 
     Returns:
         `id`, `split`, `label`, and `prob_<class>` or the counts of pixels, or both; and perhaps distances and
@@ -106,10 +108,18 @@ def cases_of(run: RunDir, config: DictConfig, split: Split) -> pd.DataFrame:
     """
     cases = read_cases(run.cases, config.task.name, config.data.classes)
     _check_parts(run.cases, cases, {id_: part for part in ("val", "test") for id_ in split.part(part)})
-    folders = cases["id"].str.partition("/")[0]
-    if (other := (folders.isin(list(config.data.classes)) & (folders != cases["label"])).to_numpy()).any():
-        raise bad_cell(run.cases, cases, int(other.argmax()), "label", "is another class than that of the image's id")
+    if _starts_with_class(config.data):
+        folders = cases["id"].str.partition("/")[0]
+        if (other := (folders.isin(list(config.data.classes)) & (folders != cases["label"])).to_numpy()).any():
+            position = int(other.argmax())
+            raise bad_cell(run.cases, cases, position, "label", "is another class than that of the image's id")
     return cases.assign(group=cases["id"].map(split.groups))
+
+
+def _starts_with_class(data: DictConfig) -> bool:
+    """Tell whether ids begin with the class: in a single folder per class whose classes are not mapped."""
+    sets = list(options_by_set(data).values())
+    return len(sets) == 1 and sets[0]["source"] in ("busi", "folder") and not (sets[0]["map"] or {}).get("class")
 
 
 def _check_parts(path: Path, cases: pd.DataFrame, part_of: Mapping[str, str]) -> None:

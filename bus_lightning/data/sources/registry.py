@@ -79,8 +79,15 @@ def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
         raise UserError(f"{place}: data.drop.class leaves no images.")
     classes = map_classes(kept["class"], (options["map"] or {}).get("class"), str(place))
     frame = kept.assign(**{"class": classes, "dataset": name}).reset_index(drop=True)
-    listed = options["classes"] or sorted(set(classes))
-    return DataSet(name, place, replace(index, frame=frame), tuple(map(str, listed)))
+    return DataSet(name, place, replace(index, frame=frame), _order_classes(classes, options, has_dropped=bool(words)))
+
+
+def _order_classes(classes: list[str], options: Mapping[str, Any], has_dropped: bool) -> tuple[str, ...]:
+    """List the classes of a set as its option `classes` does, which names them before words are mapped or left out."""
+    there = set(classes)
+    if (options["map"] or {}).get("class") or not options["classes"]:
+        return tuple(sorted(there))
+    return tuple(str(name) for name in options["classes"] if not has_dropped or name in there)
 
 
 def _as_list(value: Any) -> list[Any]:

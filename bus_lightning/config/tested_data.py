@@ -1,0 +1,72 @@
+"""The data sets that an evaluation names: they replace those of a run, whose other options stay as they are."""
+
+import re
+from collections.abc import Iterable
+
+from omegaconf import DictConfig, OmegaConf
+
+from bus_lightning.config.schema import TESTED_DATA, shown
+from bus_lightning.core.errors import UserError
+
+_OF_OWN_DATA = ("skip_unreadable", "resize_masks")  # these hold for the run's own images, too
+
+
+def refuse_training_options(overrides: Iterable[str]) -> None:
+    """Refuse options of `data` that a training has and an evaluation takes from the run.
+
+    The file of a data set brings them into the config of `evaluate.py`, where they have no effect.
+
+    Args:
+        overrides: As on the command line.
+
+    Raises:
+        UserError: If there is one.
+    """
+    for override in overrides:
+        key = re.split("[=@]", override.lstrip("+~"), maxsplit=1)[0]
+        group, _, name = key.partition(".")
+        if group == "data" and name and name.partition(".")[0] not in TESTED_DATA:
+            raise UserError(
+                f"{override}: an evaluation takes {key} from each run: leave it out. Options that choose the tested "
+                f"images: {', '.join(f'data.{known}' for known in TESTED_DATA)}."
+            )
+
+
+def names_data(data: DictConfig) -> bool:
+    """Tell whether the config group `data` of an evaluation names other data than those of the run."""
+    return bool(data.get("sets") or data.get("root"))
+
+
+def with_tested_data(config: DictConfig, data: DictConfig) -> DictConfig:
+    """Put the data sets of an evaluation in the place of those of a run.
+
+    A folder without `data=NAME` is read as a folder per class. The classes of the run stay; those of the other images
+    are chosen when they have been read.
+
+    Args:
+        config: The run's config.
+        data: The config group `data` of the evaluation.
+
+    Returns:
+        A copy of the run's config.
+
+    Raises:
+        UserError: If an option is about other data, and none are named.
+    """
+    settled = config.copy()
+    # The split names the images; what was left out of the training does not matter any more.
+    settled.data.exclude, settled.data.drop_conflicts = None, False
+    for name in _OF_OWN_DATA:
+        settled.data[name] = bool(settled.data.get(name) or data.get(name))
+    given = {name: data.get(name) for name in TESTED_DATA if name not in _OF_OWN_DATA}
+    if names_data(data):
+        given.pop("classes")
+        settled.data.update(given | {"mistake": None, "test": None})
+        return settled
+    if unused := [name for name, value in given.items() if value]:
+        value = OmegaConf.to_container(data)[unused[0]]  # type: ignore[index,call-overload]
+        raise UserError(
+            f"data.{unused[0]}={shown(value)} is about other data than those of the run: name them, data=NAME or "
+            "data.root=FOLDER."
+        )
+    return settled
