@@ -28,6 +28,7 @@ from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.folder import RunDir, groups_near
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.seen import Seen, holds_the_data_of, seen_images
+from bus_lightning.runs.sets import write_sets
 from bus_lightning.runs.table import collect, show
 from bus_lightning.training.fit import announce_label_in_input, build_task, build_trainer, evaluate_parts
 from bus_lightning.training.hardware import choose_hardware
@@ -130,6 +131,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     out = RunDir(run.path / "evaluations" / name)
     out.path.mkdir(parents=True, exist_ok=True)
     split.save(out.split)
+    write_sets(out, prepared, split, opened, _count_seen(opened, prepared, split))
     out.write_cases(cases)
     out.record_evaluation(run)
     out.write_metrics(metrics)
@@ -242,6 +244,14 @@ def _split_for(run: FinishedRun, named: Split, cfg: DictConfig, prepared: Prepar
     _warn(path, [id_ for id_ in tested if id_ in seen.images], len(tested), seen)
     log.info("%s: %d of the %d images of %s are test images", path, len(tested), len(known), prepared.root)
     return make_named_split({"train": [], "val": [], "test": tested}, "file", prepared.groups)
+
+
+def _count_seen(run: FinishedRun, prepared: PreparedData, split: Split) -> int:
+    """Count the test images that a run has seen in training or validation, unless the parts are its own."""
+    if split is run.split:
+        return 0
+    seen = seen_images(run.folder, run.config.data, run.split, prepared)
+    return len(seen.images.keys() & set(split.test))
 
 
 def _refuse(path: Path, seen: Seen, prepared: PreparedData) -> None:
