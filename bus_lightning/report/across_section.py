@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from bus_lightning.metrics.catalogue import title_of
+from bus_lightning.core.class_names import BENIGN, MALIGNANT
+from bus_lightning.metrics.catalogue import heading_of, title_of
 from bus_lightning.report.estimates import estimate, metric_row
 from bus_lightning.report.figures.across import Shown, heat_map
 from bus_lightning.report.figures.inputs import labels_of
@@ -45,9 +46,9 @@ def across_section(conditions: list[Condition], cache: Path | None) -> Section |
     described = {name: values for across in by_task.values() for name, values in across.described.items()}
     items += [*_empty_cells(by_task), *_differences(described)]
     intro = (
-        "Rows are what a network was trained on, columns what it was tested on. On its own data set, a network is tested "
-        "on the held-out images of the test part; on another set, on images that were not used in training. A fall from "
-        "the first to the second is what to expect in another hospital."
+        "Rows are what a network was trained on, columns what it was tested on. On its own data set, a network is "
+        "tested on the held-out images of the test part; on another set, on images that were not used in training. A "
+        "fall from the first to the second is what to expect in another hospital."
     )
     return Section("Trained on, tested on", intro, items)
 
@@ -58,24 +59,27 @@ def _matrix(task: str, across: Across, cache: Path | None) -> list[Item]:
     calls = [(cell.condition, "test", cache) for _, cell in filled]
     summaries = call_in_parallel(summarise, calls, sum(len(cell.condition.cases) for _, cell in filled))
     rows = {place: summary for (place, _), summary in zip(filled, summaries, strict=True)}
-    lacking = any(cell.missing for _, cell in filled)
-    metrics = (*[_LESIONS] * (task == "classification" and lacking), *_METRICS[task])
+    has_lesions = task == "classification" and all(
+        {BENIGN, MALIGNANT} <= {*row.condition.classes} for row in across.rows
+    )
+    lacks_a_class = any(cell.missing for _, cell in filled)
+    metrics = (*[_LESIONS] * (has_lesions and lacks_a_class), *_METRICS[task])
     names = _names(across.rows)
-    has_conditions = len(set(zip(*names, strict=True))) > len(set(names[0])) or len({*names[1]}) > 1
+    has_conditions = len(set(names[1])) > 1
     items: list[Item] = []
     for metric in metrics:
         cells = {place: _text(cell, metric_row(rows.get(place), metric)) for place, cell in _cells(across)}
         table = pd.DataFrame([
             {"trained on": trained}
             | ({"network": label} if has_conditions else {})
+            | {"runs": len(row.condition.runs)}
             | {f"tested on {name}": cells.get((number, column), _gap(row, name))
                for column, name in enumerate(across.tested)}
             for number, (row, trained, label) in enumerate(zip(across.rows, *names, strict=True))
         ])  # fmt: skip
         caption = (
-            f"{title_of(metric).capitalize() if title_of(metric).islower() else title_of(metric)} of test images: value "
-            "and 95% interval, bootstrap over groups (near-duplicates, and the images of a patient); several runs are "
-            "averaged."
+            f"{heading_of(metric)} on test images: value and 95% interval, bootstrap over groups (near-duplicates, and "
+            "the images of a patient); several runs are averaged."
         )
         items.append(TableItem(f"across_{task}_{metric}", caption, table))
     items.insert(0, _figure(task, across, rows, metrics, [*zip(*names, strict=True)], has_conditions))
@@ -90,7 +94,7 @@ def _cells(across: Across) -> list[tuple[tuple[int, int], Cell]]:
 
 
 def _names(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
-    """Name the training sets of each row, and its condition: the model, and what differs between equal training sets."""
+    """Name the training sets and the condition of each row: the model, and what differs between equal training sets."""
     trained = [" + ".join(row.trained) for row in rows]
     several_models = len({row.condition.model for row in rows}) > 1
     labels = []
@@ -153,7 +157,9 @@ def _figure(task: str, across: Across, rows: Mapping[tuple[int, int], pd.DataFra
         "held-out images of a training set. Darker is better."
     )
     labels = [f"{trained}, {label}" if has_conditions else trained for trained, label in names]
-    return heat_map(f"across_{task}", f"{task.capitalize()}. {caption}", labels, across.tested, shown)
+    classes = min(len(row.condition.classes) for row in across.rows)
+    chance = {"auroc_macro": 0.5, _LESIONS: 0.5, "balanced_accuracy": 1 / classes}
+    return heat_map(f"across_{task}", f"{task.capitalize()}. {caption}", labels, across.tested, shown, chance)
 
 
 def _in_words(task: str, across: Across, rows: Mapping[tuple[int, int], pd.DataFrame],
@@ -167,10 +173,8 @@ def _in_words(task: str, across: Across, rows: Mapping[tuple[int, int], pd.DataF
             found[cell.is_own].append(row["value"])
     if not found[True] or not found[False]:
         return []
-    own, other = (
-        f"{min(values):.2f}" if len(values) == 1 else f"{min(values):.2f} to {max(values):.2f}"
-        for values in (found[True], found[False])
-    )
+    own, other = (" to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(values), max(values))))
+                  for values in (found[True], found[False]))  # fmt: skip
     text = (
         f"{task.capitalize()}, {title_of(metric)}: {own} on held-out images of the training set, {other} on other sets."
     )
@@ -207,7 +211,7 @@ def _empty_cells(by_task: Mapping[str, Across]) -> list[Item]:
 
 def _command(condition: Condition, name: str, described: Mapping[str, Any], is_seen: bool) -> str:
     paths = [str(run.path) for run in condition.runs]
-    runs = paths[0] if len(paths) == 1 else f"{commonprefix(paths)}*"
+    runs = paths[0] if len(paths) == 1 else f"{commonprefix(paths)}*"  # noqa: RUF071 (of characters: a pattern)
     key = str(described.get("data", name))
     place = [] if key == name and not is_layout(key) else ["data.root=FOLDER"]
     return shlex.join(["python", "evaluate.py", f"runs={runs}", f"data={key}", *place, *["split=unseen"] * is_seen])

@@ -56,3 +56,12 @@ def read_evaluation(folder: RunDir, classes: Sequence[str]) -> Evaluation:
     if unknown := set(cases["id"]) - set(split.test):
         raise DamagedError(folder.cases, f"'{min(unknown)}' is not a test image of its split.json")
     return Evaluation(folder, split, read_sets_of(folder), cases.assign(group=cases["id"].map(split.groups)))
+
+
+def read_evaluations(run: RunDir, classes: Sequence[str]) -> list[Evaluation]:
+    """Read all evaluations of a run, the newest first.
+
+    Raises:
+        DamagedError: If a file of one is damaged.
+    """
+    return [read_evaluation(folder, classes) for folder in find_evaluations(run)]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.core.randomness import stable_hash
-from bus_lightning.data.splits import load_split, make_named_split
+from bus_lightning.data.splits import make_named_split
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.folder import RunDir
 
@@ -51,12 +51,12 @@ def write_sets(folder, sets, test, train=(), seen=0):
     folder.sets.write_text(json.dumps({"sets": sets, "parts": parts, "seen": seen}))
 
 
-def evaluate(run, name, cases, when="2026-01-01T00:00:00+00:00", seen=0, described=None, patients=None):
+def evaluate(run, name, cases, when="2026-01-01T00:00:00+00:00", seen=0, described=None, patients=None, per_group=2):
     """Write an evaluation of a run on a data set."""
     folder = RunDir(run.path / "evaluations" / f"test-{name}-{when[:10]}")
     folder.path.mkdir(parents=True)
     ids = cases["id"].tolist()
-    groups = {id_: number // 2 for number, id_ in enumerate(ids)}
+    groups = {id_: number // per_group for number, id_ in enumerate(ids)}
     make_named_split({"train": [], "val": [], "test": sorted(ids)}, "file", groups).save(folder.split)
     folder.write_cases(cases)
     folder.status_file.write_text(json.dumps({"ended": when}))
@@ -67,7 +67,3 @@ def evaluate(run, name, cases, when="2026-01-01T00:00:00+00:00", seen=0, describ
 
 def with_validation(cases, name, **options):
     return pd.concat([draw_cases(name, 20, split="val", **options), cases], ignore_index=True)
-
-
-def split_of(run):
-    return load_split(run.split)

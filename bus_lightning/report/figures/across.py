@@ -8,15 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
-from bus_lightning.metrics.catalogue import LOWER_IS_BETTER, heading_of
+from bus_lightning.metrics.catalogue import heading_of
 from bus_lightning.report.figures.inputs import wrapped
 from bus_lightning.report.figures.style import BLACK, BLUE, GREY, WIDTH, new_figure, panels, styled
 from bus_lightning.report.sections import FigureItem
 
 _SHADES = LinearSegmentedColormap.from_list("shades", ["white", BLUE])
-_DARK = 0.6  # share of the range of shades above which text is white
-_CELL = 1.15  # inches: the narrowest cell that holds an interval
-_CHANCE = {"auroc_macro": 0.5, "malignant_vs_benign_auroc": 0.5}
+_DARK = 0.85  # share of the range of shades above which white text stands out more than black
+_CELL, _NAMES = 0.95, 0.95  # inches: the narrowest cell that holds an interval, and the names of the rows
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ def heat_map(
     rows: Sequence[str],
     columns: Sequence[str],
     cells: Mapping[str, Mapping[tuple[int, int], Shown]],
+    chance: Mapping[str, float],
 ) -> FigureItem:
     """Draw a panel per metric: training sets in rows, test sets in columns, the value in its cell.
 
@@ -50,16 +50,17 @@ def heat_map(
         rows: Training sets.
         columns: Test sets.
         cells: Metric -> (row, column) -> what the cell shows.
+        chance: Metric -> its value for a guess, the lightest shade; 0 if missing.
     """
-    beside = len(cells) * (1.1 + _CELL * len(columns)) <= WIDTH
+    beside = _NAMES + len(cells) * len(columns) * _CELL <= WIDTH
     grid = (1, len(cells)) if beside else (len(cells), 1)
-    width = min(WIDTH, max(3.2, grid[1] * (1.1 + _CELL * len(columns))))
+    width = min(WIDTH, max(3.2, _NAMES + grid[1] * len(columns) * 1.1))
     height = grid[0] * (0.85 + 0.62 * len(rows))
     figure = new_figure(width, height)
     axes = [panel for row in panels(figure, *grid, grid=False) for panel in row]
     alt = []
     for number, (panel, (metric, shown)) in enumerate(zip(axes, cells.items(), strict=True)):
-        _draw(panel, metric, len(rows), len(columns), shown)
+        _draw(panel, (len(rows), len(columns)), shown, chance.get(metric, 0.0))
         panel.set_title(heading_of(metric))
         panel.set_xticks(range(len(columns)), [wrapped(name, 16) for name in columns])
         has_names = not beside or number == 0
@@ -74,14 +75,11 @@ def heat_map(
     return FigureItem(slug, caption, figure, " ".join(alt))
 
 
-def _draw(panel: Axes, metric: str, rows: int, columns: int, shown: Mapping[tuple[int, int], Shown]) -> None:
-    low = _CHANCE.get(metric, 0.0)
-    values = np.full((rows, columns), np.nan)
+def _draw(panel: Axes, shape: tuple[int, int], shown: Mapping[tuple[int, int], Shown], chance: float) -> None:
+    values = np.full(shape, np.nan)
     for place, cell in shown.items():
         values[place] = cell.value
-    shades = np.clip((values - low) / (1 - low), 0, 1)
-    if metric in LOWER_IS_BETTER:
-        shades = 1 - shades
+    shades = np.clip((values - chance) / (1 - chance), 0, 1)
     panel.imshow(shades, cmap=_SHADES, vmin=0, vmax=1, aspect="auto")
     for (row, column), cell in shown.items():
         is_empty = np.isnan(shades[row, column])
@@ -97,7 +95,7 @@ def _draw(panel: Axes, metric: str, rows: int, columns: int, shown: Mapping[tupl
             panel.add_patch(
                 Rectangle((column - 0.48, row - 0.47), 0.96, 0.94, fill=False, edgecolor=BLACK, linewidth=1.2)
             )
-    panel.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
-    panel.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
+    panel.set_xticks(np.arange(shape[1] + 1) - 0.5, minor=True)
+    panel.set_yticks(np.arange(shape[0] + 1) - 0.5, minor=True)
     panel.grid(True, which="minor", color="white", linewidth=1.5)
     panel.tick_params(which="both", length=0)
