@@ -134,7 +134,9 @@ def _name(dataset: DataSet, prepared: PreparedData, run: FinishedRun | None) -> 
 
 
 def _older_name(key: str, root: str | None, is_alone: bool) -> str:
-    return Path(root).name if root and is_alone and is_layout(key) else key
+    if root:
+        return Path(root).name if is_alone and is_layout(key) else key
+    return "busi" if key == "folder" else key  # the default folder of the first version
 
 
 def _count(
