@@ -126,6 +126,7 @@ def finished(composed, tmp_path):
 
     def make(*overrides, number=60, train=(), method="grouped", groups=None, cases=None, sure=2.0):
         cfg = composed(*overrides)
+        cfg.data.classes = cfg.data.classes or ["benign", "malignant", "normal"]  # as the folder has them
         cfg.data.num_classes = len(cfg.data.classes)
         cfg.preprocess.rules = cfg.preprocess.rules or RULES
         run = RunDir(tmp_path / "runs" / cfg.group / cfg.name)

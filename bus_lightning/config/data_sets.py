@@ -26,7 +26,7 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         are None.
 
     Raises:
-        UserError: If there is no set, a set has an unknown option or no source, or one root is given for several sets.
+        UserError: If a set has an unknown option, no source or no folder, or one root is given for several sets.
     """
     group: Any = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
     sets = group.get("sets") or _OLDER
@@ -42,27 +42,42 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if not isinstance(own.get("source"), str):
             raise UserError(f"data.sets.{name} needs a source, the layout of its folder: +data.sets.{name}.source=...")
         shared = {key: own.get(key) or group.get(key) for key in ("root", *_SHARED)}
+        if name == "folder" and sets is not _OLDER and not shared["root"]:
+            option = "data.root" if len(sets) == 1 else "data.sets.folder.root"
+            raise UserError(f"data=folder needs {option}=FOLDER, with a folder per class.")
         collected[str(name)] = own | shared | {"classes": own.get("classes"), "cache": group.get("cache")}
     return collected
+
+
+def tested_sets(data: Mapping[str, Any]) -> list[str]:
+    """Return the names of the data sets that `data.test` names: one name, or a list."""
+    test = data.get("test")
+    return [] if test is None else [str(test)] if isinstance(test, str | int | float) else list(test)
 
 
 def with_tested_sets(cfg: DictConfig) -> DictConfig:
     """Add the sets that `data.test` names to the config's data sets, from their files in `conf/data/`; in a copy.
 
+    `data.test` becomes a list, so that a name and a list of one name are the same experiment.
+
     Raises:
         UserError: If there is no such set, or no set is left to train on.
     """
-    tested = list(cfg.data.get("test") or [])
+    tested = tested_sets(cfg.data)
     settled = cfg.copy()
+    settled.data.test = tested or None
     for name in tested:
         if name in settled.data.sets:
             continue
-        file = _CONF / f"{name}.yaml"
-        if not name.isidentifier() or not file.is_file():
-            known = ", ".join(sorted(path.stem for path in _CONF.glob("*.yaml") if path.stem != "default"))
-            raise UserError(f"data.test names '{name}': choose from {', '.join(settled.data.sets)} and {known}.")
+        known = [path.stem for path in sorted(_CONF.glob("*.yaml")) if path.stem != "default"]
+        if name not in known:
+            listed = ", ".join(dict.fromkeys([*map(str, settled.data.sets), *known]))
+            raise UserError(f"data.test names '{name}', which is no data set: choose from {listed}.")
         with open_dict(settled.data.sets):
-            settled.data.sets.update(OmegaConf.load(file).sets)
+            settled.data.sets.update(OmegaConf.load(_CONF / f"{name}.yaml").sets)
     if tested and not set(settled.data.sets) - set(tested):
-        raise UserError(f"data.test={tested} tests every data set: name one in data=... that is trained on.")
+        names = ", ".join(tested)
+        raise UserError(
+            f"data.test={names} leaves no data set to train on: name another in data, such as data='[{tested[0]},...]'."
+        )
     return settled

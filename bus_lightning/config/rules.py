@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.schema import TRAIN, check_kinds, shown
 from bus_lightning.config.settle import overlay_is_used
-from bus_lightning.config.split_options import METHODS, shares
+from bus_lightning.config.split_options import METHODS, refuse_parts, shares
 from bus_lightning.config.trainer_options import check_trainer
 from bus_lightning.core.errors import UserError
 
@@ -41,8 +41,10 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
         raise UserError(f"data.split.file={split.file} needs data.split.method=file: add it.")
     if cfg.data.balance not in BALANCES:
         raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
-    if OmegaConf.is_missing(cfg.data, "root"):
-        raise UserError("data=folder needs data.root=FOLDER, with a folder per class.")
+    if cfg.data.test is not None:
+        refuse_parts(split.method, split.folds)
+    if cfg.data.phantom and (len(cfg.data.sets) > 1 or cfg.data.test is not None):
+        raise UserError("data=phantom draws its images itself and works alone: leave out the other data sets.")
     _check_weights(cfg.model.weights)
     _check_devices(cfg.trainer, cfg.seed, in_grid)
     check_trainer(cfg.trainer, cfg.optimizer)

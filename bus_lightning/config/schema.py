@@ -143,7 +143,7 @@ TRAIN = {
     "runs_dir": TEXT, "group": NAME, "name": nullable(NAME),
     "channels_last": one_of(True, False, "auto"),
     "rerun": FLAG, "keep_last": FLAG, "fail_fast": FLAG, "debug_run": FLAG, "debug_size": FLAG, "print_config": FLAG,
-    "data.sets": replace(GROUP, absent={}), "data.test": nullable(NAMES),
+    "data.sets": replace(GROUP, absent={}), "data.test": nullable(either(NAME, NAMES)),
     "data.root": nullable(TEXT), "data.cache": TEXT, "data.cache_gb": number(0),
     "data.table": nullable(TEXT), "data.sheet": nullable(either(TEXT, whole(0))),
     "data.columns": replace(nullable(GROUP), absent={}), "data.map": replace(nullable(GROUP), absent={}),

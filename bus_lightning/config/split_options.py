@@ -22,3 +22,14 @@ def shares(ratio: Sequence[int], val_from_train: int = 0) -> tuple[int, int, int
             f"data.split.val_from_train={val_from_train}: take from 0 to {train - 1} of the training parts."
         )
     return train - val_from_train, val + val_from_train, test
+
+
+def refuse_parts(method: str, folds: int | None) -> None:
+    """Refuse a split whose parts are given, where whole data sets are tested.
+
+    Raises:
+        UserError: The option.
+    """
+    if folds is not None or method in ("file", "published"):
+        option = "folds" if folds is not None else f"method={method}"
+        raise UserError(f"data.test tests whole data sets: data.split.{option} does not work with it.")

@@ -56,6 +56,7 @@ class PreparedData:
         segmenters: Folders of the segmenters' runs that predicted them.
         scale: Scale for files that do not state their bit depth, from all images of the folder.
         sets: The data sets that the images come from.
+        audit: The findings about them.
     """
 
     root: Path
@@ -67,6 +68,7 @@ class PreparedData:
     scale: Scale = OWN_SCALE
     fingerprints: Path | None = None
     sets: tuple[DataSet, ...] = ()
+    audit: Audit | None = None
 
     @property
     def classes(self) -> list[str]:
@@ -129,7 +131,9 @@ def prepare_data(
     kept["duplicates"] = [audit.groups[source] for source in kept["source"]]
     scale = known_scale(root, whole["image"].tolist(), audit.content, cache)
     content = f"{audit.content[:_DIGITS]}-{choice:016x}"
-    return PreparedData(root, kept, groups, content, scale=scale, fingerprints=images.fingerprints, sets=tuple(sets))
+    return PreparedData(
+        root, kept, groups, content, scale=scale, fingerprints=images.fingerprints, sets=tuple(sets), audit=audit
+    )
 
 
 def _report(root: Path, index: SourceIndex) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bus_lightning.config.split_options import METHODS, shares
+from bus_lightning.config.split_options import METHODS, refuse_parts, shares
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.core.randomness import shuffled, stable_hash
@@ -128,9 +128,8 @@ def make_split(
         raise UserError(f"data.split.fold={fold} needs data.split.folds, the number of folds.")
     if cross_fold is not None and cross_folds is None:
         raise UserError(f"data.split.cross_fold={cross_fold} needs data.split.cross_folds, the number of parts.")
-    if tested is not None and (folds is not None or method in ("file", "published")):
-        option = "folds" if folds is not None else f"method={method}"
-        raise UserError(f"data.test tests whole data sets: data.split.{option} does not work with it.")
+    if tested is not None:
+        refuse_parts(method, folds)
     if method == "file":
         if cross_fold is not None:
             raise UserError("data.split.cross_fold does not work with data.split.method=file: use another method.")

@@ -29,6 +29,7 @@ def prefer_our_configs() -> None:
     for group, name in _OURS:
         ConfigStore.instance().repo["hydra"].get(group, {}).pop(f"{name}.yaml", None)
     OmegaConf.register_new_resolver("environment", _environment, replace=True)
+    OmegaConf.register_new_resolver("names", _names, replace=True)
 
 
 def missing_plugin(error: Exception) -> str | None:
@@ -54,3 +55,8 @@ def has_plugin(package: str) -> bool:
 def _environment(*names: str) -> DictConfig:
     """Return the environment variables that are set, for `${environment:BUSI_ROOT,WANDB_MODE}`."""
     return OmegaConf.create({name: os.environ[name] for name in names if name in os.environ})
+
+
+def _names(group: DictConfig) -> str:
+    """Return the names in a group with commas between them, for a sweep over `${names:${data.sets}}`."""
+    return ",".join(map(str, group))

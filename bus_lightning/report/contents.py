@@ -8,6 +8,7 @@ import pandas as pd
 
 from bus_lightning.data.published import count_divided_groups, describe_divided
 from bus_lightning.data.splits import PARTS
+from bus_lightning.report.across_section import across_section
 from bus_lightning.report.costs import cost_frame, cost_table
 from bus_lightning.report.estimates import Summaries
 from bus_lightning.report.extension import Evidence, Extension
@@ -46,6 +47,7 @@ def contents(
         _checks(group),
         *[section for extension in extensions for section in extension.after_checks(evidence)],
         *[task_section(task, evidence) for task in COMPARED],
+        across_section(main, cache),
         *[section for extension in extensions for section in extension.after_tasks(evidence)],
         mask_section(group.conditions, summaries["classification"]["test"], titles),
         heat_map_section(main),

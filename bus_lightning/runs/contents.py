@@ -37,6 +37,22 @@ STATUS: dict[str, Kind] = {
 }  # fmt: skip
 _SCORES = _mapping({"undefined": _mapping({}, others=_TEXT)}, others=nullable(_NUMBER))
 
+_COUNTS = _mapping({}, others=_COUNT)
+_SHARE = nullable(number(0, 1))
+# What sets.json holds about a data set, and about its images in a part of the split.
+_SET = _mapping({
+    "data": _TEXT, "images": _COUNT, "patients": nullable(_COUNT), "images_without_patient": _COUNT, "lesions": _COUNT,
+    "classes": _COUNTS, "devices": _COUNTS, "near_duplicate_groups": _COUNT,
+    **dict.fromkeys(("median_width", "median_height", "median_lesion_mm"), nullable(number(0, 1e9))),
+    **dict.fromkeys(("median_lesion_share", "share_tinted", "share_marked"), _SHARE),
+})  # fmt: skip
+_IN_PART = _mapping({"images": _COUNT, "groups": _COUNT, "patients": nullable(_COUNT)})
+SETS: dict[str, Kind] = {
+    "sets": _mapping({}, others=_SET),
+    "parts": _mapping({}, others=_mapping({}, others=_IN_PART)),
+    "seen": _COUNT,
+}
+
 
 def read_status(path: Path) -> dict[str, Any]:
     """Read status.json; empty without the file.
@@ -44,11 +60,16 @@ def read_status(path: Path) -> dict[str, Any]:
     Raises:
         DamagedError: If it cannot be read, or a value is not of its kind.
     """
-    content = _read_object(path)
-    for key, kind in STATUS.items():
-        if content.get(key) is not None and not kind.fits(content[key]):
-            raise DamagedError(path, f"{key} is {_shown(content[key])}, not {kind.description}")
-    return content
+    return _checked(path, STATUS)
+
+
+def read_sets(path: Path) -> dict[str, Any]:
+    """Read sets.json; empty without the file.
+
+    Raises:
+        DamagedError: If it cannot be read, or a value is not of its kind.
+    """
+    return _checked(path, SETS)
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -64,6 +85,14 @@ def read_metrics(path: Path) -> dict[str, Any]:
         for name, value in scores.items():
             if not _SCORES.fits({name: value}):
                 raise DamagedError(path, f"{part}, {name} is {_shown(value)}, which is not a number")
+    return content
+
+
+def _checked(path: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    content = _read_object(path)
+    for key, kind in kinds.items():
+        if content.get(key) is not None and not kind.fits(content[key]):
+            raise DamagedError(path, f"{key} is {_shown(content[key])}, not {kind.description}")
     return content
 
 

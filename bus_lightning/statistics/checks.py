@@ -11,7 +11,9 @@ from bus_lightning.data.index import read_image
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.runs.evaluations import read_evaluations
 from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.sets import read_sets_of
 from bus_lightning.statistics.conditions import Condition, includes_task
 from bus_lightning.statistics.faithfulness import read_maps
 
@@ -127,9 +129,12 @@ def _check_classes(condition: Condition) -> Iterator[Problem]:
 
 
 def _check_files(condition: Condition) -> Iterator[Problem]:
-    """Check the history of each run, and the first run's heat maps and masks; a damaged file is not drawn."""
+    """Check the history, the data sets and the evaluations of each run, and the first run's heat maps and masks."""
     for run in condition.runs:
         yield from _damage(run, run.read_history)
+        if is_there(run.sets):
+            yield from _damage(run, read_sets_of, run)
+        yield from _damage(run, read_evaluations, run, condition.classes)
     for first in condition.runs[:1]:
         maps = first.path / "explain" / "maps.csv"
         if is_there(maps):

@@ -22,10 +22,11 @@ from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.weights import load_kept_weights
 from bus_lightning.runs.finished import find_runs, open_run
 from bus_lightning.runs.folder import RunDir, groups_near
+from bus_lightning.runs.sets import write_sets
 from bus_lightning.runs.table import collect, show
 from bus_lightning.training.fit import announce_label_in_input, build_task, build_trainer, evaluate_parts
 from bus_lightning.training.hardware import choose_hardware
-from bus_lightning.training.tested_images import CHOICES, find_images
+from bus_lightning.training.tested_images import CHOICES, count_seen, find_images
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +127,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     out = RunDir(run.path / "evaluations" / name)
     out.path.mkdir(parents=True, exist_ok=True)
     split.save(out.split)
+    write_sets(out, prepared, split, opened, count_seen(opened, images))
     out.write_cases(cases)
     out.record_evaluation(run)
     out.write_metrics(metrics)

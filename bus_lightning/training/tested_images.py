@@ -78,6 +78,14 @@ def find_images(run: FinishedRun, config: DictConfig, cfg: DictConfig) -> Evalua
     return EvaluatedImages(with_predicted_masks(prepared, split, config.overlay, is_cross_fold), split, classes)
 
 
+def count_seen(run: FinishedRun, images: EvaluatedImages) -> int:
+    """Count the test images that a run has seen in training or validation; 0 if the parts are its own."""
+    if images.split is run.split:
+        return 0
+    seen = seen_images(run.folder, run.config.data, run.split, images.prepared)
+    return len(seen.images.keys() & set(images.split.test))
+
+
 def _choose_classes(run: FinishedRun, requested: Sequence[str] | None, sets: Sequence[DataSet]) -> list[str]:
     """Choose the classes of other data sets that are tested, those of the run first.
 

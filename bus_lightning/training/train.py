@@ -22,6 +22,7 @@ from bus_lightning.data.preprocess import RULES
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.record import recorded
+from bus_lightning.runs.sets import write_sets
 from bus_lightning.training.decide import Action, Decision, decide, must_restart, read_kept
 from bus_lightning.training.prepared_run import PreparedRun
 
@@ -135,6 +136,7 @@ def _write_start(prepared: PreparedRun, folder: RunDir) -> None:
         config.debug_run = False  # it continues a run that must not be removed
     save_config(config, folder.config)
     prepared.split.save(folder.split)
+    write_sets(folder, prepared.data, prepared.split)
     if prepared.data.fingerprints:
         share_file(prepared.data.fingerprints, folder.fingerprints)
 

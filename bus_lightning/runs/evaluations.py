@@ -1,0 +1,67 @@
+"""Read the evaluations of a run on other images than its own, which `evaluate.py` writes into its folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bus_lightning.core.errors import DamagedError
+from bus_lightning.core.files import is_there
+from bus_lightning.data.splits import Split, load_split
+from bus_lightning.runs.cases import read_cases
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.sets import Sets, read_sets_of
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation of test images.
+
+    Attributes:
+        folder: Its files.
+        split: Its split.
+        sets: Its data sets.
+        cases: A row per test image, with the column `group`.
+    """
+
+    folder: RunDir
+    split: Split
+    sets: Sets
+    cases: pd.DataFrame
+
+
+def find_evaluations(run: RunDir) -> list[RunDir]:
+    """List the complete evaluations of a run, the newest first; those of earlier versions, without sets.json, are not.
+
+    Raises:
+        DamagedError: If the time of one cannot be read.
+    """
+    folders = map(RunDir, sorted((run.path / "evaluations").glob("[!.]*/")))
+    complete = [folder for folder in folders if folder.is_complete and is_there(folder.sets)]
+    return sorted(complete, key=lambda folder: str(folder.status.get("ended")), reverse=True)
+
+
+def read_evaluation(folder: RunDir, classes: Sequence[str]) -> Evaluation:
+    """Read an evaluation.
+
+    Args:
+        folder: Its folder, in that of the run.
+        classes: The classes of the run.
+
+    Raises:
+        DamagedError: If a file of it is damaged.
+    """
+    split, cases = load_split(folder.split), read_cases(folder.cases, classes=classes)
+    cases = cases[cases["split"] == "test"].reset_index(drop=True)
+    if unknown := set(cases["id"]) - set(split.test):
+        raise DamagedError(folder.cases, f"'{min(unknown)}' is not a test image of its split.json")
+    return Evaluation(folder, split, read_sets_of(folder), cases.assign(group=cases["id"].map(split.groups)))
+
+
+def read_evaluations(run: RunDir, classes: Sequence[str]) -> list[Evaluation]:
+    """Read all evaluations of a run, the newest first.
+
+    Raises:
+        DamagedError: If a file of one is damaged.
+    """
+    return [read_evaluation(folder, classes) for folder in find_evaluations(run)]

@@ -1,0 +1,92 @@
+"""What a config says about its data sets, and the mistakes that are refused before an image is read."""
+
+import pytest
+from composing import ROOT
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from bus_lightning.config.data_sets import options_by_set
+from bus_lightning.config.identity import identity
+from bus_lightning.config.rules import check
+from bus_lightning.config.settle import settle
+from bus_lightning.core.errors import UserError
+
+BOTH = "data=[busi,bus_bra]"
+
+
+def settled(*overrides):
+    """Compose, check and settle a config, and read the options of its sets, as a run does before it reads an image."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", overrides=list(overrides))
+    check(cfg)
+    cfg = settle(cfg, rules=2)
+    options_by_set(cfg.data)
+    return cfg
+
+
+def test_several_sets_are_named_by_a_list_of_groups():
+    assert list(options_by_set(settled(BOTH).data)) == ["busi", "bus_bra"]
+
+
+@pytest.mark.parametrize("test", ["breast", "[breast]"])
+def test_a_tested_set_is_added_with_the_options_of_its_file_by_name_or_in_a_list(test):
+    cfg = settled("data=busi", f"data.test={test}")
+    assert cfg.data.test == ["breast"]
+    assert options_by_set(cfg.data)["breast"]["source"] == "breast"
+    assert identity(cfg) == identity(settled("data=busi", "data.test=breast"))
+    assert identity(cfg) != identity(settled("data=busi"))
+
+
+def test_a_tested_set_that_is_configured_keeps_its_options():
+    cfg = settled(BOTH, "data.test=bus_bra", "data.sets.bus_bra.root=/x")
+    assert options_by_set(cfg.data)["bus_bra"]["root"] == "/x"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["data=busi", "data.test=busi"], "data.test=busi leaves no data set to train on"),
+        ([BOTH, "data.test=[busi,bus_bra]"], "leaves no data set to train on"),
+        (["data=busi", "data.test=hospital"], "data.test names 'hospital'.*choose from busi, breast"),
+        (["data=busi", "data.test=default"], "data.test names 'default'"),
+        (["data=busi", "data.test=[]"], "data.test=.*give a name"),
+        ([BOTH, "data.test=busi", "data.split.folds=5", "data.split.fold=0"], "data.split.folds does not work"),
+        ([BOTH, "data.test=busi", "data.split.method=published"], "method=published does not work with it"),
+        ([BOTH, "data.test=busi", "data.split.method=file", "data.split.file=x.json"], "method=file does not work"),
+        ([BOTH, "data.root=/x"], r"one folder for 2 data sets: give data.sets.busi.root=FOLDER data.sets.bus_bra.root"),
+        (["data=busi", "data.test=breast", "data.root=/x"], "one folder for 2 data sets"),
+        (["data=folder"], "data=folder needs data.root=FOLDER"),
+        (["data=[busi,folder]"], "data=folder needs data.sets.folder.root=FOLDER"),
+        (["data=[busi,phantom]"], "data=phantom draws its images itself and works alone"),
+        (["data=phantom", "data.test=busi"], "data=phantom draws its images itself and works alone"),
+        (["data=busi", "+data.sets.busi.rot=/x"], "data.sets.busi.rot is unknown: choose from source, root"),
+        (["data=busi", "+data.sets.mine.root=/x"], r"data.sets.mine needs a source"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_option_and_the_cure(overrides, line):
+    with pytest.raises(UserError, match=line) as refused:
+        settled(*overrides)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("order", ["[busi,folder]", "[folder,busi]"])
+def test_a_folder_among_several_sets_has_its_own_root(order):
+    options = options_by_set(settled(f"data={order}", "data.sets.folder.root=/x").data)
+    assert (options["folder"]["root"], options["busi"]["root"]) == ("/x", None)
+
+
+def test_options_of_all_sets_are_those_of_each_without_its_own():
+    own = {"sets": {"a": {"source": "table", "map": {"class": {"x": [1]}}}, "b": {"source": "table"}},
+           "map": {"class": {"y": [2]}}, "columns": {"image": "File"}}  # fmt: skip
+    options = options_by_set(OmegaConf.create(own))
+    assert options["a"]["map"] == {"class": {"x": [1]}}
+    assert options["b"]["map"] == {"class": {"y": [2]}}
+    assert options["a"]["columns"] == options["b"]["columns"] == {"image": "File"}
+
+
+def test_a_config_of_an_earlier_version_is_a_folder_per_class():
+    (name, options), *more = options_by_set({"root": "/data/BUSI", "cache": "c"}).items()
+    assert (name, options["source"], options["root"], more) == ("folder", "folder", "/data/BUSI", [])
+    assert options_by_set({"root": None})["folder"]["root"] is None  # BUSI in its default place
