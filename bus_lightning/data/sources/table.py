@@ -32,7 +32,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
 
     Args:
         root: The folder that paths are relative to.
-        options: `table` (the file), `sheet`, `columns` (role -> column; the roles are `COLUMN_ROLES`; `mask` may also be
+        options: `table` (the file), `sheet`, `columns` (role -> column; roles: `COLUMN_ROLES`; `mask` may also be
             a pattern such as `masks/{stem}_*.png`), `images` and `masks` (folders below the root that paths are
             relative to) and `map` (with `class` and `mask_counts`).
 
