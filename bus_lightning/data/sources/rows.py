@@ -88,7 +88,7 @@ def as_texts(values: Iterable[object], number: int, unread: dict[int, str], most
     texts = []
     for position, value in enumerate(values):
         digits = _FLOAT_DIGITS if isinstance(value, float) else most_digits
-        if isinstance(value, int | float | Decimal) and digits and 10**digits <= abs(value) < float("inf"):
+        if isinstance(value, int | float | Decimal) and digits and 10**digits <= abs(float(value)) < float("inf"):
             unread.setdefault(position, f"has a number of more than {digits} digits in row {number}, which is rounded: "
                               "write it as text")  # fmt: skip
         texts.append(_as_text(value))

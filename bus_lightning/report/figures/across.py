@@ -77,8 +77,8 @@ def heat_map(
 
 def _draw(panel: Axes, shape: tuple[int, int], shown: Mapping[tuple[int, int], Shown], chance: float) -> None:
     values = np.full(shape, np.nan)
-    for place, cell in shown.items():
-        values[place] = cell.value
+    for position, cell in shown.items():
+        values[position] = cell.value
     shades = np.clip((values - chance) / (1 - chance), 0, 1)
     panel.imshow(shades, cmap=_SHADES, vmin=0, vmax=1, aspect="auto")
     for (row, column), cell in shown.items():
