@@ -7,7 +7,6 @@ so it is the same set for 12:3 and for 11:1:3.
 
 import json
 import logging
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +21,7 @@ from bus_lightning.core.randomness import shuffled, stable_hash
 from bus_lightning.core.reading import read_json
 from bus_lightning.data.published import count_divided, published_parts
 from bus_lightning.data.split_values import check_values
+from bus_lightning.data.units import collect_units, take_fold, take_share
 
 log = logging.getLogger(__name__)
 PARTS = ("train", "val", "test")
@@ -148,7 +148,7 @@ def make_split(
 
     def arranged(ids: Iterable[str]) -> tuple[dict[str, list[str]], dict[str, Counter[str]], list[str]]:
         """Return the units of these images, their counts of classes, and their order."""
-        units = _units(ids, groups if method == "grouped" else None)
+        units = collect_units(ids, groups if method == "grouped" else None)
         counts = {name: Counter(class_of[id_] for id_ in members) for name, members in units.items()}
         return units, counts, shuffled(units, "split", seed)
 
@@ -157,11 +157,13 @@ def make_split(
         test = sorted(id_ for id_ in tested if source_of[id_] == id_)
     else:
         share = test_share / (train_share + val_share + test_share)
-        test_units = _take(order, counts, share) if folds is None else _fold(order, counts, folds, fold, "fold")
+        test_units = (
+            take_share(order, counts, share) if folds is None else take_fold(order, counts, folds, fold, "fold")
+        )
         test = sorted(id_ for unit in test_units for id_ in units[unit])
     held_out = _held_out(test, groups, source_of, whole_groups=method == "grouped" and tested is not None)
     units, counts, rest = arranged(id_ for id_, source in source_of.items() if source not in held_out)
-    val_units = _take(rest, counts, val_share / (train_share + val_share))
+    val_units = take_share(rest, counts, val_share / (train_share + val_share))
     parts = {
         "test": test,
         "val": sorted(id_ for unit in val_units for id_ in units[unit]),
@@ -169,7 +171,7 @@ def make_split(
     }
     if cross_fold is not None:
         units, counts, order = arranged(parts["train"])
-        crossed = _fold(order, counts, cross_folds or 0, cross_fold, "cross_fold")
+        crossed = take_fold(order, counts, cross_folds or 0, cross_fold, "cross_fold")
         parts["train"], parts["test"] = (
             sorted(id_ for unit in order if (unit in crossed) == is_tested for id_ in units[unit])
             for is_tested in (False, True)
@@ -212,46 +214,6 @@ def check_disjoint(split: Split) -> None:
             "so scores are too good. data.split.method=grouped keeps both together.",
             split.method, len(twins), len(split.val) + len(split.test),
         )  # fmt: skip
-
-
-def _units(ids: Iterable[str], groups: dict[str, int] | None) -> dict[str, list[str]]:
-    """Collect the images that must stay together, by the first of them."""
-    if groups is None:
-        return {id_: [id_] for id_ in ids}
-    together: dict[int, list[str]] = {}
-    for id_ in sorted(ids):
-        together.setdefault(groups[id_], []).append(id_)
-    return {members[0]: members for members in together.values()}
-
-
-def _take(order: list[str], counts: dict[str, Counter[str]], share: float) -> set[str]:
-    """Take units in order until each class has its share, as nearly as whole units allow."""
-    total = sum((counts[unit] for unit in order), Counter[str]())
-    missing = Counter({name: math.floor(number * share + 0.5) for name, number in total.items()})
-    taken = set()
-    for unit in order:
-        if all(missing[name] >= number for name, number in counts[unit].items()):
-            taken.add(unit)
-            missing.subtract(counts[unit])
-    # The rest of each quota is smaller than every unit left: take a unit if that comes closer to the quota.
-    for unit in order:
-        gain = sum(abs(missing[name]) - abs(missing[name] - number) for name, number in counts[unit].items())
-        if unit not in taken and gain > 0:
-            taken.add(unit)
-            missing.subtract(counts[unit])
-    return taken
-
-
-def _fold(order: list[str], counts: dict[str, Counter[str]], folds: int, fold: int | None, option: str) -> set[str]:
-    """Divide the units into folds of nearly equal class counts and return one of them."""
-    if folds < 2 or fold is None or not 0 <= fold < folds:
-        named = f"data.split.{option}"
-        raise UserError(f"{named}s={folds} needs at least 2 and {named} from 0 to {folds - 1}; it is {fold}.")
-    rest = order
-    for number in range(fold):
-        before = _take(rest, counts, 1 / (folds - number))
-        rest = [unit for unit in rest if unit not in before]
-    return _take(rest, counts, 1 / (folds - fold)) if fold < folds - 1 else set(rest)
 
 
 def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ratio: list[int], seed: int) -> Split:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.paper import numbers as paper
 from bus_lightning.paper.architectures import architectures
 from bus_lightning.paper.contradictions import contradictions
@@ -15,6 +16,8 @@ from bus_lightning.paper.tables import paper_tables
 from bus_lightning.report.extension import Evidence, Extension
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.conditions import WEIGHTS_MISSING, Condition, Group
+
+_LIKE_BUSI = ("busi", "folder")  # sources
 
 
 class PaperExtension(Extension):
@@ -33,7 +36,9 @@ class PaperExtension(Extension):
         return [row] if row else []
 
     def after_checks(self, evidence: Evidence) -> list[Section]:
-        """Return the section with the paper's tables and contradictions."""
+        """Return the section with the paper's tables and contradictions; none if all runs are of other sets than BUSI."""
+        if evidence.by_model and all(map(_is_of_other_sets, evidence.by_model.values())):
+            return []
         validation, test = (evidence.model_summaries(part) for part in ("val", "test"))
         missing = [model for model in paper.NAMES if model not in test]
         reasons = {model: _why_not_run(evidence.group, model) for model in missing}
@@ -85,6 +90,11 @@ def _sources(by_model: dict[str, Condition]) -> TableItem:
     return TableItem("paper_sources", caption, pd.DataFrame(rows))
 
 
+def _is_of_other_sets(condition: Condition) -> bool:
+    """Check whether runs were trained on a data set that is not BUSI, nor a folder that may be a copy of it."""
+    return any(options["source"] not in _LIKE_BUSI for options in options_by_set(condition.config.data).values())
+
+
 def _differences(conditions: list[Condition]) -> list[str]:
     """Say how our runs differ from the paper's, beyond size and epochs."""
     texts = {
@@ -94,6 +104,7 @@ def _differences(conditions: list[Condition]) -> list[str]:
         "Some networks have the small size for debugging.": any(
             condition.config.get("debug_size") for condition in conditions
         ),
+        "Some runs were trained on other data sets than BUSI.": any(map(_is_of_other_sets, conditions)),
         "Some runs have other classes than benign, malignant and normal.": any(
             set(condition.classes) != set(paper.IMAGES) for condition in conditions
         ),
