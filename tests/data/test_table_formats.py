@@ -71,6 +71,12 @@ def test_a_decimal_comma_does_not_become_a_separator(tmp_path: Path):
     assert table["Size"].tolist() == ["0,08", "0,12"]
 
 
+@pytest.mark.parametrize(("right", "wrong"), [(",", ";"), (";", ",")])
+def test_the_separator_is_the_one_that_fits_the_rows(tmp_path: Path, right, wrong):
+    text = f"File|Note{wrong} long{wrong} text\na.png|x\nb.png|y\n".replace("|", right)
+    assert read_any_table(write(tmp_path / "t.csv", text))["File"].tolist() == ["a.png", "b.png"]
+
+
 def test_a_table_of_one_column_is_read(tmp_path: Path):
     assert read_any_table(write(tmp_path / "t.csv", "File\na.png\nb.png\n"))["File"].tolist() == ["a.png", "b.png"]
 

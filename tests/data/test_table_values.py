@@ -235,6 +235,23 @@ def test_a_map_that_is_no_map_is_refused():
         map_classes(["benign"], ["benign"], "x")
 
 
+def test_the_examples_of_the_docs_are_read(folder: Path):
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
+    hospital, masks = (page[page.index(start) :].partition("```")[0] for start in ("Bild;Pat-Nr", "File,Mask,Kind"))
+    for name in ("0001", "0002", "0003"):
+        draw_image(folder / "us" / f"{name}.png", 1)
+    for name in ("a_1", "a_2", "a_3", "b_1"):
+        draw_mask(folder / "gt" / f"{name}.png")
+    roles = {"image": "Bild", "patient": "Pat-Nr", "class": "BI-RADS", "mm_per_pixel": "Pixel"}
+    mapping = {"benign": [2, 3], "malignant": ["4a", "4b", "4c", 5]}
+    index = read(folder, hospital, roles, map={"class": mapping})
+    assert index.frame["patient"].tolist() == ["007", "007", ""]
+    assert index.frame["class"].tolist() == ["benign", "malignant", "malignant"]
+    assert index.frame["mm_per_pixel"].tolist() == [(0.08, 0.08), (0.08, 0.08), None]
+    frame = read(folder, masks, {"mask": "Mask", "mask_counts": "Kind"}, map={"mask_counts": ["tumour"]}).frame
+    assert frame["masks"].tolist() == [("gt/a_1.png", "gt/a_2.png"), ("gt/b_1.png",)]
+
+
 def test_a_missing_table_or_role_is_one_line(folder: Path):
     assert "data=table needs data.table=FILE" in refuse(folder, "File\n", {}, table=None)
     assert "There is no table" in refuse(folder, "File\n", {}, table=folder / "none.csv")

@@ -63,7 +63,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
         row = {"id": _id_of(file), "image": file, "masks": masks.masks_of(position, file), "class": classes[position],
                "patient": names["patient"][position], "group": names["group"][position],
                "mm_per_pixel": sizes[position]}  # fmt: skip
-        _add(rows, row | {name: values[position] for name, values in parts.items()}, where)
+        _add(rows, row | {name: values[position] for name, values in parts.items()}, where, masks.counts(position))
     if not rows:
         raise UserError(
             f"{columns.path}: none of its {len(missing)} images is in {root}, such as {min(missing)}: set "
@@ -114,8 +114,8 @@ def _id_of(file: str) -> str:
     return without_extension(file) if file.lower().endswith(".png") else file
 
 
-def _add(rows: dict[str, dict[str, Any]], row: dict[str, Any], where: str) -> None:
-    """Add a row, or the masks of a further row about an image."""
+def _add(rows: dict[str, dict[str, Any]], row: dict[str, Any], where: str, counts: bool) -> None:
+    """Add a row, or the masks of a further row about an image; one whose masks do not count adds nothing."""
     first = rows.setdefault(row["id"], row)
     if first is row:
         return
@@ -125,6 +125,6 @@ def _add(rows: dict[str, dict[str, Any]], row: dict[str, Any], where: str) -> No
         if row[key] != first[key]:
             values = "" if key in ("patient", "group") else f" ('{row[key]}' and '{first[key]}')"
             raise UserError(f"{where}: {row['image']} has another {key} than in an earlier row{values}: correct one.")
-    if set(row["masks"]) <= set(first["masks"]):
+    if counts and set(row["masks"]) <= set(first["masks"]):
         raise UserError(f"{where}: {row['image']} is there twice: remove one of the rows.")
     first["masks"] = (*first["masks"], *(mask for mask in row["masks"] if mask not in first["masks"]))

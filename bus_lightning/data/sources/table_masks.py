@@ -39,6 +39,10 @@ class MaskColumn:
         self._cells = None if self.pattern else columns.values("mask")
         self._counts = _which_count(columns, counting)
 
+    def counts(self, position: int) -> bool:
+        """Check whether the masks of a row count."""
+        return self._counts[position]
+
     def masks_of(self, position: int, image: str) -> tuple[str, ...]:
         """Return the masks of a row that count.
 
