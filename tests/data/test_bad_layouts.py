@@ -14,7 +14,7 @@ from bus_lightning.data import walking
 from bus_lightning.data.audit import audit_folder
 from bus_lightning.data.index import read_mask
 from bus_lightning.data.sources import breast, bus_bra, bus_uclm, coco, folder, nnunet, table, udiat
-from bus_lightning.data.sources.registry import guess_layout
+from bus_lightning.data.sources.guessing import guess_layout
 from bus_lightning.data.walking import walk
 
 NAMES = {"background": 0, "benign": 1, "malignant": 2}
@@ -29,10 +29,6 @@ def refuse(read) -> str:
 
 def refuse_stream(stream):
     raise UserError("announces too much")
-
-
-def describe(root: Path, options):
-    raise UserError(guess_layout(root))
 
 
 def change(path: Path, edit) -> None:
@@ -208,7 +204,7 @@ def test_a_walk_ends_at_a_number_and_a_depth_and_follows_no_link(tmp_path: Path,
     assert "lies more than 1 folders deep: set data.root" in refuse(lambda: list(walk(tmp_path)))
 
 
-@pytest.mark.parametrize("read", [breast.read, coco.read, folder.read, describe])
+@pytest.mark.parametrize("read", [breast.read, coco.read, folder.read])
 def test_no_reader_walks_through_a_whole_disk(tmp_path: Path, monkeypatch, read):
     monkeypatch.setattr(walking, "DEEPEST", 2)
     (tmp_path / "class" / "1" / "2" / "3" / "4" / "5").mkdir(parents=True)

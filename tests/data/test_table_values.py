@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_sets import draw_image, draw_mask
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.sources import table
+from bus_lightning.data.sources import registry, table
 from bus_lightning.data.sources.class_map import map_classes
 
 
@@ -228,6 +228,18 @@ def test_mapping_classes_twice_changes_nothing():
 def test_a_word_that_the_map_lacks_is_listed_with_a_similar_one():
     with pytest.raises(UserError, match=r"\(Malignent: 2, other: 1\); Malignent is like malignant: add each"):
         map_classes(["Malignent", "Malignent", "other"], {"malignant": [5], "benign": [2]}, "x")
+
+
+@pytest.mark.parametrize("drop", [["UNCLEAR"], "unclear"])
+def test_a_word_that_is_left_out_needs_no_class(folder: Path, drop):
+    text = "File,C\nus/a.png,2\nus/b.png,unclear\nus/a10.png,5\n"
+    mapping = {"benign": [2], "malignant": [5]}
+    assert "(unclear: 1)" in refuse(folder, text, {"class": "C"}, map={"class": mapping})
+    frame = read(folder, text, {"class": "C"}, map={"class": mapping}, drop={"class": drop}).frame
+    assert frame["class"].tolist() == ["benign", "malignant", "unclear"]  # the registry leaves it out
+    data = {"table": folder / "t.csv", "columns": {"image": "File", "class": "C"}, "map": {"class": mapping}}
+    options = {"source": "table", "root": folder, "classes": None, "drop": {"class": drop}, "sheet": None} | data
+    assert set(registry._read_set("table", options).index.frame["class"]) == {"benign", "malignant"}
 
 
 def test_a_map_that_is_no_map_is_refused():

@@ -1,7 +1,7 @@
 """Map the words that a table uses for the classes to the classes of a run."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,7 +11,9 @@ _SHOWN = 20  # words in a message
 _ALIKE = 0.75  # of `difflib`: typing errors, not other words
 
 
-def map_classes(values: Iterable[str], mapping: Mapping[str, Iterable[Any]] | None, where: str) -> list[str]:
+def map_classes(
+    values: Iterable[str], mapping: Mapping[str, Iterable[Any]] | None, where: str, dropped: Collection[str] = ()
+) -> list[str]:
     """Map each value to a class.
 
     Args:
@@ -20,6 +22,7 @@ def map_classes(values: Iterable[str], mapping: Mapping[str, Iterable[Any]] | No
             Values are compared as text without upper and lower case, and without spaces around them. The name of a
             class stands for itself, so that a second mapping changes nothing. None keeps the values as they are.
         where: The column or folder, for messages.
+        dropped: Values, folded, that the map need not name: their images are left out later.
 
     Raises:
         UserError: If the map names a value twice, or does not name one that is there; counts them.
@@ -28,13 +31,19 @@ def map_classes(values: Iterable[str], mapping: Mapping[str, Iterable[Any]] | No
     if mapping is None:
         return given
     class_of = _invert(mapping)
-    if unknown := Counter(value for value in given if fold(value) not in class_of):
+    if unknown := Counter(value for value in given if fold(value) not in {*class_of, *dropped}):
         alike = _similar(unknown, class_of)
         raise UserError(
             f"{where} has values that data.map.class does not name ({list_counts(unknown)}){alike}: add each to a "
             "class, or leave the rows out with data.drop.class='[VALUE,...]'."
         )
-    return [class_of[fold(value)] for value in given]
+    return [class_of.get(fold(value), value) for value in given]
+
+
+def dropped_words(options: Mapping[str, Any]) -> set[str]:
+    """Return the values of `drop.class` of the options of a data set, folded."""
+    words = (options.get("drop") or {}).get("class")
+    return {fold(word) for word in (words if isinstance(words, list | tuple) else [] if words is None else [words])}
 
 
 def refuse_alike(values: Iterable[str], where: str) -> None:

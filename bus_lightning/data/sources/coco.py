@@ -15,7 +15,7 @@ from bus_lightning.core.files import checksum, folder_aside
 from bus_lightning.core.reading import open_regular, read_json
 from bus_lightning.data.listing import without_extension
 from bus_lightning.data.sources.card import Card
-from bus_lightning.data.sources.class_map import map_classes
+from bus_lightning.data.sources.class_map import dropped_words, map_classes
 from bus_lightning.data.sources.outlines import draw_outlines, has_outline, import_codec
 from bus_lightning.data.sources.places import Places
 from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame, refuse_repeated
@@ -49,7 +49,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     content = read_json(path, cure=_CURE)
     images, annotations = _entries(content, "images", path), _entries(content, "annotations", path)
     items_of = _by_image(images, annotations, path)
-    classes = _classes(content, annotations, (options.get("map") or {}).get("class"), path)
+    classes = _classes(content, annotations, options, path)
     places = Places(root)
     folder = _find_folder(places, options.get("images"), path, images)
     cache = Path(options.get("cache") or "data/cache").absolute() / f"coco-{checksum(path)[:_DIGITS]}"
@@ -147,7 +147,7 @@ def _by_image(images: Sequence[_Entry], annotations: Sequence[_Entry], path: Pat
     return items_of
 
 
-def _classes(content: _Entry, annotations: Sequence[_Entry], mapping: Any, path: Path) -> dict[Any, str]:
+def _classes(content: _Entry, annotations: Sequence[_Entry], options: _Entry, path: Path) -> dict[Any, str]:
     """Return the class of each category that is used."""
     categories = _entries(content, "categories", path)
     names = {item["id"]: _text(item, "name", f"{path}, category {item['id']}") for item in categories}
@@ -157,7 +157,9 @@ def _classes(content: _Entry, annotations: Sequence[_Entry], mapping: Any, path:
                 f"{path}: annotation {item['id']} has a category that is not among the categories. {_CURE}."
             )
     used = [item["category_id"] for item in annotations]
-    return dict(zip(used, map_classes([names[key] for key in used], mapping, f"{path}, categories"), strict=True))
+    mapping, dropped = (options.get("map") or {}).get("class"), dropped_words(options)
+    classes = map_classes([names[key] for key in used], mapping, f"{path}, categories", dropped)
+    return dict(zip(used, classes, strict=True))
 
 
 def _draw(

@@ -14,7 +14,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import open_regular, read_json
 from bus_lightning.data.file_kinds import PICTURES
 from bus_lightning.data.sources.card import Card
-from bus_lightning.data.sources.class_map import map_classes
+from bus_lightning.data.sources.class_map import dropped_words, map_classes
 from bus_lightning.data.sources.pictures import list_pictures
 from bus_lightning.data.sources.source_index import NO_CLASS, LayoutError, SourceIndex, make_frame, refuse_repeated
 from bus_lightning.data.structure import checked
@@ -67,9 +67,9 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     with ThreadPoolExecutor() as pool:
         values = list(pool.map(lambda row: _values(root, row["masks"]), rows))
     lesions = {name for name, value in names.items() if value != 0}
-    mapping = (options.get("map") or {}).get("class")
+    mapping, dropped = (options.get("map") or {}).get("class"), dropped_words(options)
     for row, present in zip(rows, values, strict=True):
-        row["class"] = _class_of(row, present, names, mapping, len(lesions) > 1, path)
+        row["class"] = _class_of(row, present, names, mapping, dropped, len(lesions) > 1, path)
     parts = _read_splits(root / "splits_final.json", [row["id"] for row in rows], tested)
     rows = [row | ({f"parts_{len(parts[row['id']])}": parts[row["id"]]} if row["id"] in parts else {}) for row in rows]
     return SourceIndex(make_frame(rows, "nnunet", str(root)), skipped, sorted(orphans))
@@ -115,7 +115,13 @@ def _values(root: Path, masks: tuple[str, ...]) -> list[int]:
 
 
 def _class_of(
-    row: Mapping[str, Any], values: list[int], names: Mapping[str, int], mapping: Any, has_classes: bool, path: Path
+    row: Mapping[str, Any],
+    values: list[int],
+    names: Mapping[str, int],
+    mapping: Any,
+    dropped: set[str],
+    has_classes: bool,
+    path: Path,
 ) -> str:
     named = {value: name for name, value in names.items()}
     if unknown := [value for value in values if value not in named]:
@@ -125,7 +131,7 @@ def _class_of(
         return HEALTHY if has_classes or mapping else NO_CLASS
     if not (has_classes or mapping):
         return NO_CLASS
-    classes = sorted(set(map_classes(present, mapping, f"{path}, labels")))
+    classes = sorted(set(map_classes(present, mapping, f"{path}, labels", dropped)))
     if len(classes) > 1:
         raise UserError(
             f"The label of {row['id']} has lesions of the classes {' and '.join(classes)}: map them to one class with "

@@ -10,7 +10,7 @@ from typing import Any, cast
 from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import find_root
-from bus_lightning.data.sources.class_map import fold, map_classes
+from bus_lightning.data.sources.class_map import dropped_words, fold, map_classes
 from bus_lightning.data.sources.guessing import guess_layout
 from bus_lightning.data.sources.source_index import LayoutError, Source, SourceIndex
 
@@ -71,7 +71,7 @@ def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
     except LayoutError as error:
         raise LayoutError(f"{error} {guess_layout(place)}") from None
     frame = index.frame
-    words = {fold(word) for word in _as_list((options["drop"] or {}).get("class"))}
+    words = dropped_words(options)
     kept = frame[[fold(value) not in words for value in frame["class"]]]
     if dropped := len(frame) - len(kept):
         log.info("%s: data.drop.class leaves out %d of %d images.", place, dropped, len(frame))
@@ -88,7 +88,3 @@ def _order_classes(classes: list[str], options: Mapping[str, Any], has_dropped: 
     if (options["map"] or {}).get("class") or not options["classes"]:
         return tuple(sorted(there))
     return tuple(str(name) for name in options["classes"] if not has_dropped or name in there)
-
-
-def _as_list(value: Any) -> list[Any]:
-    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]

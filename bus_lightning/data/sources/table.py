@@ -9,7 +9,7 @@ from bus_lightning.config.schema import COLUMN_ROLES
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.listing import without_extension
 from bus_lightning.data.sources.card import Card
-from bus_lightning.data.sources.class_map import map_classes, refuse_alike
+from bus_lightning.data.sources.class_map import dropped_words, fold, map_classes, refuse_alike
 from bus_lightning.data.sources.places import Places
 from bus_lightning.data.sources.source_index import NO_CLASS, SourceIndex, make_frame
 from bus_lightning.data.sources.table_columns import (
@@ -42,7 +42,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     columns = _open_table(options)
     maps = options.get("map") or {}
     places, notes = Places(root), list[str]()
-    classes = _classes(columns, maps.get("class"))
+    classes = _classes(columns, maps.get("class"), dropped_words(options))
     names = {role: read_names(columns, role, notes) for role in ("patient", "group")}
     sizes, parts = read_sizes(columns), read_parts(columns)
     refuse_divided(columns, names, parts)
@@ -94,7 +94,7 @@ def _open_table(options: Mapping[str, Any]) -> Columns:
     return columns
 
 
-def _classes(columns: Columns, mapping: Any) -> list[str]:
+def _classes(columns: Columns, mapping: Any, dropped: set[str]) -> list[str]:
     """Return the class of each row."""
     values = columns.values("class")
     if values is None:
@@ -106,8 +106,8 @@ def _classes(columns: Columns, mapping: Any) -> list[str]:
                 f"{columns.where(values.index(''))} has no class in column {columns.names['class']} ({empty} such "
                 "rows): fill the cell, or remove the row."
             )
-        refuse_alike(values, where)
-    return map_classes(values, mapping, where)
+        refuse_alike([value for value in values if fold(value) not in dropped], where)
+    return map_classes(values, mapping, where, dropped)
 
 
 def _id_of(file: str) -> str:
