@@ -36,7 +36,7 @@ class PaperExtension(Extension):
         return [row] if row else []
 
     def after_checks(self, evidence: Evidence) -> list[Section]:
-        """Return the section with the paper's tables and contradictions; none if all runs are of other sets than BUSI."""
+        """Return the section with the paper's tables and contradictions; none if no run is of BUSI."""
         if evidence.by_model and all(map(_is_of_other_sets, evidence.by_model.values())):
             return []
         validation, test = (evidence.model_summaries(part) for part in ("val", "test"))
