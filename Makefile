@@ -47,8 +47,8 @@ lint: $(READY)  ## check style and types
 data: $(READY)  ## get BUSI into data/: download it, or unpack ZIP=file.zip
 	$(BIN)/python -m bus_lightning.data.download $(if $(ZIP),--zip '$(ZIP)')
 
-audit: $(READY)  ## find broken files and near-duplicates in a data folder (DIR=...); results in audit/
-	$(BIN)/python -m bus_lightning.data.audit $(if $(DIR),'$(DIR)') --out audit
+audit: $(READY)  ## look at a data set before training (DIR=... or ARGS='data=bus_bra data.root=...'); results in audit/
+	$(BIN)/python -m bus_lightning.data.audit $(if $(DIR),'$(DIR)') $(ARGS) --out audit
 
 grid: $(READY)  ## train the comparison grid on BUSI (ARGS="seed=0,1,2")
 	$(BIN)/python train.py -m model=resnet34,resnet50,alexnet,deepcardinal50,efficientnet_lite0,u2net_lite $(ARGS)

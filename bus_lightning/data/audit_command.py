@@ -24,7 +24,7 @@ from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.files import aside, write_aside
 from bus_lightning.core.printable import printable
 from bus_lightning.data.audit import DEFAULT_CACHE, cached_audit
-from bus_lightning.data.audited import AuditedSet, count_published, say_verdict
+from bus_lightning.data.audited import BLOCKING, AuditedSet, count_published, say_verdict
 from bus_lightning.data.collection import find_shared_frames
 from bus_lightning.data.listing import describe_skipped
 from bus_lightning.data.phantom import draw_phantom
@@ -32,14 +32,6 @@ from bus_lightning.data.sources.registry import get_source, read_sets
 
 _PROGRAM = "python -m bus_lightning.data.audit"
 _OVERRIDE = re.compile(r"[+~]*data([.@][^=]*)?(=.*)?", re.DOTALL)
-_BLOCKING = (
-    "unreadable",
-    "mask_among_images",
-    "mask_size_mismatch",
-    "mask_of_another_scale",
-    "mask_unclear",
-    "image_without_mask",
-)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,7 +128,7 @@ def _show(audited: AuditedSet, console: PrintableConsole) -> None:
     table = Table("finding", "number", "for example", title=Text(f"Audit of {audited.root}"))
     for finding, number in audited.summary().items():
         examples = [audit.describe(name, finding) for name in audited.names_of(finding)[:2]]
-        style = "red" if examples and finding in _BLOCKING else None
+        style = "red" if examples and finding in BLOCKING else None
         table.add_row(finding.replace("_", " "), str(number), Text("\n".join(map(printable, examples))), style=style)
     console.print(table)
     for line in (*audited.measured(), *count_published(audited), *audited.index.notes):

@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from bus_lightning.core.printable import printable
 from bus_lightning.data.audit_pictures import choose_images, draw_histogram, draw_small_picture
-from bus_lightning.data.audited import AuditedSet, count_published, published_rows, say_verdict
+from bus_lightning.data.audited import BLOCKING, AuditedSet, count_published, published_rows, say_verdict
 from bus_lightning.data.described import lesion_diameters
 from bus_lightning.data.measures import tabulate_measures
 
@@ -33,11 +33,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Names:
-    """A list of names or lines under a heading, cut off after some."""
+    """A list of names or lines under a heading, cut off after some; it is open if it keeps from training."""
 
     heading: str
     lines: list[str]
     more: int
+    is_open: bool = False
 
 
 def make_page(sets: Sequence[AuditedSet], across: Sequence[tuple[str, str]]) -> str:
@@ -101,7 +102,11 @@ def _lists(audited: AuditedSet) -> list[Names]:
     lists = [
         Names("Rows without a file", *_cut(index.missing)),
         *(
-            Names(kind.replace("_", " ").capitalize(), *_cut(audit.describe(name, kind) for name in names))
+            Names(
+                kind.replace("_", " ").capitalize(),
+                *_cut(audit.describe(name, kind) for name in names),
+                kind in BLOCKING,
+            )
             for kind, names in audit.problems.items()
             if kind != "several_masks"
         ),

@@ -13,6 +13,15 @@ from bus_lightning.data.sources.guessing import guess_layout
 from bus_lightning.data.sources.registry import DataSet
 from bus_lightning.data.sources.source_index import SourceIndex
 
+BLOCKING = (
+    "unreadable",
+    "mask_among_images",
+    "mask_size_mismatch",
+    "mask_of_another_scale",
+    "mask_unclear",
+    "image_without_mask",
+)  # findings that keep a task from being trained
+
 
 @dataclass(frozen=True)
 class AuditedSet:

@@ -64,7 +64,7 @@ def dataset(tmp_path):
     draw_mask(tmp_path / "m2.png", box=(5, 5, 15, 10))
     (tmp_path / "bad.png").write_bytes(b"no picture")
     rows = ["0.png,m0.png,benign,1,0.1", "copy.png,m0.png,benign,2,", "1.png,m1.png;m2.png,malignant,1,0.5",
-            "2.png,bad.png,malignant,,", "3.png,,normal,,"]  # fmt: skip
+            "2.png,m0.png;bad.png,malignant,,", "3.png,,normal,,"]  # fmt: skip
     return read_table(tmp_path, rows)
 
 
