@@ -3,8 +3,10 @@
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,6 +20,7 @@ from bus_lightning.launch.plugins import has_plugin
 # Keys that a grid may vary without changing the checks that all jobs share.
 _FREE = ("seed", "augment", "optimizer.lr", "optimizer.weight_decay", "data.split.seed", "data.split.fold")
 
+_CONF = Path(__file__).parents[2] / "conf"
 _SINGLE = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay")
 
 
@@ -112,7 +115,8 @@ def show_grid(main: Callable[[], Any]) -> None:
     script, *arguments = sys.argv
     given = overrides_of(arguments)
     flags = [argument for argument in arguments if argument not in (*given, "-m", "--multirun")]
-    (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(given), None) or [[[]]]
+    swept = [*_params(Path(script).stem, given), *given]
+    (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(swept), None) or [[[]]]
     try:
         for number, job in enumerate(jobs):
             print(f"{'---' if number else ''}\n# {' '.join(job)}".lstrip())
@@ -120,6 +124,16 @@ def show_grid(main: Callable[[], Any]) -> None:
             main()
     finally:
         sys.argv = [script, *arguments]
+
+
+def _params(name: str, overrides: list[str]) -> list[str]:
+    """Return what a file in conf/sweep/ varies, as overrides; empty for a search, which chooses as it goes."""
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    shared = [override.input_line for override in parsed if override.input_line and not override.is_sweep_override()]
+    with initialize_config_dir(str(_CONF), version_base="1.3"):
+        sweeper = compose(name, overrides=shared, return_hydra_config=True).hydra.sweeper
+    params = (sweeper.get("params") or {}) if sweeper._target_.endswith("BasicSweeper") else {}
+    return [f"{key}={value}" for key, value in params.items()]
 
 
 def shows_config(arguments: list[str]) -> bool:

@@ -1,5 +1,6 @@
 """Sweeps are one command each: what jobs they stand for, and what a search asks for."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,9 +16,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from bus_lightning.config.data_sets import tested_sets
 from bus_lightning.config.rules import check
 from bus_lightning.config.run_names import run_name
+from bus_lightning.config.settle import settle
 from bus_lightning.data.augment import Augmentation
+from bus_lightning.data.phantom import draw_phantom
+from bus_lightning.launch.grids import check_grid
 from bus_lightning.launch.plugins import prefer_our_configs
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +80,60 @@ def test_two_stages_train_all_segmenters_before_the_first_classifier():
     assert [cfg.data.split.cross_fold for cfg in jobs] == 2 * [None, 0, 1, 2]
     assert {tuple(cfg.data.split.ratio) for cfg in jobs} == {(11, 1, 3)}
     assert configured("sweep=two_stage", hydra=True).hydra.sweeper.max_batch_size == 4
+
+
+def test_each_data_set_is_left_out_once_and_the_run_is_named_after_it():
+    jobs = jobs_of("sweep=leave_one_dataset_out", "model=resnet34")
+    assert list(jobs) == [f"resnet34__data.test-{name}" for name in ("busi", "bus_bra", "breast")]
+    for cfg, tested in zip(jobs.values(), ("busi", "bus_bra", "breast"), strict=True):
+        check(cfg)
+        assert tested_sets(cfg.data) == [tested]
+        assert set(cfg.data.sets) == {"busi", "bus_bra", "breast"}
+        assert cfg.data.classes == ["benign", "malignant"]
+
+
+def test_the_sets_that_are_left_out_are_those_of_the_command():
+    hydra = configured("sweep=leave_one_dataset_out", "data=[busi,bus_uclm]", hydra=True)
+    assert hydra.hydra.sweeper.params["data.test"] == "busi,bus_uclm"
+    check_grid(hydra)
+    assert set(hydra.data.sets) == {"busi", "bus_uclm"}
+
+
+@pytest.mark.parametrize("values", ["busi,bus_bra", "[busi],[bus_bra]"])
+def test_the_tested_sets_can_be_swept_by_hand(values):
+    (batch,) = BasicSweeper.split_arguments(
+        OverridesParser.create().parse_overrides([f"data.test={values}", "data=[busi,bus_bra]"]), None
+    )
+    configs = [settle(configured(*job), rules=2) for job in batch]
+    assert [list(cfg.data.test) for cfg in configs] == [["busi"], ["bus_bra"]]
+    assert len({run_name("resnet34", job) for job in batch}) == 2
+
+
+def test_every_job_of_a_sweep_is_shown_and_none_is_trained(tmp_path):
+    said = ["-m", "sweep=leave_one_dataset_out", "data=[busi,bus_bra]", f"runs_dir={tmp_path}", "--cfg", "job"]
+    shown = subprocess.run([sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert [yaml.safe_load(job)["data"]["test"] for job in shown.stdout.split("---")] == ["busi", "bus_bra"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_each_data_set_is_tested_by_a_run_that_is_trained_on_the_others(small_phantom, audit_cache, tmp_path, launcher):
+    other = tmp_path / "other"
+    draw_phantom(other, images=36, seed=1)
+    said = ["sweep=leave_one_dataset_out", "data=[busi,udiat]", "model=resnet34", "data.sets.udiat.source=folder",
+            f"data.sets.busi.root={small_phantom}", f"data.sets.udiat.root={other}", f"data.cache={audit_cache}",
+            "data.size=32", "debug_size=true", "trainer.max_epochs=1", "logger=none", f"runs_dir={tmp_path / 'runs'}",
+            "data.split.ratio=[1,1]", f"hydra/launcher={launcher}"]  # fmt: skip
+    done = subprocess.run([sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    splits = [
+        json.loads(file.read_text()) for file in (tmp_path / "runs" / "leave_one_dataset_out").glob("*/split.json")
+    ]
+    sets = [{part: {id_.partition("/")[0] for id_ in split[part]} for part in ("train", "test")} for split in splits]
+    assert sorted(sets, key=str) == [{"train": {"busi"}, "test": {"udiat"}}, {"train": {"udiat"}, "test": {"busi"}}]
 
 
 @pytest.mark.parametrize("sweep", [file.stem for file in (ROOT / "conf" / "sweep").glob("*.yaml")])
