@@ -41,12 +41,12 @@ def find_evaluations(run: RunDir) -> list[RunDir]:
     return sorted(complete, key=lambda folder: str(folder.status.get("ended")), reverse=True)
 
 
-def read_evaluation(folder: RunDir, classes: Sequence[str]) -> Evaluation:
+def read_evaluation(folder: RunDir, classes: Sequence[str] | None) -> Evaluation:
     """Read an evaluation.
 
     Args:
         folder: Its folder, in that of the run.
-        classes: The classes of the run.
+        classes: The classes of the run; None for a segmenter, which is tested on images of any class.
 
     Raises:
         DamagedError: If a file of it is damaged.
@@ -58,7 +58,7 @@ def read_evaluation(folder: RunDir, classes: Sequence[str]) -> Evaluation:
     return Evaluation(folder, split, read_sets_of(folder), cases.assign(group=cases["id"].map(split.groups)))
 
 
-def read_evaluations(run: RunDir, classes: Sequence[str]) -> list[Evaluation]:
+def read_evaluations(run: RunDir, classes: Sequence[str] | None) -> list[Evaluation]:
     """Read all evaluations of a run, the newest first.
 
     Raises:

@@ -40,9 +40,9 @@ class Cell:
 
     @property
     def missing(self) -> list[str]:
-        """The classes without a test image."""
+        """The classes that the networks predict and that have no test image."""
         present = set(self.condition.cases["label"])
-        return [name for name in self.condition.classes if name not in present]
+        return [name for name in self.condition.predicted_classes or () if name not in present]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _evaluations(condition: Condition) -> Iterator[tuple[str, Evaluation]]:
         with suppress(DamagedError):
             for folder in find_evaluations(run):
                 with suppress(DamagedError):
-                    yield run.path.name, read_evaluation(folder, condition.classes)
+                    yield run.path.name, read_evaluation(folder, condition.predicted_classes)
 
 
 def _own_sets(condition: Condition, evaluations: Sequence[tuple[str, Evaluation]]) -> dict[str, Sets]:

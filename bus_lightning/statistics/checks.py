@@ -134,7 +134,7 @@ def _check_files(condition: Condition) -> Iterator[Problem]:
         yield from _damage(run, run.read_history)
         if is_there(run.sets):
             yield from _damage(run, read_sets_of, run)
-        yield from _damage(run, read_evaluations, run, condition.classes)
+        yield from _damage(run, read_evaluations, run, condition.predicted_classes)
     for first in condition.runs[:1]:
         maps = first.path / "explain" / "maps.csv"
         if is_there(maps):

@@ -62,6 +62,11 @@ class Condition:
         """Whether its runs tested folds of the training images, for predicted masks or for calibration."""
         return self.config.data.split.get("cross_fold") is not None
 
+    @property
+    def predicted_classes(self) -> list[str] | None:
+        """The classes that its networks predict; None for segmenters, which can be tested on images of any class."""
+        return None if self.task == "segmentation" else self.classes
+
     def part(self, name: str) -> pd.DataFrame:
         """Return the cases of one part, val or test."""
         return self.cases[self.cases["split"] == name]

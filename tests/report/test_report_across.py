@@ -18,7 +18,10 @@ THREE = ("prob_benign", "prob_malignant", "prob_normal")
 def trained_on(finished):
     """Write a run that was trained on one data set, and tested on 60 of its images of 30 patients."""
 
-    def make(name, *more, sets=True, model="resnet34", classes=TWO, **options):
+    def make(
+        name, *more, sets=True, model="resnet34", classes=TWO, classes_of_cases=("benign", "malignant"), **options
+    ):
+        options |= {"classes": classes_of_cases}
         names = options.get("names", ("prob_benign", "prob_malignant"))
         test = draw_cases(name, **options)
         whole = with_validation(test, name, names=names)
@@ -148,10 +151,10 @@ def test_seeds_are_averaged_and_a_run_without_an_evaluation_is_said(trained_on):
 
 def test_a_class_that_a_test_set_lacks_is_said_and_the_lesions_alone_are_scored(trained_on):
     three = "data.classes=[benign,malignant,normal]"
-    run = trained_on("busi", classes=three, names=THREE)
+    run = trained_on("busi", classes=three, names=THREE, classes_of_cases=("benign", "malignant", "normal"))
     evaluate(run, "bus_bra", cases := draw_cases("bus_bra", names=THREE))
     section = section_of(run)
-    assert "bus_bra has no image of class normal" in notes_of(section)
+    assert "No image of class normal in bus_bra" in notes_of(section)
     assert (
         "undefined: no image of class normal"
         in (table_of(section, "across_classification_auroc_macro").loc["busi", "tested on bus_bra"])
@@ -160,6 +163,13 @@ def test_a_class_that_a_test_set_lacks_is_said_and_the_lesions_alone_are_scored(
     assert lesions.startswith(score(cases, "malignant_vs_benign_auroc"))
     (figure,) = (item for item in section.items if isinstance(item, FigureItem))
     assert [axis.get_title() for axis in figure.figure.axes] == ["AUC, malignant against benign"]
+
+
+def test_a_score_that_is_undefined_everywhere_has_no_table(trained_on):
+    run = trained_on("busi", classes="data.classes=[benign,malignant,normal]", names=THREE)
+    evaluate(run, "bus_bra", draw_cases("bus_bra", names=THREE))
+    slugs = [item.slug for item in section_of(run).items if isinstance(item, TableItem)]
+    assert slugs == ["across_classification_malignant_vs_benign_auroc", "across_sets"]
 
 
 def test_a_run_of_an_earlier_version_is_named_by_its_config(trained_on):
@@ -193,6 +203,24 @@ def test_segmenters_have_a_matrix_of_dice_and_iou_per_image(trained_on):
     for metric in ("dice_image", "iou_image"):
         cell = table_of(section_of(run), f"across_segmentation_{metric}").loc["busi", "tested on bus_bra"]
         assert cell.startswith(score(cases, metric))
+
+
+def test_a_segmenter_is_tested_on_images_of_any_class(trained_on):
+    run = trained_on("busi", model="unet", names=())
+    evaluate(run, "hospital", cases := draw_cases("h", names=(), classes=("unlabelled",)))
+    section = section_of(run)
+    cell = table_of(section, "across_segmentation_dice_image").loc["busi", "tested on hospital"]
+    assert cell.startswith(score(cases, "dice_image"))
+    assert "no image of class" not in notes_of(section)
+
+
+def test_several_networks_have_a_row_each_with_their_name(trained_on):
+    for model in ("resnet34", "alexnet"):
+        run = trained_on("busi", model=model)
+    trained_on("bus_bra")
+    table = table_of(section_of(run), "across_classification_auroc_macro")
+    assert table.loc["bus_bra", "network"] == "resnet34"
+    assert table.loc["busi", "network"].tolist() == ["alexnet", "resnet34"]
 
 
 def test_the_figure_has_the_numbers_of_the_table_and_frames_the_own_sets(trained_on):

@@ -98,7 +98,7 @@ def test_an_evaluation_on_another_folder_is_another_set_and_counts_what_was_seen
     other = read_sets_of(evaluate(run, hospitals / "there"))
     assert {name: counts["images"] for name, counts in other.parts["test"].items()} == {"there": 36}
     assert (other.trained, other.seen) == ((), 0)
-    assert other.described["there"]["data"] == "busi"
+    assert other.described["there"]["data"] == "folder"
     mixed = tmp_path / "mixed"  # with an image of the training part
     draw_phantom(mixed, images=24, seed=2)
     trained = load_split(run.split).train[0]
