@@ -74,16 +74,13 @@ class _Matrix:
 
 def _matrix_items(task: str, across: Across, cache: Path | None) -> list[Item]:
     """Make the notes, the figure and the tables of a task."""
-    filled = [(place, cell) for place, cell in _cells(across) if cell.images]
-    calls = [(cell.condition, "test", cache) for _, cell in filled]
-    summaries = call_in_parallel(summarise, calls, sum(len(cell.condition.cases) for _, cell in filled))
+    filled = {place: cell.condition for place, cell in _cells(across) if cell.images}
+    calls = [(condition, "test", cache) for condition in filled.values()]
+    summaries = call_in_parallel(summarise, calls, sum(len(condition.cases) for condition in filled.values()))
     scores = {}
     for metric in _metrics(task, across):
-        rows = {
-            place: row
-            for (place, _), table in zip(filled, summaries, strict=True)
-            if (row := metric_row(table, metric))
-        }
+        each = ((place, metric_row(table, metric)) for place, table in zip(filled, summaries, strict=True))
+        rows = {place: row for place, row in each if row}
         if any(not row["reason"] for row in rows.values()):
             scores[metric] = rows
     if not scores:
@@ -175,8 +172,8 @@ def _figure(matrix: _Matrix) -> Item:
         for metric in chosen
     }
     caption = (
-        f"{matrix.task.capitalize()}. Trained on (rows), tested on (columns): value, 95% interval over groups, number of "
-        "images. A frame marks held-out images of a training set. Darker is better."
+        f"{matrix.task.capitalize()}. Trained on (rows), tested on (columns): value, 95% interval over groups, and the "
+        "number of images. A frame marks held-out images of a training set. Darker is better."
     )
     names = [
         f"{name}, {label}" if matrix.has_labels else name

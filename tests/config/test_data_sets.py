@@ -11,6 +11,7 @@ from bus_lightning.config.identity import identity
 from bus_lightning.config.rules import check
 from bus_lightning.config.settle import settle
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.sources.registry import SOURCES, get_source
 
 BOTH = "data=[busi,bus_bra]"
 
@@ -90,3 +91,10 @@ def test_a_config_of_an_earlier_version_is_a_folder_per_class():
     (name, options), *more = options_by_set({"root": "/data/BUSI", "cache": "c"}).items()
     assert (name, options["source"], options["root"], more) == ("folder", "folder", "/data/BUSI", [])
     assert options_by_set({"root": None})["folder"]["root"] is None  # BUSI in its default place
+
+
+def test_workers_of_ray_get_the_folder_of_every_public_data_set():
+    passed = (ROOT / "conf" / "hydra" / "launcher" / "ray.yaml").read_text()
+    public = [name for name in SOURCES if get_source(name).CARD.citation]
+    assert len(public) >= 5
+    assert not [name for name in public if f"{name.upper()}_ROOT" not in passed]
