@@ -115,7 +115,7 @@ def sets_of_ids(ids: Iterable[str], names: Sequence[str]) -> list[str]:
 
 def is_layout(name: str) -> bool:
     """Say whether a set is called by its layout, which other sets have, too."""
-    return name in SOURCES and not get_source(name).CARD.citation
+    return name in SOURCES and not get_source(name).CARD.counts
 
 
 def _name(dataset: DataSet, prepared: PreparedData, run: FinishedRun | None) -> str:

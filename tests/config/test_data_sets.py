@@ -95,6 +95,6 @@ def test_a_config_of_an_earlier_version_is_a_folder_per_class():
 
 def test_workers_of_ray_get_the_folder_of_every_public_data_set():
     passed = (ROOT / "conf" / "hydra" / "launcher" / "ray.yaml").read_text()
-    public = [name for name in SOURCES if get_source(name).CARD.citation]
+    public = [name for name in SOURCES if get_source(name).CARD.counts]
     assert len(public) >= 5
     assert not [name for name in public if f"{name.upper()}_ROOT" not in passed]

@@ -84,9 +84,9 @@ def _draw(panel: Axes, shape: tuple[int, int], shown: Mapping[tuple[int, int], S
     for (row, column), cell in shown.items():
         is_empty = np.isnan(shades[row, column])
         color = GREY if is_empty else "white" if shades[row, column] > _DARK else BLACK
-        for place, text in enumerate(cell.lines):
-            is_value = place == 0 and not is_empty
-            offset = (10 if len(cell.lines) > 2 else 5 if len(cell.lines) > 1 else 0) - 11 * place
+        for line, text in enumerate(cell.lines):
+            is_value = line == 0 and not is_empty
+            offset = (10 if len(cell.lines) > 2 else 5 if len(cell.lines) > 1 else 0) - 11 * line
             panel.annotate(
                 text, (column, row), (0, offset), textcoords="offset points", ha="center", va="center", color=color,
                 fontsize=9.5 if is_value else 7.5, weight="bold" if is_value else "normal",
