@@ -119,13 +119,13 @@ def test_every_job_of_a_sweep_is_shown_and_none_is_trained(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_each_data_set_is_tested_by_a_run_that_is_trained_on_the_others(small_phantom, audit_cache, tmp_path, launcher):
+def test_each_data_set_is_tested_by_a_run_that_is_trained_on_the_others(phantom, audit_cache, tmp_path, launcher):
     other = tmp_path / "other"
     draw_phantom(other, images=36, seed=1)
     said = ["sweep=leave_one_dataset_out", "data=[busi,udiat]", "model=resnet34", "data.sets.udiat.source=folder",
-            f"data.sets.busi.root={small_phantom}", f"data.sets.udiat.root={other}", f"data.cache={audit_cache}",
+            f"data.sets.busi.root={phantom}", f"data.sets.udiat.root={other}", f"data.cache={audit_cache}",
             "data.size=32", "debug_size=true", "trainer.max_epochs=1", "logger=none", f"runs_dir={tmp_path / 'runs'}",
-            "data.split.ratio=[1,1]", f"hydra/launcher={launcher}"]  # fmt: skip
+            "data.split.ratio=[2,1,1]", f"hydra/launcher={launcher}"]  # fmt: skip
     done = subprocess.run([sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True,
                           env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
     assert done.returncode == 0, done.stderr
