@@ -239,8 +239,12 @@ def _empty_cells(by_task: Mapping[str, Across]) -> list[Item]:
 
 
 def _command(condition: Condition, name: str, described: Mapping[str, Any], is_seen: bool) -> str:
+    """Write the command that evaluates a condition on a data set, on the classes that both have."""
     paths = [str(run.path) for run in condition.runs]
     runs = paths[0] if len(paths) == 1 else f"{commonprefix(paths)}*"  # noqa: RUF071 (of characters: a pattern)
     key = str(described.get("data", name))
     place = [] if key == name and not is_layout(key) else ["data.root=FOLDER"]
-    return shlex.join(["python", "evaluate.py", f"runs={runs}", f"data={key}", *place, *["split=unseen"] * is_seen])
+    shared = [each for each in condition.classes if each in (described.get("classes") or {})]
+    classes = [f"data.classes=[{','.join(shared)}]"] if shared else []
+    options = [*place, *classes, *["split=unseen"] * is_seen]
+    return shlex.join(["python", "evaluate.py", f"runs={runs}", f"data={key}", *options])

@@ -17,17 +17,22 @@ def set_differences(described: Mapping[str, Mapping[str, Any]]) -> list[Item]:
         described: Name of a set -> what sets.json says about it.
 
     Returns:
-        The table, without properties that are not known of any set; nothing if fewer than two sets are described.
+        The table, without properties that are not known of any set; nothing if no set is described.
     """
     known = {name: values for name, values in described.items() if "images" in values}
-    if len(known) < 2:
+    if not known:
         return []
     rows = [
         {"": title} | {name: write(values) for name, values in known.items()} for title, write in _PROPERTIES.items()
     ]
-    told = [row for row in rows if any(row[name] != _UNKNOWN for name in known)]
+    shown = [row for row in rows if any(row[name] != _UNKNOWN for name in known)]
     caption = "What differs between the data sets, of the images that the runs use; medians over images."
-    return [TableItem("across_sets", caption, pd.DataFrame(told))]
+    if older := [name for name in described if name not in known]:
+        names, those = ", ".join(older), "its" if len(older) == 1 else "their"
+        caption += (
+            f" Without {names}: {those} runs are of an earlier version, and `evaluate.py runs=...` describes them."
+        )
+    return [TableItem("across_sets", caption, pd.DataFrame(shown))]
 
 
 def _write_classes(values: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from across_runs import count, describe, draw_cases, evaluate, with_validation, 
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.across_section import across_section
 from bus_lightning.report.sections import FigureItem, Note, TableItem
+from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.conditions import read_group
 
@@ -100,7 +101,8 @@ def test_an_empty_cell_names_the_command_that_fills_it(trained_on):
     section = section_of(run)
     assert table_of(section, "across_classification_auroc_macro").loc["bus_bra", "tested on busi"] == "not evaluated"
     commands = table_of(section, "across_commands")
-    assert commands.loc["bus_bra", "command"] == f"python evaluate.py runs={run.path} data=busi"
+    command = f"python evaluate.py runs={run.path} data=busi 'data.classes=[benign,malignant]'"
+    assert commands.loc["bus_bra", "command"] == command
 
 
 def test_a_layout_needs_its_folder_in_the_command(trained_on):
@@ -108,7 +110,7 @@ def test_a_layout_needs_its_folder_in_the_command(trained_on):
     other = trained_on("bus_bra")
     evaluate(other, "hospital", draw_cases("h"), described=describe("folder"))
     commands = table_of(section_of(run), "across_commands").set_index("tested on")["command"]
-    assert commands["hospital"].endswith("data=folder data.root=FOLDER")
+    assert commands["hospital"].endswith("data=folder data.root=FOLDER 'data.classes=[benign,malignant]'")
 
 
 def test_an_evaluation_of_images_seen_in_training_is_left_out_and_said(trained_on):
@@ -117,7 +119,7 @@ def test_an_evaluation_of_images_seen_in_training_is_left_out_and_said(trained_o
     section = section_of(run)
     cell = table_of(section, "across_classification_auroc_macro").loc["busi", "tested on bus_bra"]
     assert cell == "left out: 7 of these images were seen in training"
-    assert table_of(section, "across_commands").loc["busi", "command"].endswith("data=bus_bra split=unseen")
+    assert table_of(section, "across_commands").loc["busi", "command"].endswith("split=unseen")
     evaluate(
         run, "bus_bra", fresh := draw_cases("fresh"), when="2025-01-01T00:00:00+00:00"
     )  # an older one without them
@@ -177,6 +179,28 @@ def test_a_run_of_an_earlier_version_is_named_by_its_config(trained_on):
     evaluate(run, "bus_bra", draw_cases("bus_bra"))
     cell = table_of(section_of(run), "across_classification_auroc_macro").loc["busi", "tested on busi"]
     assert cell.endswith("60 images, 30 groups; same set, held-out")
+
+
+def test_a_set_that_no_run_describes_is_named_below_the_differences(trained_on):
+    run = trained_on("busi", sets=False)
+    evaluate(run, "bus_bra", draw_cases("bus_bra"))
+    (item,) = (item for item in section_of(run).items if getattr(item, "slug", "") == "across_sets")
+    assert list(item.frame) == ["", "bus_bra"]
+    assert "Without busi: its runs are of an earlier version" in item.caption
+
+
+def test_an_evaluation_of_its_own_images_describes_the_set_of_an_older_run(trained_on):
+    run = trained_on("busi", sets=False)
+    evaluate(run, "bus_bra", draw_cases("bus_bra"))
+    again = run.path / "evaluations" / "own"
+    again.mkdir()
+    for file in (run.split, run.cases, run.metrics_file, run.status_file):
+        (again / file.name).write_bytes(file.read_bytes())
+    write_sets(RunDir(again), {"busi": describe("busi", 77)}, {"busi": count(60, 31)}, train=["busi"])
+    section = section_of(run)
+    assert table_of(section, "across_sets").loc["images", "busi"] == "77"
+    cell = table_of(section, "across_classification_auroc_macro").loc["busi", "tested on busi"]
+    assert cell.endswith("60 images, 31 patients; same set, held-out")
 
 
 def test_of_several_training_sets_each_has_its_held_out_images(trained_on_two):
