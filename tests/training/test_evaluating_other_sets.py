@@ -238,7 +238,8 @@ def test_a_label_is_compared_with_the_folder_only_where_the_folder_is_the_class(
     options = ["data=table", f"data.table={root / 'cases.csv'}", "data.columns={image: File, class: Result}"]
     cfg = compose_run(["model=alexnet", *options], root, audit_cache, tmp_path / "runs")
     parts = {"test": ["benign/benign (1)", "benign/benign (2)", "malignant/malignant (1)", "normal/normal (1)"]}
-    parts["train"] = [id_ for id_ in index["id"] if id_ not in parts["test"]]
+    parts["val"] = ["benign/benign (3)", "malignant/malignant (2)", "normal/normal (2)"]
+    parts["train"] = [id_ for id_ in index["id"] if id_ not in parts["test"] + parts["val"]]
     (tmp_path / "split.json").write_text(json.dumps(parts | {"method": "random"}))
     cfg.data.split.method, cfg.data.split.file = "file", str(tmp_path / "split.json")
     with pytest.MonkeyPatch.context() as patch:
@@ -268,9 +269,8 @@ def test_every_option_that_chooses_images_is_taken():
 
 @pytest.mark.parametrize("option", ["data.drop.class=[normal]", "data.table=x.csv", "data.classes=[benign]"])
 def test_an_option_about_other_data_is_refused_without_them(finished, option):
-    cfg = request(f"+{option}" if "drop" in option else option)
     with pytest.raises(UserError, match="is about other data than those of the run: name them, data=NAME or"):
-        evaluate_run(finished("alexnet"), cfg)
+        evaluate_run(finished("alexnet"), request(option))
 
 
 def test_images_of_another_set_are_all_test_images(finished, others):
