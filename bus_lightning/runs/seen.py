@@ -65,7 +65,7 @@ def seen_images(run: RunDir, data: DictConfig, split: Split, prepared: PreparedD
 
 
 def holds_the_data_of(run: RunDir, content: str) -> bool:
-    """Return whether data with this content hash, whole or its first digits, are the files that a run was trained on."""
+    """Return whether data with this content hash, or these first digits of it, are what a run was trained on."""
     return files_hash(content)[:_DIGITS] == files_hash(run.status.get("data"))
 
 
