@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -63,10 +64,16 @@ def with_tested_data(config: DictConfig, data: DictConfig) -> DictConfig:
         given.pop("classes")
         settled.data.update(given | {"mistake": None, "test": None})
         return settled
-    if unused := [name for name, value in given.items() if value]:
-        value = OmegaConf.to_container(data)[unused[0]]  # type: ignore[index,call-overload]
-        raise UserError(
-            f"data.{unused[0]}={shown(value)} is about other data than those of the run: name them, data=NAME or "
-            "data.root=FOLDER."
-        )
+    for name, value in given.items():
+        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        if _is_set(plain):
+            raise UserError(
+                f"data.{name}={shown(plain)} is about other data than those of the run: name them, data=NAME or "
+                "data.root=FOLDER."
+            )
     return settled
+
+
+def _is_set(value: Any) -> bool:
+    """Tell whether an option, or one of its group, has a value."""
+    return any(map(_is_set, value.values())) if isinstance(value, dict) else value is not None

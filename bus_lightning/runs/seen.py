@@ -16,6 +16,7 @@ from bus_lightning.data.splits import Split
 from bus_lightning.runs.folder import RunDir
 
 log = logging.getLogger(__name__)
+_DIGITS = 16  # of a content hash, in status.json
 _compared: dict[tuple[str, Path], list[tuple[str, str]]] = {}
 
 
@@ -64,8 +65,8 @@ def seen_images(run: RunDir, data: DictConfig, split: Split, prepared: PreparedD
 
 
 def holds_the_data_of(run: RunDir, content: str) -> bool:
-    """Return whether a folder with this content hash holds the files that a run was trained on."""
-    return files_hash(content) == files_hash(run.status.get("data"))
+    """Return whether data with this content hash, or these first digits of it, are what a run was trained on."""
+    return files_hash(content)[:_DIGITS] == files_hash(run.status.get("data"))
 
 
 def _of_groups(first: dict[int, str], groups: dict[str, int]) -> dict[str, str]:
@@ -80,7 +81,7 @@ def _fingerprints(run: RunDir, data: DictConfig) -> Path | None:
         images = collect_images(read_sets(data), Path(data.cache))
     except UserError:
         return None
-    return images.fingerprints if holds_the_data_of(run, images.audit.content[:16]) else None
+    return images.fingerprints if holds_the_data_of(run, images.audit.content) else None
 
 
 def _same_frames(known: Path, others: Path) -> list[tuple[str, str]]:

@@ -131,6 +131,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     out.write_cases(cases)
     out.record_evaluation(run)
     out.write_metrics(metrics)
+    log.info("%s: written", out.path)
     if cfg.get("explain"):
         from bus_lightning.explain.explain_run import explain_run
 

@@ -1,7 +1,7 @@
 """Find the images that a run is tested on: its own, or those of other data sets, with the classes of the run."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,10 @@ from omegaconf import DictConfig
 from bus_lightning.config.settle import uses_masks
 from bus_lightning.config.tested_data import names_data
 from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.data.collection import known_content_of
 from bus_lightning.data.levels import Scale, widest
 from bus_lightning.data.prepare import PreparedData, prepare_data
+from bus_lightning.data.sources.guessing import guess_layout
 from bus_lightning.data.sources.registry import DataSet
 from bus_lightning.data.sources.source_index import NO_CLASS
 from bus_lightning.data.splits import PARTS, Split, load_split, make_named_split
@@ -92,35 +94,45 @@ def _choose_classes(run: FinishedRun, requested: Sequence[str] | None, sets: Seq
     Raises:
         UserError: If a network that predicts classes does not know one of them.
     """
-    counts: dict[str, int] = {}
-    for dataset in sets:
-        for name, number in dataset.index.frame["class"].value_counts().items():
-            if name in dataset.classes:
-                counts[name] = counts.get(name, 0) + int(number)
-    chosen = list(requested or counts)
+    counts = {dataset.root: dataset.index.frame["class"].value_counts().to_dict() for dataset in sets}
+    present = {name for dataset in sets for name in dataset.classes if name in counts[dataset.root]}
+    chosen = set(requested or present)
     known = [name for name in run.classes if name in chosen]
-    further = sorted(set(chosen) - set(known))
+    further = sorted(chosen - set(known))
     if run.task == "segmentation":  # it needs no class
         return known + further
-    path, where, ours = run.folder.path, ", ".join(str(dataset.root) for dataset in sets), ", ".join(run.classes)
-    if set(counts) == {NO_CLASS}:
+    if further and not requested and holds_the_data_of(run.folder, known_content_of(sets, Path(run.config.data.cache))):
+        return known  # the training left them out
+    path = run.folder.path
+    if present == {NO_CLASS}:
         raise UserError(
-            f"{where} has no classes, which are needed to test {path} ({run.task}): give them in a table, data=table. "
-            "A segmenter can be tested without."
+            f"{_join(counts)} has no classes, which are needed to test {path} ({run.task}): give them in a table, "
+            "data=table. A segmenter can be tested without."
         )
     if further:
-        listed = ", ".join(f"{name}: {counts.get(name, 0)}" for name in further)
-        words = ",".join(further)
+        having = [root for root, numbers in counts.items() if numbers.keys() & set(further)]
+        listed = ", ".join(f"{name}: {sum(numbers.get(name, 0) for numbers in counts.values())}" for name in further)
         raise UserError(
-            f"{where} has classes that {path} does not know ({listed}; it knows {ours}): map all words to its classes "
-            f"with data.map.class, leave images out with 'data.drop.class=[{words}]', or choose with data.classes."
+            f"{_join(having or counts)} has classes that {path} does not know ({listed}; it knows "
+            f"{', '.join(run.classes)}): map all words to its classes with data.map.class, leave images out with "
+            f"'data.drop.class=[{','.join(further)}]', or choose with data.classes.{'' if known else _hint(sets)}"
         )
     if missing := [name for name in run.classes if name not in known]:
         log.info(
             "%s: %s has no images of class %s, which the network can still predict. Metrics that need all classes, "
-            "such as the macro AUC, are undefined.", path, where, ", ".join(missing),
+            "such as the macro AUC, are undefined.", path, _join(counts), ", ".join(missing),
         )  # fmt: skip
     return known
+
+
+def _hint(sets: Sequence[DataSet]) -> str:
+    """Name another layout that a folder of classes, none of which the run knows, may have; empty if none fits."""
+    guess = guess_layout(sets[0].root) if [dataset.name for dataset in sets] == ["folder"] else ""
+    return f" {guess}" if "try data=" in guess else ""
+
+
+def _join(roots: Iterable[Path]) -> str:
+    return " and ".join(map(str, roots))
 
 
 def _split_for(run: FinishedRun, named: Split, cfg: DictConfig, prepared: PreparedData) -> Split:

@@ -206,6 +206,25 @@ def test_the_runs_own_data_by_the_name_of_their_layout_are_its_own_parts(finishe
     assert pd.read_csv(two.cases)["id"].tolist() == tested
 
 
+def test_a_folder_in_another_layout_is_named_with_the_layout(finished, others, tmp_path):
+    root, _ = make_two_folders(others, read_index(others)["id"][:6], tmp_path / "two")
+    with pytest.raises(UserError, match=r"two has .*: try data=images_masks"):
+        evaluate_run(finished("alexnet"), request(f"data.root={root}"))
+
+
+def test_a_class_that_the_training_left_out_is_left_out_of_its_own_data_again(phantom, audit_cache, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "save_sheet", lambda *_: None)
+        cfg = compose_run(["model=alexnet", "data.classes=[malignant,benign]"], phantom, audit_cache, tmp_path / "runs")
+        train.run(cfg)
+    run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    own = evaluate_run(run, request("data=busi", f"data.root={phantom}"))
+    assert own.metrics["test"] == run.metrics["test"]
+    draw_phantom(tmp_path / "more", images=12, seed=9)
+    with pytest.raises(UserError, match=r"has classes that .* does not know \(normal: 2; it knows malignant, benign\)"):
+        evaluate_run(run, request("data=busi", f"data.root={tmp_path / 'more'}"))
+
+
 def test_a_run_on_several_sets_knows_its_images_again_in_one_of_them(phantom, others, audit_cache, tmp_path, caplog):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "save_sheet", lambda *_: None)
@@ -238,7 +257,8 @@ def test_a_label_is_compared_with_the_folder_only_where_the_folder_is_the_class(
     options = ["data=table", f"data.table={root / 'cases.csv'}", "data.columns={image: File, class: Result}"]
     cfg = compose_run(["model=alexnet", *options], root, audit_cache, tmp_path / "runs")
     parts = {"test": ["benign/benign (1)", "benign/benign (2)", "malignant/malignant (1)", "normal/normal (1)"]}
-    parts["train"] = [id_ for id_ in index["id"] if id_ not in parts["test"]]
+    parts["val"] = ["benign/benign (3)", "malignant/malignant (2)", "normal/normal (2)"]
+    parts["train"] = [id_ for id_ in index["id"] if id_ not in parts["test"] + parts["val"]]
     (tmp_path / "split.json").write_text(json.dumps(parts | {"method": "random"}))
     cfg.data.split.method, cfg.data.split.file = "file", str(tmp_path / "split.json")
     with pytest.MonkeyPatch.context() as patch:
@@ -268,9 +288,8 @@ def test_every_option_that_chooses_images_is_taken():
 
 @pytest.mark.parametrize("option", ["data.drop.class=[normal]", "data.table=x.csv", "data.classes=[benign]"])
 def test_an_option_about_other_data_is_refused_without_them(finished, option):
-    cfg = request(f"+{option}" if "drop" in option else option)
     with pytest.raises(UserError, match="is about other data than those of the run: name them, data=NAME or"):
-        evaluate_run(finished("alexnet"), cfg)
+        evaluate_run(finished("alexnet"), request(option))
 
 
 def test_images_of_another_set_are_all_test_images(finished, others):
