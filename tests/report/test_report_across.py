@@ -3,9 +3,12 @@
 import pandas as pd
 import pytest
 from across_runs import count, describe, draw_cases, evaluate, with_validation, write_sets
+from omegaconf import OmegaConf
 
+from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.across_section import across_section
+from bus_lightning.report.figures.pictures import data_sample, find_data
 from bus_lightning.report.sections import FigureItem, Note, TableItem
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.checks import find_problems
@@ -305,3 +308,13 @@ def test_an_impossible_value_in_sets_json_is_damage_and_the_report_is_written_wi
     group = read_group(run.path.parent)
     assert [problem.kind for problem in find_problems(group.conditions) if "sets.json is damaged" in problem.text]
     assert across_section(group.conditions, None) is None  # the other run alone has one set
+
+
+def test_pictures_of_several_sets_name_all_of_them(small_phantom, tmp_path):
+    draw_phantom(tmp_path / "other", images=12, seed=1)
+    sets = {name: {"source": "folder", "root": str(root)}
+            for name, root in (("busi", small_phantom), ("mine", tmp_path / "other"))}  # fmt: skip
+    root, frame = find_data(OmegaConf.create({"data": {"sets": sets}}))
+    figure = data_sample(root, frame, per_class=2)
+    assert figure.caption.endswith("Images of the data sets busi, mine.")
+    assert "n = 24" in figure.caption

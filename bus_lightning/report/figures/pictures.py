@@ -240,6 +240,8 @@ def _difference(tile: Tile, prediction: np.ndarray) -> np.ndarray:
 
 def _source(root: Path, frame: pd.DataFrame) -> str:
     """Name the source of the images."""
+    if len(sets := frame["dataset"].unique()) > 1:
+        return f"Images of the data sets {', '.join(sets)}."
     if (root / MARKER).is_file():
         return "Synthetic phantom images, drawn by this program: not patient data."
     return _BUSI if frame["id"].str.fullmatch(_BUSI_ID).all() else f"Images of the folder {root.name}."
