@@ -88,8 +88,8 @@ def read_across(conditions: Sequence[Condition]) -> Across:
                 known = described.get(name, {})
                 if name not in described or values.get("images", 0) > known.get("images", 0):
                     described[name] = values
-        if own:
-            first = next(iter(own.values()))
+        first = next((sets for sets in own.values() if sets.trained), None)
+        if first:
             cells = {cell.tested: cell for cell in _own_cells(condition, own, first)}
             cells |= {cell.tested: cell for cell in _other_cells(condition, evaluations) if cell.tested not in cells}
             rows.append(Row(condition, first.trained, cells))

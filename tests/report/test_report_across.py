@@ -318,3 +318,10 @@ def test_pictures_of_several_sets_name_all_of_them(small_phantom, tmp_path):
     figure = data_sample(root, frame, per_class=2)
     assert figure.caption.endswith("Images of the data sets busi, mine.")
     assert "n = 24" in figure.caption
+
+
+def test_a_run_whose_sets_json_names_no_set_is_left_out_of_the_matrix(trained_on):
+    run = trained_on("bus_bra")
+    evaluate(run, "breast", draw_cases("breast"))
+    trained_on("busi").sets.write_text("{}")
+    assert list(table_of(section_of(run), "across_classification_auroc_macro").index) == ["bus_bra"]

@@ -39,7 +39,8 @@ from bus_lightning.tracking.syncing import find_unsent
 from bus_lightning.training.evaluate import evaluate_runs
 
 KEPT = Path(__file__).parents[1] / "kept"
-FILES = ("status.json", "split.json", "metrics.json", "cases.csv", "history.csv", "config.yaml", "fingerprints.npz")
+FILES = ("status.json", "split.json", "metrics.json", "cases.csv", "history.csv", "config.yaml", "fingerprints.npz",
+         "sets.json")  # fmt: skip
 NOBODY = 65534
 
 
@@ -60,6 +61,7 @@ def _ends():
 def copy_run(to, kind="two_stage/classifier-null"):
     run = RunDir(Path(shutil.copytree(KEPT / "runs" / kind, to)))
     shutil.copy(KEPT / "fingerprints.npz", run.fingerprints)
+    run.sets.write_text('{"sets": {"busi": {"data": "busi", "images": 9}}, "parts": {"test": {}}, "seen": 0}')
     return run
 
 
@@ -123,9 +125,9 @@ def test_a_damaged_file_of_a_run_is_named_and_the_other_runs_are_answered(tmp_pa
     problems = {problem.about: problem.text for problem in find_problems(group.conditions) if problem.kind == "files"}
     for number, damage in enumerate(DAMAGES):
         name, why = f"run{number}", f"{file}, {damage}"
-        if file == "fingerprints.npz" or (file in ("status.json", "history.csv") and damage == "missing"):
+        if file == "fingerprints.npz" or (file in ("status.json", "history.csv", "sets.json") and damage == "missing"):
             assert name not in left_out.index, why  # nothing that is shown depends on it
-        elif file == "history.csv":
+        elif file in ("history.csv", "sets.json"):
             assert f"{name}/{file} is damaged" in problems[name], why
         elif file == "metrics.json" and damage == "missing":
             assert left_out.loc[name, "reason"] == "is not complete: complete", why
