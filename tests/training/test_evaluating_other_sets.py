@@ -21,6 +21,7 @@ from bus_lightning.data.sources.registry import read_sets
 from bus_lightning.data.splits import load_split
 from bus_lightning.report.figures.tiles import label
 from bus_lightning.runs.cases import read_cases
+from bus_lightning.runs.evaluations import read_evaluations
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import fit, train
@@ -161,6 +162,8 @@ def test_a_segmenter_needs_no_class(finished, others, hospital, tmp_path, layout
     assert len(cases) == number
     assert set(cases["label"]) == classes
     assert result.metrics["test"]["dice_image"] is not None
+    (evaluation,) = [each for each in read_evaluations(run, None) if each.folder.path == result.path]
+    assert set(evaluation.cases["label"]) == classes, "the report reads it"
 
 
 @pytest.mark.parametrize("model", ["alexnet", "joint_unet"])
