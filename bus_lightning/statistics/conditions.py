@@ -40,6 +40,7 @@ class Condition:
             test), `group` (of near-duplicates), `label`, then `prob_<class>` or counts of pixels, or both.
         splits: Name of a run -> its split.
         trusted: The user's own packages that the config may name.
+        files: Hash of the files of the runs' data; empty if it is not known.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Condition:
     cases: pd.DataFrame
     splits: dict[str, Split] = field(default_factory=dict)
     trusted: tuple[str, ...] = ()
+    files: str = ""
 
     @property
     def origin(self) -> Origin:
@@ -195,6 +197,7 @@ def _condition(members: list[FinishedRun]) -> Condition:
         runs=[run.folder for run in members],
         splits={run.folder.path.name: run.split for run in members},
         trusted=first.trusted,
+        files=first.files_hash,
         cases=pd.concat(tables, ignore_index=True),
     )
 

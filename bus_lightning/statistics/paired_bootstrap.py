@@ -86,8 +86,8 @@ class PairedBootstrap:
         """Compare two conditions by a metric on the images of the part that both have.
 
         Returns:
-            The difference with its interval and p, or the reason why there is none: another task or other classes, too
-            few shared images, images that differ in class or grouping, a metric that is undefined here.
+            The difference with its interval and p, or the reason why there is none: another task, other classes or
+            other data, too few shared images, images that differ in class or grouping, a metric that is undefined here.
         """
         names = (a.name, b.name, a.task, self.part, metric)
         if a.task != b.task:
@@ -95,6 +95,8 @@ class PairedBootstrap:
         if a.task == "classification" and set(a.classes) != set(b.classes):
             of_a, of_b = (", ".join(condition.classes) for condition in (a, b))
             return Comparison(*names, reason=f"{a.name} has the classes {of_a}, and {b.name} has {of_b}")
+        if a.files and b.files and a.files != b.files:  # equal ids are then other images
+            return Comparison(*names, reason="their images come from different data")
         all_a, all_b = self._image_sets_of(a), self._image_sets_of(b)
         shared_a, shared_b = _shared(all_a, all_b)
         n = len(frozenset().union(*shared_a))

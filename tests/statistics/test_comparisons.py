@@ -225,6 +225,14 @@ def test_networks_that_tell_other_classes_apart_are_not_compared():
     assert compare(three, two, "test", "accuracy").reason.startswith("three has the classes benign, malignant, normal")
 
 
+def test_equal_ids_of_other_data_are_other_images():
+    first, second = condition("a", right(0.9)), condition("b", right(0.5))
+    assert not compare(replace(first, files="x"), replace(second, files="x"), "test", "accuracy").reason
+    result = compare(replace(first, files="x"), replace(second, files="y"), "test", "accuracy")
+    assert result.reason == "their images come from different data"
+    assert np.isnan(result.difference)
+
+
 def test_the_order_of_the_classes_changes_no_comparison():
     labels = ["benign"] * 15 + ["malignant"] * 15
     a, b = condition("a", right(0.9, 30), labels=labels), condition("b", right(0.4, 30), labels=labels)
