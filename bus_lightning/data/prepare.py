@@ -28,6 +28,7 @@ from bus_lightning.data.index import select_classes
 from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.listing import HIDDEN, describe_skipped, without_extension
 from bus_lightning.data.mistakes import with_mistake
+from bus_lightning.data.sources.class_map import refuse_alike
 from bus_lightning.data.sources.registry import DataSet, read_sets
 from bus_lightning.data.sources.source_index import SourceIndex
 from bus_lightning.data.splits import Split, make_split
@@ -115,6 +116,7 @@ def prepare_data(
     root, audit = images.root, images.audit
     whole = select_classes(images.frame, sorted(images.frame["class"].unique()), root)
     frame = select_classes(whole, classes or list(images.classes), root)
+    _refuse_other_words(sets, frame)
     if only is not None:
         frame = frame[frame["id"].isin(only)].reset_index(drop=True)
     kept = frame[~frame["id"].isin(_excluded_ids(data, frame, audit))].reset_index(drop=True)
@@ -145,6 +147,19 @@ def _report(root: Path, index: SourceIndex) -> None:
                     index.missing[0])  # fmt: skip
     for note in index.notes:
         log.info("%s: %s", root, note)
+
+
+def _refuse_other_words(sets: Sequence[DataSet], frame: pd.DataFrame) -> None:
+    """Refuse sets that spell a class differently, and a set without any image of the chosen classes."""
+    if len(sets) == 1:
+        return
+    refuse_alike(frame["class"], f"data='[{','.join(each.name for each in sets)}]'")
+    for each in sets:
+        if not (frame["dataset"] == each.name).any():
+            raise UserError(
+                f"{each.root}: the data set {each.name} has no image of the classes {', '.join(frame['class'].unique())}; "
+                f"it has {', '.join(each.classes)}: leave it out, or map its words with data.sets.{each.name}.map.class."
+            )
 
 
 def _excluded_ids(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:
