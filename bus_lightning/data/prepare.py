@@ -105,7 +105,7 @@ def prepare_data(
     Raises:
         UserError: If the folder is missing, or has files that cannot be trained on.
     """
-    if data.phantom:
+    if data.phantom and data.root:
         _draw_phantom(Path(data.root), **data.phantom)
     cache = Path(data.cache)
     sets = read_sets(data)
@@ -127,7 +127,8 @@ def prepare_data(
     kept = with_mistake(kept, data.mistake)
     if only is not None:
         kept = kept[kept["id"].isin(only)].reset_index(drop=True)
-    choice = stable_hash(*kept["id"], *kept["class"], *sorted(unusable))
+    sizes = kept["mm_per_pixel"].astype(str) if "mm_per_pixel" in kept else ()  # the metrics in millimetres use them
+    choice = stable_hash(*kept["id"], *kept["class"], *sorted(unusable), *sizes)
     whole_groups = keep_together(whole, audit.groups)  # with excluded images, so that their number does not matter
     groups = {row.id: whole_groups[row.source] for row in kept.itertuples()}
     kept["duplicates"] = [audit.groups[source] for source in kept["source"]]
