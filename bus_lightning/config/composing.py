@@ -9,13 +9,15 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from bus_lightning.config.complaints import describe, is_complaint
+from bus_lightning.config.data_sets import with_tested_sets
+from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.core.errors import UserError
 
 _CONF = Path(__file__).parents[2] / "conf"
 
 
 def compose_data(overrides: Sequence[str]) -> dict[str, Any]:
-    """Compose the config group `data` as `train.py` does, in plain values.
+    """Compose the config group `data` as `train.py` does, with the sets that `data.test` names, in plain values.
 
     Args:
         overrides: Such as `data=bus_bra` and `data.root=/data/BUSBRA`.
@@ -30,7 +32,8 @@ def compose_data(overrides: Sequence[str]) -> dict[str, Any]:
     try:
         with initialize_config_dir(str(_CONF), version_base="1.3"):
             cfg = compose("train", overrides=list(overrides))
-        data: Any = OmegaConf.to_container(cfg.data, resolve=True)
+        kinds = {key: kind for key, kind in TRAIN.items() if key.partition(".")[0] == "data"}
+        data: Any = OmegaConf.to_container(with_tested_sets(check_kinds(cfg, kinds)).data, resolve=True)
     except Exception as error:
         if not is_complaint(error):
             raise

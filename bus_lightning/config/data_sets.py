@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from bus_lightning.config.schema import GROUP, NAME, check_option, check_value, nullable
 from bus_lightning.core.errors import UserError
 
 _CONF = Path(__file__).parents[2] / "conf" / "data"
@@ -26,7 +27,8 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         are None.
 
     Raises:
-        UserError: If a set has an unknown option, no source or no folder, or one root is given for several sets.
+        UserError: If the name of a set is not that of a folder, a set has an unknown or wrong option, no source or no
+            folder, or one root is given for several sets.
     """
     group: Any = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
     sets = group.get("sets") or _OLDER
@@ -35,10 +37,15 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         raise UserError(f"data.root={group['root']} is one folder for {len(sets)} data sets: give {names}.")
     collected = {}
     for name, given in sets.items():
+        if not NAME.fits(name):  # ids and folders begin with it
+            raise UserError(f"data.sets names a data set '{name}': give it {NAME.description}.")
+        check_value(f"data.sets.{name}", given, nullable(GROUP))
         own = dict(given or {})
-        if unknown := sorted(own.keys() - {"source", *_PER_SET, *_SHARED}):
+        if unknown := sorted(map(str, own.keys() - {"source", *_PER_SET, *_SHARED})):
             known = ", ".join(("source", *_PER_SET, *_SHARED))
             raise UserError(f"data.sets.{name}.{unknown[0]} is unknown: choose from {known}.")
+        for key in own.keys() - {"source"}:
+            check_option(f"data.sets.{name}.{key}", own[key], f"data.{key}")
         if not isinstance(own.get("source"), str):
             raise UserError(f"data.sets.{name} needs a source, the layout of its folder: +data.sets.{name}.source=...")
         shared = {key: own.get(key) or group.get(key) for key in ("root", *_SHARED)}

@@ -264,12 +264,29 @@ def check_kinds(
         value = group[name]
         if OmegaConf.is_config(value):  # members of lists are checked, so their interpolations are resolved
             value = OmegaConf.to_container(value, resolve=isinstance(value, ListConfig))
-        _check(key, value, kind)
+        check_value(key, value, kind)
         for inner in value if kind is NODES else ():
-            _check(f"{key}.{inner}", value[inner], _NODE_OR_NULL)
+            check_value(f"{key}.{inner}", value[inner], _NODE_OR_NULL)
     return cfg
 
 
-def _check(key: str, value: Any, kind: Kind) -> None:
+def check_option(key: str, value: Any, as_key: str) -> None:
+    """Refuse a value, and the options in it, that are not of the kind of those of another key of `TRAIN`; null is."""
+    if value is None:
+        return
+    check_value(key, value, TRAIN[as_key])
+    names = [other.removeprefix(f"{as_key}.") for other in TRAIN if other.startswith(f"{as_key}.")]
+    for name, inner in value.items() if names else ():
+        if name not in names:
+            raise UserError(f"{key}.{name} is unknown: choose from {', '.join(names)}.")
+        check_option(f"{key}.{name}", inner, f"{as_key}.{name}")
+
+
+def check_value(key: str, value: Any, kind: Kind) -> None:
+    """Refuse a value that is not of a kind.
+
+    Raises:
+        UserError: One line that names the key, its value, and the values that it may have.
+    """
     if not kind.fits(value):
         raise UserError(f"{key}={shown(value)}: give {kind.description}.")

@@ -94,7 +94,7 @@ def _compose(options: argparse.Namespace) -> dict[str, Any]:
 
 def _audit(data: dict[str, Any], cache: Path) -> list[AuditedSet]:
     """Audit each set that a config names."""
-    if data.get("phantom") and not Path(data["root"]).is_dir():
+    if data.get("phantom") and data["root"] and not Path(data["root"]).is_dir():
         draw_phantom(Path(data["root"]), **data["phantom"])
     sources = {name: get_source(options["source"]) for name, options in options_by_set(data).items()}
     return [

@@ -19,7 +19,7 @@ from bus_lightning.core.cache import caching, cleared, is_whole, read_cached, wr
 from bus_lightning.data.audit import VERSION, cached_audit, fingerprints_of
 from bus_lightning.data.content import known_content
 from bus_lightning.data.duplicates import group_of
-from bus_lightning.data.findings import Audit
+from bus_lightning.data.findings import OF_IDS, Audit
 from bus_lightning.data.fingerprints import load_fingerprints, same_frames, save_fingerprints
 from bus_lightning.data.measures import list_measures, tabulate_measures
 from bus_lightning.data.sources.registry import DataSet
@@ -153,16 +153,13 @@ def _join_audits(
     measures: list[pd.DataFrame] = []
     bad_images: list[str] = []
     for dataset, audit in zip(sets, audits, strict=True):
-        own_ids = set(audit.groups)
-
-        def full(name: str, dataset: DataSet = dataset, own_ids: set[str] = own_ids) -> str:
-            return f"{dataset.name}/{name}" if name in own_ids else _absolute(dataset, name)
-
+        full = f"{dataset.name}/{{}}".format
         first: dict[int, str] = {}
         for id_, group in audit.groups.items():
             links.append((positions[full(first.setdefault(group, id_))], positions[full(id_)]))
-        for kind, names in audit.problems.items():
-            problems.setdefault(kind, []).extend(map(full, names))
+        for kind, names in audit.problems.items():  # an id may be the name of a file, as that of a JPEG
+            own = map(full, names) if kind in OF_IDS else (_absolute(dataset, file) for file in names)
+            problems.setdefault(kind, []).extend(own)
         for kind, number in audit.counts.items():
             counts[kind] = counts.get(kind, 0) + number
         broken |= {_absolute(dataset, file): f"{dataset.root.absolute()}/{line}" for file, line in audit.broken.items()}

@@ -7,6 +7,9 @@ import pandas as pd
 
 from bus_lightning.data.duplicates import Fingerprint
 
+# Kinds of findings that name ids; all others name files.
+OF_IDS = ("image_without_mask", "normal_with_lesion", "lesion_with_empty_mask", "several_masks", "color_marks")
+
 
 @dataclass(frozen=True)
 class Audit:

@@ -28,6 +28,7 @@ from bus_lightning.data.index import select_classes
 from bus_lightning.data.levels import OWN_SCALE, Scale
 from bus_lightning.data.listing import HIDDEN, describe_skipped, without_extension
 from bus_lightning.data.mistakes import with_mistake
+from bus_lightning.data.sources.class_map import refuse_alike
 from bus_lightning.data.sources.registry import DataSet, read_sets
 from bus_lightning.data.sources.source_index import SourceIndex
 from bus_lightning.data.splits import Split, make_split
@@ -104,7 +105,7 @@ def prepare_data(
     Raises:
         UserError: If the folder is missing, or has files that cannot be trained on.
     """
-    if data.phantom:
+    if data.phantom and data.root:
         _draw_phantom(Path(data.root), **data.phantom)
     cache = Path(data.cache)
     sets = read_sets(data)
@@ -115,6 +116,7 @@ def prepare_data(
     root, audit = images.root, images.audit
     whole = select_classes(images.frame, sorted(images.frame["class"].unique()), root)
     frame = select_classes(whole, classes or list(images.classes), root)
+    _refuse_other_words(sets, frame)
     if only is not None:
         frame = frame[frame["id"].isin(only)].reset_index(drop=True)
     kept = frame[~frame["id"].isin(_excluded_ids(data, frame, audit))].reset_index(drop=True)
@@ -125,7 +127,8 @@ def prepare_data(
     kept = with_mistake(kept, data.mistake)
     if only is not None:
         kept = kept[kept["id"].isin(only)].reset_index(drop=True)
-    choice = stable_hash(*kept["id"], *kept["class"], *sorted(unusable))
+    sizes = kept["mm_per_pixel"].astype(str) if "mm_per_pixel" in kept else ()  # the metrics in millimetres use them
+    choice = stable_hash(*kept["id"], *kept["class"], *sorted(unusable), *sizes)
     whole_groups = keep_together(whole, audit.groups)  # with excluded images, so that their number does not matter
     groups = {row.id: whole_groups[row.source] for row in kept.itertuples()}
     kept["duplicates"] = [audit.groups[source] for source in kept["source"]]
@@ -145,6 +148,19 @@ def _report(root: Path, index: SourceIndex) -> None:
                     index.missing[0])  # fmt: skip
     for note in index.notes:
         log.info("%s: %s", root, note)
+
+
+def _refuse_other_words(sets: Sequence[DataSet], frame: pd.DataFrame) -> None:
+    """Refuse sets that spell a class differently, and a set without any image of the chosen classes."""
+    if len(sets) == 1:
+        return
+    refuse_alike(frame["class"], f"data='[{','.join(each.name for each in sets)}]'")
+    for each in sets:
+        if not (frame["dataset"] == each.name).any():
+            raise UserError(
+                f"{each.root}: the data set {each.name} has no image of the classes {', '.join(frame['class'].unique())}; "
+                f"it has {', '.join(each.classes)}: leave it out, or map its words with data.sets.{each.name}.map.class."
+            )
 
 
 def _excluded_ids(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:

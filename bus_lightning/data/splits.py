@@ -8,9 +8,10 @@ so it is the same set for 12:3 and for 11:1:3.
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -176,9 +177,12 @@ def make_split(
             sorted(id_ for unit in order if (unit in crossed) == is_tested for id_ in units[unit])
             for is_tested in (False, True)
         )
-    cure = f"has too few images (NUMBER) for data.split.ratio={list(ratio)}: none would be in PART. Add images, "
-    cure += "change the ratio, or leave the class out with data.classes."
-    _check_classes(frame, parts, val_share > 0, cure, needs_test=tested is None)
+    values = {"ratio": list(ratio), "folds": folds, "cross_folds": None if cross_fold is None else cross_folds}
+    options = [f"data.split.{name}={value}" for name, value in values.items() if value is not None]
+    cure = f"has too few images (NUMBER) for {' and '.join(options)}: none would be in PART. Add images, change "
+    cure += f"{'these options' if options[1:] else 'the ratio'}, or leave the class out with data.classes."
+    whole = groups if method == "grouped" else {}
+    _check_classes(frame, parts, val_share > 0, cure, needs_test=tested is None, groups=whole)
     split = make_named_split(parts, method, {id_: groups[id_] for id_ in frame["id"]}, ratio, seed)
     return _with_divided(split, frame)
 
@@ -264,14 +268,21 @@ def _held_out(
 
 
 def _check_classes(
-    frame: pd.DataFrame, parts: dict[str, list[str]], needs_val: bool, cure: str, needs_test: bool = True
-) -> None:
-    """Refuse a split without an image of some class in a part; `cure` has the placeholders NUMBER and PART."""
+    frame: pd.DataFrame, parts: dict[str, list[str]], needs_val: bool, cure: str, needs_test: bool = True,
+    groups: Mapping[str, int] = MappingProxyType({}),
+) -> None:  # fmt: skip
+    """Refuse a split without an image of some class in a part; `cure` has the placeholders NUMBER and PART.
+
+    NUMBER is the number of images, and of their `groups` if these are fewer.
+    """
     class_of = frame.set_index("id")["class"]
     for name in ("train", *["val"] * needs_val, *["test"] * needs_test):
         for missing in sorted(set(class_of) - set(class_of[parts[name]])):
-            number = int((class_of == missing).sum())
-            raise UserError(f"Class '{missing}' {cure.replace('NUMBER', str(number)).replace('PART', name)}")
+            ids = class_of.index[class_of == missing]
+            whole = len({groups.get(id_, id_) for id_ in ids})
+            joined = f", in {whole} group{'s' * (whole > 1)} of patients and near-duplicates"
+            number = f"{len(ids)}{joined if whole < len(ids) else ''}"
+            raise UserError(f"Class '{missing}' {cure.replace('NUMBER', number).replace('PART', name)}")
 
 
 def _hash_of(*parts: list[str]) -> str:

@@ -17,8 +17,9 @@ from bus_lightning.core.errors import OccupiedError, UserError, disk_trouble
 from bus_lightning.core.ranks import is_first_process
 from bus_lightning.core.reading import open_regular
 from bus_lightning.data.fingerprints import share_file
-from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.preprocess import RULES
+from bus_lightning.data.sources.source_index import NO_CLASS
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.record import recorded
@@ -97,13 +98,27 @@ def _prepare(cfg: DictConfig, folder: RunDir, optimised: bool, in_grid: bool) ->
     cfg = settle(cfg, rules)
     data = prepare_data(cfg.data, needs_masks=cfg.task.name != "classification", uses_masks=uses_masks(cfg))
     classes = data.classes
-    if cfg.task.name != "segmentation" and len(classes) < 2:
-        raise UserError(f"{data.root} has one class, {classes[0]}: {cfg.task.name} needs at least two.")
+    if cfg.task.name != "segmentation":
+        _refuse_classless(data, cfg.task.name)
     split = data.split(cfg.data.split, cfg.data.test)
     check_validation(cfg, bool(split.val), optimised)
     if cfg.overlay.source == "predicted":
         data = with_predicted_masks(data, split, cfg.overlay, cfg.data.split.cross_fold is not None)
     return PreparedRun(with_images(cfg, classes, data.segmenters), data, split)
+
+
+def _refuse_classless(data: PreparedData, task: str) -> None:
+    """Refuse images without a class, and images of one class only, where classes are predicted."""
+    without = [each for each in data.sets if NO_CLASS in each.index.frame["class"].to_numpy()]
+    if without and NO_CLASS in data.classes:
+        named = " and ".join(str(each.root) for each in without)
+        others = "" if len(data.sets) == len(without) else " leave this data set out,"
+        raise UserError(
+            f"{named} has no classes, which {task} needs: name them in a table (data=table),{others} or train a "
+            "segmenter, such as model=u2net_lite."
+        )
+    if len(data.classes) < 2:
+        raise UserError(f"{data.root} has one class, {data.classes[0]}: {task} needs at least two.")
 
 
 def _act(decision: Decision, folder: RunDir, cfg: DictConfig) -> None:

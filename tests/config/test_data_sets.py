@@ -98,3 +98,20 @@ def test_workers_of_ray_get_the_folder_of_every_public_data_set():
     public = [name for name in SOURCES if get_source(name).CARD.counts]
     assert len(public) >= 5
     assert not [name for name in public if f"{name.upper()}_ROOT" not in passed]
+
+
+@pytest.mark.parametrize(
+    ("own", "line"),
+    [
+        ("busi", "data.sets.mine=busi: give a group of options"),
+        ({"root": 5}, "data.sets.mine.root=5: give a single text"),
+        ({"classes": "benign"}, "data.sets.mine.classes=benign: give a list of different names"),
+        ({"map": {"klass": {}}}, "data.sets.mine.map.klass is unknown: choose from class, mask_counts"),
+        ({"map": {"class": ["x"]}}, r"data.sets.mine.map.class=\[x\]: give a group of options"),
+        ({"columns": {"image": ["a"]}}, r"data.sets.mine.columns.image=\[a\]: give a single text"),
+    ],
+)
+def test_an_option_of_one_set_has_the_kind_of_the_option_of_all(own, line):
+    own = {"source": "table"} | own if isinstance(own, dict) else own
+    with pytest.raises(UserError, match=line):
+        options_by_set({"sets": {"mine": own}})

@@ -1,6 +1,7 @@
 """The audit takes the data options of a training, and says in one line what is wrong with them."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -130,3 +131,39 @@ def test_the_module_runs_as_a_command(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert "4 of 683 published images of BUS-UCLM" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["data=table", "data.columns=5"], "data.columns=5: give a group of options"),
+        (["data=busi", "data.root=5"], "data.root=5: give a single text"),
+        (["data=phantom", "data.phantom.images=x"], "data.phantom.images=x: give a whole number"),
+        (["data=phantom", "data.root=null"], "data=phantom needs its folder: set data.root=FOLDER"),
+        (["data=busi", "data.root=5", "data.test=busi"], "data.root=5: give"),
+        (["data=busi", "data.test=busi"], "data.test=busi leaves no data set to train on"),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_one_line(audit, arguments, line):
+    code, _, errors = audit(*arguments)
+    assert code == 1
+    assert len(errors) == 1
+    assert line in errors[0]
+
+
+def test_the_sets_that_are_tested_are_audited_with_the_others(tmp_path, audit, monkeypatch):
+    monkeypatch.setenv("BUS_BRA_ROOT", str(make_bus_bra(tmp_path / "bus_bra")))
+    monkeypatch.setenv("BREAST_ROOT", str(make_breast(tmp_path / "breast")))
+    code, _, _ = audit("data=bus_bra", "data.test=breast")
+    assert code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"bus_bra", "breast"}
+
+
+def test_a_name_that_is_not_utf_8_is_one_line(tmp_path, audit, small_copy):
+    file = small_copy / "benign" / "benign (1).png"
+    file.rename(os.fsdecode(os.fsencode(file.parent) + b"/\xff.png"))
+    code, _, errors = audit(small_copy)
+    assert code == 1
+    assert len(errors) == 1
+    assert "the name of benign/" in errors[0]
+    assert "is not UTF-8: rename the file or its folder." in errors[0]

@@ -200,3 +200,32 @@ def test_one_folder_under_two_names_is_one_set_of_images(two_phantoms, audit_cac
                for id_ in prepare(audit_cache, two_phantoms, names=["first"]).frame["id"])  # fmt: skip
     with pytest.raises(UserError, match="none would be in train"):
         prepared.split(OmegaConf.create({"method": "grouped", "ratio": [2, 1, 1]}), test=["two"])
+
+
+def test_a_broken_jpeg_of_several_sets_is_left_out(two_copies, audit_cache):
+    """Its id is the name of the file."""
+    (two_copies / "second" / "benign" / "other.jpg").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"second/benign/other\.jpg is not an image"):
+        prepare(audit_cache, two_copies)
+    assert len(prepare(audit_cache, two_copies, skip_unreadable=True).frame) == 48
+
+
+def test_a_class_in_two_spellings_in_two_sets_is_refused(two_copies, audit_cache):
+    (two_copies / "second" / "benign").rename(two_copies / "second" / "Benign")
+    with pytest.raises(UserError, match=r"data='\[first,second\]' has a class in several spellings \(Benign: 14, ben"):
+        prepare(audit_cache, two_copies)
+
+
+def test_a_set_without_any_image_of_the_chosen_classes_is_refused(two_copies, audit_cache):
+    shutil.rmtree(two_copies / "second" / "benign")
+    shutil.rmtree(two_copies / "second" / "malignant")
+    with pytest.raises(UserError, match=r"second has no image of the classes benign, malignant; it has normal: leave"):
+        prepare(audit_cache, two_copies, classes=["benign", "malignant"])
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "../x", "", "a b", "a\nb"])
+def test_the_name_of_a_set_is_the_name_of_a_folder(two_phantoms, audit_cache, name):
+    """Ids begin with it, and the audit makes a folder of it."""
+    sets = {name: {"root": str(two_phantoms / "first")}, "second": {"root": str(two_phantoms / "second")}}
+    with pytest.raises(UserError, match="data.sets names a data set '.*': give it a name: letters, digits"):
+        prepare(audit_cache, two_phantoms, sets=sets)

@@ -176,6 +176,16 @@ def test_a_class_with_too_few_images_for_the_ratio_is_refused(method):
         make_split(few, ALONE, method)
 
 
+def test_a_class_whose_images_are_few_groups_is_refused_with_their_number_and_the_options():
+    one_patient = ALONE | {id_: 0 for id_ in FRAME.loc[FRAME["class"] == "normal", "id"]}
+    with pytest.raises(UserError, match=r"'normal' has too few images \(133, in 1 group of patients and near-dup.*=\[2, 1"):
+        make_split(FRAME, one_patient, ratio=[2, 1, 1])
+    with pytest.raises(UserError, match=r"in 1 group of .*data.split.folds=5: none would be in test.*these options"):
+        make_split(FRAME, one_patient, ratio=[4, 1], folds=5, fold=1)
+    with pytest.raises(UserError, match=r"'normal' has too few images \(2\).*change the ratio"):
+        make_split(FRAME[(FRAME["class"] != "normal") | (FRAME.index > len(FRAME) - 3)], one_patient, "stratified")
+
+
 def test_a_split_is_read_back_as_it_was_written(tmp_path):
     split = make_split(FRAME, GROUPS)
     split.save(tmp_path / "split.json")

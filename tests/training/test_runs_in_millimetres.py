@@ -1,6 +1,8 @@
 """A run on a set that states the size of pixels gives millimetres that can be checked by hand."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,8 +10,10 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
+from bus_lightning.core.errors import OccupiedError
 from bus_lightning.metrics.columns import COUNTS, MILLIMETRES, PROBABILITY, SURFACE
 from bus_lightning.report.making import make_report
+from bus_lightning.training import train
 
 KNOWN = 0.08
 
@@ -73,3 +77,15 @@ def expected_distance(predicted, truth):
         np.percentile(distance_transform_edt(~other, sampling=(KNOWN, KNOWN))[own], 95)
         for own, other in (edges, edges[::-1])
     )
+
+
+def test_a_run_whose_size_of_a_pixel_was_corrected_is_not_skipped(composed, hospital, phantom, tmp_path):
+    """Its millimetres would stay wrong."""
+    table = Path(shutil.copy(hospital, tmp_path / "table.csv"))
+    columns = "+data.columns={image: file, mask: masks, class: class, mm_per_pixel: size}"
+    options = ["model=unet", "data=table", f"data.table={table}", columns, "name=sizes"]
+    train.run(composed(*options))
+    train.run(composed(*options))  # is skipped
+    table.write_text(table.read_text().replace("0.08", "0.09"))
+    with pytest.raises(OccupiedError, match="holds another experiment: it differs in data"):
+        train.run(composed(*options))

@@ -483,3 +483,23 @@ def test_deep_supervision_trains_a_u2net_and_is_refused_for_others(composed, no_
     assert losses["true"] != losses["false"]
     with pytest.raises(UserError, match="side outputs"):
         train.run(composed("model=unet", "task.deep_supervision=true"))
+
+
+@pytest.mark.parametrize(
+    ("sets", "line"),
+    [
+        (["data=images_masks"], "pairs has no classes, which classification needs: name them in a table"),
+        (["data=[busi,images_masks]"], "pairs has no classes, .*leave this data set out, or train a segmenter"),
+    ],
+)
+def test_images_without_a_class_are_refused_where_classes_are_predicted(composed, phantom, tmp_path, sets, line):
+    """Unlabelled is not a class of its own."""
+    for folder in ("images", "masks"):
+        (tmp_path / "pairs" / folder).mkdir(parents=True)
+    for number in range(3):
+        shutil.copy(phantom / f"benign/benign ({number + 1}).png", tmp_path / f"pairs/images/{number}.png")
+        shutil.copy(phantom / f"benign/benign ({number + 1})_mask.png", tmp_path / f"pairs/masks/{number}.png")
+    roots = ["data.root=null", f"data.sets.images_masks.root={tmp_path / 'pairs'}"]
+    roots += [f"data.sets.busi.root={phantom}"] * ("busi" in sets[0])
+    with pytest.raises(UserError, match=line):
+        train.run(composed("model=alexnet", *sets, *roots, "name=without"))

@@ -67,10 +67,11 @@ def make_frame(rows: Sequence[Mapping[str, Any]], dataset: str, where: str) -> p
         where: The folder or table, for messages.
 
     Raises:
-        UserError: If there is no row, an id or image is there twice, or a class is empty.
+        UserError: If there is no row, a name is not UTF-8, an id or image is there twice, or a class is empty.
     """
     if not rows:
         raise LayoutError(f"{where} holds no images.")
+    _refuse_unreadable_names(rows, where)
     defaults = {"masks": (), "class": NO_CLASS, "patient": "", "dataset": dataset}
     frame = pd.DataFrame([defaults | dict(row) for row in rows])
     refuse_repeated(frame["id"], "id", where)
@@ -79,6 +80,16 @@ def make_frame(rows: Sequence[Mapping[str, Any]], dataset: str, where: str) -> p
         raise UserError(f"{where} gives {empty.iloc[0]} no class ({len(empty)} such images): fill it in.")
     own = [name for name in frame.columns if name not in COLUMNS]
     return frame.sort_values("id", ignore_index=True)[[*COLUMNS, *own]]
+
+
+def _refuse_unreadable_names(rows: Sequence[Mapping[str, Any]], where: str) -> None:
+    """Refuse the name of a file or folder that is not UTF-8, which neither a hash nor a CSV could hold."""
+    for row in rows:
+        for name in (row["image"], *row.get("masks", ())):
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise UserError(f"{where}: the name of {name} is not UTF-8: rename the file or its folder.") from None
 
 
 def refuse_repeated(values: Iterable[str], kind: str, where: str) -> None:
