@@ -9,9 +9,11 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from bus_lightning.config.complaints import describe, is_complaint
+from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.core.errors import UserError
 
 _CONF = Path(__file__).parents[2] / "conf"
+_KINDS = {key: kind for key, kind in TRAIN.items() if key.startswith("data.")}
 
 
 def compose_data(overrides: Sequence[str]) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def compose_data(overrides: Sequence[str]) -> dict[str, Any]:
     try:
         with initialize_config_dir(str(_CONF), version_base="1.3"):
             cfg = compose("train", overrides=list(overrides))
-        data: Any = OmegaConf.to_container(cfg.data, resolve=True)
+        data: Any = OmegaConf.to_container(check_kinds(cfg, _KINDS).data, resolve=True)
     except Exception as error:
         if not is_complaint(error):
             raise

@@ -35,6 +35,8 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         raise UserError(f"data.root={group['root']} is one folder for {len(sets)} data sets: give {names}.")
     collected = {}
     for name, given in sets.items():
+        if not isinstance(given or {}, Mapping):
+            raise UserError(f"data.sets.{name}={given}: give a group of options, such as {{root: FOLDER}}.")
         own = dict(given or {})
         if unknown := sorted(own.keys() - {"source", *_PER_SET, *_SHARED}):
             known = ", ".join(("source", *_PER_SET, *_SHARED))
