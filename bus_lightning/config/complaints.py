@@ -95,9 +95,11 @@ def _unreadable(argument: str) -> str:
 def quoted(argument: str) -> str | None:
     """Quote `key=value` for a shell so that Hydra reads the value as it is; None if that is not possible.
 
-    In a list, each member is quoted.
+    In a list, each member is quoted; in a group, such as `{image: File (new)}`, each value that needs it.
     """
     key, _, value = argument.partition("=")
+    if value.startswith("{") and value.endswith("}"):
+        return _quoted_group(key, value)
     texts = [value]
     if is_list := value.startswith("[") and value.endswith("]"):
         texts = [text.strip() for text in value[1:-1].split(",")]
@@ -110,6 +112,31 @@ def quoted(argument: str) -> str | None:
     members = read if is_list else [read]
     wanted = [text.strip('"') for text in texts]
     return shlex.quote(candidate) if [str(member).strip('"') for member in members] == wanted else None
+
+
+def _quoted_group(key: str, value: str) -> str | None:
+    """Quote the values of a group, and the members of its lists, that hold more than letters, digits and spaces."""
+    pairs = [pair.partition(":") for pair in re.split(r""",(?=[^,:"'{}\[\]]+:)""", value[1:-1])]
+    written = []
+    for name, _, text in pairs:
+        text = text.strip()
+        is_list = text.startswith("[") and text.endswith("]")
+        if text.startswith("{") or (text.startswith("[") and (not is_list or '"' in text or "'" in text)):
+            return None  # a group within a group, a bracket that is not closed, or commas that may be in quotes
+        members = [_quoted_word(member) for member in (text[1:-1].split(",") if is_list else [text])]
+        written.append(f"{name.strip()}: {'[' + ', '.join(members) + ']' if is_list else members[0]}")
+    candidate = f"{key}={{{', '.join(written)}}}"
+    try:
+        OverridesParser.create().parse_override(candidate)
+    except HydraException:
+        return None
+    return shlex.quote(candidate)
+
+
+def _quoted_word(text: str) -> str:
+    text = text.strip()
+    is_plain = re.fullmatch(r"[\w.-]+( +[\w.-]+)*", text, re.ASCII)
+    return text if is_plain else f'"{_escaped(text.strip(chr(34) + chr(39)))}"'
 
 
 def _escaped(text: str) -> str:

@@ -14,6 +14,7 @@ from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.core.errors import UserError
 
 _CONF = Path(__file__).parents[2] / "conf"
+_KINDS = {key: kind for key, kind in TRAIN.items() if key.startswith("data.")}
 
 
 def compose_data(overrides: Sequence[str]) -> dict[str, Any]:
@@ -32,8 +33,7 @@ def compose_data(overrides: Sequence[str]) -> dict[str, Any]:
     try:
         with initialize_config_dir(str(_CONF), version_base="1.3"):
             cfg = compose("train", overrides=list(overrides))
-        kinds = {key: kind for key, kind in TRAIN.items() if key.partition(".")[0] == "data"}
-        data: Any = OmegaConf.to_container(with_tested_sets(check_kinds(cfg, kinds)).data, resolve=True)
+        data: Any = OmegaConf.to_container(with_tested_sets(check_kinds(cfg, _KINDS)).data, resolve=True)
     except Exception as error:
         if not is_complaint(error):
             raise

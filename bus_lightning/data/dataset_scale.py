@@ -39,7 +39,7 @@ def known_scale(root: Path, images: Sequence[str], content: str, cache: Path) ->
         with suppress(OSError):  # the cache may belong to another user
             write_cached(note, json.dumps(asdict(scale)).encode())
     if scale != OWN_SCALE:
-        log.info("%s: files that do not state their bit depth are read as %d bits%s.", root, scale.bits,
+        log.info("Files that do not state their bit depth are read as %d bits%s.", scale.bits,
                  f", floating-point ones as 0 to {scale.white}" if scale.white > 1 else "")  # fmt: skip
     return scale
 

@@ -129,9 +129,9 @@ def read_group(path: Path, trusted: Iterable[str] = ()) -> Group:
         try:
             if not run.is_run:
                 raise UserError("not a run folder: it has no config.yaml")
-            opened = open_run(folder, complete=False, trusted=trusted)
-            if not run.is_complete:
+            if not run.is_complete:  # a run that failed early has no config
                 raise UserError(f"is not complete: {run.status.get('state', 'it has no status.json')}")
+            opened = open_run(folder, complete=False, trusted=trusted)
             opened.split, opened.cases  # noqa: B018 (read here, where a damaged file leaves the run out)
             read.setdefault(_key(opened), []).append(opened)
         except UserError as error:

@@ -69,6 +69,23 @@ def test_the_names_in_a_list_are_quoted_each():
     assert OverridesParser.create().parse_override(told).value() == ["benign (a)", "malignant"]
 
 
+@pytest.mark.parametrize(("argument", "value"), [
+    ("data.columns={image: Datei, mask: Läsion, class: Befund (BI-RADS), mm_per_pixel: Pixelgröße [mm]}",
+     {"image": "Datei", "mask": "Läsion", "class": "Befund (BI-RADS)", "mm_per_pixel": "Pixelgröße [mm]"}),
+    ("data.columns={image: 'Größe, neu', mask: 'Läsion'}", {"image": "Größe, neu", "mask": "Läsion"}),
+    ("data.map.class={benign: [gutärtig, 2], no lesion: [kein (3)]}",
+     {"benign": ["gutärtig", 2], "no lesion": ["kein (3)"]}),
+])  # fmt: skip
+def test_the_values_of_a_group_are_quoted_each(argument, value):
+    (command,) = shlex.split(quoted(argument))
+    assert OverridesParser.create().parse_override(command).value() == value
+
+
+@pytest.mark.parametrize("value", ["{class: {benign: [gutärtig], malignant: [b]}}", "{benign: [gutärtig}", "{}}"])
+def test_a_group_that_quotes_do_not_mend_gets_no_wrong_cure(value):
+    assert quoted(f"data.map={value}") is None
+
+
 @pytest.mark.parametrize(("argument", "cure"), [("data.root", "data.root: write key=value"),
                                                 ("dätä.root=x", "'dätä.root' is not a key"),
                                                 ("data root=x(", "'data root' is not a key")])  # fmt: skip

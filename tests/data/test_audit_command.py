@@ -74,6 +74,9 @@ WRONG = {
     ("data=bus_bra", "data.root=/no/such"): "No data folder at /no/such (data.root).",
     ("data=table",): "data=table needs",
     ("data.root=a,b",): "data.root=a,b: several values make a grid",
+    ("data=table", 'data.columns="{image: file}"'): "data.columns={image: file}: give a group of options, or null.",
+    ("data=table", "data.sets.table=x"): "data.sets.table=x: give a group of options, such as {root: FOLDER}.",
+    ("data=table", "data.columns={image: File (1)}"): """write 'data.columns={image: "File (1)"}'""",
 }
 
 

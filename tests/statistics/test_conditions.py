@@ -83,6 +83,15 @@ def test_unfinished_failed_and_foreign_folders_are_listed_with_the_reason(finish
     assert states == {running.path.name: "running", failed.path.name: "failed", "notes": "no run"}
 
 
+def test_a_run_that_failed_before_it_had_a_config_is_failed_and_not_damaged(finished):
+    failed = finished("model=alexnet")
+    failed.metrics_file.unlink()
+    failed.config.unlink()
+    failed.update_status(state="failed", error="2 images have no mask")
+    (row,) = read_group(failed.path.parent).left_out.to_dict("records")
+    assert (row["state"], row["reason"]) == ("failed", "is not complete: failed (2 images have no mask)")
+
+
 def test_a_run_with_probabilities_that_are_no_numbers_is_bad(finished):
     run = finished("model=resnet34")
     cases = pd.read_csv(run.cases)
