@@ -56,7 +56,7 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return collected
 
 
-def tested_sets(data: Mapping[str, Any]) -> list[str]:
+def list_tested_sets(data: Mapping[str, Any]) -> list[str]:
     """Return the names of the data sets that `data.test` names: one name, or a list."""
     test = data.get("test")
     return [] if test is None else [str(test)] if isinstance(test, str | int | float) else list(test)
@@ -70,7 +70,7 @@ def with_tested_sets(cfg: DictConfig) -> DictConfig:
     Raises:
         UserError: If there is no such set, or no set is left to train on.
     """
-    tested = tested_sets(cfg.data)
+    tested = list_tested_sets(cfg.data)
     settled = cfg.copy()
     settled.data.test = tested or None
     for name in tested:

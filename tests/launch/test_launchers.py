@@ -1,5 +1,6 @@
 """The configs of launchers and sweepers: ours, without a warning, and one line where a plugin is missing."""
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -72,7 +73,8 @@ def test_other_errors_are_not_taken_for_a_missing_plugin():
 
 def test_a_worker_of_ray_gets_what_is_set_in_the_environment_and_no_key(monkeypatch):
     prefer_our_configs()
-    for name in ("BUSI_ROOT", "BUS_LIGHTNING_JOBS", "WANDB_MODE", "OMP_NUM_THREADS", "WANDB_API_KEY"):
+    roots = [name for name in os.environ if name.endswith("_ROOT")]
+    for name in (*roots, "BUS_LIGHTNING_JOBS", "WANDB_MODE", "OMP_NUM_THREADS", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     cfg = OmegaConf.load(ROOT / "conf" / "hydra" / "launcher" / "ray.yaml")
     cfg.runs_dir = "runs"

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from bus_lightning.config.data_sets import tested_sets
+from bus_lightning.config.data_sets import list_tested_sets
 from bus_lightning.config.rules import check
 from bus_lightning.config.run_names import run_name
 from bus_lightning.config.settle import settle
@@ -87,7 +87,7 @@ def test_each_data_set_is_left_out_once_and_the_run_is_named_after_it():
     assert list(jobs) == [f"resnet34__data.test-{name}" for name in ("busi", "bus_bra", "breast")]
     for cfg, tested in zip(jobs.values(), ("busi", "bus_bra", "breast"), strict=True):
         check(cfg)
-        assert tested_sets(cfg.data) == [tested]
+        assert list_tested_sets(cfg.data) == [tested]
         assert set(cfg.data.sets) == {"busi", "bus_bra", "breast"}
         assert cfg.data.classes == ["benign", "malignant"]
 
