@@ -4,13 +4,15 @@ from types import SimpleNamespace
 
 from omegaconf import OmegaConf
 
+from bus_lightning.config.settle import with_images
 from bus_lightning.config.trusted import Origin
 from bus_lightning.runs.folder import RunDir
 
 
 def costly(composed, tmp_path, model, *runs, **status):
     """Make a condition whose runs have only what the table of costs reads."""
-    cfg = composed(f"model={model}", "data.num_classes=3", "data.size=224", f"debug_size={status.pop('debug', False)}")
+    cfg = composed(f"model={model}", "data.size=224", f"debug_size={status.pop('debug', False)}")
+    cfg = with_images(cfg, ["benign", "malignant", "normal"], [])
     OmegaConf.resolve(cfg)
     folders = []
     for number, run in enumerate(runs):
