@@ -116,7 +116,7 @@ def test_a_layout_needs_its_folder_in_the_command(trained_on):
     assert commands["hospital"].endswith("data=folder data.root=FOLDER 'data.classes=[benign,malignant]'")
 
 
-def test_an_evaluation_of_images_seen_in_training_is_left_out_and_said(trained_on):
+def test_an_evaluation_of_images_seen_in_training_is_left_out_and_counted(trained_on):
     run = trained_on("busi")
     evaluate(run, "bus_bra", draw_cases("bus_bra"), seen=7)
     section = section_of(run)
@@ -139,7 +139,7 @@ def test_the_newest_evaluation_of_a_data_set_counts(trained_on):
     assert cell.startswith(score(newest))
 
 
-def test_seeds_are_averaged_and_a_run_without_an_evaluation_is_said(trained_on):
+def test_seeds_are_averaged_and_runs_with_an_evaluation_are_counted(trained_on):
     runs = [trained_on("busi", f"seed={seed}") for seed in (0, 1)]
     cases = [draw_cases("bus_bra", sure=sure) for sure in (0.2, 2.0)]
     evaluate(runs[0], "bus_bra", cases[0])
@@ -154,7 +154,7 @@ def test_seeds_are_averaged_and_a_run_without_an_evaluation_is_said(trained_on):
     assert cell.endswith("60 images, 30 groups")
 
 
-def test_a_class_that_a_test_set_lacks_is_said_and_the_lesions_alone_are_scored(trained_on):
+def test_a_class_that_a_test_set_lacks_is_named_and_the_lesions_alone_are_scored(trained_on):
     three = "data.classes=[benign,malignant,normal]"
     run = trained_on("busi", classes=three, names=THREE, classes_of_cases=("benign", "malignant", "normal"))
     evaluate(run, "bus_bra", cases := draw_cases("bus_bra", names=THREE))

@@ -300,7 +300,7 @@ def test_images_of_another_set_are_all_test_images(finished, others):
         evaluate_run(finished("alexnet"), request(f"data.root={others}", "part=val"))
 
 
-def test_words_that_are_left_out_or_mapped_are_no_classes_any_more(others):
+def test_words_that_are_left_out_or_mapped_are_no_longer_classes(others):
     def classes(**options):
         busi = {"source": "busi", "root": str(others), "classes": ["malignant", "benign", "normal"]}
         (dataset,) = read_sets({"sets": {"busi": busi}} | options)
