@@ -163,7 +163,7 @@ def _figure(matrix: _Matrix) -> Item:
     defined = {metric: sum(not row["reason"] for row in rows.values()) for metric, rows in matrix.scores.items()}
     chosen = [metric for metric, number in defined.items() if number == max(defined.values())][:2]
     gaps = {
-        (number, column): Shown((_gap(row, name).replace(" ", "\n", 1),))
+        (number, column): Shown((_gap(row, name).replace(" ", "\n"),))
         for number, row in enumerate(across.rows)
         for column, name in enumerate(across.tested)
     }

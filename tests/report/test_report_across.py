@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.across_section import across_section
+from bus_lightning.report.figures.inputs import wrapped
 from bus_lightning.report.figures.pictures import data_sample, find_data
 from bus_lightning.report.sections import FigureItem, Note, TableItem
 from bus_lightning.runs.folder import RunDir
@@ -260,6 +261,12 @@ def test_the_figure_has_the_numbers_of_the_table_and_frames_the_own_sets(trained
     assert texts.count("n = 60") == 2
     assert [frame.get_x() for frame in panel.patches] == pytest.approx([-0.48])  # of the first column
     assert "trained on busi, tested on bus_bra" in item.alt
+
+
+def test_a_long_name_of_a_row_is_broken_into_lines_that_fit():
+    lines = wrapped("hospital, classes--benign-malignant--ea8d67e3, a_network_of_several_words", 18).split("\n")
+    assert max(map(len, lines)) <= 18
+    assert "".join(lines) == "hospital,classes--benign-malignant--ea8d67e3,a_network_of_several_words"
 
 
 def test_what_differs_between_the_sets_is_a_table(trained_on):
