@@ -193,7 +193,7 @@ def test_renamed_copies_of_training_images_in_another_layout_are_refused(
     # Several sets: the copies are left out, and the other set is tested whole.
     both = [f"data=[folder,{layout}]", f"data.sets.folder.root={others}", "data.root=null"]
     both += [f"data.sets.{layout}.root={root}", *(option for option in options[1:] if "data.root" not in option)]
-    with pytest.raises(UserError, match="has seen 4 of its 28 images"):
+    with pytest.raises(UserError, match=rf"^{others} and {root}: .* has seen 4 of its 28 images"):
         evaluate_run(run, request(*both))
     cases = pd.read_csv(evaluate_run(run, request(*both, "split=unseen")).cases)
     assert cases["id"].str.startswith("folder/").all()
