@@ -11,7 +11,7 @@ from bus_lightning.core.errors import UserError
 
 _CONF = Path(__file__).parents[2] / "conf" / "data"
 _PER_SET = ("root", "classes")  # of several sets, each has its own
-# These may stand in the set or in `data`, for all sets.
+# These are set in the data set, or in `data` for all sets.
 _SHARED = ("table", "sheet", "columns", "map", "drop", "images", "masks", "annotations")
 _OLDER: dict[str, Any] = {"folder": {"source": "folder"}}  # of a run of version 0.1: a folder per class
 

@@ -33,7 +33,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Names:
-    """A list of names or lines under a heading, cut off after some; it is open if it keeps from training."""
+    """A list of names or lines under a heading, cut off after some; it is open if it prevents training."""
 
     heading: str
     lines: list[str]

@@ -20,7 +20,7 @@ BLOCKING = (
     "mask_of_another_scale",
     "mask_unclear",
     "image_without_mask",
-)  # findings that keep a task from being trained
+)  # findings that prevent the training of a task
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from bus_lightning.data.channels import brightest_channel
 
-ERROR = "wrong for 2 of 60 images that were looked at: one image with marks is missed, one without any is found"
+ERROR = "wrong for 2 of 60 images that were looked at: one image with marks is missed, one without marks is counted"
 _DISTANCE = 3  # pixels
 _CONTRAST, _BRIGHT = 50, 120  # grey levels
 _FEWEST = 8  # pixels of strokes; a logo that is cut off has so few

@@ -36,7 +36,10 @@ def find_root(root: str | Path | None, name: str = "busi") -> Path:
     variable = "BUSI_ROOT" if is_busi else f"{name.upper()}_ROOT"
     given = root or os.environ.get(variable) or (DEFAULT_ROOT if is_busi else None)
     if given is None:
-        raise UserError(f"data={name} needs its folder: set data.root=FOLDER, data.sets.{name}.root or {variable}.")
+        raise UserError(
+            f"data={name} needs its folder: set data.root=FOLDER, or with several sets data.sets.{name}.root=FOLDER, "
+            f"or the variable {variable}."
+        )
     place = Path(given).expanduser()
     if not place.is_dir():
         origin = "data.root" if root else variable if given != DEFAULT_ROOT else "the default place"

@@ -20,7 +20,7 @@ def millimetre_scores(predicted: Tensor, truth: Tensor, mm_per_pixel: tuple[floa
 
     Returns:
         `area_mm2` and `long_axis_mm` of the ground truth's largest lesion, 0 without one, and those of the prediction
-        with `predicted_` in front; `hd95_mm`: as `hd95`, but a missed lesion costs the image's diagonal in millimetres;
+        with `predicted_` in front; `hd95_mm`: as `hd95`, but for a missed lesion the image's diagonal in millimetres;
         `surface_dice_1mm`: as `surface_dice`, with a tolerance of 1 mm. The last two are None without a lesion.
     """
     diagonal = math.hypot(*(size * count for size, count in zip(mm_per_pixel, truth.shape, strict=True)))

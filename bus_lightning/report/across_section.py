@@ -50,8 +50,8 @@ def across_section(conditions: list[Condition], cache: Path | None) -> Section |
     items += [*_empty_cells(by_task), *set_differences(described)]
     intro = (
         "Rows are what a network was trained on, columns what it was tested on. On its own data set, a network is "
-        "tested on the held-out images of the test part; on another set, on images that were not used in training. A "
-        "fall from the first to the second is what to expect in another hospital."
+        "tested on the held-out images of the test part; on another set, on images that were not used in training. If "
+        "the score on other sets is lower, expect such a fall in another hospital."
     )
     return Section("Trained on, tested on", intro, items)
 
@@ -68,7 +68,7 @@ class _Matrix:
 
     @property
     def has_labels(self) -> bool:
-        """Whether the training sets alone do not tell which network a row is about."""
+        """Whether the training sets alone do not identify the network of a row."""
         return len(set(self.labels)) > 1
 
 
@@ -163,7 +163,7 @@ def _figure(matrix: _Matrix) -> Item:
     defined = {metric: sum(not row["reason"] for row in rows.values()) for metric, rows in matrix.scores.items()}
     chosen = [metric for metric, number in defined.items() if number == max(defined.values())][:2]
     gaps = {
-        (number, column): Shown((_gap(row, name).replace(" ", "\n", 1),))
+        (number, column): Shown((_gap(row, name).replace(" ", "\n"),))
         for number, row in enumerate(across.rows)
         for column, name in enumerate(across.tested)
     }

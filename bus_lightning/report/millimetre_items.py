@@ -40,9 +40,9 @@ def millimetre_items(conditions: list[Condition], summaries: Summaries, part: st
         rows.append(row | cells)
     name = "Validation" if part == "val" else "Test"
     caption = (
-        f"{name} images in millimetres: value and 95% interval; n is the lesions whose pixel size is known. The long "
-        "axis is the longest distance between two points of the outline of an image's largest lesion; it is 0 for an "
-        "empty prediction. For a missed lesion, HD95 is the image's diagonal and the surface Dice is 0."
+        f"{name} images in millimetres: value and 95% interval; n counts the lesions whose pixel size is known. The "
+        "long axis is the longest distance between two points of the outline of an image's largest lesion; it is 0 for "
+        "an empty prediction. For a missed lesion, HD95 is the image's diagonal and the surface Dice is 0."
     )
     items: list[Item] = [
         Note(_describe_known(measured, part)),

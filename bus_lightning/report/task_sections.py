@@ -131,8 +131,9 @@ def task_section(task: str, evidence: Evidence) -> Section | None:
     items.append(_all_metrics(conditions, summaries, task))
     intro = (
         "Every number has its 95% interval in brackets: bootstrap over groups (near-duplicates, and the images of a "
-        "patient) with 2,000 draws, within each class; where patients have several classes, over all groups, and fewer "
-        "per draw, so that few patients give a wider interval. It shows how much other images would change the number. "
+        "patient) with 2,000 draws. Groups are drawn within each class; if many patients have several classes, fewer "
+        "groups are drawn, from all of them, so that few patients give a wider interval. The interval shows how much "
+        "other images would change the number. "
         "How much another training would change it is the standard deviation over runs, if there are several."
     )
     return Section(task.capitalize(), intro, items)

@@ -31,7 +31,7 @@ class Evaluation:
 
 
 def find_evaluations(run: RunDir) -> list[RunDir]:
-    """List the complete evaluations of a run, the newest first; those of earlier versions, without sets.json, are not.
+    """List the complete evaluations of a run, the newest first, but not those of earlier versions, without sets.json.
 
     Raises:
         DamagedError: If the time of one cannot be read.

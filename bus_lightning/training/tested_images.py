@@ -131,6 +131,11 @@ def _hint(sets: Sequence[DataSet]) -> str:
     return f" {guess}" if "try data=" in guess else ""
 
 
+def _folders(prepared: PreparedData) -> str:
+    """Name the folders of the data sets; the root of several sets is only a folder above them."""
+    return _join(dataset.root for dataset in prepared.sets)
+
+
 def _join(roots: Iterable[Path]) -> str:
     return " and ".join(map(str, roots))
 
@@ -150,7 +155,9 @@ def _split_for(run: FinishedRun, named: Split, cfg: DictConfig, prepared: Prepar
     seen = seen_images(run.folder, run.config.data, run.split, prepared)
     if cfg.split not in CHOICES:
         if missing := set(named.part("all")) - known:
-            raise UserError(f"split={cfg.split}: '{min(missing)}' is not in {prepared.root} ({len(missing)} such ids).")
+            raise UserError(
+                f"split={cfg.split}: '{min(missing)}' is not in {_folders(prepared)} ({len(missing)} such ids)."
+            )
         _warn(path, [id_ for id_ in named.test if id_ in seen.images], len(named.test), seen)
         return named
     if cfg.split == "own":
@@ -159,9 +166,11 @@ def _split_for(run: FinishedRun, named: Split, cfg: DictConfig, prepared: Prepar
         _refuse(path, seen, prepared, shares_ids=bool(known & set(named.test)))
     tested = sorted(known - seen.images.keys()) if cfg.split == "unseen" else sorted(known)
     if not tested:
-        raise UserError(f"split=unseen: {path} has seen every image of {prepared.root} in training: choose other data.")
+        raise UserError(
+            f"split=unseen: {path} has seen every image of {_folders(prepared)} in training: choose other data."
+        )
     _warn(path, [id_ for id_ in tested if id_ in seen.images], len(tested), seen)
-    log.info("%s: %d of the %d images of %s are test images", path, len(tested), len(known), prepared.root)
+    log.info("%s: %d of the %d images of %s are test images", path, len(tested), len(known), _folders(prepared))
     return make_named_split({"train": [], "val": [], "test": tested}, "file", prepared.groups)
 
 
@@ -175,8 +184,8 @@ def _own_parts(named: Split, prepared: PreparedData, seen: Seen) -> Split:
     parts = {part: [id_ for id_ in named.part(part) if id_ in known] for part in PARTS}
     if not any(parts.values()):
         raise UserError(
-            f"split=own: {prepared.root} has no id of the run's split ('{named.part('all')[0]}' is one of the run's, "
-            f"'{min(known)}' one of the data; of several data sets, an id begins with the name of its set): use "
+            f"split=own: {_folders(prepared)} has no id of the run's split ('{named.part('all')[0]}' is one of the "
+            f"run's, '{min(known)}' one of the data; of several data sets, an id begins with the name of its set): use "
             "split=unseen, which compares pixels."
         )
     learnt_groups = {named.groups[id_] for id_ in named.train + named.val}
@@ -184,7 +193,7 @@ def _own_parts(named: Split, prepared: PreparedData, seen: Seen) -> Split:
     foreign = [id_ for id_ in parts["test"] if id_ in seen.images and named.groups[id_] not in learnt_groups]
     if foreign and seen.by_pixels:
         raise UserError(
-            f"split=own: the run has seen {len(foreign)} of the test images of {prepared.root} in training (such "
+            f"split=own: the run has seen {len(foreign)} of the test images of {_folders(prepared)} in training (such "
             f"as '{foreign[0]}', which shows '{seen.images[foreign[0]]}'), so the ids do not name the same images. "
             "Use split=unseen or split=all."
         )
@@ -198,12 +207,12 @@ def _refuse(path: Path, seen: Seen, prepared: PreparedData, shares_ids: bool) ->
         unseen, every = "split=unseen (test only the others)", "split=all (test all images anyway)"
         own = "split=own (the ids are the same images: use the run's parts)"
         raise UserError(
-            f"{prepared.root}: {path} has seen {number} of its {len(prepared.frame)} images in training or "
+            f"{_folders(prepared)}: {path} has seen {number} of its {len(prepared.frame)} images in training or "
             f"validation ('{example}' shows '{seen.images[example]}'): pass "
             + (f"{unseen}, {every} or {own}." if shares_ids else f"{unseen} or {every}.")
         )
     raise UserError(
-        f"{prepared.root} holds other files than the run was trained on, but {number} of its ids are among the "
+        f"{_folders(prepared)} holds other files than the run was trained on, but {number} of its ids are among the "
         "training and validation images: pass split=own (the ids are the same images: use the run's parts) or "
         "split=all (they are other images)."
     )

@@ -45,7 +45,7 @@ PATHS = ["/a/b (1)", "/a/b=c", "/a,b", "/data/Brüste", "/数据/乳腺", "/a/{b
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_how_a_path_is_quoted_is_told_so_that_it_is_read_as_it_stands(path):
+def test_a_quoted_path_is_read_as_it_is(path):
     (told,) = shlex.split(quoted(f"data.root={path}"))
     assert OverridesParser.create().parse_override(told).value() == path
 

@@ -72,10 +72,10 @@ WRONG = {
     ("/tmp", "data=busi"): "/tmp data=busi: name one folder, or data=NAME data.root=FOLDER.",
     ("data=[busi,breast]", "data.root=/tmp"): "data.root=/tmp is one folder for 2 data sets",
     ("data=bus_bra", "data.root=/no/such"): "No data folder at /no/such (data.root).",
-    ("data=table",): "data=table needs",
+    ("data=table",): "data=table needs data.table=FILE, a CSV, XLSX or Parquet that names the images.",
     ("data.root=a,b",): "data.root=a,b: several values make a grid",
     ("data=table", 'data.columns="{image: file}"'): "data.columns={image: file}: give a group of options, or null.",
-    ("data=table", "data.sets.table=x"): "data.sets.table=x: give a group of options, such as {root: FOLDER}.",
+    ("data=table", "data.sets.table=x"): "data.sets.table=x: give a group of options, or null.",
     ("data=table", "data.columns={image: File (1)}"): """write 'data.columns={image: "File (1)"}'""",
 }
 

@@ -134,7 +134,7 @@ def test_a_coco_box_gives_a_class_without_a_mask(tmp_path: Path):
     index = read_coco(root)
     assert index.frame["masks"].map(len).tolist() == [0, 1, 0]
     assert index.frame["class"].tolist() == ["benign", "malignant", "normal"]
-    assert index.notes == ["1 of 2 annotations have no outline: they say the class alone."]
+    assert index.notes == ["1 of 2 annotations have no outline: they give only the class."]
 
 
 def test_coco_images_are_found_next_to_their_json(tmp_path: Path):

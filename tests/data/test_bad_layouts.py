@@ -123,7 +123,7 @@ def test_two_folders_per_class_may_lie_below_parts(tmp_path: Path):
     assert frame["masks"].tolist()[0] == ("test/Benign/masks/01.png",)
 
 
-def test_a_set_with_one_folder_of_images_is_no_class(tmp_path: Path):
+def test_a_set_with_one_folder_of_images_is_not_read_as_classes(tmp_path: Path):
     root = make_bus_uclm(tmp_path)
     assert "holds no images" in refuse(lambda: folder.read(root, {}))
 
@@ -137,7 +137,7 @@ def test_a_folder_of_two_folders_per_class_is_recognised(tmp_path: Path):
     [(make_bus_bra, bus_bra, "BUSBRA/bus_data.csv", "ID 'bus_0001-l'"),
      (make_bus_uclm, bus_uclm, "BUS-UCLM/INFO.csv", "image 'ALWI_000.png'")],
 )  # fmt: skip
-def test_a_row_that_is_there_twice_is_refused(tmp_path: Path, make, source, table_name, name):
+def test_a_row_that_occurs_twice_is_refused(tmp_path: Path, make, source, table_name, name):
     path = make(tmp_path) / table_name
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines, lines[1]]))
@@ -147,7 +147,7 @@ def test_a_row_that_is_there_twice_is_refused(tmp_path: Path, make, source, tabl
 @pytest.mark.parametrize(
     ("make", "source", "column"), [(make_breast, breast, "Image_filename"), (make_udiat, udiat, "Image")]
 )
-def test_a_row_of_a_workbook_that_is_there_twice_is_refused(tmp_path: Path, make, source, column):
+def test_a_row_of_a_workbook_that_occurs_twice_is_refused(tmp_path: Path, make, source, column):
     import openpyxl
 
     root = make(tmp_path)
@@ -172,7 +172,7 @@ def test_a_fold_that_is_no_number_is_one_line(tmp_path: Path):
     assert "row 2: the flags of bus_0001-l do not fit its fold, one" in refuse(lambda: bus_bra.read(tmp_path, {}))
 
 
-def test_a_breast_mask_that_is_not_there_is_named_with_its_row(tmp_path: Path):
+def test_a_missing_mask_of_breast_is_named_with_its_row(tmp_path: Path):
     root = make_breast(tmp_path)
     next(root.rglob("case002_tumor2.png")).unlink()
     assert "row 3: the mask case002_tumor2.png is not in" in refuse(lambda: breast.read(root, {}))

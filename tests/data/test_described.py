@@ -29,7 +29,7 @@ def test_an_image_is_measured():
     assert measure_image(grey(), None).lesion is None
 
 
-def test_a_tint_is_no_coloured_mark_and_a_mark_no_tint():
+def test_a_tint_is_not_a_coloured_mark_and_a_mark_is_not_a_tint():
     tinted, marked = grey(), grey()
     tinted[..., 2] += 20
     marked[5:9, 5:15] = (255, 255, 0)
@@ -37,7 +37,7 @@ def test_a_tint_is_no_coloured_mark_and_a_mark_no_tint():
     assert (measure_image(marked, None).tinted, measure_image(marked, None).colored) == (False, True)
 
 
-def test_measures_survive_the_journey_through_lists():
+def test_measures_are_unchanged_after_they_were_lists():
     columns = by_column([measure_image(grey(), None), None, measure_image(grey(), np.ones((60, 80), np.uint8))])
     assert json.loads(json.dumps(columns)) == columns
     table = tabulate_measures("abc", columns)

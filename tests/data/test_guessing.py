@@ -57,7 +57,7 @@ ADVICE = {
 
 
 @pytest.mark.parametrize("name", ADVICE)
-def test_what_a_folder_holds_is_said_with_what_to_do(tmp_path: Path, name: str):
+def test_the_message_names_what_a_folder_holds_and_what_to_do(tmp_path: Path, name: str):
     files, expected = ADVICE[name]
     line = guess_layout(make(tmp_path, *files))
     assert expected.format(root=tmp_path) in line

@@ -79,7 +79,7 @@ def patients_of(split, part):
         ("data.mistake=flipped_copies",),
     ],
 )
-def test_no_patient_stands_in_two_parts(options, hospital_config):
+def test_no_patient_is_in_two_parts(options, hospital_config):
     cfg = hospital_config(*options)
     data = prepare_data(cfg.data, needs_masks=False)
     split = data.split(cfg.data.split)

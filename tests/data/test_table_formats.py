@@ -108,7 +108,7 @@ def test_an_unknown_separator_is_suspected(tmp_path: Path):
     assert "has no data.columns.image=File; its columns are File^Class. If it has more columns, save it with" in message
 
 
-def test_a_column_name_that_is_there_twice_is_refused_only_where_it_is_used(tmp_path: Path):
+def test_a_column_name_that_occurs_twice_is_refused_only_where_it_is_used(tmp_path: Path):
     path = write(tmp_path / "t.csv", "File,Note,Note\na.png,1,2\n")
     table = read_any_table(path)
     assert column(table, "File", path).tolist() == ["a.png"]
@@ -177,10 +177,10 @@ def test_a_table_is_recognised_by_its_content(tmp_path: Path):
     (tmp_path / "book.xlsx").rename(tmp_path / "book.csv")
     assert read_any_table(tmp_path / "book.csv")["File"].tolist() == ["a.png"]
     path = write(tmp_path / "text.xlsx", "File\na.png\n")
-    assert "is no XLSX inside" in refuse(lambda: read_any_table(path))
+    assert "does not hold XLSX" in refuse(lambda: read_any_table(path))
     with zipfile.ZipFile(tmp_path / "other.xlsx", "w") as archive:
         archive.writestr("a.txt", "x")
-    assert "is an archive, but no XLSX" in refuse(lambda: read_any_table(tmp_path / "other.xlsx"))
+    assert "is an archive, but not an XLSX" in refuse(lambda: read_any_table(tmp_path / "other.xlsx"))
 
 
 def rewrite(path: Path, name: str, change) -> None:

@@ -65,7 +65,7 @@ def test_excel_and_parquet_are_read_as_the_csv(tmp_path: Path, ending):
 def test_a_lone_image_is_counted_as_a_patient(tmp_path: Path):
     index = table.read(tmp_path, make(tmp_path))
     assert index.frame["patient"].tolist() == ["7", "7", ""]
-    assert index.notes == ["1 of 3 images have no patient: each is kept as a patient of its own."]
+    assert index.notes == ["1 of 3 images have no patient: each counts as a separate patient."]
 
 
 def test_class_words_compare_as_text_without_case_and_spaces():
@@ -84,7 +84,7 @@ def test_a_word_in_two_classes_is_refused():
         map_classes(["2"], {"benign": [2], "malignant": ["2"]}, "x")
 
 
-def test_several_masks_stand_in_one_cell(tmp_path: Path):
+def test_one_cell_may_hold_several_masks(tmp_path: Path):
     frame = table.read(tmp_path, make(tmp_path, ROWS.replace("gt/a.png", "gt/a.png & gt/a_2.png"))).frame
     assert frame["masks"].tolist()[0] == ("gt/a.png", "gt/a_2.png")
 
@@ -109,7 +109,7 @@ def test_a_column_says_which_masks_count_and_rows_about_one_image_unite_theirs(t
     (tmp_path / "table.csv").write_text(text.replace("us/a.png,gt/b.png", "us/b.png,gt/b.png"))
     assert table.read(tmp_path, options).frame["masks"].tolist() == [("gt/a.png", "gt/a_2.png"), ()]
     (tmp_path / "table.csv").write_text(text.replace("gt/a_2.png", "gt/a.png"))
-    with pytest.raises(UserError, match=r"row 3: us/a.png is there twice"):
+    with pytest.raises(UserError, match=r"row 3: us/a.png occurs twice"):
         table.read(tmp_path, options)
 
 

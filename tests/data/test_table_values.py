@@ -54,7 +54,7 @@ def test_two_files_that_differ_by_case_are_two_images(folder: Path):
 
 
 def test_two_spellings_of_one_file_are_one_image(folder: Path):
-    assert "row 3: us/b.png is there twice" in refuse(folder, "File\nus/b.png\nUS/B.png\n", {})
+    assert "row 3: us/b.png occurs twice" in refuse(folder, "File\nus/b.png\nUS/B.png\n", {})
 
 
 def test_a_link_to_a_folder_elsewhere_is_followed(folder: Path, tmp_path_factory):
@@ -88,12 +88,12 @@ def test_a_file_that_differs_by_its_extension_only_is_named(folder: Path):
     assert "row 3: us/x.PNG and us/x.png differ by their extension only: rename one" in line
 
 
-def test_a_mask_that_is_not_there_is_named_with_its_row(folder: Path):
+def test_a_missing_mask_is_named_with_its_row(folder: Path):
     line = refuse(folder, "File,M\nus/a.png,gt/a_mask.png\nus/b.png,gt/b_mask.png & gt/z.png\n", {"mask": "M"})
     assert "t.csv, row 3: the mask gt/z.png is not in" in line
 
 
-def test_words_for_no_mask_are_no_files(folder: Path):
+def test_words_for_no_mask_are_not_read_as_files(folder: Path):
     frame = read(folder, "File,M\nus/a.png,n/a\nus/b.png,None\nus/a10.png,-\n", {"mask": "M"}).frame
     assert frame["masks"].tolist() == [()] * 3
 
@@ -132,7 +132,7 @@ def test_a_pattern_that_cannot_work_is_refused(folder: Path, pattern, line):
     assert f"data.columns.mask={pattern}: {line}" in refuse(folder, "File\nus/a.png\n", {"mask": pattern})
 
 
-def test_words_that_may_or_may_not_count_are_asked_for(folder: Path):
+def test_words_that_do_not_say_whether_a_mask_counts_are_refused_until_they_are_mapped(folder: Path):
     text = "File,M,K\nus/a.png,gt/a_mask.png,ja\nus/b.png,gt/b_mask.png,0\n"
     columns = {"mask": "M", "mask_counts": "K"}
     assert "column K has other values than yes and no (ja: 1)" in refuse(folder, text, columns)
@@ -143,10 +143,10 @@ def test_words_that_may_or_may_not_count_are_asked_for(folder: Path):
     )
 
 
-def test_gaps_in_the_patients_are_counted_whatever_word_stands_there(folder: Path):
+def test_gaps_in_the_patients_are_counted_whatever_word_marks_them(folder: Path):
     index = read(folder, "File,P\nus/a.png,unknown\nus/b.png,N/A\nus/a10.png,007\n", {"patient": "P"})
     assert index.frame["patient"].tolist() == ["", "007", ""]
-    assert index.notes == ["2 of 3 images have no patient: each is kept as a patient of its own."]
+    assert index.notes == ["2 of 3 images have no patient: each counts as a separate patient."]
 
 
 def test_spellings_of_a_patient_are_one_patient_and_no_name_is_written(folder: Path):
@@ -198,9 +198,9 @@ def test_a_pixel_size_is_read_with_a_point_or_a_comma(folder: Path, cell):
 
 
 @pytest.mark.parametrize("cell", ["small", "0", "-1", "inf", "78.1"])
-def test_a_pixel_size_that_is_none_is_refused(folder: Path, cell):
+def test_a_cell_that_is_no_pixel_size_is_refused(folder: Path, cell):
     line = refuse(folder, f"File,S\nus/a.png,{cell}\n", {"mm_per_pixel": "S"})
-    assert f"row 2, column S: '{cell}' is no size of a pixel in millimetres" in line
+    assert f"row 2, column S: '{cell}' is not the size of a pixel in millimetres" in line
 
 
 def test_classes_need_a_map_where_they_are_spelled_in_several_ways(folder: Path):
@@ -242,7 +242,7 @@ def test_a_word_that_is_left_out_needs_no_class(folder: Path, drop):
     assert set(registry._read_set("table", options).index.frame["class"]) == {"benign", "malignant"}
 
 
-def test_a_map_that_is_no_map_is_refused():
+def test_a_class_map_of_another_kind_is_refused():
     with pytest.raises(UserError, match=r"data.map.class=\['benign'\] names no classes"):
         map_classes(["benign"], ["benign"], "x")
 

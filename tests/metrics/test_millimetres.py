@@ -83,7 +83,7 @@ def test_a_single_pixel_has_the_size_of_a_pixel():
     assert measure_lesion(mask.numpy(), PIXEL) == pytest.approx((0.03, math.hypot(*PIXEL)))
 
 
-def test_a_missed_lesion_has_no_size_and_costs_the_diagonal_in_millimetres():
+def test_a_missed_lesion_has_no_size_and_the_diagonal_as_its_distance():
     truth, nothing = ellipse((60, 80), (25, 40)), torch.zeros(SHAPE, dtype=torch.bool)
     scores = millimetre_scores(nothing, truth, PIXEL)
     assert (scores["predicted_area_mm2"], scores["predicted_long_axis_mm"]) == (0, 0)

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.across_section import across_section
+from bus_lightning.report.figures.inputs import wrapped
 from bus_lightning.report.figures.pictures import data_sample, find_data
 from bus_lightning.report.sections import FigureItem, Note, TableItem
 from bus_lightning.runs.folder import RunDir
@@ -116,7 +117,7 @@ def test_a_layout_needs_its_folder_in_the_command(trained_on):
     assert commands["hospital"].endswith("data=folder data.root=FOLDER 'data.classes=[benign,malignant]'")
 
 
-def test_an_evaluation_of_images_seen_in_training_is_left_out_and_said(trained_on):
+def test_an_evaluation_of_images_seen_in_training_is_left_out_and_counted(trained_on):
     run = trained_on("busi")
     evaluate(run, "bus_bra", draw_cases("bus_bra"), seen=7)
     section = section_of(run)
@@ -139,7 +140,7 @@ def test_the_newest_evaluation_of_a_data_set_counts(trained_on):
     assert cell.startswith(score(newest))
 
 
-def test_seeds_are_averaged_and_a_run_without_an_evaluation_is_said(trained_on):
+def test_seeds_are_averaged_and_runs_with_an_evaluation_are_counted(trained_on):
     runs = [trained_on("busi", f"seed={seed}") for seed in (0, 1)]
     cases = [draw_cases("bus_bra", sure=sure) for sure in (0.2, 2.0)]
     evaluate(runs[0], "bus_bra", cases[0])
@@ -154,7 +155,7 @@ def test_seeds_are_averaged_and_a_run_without_an_evaluation_is_said(trained_on):
     assert cell.endswith("60 images, 30 groups")
 
 
-def test_a_class_that_a_test_set_lacks_is_said_and_the_lesions_alone_are_scored(trained_on):
+def test_a_class_that_a_test_set_lacks_is_named_and_the_lesions_alone_are_scored(trained_on):
     three = "data.classes=[benign,malignant,normal]"
     run = trained_on("busi", classes=three, names=THREE, classes_of_cases=("benign", "malignant", "normal"))
     evaluate(run, "bus_bra", cases := draw_cases("bus_bra", names=THREE))
@@ -260,6 +261,12 @@ def test_the_figure_has_the_numbers_of_the_table_and_frames_the_own_sets(trained
     assert texts.count("n = 60") == 2
     assert [frame.get_x() for frame in panel.patches] == pytest.approx([-0.48])  # of the first column
     assert "trained on busi, tested on bus_bra" in item.alt
+
+
+def test_a_long_name_of_a_row_is_broken_into_lines_that_fit():
+    lines = wrapped("hospital, classes--benign-malignant--ea8d67e3, a_network_of_several_words", 18).split("\n")
+    assert max(map(len, lines)) <= 18
+    assert "".join(lines) == "hospital,classes--benign-malignant--ea8d67e3,a_network_of_several_words"
 
 
 def test_what_differs_between_the_sets_is_a_table(trained_on):

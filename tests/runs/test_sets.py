@@ -69,7 +69,7 @@ def test_a_run_on_several_sets_counts_the_images_of_each_part_by_set(several):
     assert 0 < sets.described["busi"]["median_lesion_share"] < 1
 
 
-def test_no_name_of_an_image_a_patient_or_a_folder_is_in_it(several, hospitals):
+def test_sets_json_names_no_image_no_patient_and_no_folder(several, hospitals):
     run = run_of(several("name=both"))
     text = run.sets.read_text()
     assert not [id_ for id_ in load_split(run.split).part("all") if id_ in text]

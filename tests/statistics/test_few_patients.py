@@ -65,7 +65,7 @@ def test_draws_without_a_class_are_left_out_and_too_many_of_them_leave_no_interv
     )
 
 
-def test_the_interval_of_38_patients_covers_as_it_says():
+def test_the_interval_of_38_patients_covers_about_95_per_cent():
     covered = measure_scenario(SCENARIOS["38 patients, several classes (BUS-UCLM)"], repetitions=200, draws=200)
     ours, strata, images = (covered[name] for name in ("ours", "strata of combinations", "images"))
     for metric in METRICS:

@@ -193,7 +193,7 @@ def test_renamed_copies_of_training_images_in_another_layout_are_refused(
     # Several sets: the copies are left out, and the other set is tested whole.
     both = [f"data=[folder,{layout}]", f"data.sets.folder.root={others}", "data.root=null"]
     both += [f"data.sets.{layout}.root={root}", *(option for option in options[1:] if "data.root" not in option)]
-    with pytest.raises(UserError, match="has seen 4 of its 28 images"):
+    with pytest.raises(UserError, match=rf"^{others} and {root}: .* has seen 4 of its 28 images"):
         evaluate_run(run, request(*both))
     cases = pd.read_csv(evaluate_run(run, request(*both, "split=unseen")).cases)
     assert cases["id"].str.startswith("folder/").all()
@@ -300,7 +300,7 @@ def test_images_of_another_set_are_all_test_images(finished, others):
         evaluate_run(finished("alexnet"), request(f"data.root={others}", "part=val"))
 
 
-def test_words_that_are_left_out_or_mapped_are_no_classes_any_more(others):
+def test_words_that_are_left_out_or_mapped_are_no_longer_classes(others):
     def classes(**options):
         busi = {"source": "busi", "root": str(others), "classes": ["malignant", "benign", "normal"]}
         (dataset,) = read_sets({"sets": {"busi": busi}} | options)

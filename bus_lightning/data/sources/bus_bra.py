@@ -23,7 +23,7 @@ CARD = Card(
         "histology.",
         "The published validation flags put 201 to 216 patients of each fold into both training and validation.",
         "Width and Height are wrong for four images; BBOX counts from 1, and its width and height are one short.",
-        "BI-RADS is no class: 10 malignant images have category 2, and 4 benign ones category 5.",
+        "BI-RADS is not the class: 10 malignant images have category 2, and 4 benign ones category 5.",
     ),
     seen="files",
 )
@@ -68,7 +68,7 @@ def _read_folds(path: Path, folds: int) -> dict[str, tuple[str, ...]]:
     """Read the part of each image in each published fold: `train`, `val` or `test`; empty without the table.
 
     Raises:
-        UserError: If a value is none of 1, 0 and empty, or a fold's test images are not those of `kFold`.
+        UserError: If a value is not 1, 0 or empty, or a fold's test images are not those of `kFold`.
     """
     if not path.exists():
         return {}

@@ -20,7 +20,7 @@ CARD = Card(
         "The class belongs to the image: 28 of the 38 patients have images of two classes, 5 of all three.",
         "The authors' test set is five patients, 63 images, 7 of them benign.",
         "INFO.csv has semicolons and a byte order mark; Doppler holds Yes, No and one Y.",
-        "A mask's colour says the class: green benign, red malignant. Masks of normal images are black.",
+        "A mask's colour is its class: green benign, red malignant. Masks of normal images are black.",
     ),
     seen="table",
 )

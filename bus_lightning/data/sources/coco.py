@@ -83,7 +83,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     if drawn and not all((cache / mask).is_file() for mask in drawn):
         _draw(root, cache, drawn, items_of, path)
     boxes = sum(not has_outline(item) for item in annotations)
-    notes = [f"{boxes} of {len(annotations)} annotations have no outline: they say the class alone."] if boxes else []
+    notes = [f"{boxes} of {len(annotations)} annotations have no outline: they give only the class."] if boxes else []
     return SourceIndex(frame, missing=missing, notes=notes)
 
 

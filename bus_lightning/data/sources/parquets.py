@@ -1,4 +1,4 @@
-"""Read a Parquet as rows of text, after checking how large it announces to be."""
+"""Read a Parquet as rows of text, after checking the size that it announces."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

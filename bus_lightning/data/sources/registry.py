@@ -63,8 +63,8 @@ def read_sets(data: Mapping[str, Any]) -> list[DataSet]:
 
 def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
     source, root = get_source(options["source"]), options["root"]
-    if options["source"] == "table" and not root and options["table"]:
-        root = Path(options["table"]).expanduser().absolute().parent
+    if options["source"] == "table" and not root:  # without a table, the source names the option
+        root = Path(options["table"] or "").expanduser().absolute().parent
     place = find_root(root, name)
     try:
         index = source.read(place, options)

@@ -52,7 +52,7 @@ def bounded(rows: Iterable[tuple[int, Sequence[str]]], path: Path) -> Iterator[t
 def make_table(read: Rows, path: Path) -> pd.DataFrame:
     """Make a frame of text, whose index is the number of the row in the file.
 
-    Columns without a name are left out, and so are those of a name that is there twice. `attrs` has `unread` (column ->
+    Columns without a name are left out, and so are those of a name that occurs twice. `attrs` has `unread` (column ->
     why it cannot be used) and `sheets`.
 
     Raises:

@@ -67,7 +67,7 @@ def make_frame(rows: Sequence[Mapping[str, Any]], dataset: str, where: str) -> p
         where: The folder or table, for messages.
 
     Raises:
-        UserError: If there is no row, a name is not UTF-8, an id or image is there twice, or a class is empty.
+        UserError: If there is no row, a name is not UTF-8, an id or image occurs twice, or a class is empty.
     """
     if not rows:
         raise LayoutError(f"{where} holds no images.")
@@ -93,7 +93,7 @@ def _refuse_unreadable_names(rows: Sequence[Mapping[str, Any]], where: str) -> N
 
 
 def refuse_repeated(values: Iterable[str], kind: str, where: str) -> None:
-    """Refuse a value that is there twice.
+    """Refuse a value that occurs twice.
 
     Raises:
         UserError: If there is one; names the first and counts the others.

@@ -73,7 +73,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     frame = make_frame(list(rows.values()), "table", str(columns.path))
     frame = frame.drop(columns=[name for name in ("group", "mm_per_pixel") if name not in columns.names])
     if "patient" in columns.names and (lone := int((frame["patient"] == "").sum())):
-        notes.append(f"{lone} of {len(frame)} images have no patient: each is kept as a patient of its own.")
+        notes.append(f"{lone} of {len(frame)} images have no patient: each counts as a separate patient.")
     return SourceIndex(frame, missing=sorted(missing), notes=notes)
 
 
@@ -126,5 +126,5 @@ def _add(rows: dict[str, dict[str, Any]], row: dict[str, Any], where: str, count
             values = "" if key in ("patient", "group") else f" ('{row[key]}' and '{first[key]}')"
             raise UserError(f"{where}: {row['image']} has another {key} than in an earlier row{values}: correct one.")
     if counts and set(row["masks"]) <= set(first["masks"]):
-        raise UserError(f"{where}: {row['image']} is there twice: remove one of the rows.")
+        raise UserError(f"{where}: {row['image']} occurs twice: remove one of the rows.")
     first["masks"] = (*first["masks"], *(mask for mask in row["masks"] if mask not in first["masks"]))

@@ -94,7 +94,7 @@ def read_sizes(columns: Columns) -> list[tuple[float, float] | None]:
     """Return (height, width) of a pixel in millimetres for each row; None where the cell is empty.
 
     Raises:
-        UserError: If a cell is no such size; a decimal comma is read as a point.
+        UserError: If a cell is not such a size; a decimal comma is read as a point.
     """
     sizes: list[tuple[float, float] | None] = []
     for position, cell in enumerate(columns.values("mm_per_pixel") or [""] * len(columns)):
@@ -107,8 +107,8 @@ def read_sizes(columns: Columns) -> list[tuple[float, float] | None]:
             size = 0.0
         if not _SMALLEST <= size <= _LARGEST:
             raise UserError(
-                f"{columns.where(position)}, column {columns.names['mm_per_pixel']}: '{cell}' is no size of a pixel in "
-                f"millimetres, from {_SMALLEST} to {_LARGEST}: correct or empty the cell."
+                f"{columns.where(position)}, column {columns.names['mm_per_pixel']}: '{cell}' is not the size of a "
+                f"pixel in millimetres, from {_SMALLEST} to {_LARGEST}: correct or empty the cell."
             )
         sizes.append((size, size))
     return sizes

@@ -43,7 +43,9 @@ def read_any_table(path: Path, sheet: str | int = 0) -> pd.DataFrame:
     if content.startswith(b"PAR1"):
         return make_table(read_parquet(content, path), path)
     if path.suffix.lower() in (".xlsx", ".xlsm", ".xls", ".ods", ".parquet"):
-        raise UserError(f"{path} is no {path.suffix[1:].upper()} inside: save the table again as CSV, XLSX or Parquet.")
+        raise UserError(
+            f"{path} does not hold {path.suffix[1:].upper()}: save the table again as CSV, XLSX or Parquet."
+        )
     return make_table(read_delimited(content, path), path)
 
 

@@ -67,7 +67,7 @@ def _check_archive(content: bytes, path: Path) -> ZipFile:
                 "the images, as CSV."
             )
         if "xl/workbook.xml" not in members.namelist():
-            raise UserError(f"{path} is an archive, but no XLSX: save the table as XLSX or CSV.")
+            raise UserError(f"{path} is an archive, but not an XLSX: save the table as XLSX or CSV.")
         for info in infos:
             if info.filename.endswith((".xml", ".rels")):
                 with members.open(info) as stream:

@@ -55,7 +55,8 @@ def heat_map(
     beside = _NAMES + len(cells) * len(columns) * _CELL <= WIDTH
     grid = (1, len(cells)) if beside else (len(cells), 1)
     width = min(WIDTH, max(3.2, _NAMES + grid[1] * len(columns) * 1.1))
-    height = grid[0] * (0.85 + 0.62 * len(rows))
+    names = [wrapped(name, 18) for name in rows]
+    height = grid[0] * (0.85 + max(0.62, *(0.17 * (name.count("\n") + 1) for name in names)) * len(rows))
     figure = new_figure(width, height)
     axes = [panel for row in panels(figure, *grid, grid=False) for panel in row]
     alt = []
@@ -64,7 +65,7 @@ def heat_map(
         panel.set_title(heading_of(metric))
         panel.set_xticks(range(len(columns)), [wrapped(name, 16) for name in columns])
         has_names = not beside or number == 0
-        panel.set_yticks(range(len(rows)), [wrapped(name, 18) if has_names else "" for name in rows])
+        panel.set_yticks(range(len(rows)), names if has_names else [""] * len(names))
         panel.set_xlabel("tested on")
         if has_names:
             panel.set_ylabel("trained on")

@@ -68,11 +68,10 @@ def labels_of(conditions: Sequence[Condition]) -> dict[str, str]:
 
 
 def wrapped(label: str, width: int = 24) -> str:
-    """Break a label into lines of so many characters: between words, and in long words after an underscore."""
+    """Break a label into lines of this width: between words, and in long words after an underscore or a hyphen."""
     lines = []
     for line in textwrap.wrap(label, width, break_on_hyphens=False, break_long_words=False):
-        while len(line) > width and "_" in line[:width]:
-            cut = line.rindex("_", 0, width) + 1
+        while len(line) > width and (cut := max(line.rfind(mark, 0, width) for mark in "_-") + 1):
             lines.append(line[:cut])
             line = line[cut:]
         lines.append(line)
