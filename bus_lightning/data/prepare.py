@@ -154,12 +154,13 @@ def _refuse_other_words(sets: Sequence[DataSet], frame: pd.DataFrame) -> None:
     """Refuse sets that spell a class differently, and a set without any image of the chosen classes."""
     if len(sets) == 1:
         return
+    chosen = set(frame["class"])
     refuse_alike(frame["class"], f"data='[{','.join(each.name for each in sets)}]'")
     for each in sets:
         if not (frame["dataset"] == each.name).any():
             raise UserError(
-                f"{each.root}: the data set {each.name} has no image of the classes {', '.join(frame['class'].unique())}; "
-                f"it has {', '.join(each.classes)}: leave it out, or map its words with data.sets.{each.name}.map.class."
+                f"{each.root}: the data set {each.name} has no image of the classes {', '.join(sorted(chosen))}; it "
+                f"has {', '.join(each.classes)}: leave it out, or map its words with data.sets.{each.name}.map.class."
             )
 
 

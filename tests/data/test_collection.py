@@ -227,5 +227,5 @@ def test_a_set_without_any_image_of_the_chosen_classes_is_refused(two_copies, au
 def test_the_name_of_a_set_is_the_name_of_a_folder(two_phantoms, audit_cache, name):
     """Ids begin with it, and the audit makes a folder of it."""
     sets = {name: {"root": str(two_phantoms / "first")}, "second": {"root": str(two_phantoms / "second")}}
-    with pytest.raises(UserError, match="data.sets names a data set '.*': give it a name: letters, digits"):
+    with pytest.raises(UserError, match=r"data.sets names a data set '.*': give it a name: letters, digits"):
         prepare(audit_cache, two_phantoms, sets=sets)

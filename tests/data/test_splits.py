@@ -177,8 +177,8 @@ def test_a_class_with_too_few_images_for_the_ratio_is_refused(method):
 
 
 def test_a_class_whose_images_are_few_groups_is_refused_with_their_number_and_the_options():
-    one_patient = ALONE | {id_: 0 for id_ in FRAME.loc[FRAME["class"] == "normal", "id"]}
-    with pytest.raises(UserError, match=r"'normal' has too few images \(133, in 1 group of patients and near-dup.*=\[2, 1"):
+    one_patient = ALONE | dict.fromkeys(FRAME.loc[FRAME["class"] == "normal", "id"], 0)
+    with pytest.raises(UserError, match=r"'normal' has too few images \(133, in 1 group of patients.*=\[2, 1"):
         make_split(FRAME, one_patient, ratio=[2, 1, 1])
     with pytest.raises(UserError, match=r"in 1 group of .*data.split.folds=5: none would be in test.*these options"):
         make_split(FRAME, one_patient, ratio=[4, 1], folds=5, fold=1)
