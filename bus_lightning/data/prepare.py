@@ -169,7 +169,7 @@ def _refuse_other_words(sets: Sequence[DataSet], frame: pd.DataFrame) -> None:
         if not (frame["dataset"] == each.name).any():
             raise UserError(
                 f"{each.root}: the data set {each.name} has no image of the classes {', '.join(sorted(chosen))}; it "
-                f"has {', '.join(each.classes)}: leave it out, or map its words with data.sets.{each.name}.map.class."
+                f"has {', '.join(each.classes)}: leave it out, or map its words with +data.sets.{each.name}.map.class."
             )
 
 
