@@ -122,8 +122,10 @@ def prepare_data(
     kept = frame[~frame["id"].isin(_excluded_ids(data, frame, audit))].reset_index(drop=True)
     unusable = _refuse_broken(root, kept, audit, data, needs_masks, needs_masks or uses_masks)
     kept["masks"] = [() if unusable.intersection(masks) else masks for masks in kept["masks"]]
-    for name in sorted(set(frame["class"]) - set(kept["class"])):
-        raise UserError(f"No image of class '{name}' is left after data.exclude, drop_conflicts and skip_unreadable.")
+    for column, what in (("class", "of class '{}'"), ("dataset", "of the data set {}")):
+        for name in sorted(set(frame[column]) - set(kept[column])):
+            left = f"No image {what.format(name)} is left"
+            raise UserError(f"{left} after data.exclude, drop_conflicts and skip_unreadable.")
     kept = with_mistake(kept, data.mistake)
     if only is not None:
         kept = kept[kept["id"].isin(only)].reset_index(drop=True)

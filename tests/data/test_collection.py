@@ -243,3 +243,11 @@ def test_the_name_of_a_set_is_the_name_of_a_folder(two_phantoms, audit_cache, na
     sets = {name: {"root": str(two_phantoms / "first")}, "second": {"root": str(two_phantoms / "second")}}
     with pytest.raises(UserError, match=r"data.sets names a data set '.*': give it a name: letters, digits"):
         prepare(audit_cache, two_phantoms, sets=sets)
+
+
+def test_a_set_of_which_all_images_are_left_out_is_refused(two_phantoms, audit_cache, tmp_path):
+    """It would be a test part without images."""
+    ids = [id_ for id_ in prepare(audit_cache, two_phantoms).frame["id"] if id_.startswith("second/")]
+    pd.DataFrame({"id": ids}).to_csv(tmp_path / "out.csv", index=False)
+    with pytest.raises(UserError, match="No image of the data set second is left after data.exclude, drop_conflicts"):
+        prepare(audit_cache, two_phantoms, exclude=str(tmp_path / "out.csv"))
