@@ -35,7 +35,7 @@ _OVERRIDE = re.compile(r"[+~]*data([.@][^=]*)?(=.*)?", re.DOTALL)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns 0 if some task can be trained on each set, else 1."""
+    """Run the command line; returns 0 if some task can be trained on each set, else 1, and 130 after Ctrl-C."""
     options = _parse(arguments)
     try:
         data = _compose(options)
@@ -46,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped. The same command starts again with the first image.", file=sys.stderr)
+        return 130
     except OSError as error:
         if trouble := disk_trouble(error, {"--out": options.out, "--cache": options.cache or DEFAULT_CACHE}):
             print(trouble, file=sys.stderr)

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -122,13 +122,15 @@ def prepare_data(
     kept = frame[~frame["id"].isin(_excluded_ids(data, frame, audit))].reset_index(drop=True)
     unusable = _refuse_broken(root, kept, audit, data, needs_masks, needs_masks or uses_masks)
     kept["masks"] = [() if unusable.intersection(masks) else masks for masks in kept["masks"]]
-    for name in sorted(set(frame["class"]) - set(kept["class"])):
-        raise UserError(f"No image of class '{name}' is left after data.exclude, drop_conflicts and skip_unreadable.")
+    for column, what in (("class", "of class '{}'"), ("dataset", "of the data set {}")):
+        for name in sorted(set(frame[column]) - set(kept[column])):
+            left = f"No image {what.format(name)} is left"
+            raise UserError(f"{left} after data.exclude, drop_conflicts and skip_unreadable.")
     kept = with_mistake(kept, data.mistake)
     if only is not None:
         kept = kept[kept["id"].isin(only)].reset_index(drop=True)
     sizes = kept["mm_per_pixel"].astype(str) if "mm_per_pixel" in kept else ()  # the metrics in millimetres use them
-    choice = stable_hash(*kept["id"], *kept["class"], *sorted(unusable), *sizes)
+    choice = stable_hash(*kept["id"], *kept["class"], *sorted(_below_sets(unusable, sets)), *sizes)
     whole_groups = keep_together(whole, audit.groups)  # with excluded images, so that their number does not matter
     groups = {row.id: whole_groups[row.source] for row in kept.itertuples()}
     kept["duplicates"] = [audit.groups[source] for source in kept["source"]]
@@ -150,16 +152,26 @@ def _report(root: Path, index: SourceIndex) -> None:
         log.info("%s: %s", root, note)
 
 
+def _below_sets(files: Iterable[str], sets: Sequence[DataSet]) -> list[str]:
+    """Name the files of several sets, whose paths are absolute, by the set and the path below its folder."""
+    names = list(files)
+    for each in sets if len(sets) > 1 else ():
+        above = f"{each.root.absolute()}/"
+        names = [f"{each.name}/{name.removeprefix(above)}" if name.startswith(above) else name for name in names]
+    return names
+
+
 def _refuse_other_words(sets: Sequence[DataSet], frame: pd.DataFrame) -> None:
     """Refuse sets that spell a class differently, and a set without any image of the chosen classes."""
     if len(sets) == 1:
         return
+    chosen = set(frame["class"])
     refuse_alike(frame["class"], f"data='[{','.join(each.name for each in sets)}]'")
     for each in sets:
         if not (frame["dataset"] == each.name).any():
             raise UserError(
-                f"{each.root}: the data set {each.name} has no image of the classes {', '.join(frame['class'].unique())}; "
-                f"it has {', '.join(each.classes)}: leave it out, or map its words with data.sets.{each.name}.map.class."
+                f"{each.root}: the data set {each.name} has no image of the classes {', '.join(sorted(chosen))}; it "
+                f"has {', '.join(each.classes)}: leave it out, or map its words with +data.sets.{each.name}.map.class."
             )
 
 
@@ -193,7 +205,10 @@ def _read_excluded(file: Path, frame: pd.DataFrame) -> set[str]:
         for name in {row.id, f"{row.id}.png", row.image, without_extension(str(row.image))}:
             ids_by_name.setdefault(str(name), set()).add(str(row.id))
     if unknown := listed - ids_by_name.keys():
-        log.warning("data.exclude=%s: %d ids are not in the data, such as '%s'.", file, len(unknown), min(unknown))
+        is_of_several = (frame["dataset"] != frame["dataset"].iloc[0]).any()
+        hint = "; of several data sets, an id begins with the name of its set" if is_of_several else ""
+        log.warning("data.exclude=%s: %d ids are not in the data, such as '%s'%s.", file, len(unknown), min(unknown),
+                    hint)  # fmt: skip
     return set().union(*(ids_by_name[name] for name in listed & ids_by_name.keys()))
 
 

@@ -26,7 +26,7 @@ def published_parts(frame: pd.DataFrame, folds: int | None, fold: int | None) ->
         Part -> its ids, sorted. An image without a part is in none.
 
     Raises:
-        UserError: If the data set has no such folds.
+        UserError: If the data set, or one of several, has no such folds.
     """
     known = sorted(int(name.removeprefix(_PREFIX)) for name in frame if str(name).startswith(_PREFIX))
     if not known:
@@ -41,11 +41,26 @@ def published_parts(frame: pd.DataFrame, folds: int | None, fold: int | None) ->
         raise UserError(f"data.split.method=published needs data.split.fold, from 0 to {number - 1}.")
     if not 0 <= (fold or 0) < number:
         raise UserError(f"data.split.fold={fold}: the published folds are 0 to {number - 1}.")
+    _name_left_out(frame, f"{_PREFIX}{number}", f" of {number} folds" if number > 1 else "")
     parts: dict[str, list[str]] = {name: [] for name in _PARTS}
     for id_, of_folds in zip(frame["id"], frame[f"{_PREFIX}{number}"], strict=True):
         if isinstance(of_folds, tuple):
             parts[of_folds[fold or 0]].append(id_)
     return {name: sorted(ids) for name, ids in parts.items()}
+
+
+def _name_left_out(frame: pd.DataFrame, column: str, kind: str) -> None:
+    """Log how many images are in no part of a published split, and refuse a data set of which none is in one."""
+    has_part = frame[column].map(lambda value: isinstance(value, tuple))
+    datasets = frame.get("dataset", pd.Series("", index=frame.index))
+    if lacking := sorted(set(datasets) - set(datasets[has_part])):
+        raise UserError(
+            f"data.split.method=published: the data set {lacking[0]} has no published split{kind}: leave it out, or "
+            "use data.split.method=grouped."
+        )
+    if not has_part.all():
+        number = int((~has_part).sum())
+        log.warning("%d of %d images are in no part of the published split, and are left out.", number, len(frame))
 
 
 def count_divided(frame: pd.DataFrame, parts: Mapping[str, list[str]], method: str) -> dict[str, dict[str, int]]:

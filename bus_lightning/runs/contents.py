@@ -47,9 +47,20 @@ _SET = _mapping({
     **dict.fromkeys(("median_lesion_share", "share_tinted", "share_marked"), _SHARE),
 })  # fmt: skip
 _IN_PART = _mapping({"images": _COUNT, "groups": _COUNT, "patients": nullable(_COUNT)})
+_MOST_SETS = 100  # in sets.json: a report draws a cell for each
+
+
+def _by_set(of: Kind) -> Kind:
+    """Accept a value of a kind for each of at most 100 data sets."""
+    by_name = _mapping({}, others=of)
+    return Kind(f"a mapping of at most {_MOST_SETS} data sets", lambda value: (
+        by_name.fits(value) and len(value) <= _MOST_SETS
+    ))  # fmt: skip
+
+
 SETS: dict[str, Kind] = {
-    "sets": _mapping({}, others=_SET),
-    "parts": _mapping({}, others=_mapping({}, others=_IN_PART)),
+    "sets": _by_set(_SET),
+    "parts": _mapping({}, others=_by_set(_IN_PART)),
     "seen": _COUNT,
 }
 

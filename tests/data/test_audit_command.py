@@ -170,3 +170,15 @@ def test_a_name_that_is_not_utf_8_is_one_line(tmp_path, audit, small_copy):
     assert len(errors) == 1
     assert "the name of benign/" in errors[0]
     assert "is not UTF-8: rename the file or its folder." in errors[0]
+
+
+def test_ctrl_c_is_one_line_and_the_next_audit_is_whole(audit, small_copy, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bus_lightning.data.audit._decode", interrupt)
+        code, printed, errors = audit(small_copy)
+    assert (code, printed) == (130, "")
+    assert errors == ["Stopped. The same command starts again with the first image."]
+    assert audit(small_copy)[0] == 0

@@ -108,6 +108,10 @@ def entry(kind, position, **changes):
         (entry("annotations", 0, image_id={}), "the images of 1 annotations are not among its images"),
         (entry("annotations", 0, category_id=7), "annotation 1 has a category that is not among the categories"),
         (entry("categories", 0, name=None), "category 1 has no name"),
+        (
+            lambda content: content["categories"].append({"id": 1, "name": "malignant"}),
+            "the category id '1' is there more than once",
+        ),
         (lambda content: content.pop("categories"), "has no list 'categories'"),
     ],
 )

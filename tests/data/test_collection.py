@@ -133,6 +133,20 @@ def test_the_hash_of_the_files_stays_when_a_folder_moves_and_changes_with_a_file
     assert prepare(audit_cache, moved).content != before.content
 
 
+def test_a_mask_that_a_classifier_does_not_need_does_not_tie_the_hash_to_a_place(two_copies, audit_cache):
+    (two_copies / "second/benign/benign (2)_mask.png").write_bytes(b"no picture")
+    before = prepare(audit_cache, two_copies)
+    moved = two_copies.with_name("elsewhere")
+    two_copies.rename(moved)
+    assert prepare(audit_cache, moved).content == before.content
+
+
+def test_ids_without_the_name_of_their_set_are_explained(two_phantoms, audit_cache, tmp_path, caplog):
+    pd.DataFrame({"id": ["benign/benign (2)"]}).to_csv(tmp_path / "out.csv", index=False)
+    prepare(audit_cache, two_phantoms, exclude=str(tmp_path / "out.csv"))
+    assert "1 ids are not in the data, such as 'benign/benign (2)'; of several data sets, an id begins" in caplog.text
+
+
 def test_the_order_in_which_sets_are_named_changes_no_image_and_no_hash(two_phantoms, audit_cache):
     one, other = (prepare(audit_cache, two_phantoms, names) for names in (["first", "second"], ["second", "first"]))
     assert one.content == other.content
@@ -227,5 +241,13 @@ def test_a_set_without_any_image_of_the_chosen_classes_is_refused(two_copies, au
 def test_the_name_of_a_set_is_the_name_of_a_folder(two_phantoms, audit_cache, name):
     """Ids begin with it, and the audit makes a folder of it."""
     sets = {name: {"root": str(two_phantoms / "first")}, "second": {"root": str(two_phantoms / "second")}}
-    with pytest.raises(UserError, match="data.sets names a data set '.*': give it a name: letters, digits"):
+    with pytest.raises(UserError, match=r"data.sets names a data set '.*': give it a name: letters, digits"):
         prepare(audit_cache, two_phantoms, sets=sets)
+
+
+def test_a_set_of_which_all_images_are_left_out_is_refused(two_phantoms, audit_cache, tmp_path):
+    """It would be a test part without images."""
+    ids = [id_ for id_ in prepare(audit_cache, two_phantoms).frame["id"] if id_.startswith("second/")]
+    pd.DataFrame({"id": ids}).to_csv(tmp_path / "out.csv", index=False)
+    with pytest.raises(UserError, match="No image of the data set second is left after data.exclude, drop_conflicts"):
+        prepare(audit_cache, two_phantoms, exclude=str(tmp_path / "out.csv"))

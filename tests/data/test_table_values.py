@@ -153,11 +153,15 @@ def test_spellings_of_a_patient_are_one_patient_and_no_name_is_written(folder: P
     index = read(folder, "File,P\nus/a.png,Meier 7\nus/b.png,MEIER  7\nus/a10.png,8\n", {"patient": "P"})
     assert index.frame["patient"].nunique() == 2
     assert index.notes == [
-        "The patients in rows 2 and 3 of column P differ only by case, spaces or leading zeros, and are taken as one "
-        "(1 such rows)."
+        "The patients in rows 2 and 3 of column P differ only by case, spaces, leading zeros or a final .0, and are "
+        "taken as one (1 such rows)."
     ]
     patients = read(folder, "File,P\nus/a.png,7\nus/b.png,007\nus/a10.png,70\n", {"patient": "P"}).frame["patient"]
     assert patients.tolist() == ["7", "70", "7"]
+    patients = read(folder, "File,P\nus/a.png,70\nus/b.png,7\nus/a10.png,70.0\n", {"patient": "P"}).frame["patient"]
+    assert patients.tolist() == ["70", "70", "7"]
+    patients = read(folder, "File,P\nus/a.png,7.0\nus/b.png,7.1\nus/a10.png,A.0\n", {"patient": "P"}).frame["patient"]
+    assert patients.nunique() == 3
 
 
 def test_a_patient_number_that_a_spreadsheet_has_rounded_is_refused(folder: Path):

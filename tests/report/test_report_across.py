@@ -332,3 +332,24 @@ def test_a_run_whose_sets_json_names_no_set_is_left_out_of_the_matrix(trained_on
     evaluate(run, "breast", draw_cases("breast"))
     trained_on("busi").sets.write_text("{}")
     assert list(table_of(section_of(run), "across_classification_auroc_macro").index) == ["bus_bra"]
+
+
+def test_more_data_sets_than_a_report_could_show_are_damage(trained_on):
+    trained_on("bus_bra")
+    run = trained_on("busi")
+    names = [f"set{number}" for number in range(101)]
+    write_sets(run, {name: describe(name) for name in names}, {name: count(1) for name in names})
+    group = read_group(run.path.parent)
+    assert [problem for problem in find_problems(group.conditions) if "at most 100 data sets" in problem.text]
+    assert across_section(group.conditions, None) is None
+
+
+def test_a_long_name_of_a_folder_leaves_room_for_the_cells(trained_on):
+    """Warnings are errors here: the figure has no room for 255 letters."""
+    run = trained_on("busi", sets=False)
+    name = "L" * 255
+    write_sets(run, {name: describe(name)}, {name: count(60)}, train=[name])
+    evaluate(run, "bus_bra", draw_cases("bus_bra"))
+    (figure,) = (item for item in section_of(run).items if isinstance(item, FigureItem))
+    shown = [text.get_text().replace("\n", "") for axes in figure.figure.axes for text in axes.get_yticklabels()]
+    assert f"{'L' * 57}..." in shown

@@ -150,6 +150,7 @@ def _by_image(images: Sequence[_Entry], annotations: Sequence[_Entry], path: Pat
 def _classes(content: _Entry, annotations: Sequence[_Entry], options: _Entry, path: Path) -> dict[Any, str]:
     """Return the class of each category that is used."""
     categories = _entries(content, "categories", path)
+    refuse_repeated([str(item["id"]) for item in categories], "category id", str(path))
     names = {item["id"]: _text(item, "name", f"{path}, category {item['id']}") for item in categories}
     for item in annotations:
         if not isinstance(item.get("category_id"), int | str) or item["category_id"] not in names:

@@ -1,5 +1,6 @@
 """The columns of a table by their roles, and what their cells say about patients, splits and sizes."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ _GAPS = frozenset([
     "", "-", "?", "n/a", "na", "nan", "none", "null", "unknown", "#n/a", "not available", "not applicable",
 ])  # fmt: skip
 _WITH_GAPS = ("patient", "group", "mask", "mm_per_pixel")
+_WHOLE = re.compile(r"^(\d+)\.0+$")  # a whole number, written as a float
 _MOST_FOLDS = 100
 _SMALLEST, _LARGEST = 0.001, 2  # mm per pixel: ultrasound has about 0.03 to 0.3
 
@@ -48,8 +50,9 @@ class Columns:
 def read_names(columns: Columns, role: str, notes: list[str]) -> list[str]:
     """Return the patient or group of each row, with one spelling of each.
 
-    Names that differ only by upper and lower case, spaces or leading zeros are taken as one, so that the images of a
-    patient never lie in two parts of a split. No message quotes a name.
+    Names that differ only by upper and lower case, spaces, leading zeros or a final `.0`, which programs add to numbers
+    in a column with gaps, are taken as one, so that the images of a patient never lie in two parts of a split. No
+    message quotes a name.
 
     Args:
         columns: The table.
@@ -71,15 +74,15 @@ def read_names(columns: Columns, role: str, notes: list[str]) -> list[str]:
             raise UserError(
                 f"{columns.where(position)}, column {name}: a spreadsheet has rounded the number: write it as text."
             )
-        key = "".join(value.casefold().split())
+        key = _WHOLE.sub(r"\1", "".join(value.casefold().split()))
         earlier = first.setdefault(key.lstrip("0") or key[:1], position)
         spelled.append(values[earlier])
         if value != values[earlier]:
             others[f"{columns.table.index[earlier]} and {columns.table.index[position]}"] += 1
     if others:
         notes.append(
-            f"The {role}s in rows {next(iter(others))} of column {name} differ only by case, spaces or leading zeros, "
-            f"and are taken as one ({others.total()} such rows)."
+            f"The {role}s in rows {next(iter(others))} of column {name} differ only by case, spaces, leading zeros "
+            f"or a final .0, and are taken as one ({others.total()} such rows)."
         )
     return spelled
 

@@ -15,6 +15,7 @@ from bus_lightning.report.sections import FigureItem
 
 _SHADES = LinearSegmentedColormap.from_list("shades", ["white", BLUE])
 _DARK = 0.85  # share of the range of shades above which white text stands out more than black
+_LONGEST = 60  # characters of a name
 _CELL, _NAMES = 0.95, 0.95  # inches: the narrowest cell that holds an interval, and the names of the rows
 
 
@@ -31,6 +32,11 @@ class Shown:
     lines: tuple[str, ...]
     value: float = float("nan")
     is_own: bool = False
+
+
+def shortened(name: str) -> str:
+    """Shorten the name of a data set, which may be that of any folder, so that it leaves room for the cells."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."
 
 
 @styled
@@ -55,7 +61,7 @@ def heat_map(
     beside = _NAMES + len(cells) * len(columns) * _CELL <= WIDTH
     grid = (1, len(cells)) if beside else (len(cells), 1)
     width = min(WIDTH, max(3.2, _NAMES + grid[1] * len(columns) * 1.1))
-    names = [wrapped(name, 18) for name in rows]
+    names = [wrapped(shortened(name), 18) for name in rows]
     height = grid[0] * (0.85 + max(0.62, *(0.17 * (name.count("\n") + 1) for name in names)) * len(rows))
     figure = new_figure(width, height)
     axes = [panel for row in panels(figure, *grid, grid=False) for panel in row]
@@ -63,7 +69,7 @@ def heat_map(
     for number, (panel, (metric, shown)) in enumerate(zip(axes, cells.items(), strict=True)):
         _draw(panel, (len(rows), len(columns)), shown, chance.get(metric, 0.0))
         panel.set_title(heading_of(metric))
-        panel.set_xticks(range(len(columns)), [wrapped(name, 16) for name in columns])
+        panel.set_xticks(range(len(columns)), [wrapped(shortened(name), 16) for name in columns])
         has_names = not beside or number == 0
         panel.set_yticks(range(len(rows)), names if has_names else [""] * len(names))
         panel.set_xlabel("tested on")
