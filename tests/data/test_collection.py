@@ -249,5 +249,5 @@ def test_a_set_of_which_all_images_are_left_out_is_refused(two_phantoms, audit_c
     """It would be a test part without images."""
     ids = [id_ for id_ in prepare(audit_cache, two_phantoms).frame["id"] if id_.startswith("second/")]
     pd.DataFrame({"id": ids}).to_csv(tmp_path / "out.csv", index=False)
-    with pytest.raises(UserError, match="No image of the data set second is left after data.exclude, drop_conflicts"):
+    with pytest.raises(UserError, match=r"No image of the data set second is left after data.exclude, drop_conflicts"):
         prepare(audit_cache, two_phantoms, exclude=str(tmp_path / "out.csv"))
