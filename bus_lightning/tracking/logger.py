@@ -2,16 +2,13 @@
 
 import logging
 import os
-import re
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import wandb
 from lightning.pytorch.loggers import WandbLogger
-from omegaconf import DictConfig
 from torch import nn
 
 from bus_lightning.config.stored import load_config
@@ -20,9 +17,9 @@ from bus_lightning.core.files import write_aside
 from bus_lightning.core.reading import read_text
 from bus_lightning.core.workarounds import without_anonymous
 from bus_lightning.runs.folder import RunDir
+from bus_lightning.tracking.privacy import may_name_images, without_folders
 
 log = logging.getLogger(__name__)
-_FOLDERS = re.compile(r"(?<![\w.:/])~?/(?:[^/\s'\",;:]+/)+(?=[^/\s'\",;:])")  # of absolute paths, up to the last name
 _MODES = ("online", "offline", "disabled", "shared")
 _PACKAGE = "bus_lightning"  # its loggers: W&B shows their lines as the run's log
 _unreachable = False  # whether W&B did not respond to this process: its later jobs do not wait again
@@ -179,34 +176,7 @@ def _may_name_images(run: RunDir) -> bool:
         return False
 
 
-def may_name_images(cfg: DictConfig) -> bool:
-    """Say whether a run's config lets the names of image files go to W&B; that of older runs does."""
-    return bool((cfg.logger.get("wandb") or {}).get("image_names", True))
-
-
-@contextmanager
-def staging_in(folder: Path) -> Iterator[None]:
-    """Let W&B stage and cache the files of artifacts in a folder while the block runs, not in the user's home."""
-    folders = {"WANDB_DATA_DIR": str(folder.resolve()), "WANDB_CACHE_DIR": str(folder.resolve() / "cache")}
-    missing = {name: value for name, value in folders.items() if name not in os.environ}
-    os.environ.update(missing)
-    try:
-        yield
-    finally:
-        for name in missing:
-            os.environ.pop(name, None)
-
-
 class _WithoutFolders(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text: str = without_folders(super().format(record))
         return text
-
-
-def without_folders(value: Any) -> Any:
-    """Shorten absolute paths to their last name, in texts and within dicts and lists."""
-    if isinstance(value, Mapping):
-        return {key: without_folders(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_folders(inner) for inner in value]
-    return _FOLDERS.sub("", value) if isinstance(value, str) else value

@@ -3,7 +3,8 @@
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.classification import ClassificationTask
 from bus_lightning.tasks.segmentation import SegmentationTask
 from bus_lightning.tracking.images import pictures
+from bus_lightning.tracking.privacy import may_name_images
 
 log = logging.getLogger(__name__)
 _STATUS = ("parameters", "latency_ms", "images_per_second", "data_fraction", "epochs", "score")
@@ -62,7 +64,6 @@ def _send(
     wandb_run: Any, run: RunDir, task: BusTask, datamodule: BusDataModule, cases: pd.DataFrame, metrics: dict[str, Any]
 ) -> None:
     from bus_lightning.tracking import charts
-    from bus_lightning.tracking.logger import may_name_images, staging_in
 
     cfg, status = load_config(run.config), run.status
     named = may_name_images(cfg)
@@ -75,7 +76,7 @@ def _send(
     for kind, pairs in load_split(run.split).divided.items():
         summary |= {f"split/{kind} in {pair}": number for pair, number in pairs.items()}
     summary |= {key: status[key] for key in _STATUS if status.get(key) is not None}
-    with staging_in(Path(wandb_run.dir).parents[1]):
+    with _staging_in(Path(wandb_run.dir).parents[1]):
         # The numbers come first, in case a picture fails. The extra row flushes that of the last epoch, which would
         # overwrite the summary.
         wandb_run.log({"epoch": summary["epoch"]}, step=status["epochs"])
@@ -129,3 +130,16 @@ def _log_checkpoint(wandb_run: Any, run: RunDir, cfg: DictConfig, summary: dict[
     except OSError:  # a file system without hard links
         artifact.add_file(str(run.best), skip_cache=True)
     wandb_run.log_artifact(artifact, aliases=["best", "latest"])
+
+
+@contextmanager
+def _staging_in(folder: Path) -> Iterator[None]:
+    """Let W&B stage and cache the files of artifacts in a folder while the block runs, not in the user's home."""
+    folders = {"WANDB_DATA_DIR": str(folder.resolve()), "WANDB_CACHE_DIR": str(folder.resolve() / "cache")}
+    missing = {name: value for name, value in folders.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)

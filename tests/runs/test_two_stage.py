@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageChops
 
 from bus_lightning.config.identity import identity
+from bus_lightning.config.settle import with_images
 from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import OccupiedError, UserError
 from bus_lightning.data.augment import Augmentation
@@ -154,7 +155,7 @@ def test_a_split_that_parts_twins_is_refused_before_the_first_segmenter_is_train
 
 
 def data_of(cfg, found, split):
-    return BusDataModule(found, split, cfg, full_masks=False)
+    return BusDataModule(found, split, with_images(cfg, found.classes, []), full_masks=False)
 
 
 def test_the_classifier_sees_the_segmenters_mask_and_not_the_truth(classifier, prepared):

@@ -12,6 +12,7 @@ import pytest
 import wandb
 from recordings import read_recording
 
+from bus_lightning.config.settle import with_images
 from bus_lightning.config.stored import save_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.runs.folder import RunDir
@@ -20,7 +21,8 @@ from bus_lightning.tracking import logger as logging_to_wandb
 from bus_lightning.tracking import syncing
 from bus_lightning.tracking.__main__ import main
 from bus_lightning.tracking.champions import find_champions, mark_champions
-from bus_lightning.tracking.logger import finish_run, wandb_logger, wandb_mode, without_folders
+from bus_lightning.tracking.logger import finish_run, wandb_logger, wandb_mode
+from bus_lightning.tracking.privacy import without_folders
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +38,7 @@ def run(tmp_path, composed):
     """The folder of a run that was taken up."""
     folder = RunDir(tmp_path / "runs" / "grid" / "one")
     folder.path.mkdir(parents=True)
-    save_config(composed("model=alexnet"), folder.config)
+    save_config(with_images(composed("model=alexnet"), ["benign", "malignant", "normal"], []), folder.config)
     folder.update_status(state="running", commit="0" * 40, seconds=3.5)
     return folder
 
