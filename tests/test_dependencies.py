@@ -151,7 +151,7 @@ def test_every_import_is_declared_for_its_part():
         f"{file.relative_to(ROOT)} imports {package}"
         for file in FILES
         for package in sorted(imports_of(file))
-        if not distributions().get(package, {package}) & names_of(declared(*extras_of(file)))
+        if not distributions().get(package, {package.replace("_", "-")}) & names_of(declared(*extras_of(file)))
     ]
     assert not missing
 
