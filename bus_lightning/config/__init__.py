@@ -2,3 +2,7 @@
 
 May import core.
 """
+
+from pathlib import Path
+
+CONF = Path(__file__).parents[2] / "conf"  # the folder of the config groups

@@ -5,7 +5,6 @@ import re
 import shlex
 import sys
 import traceback
-from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -13,11 +12,11 @@ from hydra.errors import ConfigCompositionException, HydraException, Instantiati
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from bus_lightning.config import CONF
 from bus_lightning.config.schema import TRAIN
 from bus_lightning.config.targets import target_error
 from bus_lightning.core.errors import UserError
 
-_CONF = Path(__file__).parents[2] / "conf"
 COMBINED = ("callbacks", "logger")  # groups of which a run may have several options
 _GRAMMAR = "https://hydra.cc/docs/1.3/advanced/override_grammar/basic"
 _AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'\n", re.DOTALL)
@@ -54,7 +53,7 @@ def describe(error: Exception) -> str:
         grid = f"{argument}: several values make a grid, which needs -m"
         if key in COMBINED:
             return f"{grid}; to use them together, write {as_list}"
-        if (_CONF / key).is_dir():
+        if (CONF / key).is_dir():
             return f"{grid}: python {sys.argv[0]} -m {argument}"
         return f"{grid}; write a list as {as_list}, and a single text as {quoted(argument) or argument}"
     if str(error).startswith("Config group override must be"):
@@ -71,7 +70,7 @@ def describe(error: Exception) -> str:
 def _no_names() -> list[tuple[str, str]]:
     """List the arguments that give a group no name of an option, such as null or true, with the group."""
     pairs = [(argument, argument.partition("=")[0].lstrip("+")) for argument in sys.argv[1:] if "=" in argument]
-    chosen = [(argument, group) for argument, group in pairs if (_CONF / group).is_dir()]
+    chosen = [(argument, group) for argument, group in pairs if (CONF / group).is_dir()]
     parse = OverridesParser.create().parse_override
     return [pair for pair in chosen if not isinstance(parse(pair[0]).value(), str | list)]
 

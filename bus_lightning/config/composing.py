@@ -1,19 +1,18 @@
 """Compose the config group `data` alone, for commands that look at data and train nothing."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from bus_lightning.config import CONF
 from bus_lightning.config.complaints import describe, is_complaint
 from bus_lightning.config.data_sets import with_tested_sets
 from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.core.errors import UserError
 
-_CONF = Path(__file__).parents[2] / "conf"
 _KINDS = {key: kind for key, kind in TRAIN.items() if key.startswith("data.")}
 
 
@@ -31,7 +30,7 @@ def compose_data(overrides: Sequence[str]) -> dict[str, Any]:
     """
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(_CONF), version_base="1.3"):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("train", overrides=list(overrides))
         data: Any = OmegaConf.to_container(with_tested_sets(check_kinds(cfg, _KINDS)).data, resolve=True)
     except Exception as error:

@@ -1,15 +1,15 @@
 """The data sets that a config names, with the options of each."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from bus_lightning.config import CONF
 from bus_lightning.config.schema import GROUP, NAME, check_option, check_value, nullable
 from bus_lightning.core.errors import UserError
 
-_CONF = Path(__file__).parents[2] / "conf" / "data"
+_FILES = CONF / "data"  # a file per data set
 _PER_SET = ("root", "classes")  # of several sets, each has its own
 # These are set in the data set, or in `data` for all sets.
 _SHARED = ("table", "sheet", "columns", "map", "drop", "images", "masks", "annotations")
@@ -76,12 +76,12 @@ def with_tested_sets(cfg: DictConfig) -> DictConfig:
     for name in tested:
         if name in settled.data.sets:
             continue
-        known = [path.stem for path in sorted(_CONF.glob("*.yaml")) if path.stem != "default"]
+        known = [path.stem for path in sorted(_FILES.glob("*.yaml")) if path.stem != "default"]
         if name not in known:
             listed = ", ".join(dict.fromkeys([*map(str, settled.data.sets), *known]))
             raise UserError(f"data.test names '{name}', which is no data set: choose from {listed}.")
         with open_dict(settled.data.sets):
-            settled.data.sets.update(OmegaConf.load(_CONF / f"{name}.yaml").sets)
+            settled.data.sets.update(OmegaConf.load(_FILES / f"{name}.yaml").sets)
     if tested and not set(settled.data.sets) - set(tested):
         names = ", ".join(tested)
         raise UserError(

@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep
 from omegaconf import DictConfig, OmegaConf
 
+from bus_lightning.config import CONF
 from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.core.errors import UserError
 from bus_lightning.launch.plugins import has_plugin
@@ -20,7 +21,6 @@ from bus_lightning.launch.plugins import has_plugin
 # Keys that a grid may vary without changing the checks that all jobs share.
 _FREE = ("seed", "augment", "optimizer.lr", "optimizer.weight_decay", "data.split.seed", "data.split.fold")
 
-_CONF = Path(__file__).parents[2] / "conf"
 _SINGLE = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay")
 
 
@@ -130,7 +130,7 @@ def _params(name: str, overrides: list[str]) -> list[str]:
     """Return what a file in conf/sweep/ varies, as overrides; empty for a search, which chooses as it goes."""
     parsed = OverridesParser.create().parse_overrides(overrides)
     shared = [override.input_line for override in parsed if override.input_line and not override.is_sweep_override()]
-    with initialize_config_dir(str(_CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         sweeper = compose(name, overrides=shared, return_hydra_config=True).hydra.sweeper
     params = (sweeper.get("params") or {}) if sweeper._target_.endswith("BasicSweeper") else {}
     return [f"{key}={value}" for key, value in params.items()]

@@ -1,4 +1,4 @@
-"""The sources by name, as `data.source` names them."""
+"""The sources by name, as `data.sets.NAME.source` names them."""
 
 import logging
 from collections.abc import Mapping

@@ -26,7 +26,8 @@ class SourceIndex:
     Attributes:
         frame: A row per image, sorted by `id`, with the columns `id`, `image` (path below the root), `masks` (tuple of
             such paths), `class`, `patient` (text; empty if unknown), `dataset`, and those of the set, such as `birads`,
-            `device`, `mm_per_pixel` (height and width in the upright image, as a tuple) or `fold_5` (published fold).
+            `device`, `mm_per_pixel` (height and width in the upright image, as a tuple) or `parts_5` (the part of
+            the image in each of 5 published folds).
         skipped: File below the root -> why it is not read.
         orphans: Mask files without an image.
         missing: Ids of a table whose image is not in the folder.
