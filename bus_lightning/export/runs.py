@@ -74,7 +74,7 @@ def rebuild(run: FinishedRun) -> RebuiltRun:
         raise UserError(f"{prepared.root} does not hold the files that {path} was trained on: restore them.")
     if own.overlay.source == "predicted":
         prepared = with_predicted_masks(prepared, run.split, own.overlay, own.data.split.cross_fold is not None)
-    data = BusDataModule(prepared, run.split, own, full_masks=own.task.name == "segmentation")
+    data = BusDataModule(prepared, run.split, own, full_masks=own.task.name == "segmentation", augments=False)
     images = example_images(data)
     check_output(net.eval(), images, shapes_of(own.task.name, images, len(run.classes)))
     return RebuiltRun(run, net, prepared, data)

@@ -105,7 +105,8 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.
     before = {key: value for key, value in opened.status.items() if key != "on_device"}
     hardware = choose_hardware(config, before, images=len(prepared.frame))
-    datamodule = BusDataModule(prepared, split, config, config.task.name != "classification", hardware.home_of_images)
+    datamodule = BusDataModule(prepared, split, config, config.task.name != "classification", hardware.home_of_images,
+                               augments=False)  # fmt: skip
     task = build_task(config, datamodule, hardware, starts=False, origin=opened.origin)
     shows_bar = bool(cfg.progress and config.callbacks.get("progress"))
     parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
