@@ -36,6 +36,7 @@ KEYS: dict[str, Key] = {
     "seed": _DECIDES, "debug_size": _DECIDES, "channels_last": _DECIDES,
     "runs_dir": _UNNAMED, "group": _UNNAMED, "name": _UNNAMED, "rerun": _UNNAMED, "keep_last": _UNNAMED,
     "debug_run": _UNNAMED, "fail_fast": _UNNAMED, "print_config": _UNNAMED, "logger.*": _UNNAMED,
+    "protocol": _UNNAMED,
     "sweep": _UNNAMED, "hydra.*": _UNNAMED,  # on the command line only
     "model": Key(True, names=False),  # its name comes first in the run's
     "model.*": _DECIDES, "model.name": Key(True, kind=str), "model.net": Key(True, kind=dict),

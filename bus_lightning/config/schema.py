@@ -140,7 +140,7 @@ TRAIN = {
     "augment": replace(GROUP, absent={}), "scheduler": replace(GROUP, absent={}),
     "callbacks": NODES, "logger": NODES, "optimizer": NODE, "trainer": NODE, "task": NODE,
     "seed": SEED,
-    "runs_dir": TEXT, "group": NAME, "name": nullable(NAME),
+    "runs_dir": TEXT, "group": NAME, "name": nullable(NAME), "protocol": nullable(TEXT),
     "channels_last": one_of(True, False, "auto"),
     "rerun": FLAG, "keep_last": FLAG, "fail_fast": FLAG, "debug_run": FLAG, "debug_size": FLAG, "print_config": FLAG,
     "data.sets": replace(GROUP, absent={}), "data.test": nullable(either(NAME, NAMES)),

@@ -26,11 +26,12 @@ _CODE = {"commit": nullable(_TEXT), "dirty": nullable(FLAG), "changes": nullable
 # Key of status.json -> what it holds. Null stands for what is not known.
 STATUS: dict[str, Kind] = {
     **dict.fromkeys(("state", "started", "ended", "command", "error", "kind", "launch", "model", "data", "split",
-                     "masks", "weights", "precision", "device", "kept_by"), _TEXT),
+                     "masks", "weights", "precision", "device", "kept_by", "protocol"), _TEXT),
     **dict.fromkeys(("channels_last", "on_device"), FLAG),
     **dict.fromkeys(("epochs", "kept_epoch", "parameters"), _COUNT),
     **dict.fromkeys(("seconds", "score", "latency_ms", "images_per_second", "probe_auc", "probe_auc_without_overlay",
                      "data_fraction"), _NUMBER),
+    "later_protocols": list_of(_TEXT, "a list of hashes"),
     "scale": _mapping({"bits": whole(1, 64), "white": whole(1, 255)}, others=Kind("", lambda value: False)),
     **_CODE,
     **dict.fromkeys(("later", "trained"), list_of(_mapping({"started": _TEXT, **_CODE}), "a list of what ran")),
