@@ -32,6 +32,7 @@ STATUS: dict[str, Kind] = {
     **dict.fromkeys(("seconds", "score", "latency_ms", "images_per_second", "probe_auc", "probe_auc_without_overlay",
                      "data_fraction"), _NUMBER),
     "scale": _mapping({"bits": whole(1, 64), "white": whole(1, 255)}, others=Kind("", lambda value: False)),
+    "predict": _mapping({}, others=FLAG),  # options of an evaluation that differ from those of the run
     **_CODE,
     **dict.fromkeys(("later", "trained"), list_of(_mapping({"started": _TEXT, **_CODE}), "a list of what ran")),
 }  # fmt: skip
