@@ -137,7 +137,7 @@ COLUMN_ROLES = ("image", "mask", "mask_counts", "class", "patient", "group", "sp
 TRAIN = {
     # Groups first, because other keys lie in them.
     "data": GROUP, "preprocess": GROUP, "overlay": GROUP, "model": GROUP,
-    "augment": replace(GROUP, absent={}), "scheduler": replace(GROUP, absent={}),
+    "augment": replace(GROUP, absent={}), "scheduler": replace(GROUP, absent={}), "predict": replace(GROUP, absent={}),
     "callbacks": NODES, "logger": NODES, "optimizer": NODE, "trainer": NODE, "task": NODE,
     "seed": SEED,
     "runs_dir": TEXT, "group": NAME, "name": nullable(NAME), "protocol": nullable(TEXT),
@@ -186,6 +186,7 @@ TRAIN = {
     "scheduler.T_max": optional(whole(1)), "scheduler.epochs": optional(whole(1)),
     "scheduler.warmup_epochs": optional(whole(0)), "scheduler.floor": optional(number(0, 1)),
     "augment.strength": optional(number(0)),
+    "predict.flips": replace(FLAG, absent=False),
     "callbacks.early_stopping.patience": optional(whole(0)),
     "callbacks.early_stopping.min_delta": optional(number()),
     "callbacks.checkpoint.every_n_train_steps": optional(nullable(whole(1))),
@@ -217,7 +218,7 @@ TESTED_DATA = (
 EVALUATE = {
     "runs": TEXT, "part": TEXT, "data": GROUP,
     **{key: kind for key, kind in TRAIN.items() if key.startswith("data.") and key.split(".")[1] in TESTED_DATA},
-    "split": nullable(TEXT), "progress": FLAG, "explain": FLAG,
+    "split": nullable(TEXT), "progress": FLAG, "explain": FLAG, "predict": GROUP, "predict.flips": nullable(FLAG),
     "trusted_packages": PACKAGES, "explain_options": GROUP,
     "explain_options.methods": NAMES, "explain_options.images": nullable(whole(1)),
     "explain_options.integration_steps": whole(1), "explain_options.occlusion_positions": whole(4),

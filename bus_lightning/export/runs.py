@@ -112,6 +112,11 @@ def refuse_strangers(segmenter: FinishedRun, classifier: FinishedRun) -> None:
         )
 
 
+def left_out_of_bundles(run: FinishedRun) -> str:
+    """Name the options of `predict` that the run was tested with, and that a bundle does not have; empty for none."""
+    return " and ".join(f"predict.{name}=true" for name, value in run.config.predict.items() if value)
+
+
 def refuse_other_masks(segmenter: FinishedRun, classifier: RebuiltRun) -> None:
     """Raise UserError if the classifier was tested with the masks of another segmenter."""
     if "predicted" not in classifier.prepared.frame:

@@ -33,6 +33,7 @@ STATUS: dict[str, Kind] = {
                      "data_fraction"), _NUMBER),
     "later_protocols": list_of(_TEXT, "a list of hashes"),
     "scale": _mapping({"bits": whole(1, 64), "white": whole(1, 255)}, others=Kind("", lambda value: False)),
+    "predict": _mapping({}, others=FLAG),  # options of an evaluation that differ from those of the run
     **_CODE,
     **dict.fromkeys(("later", "trained"), list_of(_mapping({"started": _TEXT, **_CODE}), "a list of what ran")),
 }  # fmt: skip

@@ -31,13 +31,16 @@ class Evaluation:
 
 
 def find_evaluations(run: RunDir) -> list[RunDir]:
-    """List the complete evaluations of a run, the newest first, but not those of earlier versions, without sets.json.
+    """List the complete evaluations of a run, the newest first.
+
+    Those of earlier versions, without sets.json, are left out, and those with other options of `predict` than the run.
 
     Raises:
         DamagedError: If the time of one cannot be read.
     """
     folders = map(RunDir, sorted((run.path / "evaluations").glob("[!.]*/")))
     complete = [folder for folder in folders if folder.is_complete and is_there(folder.sets)]
+    complete = [folder for folder in complete if not folder.status.get("predict")]
     return sorted(complete, key=lambda folder: str(folder.status.get("ended")), reverse=True)
 
 

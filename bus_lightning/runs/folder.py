@@ -233,16 +233,17 @@ class RunDir:
         now = {"state": "running", "started": started, "command": " ".join(sys.argv), "error": None, "kind": None}
         self.update_status(**now, **code, later=later, **values)
 
-    def record_evaluation(self, of: "RunDir") -> None:
+    def record_evaluation(self, of: "RunDir", **values: Any) -> None:
         """Write status.json of an evaluation: the code that made it, and the code that trained the run.
 
         Args:
             of: The run.
+            values: Further keys of status.json.
         """
         code, trained = present_code(), codes_of(of.status)
         if changed := differences(trained[-1], code):
             log.warning("%s: evaluated with other code than it was trained with: %s", of.path, "; ".join(changed))
-        content = {"command": " ".join(sys.argv), "ended": _now(), **code, "trained": trained}
+        content = {"command": " ".join(sys.argv), "ended": _now(), **code, "trained": trained, **values}
         write_aside(self.status_file, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
     def finish(self, state: str, started: float, **values: Any) -> None:

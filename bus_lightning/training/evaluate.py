@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bus_lightning.config.limits import at_least_one_batch
+from bus_lightning.config.schema import shown
 from bus_lightning.config.tested_data import with_tested_data
 from bus_lightning.config.trusted import TRAINER
 from bus_lightning.core.errors import DamagedError, UserError, disk_trouble
@@ -124,13 +125,14 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         cases, metrics = evaluate_parts(trainer, task, datamodule, parts)
     if cfg.part == "all":
         metrics["all"] = metrics_of(cases)
-    name = f"{cfg.part}-{prepared.content[:8]}-{split.hash[:8]}"
-    out = RunDir(run.path / "evaluations" / name)
+    changed = {key: value for key, value in config.predict.items() if value != opened.config.predict[key]}
+    options = [f"{key}-{shown(value)}" for key, value in changed.items()]
+    out = RunDir(run.path / "evaluations" / "-".join([cfg.part, prepared.content[:8], split.hash[:8], *options]))
     out.path.mkdir(parents=True, exist_ok=True)
     split.save(out.split)
     write_sets(out, prepared, split, opened, count_seen(opened, images))
     out.write_cases(cases)
-    out.record_evaluation(run)
+    out.record_evaluation(run, predict=changed or None)
     out.write_metrics(metrics)
     log.info("%s: written", out.path)
     if cfg.get("explain"):
@@ -161,4 +163,5 @@ def _settle(config: DictConfig, cfg: DictConfig) -> DictConfig:
     settled.trainer = {key: value for key, value in settled.trainer.items() if not OmegaConf.is_config(value)}
     settled.trainer.update(_target_=TRAINER, accelerator="auto", devices=1, profiler=None, default_root_dir=None)
     settled.model.weights = None  # the checkpoint holds them all
+    settled.predict.update({key: value for key, value in (cfg.get("predict") or {}).items() if value is not None})
     return settled

@@ -178,7 +178,7 @@ def build_task(
     special = {key: value for key, value in cfg.task.items() if key not in ("name", "mode", "loss")}
     task: BusTask = build(
         OmegaConf.create(special), origin, "task", net=net, loss=loss, classes=list(cfg.data.classes),
-        optimizer=optimizer, scheduler=scheduler, channels_last=hardware.channels_last,
+        optimizer=optimizer, scheduler=scheduler, channels_last=hardware.channels_last, flips=cfg.predict.flips,
     )  # fmt: skip
     images = example_images(datamodule)
     logits = check_logits(task, images, cfg.task.name, modes=(False,) if origin else (True, False))
