@@ -40,6 +40,7 @@ class RunDir:
         self.status_file = path / "status.json"
         self.split = path / "split.json"
         self.sets = path / "sets.json"
+        self.ensemble = path / "ensemble.json"
         self.fingerprints = path / "fingerprints.npz"
         self.metrics_file = path / "metrics.json"
         self.cases = path / "cases.csv"
@@ -56,6 +57,11 @@ class RunDir:
     def is_run(self) -> bool:
         """Whether the folder holds a file that only runs have, or cannot be looked into."""
         return any(map(is_there, (self.config, self.status_file, self.metrics_file, self.cases)))
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether its predictions are the mean over the networks of several runs; see `runs/ensembles.py`."""
+        return is_there(self.ensemble)
 
     @property
     def is_set_aside(self) -> bool:
