@@ -216,7 +216,7 @@ TESTED_DATA = (
     "exclude", "resize_masks", "skip_unreadable",
 )  # fmt: skip
 EVALUATE = {
-    "runs": TEXT, "part": TEXT, "data": GROUP,
+    "runs": either(TEXT, list_of(TEXT, "a list of patterns")), "part": TEXT, "data": GROUP, "ensemble": nullable(NAME),
     **{key: kind for key, kind in TRAIN.items() if key.startswith("data.") and key.split(".")[1] in TESTED_DATA},
     "split": nullable(TEXT), "progress": FLAG, "explain": FLAG, "predict": GROUP, "predict.flips": nullable(FLAG),
     "trusted_packages": PACKAGES, "explain_options": GROUP,

@@ -53,6 +53,11 @@ def open_for(path: Path, task: str, trusted: Iterable[str] = ()) -> FinishedRun:
         UserError: If it is not a complete run of this task.
     """
     run = open_run(path, complete=False, trusted=trusted)
+    if run.ensemble:
+        first = run.ensemble.members[0].folder(run.folder).path
+        raise UserError(
+            f"{path} is an ensemble, which has no network to export: give one of its runs, such as {first}."
+        )
     if run.task != task:
         raise UserError(f"{path} is a {run.task} run, but a {task} run is needed.")
     run.require_complete()
@@ -140,7 +145,11 @@ def read_folds(pattern: str, classifier: FinishedRun) -> list[FinishedRun]:
     """
     folds = []
     for folder in find_runs(pattern):
-        if not is_there(folder.config) or folder.path.resolve() == classifier.folder.path.resolve():
+        if (
+            not is_there(folder.config)
+            or folder.is_ensemble
+            or folder.path.resolve() == classifier.folder.path.resolve()
+        ):
             continue
         try:
             if open_run(folder.path, complete=False).task == "classification":

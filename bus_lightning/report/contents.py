@@ -10,6 +10,7 @@ from bus_lightning.data.published import count_divided_groups, describe_divided
 from bus_lightning.data.splits import PARTS
 from bus_lightning.report.across_section import across_section
 from bus_lightning.report.costs import cost_frame, cost_table
+from bus_lightning.report.ensemble_items import ensemble_items
 from bus_lightning.report.estimates import Summaries
 from bus_lightning.report.extension import Evidence, Extension
 from bus_lightning.report.figures.history import history
@@ -61,6 +62,7 @@ def contents(
             "The networks and what they cost",
             "Counted on the networks that were trained.",
             [
+                *ensemble_items(main),
                 *([cost_table(evidence.costs, titles)] if len(evidence.costs) else []),
                 *[item for extension in extensions for item in extension.after_costs(evidence)],
             ],

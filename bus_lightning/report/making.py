@@ -81,7 +81,8 @@ def _united(groups: list[Group]) -> Group:
 
 def _facts(group: Group) -> dict[str, str]:
     """Return the facts at the head of the page: name -> value."""
-    runs = [run for condition in group.conditions for run in condition.runs]
+    runs = [run for condition in group.conditions for run in condition.runs if not condition.is_ensemble]
+    ensembles = sum(condition.is_ensemble for condition in group.conditions)
     states = [run.status for run in runs]
     images = len(set(pd.concat([condition.cases["id"] for condition in group.conditions])))
     codes = [code for state in states for code in codes_of(state)]
@@ -91,7 +92,8 @@ def _facts(group: Group) -> dict[str, str]:
     torch = sorted({str((code.get("versions") or {}).get("torch")) for code in codes})
     seconds = sum(state.get("seconds") or 0 for state in states)
     return {
-        "runs": f"{len(runs)} in {len(group.conditions)} conditions, {len(group.left_out)} left out",
+        "runs": f"{len(runs)} in {len(group.conditions) - ensembles} conditions, {len(group.left_out)} left out"
+        + (f"; {ensembles} ensembles" if ensembles else ""),
         "images evaluated": str(images),
         "device": ", ".join(devices),
         "training": f"{seconds / 3600:.1f} hours in all",

@@ -22,7 +22,7 @@ def _mapping(of: Mapping[str, Kind], others: Kind | None = None) -> Kind:
 
 
 _VERSIONS = _mapping({}, others=nullable(_TEXT))
-_CODE = {"commit": nullable(_TEXT), "dirty": nullable(FLAG), "changes": nullable(_TEXT), "versions": _VERSIONS}
+_CODE = {"commit": nullable(_TEXT), "dirty": nullable(FLAG), "changes": nullable(_TEXT), "versions": nullable(_VERSIONS)}
 # Key of status.json -> what it holds. Null stands for what is not known.
 STATUS: dict[str, Kind] = {
     **dict.fromkeys(("state", "started", "ended", "command", "error", "kind", "launch", "model", "data", "split",
@@ -66,6 +66,21 @@ SETS: dict[str, Kind] = {
     "seen": _COUNT,
 }
 
+_MOST_MEMBERS = 1000  # of an ensemble
+_MEMBER = Kind("a run with all its keys", lambda value: isinstance(value, dict) and all(
+    kind.fits(value.get(key)) for key, kind in {
+        **dict.fromkeys(("run", "model", "condition", "cases", "split"), _TEXT),
+        "seed": nullable(whole(0, LARGEST_WHOLE)), "commit": nullable(_TEXT),
+    }.items()
+))  # fmt: skip
+ENSEMBLE: dict[str, Kind] = {
+    "name": _TEXT,
+    "runs": list_of(_TEXT, "a list of patterns"),
+    "members": Kind(f"a list of at most {_MOST_MEMBERS} runs", lambda value: (
+        list_of(_MEMBER, "").fits(value) and len(value) <= _MOST_MEMBERS
+    )),
+}  # fmt: skip
+
 
 def read_status(path: Path) -> dict[str, Any]:
     """Read status.json; empty without the file.
@@ -83,6 +98,18 @@ def read_sets(path: Path) -> dict[str, Any]:
         DamagedError: If it cannot be read, or a value is not of its kind.
     """
     return _checked(path, SETS)
+
+
+def read_ensemble_file(path: Path) -> dict[str, Any]:
+    """Read ensemble.json.
+
+    Raises:
+        DamagedError: If it is missing or cannot be read, or a value is missing or not of its kind.
+    """
+    content = _checked(path, ENSEMBLE)
+    if missing := [key for key in ENSEMBLE if content.get(key) is None]:
+        raise DamagedError(path, f"it has no {missing[0]}")
+    return content
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class RunDir:
         self.split = path / "split.json"
         self.sets = path / "sets.json"
         self.protocol = path / "protocol.md"
+        self.ensemble = path / "ensemble.json"
         self.fingerprints = path / "fingerprints.npz"
         self.metrics_file = path / "metrics.json"
         self.cases = path / "cases.csv"
@@ -57,6 +58,11 @@ class RunDir:
     def is_run(self) -> bool:
         """Whether the folder holds a file that only runs have, or cannot be looked into."""
         return any(map(is_there, (self.config, self.status_file, self.metrics_file, self.cases)))
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether its predictions are the mean over the networks of several runs; see `runs/ensembles.py`."""
+        return is_there(self.ensemble)
 
     @property
     def is_set_aside(self) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from bus_lightning.data.index import read_image
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.runs.evaluations import read_evaluations
+from bus_lightning.runs.ensembles import Member, read_ensemble, why_outdated
+from bus_lightning.runs.evaluations import find_evaluations, read_evaluations
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.sets import read_sets_of
 from bus_lightning.statistics.conditions import Condition, includes_task
@@ -25,6 +27,7 @@ CHECKS = {
     "twins": "No validation or test image has a near-duplicate in training, or an image of its patient.",
     "counts": "Every run has one case for each validation and test image of its saved split.",
     "classes": "Every class has images in each part that was evaluated.",
+    "ensembles": "Every ensemble is the mean over its networks as they are now.",
     "files": "Every other file that the report reads is intact.",
 }
 
@@ -46,7 +49,7 @@ class Problem:
 
 def find_problems(conditions: list[Condition]) -> list[Problem]:
     """Run every check on every condition."""
-    checks = (_check_baseline, _check_label, _check_twins, _check_counts, _check_classes, _check_files)
+    checks = (_check_baseline, _check_label, _check_twins, _check_counts, _check_classes, _check_networks, _check_files)
     return [problem for check in checks for condition in conditions for problem in check(condition)]
 
 
@@ -55,6 +58,8 @@ def passed_checks(problems: list[Problem], conditions: list[Condition]) -> list[
     failed = {problem.kind for problem in problems}
     if not any(includes_task(condition.task, "classification") for condition in conditions):
         failed.add("baseline")
+    if not any(condition.is_ensemble for condition in conditions):
+        failed.add("ensembles")
     return [text for kind, text in CHECKS.items() if kind not in failed]
 
 
@@ -126,6 +131,20 @@ def _check_classes(condition: Condition) -> Iterator[Problem]:
         present = set(condition.part(part)["label"])
         if missing := [name for name in condition.classes if present and name not in present]:
             yield Problem("classes", condition.name, f"no {part} image of class {', '.join(missing)}")
+
+
+def _check_networks(condition: Condition) -> Iterator[Problem]:
+    """Find networks that were trained again after an ensemble averaged their predictions."""
+    for run in condition.runs if condition.is_ensemble else ():
+        members: dict[str, Member] = {}
+        with suppress(DamagedError):  # the check of the files names it
+            for folder in (run, *find_evaluations(run)):
+                ensemble = read_ensemble(folder)
+                members |= {member.run + member.cases: member for member in (ensemble.members if ensemble else ())}
+        if reasons := [why for member in members.values() if (why := why_outdated(member, run))]:
+            others = f" (and {len(reasons) - 1} more)" if reasons[1:] else ""
+            cure = "give the command of the ensemble again to refresh it"
+            yield Problem("ensembles", run.path.name, f"{reasons[0]}{others}: {cure}")
 
 
 def _check_files(condition: Condition) -> Iterator[Problem]:

@@ -1,5 +1,6 @@
 """Outline the lesion in an image."""
 
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
@@ -67,14 +68,18 @@ class SegmentationTask(BusTask):
         After training, also the slower distances between the outlines, and millimetres if the size of a pixel is known;
         and `predicted_masks` keeps the masks.
         """
+        shapes = [mask.shape for mask in batch["full_mask"]]
+        maps = map(full_size, logits.sigmoid(), batch["box"].tolist(), shapes)
+        return self.rows_of_maps(maps, batch)
+
+    def rows_of_maps(self, maps: Iterable[Tensor], batch: Batch) -> list[dict[str, Any]]:
+        """Make the rows from the probability of a lesion at the images' own resolution, (H, W) float32 each."""
         rows = []
         labels = [self.classes[label] for label in batch["label"].tolist()]
         sizes = batch.get("mm_per_pixel", [None] * len(labels))
-        images = zip(
-            batch["id"], labels, logits.sigmoid(), batch["box"].tolist(), batch["full_mask"], sizes, strict=True
-        )
-        for id_, label, probability, box, mask, mm_per_pixel in images:
-            predicted = predicted_mask(probability, box, mask.shape)
+        images = zip(batch["id"], labels, maps, batch["full_mask"], sizes, strict=True)
+        for id_, label, probability, mask, mm_per_pixel in images:
+            predicted = probability >= THRESHOLD
             row: dict[str, Any] = {"id": id_, "label": label, **count_pixels(predicted, mask)}
             if self.trainer.state.fn != TrainerFn.FITTING:
                 row |= surface_scores(predicted, mask)
@@ -91,7 +96,12 @@ class SegmentationTask(BusTask):
 
 
 def predicted_mask(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tensor:
-    """Resize a map from the network's square to the image's own resolution, and threshold it at 0.5.
+    """Threshold `full_size` at 0.5, (H, W) bool; the arguments are the same."""
+    return full_size(probability, box, shape) >= THRESHOLD
+
+
+def full_size(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tensor:
+    """Resize a map from the network's square to the image's own resolution.
 
     Args:
         probability: (1, size, size) float32 in [0, 1].
@@ -99,11 +109,11 @@ def predicted_mask(probability: Tensor, box: list[int], shape: tuple[int, ...]) 
         shape: (H, W) of the image.
 
     Returns:
-        (H, W) bool.
+        (H, W) float32 in [0, 1].
     """
     top, left, height, width = box
     inside = probability[None, :, top : top + height, left : left + width]
-    return functional.interpolate(inside, size=tuple(shape), mode="bilinear", align_corners=False)[0, 0] >= THRESHOLD
+    return functional.interpolate(inside, size=tuple(shape), mode="bilinear", align_corners=False)[0, 0]
 
 
 def count_pixels(predicted: Tensor, mask: Tensor) -> dict[str, int]:

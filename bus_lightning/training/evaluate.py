@@ -1,10 +1,12 @@
 """Evaluate the kept checkpoints of runs, on any part of any split of any data folder."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from omegaconf import DictConfig, OmegaConf
@@ -21,13 +23,14 @@ from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.splits import PARTS
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.weights import load_kept_weights
-from bus_lightning.runs.finished import find_runs, open_run
+from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.folder import RunDir, groups_near
 from bus_lightning.runs.sets import write_sets
 from bus_lightning.runs.table import collect, show
+from bus_lightning.tasks.base import BusTask
 from bus_lightning.training.fit import announce_label_in_input, build_task, build_trainer, evaluate_parts
 from bus_lightning.training.hardware import choose_hardware
-from bus_lightning.training.tested_images import CHOICES, count_seen, find_images
+from bus_lightning.training.tested_images import CHOICES, EvaluatedImages, count_seen, find_images
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +50,19 @@ def evaluate_runs(cfg: DictConfig) -> None:
     if cfg.split not in CHOICES and not Path(cfg.split).is_file():
         raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
     if OmegaConf.is_missing(cfg, "runs"):
-        raise UserError(f"runs has no value: name run folders.{_name_groups(Path('runs'))}")
-    runs = [run for run in find_runs(str(cfg.runs)) if is_there(run.best)]
+        raise UserError(f"runs has no value: name run folders.{name_groups('runs')}")
+    found = find_runs(*patterns_of(cfg.runs))
+    runs = [run for run in found if is_there(run.best)]
     if not runs:
-        cure = _name_groups(Path(str(cfg.runs).partition("*")[0]))
+        cure = name_groups(cfg.runs)
+        if found and all(run.is_ensemble for run in found):
+            cure = " These are ensembles: name the runs that they average, and add ensemble=NAME."
         raise UserError(f"runs={cfg.runs} matches no run folder with a kept checkpoint (checkpoints/best.ckpt).{cure}")
     results: dict[Path, Path] = {}
     refused: dict[str, str | None] = {}
     for run in runs:
         try:
-            with _in_one_line(run):
+            with in_one_line(run):
                 results[run.path] = evaluate_run(run, cfg).path
         except UserError as error:
             log.error("%s", error)
@@ -69,7 +75,7 @@ def evaluate_runs(cfg: DictConfig) -> None:
 
 
 @contextmanager
-def _in_one_line(run: RunDir) -> Iterator[None]:
+def in_one_line(run: RunDir) -> Iterator[None]:
     """Describe in one line what a run's config lacks, and a folder that cannot be read or written."""
     try:
         yield
@@ -83,9 +89,14 @@ def _in_one_line(run: RunDir) -> Iterator[None]:
         raise
 
 
-def _name_groups(path: Path) -> str:
-    """Write how to name the groups of runs near a path."""
-    known = [f"runs='{group}/*'" for group in groups_near(path)]
+def patterns_of(runs: str | Sequence[str]) -> list[str]:
+    """Return the patterns of the option `runs`, which is one or a list of them."""
+    return [runs] if isinstance(runs, str) else list(runs)
+
+
+def name_groups(runs: str | Sequence[str]) -> str:
+    """Write how to name the groups of runs near the places that the option `runs` names."""
+    known = [f"runs='{group}/*'" for group in groups_near(Path(patterns_of(runs)[0].partition("*")[0]))]
     return f" Try {' or '.join(known)}." if known else " Give folders such as runs='runs/GROUP/*'."
 
 
@@ -100,29 +111,15 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         The folder of the evaluation within the run's, with `cases.csv` and `metrics.json`.
     """
     opened = open_run(run.path, complete=False, trusted=cfg.get("trusted_packages") or ())
-    config = _settle(opened.config, cfg)
+    config = settle_tested(opened.config, cfg)
     images = find_images(opened, config, cfg)
-    prepared, split, config.data.classes = images.prepared, images.split, images.classes
-    # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.
-    before = {key: value for key, value in opened.status.items() if key != "on_device"}
-    hardware = choose_hardware(config, before, images=len(prepared.frame))
-    datamodule = BusDataModule(prepared, split, config, config.task.name != "classification", hardware.home_of_images,
-                               augments=False)  # fmt: skip
-    task = build_task(config, datamodule, hardware, starts=False, origin=opened.origin)
-    shows_bar = bool(cfg.progress and config.callbacks.get("progress"))
+    prepared, split = images.prepared, images.split
     parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
-    sizes = {part: len(split.part(part)) for part in parts}
-    # Every part but `val` runs through the test loop: a share of batches has to be enough for the smallest of them.
-    sizes["test"] = min((size for part, size in sizes.items() if part != "val"), default=sizes.get("val", 0))
-    limits = at_least_one_batch(config.trainer, sizes, config.data.batch_size)
-    bars = [RichProgressBar(leave=False)] if shows_bar else []  # not the run's own callback, which could be any class
-    options = limits | {"logger": False, "callbacks": bars, "enable_progress_bar": shows_bar}
-    trainer = build_trainer(config.trainer, hardware, opened.origin, **options)
-    convert_before_loading(trainer, task)
-    load_kept_weights(task.net, run.best)
+    network = prepare_network(opened, config, images, parts, bool(cfg.progress and config.callbacks.get("progress")))
+    task, datamodule = network.task, network.datamodule
     announce_label_in_input(config.overlay, parts)
     with torch.inference_mode():
-        cases, metrics = evaluate_parts(trainer, task, datamodule, parts)
+        cases, metrics = evaluate_parts(network.trainer, task, datamodule, parts)
     if cfg.part == "all":
         metrics["all"] = metrics_of(cases)
     changed = {key: value for key, value in config.predict.items() if value != opened.config.predict[key]}
@@ -140,13 +137,59 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
 
         # Heat maps of other images than the run's are written to their evaluation.
         place = (run if split is opened.split and cfg.split in (None, "own") else out).path / "explain"
-        explain_run(
-            config, task, datamodule, hardware.device, cfg.explain_options, place, run.best, cfg.progress, opened.origin
-        )
+        device = network.trainer.strategy.root_device
+        explain_run(config, task, datamodule, device, cfg.explain_options, place, run.best, cfg.progress, opened.origin)
     return out
 
 
-def _settle(config: DictConfig, cfg: DictConfig) -> DictConfig:
+@dataclass(frozen=True)
+class PreparedNetwork:
+    """The kept weights of a run, ready to predict images.
+
+    Attributes:
+        task: Network and loss.
+        datamodule: The images.
+        trainer: Computes with the precision of the run.
+    """
+
+    task: BusTask
+    datamodule: BusDataModule
+    trainer: pl.Trainer
+
+
+def prepare_network(
+    run: FinishedRun, config: DictConfig, images: EvaluatedImages, parts: Sequence[str], shows_bar: bool
+) -> PreparedNetwork:
+    """Load the kept weights of a run, and set up how they are evaluated.
+
+    Args:
+        run: The run.
+        config: Its config, from `settle_tested`; its classes become those of the images.
+        images: What it is tested on.
+        parts: The parts of the split that are evaluated.
+        shows_bar: Whether the Trainer shows a bar.
+    """
+    prepared, split, config.data.classes = images.prepared, images.split, images.classes
+    # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.
+    before = {key: value for key, value in run.status.items() if key != "on_device"}
+    hardware = choose_hardware(config, before, images=len(prepared.frame))
+    datamodule = BusDataModule(
+        prepared, split, config, config.task.name != "classification", hardware.home_of_images, augments=False
+    )
+    task = build_task(config, datamodule, hardware, starts=False, origin=run.origin)
+    sizes = {part: len(split.part(part)) for part in parts}
+    # Every part but `val` runs through the test loop: a share of batches has to be enough for the smallest of them.
+    sizes["test"] = min((size for part, size in sizes.items() if part != "val"), default=sizes.get("val", 0))
+    limits = at_least_one_batch(config.trainer, sizes, config.data.batch_size)
+    bars = [RichProgressBar(leave=False)] if shows_bar else []  # not the run's own callback, which could be any class
+    options = limits | {"logger": False, "callbacks": bars, "enable_progress_bar": shows_bar}
+    trainer = build_trainer(config.trainer, hardware, run.origin, **options)
+    convert_before_loading(trainer, task)
+    load_kept_weights(task.net, run.folder.best)
+    return PreparedNetwork(task, datamodule, trainer)
+
+
+def settle_tested(config: DictConfig, cfg: DictConfig) -> DictConfig:
     """Return a copy of a run's config for its evaluation on this machine.
 
     Args:
