@@ -17,7 +17,7 @@ from bus_lightning.config.schema import shown
 from bus_lightning.config.tested_data import with_tested_data
 from bus_lightning.config.trusted import TRAINER
 from bus_lightning.core.errors import DamagedError, UserError, disk_trouble
-from bus_lightning.core.files import is_there
+from bus_lightning.core.files import checksum, is_there
 from bus_lightning.core.workarounds import convert_before_loading
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.splits import PARTS
@@ -25,11 +25,13 @@ from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.weights import load_kept_weights
 from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.folder import RunDir, groups_near
+from bus_lightning.runs.robustness import FOLDER as ROBUSTNESS
 from bus_lightning.runs.sets import write_sets
 from bus_lightning.runs.table import collect, show
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.training.fit import announce_label_in_input, build_task, build_trainer, evaluate_parts
 from bus_lightning.training.hardware import choose_hardware
+from bus_lightning.training.robustness import RobustnessSettings, evaluate_robustness
 from bus_lightning.training.tested_images import CHOICES, EvaluatedImages, count_seen, find_images
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ def evaluate_runs(cfg: DictConfig) -> None:
         from bus_lightning.explain.heatmaps import Settings
 
         Settings(**cfg.explain_options)  # refuses wrong options before the first evaluation
+    if cfg.get("robustness"):
+        RobustnessSettings(**cfg.robustness_options)
     if cfg.split not in CHOICES and not Path(cfg.split).is_file():
         raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
     if OmegaConf.is_missing(cfg, "runs"):
@@ -132,13 +136,22 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     out.record_evaluation(run, predict=changed or None)
     out.write_metrics(metrics)
     log.info("%s: written", out.path)
+    # What is measured on other images than the run's is written to their evaluation.
+    place = (run if split is opened.split and cfg.split in (None, "own") else out).path
     if cfg.get("explain"):
         from bus_lightning.explain.explain_run import explain_run
 
-        # Heat maps of other images than the run's are written to their evaluation.
-        place = (run if split is opened.split and cfg.split in (None, "own") else out).path / "explain"
         device = network.trainer.strategy.root_device
-        explain_run(config, task, datamodule, device, cfg.explain_options, place, run.best, cfg.progress, opened.origin)
+        explain_run(
+            config, task, datamodule, device, cfg.explain_options, place / "explain", run.best, cfg.progress,
+            opened.origin,
+        )  # fmt: skip
+    if cfg.get("robustness"):
+        made_with = {"weights": checksum(run.best), "data": prepared.content, "split": split.hash}
+        with torch.inference_mode():
+            evaluate_robustness(
+                network.trainer, task, datamodule, cfg.robustness_options, place / ROBUSTNESS, made_with, cfg.progress
+            )
     return out
 
 
