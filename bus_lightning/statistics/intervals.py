@@ -9,9 +9,11 @@ from collections.abc import Hashable, Sequence
 from statistics import harmonic_mean
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm, t
 
+Estimate = tuple[float, float, float]  # value, low and high end of its 95% interval
 _LEVEL = 0.95
 _FEW_MIXED = 0.1  # share of groups with several classes up to which classes are strata
 
@@ -77,6 +79,28 @@ def _fewer(number: int, independent: float) -> int:
     quantile = (1 + _LEVEL) / 2
     share = (1 - 1 / independent) * float(norm.ppf(quantile) / t.ppf(quantile, independent - 1)) ** 2
     return max(-(-number // 2), round(number * share))
+
+
+def weights_of(cases: pd.DataFrame, draws: int) -> NDArray[np.float32]:
+    """Draw groups and count how often each case is drawn.
+
+    Args:
+        cases: Columns `group` and `label`; a group has the same count in all replicates.
+        draws: Number of draws.
+
+    Returns:
+        (1 + draws, n) float32; the first row is ones.
+    """
+    groups, times = group_draws(cases["group"].tolist(), cases["label"].tolist(), draws)
+    drawn = np.take(times, np.searchsorted(groups, cases["group"]), axis=1)
+    return np.concatenate([np.ones((1, len(cases)), drawn.dtype), drawn])
+
+
+def with_interval(values: NDArray[np.floating]) -> Estimate:
+    """Return the value of the first row of `weights_of` with its interval over the other rows; NaN if undefined."""
+    if not np.isfinite(values[0]):
+        return float("nan"), float("nan"), float("nan")
+    return float(values[0]), *percentile_interval(values[1:])
 
 
 def percentile_interval(draws_of_metric: NDArray[np.floating]) -> tuple[float, float]:

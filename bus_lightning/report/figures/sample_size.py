@@ -1,0 +1,46 @@
+"""Which difference a number of images can show."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from bus_lightning.report.figures.style import GREY, MARKERS, PALETTE, WIDTH, plain_numbers, styled, tiled
+from bus_lightning.report.sections import FigureItem
+from bus_lightning.statistics.sample_size import smallest_difference
+
+_IMAGES = np.geomspace(50, 20_000, 60)
+
+
+@styled
+def sample_size_figure(errors: Mapping[str, Mapping[str, tuple[float, int]]]) -> list[FigureItem]:
+    """Draw the smallest difference with 80% power against the number of images, a panel per task.
+
+    Args:
+        errors: Task -> title of a score -> standard error of a difference, and its number of images.
+    """
+    if not errors:
+        return []
+    figure, axes = tiled(len(errors), 2, WIDTH / 2 if len(errors) > 1 else 5.0, 3.6)
+    alt = []
+    for panel, (task, scores) in zip(axes, errors.items(), strict=True):
+        keys = []
+        for (title, (se, n)), color, marker in zip(scores.items(), PALETTE, MARKERS, strict=False):
+            panel.plot(_IMAGES, smallest_difference(se) * np.sqrt(n / _IMAGES), color=color)
+            panel.plot([n], [smallest_difference(se)], marker, color=color, markersize=6)
+            keys.append(Line2D([], [], color=color, marker=marker, label=title))
+            alt.append(f"{task}, {title}: {n} images show a difference of {smallest_difference(se):.3f}.")
+        for difference in (0.02, 0.05):
+            panel.axhline(difference, color=GREY, linestyle="--", linewidth=1)
+        panel.set(
+            xscale="log", yscale="log", title=task, xlabel="test images", ylabel="smallest difference with 80% power"
+        )
+        plain_numbers(panel.xaxis)
+        plain_numbers(panel.yaxis)
+        panel.legend(handles=keys, loc="upper right")
+    caption = (
+        "The smallest true difference that a two-sided test at 5% finds with 80% power, against the number of test "
+        "images in groups like these; marks: the images at hand. Between two conditions where conditions were "
+        "compared, else of one condition against a fixed value; median standard error. Dashed: 0.02 and 0.05."
+    )
+    return [FigureItem("sample_size_figure", caption, figure, " ".join(alt))]
