@@ -66,7 +66,7 @@ def _newton(truth: Bools, weights: Floats, offset: Floats, columns: Floats, star
     outcome, offset, columns = truth.astype(kind), offset.astype(kind), columns.astype(kind)
     products = columns[:, :, None] * columns[:, None, :]
     size = columns.shape[1]
-    enough = 1e-9 if kind == np.float64 else 1e-4
+    enough = 1e-9 if kind == np.float64 else 1e-2  # the error after a step is of the order of its square
     result, active = np.full(start.shape, np.nan), np.arange(len(weights))
     current = start.astype("float64")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -11,6 +11,7 @@ from bus_lightning.report.estimates import estimate
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.inputs import labels_of, span
 from bus_lightning.report.figures.sample_size import sample_size_figure
+from bus_lightning.report.figures.variance import variance_figure
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.parallel import call_in_parallel
@@ -92,12 +93,14 @@ def _variance_items(task: str, evidence: Evidence) -> list[Item]:
         return []
     caption = (
         f"{task.capitalize()}, test images: standard deviations (SD) of a score by their source. Images: of one "
-        "training, bootstrap over groups. Trainings: runs with the same test images, which differ in the seed. Splits: the "
-        'means of each split\'s runs; "by images and trainings" is what that SD would be if the split itself had no effect, and '
-        '"beyond" is what remains. In brackets: 95% intervals of the normal theory (chi-squared), which are wide with '
-        "few runs."
+        "training, bootstrap over groups. Trainings: runs with the same test images, which differ in the seed. Splits: "
+        'the means of the runs of each split; "by images and trainings" is what that SD would be if the split itself '
+        'had no effect, and "beyond" is what remains. In brackets: 95% intervals of the normal theory (chi-squared), '
+        "which are wide with few runs."
     )
     items: list[Item] = [TableItem(f"variance_{task}", caption, pd.DataFrame(rows))]
+    main = {labels[each.name]: own[0] for each, own in zip(conditions, spreads, strict=True) if own}
+    items += filter(None, [variance_figure(main, task)])
     single = [labels[condition.name] for condition in conditions if len(condition.runs) == 1]
     if single:
         which = f"{len(single)} of {len(conditions)} conditions have" if len(conditions) > 1 else f"{single[0]} has"

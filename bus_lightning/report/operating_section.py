@@ -73,7 +73,7 @@ def _accuracy_table(rows: Sequence[tuple[Condition, OperatingPoint]], labels: Ma
     table = []
     for condition, point in rows:
         row: dict[str, object] = {"condition": labels[condition.name], "malignant if": _rule(point)}
-        row["threshold"] = _span([f"{value:.3f}" for value in sorted(point.thresholds.values())])
+        row["threshold"] = _span([_number(value) for value in sorted(point.thresholds.values())])
         row["malignant validation images"] = span([*point.positives.values()]) if point.positives else "-"
         for name in ("sensitivity", "specificity"):
             row[name] = estimate(*point.estimates[name]) if point.estimates else f"undefined: {point.reason}"
@@ -105,8 +105,8 @@ def _predictive_table(
         table.append(row)
     caption = (
         "The 2 x 2 table of malignant (TP, FN) and other images (FP, TN), called malignant (TP, FP) or not; with "
-        "several seeds, the sum of their tables. PPV and NPV hold at a prevalence: at that of the test images, and, by Bayes' "
-        f"theorem (Altman and Bland, BMJ 1994), at {prevalence:.3g}"
+        "several seeds, the sum of their tables. PPV and NPV hold at a prevalence: at that of the test images, and, by "
+        f"Bayes' theorem (Altman and Bland, BMJ 1994), at {prevalence:.3g}"
     )
     caption += ", as in screening with ultrasound of women at elevated risk (ACRIN 6666: 111 cancers in 7,473 "
     caption += "examinations)." if prevalence == Evidence.prevalence else ", as the option --prevalence asks."
@@ -119,6 +119,10 @@ def _rule(point: OperatingPoint) -> str:
     if point.rule == MOST_PROBABLE:
         return "it is the most probable class"
     return f"threshold: {point.rule}" + (" on validation" if point.rule == BALANCED else "")
+
+
+def _number(threshold: float) -> str:
+    return f"{threshold:.3f}" if threshold >= 0.001 else f"{threshold:.0e}"
 
 
 def _span(values: Sequence[str]) -> str:

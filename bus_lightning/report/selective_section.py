@@ -43,15 +43,15 @@ def selective_section(evidence: Evidence) -> Section | None:
         row: dict[str, object] = {"condition": labels[condition.name], "n": int(summary["n"].max())}
         row |= {title: estimate(*(value_of(summary, key, end) for end in ("value", "low", "high")))
                 for key, title in (("aurc", "AURC"), ("excess_aurc", "excess AURC"))}  # fmt: skip
-        row |= {f"accuracy of the surest {coverage:.0%}": estimate(*accuracy[coverage]) for coverage in COVERAGES}
+        row |= {_title(coverage): estimate(*accuracy[coverage]) for coverage in COVERAGES}
         others = list(areas_by_confidence(condition.part("test")).items())[1:]
         row |= {f"AURC by the {name}": f"{area:.3f}" for name, area in others}
         rows.append(row)
     caption = (
         "Selective prediction on test images, by the probability of the answer: value and 95% interval. AURC: area "
-        "under the risk-coverage curve, the error rate averaged over all shares of answered images; lower is better. Excess: "
-        "by how much it exceeds the best possible order of the same answers, all errors last. Without any order, AURC "
-        "is the error rate."
+        "under the risk-coverage curve, the error rate averaged over all shares of answered images; lower is better. "
+        "Excess: by how much it exceeds the best possible order of the same answers, all errors last. Without any "
+        "order, AURC is the error rate."
     )
     items: list[Item] = [TableItem("selective", caption, pd.DataFrame(rows).fillna("-"))]
     items += risk_coverage([each for each in of_task(evidence.by_model.values(), "classification") if _is_usable(each)],
@@ -62,6 +62,10 @@ def selective_section(evidence: Evidence) -> Section | None:
         "answered from the highest probability down. Segmenters write no confidence, so they are not here."
     )
     return Section("Selective prediction", intro, items)
+
+
+def _title(coverage: float) -> str:
+    return "accuracy of all" if coverage == 1 else f"accuracy of the surest {coverage:.0%}"
 
 
 def _is_usable(condition: Condition) -> bool:

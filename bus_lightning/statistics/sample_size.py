@@ -8,7 +8,7 @@ of the number of images.
 References:
     Julious, "Sample sizes for clinical trials with normal data", Statistics in Medicine 23 (2004) 1921-1986.
     Connor, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 43 (1987)
-    207-211: the same for the difference of two accuracies of independent images.
+    207-211: for two accuracies on independent images, the same up to the difference of the two null variances.
 """
 
 import math
@@ -35,15 +35,3 @@ def images_needed(se: float, n: int, difference: float) -> int:
         difference: The difference to find, above 0.
     """
     return math.ceil(n * (_STANDARD_ERRORS * se / difference) ** 2 - 1e-9)
-
-
-def paired_images_needed(discordant: float, difference: float) -> int:
-    """Return how many independent images McNemar's test needs to find a difference of two accuracies with 80% power.
-
-    Args:
-        discordant: Share of the images that only one of the two conditions gets right, in (0, 1].
-        difference: Difference of the accuracies, above 0 and at most `discordant`.
-    """
-    of_level = norm.ppf(1 - LEVEL / 2) * math.sqrt(discordant)
-    of_power = norm.ppf(POWER) * math.sqrt(discordant - difference**2)
-    return math.ceil(((of_level + of_power) / difference) ** 2)

@@ -38,7 +38,7 @@ def operating_figure(points: Mapping[str, Sequence[OperatingPoint]]) -> list[Fig
                 panel.axhline(_TARGETS[rule], color=GREY, linestyle="--", linewidth=1)
             title = "the most probable class" if rule == MOST_PROBABLE else f"threshold: {rule}"
             panel.set(xlim=(1.02, -0.02), ylim=(-0.02, 1.02), xlabel="specificity", ylabel="sensitivity")
-            panel.set_title(wrapped(title, 40))
+            panel.set_title(wrapped(title, 32))
         keys = [
             Line2D([], [], color=colors[name], marker=marker, label=wrapped(name, 36))
             for name, marker in zip(page, MARKERS, strict=False)

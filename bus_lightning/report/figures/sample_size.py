@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from bus_lightning.report.figures.style import GREY, MARKERS, PALETTE, WIDTH, plain_numbers, styled, tiled
+from bus_lightning.report.figures.style import GREY, MARKERS, PALETTE, WIDTH, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.sample_size import smallest_difference
 
+_TICKS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _IMAGES = np.geomspace(50, 20_000, 60)
 
 
@@ -35,8 +37,10 @@ def sample_size_figure(errors: Mapping[str, Mapping[str, tuple[float, int]]]) ->
         panel.set(
             xscale="log", yscale="log", title=task, xlabel="test images", ylabel="smallest difference with 80% power"
         )
-        plain_numbers(panel.xaxis)
-        plain_numbers(panel.yaxis)
+        for axis, ticks in ((panel.xaxis, (100, 300, 1000, 3000, 10_000)), (panel.yaxis, _TICKS)):
+            axis.set_major_locator(FixedLocator(ticks))
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         panel.legend(handles=keys, loc="upper right")
     caption = (
         "The smallest true difference that a two-sided test at 5% finds with 80% power, against the number of test "
