@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.data.published import count_divided_groups, describe_divided
 from bus_lightning.data.splits import PARTS
 from bus_lightning.report.across_section import across_section
+from bus_lightning.report.calibration_section import calibration_section
+from bus_lightning.report.certainty_section import certainty_section
 from bus_lightning.report.costs import cost_frame, cost_table
 from bus_lightning.report.ensemble_items import ensemble_items
 from bus_lightning.report.estimates import Summaries
@@ -17,11 +20,14 @@ from bus_lightning.report.figures.history import history
 from bus_lightning.report.figures.pictures import data_sample, find_data
 from bus_lightning.report.heat_map_section import heat_map_section
 from bus_lightning.report.mask_section import mask_section
+from bus_lightning.report.operating_section import operating_section
 from bus_lightning.report.sections import Item, Note, Section, TableItem
+from bus_lightning.report.selective_section import selective_section
 from bus_lightning.report.task_sections import COMPARED, in_short, task_section
 from bus_lightning.statistics.checks import find_problems, passed_checks
 from bus_lightning.statistics.comparisons import MAX_ALL_PAIRS, compare_all
 from bus_lightning.statistics.conditions import Condition, Group, of_task
+from bus_lightning.statistics.operating_points import SCREENING_PREVALENCE, OperatingPoint, find_operating_points
 from bus_lightning.statistics.parallel import call_in_parallel
 from bus_lightning.statistics.summary import summarise
 
@@ -29,7 +35,11 @@ Say = Callable[[str], None]
 
 
 def contents(
-    group: Group, extensions: Sequence[Extension] = (), cache: Path | None = None, say: Say = lambda text: None
+    group: Group,
+    extensions: Sequence[Extension] = (),
+    cache: Path | None = None,
+    say: Say = lambda text: None,
+    prevalence: float = SCREENING_PREVALENCE,
 ) -> list[Section]:
     """Make all sections of a report.
 
@@ -38,8 +48,11 @@ def contents(
         extensions: Studies that add to the report.
         cache: Folder that keeps summaries from one report to the next.
         say: Called with the name of each step.
+        prevalence: Share of malignant at which the stated PPV and NPV hold, in (0, 1).
     """
-    evidence = _gather(group, extensions, cache, say)
+    evidence = replace(_gather(group, extensions, cache, say), prevalence=prevalence)
+    say("operating points")
+    evidence = replace(evidence, operating_points=_operating_points(evidence))
     main, summaries = evidence.main, evidence.summaries
     titles = {model: title for extension in extensions for model, title in extension.titles.items()}
     say("figures")
@@ -48,6 +61,10 @@ def contents(
         _checks(group),
         *[section for extension in extensions for section in extension.after_checks(evidence)],
         *[task_section(task, evidence) for task in COMPARED],
+        operating_section(evidence),
+        calibration_section(evidence),
+        selective_section(evidence),
+        certainty_section(evidence),
         across_section(main, cache),
         *[section for extension in extensions for section in extension.after_tasks(evidence)],
         mask_section(group.conditions, summaries["classification"]["test"], titles),
@@ -101,6 +118,14 @@ def _summaries(conditions: list[Condition], cache: Path | None) -> dict[str, Sum
     for (part, condition), summary in zip(keys, results, strict=True):
         summaries[part][condition.name] = summary
     return dict(summaries)
+
+
+def _operating_points(evidence: Evidence) -> dict[str, list[OperatingPoint]]:
+    """Test the thresholds of every condition that predicts malignant, and other classes."""
+    own = [each for each in of_task(evidence.main, "classification") if MALIGNANT in each.classes]
+    calls = [(replace(condition, splits={}), evidence.prevalence) for condition in own]
+    points = call_in_parallel(find_operating_points, calls, sum(len(condition.cases) for condition in own))
+    return {condition.name: found for condition, found in zip(own, points, strict=True) if found}
 
 
 def _representatives(conditions: list[Condition]) -> dict[str, Condition]:

@@ -17,6 +17,7 @@ from bus_lightning.report.sections import Section
 from bus_lightning.report.writing import write_report
 from bus_lightning.runs.code import codes_of
 from bus_lightning.statistics.conditions import Group, make_names_unique, read_group
+from bus_lightning.statistics.operating_points import SCREENING_PREVALENCE
 
 log = logging.getLogger(__name__)
 Send = Callable[[Group, list[Section]], None]
@@ -30,6 +31,7 @@ def make_report(
     send: Send | None = None,
     say: Say = lambda text: None,
     trusted: Sequence[str] = (),
+    prevalence: float = SCREENING_PREVALENCE,
 ) -> Path:
     """Write the report of one or more groups.
 
@@ -41,20 +43,23 @@ def make_report(
         send: Called with the runs and the sections when the report is written, to send it elsewhere.
         say: Called with the name of each step.
         trusted: The user's own packages whose networks are built to count what they cost.
+        prevalence: Share of malignant at which the stated PPV and NPV hold, in (0, 1).
 
     Returns:
         The page, `index.html`.
 
     Raises:
-        UserError: When a folder holds no runs.
+        UserError: When a folder holds no runs, or the prevalence is not between 0 and 1.
     """
+    if not 0 < prevalence < 1:
+        raise UserError(f"--prevalence {prevalence}: give a share between 0 and 1, such as {SCREENING_PREVALENCE}.")
     group = _united([read_group(folder, trusted) for folder in dict.fromkeys(folders)])
     if not group.conditions:
         reasons = "; ".join(f"{row['run']}: {row['reason']}" for row in group.left_out.head(3).to_dict("records"))
         raise UserError(f"{group.path} has no complete run to report ({reasons}).")
     out = out or folders[0] / "report"
     cache = folders[0] / ".summaries" if os.access(folders[0], os.W_OK) else None
-    sections = contents(group, extensions, cache, say)
+    sections = contents(group, extensions, cache, say, prevalence)
     say("writing")
     subtitle = f"Runs of {', '.join(str(folder) for folder in folders)}"
     write_report(out, title, subtitle, sections, _facts(group))

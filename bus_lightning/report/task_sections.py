@@ -177,7 +177,7 @@ def _all_metrics(conditions: list[Condition], summaries: dict[str, Summaries], t
         if len(table := summaries[part][condition.name])
     ]
     table = pd.concat(tables, ignore_index=True)[["condition", "part", *COLUMNS]]
-    numbers = ["value", "low", "high", "mean_of_runs", "sd_of_runs"]
+    numbers = ["value", "low", "high", "se", "se_of_one", "mean_of_runs", "sd_of_runs"]
     table[numbers] = table[numbers].round(4)
     return TableItem(f"{task}_all_metrics", "Every metric of every condition; null: undefined, with the reason.", table)
 

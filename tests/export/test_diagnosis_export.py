@@ -34,7 +34,7 @@ from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.export import making, variants
 from bus_lightning.export.__main__ import main
-from bus_lightning.export.calibration import choose_threshold, find_temperature
+from bus_lightning.export.calibration import find_temperature
 from bus_lightning.export.heads import WithFeatures, find_head
 from bus_lightning.export.making import make_bundle, new_bundle
 from bus_lightning.export.runs import open_for, rebuild, refuse_strangers
@@ -42,6 +42,7 @@ from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.classifiers import alexnet, resnet
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
+from bus_lightning.statistics.thresholds import choose_threshold
 from bus_lightning.tasks.segmentation import predicted_mask
 
 ROOT = Path(__file__).parents[2]
