@@ -6,7 +6,7 @@ import pytest
 
 from bus_lightning.metrics import catalogue
 from bus_lightning.metrics.catalogue import BY_TASK, CLASSIFICATION, SEGMENTATION, Metric, shown_in, title_of
-from bus_lightning.metrics.columns import MILLIMETRES
+from bus_lightning.metrics.columns import LESIONS, MILLIMETRES
 from bus_lightning.metrics.per_case import metrics_of
 
 CLASSES = ("benign", "malignant", "normal")
@@ -16,7 +16,8 @@ def cases(task: str) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     if task == "segmentation":
         counts = pd.DataFrame(rng.integers(1, 50, (12, 4)), columns=["tp", "fp", "fn", "tn"])
-        return counts.assign(label="benign", hd95=2.0, surface_dice=0.5, **dict.fromkeys(MILLIMETRES, 0.5))
+        others = dict.fromkeys(LESIONS, 1) | dict.fromkeys(MILLIMETRES, 0.5)
+        return counts.assign(label="benign", hd95=2.0, surface_dice=0.5, **others)
     probabilities = pd.DataFrame(rng.dirichlet(np.ones(3), 12), columns=[f"prob_{name}" for name in CLASSES])
     return probabilities.assign(label=[*CLASSES] * 4)
 
@@ -29,7 +30,7 @@ def test_every_number_in_metrics_json_has_an_entry_with_a_title_a_formula_and_a_
         expected |= {f"{metric.key}_{name}" for name in (*CLASSES, "macro")} if metric.per_class else {metric.key}
         assert metric.title
         assert metric.unit
-        assert metric.better in ("higher", "lower") or (metric.better == "" and metric.unit in ("mm", "mm²", "lesions"))
+        assert metric.better in ("higher", "lower") or (not metric.better and metric.unit in ("mm", "mm²", "lesions"))
         assert metric.compute.__doc__ or metric.compute.__name__ == "<lambda>"  # a count, or a column of cases
         assert metric.undefined or metric.unit == "pixels"
     assert keys == expected
