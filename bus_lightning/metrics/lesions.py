@@ -28,7 +28,9 @@ def count_lesions(predicted: Bools, truth: NDArray[np.generic]) -> dict[str, int
         `false_lesions`: components of the prediction that match no lesion.
     """
     lesions, parts = _components(truth), _components(predicted)
-    overlaps = np.array([[_iou(lesion, part) for part in parts] for lesion in lesions]).reshape(len(lesions), len(parts))
+    overlaps = np.array([[_iou(lesion, part) for part in parts] for lesion in lesions]).reshape(
+        len(lesions), len(parts)
+    )
     found, well_found = (_count_pairs(overlaps >= least) for least in (FOUND, WELL_FOUND))
     return {
         "lesions": len(lesions),

@@ -46,6 +46,12 @@ _SET = _mapping({
     **dict.fromkeys(("median_width", "median_height", "median_lesion_mm"), nullable(number(0, 1e9))),
     **dict.fromkeys(("median_lesion_share", "share_tinted", "share_marked"), _SHARE),
 })  # fmt: skip
+# From the files of a data set to its images, as `data.flow.count_flow` counts them.
+_FLOW = _mapping({
+    "left_out": _COUNTS,
+    **dict.fromkeys(("files", "not_read", "masks", "masks_without_image", "rows_without_file", "images", "copied",
+                     "used"), _COUNT),
+})  # fmt: skip
 _IN_PART = _mapping({"images": _COUNT, "groups": _COUNT, "patients": nullable(_COUNT)})
 _MOST_SETS = 100  # in sets.json: a report draws a cell for each
 
@@ -62,6 +68,7 @@ SETS: dict[str, Kind] = {
     "sets": _by_set(_SET),
     "parts": _mapping({}, others=_by_set(_IN_PART)),
     "seen": _COUNT,
+    "flow": _by_set(_FLOW),
 }
 
 

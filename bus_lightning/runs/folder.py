@@ -40,6 +40,7 @@ class RunDir:
         self.status_file = path / "status.json"
         self.split = path / "split.json"
         self.sets = path / "sets.json"
+        self.images = path / "images.csv"
         self.fingerprints = path / "fingerprints.npz"
         self.metrics_file = path / "metrics.json"
         self.cases = path / "cases.csv"
@@ -126,8 +127,9 @@ class RunDir:
         Raises:
             DamagedError: If there is one, or a file cannot be opened.
         """
-        for file in (self.config, self.status_file, self.split, self.sets, self.fingerprints, self.metrics_file,
-                     self.cases, self.history, self.log, self.error, self.best, self.last):  # fmt: skip
+        for file in (self.config, self.status_file, self.split, self.sets, self.images, self.fingerprints,
+                     self.metrics_file, self.cases, self.history, self.log, self.error, self.best,
+                     self.last):  # fmt: skip
             if is_there(file):
                 try:
                     open_regular(file).close()

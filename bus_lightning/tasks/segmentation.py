@@ -65,8 +65,8 @@ class SegmentationTask(BusTask):
     def rows(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
         """Return a row per image, at its own resolution: `id`, `label`, counts of pixels.
 
-        After training, also the slower distances between the outlines, the lesions that were found, and millimetres if the size of a pixel is known;
-        and `predicted_masks` keeps the masks.
+        After training, also the slower distances between the outlines, the lesions that were found, and millimetres if
+        the size of a pixel is known; and `predicted_masks` keeps the masks.
         """
         rows = []
         labels = [self.classes[label] for label in batch["label"].tolist()]
