@@ -11,6 +11,7 @@ COUNTS = ("tp", "fp", "fn", "tn")
 SURFACE = ("hd95", "surface_dice")
 SIZES_MM = ("area_mm2", "long_axis_mm", "predicted_area_mm2", "predicted_long_axis_mm")
 SURFACE_MM = ("hd95_mm", "surface_dice_1mm")
+LESIONS = ("lesions", "lesions_found", "lesions_well_found", "false_lesions")  # connected components
 MILLIMETRES = (*SIZES_MM, *SURFACE_MM)  # empty for an image whose pixel size is not known
 
 
@@ -36,7 +37,7 @@ def cases_of_task(task: str, cases: pd.DataFrame) -> pd.DataFrame:
         task: classification or segmentation.
         cases: A row per image.
     """
-    of_pixels = [name for name in (*COUNTS, *SURFACE, *MILLIMETRES) if name in cases]
+    of_pixels = [name for name in (*COUNTS, *SURFACE, *LESIONS, *MILLIMETRES) if name in cases]
     of_classes = [f"{PROBABILITY}{name}" for name in classes_of(cases)]
     return cases.drop(columns=of_pixels if task == "classification" else of_classes)
 

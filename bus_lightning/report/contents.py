@@ -12,17 +12,22 @@ from bus_lightning.data.splits import PARTS
 from bus_lightning.report.across_section import across_section
 from bus_lightning.report.calibration_section import calibration_section
 from bus_lightning.report.certainty_section import certainty_section
+from bus_lightning.report.confounder_section import confounder_section
 from bus_lightning.report.costs import cost_frame, cost_table
+from bus_lightning.report.data_facts import data_facts_section
 from bus_lightning.report.ensemble_items import ensemble_items
 from bus_lightning.report.estimates import Summaries
 from bus_lightning.report.extension import Evidence, Extension
 from bus_lightning.report.figures.history import history
 from bus_lightning.report.figures.pictures import data_sample, find_data
 from bus_lightning.report.heat_map_section import heat_map_section
+from bus_lightning.report.image_section import image_section
+from bus_lightning.report.lesion_section import lesion_section
 from bus_lightning.report.mask_section import mask_section
 from bus_lightning.report.operating_section import operating_section
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.report.selective_section import selective_section
+from bus_lightning.report.studied_images import read_studied
 from bus_lightning.report.task_sections import COMPARED, in_short, task_section
 from bus_lightning.statistics.checks import find_problems, passed_checks
 from bus_lightning.statistics.comparisons import MAX_ALL_PAIRS, compare_all
@@ -56,15 +61,19 @@ def contents(
     main, summaries = evidence.main, evidence.summaries
     titles = {model: title for extension in extensions for model, title in extension.titles.items()}
     say("figures")
+    studied = read_studied(main)
     sections = [
         in_short(main, summaries, evidence.comparisons),
         _checks(group),
+        image_section(studied),
         *[section for extension in extensions for section in extension.after_checks(evidence)],
         *[task_section(task, evidence) for task in COMPARED],
         operating_section(evidence),
         calibration_section(evidence),
         selective_section(evidence),
         certainty_section(evidence),
+        lesion_section(main, summaries["segmentation"]["test"]),
+        confounder_section(main, studied),
         across_section(main, cache),
         *[section for extension in extensions for section in extension.after_tasks(evidence)],
         mask_section(group.conditions, summaries["classification"]["test"], titles),
@@ -85,6 +94,7 @@ def contents(
             ],
         ),
         _data(main),
+        data_facts_section(studied),
     ]
     return [section for section in sections if section and section.items]
 

@@ -11,7 +11,16 @@ from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.csv_files import bad_cell, check_numbers, read_table, refuse_cut
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.splits import Split
-from bus_lightning.metrics.columns import COUNTS, MILLIMETRES, PROBABILITY, SIZES_MM, SURFACE, SURFACE_MM, classes_of
+from bus_lightning.metrics.columns import (
+    COUNTS,
+    LESIONS,
+    MILLIMETRES,
+    PROBABILITY,
+    SIZES_MM,
+    SURFACE,
+    SURFACE_MM,
+    classes_of,
+)
 from bus_lightning.runs.folder import RunDir
 
 _TEXT = ("id", "split", "label")
@@ -73,9 +82,22 @@ def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | Non
     check_numbers(path, cases, COUNTS, low=0, high=_MOST_PIXELS, whole=True)
     check_numbers(path, cases, [_HD95], low=0, gaps=True)
     check_numbers(path, cases, [_SURFACE_DICE], low=0, high=1, gaps=True)
+    _check_lesions(path, cases)
     _check_millimetres(path, cases)
     refuse_cut(path, cases)
     return cases
+
+
+def _check_lesions(path: Path, cases: pd.DataFrame) -> None:
+    """Refuse impossible numbers of lesions; earlier versions did not count them."""
+    if not any(name in cases for name in LESIONS):
+        return
+    if missing := [name for name in (*COUNTS, *LESIONS) if name not in cases]:
+        raise DamagedError(path, f"it has no column {', '.join(missing)}")
+    check_numbers(path, cases, LESIONS, low=0, high=_MOST_PIXELS, whole=True)
+    for fewer, more in (("lesions_found", "lesions"), ("lesions_well_found", "lesions_found")):
+        if (wrong := (cases[fewer] > cases[more]).to_numpy()).any():
+            raise bad_cell(path, cases, int(wrong.argmax()), fewer, f"is more than {more}")
 
 
 def _check_millimetres(path: Path, cases: pd.DataFrame) -> None:

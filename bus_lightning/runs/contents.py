@@ -22,7 +22,12 @@ def _mapping(of: Mapping[str, Kind], others: Kind | None = None) -> Kind:
 
 
 _VERSIONS = _mapping({}, others=nullable(_TEXT))
-_CODE = {"commit": nullable(_TEXT), "dirty": nullable(FLAG), "changes": nullable(_TEXT), "versions": nullable(_VERSIONS)}
+_CODE = {
+    "commit": nullable(_TEXT),
+    "dirty": nullable(FLAG),
+    "changes": nullable(_TEXT),
+    "versions": nullable(_VERSIONS),
+}
 # Key of status.json -> what it holds. Null stands for what is not known.
 STATUS: dict[str, Kind] = {
     **dict.fromkeys(("state", "started", "ended", "command", "error", "kind", "launch", "model", "data", "split",
@@ -48,6 +53,12 @@ _SET = _mapping({
     **dict.fromkeys(("median_width", "median_height", "median_lesion_mm"), nullable(number(0, 1e9))),
     **dict.fromkeys(("median_lesion_share", "share_tinted", "share_marked"), _SHARE),
 })  # fmt: skip
+# From the files of a data set to its images, as `data.flow.count_flow` counts them.
+_FLOW = _mapping({
+    "left_out": _COUNTS,
+    **dict.fromkeys(("files", "not_read", "masks", "masks_without_image", "rows_without_file", "images", "copied",
+                     "used"), _COUNT),
+})  # fmt: skip
 _IN_PART = _mapping({"images": _COUNT, "groups": _COUNT, "patients": nullable(_COUNT)})
 _MOST_SETS = 100  # in sets.json: a report draws a cell for each
 
@@ -64,6 +75,7 @@ SETS: dict[str, Kind] = {
     "sets": _by_set(_SET),
     "parts": _mapping({}, others=_by_set(_IN_PART)),
     "seen": _COUNT,
+    "flow": _by_set(_FLOW),
 }
 
 _MOST_MEMBERS = 1000  # of an ensemble

@@ -42,6 +42,7 @@ class RunDir:
         self.sets = path / "sets.json"
         self.protocol = path / "protocol.md"
         self.ensemble = path / "ensemble.json"
+        self.images = path / "images.csv"
         self.fingerprints = path / "fingerprints.npz"
         self.metrics_file = path / "metrics.json"
         self.cases = path / "cases.csv"
@@ -133,8 +134,8 @@ class RunDir:
         Raises:
             DamagedError: If there is one, or a file cannot be opened.
         """
-        for file in (self.config, self.status_file, self.split, self.sets, self.protocol, self.fingerprints,
-                     self.metrics_file, self.cases, self.history, self.log, self.error, self.best,
+        for file in (self.config, self.status_file, self.split, self.sets, self.protocol, self.images,
+                     self.fingerprints, self.metrics_file, self.cases, self.history, self.log, self.error, self.best,
                      self.last):  # fmt: skip
             if is_there(file):
                 try:

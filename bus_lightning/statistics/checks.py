@@ -15,6 +15,7 @@ from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.ensembles import Member, read_ensemble, why_outdated
 from bus_lightning.runs.evaluations import find_evaluations, read_evaluations
 from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.images import read_images
 from bus_lightning.runs.sets import read_sets_of
 from bus_lightning.statistics.conditions import Condition, includes_task
 from bus_lightning.statistics.faithfulness import read_maps
@@ -153,6 +154,8 @@ def _check_files(condition: Condition) -> Iterator[Problem]:
         yield from _damage(run, run.read_history)
         if is_there(run.sets):
             yield from _damage(run, read_sets_of, run)
+        if is_there(run.images):
+            yield from _damage(run, read_images, run.images)
         yield from _damage(run, read_evaluations, run, condition.predicted_classes)
     for first in condition.runs[:1]:
         maps = first.path / "explain" / "maps.csv"

@@ -12,6 +12,7 @@ from torch.nn import functional
 from torchmetrics.functional.classification import binary_stat_scores
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.metrics.lesions import count_lesions
 from bus_lightning.metrics.millimetres import millimetre_scores
 from bus_lightning.metrics.surface import surface_scores
 from bus_lightning.tasks.base import Batch, BusTask, Logits
@@ -65,8 +66,8 @@ class SegmentationTask(BusTask):
     def rows(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
         """Return a row per image, at its own resolution: `id`, `label`, counts of pixels.
 
-        After training, also the slower distances between the outlines, and millimetres if the size of a pixel is known;
-        and `predicted_masks` keeps the masks.
+        After training, also the slower distances between the outlines, the lesions that were found, and millimetres if
+        the size of a pixel is known; and `predicted_masks` keeps the masks.
         """
         shapes = [mask.shape for mask in batch["full_mask"]]
         maps = map(full_size, logits.sigmoid(), batch["box"].tolist(), shapes)
@@ -83,6 +84,7 @@ class SegmentationTask(BusTask):
             row: dict[str, Any] = {"id": id_, "label": label, **count_pixels(predicted, mask)}
             if self.trainer.state.fn != TrainerFn.FITTING:
                 row |= surface_scores(predicted, mask)
+                row |= count_lesions(predicted.cpu().numpy(), mask.cpu().numpy())
                 if mm_per_pixel is not None:
                     row |= millimetre_scores(predicted, mask, tuple(mm_per_pixel))
                 self.predicted_masks[id_] = _encode_png(predicted)
