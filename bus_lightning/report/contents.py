@@ -25,10 +25,12 @@ from bus_lightning.report.image_section import image_section
 from bus_lightning.report.lesion_section import lesion_section
 from bus_lightning.report.mask_section import mask_section
 from bus_lightning.report.operating_section import operating_section
+from bus_lightning.report.protocol_section import protocol_section
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.report.selective_section import selective_section
 from bus_lightning.report.studied_images import read_studied
 from bus_lightning.report.task_sections import COMPARED, in_short, task_section
+from bus_lightning.statistics.as_planned import AsPlanned
 from bus_lightning.statistics.checks import find_problems, passed_checks
 from bus_lightning.statistics.comparisons import MAX_ALL_PAIRS, compare_all
 from bus_lightning.statistics.conditions import Condition, Group, of_task
@@ -45,6 +47,7 @@ def contents(
     cache: Path | None = None,
     say: Say = lambda text: None,
     prevalence: float = SCREENING_PREVALENCE,
+    as_planned: AsPlanned | None = None,
 ) -> list[Section]:
     """Make all sections of a report.
 
@@ -54,6 +57,7 @@ def contents(
         cache: Folder that keeps summaries from one report to the next.
         say: Called with the name of each step.
         prevalence: Share of malignant at which the stated PPV and NPV hold, in (0, 1).
+        as_planned: The protocol of the study next to its runs, if it has one.
     """
     evidence = replace(_gather(group, extensions, cache, say), prevalence=prevalence)
     say("operating points")
@@ -64,6 +68,7 @@ def contents(
     studied = read_studied(main)
     sections = [
         in_short(main, summaries, evidence.comparisons),
+        protocol_section(as_planned, group.conditions, summaries) if as_planned else None,
         _checks(group),
         image_section(studied),
         *[section for extension in extensions for section in extension.after_checks(evidence)],
@@ -175,7 +180,9 @@ def _checks(group: Group) -> Section:
         rows = [{"condition or run": finding.about, "what was found": finding.text} for finding in broken]
         items.append(TableItem("checks", "Checks that failed.", pd.DataFrame(rows), names_images=True))
     items += [Note(text, "good") for text in passed_checks(broken, group.conditions)]
-    if len(group.left_out):
+    if number := len(group.left_out):
+        text = f"{number} run{'s are' if number > 1 else ' is'} not in this report: its numbers are of the others."
+        items.append(Note(text, "warning"))
         caption = f"Runs that are not in this report (n = {len(group.left_out)}), and why."
         items.append(TableItem("left_out", caption, group.left_out, names_images=True))
     return Section("Checks", "Every report makes these checks before it shows a number.", items)

@@ -33,7 +33,7 @@ STATUS: dict[str, Kind] = {
     **dict.fromkeys(("state", "started", "ended", "command", "error", "kind", "launch", "model", "data", "split",
                      "masks", "weights", "precision", "device", "kept_by", "protocol"), _TEXT),
     **dict.fromkeys(("channels_last", "on_device"), FLAG),
-    **dict.fromkeys(("epochs", "kept_epoch", "parameters"), _COUNT),
+    **dict.fromkeys(("epochs", "kept_epoch", "parameters", "times"), _COUNT),
     **dict.fromkeys(("seconds", "score", "latency_ms", "images_per_second", "probe_auc", "probe_auc_without_overlay",
                      "data_fraction"), _NUMBER),
     "later_protocols": list_of(_TEXT, "a list of hashes"),

@@ -241,7 +241,7 @@ class RunDir:
         self.update_status(**now, **code, later=later, **values)
 
     def record_evaluation(self, of: "RunDir", **values: Any) -> None:
-        """Write status.json of an evaluation: the code that made it, and the code that trained the run.
+        """Write status.json of an evaluation: the code that made it, that trained the run, and how often it was made.
 
         Args:
             of: The run.
@@ -250,7 +250,9 @@ class RunDir:
         code, trained = present_code(), codes_of(of.status)
         if changed := differences(trained[-1], code):
             log.warning("%s: evaluated with other code than it was trained with: %s", of.path, "; ".join(changed))
-        content = {"command": " ".join(sys.argv), "ended": _now(), **code, "trained": trained, **values}
+        times = (self.status.get("times") or 1) + 1 if is_there(self.status_file) else 1
+        made = {"command": " ".join(sys.argv), "ended": _now(), "times": times}
+        content = {**made, **code, "trained": trained, **values}
         write_aside(self.status_file, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
     def finish(self, state: str, started: float, **values: Any) -> None:

@@ -7,7 +7,7 @@ report can say what was planned, and what differs from it.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.identity import find_meaning
-from bus_lightning.config.schema import TRAIN, Kind, check_value, list_of, nullable, one_of, shown, whole
+from bus_lightning.config.schema import NAMES, TRAIN, Kind, check_value, list_of, nullable, one_of, shown, whole
 from bus_lightning.config.split_options import METHODS
 from bus_lightning.core.errors import RESTORE, DamagedError, UserError
 from bus_lightning.core.reading import MB, parse_yaml, read_bytes
@@ -54,6 +54,7 @@ _SEEDS = Kind("a list of different whole numbers, such as [0, 1, 2]", lambda val
 ))  # fmt: skip
 _FIELDS: dict[str, Kind] = {
     "primary_metric": _METRICS,
+    "data": NAMES,
     "split": _mapping("a mapping of method, folds and seed", keys=tuple(_SPLIT)),
     "seeds": _SEEDS,
     "selection": one_of(*SELECTIONS),
@@ -62,6 +63,7 @@ _FIELDS: dict[str, Kind] = {
 }
 _CONDITION: dict[str, Kind] = {
     "group": _NAME,
+    "data": NAMES,
     "seeds": _SEEDS,
     "split": _FIELDS["split"],
     "options": Kind("a mapping: option of the config -> value", lambda value: isinstance(value, dict)),
@@ -76,6 +78,7 @@ class Planned:
         name: Its name.
         group: The folder of its runs, `runs/<group>`.
         options: Option of a run's config, with dots -> value.
+        data: Names of the data sets, as in `data=[a,b]`, sorted; empty if they are not planned.
         seeds: The seeds.
         method, folds, split_seed: `data.split.method`, `data.split.folds` (None for one split) and `data.split.seed`.
     """
@@ -83,6 +86,7 @@ class Planned:
     name: str
     group: str
     options: Mapping[str, Any]
+    data: tuple[str, ...]
     seeds: tuple[int, ...]
     method: str
     folds: int | None
@@ -97,11 +101,10 @@ class Planned:
     def differences(self, config: DictConfig) -> list[str]:
         """List what differs between a run's config and the plan, seed and fold apart: `data.size=96, planned 224`."""
         split = {"method": self.method, "folds": self.folds, "seed": self.split_seed}
-        planned = dict(self.options) | {f"data.split.{key}": value for key, value in split.items()}
-        found = {key: OmegaConf.select(config, key) for key in planned}
-        present = {
-            key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for key, value in found.items()
-        }
+        planned: dict[str, Any] = dict(self.options) | {f"data.split.{key}": value for key, value in split.items()}
+        present = {key: _value_of(config, key) for key in planned}
+        if self.data:
+            planned, present = planned | {"data": list(self.data)}, present | {"data": sorted(config.data.sets or ())}
         return [
             f"{key}={shown(present[key])}, planned {shown(value)}"
             for key, value in planned.items()
@@ -222,24 +225,28 @@ def deviations(protocol: Protocol, config: DictConfig) -> list[str]:
     return [*planned.differences(config), *luck]
 
 
+def _value_of(config: DictConfig, key: str) -> Any:
+    value = OmegaConf.select(config, key)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
 def _parsed(content: bytes, path: Path) -> Protocol:
     blocks = _BLOCK.findall(content.decode("utf-8", "replace").replace("\r\n", "\n"))
     if len(blocks) != 1:
         raise UserError(f"it has {len(blocks)} blocks that begin with ```yaml protocol: give one.")
     fields = parse_yaml(blocks[0], path, "Correct the block")
-    _check(fields, _FIELDS, "", needed=tuple(_FIELDS))
+    _check(fields, _FIELDS, "", needed=[key for key in _FIELDS if key != "data"])
     split = {"method": "grouped", "folds": None, "seed": 0} | fields["split"]
     for key, value in fields["split"].items():
         check_value(f"split.{key}", value, _SPLIT[key])
     conditions = tuple(
-        _planned(str(name), values, fields["seeds"], split) for name, values in fields["conditions"].items()
+        _planned(str(name), values, fields["seeds"], split, fields.get("data", []))
+        for name, values in fields["conditions"].items()
     )
-    return Protocol(
-        content, fields["primary_metric"], fields["selection"], fields["test_openings"], conditions
-    )  # fmt: skip
+    return Protocol(content, fields["primary_metric"], fields["selection"], fields["test_openings"], conditions)
 
 
-def _planned(name: str, values: dict[str, Any], seeds: list[int], split: dict[str, Any]) -> Planned:
+def _planned(name: str, values: dict[str, Any], seeds: list[int], split: dict[str, Any], data: list[str]) -> Planned:
     place = f"conditions.{name}"
     _check(values, _CONDITION, f"{place}.", needed=("options",))
     for key, value in (values.get("split") or {}).items():
@@ -253,12 +260,12 @@ def _planned(name: str, values: dict[str, Any], seeds: list[int], split: dict[st
         if key in TRAIN:
             check_value(f"{place}.options.{key}", value, TRAIN[key])
     return Planned(
-        name, values.get("group", name), values["options"], tuple(values.get("seeds", seeds)), own["method"],
-        own["folds"], own["seed"],
+        name, values.get("group", name), values["options"], tuple(sorted(values.get("data", data))),
+        tuple(values.get("seeds", seeds)), own["method"], own["folds"], own["seed"],
     )  # fmt: skip
 
 
-def _check(values: Mapping[str, Any], kinds: Mapping[str, Kind], place: str, needed: tuple[str, ...]) -> None:
+def _check(values: Mapping[str, Any], kinds: Mapping[str, Kind], place: str, needed: Sequence[str]) -> None:
     """Refuse fields that are unknown, missing, or of the wrong kind."""
     for key in values:
         if key not in kinds:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from bus_lightning.core.errors import DamagedError, UserError
@@ -19,6 +18,13 @@ from bus_lightning.runs.images import read_images
 from bus_lightning.runs.sets import read_sets_of
 from bus_lightning.statistics.conditions import Condition, includes_task
 from bus_lightning.statistics.faithfulness import read_maps
+from bus_lightning.statistics.membership import (
+    find_missing_folds,
+    find_mixed_classes,
+    find_mixed_code,
+    find_mixed_data,
+)
+from bus_lightning.statistics.problem import Problem
 
 _EVALUATED = ("val", "test")
 # Kind of problem -> what holds if there is none.
@@ -29,36 +35,27 @@ CHECKS = {
     "counts": "Every run has one case for each validation and test image of its saved split.",
     "classes": "Every class has images in each part that was evaluated.",
     "ensembles": "Every ensemble is the mean over its networks as they are now.",
+    "folds": "Every seed has all of its folds.",
+    "code": "All runs of a condition were trained with the same code.",
+    "data": "Runs with the same options have the same images.",
+    "scope": "All classifiers predict the same classes.",
     "files": "Every other file that the report reads is intact.",
 }
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Something that does not hold.
-
-    Attributes:
-        kind: A key of `CHECKS`.
-        about: Name of the condition or run.
-        text: The problem.
-    """
-
-    kind: str
-    about: str
-    text: str
-
-
 def find_problems(conditions: list[Condition]) -> list[Problem]:
     """Run every check on every condition."""
-    checks = (_check_baseline, _check_label, _check_twins, _check_counts, _check_classes, _check_networks, _check_files)
-    return [problem for check in checks for condition in conditions for problem in check(condition)]
+    checks = (_check_baseline, _check_label, _check_twins, _check_counts, _check_classes, find_missing_folds,
+              find_mixed_code, _check_networks, _check_files)  # fmt: skip
+    of_each = [problem for check in checks for condition in conditions for problem in check(condition)]
+    return [*find_mixed_data(conditions), *find_mixed_classes(conditions), *of_each]
 
 
 def passed_checks(problems: list[Problem], conditions: list[Condition]) -> list[str]:
     """List what holds for all conditions, without what could not be checked."""
     failed = {problem.kind for problem in problems}
     if not any(includes_task(condition.task, "classification") for condition in conditions):
-        failed.add("baseline")
+        failed |= {"baseline", "scope"}
     if not any(condition.is_ensemble for condition in conditions):
         failed.add("ensembles")
     return [text for kind, text in CHECKS.items() if kind not in failed]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -94,11 +95,13 @@ class Group:
         path: The folder.
         conditions: Sorted by task and name.
         left_out: Runs that cannot be used: `run`, `model`, `state`, `reason`.
+        others: The folders of groups that were united with it.
     """
 
     path: Path
     conditions: list[Condition]
     left_out: pd.DataFrame
+    others: tuple[Path, ...] = ()
 
 
 def includes_task(task: str, wanted: str) -> bool:
@@ -131,7 +134,7 @@ def read_group(path: Path, trusted: Iterable[str] = ()) -> Group:
         none = f"{path.parent} has none; `python train.py` makes one"
         cure = f"choose from {', '.join(map(str, groups))}" if groups else none
         raise UserError(f"{path} is not a folder of runs: {cure}.")
-    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not _is_passed_over(folder)]
+    folders = list_folders(path)
     if not folders:
         raise UserError(f"{path} contains no runs: train some with `python train.py group={path.name}`.")
     read: dict[str, list[FinishedRun]] = {}
@@ -154,6 +157,11 @@ def read_group(path: Path, trusted: Iterable[str] = ()) -> Group:
     make_names_unique(conditions)
     conditions.sort(key=lambda condition: (condition.task, condition.name))
     return Group(path, conditions, pd.DataFrame(left_out, columns=["run", "model", "state", "reason"]))
+
+
+def list_folders(path: Path) -> list[Path]:
+    """List the folders in a group that may be runs, sorted."""
+    return [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not _is_passed_over(folder)]
 
 
 def _is_passed_over(folder: Path) -> bool:
@@ -187,9 +195,14 @@ def condition_key(run: FinishedRun) -> str:
     if run.ensemble:
         members = sorted((member.condition, str(member.seed)) for member in run.ensemble.members)
         return repr(["ensemble", run.ensemble.name, members, run.status.get("data")])
-    decides = {name: value for name, value in identity(run.config).items() if name not in _LUCK}
+    return repr([shared_options(run.config), run.config.trainer.max_epochs, run.status.get("data")])
+
+
+def shared_options(config: DictConfig) -> list[tuple[str, Any]]:
+    """Return the options that all runs of a condition share, sorted: all that decide its numbers but seed and fold."""
+    decides = {name: value for name, value in identity(config).items() if name not in _LUCK}
     decides[_CROSS_FOLD] = decides.get(_CROSS_FOLD) is not None
-    return repr([sorted(decides.items()), run.config.trainer.max_epochs, run.status.get("data")])
+    return sorted(decides.items())
 
 
 def name_condition(run: Path) -> str:
