@@ -16,6 +16,7 @@ from bus_lightning.report.figures.history import history
 from bus_lightning.report.figures.pictures import data_sample, find_data
 from bus_lightning.report.heat_map_section import heat_map_section
 from bus_lightning.report.mask_section import mask_section
+from bus_lightning.report.no_lesion_section import no_lesion_section
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.report.task_sections import COMPARED, in_short, task_section
 from bus_lightning.statistics.checks import find_problems, passed_checks
@@ -47,6 +48,7 @@ def contents(
         _checks(group),
         *[section for extension in extensions for section in extension.after_checks(evidence)],
         *[task_section(task, evidence) for task in COMPARED],
+        no_lesion_section(main, summaries["segmentation"], cache),
         across_section(main, cache),
         *[section for extension in extensions for section in extension.after_tasks(evidence)],
         mask_section(group.conditions, summaries["classification"]["test"], titles),

@@ -11,7 +11,17 @@ from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.csv_files import bad_cell, check_numbers, read_table, refuse_cut
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.splits import Split
-from bus_lightning.metrics.columns import COUNTS, MILLIMETRES, PROBABILITY, SIZES_MM, SURFACE, SURFACE_MM, classes_of
+from bus_lightning.metrics.columns import (
+    BEFORE_RULE,
+    COUNTS,
+    LESION_SCORE,
+    MILLIMETRES,
+    PROBABILITY,
+    SIZES_MM,
+    SURFACE,
+    SURFACE_MM,
+    classes_of,
+)
 from bus_lightning.runs.folder import RunDir
 
 _TEXT = ("id", "split", "label")
@@ -71,6 +81,8 @@ def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | Non
         what = f"and the others of the row add up to {total:.3g}, not 1"
         raise bad_cell(path, cases, int(off.argmax()), columns[0], what)
     check_numbers(path, cases, COUNTS, low=0, high=_MOST_PIXELS, whole=True)
+    check_numbers(path, cases, BEFORE_RULE.values(), low=0, high=_MOST_PIXELS, whole=True)
+    check_numbers(path, cases, [LESION_SCORE], low=0, high=1)
     check_numbers(path, cases, [_HD95], low=0, gaps=True)
     check_numbers(path, cases, [_SURFACE_DICE], low=0, high=1, gaps=True)
     _check_millimetres(path, cases)

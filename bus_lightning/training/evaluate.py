@@ -25,6 +25,7 @@ from bus_lightning.runs.finished import find_runs, open_run
 from bus_lightning.runs.folder import RunDir, groups_near
 from bus_lightning.runs.sets import write_sets
 from bus_lightning.runs.table import collect, show
+from bus_lightning.tasks.segmentation import SegmentationTask
 from bus_lightning.training.fit import announce_label_in_input, build_task, build_trainer, evaluate_parts
 from bus_lightning.training.hardware import choose_hardware
 from bus_lightning.training.tested_images import CHOICES, count_seen, find_images
@@ -119,6 +120,8 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     trainer = build_trainer(config.trainer, hardware, opened.origin, **options)
     convert_before_loading(trainer, task)
     load_kept_weights(task.net, run.best)
+    if isinstance(task, SegmentationTask) and config.predict.no_lesion is not False:
+        task.least_score = opened.least_score
     announce_label_in_input(config.overlay, parts)
     with torch.inference_mode():
         cases, metrics = evaluate_parts(trainer, task, datamodule, parts)
@@ -153,7 +156,7 @@ def _settle(config: DictConfig, cfg: DictConfig) -> DictConfig:
         cfg: The config of `evaluate.py`.
 
     Raises:
-        UserError: If an option of its data has no effect.
+        UserError: If an option of its data has no effect, or the no-lesion rule was chosen with other flips.
     """
     settled = with_tested_data(config, cfg.data)
     if settled.trainer.limit_val_batches == 0:  # applies to the training only
@@ -162,5 +165,11 @@ def _settle(config: DictConfig, cfg: DictConfig) -> DictConfig:
     settled.trainer = {key: value for key, value in settled.trainer.items() if not OmegaConf.is_config(value)}
     settled.trainer.update(_target_=TRAINER, accelerator="auto", devices=1, profiler=None, default_root_dir=None)
     settled.model.weights = None  # the checkpoint holds them all
-    settled.predict.update({key: value for key, value in (cfg.get("predict") or {}).items() if value is not None})
+    predict = settled.predict
+    predict.update({key: value for key, value in (cfg.get("predict") or {}).items() if value is not None})
+    if predict.no_lesion is not False and predict.flips != config.predict.flips:
+        raise UserError(
+            f"predict.flips={shown(predict.flips)}: the run's no-lesion rule was chosen with "
+            f"predict.flips={shown(config.predict.flips)}: add predict.no_lesion=false."
+        )
     return settled
