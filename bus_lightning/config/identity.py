@@ -43,6 +43,7 @@ KEYS: dict[str, Key] = {
     "task.*": _DECIDES, "task.name": Key(True, kind=str), "task.monitor": Key(True, kind=str),
     "task.mode": Key(True, kind=str), "task.loss": Key(True, kind=dict),
     "predict": Key(True, since={}), "predict.flips": Key(True, since=False),
+    "predict.no_lesion": Key(True, since=False),
     "optimizer.*": _DECIDES, "scheduler.*": _DECIDES, "augment.*": _DECIDES,
     "preprocess.rules": Key(True, since=1), "preprocess.denoise": Key(True, kind=str),
     "preprocess.contrast": Key(True, kind=str), "preprocess.parts": Key(True, kind=list),

@@ -26,6 +26,7 @@ from bus_lightning.report.lesion_section import lesion_section
 from bus_lightning.report.mask_section import mask_section
 from bus_lightning.report.operating_section import operating_section
 from bus_lightning.report.protocol_section import protocol_section
+from bus_lightning.report.no_lesion_section import no_lesion_section
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.report.selective_section import selective_section
 from bus_lightning.report.studied_images import read_studied
@@ -79,6 +80,7 @@ def contents(
         certainty_section(evidence),
         lesion_section(main, summaries["segmentation"]["test"]),
         confounder_section(main, studied),
+        no_lesion_section(main, summaries["segmentation"], cache),
         across_section(main, cache),
         *[section for extension in extensions for section in extension.after_tasks(evidence)],
         mask_section(group.conditions, summaries["classification"]["test"], titles),

@@ -12,7 +12,9 @@ from bus_lightning.core.csv_files import bad_cell, check_numbers, read_table, re
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.splits import Split
 from bus_lightning.metrics.columns import (
+    BEFORE_RULE,
     COUNTS,
+    LESION_SCORE,
     LESIONS,
     MILLIMETRES,
     PROBABILITY,
@@ -80,6 +82,8 @@ def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | Non
         what = f"and the others of the row add up to {total:.3g}, not 1"
         raise bad_cell(path, cases, int(off.argmax()), columns[0], what)
     check_numbers(path, cases, COUNTS, low=0, high=_MOST_PIXELS, whole=True)
+    check_numbers(path, cases, BEFORE_RULE.values(), low=0, high=_MOST_PIXELS, whole=True)
+    check_numbers(path, cases, [LESION_SCORE], low=0, high=1)
     check_numbers(path, cases, [_HD95], low=0, gaps=True)
     check_numbers(path, cases, [_SURFACE_DICE], low=0, high=1, gaps=True)
     _check_lesions(path, cases)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.config.schema import FLAG, Kind, list_of, nullable, number, whole
+from bus_lightning.config.schema import FLAG, Kind, list_of, nullable, number, one_of, whole
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.reading import LARGEST_WHOLE, read_json
 
@@ -38,7 +38,8 @@ STATUS: dict[str, Kind] = {
                      "data_fraction"), _NUMBER),
     "later_protocols": list_of(_TEXT, "a list of hashes"),
     "scale": _mapping({"bits": whole(1, 64), "white": whole(1, 255)}, others=Kind("", lambda value: False)),
-    "predict": _mapping({}, others=FLAG),  # options of an evaluation that differ from those of the run
+    "predict": _mapping({"flips": FLAG, "no_lesion": one_of(False)}),  # of an evaluation, where it is not the run's
+    "lesion_rule": _mapping({"least_score": number(0, 1), "lesions": _COUNT, "normals": _COUNT}),
     **_CODE,
     **dict.fromkeys(("later", "trained"), list_of(_mapping({"started": _TEXT, **_CODE}), "a list of what ran")),
 }  # fmt: skip

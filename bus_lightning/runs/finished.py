@@ -121,6 +121,16 @@ class FinishedRun:
             raise DamagedError(self.folder.config, f"overlay: {error}") from error
         return overlay if overlay.applies_to("test") else None
 
+    @property
+    def least_score(self) -> float:
+        """The least lesion score of its no-lesion rule; masks with a lower score are emptied."""
+        rule = self.status.get("lesion_rule")
+        if not rule or rule.get("least_score") is None:
+            raise DamagedError(
+                self.folder.status_file, "it lacks lesion_rule, which predict.no_lesion of the run needs"
+            )
+        return float(rule["least_score"])
+
     def require_complete(self) -> None:
         """Raise a UserError if the run is not complete."""
         if not self.folder.is_complete:

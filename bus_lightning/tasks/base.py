@@ -7,7 +7,6 @@ import lightning.pytorch as pl
 import pandas as pd
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -85,8 +84,8 @@ class BusTask(pl.LightningModule):
         """Return the logits by head: `mask` (B, 1, H, W), `class` (B, K), or both."""
         raise NotImplementedError
 
-    def rows(self, logits: Logits, batch: Batch) -> list[dict[str, Any]]:
-        """Make the evaluation's row of each image from float32 logits."""
+    def rows(self, heads: dict[str, Tensor], batch: Batch) -> list[dict[str, Any]]:
+        """Make the evaluation's row of each image from float32 logits by head."""
         raise NotImplementedError
 
     def training_scores(self, logits: Logits, batch: Batch) -> dict[str, Tensor]:
@@ -159,11 +158,19 @@ class BusTask(pl.LightningModule):
         Returns:
             Logits by head, `mask` (B, 1, H, W), `class` (B, K), or both: float32 on the CPU.
         """
+        return self.finish(self.predict_heads(image))
+
+    def predict_heads(self, image: Tensor) -> dict[str, Tensor]:
+        """Predict as `predict_logits`, but without `finish`."""
         self.eval()
         precision = self.trainer.precision_plugin
         with torch.inference_mode(), precision.forward_context():
             logits = self.evaluation_logits(precision.convert_input(image.to(self.device)))
             return {name: values.float().cpu() for name, values in self.heads(logits).items()}
+
+    def finish(self, heads: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Change the float32 logits by head into those of the final prediction, if a task has a rule for that."""
+        return heads
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the cases of a validation batch; after the last batch, copy the weights.
@@ -183,7 +190,7 @@ class BusTask(pl.LightningModule):
     def _evaluate(self, batch: Batch) -> None:
         logits = self.evaluation_logits(batch["image"])
         self._losses.append(self.loss(logits, self.target(batch)).detach() * len(batch["id"]))
-        self._rows += self.rows(apply_to_collection(logits, Tensor, Tensor.float), batch)
+        self._rows += self.rows({name: values.float() for name, values in self.heads(logits).items()}, batch)
 
     def on_validation_epoch_start(self) -> None:
         """Reset the cases of the last evaluation."""

@@ -1,10 +1,12 @@
 """Average the probabilities of several networks: of classes from their tables, of masks from the networks themselves.
 
-A mask is thresholded after the average, at the image's own resolution.
+A mask is thresholded after the average, at the image's own resolution. With a no-lesion rule, the lesion scores of the
+networks are averaged, too, and so are the least scores that they have chosen.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, cast
 
 import pandas as pd
@@ -25,11 +27,13 @@ class Prediction:
     Attributes:
         id: The image.
         map: Probability of a lesion at the image's own resolution, (H, W) float32.
+        score: Its lesion score, in [0, 1].
         classes: Column of a class in cases.csv -> its probability; empty for a segmenter.
     """
 
     id: str
     map: Tensor
+    score: float
     classes: dict[str, float]
 
 
@@ -68,13 +72,15 @@ def average_masks(
     leader, others = networks[0], [_predict(network, part) for network in networks[1:]]
     task = cast(SegmentationTask, leader.task)
     task.predicted_masks = {}
+    task.least_score = fmean(cast(SegmentationTask, network.task).least_score for network in networks)
     rows: list[dict[str, Any]] = []
     batches, images = _batches(leader, part), len(leader.datamodule.parts[part])
     with torch.inference_mode():
         for batch, own in watched(batches, "images", images) if shows_progress else batches:
             everyone = [[prediction, *map(next, others)] for prediction in own]
             _refuse_other_images(everyone)
-            mask_rows = task.rows_of_maps(map(_mean_map, everyone), batch)
+            scores = [fmean(prediction.score for prediction in predictions) for predictions in everyone]
+            mask_rows = task.rows_of_maps(map(_mean_map, everyone), batch, scores)
             rows += [_with_classes(row, each) for row, each in zip(mask_rows, everyone, strict=True)]
     cases = pd.DataFrame(rows)
     cases.insert(1, "split", part)
@@ -83,21 +89,22 @@ def average_masks(
 
 def _batches(network: PreparedNetwork, part: str) -> Iterator[tuple[Batch, list[Prediction]]]:
     """Predict the batches of a part as the Trainer's test does, in the order of the ids."""
-    task, trainer = network.task, network.trainer
+    task, trainer = cast(SegmentationTask, network.task), network.trainer
     task.trainer = trainer  # whose precision it predicts with
     task.to(trainer.strategy.root_device)
     for batch in network.datamodule.evaluation_dataloader(part):
-        heads = task.predict_logits(batch["image"])
+        heads = task.predict_heads(batch["image"])
         masks = map(
             full_size, heads["mask"].sigmoid(), batch["box"].tolist(), [each.shape for each in batch["full_mask"]]
         )
+        scores = task.lesion_scores(heads).tolist()
         columns = [f"{PROBABILITY}{name}" for name in task.classes]
         rows = heads["class"].softmax(dim=1).tolist() if "class" in heads else [[]] * len(batch["id"])
         yield (
             batch,
             [
-                Prediction(id_, mask, dict(zip(columns, row, strict=bool(row))))
-                for id_, mask, row in zip(batch["id"], masks, rows, strict=True)
+                Prediction(id_, mask, score, dict(zip(columns, row, strict=bool(row))))
+                for id_, mask, score, row in zip(batch["id"], masks, scores, rows, strict=True)
             ],
         )
 

@@ -21,7 +21,8 @@ from bus_lightning.statistics.conditions import condition_key, name_condition
 log = logging.getLogger(__name__)
 # What the report reads from the config of an ensemble, so that all its networks must agree: whether the input holds a
 # label or a copy of a test image, and how the images were divided.
-_SHARED = ("data.mistake", "data.split.method", "overlay.style", "overlay.source", "overlay.parts", "preprocess.parts")
+_SHARED = ("data.mistake", "data.split.method", "overlay.style", "overlay.source", "overlay.parts", "preprocess.parts",
+           "predict.no_lesion")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from bus_lightning.runs.robustness import FOLDER as ROBUSTNESS
 from bus_lightning.runs.sets import write_sets
 from bus_lightning.runs.table import collect, show
 from bus_lightning.tasks.base import BusTask
+from bus_lightning.tasks.segmentation import SegmentationTask
 from bus_lightning.training.fit import announce_label_in_input, build_task, build_trainer, evaluate_parts
 from bus_lightning.training.hardware import choose_hardware
 from bus_lightning.training.robustness import RobustnessSettings, evaluate_robustness
@@ -199,6 +200,8 @@ def prepare_network(
     trainer = build_trainer(config.trainer, hardware, run.origin, **options)
     convert_before_loading(trainer, task)
     load_kept_weights(task.net, run.folder.best)
+    if isinstance(task, SegmentationTask) and config.predict.no_lesion is not False:
+        task.least_score = run.least_score
     return PreparedNetwork(task, datamodule, trainer)
 
 
@@ -210,7 +213,7 @@ def settle_tested(config: DictConfig, cfg: DictConfig) -> DictConfig:
         cfg: The config of `evaluate.py`.
 
     Raises:
-        UserError: If an option of its data has no effect.
+        UserError: If an option of its data has no effect, or the no-lesion rule was chosen with other flips.
     """
     settled = with_tested_data(config, cfg.data)
     if settled.trainer.limit_val_batches == 0:  # applies to the training only
@@ -219,5 +222,11 @@ def settle_tested(config: DictConfig, cfg: DictConfig) -> DictConfig:
     settled.trainer = {key: value for key, value in settled.trainer.items() if not OmegaConf.is_config(value)}
     settled.trainer.update(_target_=TRAINER, accelerator="auto", devices=1, profiler=None, default_root_dir=None)
     settled.model.weights = None  # the checkpoint holds them all
-    settled.predict.update({key: value for key, value in (cfg.get("predict") or {}).items() if value is not None})
+    predict = settled.predict
+    predict.update({key: value for key, value in (cfg.get("predict") or {}).items() if value is not None})
+    if predict.no_lesion is not False and predict.flips != config.predict.flips:
+        raise UserError(
+            f"predict.flips={shown(predict.flips)}: the run's no-lesion rule was chosen with "
+            f"predict.flips={shown(config.predict.flips)}: add predict.no_lesion=false."
+        )
     return settled
