@@ -50,14 +50,14 @@ class Plan:
     """An ensemble, perhaps with several folds.
 
     Attributes:
-        label: What it is called in messages.
+        folder: Its folder, without the fold.
         model: Name of its model in tables.
         runs: All runs.
         refused: Why it cannot be made, in one line; empty if it can.
         splits: A folder for each set of test images.
     """
 
-    label: str
+    folder: Path
     model: str
     runs: list[FinishedRun] = field(default_factory=list)
     refused: str = ""
@@ -85,16 +85,17 @@ def plan_ensembles(found: Iterable[RunDir], name: str, trusted: Iterable[str] = 
     plans: dict[str, Plan] = {}
     if name == SEEDS:
         for run in runs:
-            label = name_condition(run.folder.path)
-            plan = plans.setdefault(condition_key(run), Plan(label, f"ensemble_{run.config.model.name}"))
-            plan.runs.append(run)
-        labels = {plan.label: plan for plan in plans.values()}
+            new = Plan(_folder(run.folder.path), f"ensemble_{run.config.model.name}")
+            plans.setdefault(condition_key(run), new).runs.append(run)
+        by_folder = {plan.folder: plan for plan in plans.values()}
         for path, (key, error) in unusable.items():
-            label = name_condition(path)
-            plan = plans.get(key) or labels.get(label) or plans.setdefault(str(path), Plan(label, ""))
+            folder = _folder(path)
+            plan = plans.get(key) or by_folder.get(folder) or plans.setdefault(str(path), Plan(folder, ""))
             plan.refused = plan.refused or error
     elif runs or unusable:
-        plans[name] = Plan(name, f"ensemble_{name}", runs, next((error for _, error in unusable.values()), ""))
+        first = next(iter([*(run.folder.path for run in runs), *unusable]))
+        error = next((error for _, error in unusable.values()), "")
+        plans[name] = Plan(first.with_name(f"ensemble_{name}"), f"ensemble_{name}", runs, error)
     for plan in plans.values():
         if not plan.refused:
             try:
@@ -102,6 +103,11 @@ def plan_ensembles(found: Iterable[RunDir], name: str, trusted: Iterable[str] = 
             except UserError as error:
                 plan.refused = f"ensemble={name}: {error}"
     return [plan for plan in plans.values() if plan.refused or plan.splits]
+
+
+def _folder(run: Path) -> Path:
+    """Return the folder of the ensemble of a run's seeds, without the fold."""
+    return run.with_name(f"ensemble_{name_condition(run)}")
 
 
 def _open_all(
@@ -155,8 +161,7 @@ def _divide(plan: Plan, name: str) -> list[EnsembleOnSplit]:
         on_split = EnsembleOnSplit(runs[0].folder, tuple(runs))
         for part, run in product(on_split.parts, runs):
             refuse_seen(run.folder.path, run.split, runs[0].split.part(part), part)
-    place = plan.runs[0].folder.path.parent
-    folders = [place / f"ensemble_{plan.label}{_suffix(runs[0].config)}" for runs in groups]
+    folders = [Path(f"{plan.folder}{_suffix(runs[0].config)}") for runs in groups]
     if len(set(folders)) < len(folders):  # they differ in something else than the options of the split
         folders = [Path(f"{path}__split-{runs[0].split.hash[:8]}") for path, runs in zip(folders, groups, strict=True)]
     return [EnsembleOnSplit(RunDir(path), tuple(runs)) for path, runs in zip(folders, groups, strict=True)]

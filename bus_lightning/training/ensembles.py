@@ -63,7 +63,7 @@ def evaluate_ensembles(cfg: DictConfig) -> None:
     results: dict[Path, Path] = {}
     refused: dict[str, str | None] = {}
     for plan in plans:
-        first = plan.splits[0].folder if plan.splits else RunDir(Path(f"ensemble_{plan.label}"))
+        first = plan.splits[0].folder if plan.splits else RunDir(plan.folder)
         try:
             with in_one_line(plan.runs[0].folder if plan.runs else first):
                 results |= _evaluate_plan(plan, cfg)

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from hydra.core.global_hydra import GlobalHydra
 
 from bus_lightning.config.schema import EVALUATE, check_kinds
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.splits import load_split
+from bus_lightning.data.phantom import draw_phantom
+from bus_lightning.data.splits import load_split, make_named_split
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.ensembles import read_ensemble, refuse_seen
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.folder import RunDir
+from bus_lightning.statistics.across_sets import read_across
 from bus_lightning.statistics.conditions import read_group
 from bus_lightning.training import fit, train
 from bus_lightning.training.ensembles import evaluate_ensembles
@@ -99,7 +102,7 @@ def test_the_file_of_an_ensemble_names_its_networks(seeds):
     assert [member.folder(RunDir(folder)).path for member in ensemble.members] == [run.path for run in runs]
     assert [member.seed for member in ensemble.members] == [0, 1, 2]
     assert len({member.condition for member in ensemble.members}) == 1
-    with pytest.raises(UserError, match="is an ensemble of 3 networks and has none itself.*seed-0"):
+    with pytest.raises(UserError, match=r"is an ensemble of 3 networks and has none itself.*seed-0"):
         open_run(folder).network()
 
 
@@ -165,6 +168,38 @@ def test_what_is_missing_is_said_in_one_line(folds, caplog):
     assert f"{runs[2, 0].path}" in caplog.text
 
 
+def test_images_elsewhere_are_averaged_over_the_networks_of_all_folds_and_only_once(evaluated, caplog):
+    caplog.set_level(logging.INFO)
+    runs, root = evaluated
+    group = runs[0].path.parent
+    average(group / "*", "seeds", f"data.root={root}")
+    folders = ensembles_in(group)
+    assert len(folders) == 2
+    found = [read_evaluations(RunDir(folder), None) for folder in folders]
+    assert [len(each) for each in found] == [1, 0]
+    (evaluation,) = found[0]
+    assert evaluation.networks == 4
+    mean = evaluation.cases.set_index("id")
+    tables = [read_evaluations(run, None)[0].cases.set_index("id") for run in runs]  # made on the way, for the report
+    assert np.allclose(mean["prob_benign"], sum(table.loc[mean.index, "prob_benign"] for table in tables) / 4)
+    caplog.clear()
+    average(group / "*", "seeds", f"data.root={root}")
+    assert f"{evaluation.folder.path}: complete, skipped" in caplog.text
+    conditions = {condition.is_ensemble: condition for condition in read_group(group).conditions}
+    across = read_across([conditions[True], conditions[False]])
+    (cell,) = [row.cells["elsewhere"] for row in across.rows if row.condition.is_ensemble]
+    assert (cell.condition.networks, cell.images, cell.condition.cases["replicate"].nunique()) == (4, 12, 1)
+
+
+def test_images_that_one_network_has_seen_are_refused_or_left_out(evaluated, phantom, caplog):
+    runs, _ = evaluated
+    with pytest.raises(UserError):
+        average(runs[0].path.parent / "*", "seeds", f"data.root={phantom}", "split=all")
+    assert "has seen" in caplog.text
+    assert "so its predictions for them are not averaged" in caplog.text
+    assert not read_evaluations(RunDir(ensembles_in(runs[0].path.parent)[0]), None)
+
+
 @pytest.mark.parametrize("damage", ["unfinished", "damaged"])
 def test_a_run_that_cannot_be_used_refuses_its_ensemble_and_not_the_others(seeds, damage, caplog):
     runs, others = seeds(), seeds("model=alexnet")
@@ -181,14 +216,18 @@ def test_a_run_that_cannot_be_used_refuses_its_ensemble_and_not_the_others(seeds
 
 def test_networks_are_averaged_under_a_name_whatever_the_order_of_their_classes(seeds):
     first = seeds(seeds=(0,))[0]
-    other = seeds("model=alexnet", "data.classes=[normal,malignant,benign]", seeds=(0,))[0]
+    cases = pd.read_csv(first.cases)
+    cases[["prob_normal", "prob_benign"]] = cases[["prob_benign", "prob_normal"]].to_numpy()
+    columns = ["id", "split", "label", "prob_normal", "prob_malignant", "prob_benign"]
+    shuffled = cases[columns].sample(frac=1, random_state=0)
+    other = seeds("model=alexnet", "data.classes=[normal,malignant,benign]", seeds=(0,), cases=shuffled)[0]
     other.split.write_bytes(first.split.read_bytes())
     average(first.path.parent / "*", "both")
     mean = open_run(first.path.parent / "ensemble_both").cases.set_index("id")
     tables = [open_run(run.path).cases.set_index("id") for run in (first, other)]
     for name in ("benign", "malignant", "normal"):
         column = f"prob_{name}"
-        assert np.allclose(mean[column], (tables[0][column] + tables[1].loc[mean.index, column]) / 2)
+        assert np.allclose(mean[column], sum(table.loc[mean.index, column] for table in tables) / 2)
 
 
 def test_what_networks_must_share_is_named_if_they_differ(seeds, caplog):
@@ -214,8 +253,6 @@ def test_validation_images_are_left_out_where_the_splits_differ(seeds):
     split = json.loads(other.split.read_text())
     moved = split["val"].pop()
     split["train"] = sorted([*split["train"], moved])
-    from bus_lightning.data.splits import make_named_split
-
     make_named_split({part: split[part] for part in ("train", "val", "test")}, "grouped", split["groups"]).save(
         other.split
     )
@@ -277,6 +314,26 @@ def networks(phantom, audit_cache, tmp_path_factory):
             train.run(cfg)
             folders.append(RunDir(Path(cfg.runs_dir) / "g" / cfg.name))
     return folders
+
+
+@pytest.fixture(scope="module")
+def classifiers(phantom, audit_cache, tmp_path_factory):
+    """Two seeds of a small classifier on each of two folds, trained once."""
+    runs = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "save_sheet", lambda *_: None)
+        for fold, seed in product((0, 1), (0, 1)):
+            options = ["model=resnet34", f"seed={seed}", "group=g", "data.size=32", "data.split.folds=2"]
+            train.run(compose_run([*options, f"data.split.fold={fold}"], phantom, audit_cache, runs))
+    return runs / "g"
+
+
+@pytest.fixture
+def evaluated(classifiers, tmp_path):
+    """The classifiers, and a folder of 12 images that none of them has seen."""
+    copied = Path(shutil.copytree(classifiers, tmp_path / "g"))
+    draw_phantom(tmp_path / "elsewhere", images=12, seed=7)
+    return [RunDir(path) for path in sorted(copied.iterdir()) if path.is_dir()], tmp_path / "elsewhere"
 
 
 @pytest.fixture
