@@ -225,7 +225,7 @@ EVALUATE = {
     "explain_options.methods": NAMES, "explain_options.images": nullable(whole(1)),
     "explain_options.integration_steps": whole(1), "explain_options.occlusion_positions": whole(4),
     "explain_options.random_seed": whole(0, 2**32 - 1),
-    "robustness": FLAG, "robustness_options": GROUP, "robustness_options.corruptions": NAMES,
+    "baselines": FLAG, "robustness": FLAG, "robustness_options": GROUP, "robustness_options.corruptions": NAMES,
     "robustness_options.strengths": list_of(whole(1, 5), "a list of strengths from 1 to 5, such as '[1,3,5]'"),
     "robustness_options.images": nullable(whole(1)),
 }  # fmt: skip

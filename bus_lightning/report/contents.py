@@ -10,6 +10,7 @@ from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.data.published import count_divided_groups, describe_divided
 from bus_lightning.data.splits import PARTS
 from bus_lightning.report.across_section import across_section
+from bus_lightning.report.baseline_section import baseline_section
 from bus_lightning.report.calibration_section import calibration_section
 from bus_lightning.report.certainty_section import certainty_section
 from bus_lightning.report.confounder_section import confounder_section
@@ -24,9 +25,10 @@ from bus_lightning.report.heat_map_section import heat_map_section
 from bus_lightning.report.image_section import image_section
 from bus_lightning.report.lesion_section import lesion_section
 from bus_lightning.report.mask_section import mask_section
+from bus_lightning.report.no_lesion_section import no_lesion_section
 from bus_lightning.report.operating_section import operating_section
 from bus_lightning.report.protocol_section import protocol_section
-from bus_lightning.report.no_lesion_section import no_lesion_section
+from bus_lightning.report.robustness_section import robustness_section
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.report.selective_section import selective_section
 from bus_lightning.report.studied_images import read_studied
@@ -74,6 +76,7 @@ def contents(
         image_section(studied),
         *[section for extension in extensions for section in extension.after_checks(evidence)],
         *[task_section(task, evidence) for task in COMPARED],
+        baseline_section(main, summaries["classification"]["test"], cache),
         operating_section(evidence),
         calibration_section(evidence),
         selective_section(evidence),
@@ -81,6 +84,7 @@ def contents(
         lesion_section(main, summaries["segmentation"]["test"]),
         confounder_section(main, studied),
         no_lesion_section(main, summaries["segmentation"], cache),
+        robustness_section(main),
         across_section(main, cache),
         *[section for extension in extensions for section in extension.after_tasks(evidence)],
         mask_section(group.conditions, summaries["classification"]["test"], titles),

@@ -1,6 +1,7 @@
 """The folder `<run>/robustness/`: the cases of a run's test images, corrupted and as they are, a file for each."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bus_lightning.core.cache import cleared
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import aside, checksum, is_there, write_aside
@@ -17,6 +19,7 @@ from bus_lightning.data.splits import Split
 from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.folder import RunDir
 
+log = logging.getLogger(__name__)
 FOLDER = "robustness"
 _CURE = "Run `evaluate.py robustness=true` again"
 
@@ -63,10 +66,13 @@ class RobustnessDir:
         complete = {}
         for level in LEVELS:
             file = self.path / level.file
-            if made == made_with and file.is_file() and files.get(level.file) == checksum(file):
+            is_known = made == made_with and level.file in files
+            if is_known and file.is_file() and files[level.file] == checksum(file):
                 complete[level] = files[level.file]
-            else:
-                file.unlink(missing_ok=True)
+                continue
+            if is_known:
+                log.warning("%s is made anew: it is missing or its checksum differs.", file)
+            cleared(file).unlink(missing_ok=True)
         self._write_manifest(made_with, {level.file: sum_ for level, sum_ in complete.items()})
         return set(complete)
 
@@ -78,7 +84,7 @@ class RobustnessDir:
         self._write_manifest(made_with, self._read_manifest()[1] | {level.file: checksum(self.path / level.file)})
 
     def _write_manifest(self, made_with: Mapping[str, Any], files: Mapping[str, str]) -> None:
-        write_aside(self.manifest, json.dumps({"made_with": made_with, "files": files}, indent=1) + "\n")
+        write_aside(cleared(self.manifest), json.dumps({"made_with": made_with, "files": files}, indent=1) + "\n")
 
     def _read_manifest(self) -> tuple[Any, dict[str, Any]]:
         try:

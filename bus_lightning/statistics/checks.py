@@ -11,10 +11,12 @@ from bus_lightning.data.index import read_image
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.runs.baselines import BASELINES, read_baseline
 from bus_lightning.runs.ensembles import Member, read_ensemble, why_outdated
 from bus_lightning.runs.evaluations import find_evaluations, read_evaluations
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.images import read_images
+from bus_lightning.runs.robustness import read_robustness
 from bus_lightning.runs.sets import read_sets_of
 from bus_lightning.statistics.conditions import Condition, includes_task
 from bus_lightning.statistics.faithfulness import read_maps
@@ -146,7 +148,7 @@ def _check_networks(condition: Condition) -> Iterator[Problem]:
 
 
 def _check_files(condition: Condition) -> Iterator[Problem]:
-    """Check the history, the data sets and the evaluations of each run, and the first run's heat maps and masks."""
+    """Check the history and the further results of each run, and the first run's heat maps and masks."""
     for run in condition.runs:
         yield from _damage(run, run.read_history)
         if is_there(run.sets):
@@ -154,6 +156,10 @@ def _check_files(condition: Condition) -> Iterator[Problem]:
         if is_there(run.images):
             yield from _damage(run, read_images, run.images)
         yield from _damage(run, read_evaluations, run, condition.predicted_classes)
+        task, split = str(condition.config.task.name), condition.splits[run.path.name]
+        yield from _damage(run, read_robustness, run, task, condition.classes, split)
+        for name in BASELINES:
+            yield from _damage(run, read_baseline, run, name, condition.classes, split)
     for first in condition.runs[:1]:
         maps = first.path / "explain" / "maps.csv"
         if is_there(maps):

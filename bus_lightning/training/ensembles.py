@@ -83,6 +83,11 @@ def _refuse_options(cfg: DictConfig) -> None:
         raise UserError(f"part={cfg.part}: an ensemble averages the validation and the test images: leave part out.")
     if cfg.get("explain"):
         raise UserError("explain=true: heat maps are those of one network: leave ensemble out.")
+    for option in ("robustness", "baselines"):
+        if cfg.get(option):
+            raise UserError(
+                f"{option}=true: an ensemble has no checkpoint and no training of its own: leave ensemble out."
+            )
     if cfg.split not in CHOICES and not Path(cfg.split).is_file():
         raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
 

@@ -30,6 +30,7 @@ from bus_lightning.runs.sets import write_sets
 from bus_lightning.runs.table import collect, show
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import SegmentationTask
+from bus_lightning.training.baselines import fit_baselines
 from bus_lightning.training.fit import announce_label_in_input, build_task, build_trainer, evaluate_parts
 from bus_lightning.training.hardware import choose_hardware
 from bus_lightning.training.robustness import RobustnessSettings, evaluate_robustness
@@ -63,6 +64,9 @@ def evaluate_runs(cfg: DictConfig) -> None:
         if found and all(run.is_ensemble for run in found):
             cure = " These are ensembles: name the runs that they average, and add ensemble=NAME."
         raise UserError(f"runs={cfg.runs} matches no run folder with a kept checkpoint (checkpoints/best.ckpt).{cure}")
+    for run in found:
+        if run.is_ensemble:
+            log.info("%s: passed over: an ensemble has no checkpoint.", run.path)
     results: dict[Path, Path] = {}
     refused: dict[str, str | None] = {}
     for run in runs:
@@ -137,8 +141,8 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     out.record_evaluation(run, predict=changed or None)
     out.write_metrics(metrics)
     log.info("%s: written", out.path)
-    # What is measured on other images than the run's is written to their evaluation.
-    place = (run if split is opened.split and cfg.split in (None, "own") else out).path
+    # What is measured on other images than the run's, or with other options, is written to their evaluation.
+    place = (run if split is opened.split and cfg.split in (None, "own") and not changed else out).path
     if cfg.get("explain"):
         from bus_lightning.explain.explain_run import explain_run
 
@@ -147,8 +151,14 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
             config, task, datamodule, device, cfg.explain_options, place / "explain", run.best, cfg.progress,
             opened.origin,
         )  # fmt: skip
+    if cfg.get("baselines") and place == run.path:
+        fit_baselines(run, config, prepared, split, cfg.progress)
+    elif cfg.get("baselines"):
+        log.warning(
+            "%s: no baselines: they are fitted and tested on the run's own parts; leave out split and data.", place
+        )
     if cfg.get("robustness"):
-        made_with = {"weights": checksum(run.best), "data": prepared.content, "split": split.hash}
+        made_with = {"weights": checksum(run.best), "data": prepared.content, "split": split.hash, "predict": changed}
         with torch.inference_mode():
             evaluate_robustness(
                 network.trainer, task, datamodule, cfg.robustness_options, place / ROBUSTNESS, made_with, cfg.progress
