@@ -10,7 +10,7 @@ from bus_lightning.report.figures.inputs import labels_of, span
 from bus_lightning.report.figures.operating import operating_figure
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.conditions import Condition, of_task
-from bus_lightning.statistics.operating_points import BALANCED, MOST_PROBABLE, OperatingPoint
+from bus_lightning.statistics.operating_points import BALANCED, MOST_PROBABLE, SCREENING_PREVALENCE, OperatingPoint
 
 _FEW = 20  # positives: with fewer, 95% of them are all of them
 
@@ -103,15 +103,17 @@ def _predictive_table(
         row |= {f"{name} at {prevalence:.3g}": estimate(*point.estimates[f"{name.lower()}_stated"], 4)
                 for name in ("PPV", "NPV")}  # fmt: skip
         table.append(row)
+    source = (
+        "as in screening with ultrasound of women at elevated risk (ACRIN 6666: 111 cancers in 7,473 examinations). "
+        "The option --prevalence states another"
+        if prevalence == SCREENING_PREVALENCE
+        else "as the option --prevalence states"
+    )
     caption = (
         "The 2 x 2 table of malignant (TP, FN) and other images (FP, TN), called malignant (TP, FP) or not; with "
         "several seeds, the sum of their tables. PPV and NPV hold at a prevalence: at that of the test images, and, by "
-        f"Bayes' theorem (Altman and Bland, BMJ 1994), at {prevalence:.3g}"
+        f"Bayes' theorem (Altman and Bland, BMJ 1994), at {prevalence:.3g}, {source}."
     )
-    caption += ", as in screening with ultrasound of women at elevated risk (ACRIN 6666: 111 cancers in 7,473 "
-    caption += "examinations)." if prevalence == Evidence.prevalence else ", as the option --prevalence asks."
-    if prevalence == Evidence.prevalence:
-        caption += " The option --prevalence states another."
     return TableItem("predictive_values", caption, pd.DataFrame(table))
 
 
