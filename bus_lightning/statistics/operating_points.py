@@ -91,10 +91,7 @@ def find_operating_points(
         BALANCED: (choose_balanced_threshold, None),
     }
     for asked in SENSITIVITIES:
-        rules[sensitivity_rule(asked)] = (
-            lambda scores, positive, s=asked: choose_threshold(scores, positive, s),
-            asked,
-        )
+        rules[sensitivity_rule(asked)] = (partial(choose_threshold, sensitivity=asked), asked)
     is_malignant = (test["label"] == MALIGNANT).to_numpy()
     if why := _why_undefined(test, is_malignant):
         return [OperatingPoint(rule, reason=why) for rule in rules]

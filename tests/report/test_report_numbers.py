@@ -12,7 +12,6 @@ from bus_lightning.report.sections import FigureItem, Note, TableItem
 from bus_lightning.report.selective_section import selective_section
 from bus_lightning.statistics.conditions import read_group
 
-
 SECTIONS = (operating_section, calibration_section, selective_section, certainty_section)
 
 
