@@ -66,29 +66,32 @@ def _row(condition: Condition, summary: pd.DataFrame) -> dict[str, object]:
     cases = condition.part("test")
     shown: dict[str, object] = {"runs": len(condition.runs), "n": int(summary["n"].max())}
     values: dict[str, float] = {}
+    by_chance = 0.0
     for metric, title in _TITLES.items():
         row = metric_row(summary, metric)
         if row is None:
             continue
-        shown[title] = (
-            f"undefined: {row['reason']}" if row["reason"] else estimate(*(row[k] for k in ("value", "low", "high")))
-        )
         values[metric] = row["value"]
-        if metric == "calibration_error_adaptive" and not row["reason"]:
-            mean, highest = error_by_chance(cases)
-            shown["by chance"] = f"{mean:.3f}, below {highest:.3f}"
+        shown[title] = estimate(row["value"], row["low"], row["high"])
+        if row["reason"]:
+            shown[title] = f"undefined: {row['reason']}"
+        elif metric == "calibration_error_adaptive":
+            mean, by_chance = error_by_chance(cases)
+            shown["by chance"] = f"{mean:.3f}, below {by_chance:.3f}"
     if MALIGNANT in condition.classes and np.isfinite(probabilities_of(cases)).all():
         predicted, observed = cases[f"{PROBABILITY}{MALIGNANT}"].mean(), (cases["label"] == MALIGNANT).mean()
         shown["malignant, predicted and observed"] = f"{predicted:.3f}, {observed:.3f}"
-    shown["well calibrated"] = _verdict(values)
+    shown["well calibrated"] = _verdict(values, by_chance)
     return shown
 
 
-def _verdict(values: dict[str, float]) -> str:
+def _verdict(values: dict[str, float], by_chance: float) -> str:
     """Say whether error and slope are within the limits; a condition without malignant has no slope to judge."""
     if any(np.isnan(value) for value in values.values()):
         return "undefined"
     slope = values.get("malignant_calibration_slope", 1.0)
-    misses = ["error"] * (max(values["calibration_error"], values["calibration_error_adaptive"]) > LARGEST_ERROR)
-    misses += ["slope"] * (not SLOPES[0] <= slope <= SLOPES[1])
+    error = max(values["calibration_error"], values["calibration_error_adaptive"])
+    misses = ["error"] * (error > LARGEST_ERROR) + ["slope"] * (not SLOPES[0] <= slope <= SLOPES[1])
+    if misses and values["calibration_error_adaptive"] <= by_chance:
+        misses[0] = misses[0].replace("error", "error (no larger than by chance)")
     return f"no: {' and '.join(misses)}" if misses else "yes"

@@ -20,6 +20,7 @@ from bus_lightning.statistics.summary import value_of
 from bus_lightning.statistics.variance import Spread, spread_of
 
 DIFFERENCES = (0.02, 0.05)
+_LEAST = 1e-6  # standard error: a smaller one is rounding, of a score that no draw changes
 # Per task: those that conditions are compared by, and the one that misses a cancer or a lesion.
 _METRICS = {
     "classification": (*shown_in(COMPARED, "classification"), "recall_malignant", "specificity_malignant"),
@@ -138,12 +139,12 @@ def _powers(task: str, evidence: Evidence) -> list[Power]:
         known = [
             (se, int(value_of(summaries[each.name], metric, "n")))
             for each in conditions
-            if (se := value_of(summaries[each.name], metric, "se")) > 0
+            if (se := value_of(summaries[each.name], metric, "se")) > _LEAST
         ]
         if known:
             ses, images = (list(values) for values in zip(*known, strict=True))
             powers.append(Power(metric, "one condition, against a fixed value", len(known), images, ses))
-        own = pairs[(pairs["metric"] == metric) & (pairs["se"] > 0)] if len(pairs) else pairs
+        own = pairs[(pairs["metric"] == metric) & (pairs["se"] > _LEAST)] if len(pairs) else pairs
         if len(own):
             powers.append(Power(metric, "two conditions, on the same images", len(own), own["n"].tolist(),
                                 own["se"].tolist()))  # fmt: skip

@@ -62,9 +62,7 @@ def contents(
         prevalence: Share of malignant at which the stated PPV and NPV hold, in (0, 1).
         as_planned: The protocol of the study next to its runs, if it has one.
     """
-    evidence = replace(_gather(group, extensions, cache, say), prevalence=prevalence)
-    say("operating points")
-    evidence = replace(evidence, operating_points=_operating_points(evidence))
+    evidence = gather_evidence(group, extensions, cache, say, prevalence)
     main, summaries = evidence.main, evidence.summaries
     titles = {model: title for extension in extensions for model, title in extension.titles.items()}
     say("figures")
@@ -110,7 +108,14 @@ def contents(
     return [section for section in sections if section and section.items]
 
 
-def _gather(group: Group, extensions: Sequence[Extension], cache: Path | None, say: Say) -> Evidence:
+def gather_evidence(
+    group: Group,
+    extensions: Sequence[Extension] = (),
+    cache: Path | None = None,
+    say: Say = lambda text: None,
+    prevalence: float = SCREENING_PREVALENCE,
+) -> Evidence:
+    """Compute the numbers of a report; the arguments are those of `contents`."""
     say("intervals")
     summaries = {task: _summaries(of_task(group.conditions, task), cache) for task in COMPARED}
     main = group.conditions
@@ -125,8 +130,10 @@ def _gather(group: Group, extensions: Sequence[Extension], cache: Path | None, s
         if (own := of_task(main, task))
     ]
     comparisons = pd.concat(tables, ignore_index=True) if any(map(len, tables)) else pd.DataFrame()
+    say("operating points")
+    points = _operating_points(main, prevalence)
     costs = cost_frame(main, [row for extension in extensions for row in extension.cost_rows(main)])
-    return Evidence(group, main, by_model, summaries, comparisons, costs)
+    return Evidence(group, main, by_model, summaries, comparisons, costs, points, prevalence)
 
 
 def _summaries(conditions: list[Condition], cache: Path | None) -> dict[str, Summaries]:
@@ -141,10 +148,10 @@ def _summaries(conditions: list[Condition], cache: Path | None) -> dict[str, Sum
     return dict(summaries)
 
 
-def _operating_points(evidence: Evidence) -> dict[str, list[OperatingPoint]]:
-    """Test the thresholds of every condition that predicts malignant, and other classes."""
-    own = [each for each in of_task(evidence.main, "classification") if MALIGNANT in each.classes]
-    calls = [(replace(condition, splits={}), evidence.prevalence) for condition in own]
+def _operating_points(main: list[Condition], prevalence: float) -> dict[str, list[OperatingPoint]]:
+    """Test the thresholds of every condition that predicts malignant."""
+    own = [condition for condition in of_task(main, "classification") if MALIGNANT in condition.classes]
+    calls = [(replace(condition, splits={}), prevalence) for condition in own]
     points = call_in_parallel(find_operating_points, calls, sum(len(condition.cases) for condition in own))
     return {condition.name: found for condition, found in zip(own, points, strict=True) if found}
 

@@ -1,6 +1,7 @@
 """The section of operating points: what a doctor gets who acts on the probability of malignant."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -9,8 +10,15 @@ from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.inputs import labels_of, span
 from bus_lightning.report.figures.operating import operating_figure
 from bus_lightning.report.sections import Item, Note, Section, TableItem
+from bus_lightning.statistics.across_sets import read_across
 from bus_lightning.statistics.conditions import Condition, of_task
-from bus_lightning.statistics.operating_points import BALANCED, MOST_PROBABLE, OperatingPoint
+from bus_lightning.statistics.operating_points import (
+    BALANCED,
+    MOST_PROBABLE,
+    SCREENING_PREVALENCE,
+    OperatingPoint,
+    find_operating_points,
+)
 
 _FEW = 20  # positives: with fewer, 95% of them are all of them
 
@@ -37,6 +45,7 @@ def operating_section(evidence: Evidence) -> Section | None:
     drawn = {labels[name]: points[name] for name in pictured if name in labels}
     items: list[Item] = [*_warnings(conditions, points, labels), _accuracy_table(rows, labels)]
     items += [*operating_figure(drawn), _predictive_table(rows, labels, evidence.prevalence)]
+    items += _outside_table(conditions, labels)
     intro = (
         "What a reader gets who calls an image malignant if its probability reaches a threshold. The threshold of each "
         "run is chosen on its validation images and is fixed before the test; each fold of a cross-validation has its "
@@ -103,16 +112,49 @@ def _predictive_table(
         row |= {f"{name} at {prevalence:.3g}": estimate(*point.estimates[f"{name.lower()}_stated"], 4)
                 for name in ("PPV", "NPV")}  # fmt: skip
         table.append(row)
+    source = (
+        "as in screening with ultrasound of women at elevated risk (ACRIN 6666: 111 cancers in 7,473 examinations). "
+        "The option --prevalence states another"
+        if prevalence == SCREENING_PREVALENCE
+        else "as the option --prevalence states"
+    )
     caption = (
         "The 2 x 2 table of malignant (TP, FN) and other images (FP, TN), called malignant (TP, FP) or not; with "
         "several seeds, the sum of their tables. PPV and NPV hold at a prevalence: at that of the test images, and, by "
-        f"Bayes' theorem (Altman and Bland, BMJ 1994), at {prevalence:.3g}"
+        f"Bayes' theorem (Altman and Bland, BMJ 1994), at {prevalence:.3g}, {source}."
     )
-    caption += ", as in screening with ultrasound of women at elevated risk (ACRIN 6666: 111 cancers in 7,473 "
-    caption += "examinations)." if prevalence == Evidence.prevalence else ", as the option --prevalence asks."
-    if prevalence == Evidence.prevalence:
-        caption += " The option --prevalence states another."
     return TableItem("predictive_values", caption, pd.DataFrame(table))
+
+
+def _outside_table(conditions: Sequence[Condition], labels: Mapping[str, str]) -> list[Item]:
+    """Take the same thresholds to the other data sets that the runs were evaluated on."""
+    evaluated = [each for each in conditions if any((run.path / "evaluations").is_dir() for run in each.runs)]
+    table = []
+    for row in read_across(evaluated).rows:
+        for name, cell in row.cells.items():
+            if cell.is_own or not cell.images:
+                continue
+            cases = pd.concat([row.condition.part("val"), cell.condition.cases.assign(split="test")], ignore_index=True)
+            for point in find_operating_points(replace(row.condition, cases=cases, splits={})):
+                shown: dict[str, object] = {
+                    "condition": labels[row.condition.name],
+                    "tested on": name,
+                    "n": cell.images,
+                }
+                for key in ("sensitivity", "specificity"):
+                    shown[key] = estimate(*point.estimates[key]) if point.estimates else f"undefined: {point.reason}"
+                read_off = estimate(*point.read_off) if point.read_off else "-"
+                table.append(shown | {"malignant if": _rule(point), "read off the ROC (exploratory)": read_off})
+    if not table:
+        return []
+    caption = (
+        "The same thresholds on other data sets, which chose neither the network nor the threshold: value and 95% "
+        "interval. A sensitivity far from the one that was asked means that the threshold does not carry over. The "
+        "last column is the specificity at the asked sensitivity, read off the ROC curve of the other set."
+    )
+    frame = pd.DataFrame(table)
+    first = ["condition", "tested on", "n", "malignant if"]
+    return [TableItem("operating_points_outside", caption, frame[[*first, *(c for c in frame if c not in first)]])]
 
 
 def _rule(point: OperatingPoint) -> str:

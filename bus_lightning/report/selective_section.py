@@ -12,7 +12,7 @@ from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.figures.selective import risk_coverage
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.conditions import Condition, includes_task, of_task
-from bus_lightning.statistics.doubts import find_doubts, price_doubts
+from bus_lightning.statistics.doubts import Bought, find_doubts, price_doubts
 from bus_lightning.statistics.operating_points import SENSITIVITIES, sensitivity_rule
 from bus_lightning.statistics.parallel import call_in_parallel
 from bus_lightning.statistics.selective import COVERAGES, accuracy_at_coverages, areas_by_confidence
@@ -41,8 +41,9 @@ def selective_section(evidence: Evidence) -> Section | None:
     for condition, accuracy in zip(conditions, accuracies, strict=True):
         summary = summaries[condition.name]
         row: dict[str, object] = {"condition": labels[condition.name], "n": int(summary["n"].max())}
-        row |= {title: estimate(*(value_of(summary, key, end) for end in ("value", "low", "high")))
-                for key, title in (("aurc", "AURC"), ("excess_aurc", "excess AURC"))}  # fmt: skip
+        for key, title in (("aurc", "AURC"), ("excess_aurc", "excess AURC")):
+            value, low, high = (value_of(summary, key, end) for end in ("value", "low", "high"))
+            row[title] = estimate(value, low, high)
         row |= {_title(coverage): estimate(*accuracy[coverage]) for coverage in COVERAGES}
         others = list(areas_by_confidence(condition.part("test")).items())[1:]
         row |= {f"AURC by the {name}": f"{area:.3f}" for name, area in others}
@@ -110,7 +111,7 @@ def _doubt_items(evidence: Evidence, labels: dict[str, str]) -> list[Item]:
     return items
 
 
-def _price(condition: Condition, thresholds: dict[str, float]) -> list[object]:
+def _price(condition: Condition, thresholds: dict[str, float]) -> list[Bought]:
     test = condition.part("test")
     return list(price_doubts(test, find_doubts(condition, thresholds)))
 

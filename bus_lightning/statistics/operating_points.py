@@ -8,6 +8,7 @@ exploratory.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -90,24 +91,21 @@ def find_operating_points(
         BALANCED: (choose_balanced_threshold, None),
     }
     for asked in SENSITIVITIES:
-        rules[sensitivity_rule(asked)] = (
-            lambda scores, positive, s=asked: choose_threshold(scores, positive, s),
-            asked,
-        )
+        rules[sensitivity_rule(asked)] = (partial(choose_threshold, sensitivity=asked), asked)
     is_malignant = (test["label"] == MALIGNANT).to_numpy()
     if why := _why_undefined(test, is_malignant):
         return [OperatingPoint(rule, reason=why) for rule in rules]
     tested = _Tested(test, is_malignant, draws)
     points = []
-    for rule, (choose, asked) in rules.items():
+    for rule, (choose, wanted) in rules.items():
+        read_off = tested.read_off(wanted) if wanted else None
         chosen = _chosen(condition, validation, choose) if choose else {}
         if isinstance(chosen, str):
-            points.append(OperatingPoint(rule, reason=chosen, read_off=tested.read_off(asked) if asked else None))
+            points.append(OperatingPoint(rule, reason=chosen, read_off=read_off))
             continue
         thresholds = {run: float(each["threshold"]) for run, each in chosen.items()}
         table, estimates = tested.score(tested.flag(thresholds), prevalence)
         positives = {run: int(each["positives"]) for run, each in chosen.items()}
-        read_off = tested.read_off(asked) if asked else None
         points.append(OperatingPoint(rule, thresholds, positives, table, estimates, read_off))
     return points
 

@@ -102,7 +102,7 @@ def draws_of(cases: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> dict[str
         Metric -> (draws,) float, NaN where undefined.
     """
     drawn = _draws_by_replicate(cases, draws, seed)
-    return {name: sum(own[name] for own in drawn) / len(drawn) for name in drawn[0]} if drawn else {}
+    return {name: np.asarray(sum(own[name] for own in drawn) / len(drawn)) for name in drawn[0]} if drawn else {}
 
 
 def _draws_by_replicate(cases: pd.DataFrame, draws: int, seed: int = 0) -> list[dict[str, Floats]]:

@@ -9,7 +9,7 @@ References:
     Searle, Casella and McCulloch, "Variance components", Wiley (1992): the estimates from a nested layout.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -79,24 +79,27 @@ def _spread(metric: str, runs: list[tuple[frozenset[str], dict[str, float]]], im
     repeated = [np.array(values) for values in by_set.values() if len(values) > 1]
     freedom = sum(len(values) - 1 for values in repeated)
     within = sum(float(((values - values.mean()) ** 2).sum()) for values in repeated) / freedom if freedom else np.nan
-    spread = {
-        "seeds": _with_interval(within, freedom),
-        "seed_runs": sum(map(len, repeated)),
-        "seed_sets": len(repeated),
-        "split_sets": len(by_set),
-        "undefined": len(runs) - len(known),
-    }
-    if len(by_set) > 1:
-        between = float(np.var([np.mean(values) for values in by_set.values()], ddof=1))
-        # A mean of n images has a variance of 1/n: a fold has fewer than all images, and a larger one.
-        of_images = float(np.mean([images**2 * n / len(ids) for ids in by_set]))
-        of_seeds = 0.0 if np.isnan(within) else float(np.mean([within / len(values) for values in by_set.values()]))
-        spread |= {
-            "splits": _with_interval(between, len(by_set) - 1),
-            "expected": float(np.sqrt(of_images + of_seeds)),
-            "beyond": float(np.sqrt(max(0.0, between - of_images - of_seeds))),
-        }
-    return Spread(metric, images, **spread)
+    spread = Spread(
+        metric,
+        images,
+        seeds=_with_interval(within, freedom),
+        seed_runs=sum(map(len, repeated)),
+        seed_sets=len(repeated),
+        split_sets=len(by_set),
+        undefined=len(runs) - len(known),
+    )
+    if len(by_set) < 2:
+        return spread
+    between = float(np.var([np.mean(values) for values in by_set.values()], ddof=1))
+    # A mean of n images has a variance of 1/n: a fold has fewer than all images, and a larger one.
+    of_images = float(np.mean([images**2 * n / len(ids) for ids in by_set]))
+    of_seeds = 0.0 if np.isnan(within) else float(np.mean([within / len(values) for values in by_set.values()]))
+    return replace(
+        spread,
+        splits=_with_interval(between, len(by_set) - 1),
+        expected=float(np.sqrt(of_images + of_seeds)),
+        beyond=float(np.sqrt(max(0.0, between - of_images - of_seeds))),
+    )
 
 
 def _with_interval(variance: float, freedom: int) -> Estimate:
