@@ -9,6 +9,7 @@ import pandas as pd
 from bus_lightning.data.published import count_divided_groups, describe_divided
 from bus_lightning.data.splits import PARTS
 from bus_lightning.report.across_section import across_section
+from bus_lightning.report.checklist_section import checklist_section
 from bus_lightning.report.confounder_section import confounder_section
 from bus_lightning.report.costs import cost_frame, cost_table
 from bus_lightning.report.data_facts import data_facts_section
@@ -77,7 +78,8 @@ def contents(
         _data(main),
         data_facts_section(studied),
     ]
-    return [section for section in sections if section and section.items]
+    shown = [section for section in sections if section and section.items]
+    return [*shown, checklist_section(shown)]
 
 
 def _gather(group: Group, extensions: Sequence[Extension], cache: Path | None, say: Say) -> Evidence:

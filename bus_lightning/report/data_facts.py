@@ -45,7 +45,8 @@ def data_facts_section(studied: Sequence[Studied]) -> Section | None:
         "licence": lambda card: card.licence or _BY_OWNER,
         "to cite": lambda card: card.citation or _BY_OWNER,
     }
-    rows = [{"": name} | {key: write(card) for key, card in cards.items()} for name, write in facts.items()]
+    rows = [{"data set": key, "fact": name, "what is stated": write(card)} for key, card in cards.items()
+            for name, write in facts.items()]  # fmt: skip
     table = TableItem("data_facts", "What is published about the data sets.", pd.DataFrame(rows))
     limits = [
         {"data set": key, "kind": kind, "what": text}
