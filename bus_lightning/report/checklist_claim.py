@@ -8,8 +8,8 @@ CLAIM = Checklist(
     "CLAIM 2024",
     "Tejani A. S. et al. Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 update. Radiology: "
     "Artificial Intelligence 6 (2024) e240300",
-    "The numbers follow the 44 items of the update of 2024. They were not compared with the published table: check them "
-    "before you submit.",
+    "The numbers follow the 44 items of the update of 2024. They were not compared with the published table: check "
+    "them before you submit.",
     {
         "Title, abstract and introduction": (
             Item("1", "the title or abstract names the kind of AI"),

@@ -78,9 +78,9 @@ def write_report(
 ) -> None:
     """Write a report into a folder.
 
-    The folder holds `index.html` (one file that loads nothing else), `report.md`, `tables/<slug>.csv` and
-    `figures/<slug>.svg`, and `checklists/<name>.md`. It is written under another name and then replaces an older report as a whole; the same input
-    gives the same bytes.
+    The folder holds `index.html` (one file that loads nothing else), `report.md`, `tables/<slug>.csv`,
+    `figures/<slug>.svg` and `checklists/<name>.md`. It is written under another name and then replaces an older report
+    as a whole; the same input gives the same bytes.
 
     Args:
         out: The folder; an older report in it is replaced.
@@ -180,9 +180,8 @@ def _write_checklists(folder: Path, chapters: Sequence[_Chapter], checklists: Se
     """Write each checklist with links to the places of the page."""
     places = {HEAD: "[the head of the report](../index.html)"}
     for chapter in chapters:
-        places[chapter.title] = (
-            f"[section {chapter.number}, {_plain(chapter.title)}](../index.html#section-{chapter.number})"
-        )
+        label = f"section {chapter.number}, {_plain(chapter.title)}"
+        places[chapter.title] = f"[{label}](../index.html#section-{chapter.number})"
         for entry in chapter.items:
             if not isinstance(entry, Note):
                 places[entry.item.slug] = f"[{entry.label}](../index.html#{entry.kind}-{entry.item.slug})"
