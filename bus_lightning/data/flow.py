@@ -22,7 +22,7 @@ def count_left_out(whole: pd.DataFrame, steps: Mapping[str, set[str]]) -> dict[s
     Returns:
         Data set -> reason -> number, without zeros.
     """
-    reason_of = {id_: reason for reason, ids in reversed(steps.items()) for id_ in ids}
+    reason_of = {id_: reason for reason, ids in reversed(list(steps.items())) for id_ in ids}
     reasons = whole["id"].map(reason_of)
     counts: dict[str, dict[str, int]] = {str(name): {} for name in whole["dataset"].unique()}
     for name, own in reasons.groupby(whole["dataset"]):

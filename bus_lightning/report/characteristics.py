@@ -19,8 +19,8 @@ def characteristics(studied: Studied) -> pd.DataFrame:
         studied: The images and their splits.
 
     Returns:
-        The first column names the characteristic; each other column is a part. What no run has recorded is
-        `NOT_RECORDED`.
+        The first column names the characteristic; each other column is a part. The last row names what the runs have
+        not recorded.
     """
     parts = {title: studied.images.loc[ids] for title, ids in studied.parts.items()}
     every = studied.images
@@ -40,9 +40,11 @@ def characteristics(studied: Studied) -> pd.DataFrame:
         *(_counts_of(every, "device", "device") or [("device", lambda images: NOT_KNOWN)]),
         *(_counts_of(every, "birads", "BI-RADS") or [("BI-RADS", lambda images: NOT_KNOWN)]),
     ]
-    return pd.DataFrame(
-        [{"": name} | {title: write(images) for title, images in parts.items()} for name, write in rows]
-    )
+    written = {name: {title: write(images) for title, images in parts.items()} for name, write in rows}
+    unrecorded = [name for name, cells in written.items() if set(cells.values()) == {NOT_RECORDED}]
+    known = [{"": name} | cells for name, cells in written.items() if name not in unrecorded]
+    last = [{"": "; ".join(unrecorded)} | dict.fromkeys(parts, NOT_RECORDED)] if unrecorded else []
+    return pd.DataFrame([*known, *last])
 
 
 def _write_patients(images: pd.DataFrame) -> str:

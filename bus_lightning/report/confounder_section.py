@@ -11,7 +11,7 @@ from bus_lightning.data.burned_in import ERROR
 from bus_lightning.data.described import UNKNOWN
 from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.report.estimates import estimate
-from bus_lightning.report.figures.inputs import labels_of, paged, usable
+from bus_lightning.report.figures.inputs import labels_of, paged, span, usable
 from bus_lightning.report.figures.strata import Point, strata_forest
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.report.studied_images import Studied
@@ -19,6 +19,7 @@ from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.strata import LEAST, Score, metrics_in_strata, score_strata
 
 _MARKS, _SIZE, _DEVICE, _SET = "text, calipers or frames", "lesion, share of the image", "device", "data set"
+_THIRDS = ("smallest third", "middle third", "largest third")
 _MOST_DEVICES = 6
 EVERY = ("all", "all test images")
 _Key = tuple[str, str]  # factor and stratum
@@ -26,10 +27,17 @@ _Key = tuple[str, str]  # factor and stratum
 
 @dataclass(frozen=True)
 class _Scored:
-    """The scores of a condition: factor and stratum -> metric -> score; and the share of malignant images in each."""
+    """The scores of a condition: factor and stratum -> metric -> score; and what else each stratum is.
+
+    Attributes:
+        scores: Factor and stratum -> metric -> score.
+        malignant: Factor and stratum -> share of malignant images.
+        sizes: Third -> its lesions, as a range of their share of the image.
+    """
 
     scores: Mapping[_Key, Mapping[str, Score]]
     malignant: Mapping[_Key, float]
+    sizes: Mapping[str, str]
 
 
 def confounder_section(conditions: Sequence[Condition], studied: Sequence[Studied]) -> Section | None:
@@ -50,9 +58,10 @@ def confounder_section(conditions: Sequence[Condition], studied: Sequence[Studie
         labels = labels_of(own)
         for condition in own:
             cases = usable(condition, "test")
-            strata = find_strata(images[condition.name].loc[sorted(set(cases["id"]))]) if len(cases) else {}
+            tested = images[condition.name].loc[sorted(set(cases["id"]))] if len(cases) else pd.DataFrame()
+            strata = find_strata(tested) if len(tested) else {}
             if len(strata) > 1:
-                scored[labels[condition.name]] = _score(condition, cases, strata)
+                scored[labels[condition.name]] = _score(condition, cases, strata, tested)
         if scored:
             items += [*_figures(task, scored), _table(task, scored)]
     if not items:
@@ -68,8 +77,9 @@ def confounder_section(conditions: Sequence[Condition], studied: Sequence[Studie
     intro = (
         "A network can use what is not the lesion: a caliper, a device, the size of the image. Each row compares test "
         "images by such a property, which nobody assigned at random: a difference can also come from other classes or "
-        "lesions in the stratum, so the share of malignant images is given. Intervals: 95%, bootstrap over groups, drawn "
-        f"from all classes together; all strata have the same draws. Burned-in marks were found by a rule that is {ERROR}."
+        "lesions in the stratum, so the share of malignant images is given. Intervals: 95%, bootstrap over groups, "
+        "drawn from all classes together; all strata have the same draws. Burned-in marks were found by a rule that "
+        f"is {ERROR}."
     )
     return Section("Confounders", intro, items)
 
@@ -89,11 +99,9 @@ def find_strata(images: pd.DataFrame) -> dict[_Key, set[str]]:
             name: set(images.index[images["marked"] == value]) for name, value in (("without", 0), ("with", 1))
         }
     if "lesion_share" in images and (images["lesion_share"] > 0).sum() >= 3 * LEAST:
-        shares = 100 * images.loc[images["lesion_share"] > 0, "lesion_share"]
-        low, high = np.quantile(shares, [1 / 3, 2 / 3])
-        names = (f"small, up to {low:.1f}%", f"medium, to {high:.1f}%", f"large, above {high:.1f}%")
-        places = np.searchsorted([low, high], shares)
-        found[_SIZE] = {name: set(shares.index[places == place]) for place, name in enumerate(names)}
+        shares = images.loc[images["lesion_share"] > 0, "lesion_share"]
+        places = np.searchsorted(np.quantile(shares, [1 / 3, 2 / 3]), shares)
+        found[_SIZE] = {name: set(shares.index[places == place]) for place, name in enumerate(_THIRDS)}
     if "device" in images:
         counts = images.loc[images["device"] != UNKNOWN, "device"].value_counts()
         names = [str(name) for name in counts.index[:_MOST_DEVICES]]
@@ -108,7 +116,7 @@ def find_strata(images: pd.DataFrame) -> dict[_Key, set[str]]:
     return strata
 
 
-def _score(condition: Condition, cases: pd.DataFrame, strata: Mapping[_Key, set[str]]) -> _Scored:
+def _score(condition: Condition, cases: pd.DataFrame, strata: Mapping[_Key, set[str]], images: pd.DataFrame) -> _Scored:
     metrics = metrics_in_strata(condition.task, condition.classes)
     names = {key: "\0".join(key) for key in strata}
     scores = score_strata(cases, {names[key]: ids for key, ids in strata.items()}, metrics)
@@ -116,7 +124,13 @@ def _score(condition: Condition, cases: pd.DataFrame, strata: Mapping[_Key, set[
     return _Scored(
         {key: {metric: scores[names[key], metric] for metric in metrics} for key in strata},
         {key: float((labels[sorted(ids)] == MALIGNANT).mean()) for key, ids in strata.items()},
-    )
+        {name: _range_of(images.loc[sorted(ids), "lesion_share"]) for (factor, name), ids in strata.items()
+         if factor == _SIZE},
+    )  # fmt: skip
+
+
+def _range_of(shares: "pd.Series[float]") -> str:
+    return f"{100 * shares.min():.1f}% to {100 * shares.max():.1f}%"
 
 
 def _table(task: str, scored: Mapping[str, _Scored]) -> TableItem:
@@ -126,7 +140,8 @@ def _table(task: str, scored: Mapping[str, _Scored]) -> TableItem:
         for key, by_metric in each.scores.items():
             factor, stratum = key
             reference = first.setdefault(factor, key)
-            row: dict[str, object] = {"condition": label, "by": factor, "images": stratum}
+            size = f", {each.sizes[stratum]}" if stratum in each.sizes else ""
+            row: dict[str, object] = {"condition": label, "by": factor, "images": f"{stratum}{size}"}
             row["malignant"] = f"{each.malignant[key]:.0%}"
             for metric, score in by_metric.items():
                 title = title_of(metric)
@@ -137,8 +152,8 @@ def _table(task: str, scored: Mapping[str, _Scored]) -> TableItem:
             rows.append(row)
     caption = (
         "Test images by a property: value and 95% interval, number of images and groups, and the difference from the "
-        f"first stratum of the property. Fewer than {LEAST} images have no value. Sizes are terciles of the test "
-        "images with a lesion."
+        f"first stratum of the property. Fewer than {LEAST} images have no value. The thirds are those of the test "
+        "images with a lesion, with the smallest and the largest lesion of each."
     )
     return TableItem(f"confounders_{task}", caption, pd.DataFrame(rows))
 
@@ -159,8 +174,8 @@ def _figures(task: str, scored: Mapping[str, _Scored]) -> list[Item]:
             }
             for metric in metrics
         }
-        counts = {key: max(score.n for each in page.values() for score in each.scores.get(key, {}).values())
-                  for key in keys}  # fmt: skip
+        counts = {key: span([max(score.n for score in each.scores[key].values()) for each in page.values()
+                             if key in each.scores]) for key in keys}  # fmt: skip
         caption = (
             f"{task.capitalize()} of test images by what else they differ in: value and 95% interval (bootstrap over "
             f"groups). n: images. Strata of fewer than {LEAST} images are empty. The dotted line is the value of the "

@@ -13,6 +13,7 @@ from bus_lightning.report.across_section import across_section
 from bus_lightning.report.baseline_section import baseline_section
 from bus_lightning.report.calibration_section import calibration_section
 from bus_lightning.report.certainty_section import certainty_section
+from bus_lightning.report.checklist_section import checklist_section
 from bus_lightning.report.confounder_section import confounder_section
 from bus_lightning.report.costs import cost_frame, cost_table
 from bus_lightning.report.data_facts import data_facts_section
@@ -105,7 +106,8 @@ def contents(
         _data(main),
         data_facts_section(studied),
     ]
-    return [section for section in sections if section and section.items]
+    shown = [section for section in sections if section and section.items]
+    return [*shown, checklist_section(shown)]
 
 
 def gather_evidence(

@@ -1,6 +1,6 @@
 """The section of the data sets: what is published about each, and what it cannot show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -36,7 +36,7 @@ def data_facts_section(studied: Sequence[Studied]) -> Section | None:
     cards = find_cards(studied)
     if not cards:
         return None
-    facts = {
+    facts: dict[str, Callable[[Card], str]] = {
         "name": lambda card: card.title if card.counts else _BY_OWNER,
         "made": lambda card: card.origin or _BY_OWNER,
         "reference standard of the class": lambda card: card.reference_standard or _BY_OWNER,
@@ -45,7 +45,8 @@ def data_facts_section(studied: Sequence[Studied]) -> Section | None:
         "licence": lambda card: card.licence or _BY_OWNER,
         "to cite": lambda card: card.citation or _BY_OWNER,
     }
-    rows = [{"": name} | {key: write(card) for key, card in cards.items()} for name, write in facts.items()]
+    rows = [{"data set": key, "fact": name, "what is stated": write(card)} for key, card in cards.items()
+            for name, write in facts.items()]  # fmt: skip
     table = TableItem("data_facts", "What is published about the data sets.", pd.DataFrame(rows))
     limits = [
         {"data set": key, "kind": kind, "what": text}

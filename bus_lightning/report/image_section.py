@@ -18,7 +18,7 @@ from bus_lightning.report.studied_images import (
     sum_flow,
 )
 
-_MOST = 4  # diagrams of a report
+_MOST = 6  # diagrams of a report
 _REASONS = {
     DROPPED_CLASS: "class left out (data.drop.class)",
     OTHER_CLASS: "other classes (data.classes)",
@@ -52,7 +52,7 @@ def image_section(studied: Sequence[Studied]) -> Section | None:
         items.append(_diagram(each, suffix))
         caption = (
             f"Characteristics of the images of {describe_conditions(each)}: number (%), or median (quartiles). "
-            "The share of a lesion is that of all masks of an image; its diameter is that of a circle of the same area. "
+            "The share of a lesion is that of all masks of an image; its diameter is that of a circle of this area. "
             f"Burned-in marks were found by a rule that is {ERROR}."
         )
         items.append(TableItem(f"characteristics{suffix}", caption, characteristics(each)))
@@ -95,10 +95,11 @@ def _first_steps(studied: Studied, flow: dict[str, Any] | None, number: int) -> 
     if flow["masks_without_image"]:
         unread.append(f"masks without an image: {flow['masks_without_image']:,}")
     by_set = [f"{name}: {each['images']:,} images" for name, each in studied.sets.flow.items()]
+    others = flow["files"] - flow["images"] - flow["masks"]
     missing = flow["rows_without_file"]
     found = Step(
         f"Files found: n = {flow['files']:,}",
-        tuple(f"{name}: {each['files']:,}" for name, each in studied.sets.flow.items()),
+        (f"images: {flow['images']:,}", f"masks: {flow['masks']:,}", *([f"others: {others:,}"] if others else ())),
         (f"Not read: n = {flow['not_read'] + flow['masks_without_image']:,}", *unread) if unread else (),
     )
     unused = flow["used"] - number
@@ -108,10 +109,9 @@ def _first_steps(studied: Studied, flow: dict[str, Any] | None, number: int) -> 
     total = sum(out.values())
     lines = tuple(f"{words}: {count:,}" for words, count in out.items())
     images = Step(
-        f"Images found: n = {flow['images']:,}",
+        f"Images: n = {flow['images']:,}",
         (
             *(by_set if len(by_set) > 1 else ()),
-            f"with {flow['masks']:,} masks",
             *([f"{missing:,} rows of the table have no file"] if missing else ()),
             *([f"{flow['copied']:,} copies were added by data.mistake"] if flow["copied"] else ()),
         ),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.report.checklist_section import CHECKLISTS
 from bus_lightning.report.contents import Say, contents
 from bus_lightning.report.extension import Extension
 from bus_lightning.report.protocol_section import describe_texts
@@ -69,7 +70,7 @@ def make_report(
     sections = contents(group, extensions, cache, say, prevalence, as_planned)
     say("writing")
     subtitle = f"Runs of {', '.join(str(folder) for folder in folders)}"
-    write_report(out, title, subtitle, sections, _facts(group, as_planned))
+    write_report(out, title, subtitle, sections, _facts(group, as_planned), CHECKLISTS)
     if send:
         say("sending")
         try:

@@ -19,6 +19,7 @@ from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.splits import load_split, make_named_split
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.ensembles import read_ensemble, refuse_seen
+from bus_lightning.runs.evaluations import read_evaluations
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.across_sets import read_across

@@ -27,7 +27,7 @@ def strata_forest(
     slug: str,
     caption: str,
     rows: Sequence[Key],
-    counts: Mapping[Key, int],
+    counts: Mapping[Key, str],
     points: Mapping[str, Mapping[str, Mapping[Key, Point]]],
 ) -> FigureItem:
     """Draw the scores of strata.
