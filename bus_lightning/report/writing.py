@@ -180,7 +180,7 @@ def _write_checklists(folder: Path, chapters: Sequence[_Chapter], checklists: Se
     """Write each checklist with links to the places of the page."""
     places = {HEAD: "[the head of the report](../index.html)"}
     for chapter in chapters:
-        label = f"section {chapter.number}, {_plain(chapter.title)}"
+        label = f"section {chapter.number}, {plain(chapter.title)}"
         places[chapter.title] = f"[{label}](../index.html#section-{chapter.number})"
         for entry in chapter.items:
             if not isinstance(entry, Note):
