@@ -30,6 +30,11 @@ class PaperExtension(Extension):
         """Leave out the conditions of the leak study."""
         return separate_leaks(conditions)[0]
 
+    def published(self, where: str, model: str, metric: str) -> str:
+        """Return a number of the paper as printed, with a star if it is not clear which network it belongs to."""
+        number = paper.published(where, model, metric)
+        return number.printed + ("*" if number.remark else "") if number else ""
+
     def cost_rows(self, conditions: list[Condition]) -> list[dict[str, Any]]:
         """Return the row of ResNet-101, which the paper claims to match."""
         row = reference_row(conditions)
