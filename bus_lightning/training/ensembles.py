@@ -81,13 +81,11 @@ def _refuse_options(cfg: DictConfig) -> None:
         raise UserError(f"runs has no value: name run folders.{name_groups('runs')}")
     if cfg.part != "test":
         raise UserError(f"part={cfg.part}: an ensemble averages the validation and the test images: leave part out.")
-    if cfg.get("explain"):
-        raise UserError("explain=true: heat maps are those of one network: leave ensemble out.")
-    for option in ("robustness", "baselines"):
+    for option in ("explain", "robustness", "baselines"):
         if cfg.get(option):
-            raise UserError(
-                f"{option}=true: an ensemble has no checkpoint and no training of its own: leave ensemble out."
-            )
+            raise UserError(f"{option}=true is measured on single networks and trainings: leave ensemble out.")
+    if changed := [key for key, value in (cfg.get("predict") or {}).items() if value is not None]:
+        raise UserError(f"predict.{changed[0]}: an ensemble averages its runs as they predict: leave the option out.")
     if cfg.split not in CHOICES and not Path(cfg.split).is_file():
         raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
 
