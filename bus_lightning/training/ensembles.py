@@ -131,7 +131,7 @@ def _make(on_split: EnsembleOnSplit, plan: Plan, cfg: DictConfig) -> None:
             config.seed = None
             save_config(config, fresh.config)
             split.save(fresh.split)
-            if len(on_split.parts) > 1 and is_there(runs[0].folder.sets):
+            if on_split.has_one_split and is_there(runs[0].folder.sets):
                 fresh.sets.write_bytes(read_bytes(runs[0].folder.sets))
             described.save(fresh)
             fresh.write_masks(masks)
@@ -157,7 +157,7 @@ def _is_current(folder: RunDir, described: Ensemble) -> bool:
 def _split_of(on_split: EnsembleOnSplit) -> Split:
     """Return the split of all runs; of different ones, all images that any run has seen are training images."""
     first = on_split.runs[0].split
-    if len({run.split.hash for run in on_split.runs}) == 1:
+    if on_split.has_one_split:
         return first
     seen = sorted({id_ for run in on_split.runs for id_ in (*run.split.train, *run.split.val)})
     groups = {id_: group for run in on_split.runs for id_, group in run.split.groups.items()} | first.groups
