@@ -36,6 +36,7 @@ from bus_lightning.training.evaluate import (
     settle_tested,
 )
 from bus_lightning.training.fit import metrics_of_nothing
+from bus_lightning.training.hardware import release_memory
 from bus_lightning.training.tested_images import CHOICES, EvaluatedImages, count_seen, find_images
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ def evaluate_ensembles(cfg: DictConfig) -> None:
         except UserError as error:
             log.error("%s", error)
             results[first.path], refused[str(first.path)] = first.path, str(error)
+        finally:
+            release_memory()  # of its networks
     sets = f" on {', '.join(map(str, cfg.data.sets))}" if _is_elsewhere(cfg) and cfg.data.get("sets") else ""
     show(collect(list(results), "test", list(results.values()), refused), title=f"Ensembles{sets}, part 'test'")
     if refused:
