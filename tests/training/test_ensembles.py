@@ -12,6 +12,7 @@ import pytest
 from composing import ROOT, compose_run
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
 
 from bus_lightning.config.schema import EVALUATE, check_kinds
 from bus_lightning.core.errors import UserError
@@ -372,8 +373,17 @@ def test_masks_are_averaged_before_the_threshold(trained):
     mean = opened.cases.set_index("id")
     assert np.allclose(mean["prob_benign"], (tables[0]["prob_benign"] + tables[1]["prob_benign"]).loc[mean.index] / 2,
                        atol=1e-6)  # fmt: skip
-    predicted = [table.loc[mean.index, ["tp", "fp"]].sum(axis=1) for table in tables]
-    assert not predicted[0].equals(mean[["tp", "fp"]].sum(axis=1))
+    assert set(mean["split"]) <= {"val", "test"}
+    more_than_votes = 0
+    for id_ in mean.index:
+        first, second, both = (
+            np.asarray(Image.open(run / "masks" / f"{id_}.png")) for run in (trained[0].path, trained[1].path, folder)
+        )
+        assert both[first & second].all()
+        assert not both[~(first | second)].any()
+        assert both.sum() == mean.loc[id_, ["tp", "fp"]].sum()
+        more_than_votes += (both != (first & second)).any() and (both != (first | second)).any()
+    assert more_than_votes > 0
     assert (mean[list(MASKS[:4])].sum(axis=1) == tables[0].loc[mean.index, list(MASKS[:4])].sum(axis=1)).all()
 
 
