@@ -1,4 +1,4 @@
-"""Corruptions of images: an id decides them, a higher strength is stronger, and a crop keeps the lesion's mask right."""
+"""Corruptions of images: an id decides them, a higher strength is stronger, and a crop cuts the mask alike."""
 
 import cv2
 import numpy as np
