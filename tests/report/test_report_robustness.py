@@ -14,6 +14,7 @@ from bus_lightning.runs.robustness import CLEAN, Level, RobustnessDir, corruptio
 from bus_lightning.statistics.baselines import baseline_conditions
 from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.conditions import of_task, read_group
+from bus_lightning.statistics.paired_bootstrap import PairedBootstrap
 from bus_lightning.statistics.robustness import compare_corrupted
 from bus_lightning.statistics.summary import summarise
 
@@ -21,7 +22,7 @@ PROBABILITIES = ["prob_benign", "prob_malignant", "prob_normal"]
 LEVELS = (Level("blur", 2), Level("crop", 5))
 
 
-def tested_cases(run):
+def read_test_cases(run):
     cases = pd.read_csv(run.cases)
     return cases[cases["split"] == "test"].reset_index(drop=True)
 
@@ -30,7 +31,7 @@ def corrupt(run, levels=LEVELS):
     """Write the tables of a run whose predictions get worse: half of the malignant images are called benign."""
     folder, made_with = RobustnessDir(run.path / "robustness"), {"values": corruption_values()}
     folder.start(made_with)
-    clean = tested_cases(run)
+    clean = read_test_cases(run)
     folder.write(CLEAN, clean, made_with)
     for level in levels:
         cases = clean.copy()
@@ -61,7 +62,7 @@ def test_corrupted_images_are_compared_with_themselves_as_they_are(finished, tmp
     compared = compare_corrupted(condition, ["accuracy", "auroc_macro"], draws=200)
     assert [(each.level.corruption, each.level.strength) for each in compared] == [("blur", 2)] * 2 + [("crop", 5)] * 2
     worse = metrics_of(pd.read_csv(run.path / "robustness" / "blur-2.csv"))
-    clean = metrics_of(tested_cases(run))
+    clean = metrics_of(read_test_cases(run))
     for each, metric in zip(compared, ["accuracy", "auroc_macro"] * 2, strict=True):
         difference = worse[metric] - clean[metric]
         assert difference < -0.03
@@ -89,13 +90,29 @@ def test_seeds_that_were_not_tested_on_corrupted_images_do_not_count(finished, t
     corrupt(runs[1])
     (one, _) = compare_corrupted(condition, ["dice_image"], draws=50)
     assert one.runs == 1
-    assert one.compared.value_b == pytest.approx(metrics_of(tested_cases(runs[1]))["dice_image"])
+    assert one.compared.value_b == pytest.approx(metrics_of(read_test_cases(runs[1]))["dice_image"])
     corrupt(runs[0], levels=[Level("blur", 2)])
     blur, crop = compare_corrupted(condition, ["dice_image"], draws=50)
     assert (blur.runs, crop.runs) == (2, 1)
-    both = [metrics_of(tested_cases(run))["dice_image"] for run in runs]
+    both = [metrics_of(read_test_cases(run))["dice_image"] for run in runs]
     assert blur.compared.value_b == pytest.approx(sum(both) / 2)
     assert crop.compared.value_b == pytest.approx(both[1])
+
+
+def test_a_later_report_takes_the_comparisons_from_the_cache(finished, tmp_path, monkeypatch):
+    run = finished("model=alexnet", "name=alexnet")
+    corrupt(run, levels=[Level("blur", 2)])
+    (condition,) = read_group(run.path.parent).conditions
+    options = {"metrics": ["accuracy"], "draws": 50, "cache": tmp_path / "cache"}
+    first = compare_corrupted(condition, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(PairedBootstrap, "compare", lambda *_: pytest.fail("compared again"))
+        assert repr(compare_corrupted(condition, **options)) == repr(first)
+    changed = read_test_cases(run)
+    changed.loc[0, PROBABILITIES] = changed.loc[0, PROBABILITIES[::-1]].to_numpy()
+    folder = RobustnessDir(run.path / "robustness")
+    folder.write(Level("blur", 2), changed, {"values": corruption_values()})
+    assert repr(compare_corrupted(condition, **options)) != repr(first)
 
 
 def test_damaged_tables_are_left_out_and_named(finished):
@@ -122,7 +139,7 @@ def test_damaged_tables_are_left_out_and_named(finished):
 
 
 def test_a_baseline_counts_once_for_all_seeds_and_networks_of_a_split(finished):
-    cases = tested_cases(finished("model=alexnet", "name=drawn", "group=drawn", number=90))
+    cases = read_test_cases(finished("model=alexnet", "name=drawn", "group=drawn", number=90))
     drawn = pd.concat([cases, cases.assign(id="v" + cases["id"], split="val")], ignore_index=True)
     runs = [
         finished(f"model={model}", f"seed={seed}", f"name={model}__seed-{seed}", "group=same", cases=drawn)
@@ -154,7 +171,7 @@ def test_the_folds_of_a_baseline_are_one_replicate(finished):
     runs = []
     for seed in (0, 1):
         for fold in (0, 1):
-            drawn = tested_cases(finished("model=alexnet", f"name=drawn{seed}{fold}", "group=drawn", number=60))
+            drawn = read_test_cases(finished("model=alexnet", f"name=drawn{seed}{fold}", "group=drawn", number=60))
             part = drawn.iloc[fold::2].reset_index(drop=True)
             both = pd.concat([part, part.assign(id="v" + part["id"], split="val")], ignore_index=True)
             overrides = [f"seed={seed}", "data.split.folds=2", f"data.split.fold={fold}", "group=folds"]
