@@ -1,4 +1,4 @@
-"""Describe a data set in a few numbers, so that two sets can be compared."""
+"""Describe a data set in a few numbers, so that two sets can be compared, and each of its images in a row."""
 
 import math
 from typing import Any
@@ -7,6 +7,8 @@ import pandas as pd
 
 from bus_lightning.data.findings import Audit
 from bus_lightning.data.measures import tabulate_measures
+
+UNKNOWN = "unknown"  # a device or a category that is not stated
 
 
 def describe_set(frame: pd.DataFrame, audit: Audit) -> dict[str, Any]:
@@ -49,6 +51,47 @@ def describe_set(frame: pd.DataFrame, audit: Audit) -> dict[str, Any]:
         "share_marked": _share(measures["marked"]),
         "near_duplicate_groups": int((groups > 1).sum()),
     }
+
+
+def tabulate_images(frame: pd.DataFrame, audit: Audit) -> pd.DataFrame:
+    """Describe each image of an index.
+
+    Args:
+        frame: The images, as for `describe_set`, with the column `duplicates`.
+        audit: The findings about their folder.
+
+    Returns:
+        A row per image, missing where it is not known: `id`, `dataset`, `class`; `patient`, a number from 1, which is
+        not that of the data set; `duplicates`, the group of near-duplicates; `width` and `height` in pixels;
+        `lesion_share` of the image in [0, 1], 0 without a lesion; `lesion_mm`, the diameter of a circle with the area
+        of the lesion; `marked` (text, calipers or frames burned in) and `tinted`, 0 or 1; `device`; `birads`.
+    """
+    measures = tabulate_measures(audit.groups, audit.measures).loc[frame.get("source", frame["id"])]
+    patients = frame["patient"] if "patient" in frame else pd.Series("", index=frame.index)
+    numbers = pd.factorize(pd.Series(list(zip(frame["dataset"], patients, strict=True))))[0] + 1
+    return pd.DataFrame(
+        {
+            "id": frame["id"].to_numpy(),
+            "dataset": frame["dataset"].to_numpy(),
+            "class": frame["class"].to_numpy(),
+            "patient": pd.array([None if p == "" else n for p, n in zip(patients, numbers, strict=True)], "Int64"),
+            "duplicates": frame["duplicates"].to_numpy(),
+            "width": measures["width"].to_numpy(),
+            "height": measures["height"].to_numpy(),
+            "lesion_share": measures["share"].to_numpy("float64", na_value=float("nan")),
+            "lesion_mm": [float("nan") if size is None else size for size in _diameters(measures["lesion"], frame)],
+            "marked": measures["marked"].astype("Int64").to_numpy(),
+            "tinted": measures["tinted"].astype("Int64").to_numpy(),
+            **{name: _texts(frame, name) for name in ("device", "birads")},
+        }
+    )
+
+
+def _texts(frame: pd.DataFrame, column: str) -> list[str]:
+    """Return the texts of a column that not every data set has, `UNKNOWN` where there is none."""
+    if column not in frame:
+        return [UNKNOWN] * len(frame)
+    return [UNKNOWN if pd.isna(value) or str(value).strip() == "" else str(value) for value in frame[column]]
 
 
 def lesion_diameters(frame: pd.DataFrame, audit: Audit) -> list[float]:

@@ -4,9 +4,9 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from bus_lightning.core.reading import read_json, read_text
 from bus_lightning.data.collection import collect_images, known_content_of
 from bus_lightning.data.dataset_scale import known_scale
 from bus_lightning.data.findings import Audit
+from bus_lightning.data.flow import CONFLICT, EXCLUDED, OTHER_CLASS, OTHER_PART, UNREADABLE, count_left_out
 from bus_lightning.data.groups import keep_together
 from bus_lightning.data.index import select_classes
 from bus_lightning.data.levels import OWN_SCALE, Scale
@@ -58,6 +59,7 @@ class PreparedData:
         scale: Scale for files that do not state their bit depth, from all images of the folder.
         sets: The data sets that the images come from.
         audit: The findings about them.
+        left_out: Data set -> reason, in the order of the steps -> number of its images that were left out.
     """
 
     root: Path
@@ -70,6 +72,7 @@ class PreparedData:
     fingerprints: Path | None = None
     sets: tuple[DataSet, ...] = ()
     audit: Audit | None = None
+    left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def classes(self) -> list[str]:
@@ -117,9 +120,12 @@ def prepare_data(
     whole = select_classes(images.frame, sorted(images.frame["class"].unique()), root)
     frame = select_classes(whole, classes or list(images.classes), root)
     _refuse_other_words(sets, frame)
+    steps = {OTHER_CLASS: set(whole["id"]) - set(frame["id"])}
     if only is not None:
+        steps[OTHER_PART] = set(frame["id"]) - set(only)
         frame = frame[frame["id"].isin(only)].reset_index(drop=True)
-    kept = frame[~frame["id"].isin(_excluded_ids(data, frame, audit))].reset_index(drop=True)
+    steps |= _excluded_ids(data, frame, audit)
+    kept = frame[~frame["id"].isin(set().union(*steps.values()))].reset_index(drop=True)
     unusable = _refuse_broken(root, kept, audit, data, needs_masks, needs_masks or uses_masks)
     kept["masks"] = [() if unusable.intersection(masks) else masks for masks in kept["masks"]]
     for column, what in (("class", "of class '{}'"), ("dataset", "of the data set {}")):
@@ -137,8 +143,9 @@ def prepare_data(
     scale = known_scale(root, whole["image"].tolist(), audit.content, cache)
     content = f"{audit.content[:_DIGITS]}-{choice:016x}"
     return PreparedData(
-        root, kept, groups, content, scale=scale, fingerprints=images.fingerprints, sets=tuple(sets), audit=audit
-    )
+        root, kept, groups, content, scale=scale, fingerprints=images.fingerprints, sets=tuple(sets), audit=audit,
+        left_out=count_left_out(whole, steps),
+    )  # fmt: skip
 
 
 def _report(root: Path, index: SourceIndex) -> None:
@@ -175,20 +182,24 @@ def _refuse_other_words(sets: Sequence[DataSet], frame: pd.DataFrame) -> None:
             )
 
 
-def _excluded_ids(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> set[str]:
-    """Collect the ids that the options exclude, and log how many each excludes."""
+def _excluded_ids(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> dict[str, set[str]]:
+    """Collect the ids that the options exclude, by reason, and log how many each excludes."""
     reasons: dict[str, set[str]] = {}
+    options: dict[str, str] = {}
     if data.exclude:
-        reasons[f"data.exclude={data.exclude}"] = _read_excluded(Path(data.exclude), frame)
+        options[EXCLUDED] = f"data.exclude={data.exclude}"
+        reasons[EXCLUDED] = _read_excluded(Path(data.exclude), frame)
     if data.drop_conflicts:
-        reasons["data.drop_conflicts (their twin has another class)"] = set(frame["id"]) & set(audit.conflicts)
+        options[CONFLICT] = "data.drop_conflicts (their twin has another class)"
+        reasons[CONFLICT] = set(frame["id"]) & set(audit.conflicts)
     if data.skip_unreadable:
         unreadable = set(audit.problems["unreadable"])
         is_affected = [not unreadable.isdisjoint((row.image, *row.masks)) for row in frame.itertuples()]
-        reasons["data.skip_unreadable"] = set(frame.loc[is_affected, "id"])
+        options[UNREADABLE] = "data.skip_unreadable"
+        reasons[UNREADABLE] = set(frame.loc[is_affected, "id"])
     for reason, ids in reasons.items():
-        log.info("Left out by %s: %d of %d images.", reason, len(ids), len(frame))
-    return set().union(*reasons.values())
+        log.info("Left out by %s: %d of %d images.", options[reason], len(ids), len(frame))
+    return reasons
 
 
 def _read_excluded(file: Path, frame: pd.DataFrame) -> set[str]:

@@ -104,6 +104,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--prevalence", type=float, default=0.015, metavar="SHARE",
         help="share of malignant at which PPV and NPV are stated (default: %(default)s, of screening with ultrasound)"
     )  # fmt: skip
+    parser.add_argument(
+        "--protocol", type=Path, metavar="FILE",
+        help="protocol to compare the runs with; default: the one under which they were trained",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     log_to_terminal()
     console = PrintableConsole(stderr=True)
@@ -121,6 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
                 say=status.update,
                 trusted=options.trust,
                 prevalence=options.prevalence,
+                protocol=options.protocol,
             )
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -11,12 +11,12 @@ from typing import Any
 from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.metrics import classification as of_classes
 from bus_lightning.metrics import segmentation as of_pixels
-from bus_lightning.metrics.columns import MILLIMETRES, Floats
+from bus_lightning.metrics.columns import LESIONS, MILLIMETRES, Floats
 
 # Where metrics are shown: logged in each epoch, the table after a grid, the report's tables and comparisons of
-# conditions, the dashboard, the model card, the report's table in millimetres.
+# conditions, the dashboard, the model card, the report's tables in millimetres and of single lesions.
 EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD = "epoch", "runs", "report", "compared", "dashboard", "card"
-IN_MILLIMETRES = "millimetres"
+IN_MILLIMETRES, BY_LESION = "millimetres", "by lesion"
 _NO_LESION, _LESION = "no image without a lesion", "no image with a lesion"
 _LESION_MM = "no lesion with a known pixel size"
 _CLASS = "no image of a class"
@@ -33,7 +33,8 @@ class Metric:
         compute: Function of `Classified` or `Segmented`, (D,) or (D, K); its docstring states the formula.
         undefined: When it is undefined.
         better: higher, lower, or an empty string if neither is better.
-        unit: fraction, pixels, nats, per cent of the diagonal, mm, mm², lesions, or the ideal value.
+        unit: fraction, pixels, nats, per cent of the diagonal, mm, mm², lesions, lesions per image, or the ideal
+            value.
         shown: Places where it is shown.
         per_class: Whether it is computed for each class against the rest.
         needs: Classes without which it is left out.
@@ -135,6 +136,12 @@ SEGMENTATION = (
            shown=(EPOCH, REPORT, CARD)),
     Metric("false_alarm_area", "area of false positives, share of the image", of_pixels.false_alarm_area, _NO_LESION,
            "lower", shown=(REPORT,)),
+    Metric("lesion_sensitivity", "lesions found (IoU at least 0.1)", of_pixels.lesion_sensitivity, _LESION,
+           shown=(BY_LESION,), columns=LESIONS),
+    Metric("lesion_sensitivity_well", "lesions found (IoU at least 0.5)", of_pixels.lesion_sensitivity_well, _LESION,
+           shown=(BY_LESION,), columns=LESIONS),
+    Metric("false_lesions_per_image", "false lesions per image", of_pixels.false_lesions_per_image, "no images",
+           "lower", "lesions per image", (BY_LESION,), columns=LESIONS),
     _in_mm("lesions_in_mm", "lesions with a known pixel size", of_pixels.lesions_in_mm, unit="lesions"),
     _in_mm("area_mm2", "area of the lesion, mm²", lambda of: of.measured_in_mm("area_mm2"), unit="mm²"),
     _in_mm("predicted_area_mm2", "predicted area, mm²", lambda of: of.measured_in_mm("predicted_area_mm2"), unit="mm²"),
@@ -155,7 +162,7 @@ def shown_in(place: str, task: str | None = None) -> tuple[str, ...]:
     """Return the keys of the metrics that are shown in a place, those that lead first.
 
     Args:
-        place: One of EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD and IN_MILLIMETRES.
+        place: One of EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD, IN_MILLIMETRES and BY_LESION.
         task: classification or segmentation; None takes both, classification first.
     """
     keys = [

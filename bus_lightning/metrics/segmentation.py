@@ -18,7 +18,7 @@ class Segmented:
 
     Args:
         tp: (n,) float64, pixels of the lesion that were predicted; `fp`, `fn` and `tn` likewise.
-        cases: Perhaps with columns `hd95` and `surface_dice`, and those in millimetres.
+        cases: Perhaps with columns `hd95` and `surface_dice`, those of `LESIONS`, and those in millimetres.
         weights: (D, n) float.
     """
 
@@ -47,6 +47,11 @@ class Segmented:
         lesion = self.has_lesion
         values = self.cases[column].to_numpy("float64")[lesion]
         return ratio(self.weights[:, lesion] @ values, self.weights[:, lesion].sum(axis=1))
+
+    def in_total(self, column: str, whole: str) -> Floats:
+        """Divide the sum of a column by that of another, each over all images."""
+        part, total = (self.weights @ self.cases[name].to_numpy("float64") for name in (column, whole))
+        return ratio(part, total)
 
     @property
     def is_in_mm(self) -> Bools:
@@ -143,6 +148,21 @@ def false_alarm_rate(of: Segmented) -> Floats:
 def false_alarm_area(of: Segmented) -> Floats:
     """Average the predicted share of the image over the images without a lesion."""
     return of.mean(ratio(of.fp, of.fp + of.tn), ~of.has_lesion)
+
+
+def lesion_sensitivity(of: Segmented) -> Floats:
+    """Compute the share of the lesions of all images that are found."""
+    return of.in_total("lesions_found", "lesions")
+
+
+def lesion_sensitivity_well(of: Segmented) -> Floats:
+    """Compute the share of the lesions of all images whose outline overlaps by an IoU of at least 0.5."""
+    return of.in_total("lesions_well_found", "lesions")
+
+
+def false_lesions_per_image(of: Segmented) -> Floats:
+    """Average the number of false lesions over all images, with and without a lesion."""
+    return of.mean(of.cases["false_lesions"].to_numpy("float64"), np.ones(len(of.cases), bool))
 
 
 def lesions_in_mm(of: Segmented) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
@@ -22,9 +22,10 @@ from matplotlib.text import Text
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.files import folder_aside, refuse_foreign
 from bus_lightning.core.printable import printable, printable_lines
+from bus_lightning.report.checklists import HEAD, Checklist, fill
 from bus_lightning.report.sections import FigureItem, Note, Section, TableItem
 
-_PARTS = {"index.html", "report.md", "tables", "figures"}
+_PARTS = {"index.html", "report.md", "tables", "figures", "checklists"}
 _DPI = 180
 _LARGEST_SVG = 300_000  # bytes; a larger figure holds images or many marks, and the page shows a lighter PNG
 _LABELS = {"plain": "", "warning": "Warning", "good": "Check passed"}
@@ -67,12 +68,19 @@ class _Chapter:
         return sum(item.kind == "warning" for item in self.items)
 
 
-def write_report(out: Path, title: str, subtitle: str, sections: list[Section], facts: dict[str, str]) -> None:
+def write_report(
+    out: Path,
+    title: str,
+    subtitle: str,
+    sections: list[Section],
+    facts: dict[str, str],
+    checklists: Sequence[Checklist] = (),
+) -> None:
     """Write a report into a folder.
 
-    The folder holds `index.html` (one file that loads nothing else), `report.md`, `tables/<slug>.csv` and
-    `figures/<slug>.svg`. It is written under another name and then replaces an older report as a whole; the same input
-    gives the same bytes.
+    The folder holds `index.html` (one file that loads nothing else), `report.md`, `tables/<slug>.csv`,
+    `figures/<slug>.svg` and `checklists/<name>.md`. It is written under another name and then replaces an older report
+    as a whole; the same input gives the same bytes.
 
     Args:
         out: The folder; an older report in it is replaced.
@@ -80,6 +88,7 @@ def write_report(out: Path, title: str, subtitle: str, sections: list[Section], 
         subtitle: A line below the title; may be empty.
         sections: The report, in the order of reading.
         facts: Name -> value for the head of the report, such as the data set and the number of runs.
+        checklists: Those to fill with the places of the report.
 
     Raises:
         UserError: If `out` holds anything that is not part of a report.
@@ -95,6 +104,7 @@ def write_report(out: Path, title: str, subtitle: str, sections: list[Section], 
         (folder / "index.html").write_text(page, "utf-8", newline="\n")
         markdown = _render("report.md.j2", {"plain": _plain, "paragraph": _paragraph}, **content)
         (folder / "report.md").write_text(re.sub(r"\n{3,}", "\n\n", markdown).rstrip() + "\n", "utf-8", newline="\n")
+        _write_checklists(folder, chapters, checklists)
 
 
 def _check(sections: list[Section]) -> None:
@@ -164,6 +174,21 @@ def _write_figure(folder: Path, item: FigureItem, label: str) -> _Figure:
         data = _data_uri(png.getvalue(), "image/png")
     width, height = (round(96 * inches) for inches in item.figure.get_size_inches())  # CSS pixels
     return _Figure(label, item, width, height, data)
+
+
+def _write_checklists(folder: Path, chapters: Sequence[_Chapter], checklists: Sequence[Checklist]) -> None:
+    """Write each checklist with links to the places of the page."""
+    places = {HEAD: "[the head of the report](../index.html)"}
+    for chapter in chapters:
+        label = f"section {chapter.number}, {_plain(chapter.title)}"
+        places[chapter.title] = f"[{label}](../index.html#section-{chapter.number})"
+        for entry in chapter.items:
+            if not isinstance(entry, Note):
+                places[entry.item.slug] = f"[{entry.label}](../index.html#{entry.kind}-{entry.item.slug})"
+    for checklist in checklists:
+        (folder / "checklists").mkdir(exist_ok=True)
+        file = folder / "checklists" / f"{checklist.name}.md"
+        file.write_text(fill(checklist, places), "utf-8", newline="\n")
 
 
 def _data_uri(content: bytes, media_type: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,15 @@ from omegaconf import DictConfig
 from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.files import is_there, write_aside
 from bus_lightning.core.printable import printable
-from bus_lightning.data.described import describe_set
+from bus_lightning.data.described import describe_set, tabulate_images
+from bus_lightning.data.flow import count_flow
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.sources.registry import SOURCES, DataSet, get_source
 from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.runs.contents import read_sets
 from bus_lightning.runs.finished import FinishedRun
 from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.images import write_images
 from bus_lightning.runs.seen import holds_the_data_of
 
 Counts = Mapping[str, int | None]
@@ -34,11 +36,13 @@ class Sets:
         parts: Part -> name of the set -> number of its `images`, `groups` and `patients` in the part; `patients` is
             None if not every image has one.
         seen: Number of test images that the run has seen in training.
+        flow: Name of the set -> what `count_flow` returns; empty for a run of an earlier version.
     """
 
     described: Mapping[str, Mapping[str, Any]]
     parts: Mapping[str, Mapping[str, Counts]]
     seen: int = 0
+    flow: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -49,7 +53,7 @@ class Sets:
 def write_sets(
     folder: RunDir, prepared: PreparedData, split: Split, run: FinishedRun | None = None, seen: int = 0
 ) -> None:
-    """Write `sets.json` of a run or of an evaluation.
+    """Write `sets.json` and `images.csv` of a run or of an evaluation.
 
     Args:
         folder: The folder of the run or of the evaluation.
@@ -68,8 +72,17 @@ def write_sets(
     set_of = dict(zip(frame["id"], frame["dataset"].map(names), strict=True))
     patient_of = dict(zip(frame["id"], zip(frame["dataset"], frame["patient"], strict=True), strict=True))
     parts = {part: _count(split.part(part), set_of, split.groups, patient_of) for part in PARTS}
-    content = {"sets": described, "parts": parts, "seen": seen}
+    used = frame["dataset"].value_counts()
+    flow = {
+        names[dataset.name]: count_flow(dataset, prepared.left_out.get(dataset.name, {}), int(used[dataset.name]))
+        for dataset in prepared.sets
+        if dataset.name in used.index
+    }
+    content = {"sets": described, "parts": parts, "seen": seen, "flow": flow}
     write_aside(folder.sets, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    if prepared.audit:
+        images = tabulate_images(frame[frame["id"].isin(split.part("all"))].reset_index(drop=True), prepared.audit)
+        write_images(folder, images.assign(dataset=images["dataset"].map(names)))
 
 
 def sets_of(folder: RunDir, config: DictConfig, split: Split) -> Sets:
@@ -105,7 +118,8 @@ def read_sets_of(folder: RunDir) -> Sets:
         part: {printable(name): counts for name, counts in by_set.items()}
         for part, by_set in (content.get("parts") or {}).items()
     }
-    return Sets(described, parts, content.get("seen") or 0)
+    flow = {printable(name): counts for name, counts in (content.get("flow") or {}).items()}
+    return Sets(described, parts, content.get("seen") or 0, flow)
 
 
 def sets_of_ids(ids: Iterable[str], names: Sequence[str]) -> list[str]:

@@ -292,6 +292,19 @@ def test_a_bundle_says_when_it_is_not_calibrated_and_has_no_heat_map(made_runs, 
     assert not bundle.samples
 
 
+def test_a_bundle_says_which_options_of_its_runs_it_does_not_have(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
+    monkeypatch.setattr(making, "find_head", lambda net, images: None)
+    change(runs / "seg", predict__flips=True)
+    lines: list[str] = []
+    bundle = make_bundle(runs / "seg", runs / "cls", tmp_path / "bundle", report=lines.append)
+    assert [line for line in lines if "predict." in line] == [
+        "segmenter: was tested with predict.flips=true, which a bundle does not have: its answers differ"
+    ]
+    assert "results of the segmenter are those with predict.flips=true" in bundle.card
+    assert "results of the classifier are those with" not in bundle.card
+
+
 def test_another_computation_than_pytorch_s_is_refused(made_runs, made, monkeypatch):
     opened = rebuild(open_for(made_runs / "cls", "classification"))
     assert variants.check_agreement(opened, made.classifier) < 1e-5

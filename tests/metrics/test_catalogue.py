@@ -6,7 +6,7 @@ import pytest
 
 from bus_lightning.metrics import catalogue
 from bus_lightning.metrics.catalogue import BY_TASK, CLASSIFICATION, SEGMENTATION, Metric, shown_in, title_of
-from bus_lightning.metrics.columns import MILLIMETRES
+from bus_lightning.metrics.columns import LESIONS, MILLIMETRES
 from bus_lightning.metrics.per_case import metrics_of
 
 CLASSES = ("benign", "malignant", "normal")
@@ -16,7 +16,8 @@ def cases(task: str) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     if task == "segmentation":
         counts = pd.DataFrame(rng.integers(1, 50, (12, 4)), columns=["tp", "fp", "fn", "tn"])
-        return counts.assign(label="benign", hd95=2.0, surface_dice=0.5, **dict.fromkeys(MILLIMETRES, 0.5))
+        others = dict.fromkeys(LESIONS, 1) | dict.fromkeys(MILLIMETRES, 0.5)
+        return counts.assign(label="benign", hd95=2.0, surface_dice=0.5, **others)
     probabilities = pd.DataFrame(rng.dirichlet(np.ones(3), 12), columns=[f"prob_{name}" for name in CLASSES])
     return probabilities.assign(label=[*CLASSES] * 4)
 

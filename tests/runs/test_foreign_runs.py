@@ -29,6 +29,7 @@ from bus_lightning.report.figures.history import history
 from bus_lightning.report.making import _facts
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.images import COLUMNS
 from bus_lightning.runs.lock import is_owned, lock_file, owned
 from bus_lightning.runs.predicted_masks import _mask_of
 from bus_lightning.runs.record import recorded
@@ -40,7 +41,7 @@ from bus_lightning.training.evaluate import evaluate_runs
 
 KEPT = Path(__file__).parents[1] / "kept"
 FILES = ("status.json", "split.json", "metrics.json", "cases.csv", "history.csv", "config.yaml", "fingerprints.npz",
-         "sets.json")  # fmt: skip
+         "sets.json", "images.csv")  # fmt: skip
 NOBODY = 65534
 
 
@@ -62,6 +63,7 @@ def copy_run(to, kind="two_stage/classifier-null"):
     run = RunDir(Path(shutil.copytree(KEPT / "runs" / kind, to)))
     shutil.copy(KEPT / "fingerprints.npz", run.fingerprints)
     run.sets.write_text('{"sets": {"busi": {"data": "busi", "images": 9}}, "parts": {"test": {}}, "seen": 0}')
+    run.images.write_text(f"{','.join(COLUMNS)}\na,busi,benign,,0,500,400,0.1,,1,0,unknown,unknown\n")
     return run
 
 
@@ -125,9 +127,11 @@ def test_a_damaged_file_of_a_run_is_named_and_the_other_runs_are_answered(tmp_pa
     problems = {problem.about: problem.text for problem in find_problems(group.conditions) if problem.kind == "files"}
     for number, damage in enumerate(DAMAGES):
         name, why = f"run{number}", f"{file}, {damage}"
-        if file == "fingerprints.npz" or (file in ("status.json", "history.csv", "sets.json") and damage == "missing"):
+        if file == "fingerprints.npz" or (
+            file in ("status.json", "history.csv", "sets.json", "images.csv") and damage == "missing"
+        ):
             assert name not in left_out.index, why  # nothing that is shown depends on it
-        elif file in ("history.csv", "sets.json"):
+        elif file in ("history.csv", "sets.json", "images.csv"):
             assert f"{name}/{file} is damaged" in problems[name], why
         elif file == "metrics.json" and damage == "missing":
             assert left_out.loc[name, "reason"] == "is not complete: complete", why

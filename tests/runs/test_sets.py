@@ -74,7 +74,7 @@ def test_sets_json_names_no_image_no_patient_and_no_folder(several, hospitals):
     text = run.sets.read_text()
     assert not [id_ for id_ in load_split(run.split).part("all") if id_ in text]
     assert not [word for word in (str(hospitals), "hospitals", "(1)", ".png") if word in text]
-    assert json.loads(text).keys() == {"sets", "parts", "seen"}
+    assert json.loads(text).keys() == {"sets", "parts", "seen", "flow"}
 
 
 def test_a_set_that_is_tested_whole_is_the_test_part(several):

@@ -28,6 +28,14 @@ CARD = Card(
         "Almost half of the images have colour: a tint, or coloured marks.",
     ),
     seen="files",
+    origin="one image of each of 256 patients",
+    reference_standard="core needle biopsy, or follow-up; the column Verification says which",
+    annotators="a radiologist with experience in breast ultrasound outlined and described each image",
+    limits=(
+        "There are four normal images: false alarms can hardly be measured.",
+        "The benign class of a lesion without a biopsy rests on follow-up.",
+        "One outline of each lesion: how much two readers differ is not known.",
+    ),
 )
 _COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Pixel_size", "BIRADS", "Classification")
 _MM_PER_CM = 10

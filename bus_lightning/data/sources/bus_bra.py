@@ -26,6 +26,14 @@ CARD = Card(
         "BI-RADS is not the class: 10 malignant images have category 2, and 4 benign ones category 5.",
     ),
     seen="files",
+    origin="National Institute of Cancer, Rio de Janeiro; 1,064 women; four scanners",
+    reference_standard="biopsy of every tumour",
+    annotators="a senior ultrasonographer outlined the lesions and gave the BI-RADS categories",
+    limits=(
+        "There are no normal images: false alarms cannot be measured.",
+        "One hospital. Lesions without a biopsy are not in it.",
+        "One outline of each lesion: how much two readers differ is not known.",
+    ),
 )
 _TABLE = "bus_data.csv"
 _COLUMNS = ("ID", "Case", "Histology", "Pathology", "BIRADS", "Device", "Side")

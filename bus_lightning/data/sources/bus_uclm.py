@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.data.sources.card import Card
+from bus_lightning.data.sources.card import UNSTATED, Card
 from bus_lightning.data.sources.pictures import find_below, list_pictures
 from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame, refuse_repeated
 from bus_lightning.data.sources.tables import read_any_table, require_columns
@@ -23,6 +23,13 @@ CARD = Card(
         "A mask's colour is its class: green benign, red malignant. Masks of normal images are black.",
     ),
     seen="table",
+    origin="38 patients, 2022 to 2023; Siemens ACUSON S2000",
+    reference_standard=UNSTATED,
+    annotators="expert radiologists",
+    limits=(
+        "38 patients: intervals over patients are wide, and those of the sensitivity are still somewhat too narrow.",
+        "One device.",
+    ),
 )
 _COLUMNS = ("Image", "Label")
 _PATIENT_LETTERS = 4

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_lightning.data.sources import folder
-from bus_lightning.data.sources.card import Card
+from bus_lightning.data.sources.card import UNSTATED, Card
 from bus_lightning.data.sources.source_index import SourceIndex
 
 CARD = Card(
@@ -21,6 +21,16 @@ CARD = Card(
         "17 images have several masks, which outline several lesions.",
     ),
     seen="files",
+    origin="Baheya Hospital, Cairo, 2018; 600 women of 25 to 75 years; LOGIQ E9 and LOGIQ E9 Agile",
+    reference_standard=f"{UNSTATED}, which hold a class, but no histology, biopsy or follow-up",
+    annotators=UNSTATED,
+    limits=(
+        "Without patient numbers, other images of a patient than near-duplicates may be in two parts.",
+        "One hospital. Which of its two devices made an image is not stated.",
+        "A published letter (doi:10.1016/j.dib.2023.109247) reports duplicates, lesions in two classes, images of the "
+        "axilla and marks within the lesion.",
+        "One outline of each lesion: how much two readers differ is not known.",
+    ),
 )
 
 

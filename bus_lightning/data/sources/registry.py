@@ -40,12 +40,14 @@ class DataSet:
         root: Its folder.
         index: What its source has read.
         classes: Its classes in the order of their labels.
+        dropped: Number of images that `data.drop.class` leaves out of the index.
     """
 
     name: str
     root: Path
     index: SourceIndex
     classes: tuple[str, ...]
+    dropped: int = 0
 
 
 def read_sets(data: Mapping[str, Any]) -> list[DataSet]:
@@ -79,7 +81,8 @@ def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
         raise UserError(f"{place}: data.drop.class leaves no images.")
     classes = map_classes(kept["class"], (options["map"] or {}).get("class"), str(place))
     frame = kept.assign(**{"class": classes, "dataset": name}).reset_index(drop=True)
-    return DataSet(name, place, replace(index, frame=frame), _order_classes(classes, options, has_dropped=bool(words)))
+    ordered = _order_classes(classes, options, has_dropped=bool(words))
+    return DataSet(name, place, replace(index, frame=frame), ordered, dropped)
 
 
 def _order_classes(classes: list[str], options: Mapping[str, Any], has_dropped: bool) -> tuple[str, ...]:

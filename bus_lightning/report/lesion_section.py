@@ -1,0 +1,120 @@
+"""The section of single lesions: the distribution of Dice, and which lesions are found."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bus_lightning.metrics.catalogue import BY_LESION, shown_in, title_of
+from bus_lightning.metrics.columns import LESIONS, Floats, dice_of
+from bus_lightning.metrics.lesions import RULE
+from bus_lightning.report.estimates import Summaries, estimate, metric_row
+from bus_lightning.report.figures.dice import LOW, dice_histograms
+from bus_lightning.report.figures.inputs import labels_of, usable, weights_of
+from bus_lightning.report.sections import Item, Note, Section, TableItem
+from bus_lightning.statistics.conditions import Condition, of_task
+from bus_lightning.statistics.intervals import percentile_interval
+
+_DRAWS = 2000
+
+
+def lesion_section(conditions: Sequence[Condition], test: Summaries) -> Section | None:
+    """Show how the Dice of single lesions is distributed, and how many lesions are found.
+
+    Args:
+        conditions: Those of the report.
+        test: Name of a condition -> summary of the segmentation of its test images.
+
+    Returns:
+        The section; None without segmenters.
+    """
+    own = of_task(conditions, "segmentation")
+    labels = labels_of(own)
+    cases = {labels[condition.name]: table for condition in own if len(table := _with_lesion(condition))}
+    if not cases:
+        return None
+    items: list[Item] = [*dice_histograms(cases), _distribution(cases), *_detection(own, labels, test)]
+    intro = (
+        "A mean hides the lesions that a network misses. Dice of each test image with a lesion, and each lesion for "
+        "itself where an image has several."
+    )
+    return Section("Segmentation, lesion by lesion", intro, items)
+
+
+def _with_lesion(condition: Condition) -> pd.DataFrame:
+    """Select the test images with a lesion."""
+    cases = usable(condition, "test")
+    return cases[cases["tp"] + cases["fn"] > 0].reset_index(drop=True) if len(cases) else cases
+
+
+def _distribution(cases: dict[str, pd.DataFrame]) -> TableItem:
+    rows = []
+    for label, table in cases.items():
+        dice, weights = dice_of(table), weights_of(table, _DRAWS)
+        medians = weighted_median(dice, weights)
+        low = (weights @ (dice < LOW)) / weights.sum(axis=1)
+        quartiles = np.quantile(dice, [0.25, 0.75])
+        rows.append(
+            {
+                "condition": label,
+                "images with a lesion": table["id"].nunique(),
+                "mean": f"{dice.mean():.3f}",
+                "SD": f"{dice.std(ddof=1):.3f}" if len(dice) > 1 else "-",
+                "median": estimate(medians[0], *percentile_interval(medians[1:])),
+                "quartiles": "{:.3f} to {:.3f}".format(*quartiles),
+                f"share below {LOW}": estimate(low[0], *percentile_interval(low[1:])),
+            }
+        )
+    caption = (
+        "The distribution of Dice over test images with a lesion, with 95% intervals (bootstrap over groups) of the "
+        f"median and of the share that is practically missed (Dice below {LOW}). Replicates are pooled."
+    )
+    return TableItem("dice_quartiles", caption, pd.DataFrame(rows))
+
+
+def weighted_median(values: Floats, weights: Floats) -> Floats:
+    """Compute the median of values (n,) under each row of weights (D, n): the least value that half the weight reaches.
+
+    Two middle values of equal weight are averaged, as in an ordinary median.
+    """
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(np.asarray(weights, dtype=np.float64)[:, order], axis=1)
+    half = reached[:, -1:] / 2
+    lower = (reached < half).sum(axis=1)
+    upper = (reached <= half).sum(axis=1)
+    ordered = np.append(values[order], values[order][-1])
+    return np.asarray((ordered[lower] + ordered[upper]) / 2)
+
+
+def _detection(conditions: Sequence[Condition], labels: dict[str, str], test: Summaries) -> list[Item]:
+    """Tabulate lesions found and false lesions, of the conditions whose cases have them."""
+    rows, older = [], []
+    for condition in conditions:
+        cases = usable(condition, "test")
+        if cases.empty:
+            continue
+        if not set(LESIONS) <= set(cases) or cases[list(LESIONS)].isna().any().any():
+            older.append(labels[condition.name])
+            continue
+        replicates = cases["replicate"].nunique()
+        several = cases[cases["lesions"] > 1]
+        row: dict[str, object] = {"condition": labels[condition.name], "test images": cases["id"].nunique()}
+        row["lesions"] = round(cases["lesions"].sum() / replicates)
+        for metric in shown_in(BY_LESION, "segmentation"):
+            score = metric_row(test.get(condition.name), metric)
+            row[title_of(metric)] = estimate(score["value"], score["low"], score["high"]) if score else "undefined"
+        row["images with several lesions"] = several["id"].nunique()
+        found, of = (several[name].sum() / replicates for name in ("lesions_found", "lesions"))
+        row["their lesions found"] = f"{found:.3g} of {of:.3g}" if len(several) else "-"
+        rows.append(row)
+    items: list[Item] = []
+    if rows:
+        caption = f"Detection of single lesions in test images: value and 95% interval. {RULE} Seeds are averaged."
+        items.append(TableItem("lesion_detection", caption, pd.DataFrame(rows)))
+    if older:
+        text = (
+            f"Single lesions were not recorded by the version that made the runs of {', '.join(older)}: "
+            "`evaluate.py runs=...` counts them in its own cases.csv, and a new training in that of the run."
+        )
+        items.append(Note(text))
+    return items
