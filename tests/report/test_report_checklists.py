@@ -22,14 +22,20 @@ _LINK = re.compile(r"\[([^\]]+)\]\(\.\./index\.html(?:#([^)]*))?\)")
 _REASONS = (AUTHORS, "not applicable, because ", "not in this report: ", "the most probable class")
 
 
+_MADE: list[Path] = []
+
+
 @pytest.fixture
 def report(finished):
-    """The folder of a real report of a classifier and a segmenter."""
+    """The folder of a real report of a classifier and a segmenter, made once."""
+    if _MADE:
+        return _MADE[0]
     cases = pd.concat([draw_predictions(VAL, part="val"), draw_predictions(TEST)], ignore_index=True)
     run = finished("group=study", "model=resnet34", cases=cases, train=TRAIN)
     record(run, describe_images(TRAIN + VAL + TEST))
     finished("group=study", "model=u2net_lite")
-    return make_report([run.path.parent]).parent
+    _MADE.append(make_report([run.path.parent]).parent)
+    return _MADE[0]
 
 
 def rows_of(text):
@@ -65,7 +71,7 @@ def test_every_item_has_a_place_or_a_reason(report):
         for number, _, where in rows:
             answered = "](../index.html" in where or "in the folder of each run" in where
             assert answered or where.startswith(_REASONS), (checklist.name, number, where)
-    claim = dict((number, where) for number, _, where in rows_of((report / "checklists" / "claim.md").read_text()))
+    claim = {number: where for number, _, where in rows_of((report / "checklists" / "claim.md").read_text())}
     assert "#figure-flow" in claim["35"]
     assert "#table-characteristics" in claim["36"]
     assert claim["44"] == AUTHORS

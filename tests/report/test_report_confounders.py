@@ -1,10 +1,12 @@
 """A report compares test images by what else they differ in: marks, size of the lesion, device, data set."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from study_runs import describe_images, draw_predictions, name_images, record
 
 from bus_lightning.report.confounder_section import EVERY, confounder_section, find_strata
+from bus_lightning.report.lesion_sizes import lesion_sizes
 from bus_lightning.report.sections import FigureItem, Note, TableItem
 from bus_lightning.report.studied_images import read_studied
 from bus_lightning.statistics.conditions import read_group
@@ -105,7 +107,7 @@ def test_classifiers_of_an_earlier_version_have_no_section(make):
 def test_segmenters_of_an_earlier_version_are_compared_by_the_size_that_their_cases_have(finished):
     cases = pd.DataFrame({"id": TEST, "split": "test", "label": [id_.partition("/")[0] for id_ in TEST]})
     lesion = (cases["label"] != "normal").astype(int)
-    cases = cases.assign(tp=lesion * range(10, 100), fp=5, fn=lesion * 5, tn=1000)
+    cases = cases.assign(tp=lesion * np.arange(10, 100), fp=5, fn=lesion * 5, tn=1000)
     section = section_of(finished("group=study", "model=u2net_lite", cases=cases, train=TRAIN))
     rows = rows_of(section, "confounders_segmentation")
     assert {by for by, _ in rows.index} == {"all", "lesion, share of the image"}
@@ -114,3 +116,12 @@ def test_segmenters_of_an_earlier_version_are_compared_by_the_size_that_their_ca
     assert value_of(dice["lesion, share of the image", third]) > value_of(dice["all", "all test images"])
     (note,) = (item for item in section.items if isinstance(item, Note))
     assert "1 of 1 conditions" in note.text
+
+
+def test_the_size_of_recorded_lesions_needs_no_data_folder(make):
+    run = make()
+    shares, long_axes = lesion_sizes(read_group(run.path.parent).conditions)
+    recorded = pd.read_csv(run.images).set_index("id")["lesion_share"]
+    assert set(TEST) <= set(shares.index)
+    assert shares[TEST].to_list() == pytest.approx(recorded[TEST].to_list())
+    assert long_axes.empty

@@ -92,6 +92,7 @@ def test_a_run_of_an_earlier_version_says_what_was_not_recorded(run):
     assert {"Test: n = 60", "benign: 20", "patients: not recorded"} <= words_of(figure)
     rows = rows_of(section)
     assert rows["test"]["class: benign"] == "20 (33%)"
+    assert rows["training"]["class: benign"] == NOT_RECORDED
     last = rows.iloc[-1]
     assert set(last) == {NOT_RECORDED}
     assert {"patients", "device", "width, pixels", "text, calipers or frames"} <= set(rows.index[-1].split("; "))

@@ -74,8 +74,9 @@ def test_wrong_images_in_the_only_group_of_several_classes_still_spread_the_inte
     groups = [*range(19), 19, *range(20, 39), 19]
     right = [label == "malignant" for label in labels]
     right[19], right[39] = not right[19], not right[39]
+    malignant = [float(flag) for flag in right]
     cases = pd.DataFrame({"id": [f"i{k}" for k in range(number)], "group": groups, "label": labels, "replicate": 0,
-                          "prob_benign": [1.0 - flag for flag in right], "prob_malignant": [float(flag) for flag in right]})  # fmt: skip
+                          "prob_benign": [1 - value for value in malignant], "prob_malignant": malignant})  # fmt: skip
     score = score_strata(cases, {"all": set(cases["id"])}, ("accuracy",))["all", "accuracy"]
     assert score.value == 38 / 40
     assert score.interval[0] < 0.9
