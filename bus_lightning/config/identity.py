@@ -36,11 +36,14 @@ KEYS: dict[str, Key] = {
     "seed": _DECIDES, "debug_size": _DECIDES, "channels_last": _DECIDES,
     "runs_dir": _UNNAMED, "group": _UNNAMED, "name": _UNNAMED, "rerun": _UNNAMED, "keep_last": _UNNAMED,
     "debug_run": _UNNAMED, "fail_fast": _UNNAMED, "print_config": _UNNAMED, "logger.*": _UNNAMED,
+    "protocol": _UNNAMED,
     "sweep": _UNNAMED, "hydra.*": _UNNAMED,  # on the command line only
     "model": Key(True, names=False),  # its name comes first in the run's
     "model.*": _DECIDES, "model.name": Key(True, kind=str), "model.net": Key(True, kind=dict),
     "task.*": _DECIDES, "task.name": Key(True, kind=str), "task.monitor": Key(True, kind=str),
     "task.mode": Key(True, kind=str), "task.loss": Key(True, kind=dict),
+    "predict": Key(True, since={}), "predict.flips": Key(True, since=False),
+    "predict.no_lesion": Key(True, since=False),
     "optimizer.*": _DECIDES, "scheduler.*": _DECIDES, "augment.*": _DECIDES,
     "preprocess.rules": Key(True, since=1), "preprocess.denoise": Key(True, kind=str),
     "preprocess.contrast": Key(True, kind=str), "preprocess.parts": Key(True, kind=list),

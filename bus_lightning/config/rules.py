@@ -53,6 +53,8 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
         raise UserError("trainer.gradient_clip_val needs a plain optimizer in 16 bits: add optimizer.fused=false.")
     if cfg.data.balance == "class_weights" and cfg.task.name == "segmentation":
         raise UserError("data.balance=class_weights does not work for segmentation: use oversample or none.")
+    if cfg.predict.no_lesion is not False and cfg.task.name == "classification":
+        raise UserError(f"predict.no_lesion={cfg.predict.no_lesion}: classifiers predict no mask; set it to false.")
     _check_overlay(cfg)
 
 
@@ -116,6 +118,8 @@ def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) 
         needs = "scheduler=plateau needs a validation set"
     elif cfg.callbacks.get("early_stopping"):
         needs = "Early stopping needs a validation set"
+    elif cfg.predict.no_lesion is not False:
+        needs = "predict.no_lesion needs a validation set"
     elif sweeps_score:
         needs = "A search needs a validation set for its score"
     else:

@@ -137,10 +137,10 @@ COLUMN_ROLES = ("image", "mask", "mask_counts", "class", "patient", "group", "sp
 TRAIN = {
     # Groups first, because other keys lie in them.
     "data": GROUP, "preprocess": GROUP, "overlay": GROUP, "model": GROUP,
-    "augment": replace(GROUP, absent={}), "scheduler": replace(GROUP, absent={}),
+    "augment": replace(GROUP, absent={}), "scheduler": replace(GROUP, absent={}), "predict": replace(GROUP, absent={}),
     "callbacks": NODES, "logger": NODES, "optimizer": NODE, "trainer": NODE, "task": NODE,
     "seed": SEED,
-    "runs_dir": TEXT, "group": NAME, "name": nullable(NAME),
+    "runs_dir": TEXT, "group": NAME, "name": nullable(NAME), "protocol": nullable(TEXT),
     "channels_last": one_of(True, False, "auto"),
     "rerun": FLAG, "keep_last": FLAG, "fail_fast": FLAG, "debug_run": FLAG, "debug_size": FLAG, "print_config": FLAG,
     "data.sets": replace(GROUP, absent={}), "data.test": nullable(either(NAME, NAMES)),
@@ -183,8 +183,11 @@ TRAIN = {
     "optimizer.lr": optional(number(0)), "optimizer.weight_decay": optional(number(0)),
     "optimizer.momentum": optional(number(0, 1)), "optimizer.fused": optional(nullable(FLAG)),
     "scheduler.patience": optional(whole(0)), "scheduler.factor": optional(number(0, 1)),
-    "scheduler.T_max": optional(whole(1)),
+    "scheduler.T_max": optional(whole(1)), "scheduler.epochs": optional(whole(1)),
+    "scheduler.warmup_epochs": optional(whole(0)), "scheduler.floor": optional(number(0, 1)),
     "augment.strength": optional(number(0)),
+    "predict.flips": replace(FLAG, absent=False),
+    "predict.no_lesion": replace(either(one_of(False), number(0, 1)), absent=False),
     "callbacks.early_stopping.patience": optional(whole(0)),
     "callbacks.early_stopping.min_delta": optional(number()),
     "callbacks.checkpoint.every_n_train_steps": optional(nullable(whole(1))),
@@ -214,13 +217,17 @@ TESTED_DATA = (
     "exclude", "resize_masks", "skip_unreadable",
 )  # fmt: skip
 EVALUATE = {
-    "runs": TEXT, "part": TEXT, "data": GROUP,
+    "runs": either(TEXT, list_of(TEXT, "a list of patterns")), "part": TEXT, "data": GROUP, "ensemble": nullable(NAME),
     **{key: kind for key, kind in TRAIN.items() if key.startswith("data.") and key.split(".")[1] in TESTED_DATA},
-    "split": nullable(TEXT), "progress": FLAG, "explain": FLAG,
+    "split": nullable(TEXT), "progress": FLAG, "explain": FLAG, "predict": GROUP, "predict.flips": nullable(FLAG),
+    "predict.no_lesion": nullable(one_of(False)),
     "trusted_packages": PACKAGES, "explain_options": GROUP,
     "explain_options.methods": NAMES, "explain_options.images": nullable(whole(1)),
     "explain_options.integration_steps": whole(1), "explain_options.occlusion_positions": whole(4),
     "explain_options.random_seed": whole(0, 2**32 - 1),
+    "baselines": FLAG, "robustness": FLAG, "robustness_options": GROUP, "robustness_options.corruptions": NAMES,
+    "robustness_options.strengths": list_of(whole(1, 5), "a list of strengths from 1 to 5, such as '[1,3,5]'"),
+    "robustness_options.images": nullable(whole(1)),
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,9 @@ def load_config(path: Path) -> DictConfig:
     _use_current_targets(content)
     for key, meaning in KEYS.items():
         above, _, name = key.rpartition(".")
-        group = _select(content, above) if meaning.since is not ... else None
+        group = (_select(content, above) if above else content) if meaning.since is not ... else None
         if isinstance(group, dict):
-            group.setdefault(name, meaning.since)
+            group.setdefault(name, deepcopy(meaning.since))
         value = _select(content, key)
         if meaning.kind and (not isinstance(value, meaning.kind) or isinstance(value, bool)):
             raise DamagedError(path, f"it is not the config of a run: {key} is {str(value)[:80]!r}")

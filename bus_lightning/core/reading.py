@@ -119,22 +119,36 @@ def read_yaml(path: Path, most: int = MB) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         DamagedError: If it is something else.
     """
+    return parse_yaml(read_text(path, most), path)
+
+
+def parse_yaml(text: str, path: Path, cure: str = RESTORE) -> dict[str, Any]:
+    """Parse a YAML mapping as `read_yaml` does.
+
+    Args:
+        text: The YAML.
+        path: The file that it stands in, for the error.
+        cure: What to do if it is damaged, as in `DamagedError`.
+
+    Raises:
+        DamagedError: If it is something else.
+    """
     import yaml
     from omegaconf._utils import get_yaml_loader
 
-    text, depth = read_text(path, most), 0
+    depth = 0
     try:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent):
-                raise DamagedError(path, "it has YAML aliases")
+                raise DamagedError(path, "it has YAML aliases", cure)
             if depth > _DEPTH:
-                raise DamagedError(path, f"it is nested more than {_DEPTH} deep")
+                raise DamagedError(path, f"it is nested more than {_DEPTH} deep", cure)
         content = yaml.load(text, Loader=get_yaml_loader())
     except (yaml.YAMLError, ValueError) as error:
-        raise DamagedError(path, f"it is not YAML ({error})") from None
+        raise DamagedError(path, f"it is not YAML ({error})", cure) from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise DamagedError(path, "it is not a mapping of names to values")
+        raise DamagedError(path, "it is not a mapping of names to values", cure)
     return content
 
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,9 @@ import albumentations
 import cv2
 import numpy as np
 
+from bus_lightning.config.build import build
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.randomness import stable_hash
 
 _TRANSFORMS = {
     "horizontal_flip": albumentations.HorizontalFlip,
@@ -18,6 +21,8 @@ _TRANSFORMS = {
     "color_jitter": albumentations.ColorJitter,
     "gaussian_blur": albumentations.GaussianBlur,
 }
+_LESION_CROP = "lesion_crop"
+_MARGIN = 2  # pixels around the lesion, so that rounding cuts nothing off
 # Name -> the options that `strength` multiplies.
 _SCALED = {
     "rotation": ("limit",),
@@ -60,25 +65,24 @@ class Augmentation:
     """Change image and mask together, decided by a seed alone.
 
     Args:
-        transforms: Name of a transform -> its options, including `p`, its probability; applied in this order. A number
-            under `strength` multiplies the strengths of all.
+        transforms: Name of a transform -> its options, including `p`, its probability; applied in this order. The names
+            are those of the paper's five transforms; `lesion_crop`, which crops at random without cutting a lesion; or
+            any other name, whose options have a `_target_`: a transform of albumentations, or of the user. A number
+            under `strength` multiplies the strengths of the paper's transforms.
 
     Raises:
         UserError: If a name or an option does not exist.
     """
 
     def __init__(self, transforms: Mapping[str, Any]) -> None:
-        self.steps: list[albumentations.BasicTransform] = []
-        for name, options in at_strength(transforms).items():
-            if name not in _TRANSFORMS:
-                raise UserError(f"augment.{name} is unknown: choose from {', '.join(_TRANSFORMS)}.")
-            fixed = {"border_mode": cv2.BORDER_CONSTANT} if name == "rotation" else {}
-            try:
-                # Without `strict`, an option that does not exist only causes a warning.
-                self.steps.append(_TRANSFORMS[name](**fixed, **options, strict=True))
-            except (TypeError, ValueError) as error:
-                raise UserError(f"augment.{name}: {' '.join(str(error).split())}") from error
-        self._compose = albumentations.Compose(self.steps)
+        transforms = at_strength(transforms)
+        self.steps = [_make(name, options) for name, options in transforms.items()]
+        # The paper's transforms share one stream of random numbers. Each other one has its own: adding it, or removing
+        # it, leaves the others as they are.
+        self._alone = {name: step for name, step in zip(transforms, self.steps, strict=True) if name not in _TRANSFORMS}
+        self._crops = _LESION_CROP in transforms
+        boxes = albumentations.BboxParams("pascal_voc", clip=True) if self._crops else None
+        self._compose = albumentations.Compose(self.steps, bbox_params=boxes)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Augment one image.
@@ -91,9 +95,56 @@ class Augmentation:
         """
         # set_random_seed would start every transform from the same number: both flips would always happen together.
         self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        for name, step in self._alone.items():
+            own = stable_hash("transform", name, seed)
+            step.set_random_state(np.random.default_rng(own), random.Random(own))
+        boxes = {"bboxes": _box(mask)} if self._crops else {}
         if image.shape[2] < 4:
-            changed = self._compose(image=image, mask=mask)
+            changed = self._compose(image=image, mask=mask, **boxes)
             return changed["image"], changed["mask"]
-        changed = self._compose(image=np.ascontiguousarray(image[..., :3]), masks=[mask, image[..., 3]])
+        changed = self._compose(image=np.ascontiguousarray(image[..., :3]), masks=[mask, image[..., 3]], **boxes)
         mask, fourth = changed["masks"]
         return np.dstack([changed["image"], fourth]), mask
+
+
+def _make(name: str, options: Any) -> Any:
+    """Make one transform."""
+    if isinstance(options, Mapping) and "_target_" in options:
+        return _make_any(name, options)
+    if name == _LESION_CROP:
+        make: Any = albumentations.RandomSizedBBoxSafeCrop
+        fixed: dict[str, Any] = {}
+    elif name in _TRANSFORMS:
+        make = _TRANSFORMS[name]
+        fixed = {"border_mode": cv2.BORDER_CONSTANT} if name == "rotation" else {}
+    else:
+        known = ", ".join([*_TRANSFORMS, _LESION_CROP])
+        raise UserError(
+            f"augment.{name} is unknown: choose from {known}, or give it a _target_ such as albumentations.Affine."
+        )
+    try:
+        # Without `strict`, an option that does not exist only causes a warning.
+        return make(**fixed, **options, strict=True)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"augment.{name}: {' '.join(str(error).split())}") from error
+
+
+def _make_any(name: str, options: Mapping[str, Any]) -> Any:
+    """Make a transform that the config names by its class."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the library only warns of an option that does not exist
+        transform = build(dict(options), None, f"augment.{name}")
+    if not isinstance(transform, albumentations.BasicTransform | albumentations.BaseCompose):
+        made = type(transform).__name__
+        raise UserError(f"augment.{name} ({options['_target_']}) makes a {made}, which is not a transform.")
+    return transform
+
+
+def _box(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Return left, top, right and bottom of all lesions together, in pixels; nothing if there is none."""
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
+        return []
+    bottom, right = mask.shape[0], mask.shape[1]
+    return [(max(left - _MARGIN, 0), max(top - _MARGIN, 0),
+             min(left + width + _MARGIN, right), min(top + height + _MARGIN, bottom))]  # fmt: skip

@@ -35,10 +35,13 @@ class BatchAugmentation:
 
     def __init__(self, transforms: Mapping[str, Any]) -> None:
         transforms = at_strength(transforms)
+        for name, options in transforms.items():
+            if isinstance(options, Mapping) and "_target_" in options:  # refused before it is made
+                raise UserError(f"augment.{name} needs the CPU: remove it, or set data.on_device=false.")
         # The library checks the options and adds its defaults: both paths read a config in the same way.
         self._steps = dict(zip(transforms, Augmentation(transforms).steps, strict=True))
         for name in self._steps:
-            if unsupported := ", ".join(set(transforms[name]) - {"p", *_STRENGTHS[name]}):
+            if unsupported := ", ".join(set(transforms[name]) - {"p", *_STRENGTHS.get(name, ())}):
                 raise UserError(f"augment.{name}: {unsupported} needs the CPU: remove it, or set data.on_device=false.")
         if list(self._steps) != [name for name in _STRENGTHS if name in self._steps]:
             raise UserError(f"augment: use the order {', '.join(_STRENGTHS)}, or set data.on_device=false.")

@@ -37,6 +37,7 @@ class BusDataModule(pl.LightningDataModule):
         cfg: The config; `data`, `preprocess`, `overlay`, `augment` and `seed` are read.
         full_masks: Whether evaluation batches have the masks at the images' own resolution.
         device: Keeps and augments the images; None leaves them on the host.
+        augments: Whether training images are augmented. False builds nothing that the config of a run names.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class BusDataModule(pl.LightningDataModule):
         cfg: DictConfig,
         full_masks: bool,
         device: torch.device | None = None,
+        augments: bool = True,
     ) -> None:
         super().__init__()
         options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
@@ -79,10 +81,10 @@ class BusDataModule(pl.LightningDataModule):
 
         # Mixed, not by class: debug=overfit learns the first batches in this order by heart.
         order = shuffled(split.train, "order")
-        self.train = part_of("train", order, augmentation=Augmentation(options["augment"]))
+        self.augment = options["augment"] if augments else {}
+        self.train = part_of("train", order, augmentation=Augmentation(self.augment))
         self.parts = {part: part_of(part, split.part(part), full_masks=full_masks) for part in PARTS}
         self.device = device
-        self.augment = options["augment"]
         self._on_device: dict[BusDataset, DeviceBatches] = {}
         self.classes = len(data["classes"])
         self.labels = rows.loc[order, "label"].tolist()

@@ -80,13 +80,24 @@ class BusDataset(Dataset[dict[str, Any]]):
 
     def square(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Return image and mask in the network's square, as `__getitem__` does, but not augmented."""
-        record, row = self.pixels[self.positions[position]], self.rows[position]
+        record, row = self.record(position), self.rows[position]
         image, mask = record["image"], record["mask"]
         if self.overlay.applies_to(self.part):
             drawn_mask = record["predicted"] if self.overlay.source == "predicted" else mask
             return self.overlay.draw(image, drawn_mask, row.label, row.class_name), mask
         # A third of the work for all further steps; albumentations gives the same grey levels.
         return (np.ascontiguousarray(image[..., :1]) if record["grey"] else image), mask
+
+    def record(self, position: int) -> Any:
+        """Return the record of `cached_pixels` of an image."""
+        return self.pixels[self.positions[position]]
+
+    def full_mask(self, position: int) -> np.ndarray:
+        """Return the mask at the image's own resolution, (H, W) uint8 in {0, 1}."""
+        height, width = self.record(position)["shape"].tolist()
+        if position not in self._full_masks:  # as bits: an eighth of the memory
+            self._full_masks[position] = np.packbits(read_mask(self.root, self.rows[position].masks, (height, width)))
+        return np.unpackbits(self._full_masks[position], count=height * width).reshape(height, width)
 
     def ground_truth(self, position: int) -> dict[str, Any]:
         """Return the mask at the image's own resolution, for the metrics of a segmentation.
@@ -98,10 +109,8 @@ class BusDataset(Dataset[dict[str, Any]]):
         """
         if not self.full_masks:
             return {}
-        height, width = self.pixels["shape"][self.positions[position]].tolist()
-        if position not in self._full_masks:  # as bits: an eighth of the memory
-            self._full_masks[position] = np.packbits(read_mask(self.root, self.rows[position].masks, (height, width)))
-        mask = np.unpackbits(self._full_masks[position], count=height * width).reshape(height, width)
+        mask = self.full_mask(position)
+        height, width = mask.shape
         truth = {"box": torch.tensor(self.preprocessing.box((height, width))), "full_mask": torch.from_numpy(mask)}
         if not hasattr(self.rows[position], "mm_per_pixel"):
             return truth

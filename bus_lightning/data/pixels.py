@@ -19,6 +19,7 @@ from bus_lightning.core.cache import caching, cleared, is_whole, mark_used
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.index import read_image, read_mask, read_predicted_mask
+from bus_lightning.data.levels import Scale
 from bus_lightning.data.mistakes import mirrored
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
@@ -63,7 +64,7 @@ def cached_pixels(
     further = map(str, masks) if any(masks) else ()  # the files of runs without masks keep their names
     name = stable_hash(VERSION, *rules, prepared.content, preprocessing.size, preprocessing.resize, *settings, *further)
     path = cache / f"pixels-{name:016x}.npy"
-    kind, number = _record(preprocessing.size, bool(prepared.predicted_by)), len(prepared.frame)
+    kind, number = record_type(preprocessing.size, bool(prepared.predicted_by)), len(prepared.frame)
     if (records := _open(path, kind, number)) is not None:
         return records
     cache.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,8 @@ def _header(kind: np.dtype[Any], number: int) -> bytes:
     return stream.getvalue()
 
 
-def _record(size: int, with_predicted: bool) -> np.dtype[Any]:
+def record_type(size: int, with_predicted: bool) -> np.dtype[Any]:
+    """Return the type of a record of `cached_pixels`."""
     square = (size, size)
     predicted = [("predicted", "u1", square)] if with_predicted else []
     return np.dtype(
@@ -118,20 +120,8 @@ def _decoded(
     """Decode, crop, clean and resize the images of an index, in its order."""
 
     def decode(row: Any) -> tuple[Any, ...]:
-        image = read_image(prepared.root / row.image, prepared.scale)
-        shape = image.shape[:2]
-        masks = [read_mask(prepared.root, row.masks, shape)]
-        if prepared.predicted_by:
-            masks.append(
-                read_predicted_mask(Path(row.predicted), shape) if row.predicted else np.zeros(shape, np.uint8)
-            )
-        if overlay:
-            box = overlay.box(masks[overlay.source == "predicted"])
-            image, masks = image[box], [np.ascontiguousarray(mask[box]) for mask in masks]
-        fitted = mirrored(preprocessing.fit(preprocessing.clean(image) if cleaned else image), row.flip)
-        grey = bool((fitted == fitted[..., :1]).all())
-        squares = [mirrored(preprocessing.fit(mask, is_mask=True), row.flip) for mask in masks]
-        return fitted, *squares, shape, grey
+        image, masks = read_files(row, prepared.root, prepared.scale)
+        return make_record(row, image, masks, preprocessing, cleaned, overlay)
 
     rows = list(prepared.frame.itertuples(index=False))
     step = 256  # otherwise the pool runs ahead of the disk and fills the memory
@@ -143,6 +133,44 @@ def _decoded(
             for decoded in pool.map(decode, rows[start : start + step]):
                 bar.update()
                 yield decoded
+
+
+def read_files(row: Any, root: Path, scale: Scale) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Read an image and its masks: the ground truth, then the predicted mask if the index has a column of that name.
+
+    Args:
+        row: The row of the index.
+        root: The data folder.
+        scale: Grey scale of the data set.
+
+    Returns:
+        (H, W, 3) uint8; (H, W) uint8 in {0, 1} each.
+    """
+    image = read_image(root / row.image, scale)
+    masks = [read_mask(root, row.masks, image.shape[:2])]
+    if hasattr(row, "predicted"):
+        empty = np.zeros(image.shape[:2], np.uint8)
+        masks.append(read_predicted_mask(Path(row.predicted), image.shape[:2]) if row.predicted else empty)
+    return image, masks
+
+
+def make_record(
+    row: Any,
+    image: np.ndarray,
+    masks: list[np.ndarray],
+    preprocessing: Preprocessing,
+    cleaned: bool,
+    overlay: Overlay | None,
+) -> tuple[Any, ...]:
+    """Crop, clean and resize an image and its masks into a record of `cached_pixels`; see there for the arguments."""
+    shape = image.shape[:2]
+    if overlay:
+        box = overlay.box(masks[overlay.source == "predicted"])
+        image, masks = image[box], [np.ascontiguousarray(mask[box]) for mask in masks]
+    fitted = mirrored(preprocessing.fit(preprocessing.clean(image) if cleaned else image), row.flip)
+    grey = bool((fitted == fitted[..., :1]).all())
+    squares = [mirrored(preprocessing.fit(mask, is_mask=True), row.flip) for mask in masks]
+    return fitted, *squares, shape, grey
 
 
 def _write(path: Path, kind: np.dtype[Any], number: int, rows: Iterator[tuple[Any, ...]]) -> None:

@@ -6,6 +6,7 @@ from copy import copy
 import numpy as np
 from scipy.stats import kurtosis, skew
 
+from bus_lightning.data.baselines import logistic_regression
 from bus_lightning.data.dataset import BusDataset
 from bus_lightning.data.preprocess import Overlay
 
@@ -50,20 +51,18 @@ def _statistics(dataset: BusDataset) -> np.ndarray:
 
 def _macro_auc(features: np.ndarray, dataset: BusDataset, groups: Mapping[str, int]) -> float | None:
     """Cross-validate by group, and score the out-of-fold probabilities."""
-    from sklearn.linear_model import LogisticRegression  # takes a second to import
-    from sklearn.metrics import roc_auc_score
+    from sklearn.metrics import roc_auc_score  # takes a second to import
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     labels = np.array([row.label for row in dataset.rows])
     units = np.array([groups[row.id] for row in dataset.rows])
     fewest = min(len(set(units[labels == label])) for label in set(labels))
     if fewest < 2 or len(set(labels)) < 2:
         return None
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     folds = StratifiedGroupKFold(min(5, fewest), shuffle=True, random_state=0)
-    probabilities = cross_val_predict(model, features, labels, groups=units, cv=folds, method="predict_proba")
+    probabilities = cross_val_predict(
+        logistic_regression(), features, labels, groups=units, cv=folds, method="predict_proba"
+    )
     if probabilities.shape[1] == 2:
         return float(roc_auc_score(labels == labels.max(), probabilities[:, 1]))
     return float(roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"))

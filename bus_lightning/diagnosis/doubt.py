@@ -11,14 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from bus_lightning.core.class_names import HEALTHY, MALIGNANT
+from bus_lightning.core.class_names import HEALTHY, LOW_CONFIDENCE, MALIGNANT
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.structure_errors import POSSIBLY_INCOMPLETE
 from bus_lightning.diagnosis.frames import BLANK, FEW_LEVELS
 from bus_lightning.diagnosis.measurements import Measurements
 
 FALSE_ALARMS = 0.02  # share of held-out ultrasound that is flagged as something else
-LOW_CONFIDENCE = 0.6  # an answer with a lower probability is doubted
 _SIDE = 192  # of the square that the statistics describe, in pixels
 _BANDS = 8  # of the depth, and of the width
 _LEVELS = 5  # of the image pyramid

@@ -17,6 +17,7 @@ from bus_lightning.metrics.classification import clipped
 from bus_lightning.metrics.columns import classes_of, probabilities_of
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.finished import FinishedRun
+from bus_lightning.statistics.thresholds import choose_threshold
 
 _TEMPERATURES = (0.05, 20.0)
 _LEAST_PER_CLASS = 5
@@ -95,32 +96,6 @@ def tempered(cases: pd.DataFrame, temperature: float) -> pd.DataFrame:
     logarithms = np.log(clipped(probabilities_of(cases)))
     columns = [f"prob_{name}" for name in classes_of(cases)]
     return cases.assign(**dict(zip(columns, softmax(logarithms / temperature, axis=1).T, strict=True)))
-
-
-def choose_threshold(scores: Floats, is_positive: NDArray[np.bool_], sensitivity: float) -> dict[str, float | int]:
-    """Choose the highest threshold with a sensitivity in (0, 1], which has the fewest false positives.
-
-    An image is flagged if its score, the probability of the positive class, (n,), reaches the threshold.
-
-    Returns:
-        `threshold`, between two scores; its `sensitivity` and `specificity` on these images; `asked`, the required
-        sensitivity; `positives` and `negatives`, their numbers.
-    """
-    positive = np.sort(scores[is_positive])[::-1]
-    needed = max(1, math.ceil(sensitivity * len(positive) - 1e-9))
-    lowest = positive[needed - 1]
-    below = scores[scores < lowest]
-    # Between two scores, so that rounding moves no image across.
-    threshold = float((lowest + below.max()) / 2) if len(below) else float(lowest / 2)
-    flagged = scores >= threshold
-    return {
-        "threshold": threshold,
-        "sensitivity": float(flagged[is_positive].mean()),
-        "specificity": float((~flagged[~is_positive]).mean()),
-        "asked": sensitivity,
-        "positives": int(is_positive.sum()),
-        "negatives": int((~is_positive).sum()),
-    }
 
 
 def confidence_scores(cases: pd.DataFrame) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from bus_lightning.data.published import describe_divided
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.trained_on import Trained, sentence
 from bus_lightning.export.calibration import Calibration
+from bus_lightning.export.runs import left_out_of_bundles
 from bus_lightning.metrics.catalogue import CARD, heading_of, shown_in, title_of
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.code import codes_of
@@ -49,7 +50,7 @@ def write_card(
         "**NOT A MEDICAL DEVICE.** For research and teaching. Do not use any answer for the care of a patient.",
         _networks(segmenter, classifier, bundle.head is not None),
         _data(segmenter, classifier, images, bundle.trained_on),
-        _results(numbers),
+        _results(numbers, {"segmenter": left_out_of_bundles(segmenter), "classifier": left_out_of_bundles(classifier)}),
         _calibration(calibration),
         _precisions(bundle.variants, bundle.default_precision),
         _USE,
@@ -125,7 +126,7 @@ def _data(segmenter: FinishedRun, classifier: FinishedRun, images: PreparedData,
     return "\n\n".join(["## Data", origin, _table(names, rows)])
 
 
-def _results(numbers: dict[str, list[dict[str, Any]]]) -> str:
+def _results(numbers: dict[str, list[dict[str, Any]]], left_out: dict[str, str]) -> str:
     rows = [
         [heading_of(row["metric"]), f"{row['value']:.3f}", _interval(row), row["n"]]
         for name in ("segmenter", "classifier")
@@ -138,7 +139,13 @@ def _results(numbers: dict[str, list[dict[str, Any]]]) -> str:
         "probabilities are those before calibration, which does not change the most likely class. The recall of "
         "malignant is the sensitivity of the most likely class, without the threshold."
     )
-    return "\n\n".join(["## Test results", note, _table(["metric", "value", "95% interval", "images"], rows)])
+    differ = [
+        f"**The results of the {name} are those with {options}, which the bundle does not have.**"
+        for name, options in left_out.items()
+        if options
+    ]
+    table = _table(["metric", "value", "95% interval", "images"], rows)
+    return "\n\n".join(["## Test results", note, *differ, table])
 
 
 def _interval(row: dict[str, Any]) -> str:

@@ -74,6 +74,9 @@ def make_bundle(
     _refuse_other(out)
     pair = runs.open_for(segmenter, "segmentation", trusted), runs.open_for(classifier, "classification", trusted)
     runs.refuse_strangers(*pair)
+    for kind, run in zip(_NAMES, pair, strict=True):
+        if options := runs.left_out_of_bundles(run):
+            report(f"{kind}: was tested with {options}, which a bundle does not have: its answers differ")
     calibration = None
     if out_of_fold:
         calibration = calibrate(runs.read_folds(out_of_fold, pair[1]), pair[1], sensitivity)

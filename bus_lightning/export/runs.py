@@ -53,6 +53,11 @@ def open_for(path: Path, task: str, trusted: Iterable[str] = ()) -> FinishedRun:
         UserError: If it is not a complete run of this task.
     """
     run = open_run(path, complete=False, trusted=trusted)
+    if run.ensemble:
+        first = run.ensemble.members[0].folder(run.folder).path
+        raise UserError(
+            f"{path} is an ensemble, which has no network to export: give one of its runs, such as {first}."
+        )
     if run.task != task:
         raise UserError(f"{path} is a {run.task} run, but a {task} run is needed.")
     run.require_complete()
@@ -74,7 +79,7 @@ def rebuild(run: FinishedRun) -> RebuiltRun:
         raise UserError(f"{prepared.root} does not hold the files that {path} was trained on: restore them.")
     if own.overlay.source == "predicted":
         prepared = with_predicted_masks(prepared, run.split, own.overlay, own.data.split.cross_fold is not None)
-    data = BusDataModule(prepared, run.split, own, full_masks=own.task.name == "segmentation")
+    data = BusDataModule(prepared, run.split, own, full_masks=own.task.name == "segmentation", augments=False)
     images = example_images(data)
     check_output(net.eval(), images, shapes_of(own.task.name, images, len(run.classes)))
     return RebuiltRun(run, net, prepared, data)
@@ -112,6 +117,11 @@ def refuse_strangers(segmenter: FinishedRun, classifier: FinishedRun) -> None:
         )
 
 
+def left_out_of_bundles(run: FinishedRun) -> str:
+    """Name the options of `predict` that the run was tested with, and that a bundle does not have; empty for none."""
+    return " and ".join(f"predict.{name}=true" for name, value in run.config.predict.items() if value)
+
+
 def refuse_other_masks(segmenter: FinishedRun, classifier: RebuiltRun) -> None:
     """Raise UserError if the classifier was tested with the masks of another segmenter."""
     if "predicted" not in classifier.prepared.frame:
@@ -135,7 +145,11 @@ def read_folds(pattern: str, classifier: FinishedRun) -> list[FinishedRun]:
     """
     folds = []
     for folder in find_runs(pattern):
-        if not is_there(folder.config) or folder.path.resolve() == classifier.folder.path.resolve():
+        if (
+            not is_there(folder.config)
+            or folder.is_ensemble
+            or folder.path.resolve() == classifier.folder.path.resolve()
+        ):
             continue
         try:
             if open_run(folder.path, complete=False).task == "classification":

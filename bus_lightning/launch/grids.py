@@ -59,6 +59,10 @@ def check_grid(config: DictConfig) -> None:
         from bus_lightning.config.rules import check  # takes a while to import
 
         check(shared, searches, in_grid=True)
+    if "protocol" not in swept and shared.get("protocol"):
+        from bus_lightning.runs.protocol import read_protocol  # takes a while to import
+
+        read_protocol(Path(shared.protocol))
 
 
 def check_choices(overrides: list[str]) -> None:

@@ -95,9 +95,14 @@ def folder_name(cfg: DictConfig, overrides: Sequence[str]) -> str:
 
 
 def evaluate_job(cfg: DictConfig) -> None:
-    """Evaluate the kept checkpoint of every run that `runs` names."""
+    """Evaluate the kept checkpoint of every run that `runs` names, or average the predictions of the runs."""
     refuse_training_options(HydraConfig.get().overrides.task)
     cfg = check_kinds(cfg, EVALUATE)
+    if cfg.ensemble is not None:
+        from bus_lightning.training.ensembles import evaluate_ensembles
+
+        evaluate_ensembles(cfg)
+        return
     from bus_lightning.training.evaluate import evaluate_runs  # needs torch, which a finished training run does not
 
     evaluate_runs(cfg)

@@ -100,6 +100,14 @@ def main(arguments: list[str] | None = None) -> int:
         "--trust", action="append", default=[], metavar="PACKAGE",
         help="package of your own whose networks may be built, to count their cost; its code is run"
     )  # fmt: skip
+    parser.add_argument(
+        "--prevalence", type=float, default=0.015, metavar="SHARE",
+        help="share of malignant at which PPV and NPV are stated (default: %(default)s, of screening with ultrasound)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--protocol", type=Path, metavar="FILE",
+        help="protocol to compare the runs with; default: the one under which they were trained",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     log_to_terminal()
     console = PrintableConsole(stderr=True)
@@ -116,6 +124,8 @@ def main(arguments: list[str] | None = None) -> int:
                 send=None if options.no_wandb else partial(send_to_wandb, entity=options.wandb_entity),
                 say=status.update,
                 trusted=options.trust,
+                prevalence=options.prevalence,
+                protocol=options.protocol,
             )
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -20,6 +20,7 @@ IN_MILLIMETRES, BY_LESION = "millimetres", "by lesion"
 _NO_LESION, _LESION = "no image without a lesion", "no image with a lesion"
 _LESION_MM = "no lesion with a known pixel size"
 _CLASS = "no image of a class"
+_SEPARATED = "the probabilities separate malignant from the rest, so the slope is infinite"
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Metric:
         title: Words for a table or a figure.
         compute: Function of `Classified` or `Segmented`, (D,) or (D, K); its docstring states the formula.
         undefined: When it is undefined.
-        better: higher, lower, or an empty string for a description of the images.
-        unit: fraction, pixels, nats, per cent of the diagonal, mm, mm², lesions, or lesions per image.
+        better: higher, lower, or an empty string if neither is better.
+        unit: fraction, pixels, nats, per cent of the diagonal, mm, mm², lesions, lesions per image, or the ideal
+            value.
         shown: Places where it is shown.
         per_class: Whether it is computed for each class against the rest.
         needs: Classes without which it is left out.
@@ -85,6 +87,14 @@ CLASSIFICATION = (
     Metric("brier", "Brier score", of_classes.brier, "no images", "lower", "in [0, 2]", (REPORT,)),
     Metric("calibration_error", "calibration error", of_classes.calibration_error, "no images", "lower",
            shown=(REPORT,)),
+    Metric("calibration_error_adaptive", "calibration error, equal bins", of_classes.calibration_error_adaptive,
+           "no images", "lower"),
+    Metric("aurc", "area under the risk-coverage curve", of_classes.aurc, "no images", "lower"),
+    Metric("excess_aurc", "excess area under the risk-coverage curve", of_classes.excess_aurc, "no images", "lower"),
+    Metric("malignant_calibration_slope", "calibration slope of malignant", of_classes.malignant_slope, _SEPARATED, "",
+           "1 is ideal", needs=(MALIGNANT,)),
+    Metric("malignant_calibration_intercept", "calibration intercept of malignant", of_classes.malignant_intercept,
+           _CLASS, "", "logits, 0 is ideal", needs=(MALIGNANT,)),
     *(
         Metric(f"malignant_vs_benign_{name}", f"{title}, malignant against benign", compute, _CLASS, shown=shown,
                needs=(BENIGN, MALIGNANT))

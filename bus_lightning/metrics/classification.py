@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.metrics.columns import Bools, Floats, ratio
 from bus_lightning.metrics.ranking import auroc, auroc_and_average_precision
+from bus_lightning.metrics.recalibration import calibration_intercept, calibration_slope
+from bus_lightning.metrics.risk_coverage import area_under_risk_coverage
 
 BINS = 10  # of the confidence, for the calibration error
 
@@ -83,6 +85,16 @@ class Classified:
             auroc_and_average_precision(self.labels == k, self.probabilities[:, k], self.weights)
             for k in range(len(self.names))
         ]
+
+    @cached_property
+    def confidence(self) -> Floats:
+        """The probability of the most probable class, (n,)."""
+        return np.asarray(self.probabilities.max(axis=1)) if len(self.labels) else np.zeros(0)
+
+    @cached_property
+    def selective(self) -> tuple[Floats, Floats]:
+        """Area under the risk-coverage curve by the own confidence, and the best possible one, (D,) each."""
+        return area_under_risk_coverage(self.predicted != self.labels, self.confidence, self.weights)
 
 
 def clipped(probabilities: Floats) -> Floats:
@@ -171,11 +183,59 @@ def brier(of: Classified) -> Floats:
 
 def calibration_error(of: Classified) -> Floats:
     """Average the distance between confidence and accuracy over 10 bins of the confidence (Naeini et al. 2015)."""
+    return _binned_error(of, np.minimum((of.confidence * BINS).astype(int), BINS - 1))
+
+
+def calibration_error_adaptive(of: Classified) -> Floats:
+    """Average the distance between confidence and accuracy over 10 bins with equally many images (`equal_bins`).
+
+    Such bins bias the estimate less than bins of equal width (Roelofs et al., AISTATS 2022). They are the same in all
+    draws.
+    """
+    return _binned_error(of, equal_bins(of.confidence))
+
+
+def equal_bins(values: Floats, bins: int = BINS) -> NDArray[np.int64]:
+    """Divide values (n,) into bins of equally many, numbered from the lowest: (n,) int; equal values share a bin."""
+    lower = np.searchsorted(np.sort(values), values)
+    return np.asarray(lower * bins // max(1, len(values)), dtype=np.int64)
+
+
+def _binned_error(of: Classified, bins: NDArray[np.int64]) -> Floats:
     right = of.predicted == of.labels
-    confidence = of.probabilities.max(axis=1) if len(right) else np.zeros(0)
-    bins = np.eye(BINS)[np.minimum((confidence * BINS).astype(int), BINS - 1)]
-    gap = of.weights @ (bins * (confidence - right)[:, None])
+    gap = of.weights @ (np.eye(BINS)[bins] * (of.confidence - right)[:, None])
     return ratio(np.abs(gap).sum(axis=1), of.weights.sum(axis=1))
+
+
+def logits_of(probabilities: Floats) -> Floats:
+    """Compute ln(p / (1 - p)) of probabilities (`clipped`), of any shape."""
+    kept = clipped(probabilities)
+    return np.asarray(np.log(kept) - np.log1p(-kept))
+
+
+def malignant_slope(of: Classified) -> Floats:
+    """Compute the calibration slope of malignant against the rest; 1 is ideal (see `calibration_slope`)."""
+    return calibration_slope(*_malignant_logits(of), of.weights)
+
+
+def malignant_intercept(of: Classified) -> Floats:
+    """Compute the calibration intercept of malignant against the rest; 0 is ideal (see `calibration_intercept`)."""
+    return calibration_intercept(*_malignant_logits(of), of.weights)
+
+
+def _malignant_logits(of: Classified) -> tuple[Bools, Floats]:
+    malignant = list(of.names).index(MALIGNANT)
+    return of.labels == malignant, logits_of(of.probabilities[:, malignant])
+
+
+def aurc(of: Classified) -> Floats:
+    """Compute the area under the risk-coverage curve, by the own confidence (see `area_under_risk_coverage`)."""
+    return of.selective[0]
+
+
+def excess_aurc(of: Classified) -> Floats:
+    """Compute by how much the area under the risk-coverage curve exceeds that of the best order (E-AURC)."""
+    return of.selective[0] - of.selective[1]
 
 
 @dataclass(frozen=True, eq=False)

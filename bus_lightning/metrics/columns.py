@@ -14,6 +14,9 @@ SURFACE_MM = ("hd95_mm", "surface_dice_1mm")
 LESIONS = ("lesions", "lesions_found", "lesions_well_found", "false_lesions")  # connected components
 MILLIMETRES = (*SIZES_MM, *SURFACE_MM)  # empty for an image whose pixel size is not known
 
+LESION_SCORE = "lesion_score"  # of the no-lesion rule
+BEFORE_RULE = {name: f"{name}_before_rule" for name in COUNTS}  # the counts without the rule
+
 
 def classes_of(cases: pd.DataFrame) -> list[str]:
     """Return the classes, in the order of the labels, from the columns of cases."""
@@ -37,7 +40,8 @@ def cases_of_task(task: str, cases: pd.DataFrame) -> pd.DataFrame:
         task: classification or segmentation.
         cases: A row per image.
     """
-    of_pixels = [name for name in (*COUNTS, *SURFACE, *LESIONS, *MILLIMETRES) if name in cases]
+    columns = (*COUNTS, *SURFACE, *LESIONS, *MILLIMETRES, LESION_SCORE, *BEFORE_RULE.values())
+    of_pixels = [name for name in columns if name in cases]
     of_classes = [f"{PROBABILITY}{name}" for name in classes_of(cases)]
     return cases.drop(columns=of_pixels if task == "classification" else of_classes)
 

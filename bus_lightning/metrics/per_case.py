@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.metrics.catalogue import CLASSIFICATION, POOLED_ACCURACY, SEGMENTATION
 from bus_lightning.metrics.classification import Classified, macro
 from bus_lightning.metrics.columns import SURFACE, Floats, cases_of_task, classes_of, has_both_tasks, probabilities_of
@@ -125,6 +126,10 @@ def reason(key: str, cases: pd.DataFrame) -> str:
         return "some probabilities are not finite"
     classes = classes_of(cases)
     missing = [name for name in classes if name not in set(cases["label"])]
+    if of_malignant := [metric for metric in CLASSIFICATION if metric.key == key and metric.needs == (MALIGNANT,)]:
+        if MALIGNANT in missing:
+            return f"no image of class {MALIGNANT}"
+        return f"every image is {MALIGNANT}" if set(cases["label"]) == {MALIGNANT} else of_malignant[0].undefined
     for name in classes:
         if name not in missing and key == f"precision_{name}":
             return f"no image was called {name}"

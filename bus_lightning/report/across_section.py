@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bus_lightning.config.schema import shown as written
 from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.metrics.catalogue import heading_of, title_of
 from bus_lightning.report.estimates import estimate, metric_row
@@ -145,6 +146,8 @@ def _text(cell: Cell, row: Mapping[str, Any] | None) -> str:
     else:
         value = estimate(row["value"], row["low"], row["high"])
     runs = f"; {cell.runs} of {len(cell.condition.runs)} runs" if cell.runs < len(cell.condition.runs) else ""
+    if cell.condition.is_ensemble:  # the folds' networks are averaged, too
+        runs = f"; {cell.condition.networks} networks"
     return f"{value}; {_size(cell)}{runs}" + "; same set, held-out" * cell.is_own
 
 
@@ -240,11 +243,15 @@ def _empty_cells(by_task: Mapping[str, Across]) -> list[Item]:
 
 def _command(condition: Condition, name: str, described: Mapping[str, Any], is_seen: bool) -> str:
     """Write the command that evaluates a condition on a data set, on the classes that both have."""
-    paths = [str(run.path) for run in condition.runs]
-    runs = paths[0] if len(paths) == 1 else f"{commonprefix(paths)}*"  # noqa: RUF071 (of characters: a pattern)
+    if condition.ensemble:
+        patterns = list(condition.ensemble.runs)
+        named = [f"runs={written(patterns if patterns[1:] else patterns[0])}", f"ensemble={condition.ensemble.name}"]
+    else:
+        paths = [str(run.path) for run in condition.runs]
+        named = [f"runs={paths[0] if len(paths) == 1 else f'{commonprefix(paths)}*'}"]  # noqa: RUF071 (of characters)
     key = str(described.get("data", name))
     place = [] if key == name and not is_layout(key) else ["data.root=FOLDER"]
     shared = [each for each in condition.classes if each in (described.get("classes") or {})]
     classes = [f"data.classes=[{','.join(shared)}]"] if shared else []
     options = [*place, *classes, *["split=unseen"] * is_seen]
-    return shlex.join(["python", "evaluate.py", f"runs={runs}", f"data={key}", *options])
+    return shlex.join(["python", "evaluate.py", *named, f"data={key}", *options])

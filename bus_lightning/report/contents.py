@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.data.published import count_divided_groups, describe_divided
 from bus_lightning.data.splits import PARTS
 from bus_lightning.report.across_section import across_section
+from bus_lightning.report.baseline_section import baseline_section
+from bus_lightning.report.calibration_section import calibration_section
+from bus_lightning.report.certainty_section import certainty_section
 from bus_lightning.report.checklist_section import checklist_section
 from bus_lightning.report.confounder_section import confounder_section
 from bus_lightning.report.costs import cost_frame, cost_table
 from bus_lightning.report.data_facts import data_facts_section
+from bus_lightning.report.ensemble_items import ensemble_items
 from bus_lightning.report.estimates import Summaries
 from bus_lightning.report.extension import Evidence, Extension
 from bus_lightning.report.figures.history import history
@@ -21,12 +26,19 @@ from bus_lightning.report.heat_map_section import heat_map_section
 from bus_lightning.report.image_section import image_section
 from bus_lightning.report.lesion_section import lesion_section
 from bus_lightning.report.mask_section import mask_section
+from bus_lightning.report.no_lesion_section import no_lesion_section
+from bus_lightning.report.operating_section import operating_section
+from bus_lightning.report.protocol_section import protocol_section
+from bus_lightning.report.robustness_section import robustness_section
 from bus_lightning.report.sections import Item, Note, Section, TableItem
+from bus_lightning.report.selective_section import selective_section
 from bus_lightning.report.studied_images import read_studied
 from bus_lightning.report.task_sections import COMPARED, in_short, task_section
+from bus_lightning.statistics.as_planned import AsPlanned
 from bus_lightning.statistics.checks import find_problems, passed_checks
 from bus_lightning.statistics.comparisons import MAX_ALL_PAIRS, compare_all
 from bus_lightning.statistics.conditions import Condition, Group, of_task
+from bus_lightning.statistics.operating_points import SCREENING_PREVALENCE, OperatingPoint, find_operating_points
 from bus_lightning.statistics.parallel import call_in_parallel
 from bus_lightning.statistics.summary import summarise
 
@@ -34,7 +46,12 @@ Say = Callable[[str], None]
 
 
 def contents(
-    group: Group, extensions: Sequence[Extension] = (), cache: Path | None = None, say: Say = lambda text: None
+    group: Group,
+    extensions: Sequence[Extension] = (),
+    cache: Path | None = None,
+    say: Say = lambda text: None,
+    prevalence: float = SCREENING_PREVALENCE,
+    as_planned: AsPlanned | None = None,
 ) -> list[Section]:
     """Make all sections of a report.
 
@@ -43,20 +60,30 @@ def contents(
         extensions: Studies that add to the report.
         cache: Folder that keeps summaries from one report to the next.
         say: Called with the name of each step.
+        prevalence: Share of malignant at which the stated PPV and NPV hold, in (0, 1).
+        as_planned: The protocol of the study next to its runs, if it has one.
     """
-    evidence = _gather(group, extensions, cache, say)
+    evidence = gather_evidence(group, extensions, cache, say, prevalence)
     main, summaries = evidence.main, evidence.summaries
     titles = {model: title for extension in extensions for model, title in extension.titles.items()}
     say("figures")
     studied = read_studied(main)
     sections = [
         in_short(main, summaries, evidence.comparisons),
+        protocol_section(as_planned, group.conditions, summaries) if as_planned else None,
         _checks(group),
         image_section(studied),
         *[section for extension in extensions for section in extension.after_checks(evidence)],
         *[task_section(task, evidence) for task in COMPARED],
+        baseline_section(main, summaries["classification"]["test"], cache),
+        operating_section(evidence),
+        calibration_section(evidence),
+        selective_section(evidence),
+        certainty_section(evidence),
         lesion_section(main, summaries["segmentation"]["test"]),
         confounder_section(main, studied),
+        no_lesion_section(main, summaries["segmentation"], cache),
+        robustness_section(main),
         across_section(main, cache),
         *[section for extension in extensions for section in extension.after_tasks(evidence)],
         mask_section(group.conditions, summaries["classification"]["test"], titles),
@@ -71,6 +98,7 @@ def contents(
             "The networks and what they cost",
             "Counted on the networks that were trained.",
             [
+                *ensemble_items(main),
                 *([cost_table(evidence.costs, titles)] if len(evidence.costs) else []),
                 *[item for extension in extensions for item in extension.after_costs(evidence)],
             ],
@@ -82,7 +110,14 @@ def contents(
     return [*shown, checklist_section(shown)]
 
 
-def _gather(group: Group, extensions: Sequence[Extension], cache: Path | None, say: Say) -> Evidence:
+def gather_evidence(
+    group: Group,
+    extensions: Sequence[Extension] = (),
+    cache: Path | None = None,
+    say: Say = lambda text: None,
+    prevalence: float = SCREENING_PREVALENCE,
+) -> Evidence:
+    """Compute the numbers of a report; the arguments are those of `contents`."""
     say("intervals")
     summaries = {task: _summaries(of_task(group.conditions, task), cache) for task in COMPARED}
     main = group.conditions
@@ -97,8 +132,10 @@ def _gather(group: Group, extensions: Sequence[Extension], cache: Path | None, s
         if (own := of_task(main, task))
     ]
     comparisons = pd.concat(tables, ignore_index=True) if any(map(len, tables)) else pd.DataFrame()
+    say("operating points")
+    points = _operating_points(main, prevalence)
     costs = cost_frame(main, [row for extension in extensions for row in extension.cost_rows(main)])
-    return Evidence(group, main, by_model, summaries, comparisons, costs)
+    return Evidence(group, main, by_model, summaries, comparisons, costs, points, prevalence)
 
 
 def _summaries(conditions: list[Condition], cache: Path | None) -> dict[str, Summaries]:
@@ -111,6 +148,14 @@ def _summaries(conditions: list[Condition], cache: Path | None) -> dict[str, Sum
     for (part, condition), summary in zip(keys, results, strict=True):
         summaries[part][condition.name] = summary
     return dict(summaries)
+
+
+def _operating_points(main: list[Condition], prevalence: float) -> dict[str, list[OperatingPoint]]:
+    """Test the thresholds of every condition that predicts malignant."""
+    own = [condition for condition in of_task(main, "classification") if MALIGNANT in condition.classes]
+    calls = [(replace(condition, splits={}), prevalence) for condition in own]
+    points = call_in_parallel(find_operating_points, calls, sum(len(condition.cases) for condition in own))
+    return {condition.name: found for condition, found in zip(own, points, strict=True) if found}
 
 
 def _representatives(conditions: list[Condition]) -> dict[str, Condition]:
@@ -150,7 +195,9 @@ def _checks(group: Group) -> Section:
         rows = [{"condition or run": finding.about, "what was found": finding.text} for finding in broken]
         items.append(TableItem("checks", "Checks that failed.", pd.DataFrame(rows), names_images=True))
     items += [Note(text, "good") for text in passed_checks(broken, group.conditions)]
-    if len(group.left_out):
+    if number := len(group.left_out):
+        text = f"{number} run{'s are' if number > 1 else ' is'} not in this report: its numbers are of the others."
+        items.append(Note(text, "warning"))
         caption = f"Runs that are not in this report (n = {len(group.left_out)}), and why."
         items.append(TableItem("left_out", caption, group.left_out, names_images=True))
     return Section("Checks", "Every report makes these checks before it shows a number.", items)

@@ -12,7 +12,10 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from bus_lightning.config.build import build_net
+from bus_lightning.core.errors import UserError
 from bus_lightning.report.sections import TableItem
+from bus_lightning.runs.ensembles import read_ensemble
+from bus_lightning.runs.finished import open_run
 
 if TYPE_CHECKING:  # the table itself needs no run folder
     from bus_lightning.config.trusted import Origin
@@ -20,6 +23,8 @@ if TYPE_CHECKING:  # the table itself needs no run folder
 
 log = logging.getLogger(__name__)
 
+_KEY = ("model", "task", "size", "debug_size")
+_COUNTED = ("parameters", "macs", "weight_bytes")
 _MEASURED = ("images_per_second", "latency_ms")
 _HARDWARE = ("device", "precision")
 
@@ -38,7 +43,7 @@ def costs_of(cfg: DictConfig, origin: Origin | None = None) -> dict[str, int | N
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    counted: dict[str, int | None] = {"parameters": None, "macs": None, "weight_bytes": None}
+    counted: dict[str, int | None] = dict.fromkeys(_COUNTED)
     try:
         # On the meta device tensors have a shape and no values: nothing is computed, no random number drawn.
         with torch.device("meta"):
@@ -88,7 +93,7 @@ def cost_table(costs: pd.DataFrame, titles: Mapping[str, str]) -> TableItem:
     rows = [
         {
             "model": titles.get(row["model"], row["model"]) + (" (small, for debugging)" if row["debug_size"] else ""),
-            "input, pixels": f"{row['size']} x {row['size']}",
+            "input, pixels": f"{row['size']} x {row['size']}" if row["size"] else "several",
             "parameters": number(row["parameters"], ",.0f"),
             "MACs, 10^9": number(row["macs"], ".2f", 1e9),
             "weights, MB": number(row["weight_bytes"], ".1f", 1e6),
@@ -106,7 +111,8 @@ def cost_table(costs: pd.DataFrame, titles: Mapping[str, str]) -> TableItem:
         "What each network costs. MACs: multiply-accumulates of the convolutions and matrix products for one image. "
         "Weights: the state dict in float32, 1 MB = 10^6 bytes. Seconds per epoch: the whole run, with its start and "
         "its test, divided by its epochs. Latency: a batch of one on the device of the run. The median of several "
-        "runs. Compare times only on the same device and with the same precision."
+        "runs; of an ensemble, the sum over the networks that see an image. Compare times only on the same device and "
+        "with the same precision."
     )
     return TableItem("costs", caption, pd.DataFrame(rows))
 
@@ -117,6 +123,8 @@ def number(value: float | None, form: str, scale: float = 1, missing: str = "unk
 
 
 def _row(key: tuple[Any, ...], conditions: list[Condition]) -> dict[str, Any]:
+    if ensemble := next((condition for condition in conditions if condition.is_ensemble), None):
+        return _row_of_ensemble(key, ensemble)
     runs = [run for condition in conditions for run in condition.runs]
     statuses = [run.status for run in runs]
     counted = costs_of(conditions[0].config, conditions[0].origin)
@@ -124,7 +132,7 @@ def _row(key: tuple[Any, ...], conditions: list[Condition]) -> dict[str, Any]:
         counted["parameters"] = next((status["parameters"] for status in statuses if status.get("parameters")), None)
     timed = [status for status in statuses if status.get("epochs") and status.get("seconds") is not None]
     return {
-        **dict(zip(("model", "task", "size", "debug_size"), key, strict=True)),
+        **dict(zip(_KEY, key, strict=True)),
         "runs": len(runs),
         **counted,
         "checkpoint_bytes": _median([run.best.stat().st_size for run in runs if run.best.is_file()]),
@@ -132,6 +140,37 @@ def _row(key: tuple[Any, ...], conditions: list[Condition]) -> dict[str, Any]:
         **{name: _median([status.get(name) for status in statuses]) for name in _MEASURED},
         **{name: " / ".join(dict.fromkeys(str(s[name]) for s in statuses if s.get(name))) for name in _HARDWARE},
     }
+
+
+def _row_of_ensemble(key: tuple[Any, ...], ensemble: Condition) -> dict[str, Any]:
+    """Add up what the networks cost that see an image; the networks of another fold see other images."""
+    folder = ensemble.runs[0]
+    averaged = read_ensemble(folder)
+    members = [member.folder(folder) for member in averaged.members] if averaged else []
+    rows = []
+    for run in members:
+        try:
+            opened = open_run(run.path, complete=False, trusted=ensemble.trusted)
+            counted = costs_of(opened.config, opened.origin)
+            size = run.best.stat().st_size if run.best.is_file() else None
+            rows.append(counted | {"checkpoint_bytes": size, "size": int(opened.config.data.size)})
+        except UserError as error:  # the checks of the report name it, too
+            log.warning("%s: its costs are not known: %s", folder.path, error)
+            rows.append({})
+    sums = {name: _sum([row.get(name) for row in rows]) for name in (*_COUNTED, "checkpoint_bytes")}
+    status, sizes = folder.status, list({row["size"] for row in rows if "size" in row})
+    return {
+        **dict(zip(_KEY, key, strict=True)), "size": sizes[0] if len(sizes) == 1 else None,
+        "runs": len(ensemble.averaged), **sums, "parameters": sums["parameters"] or status.get("parameters"),
+        "seconds_per_epoch": None, "images_per_second": None, "latency_ms": status.get("latency_ms"),
+        **{name: status.get(name) or "" for name in _HARDWARE},
+    }  # fmt: skip
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    """Add up; None if a value is not known, or there is none."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None
 
 
 def _median(values: Sequence[float | None]) -> float | None:

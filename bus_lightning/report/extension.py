@@ -1,7 +1,7 @@
 """What a study, such as the comparison with a paper, can add to a report. The report depends on none."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from bus_lightning.report.estimates import Summaries
 from bus_lightning.report.sections import Item, Section
 from bus_lightning.statistics.conditions import Condition, Group
+from bus_lightning.statistics.operating_points import SCREENING_PREVALENCE, OperatingPoint
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Evidence:
         summaries: Task -> part -> name of a condition -> `summarise` of it.
         comparisons: From `compare_all`, of all tasks.
         costs: From `cost_frame`.
+        operating_points: Name of a condition -> `find_operating_points` of it; of those that predict malignant.
+        prevalence: Share of malignant at which the stated PPV and NPV hold.
     """
 
     group: Group
@@ -30,6 +33,8 @@ class Evidence:
     summaries: dict[str, dict[str, Summaries]]
     comparisons: pd.DataFrame
     costs: pd.DataFrame
+    operating_points: Mapping[str, list[OperatingPoint]] = field(default_factory=dict)
+    prevalence: float = SCREENING_PREVALENCE
 
     def model_summaries(self, part: str) -> Summaries:
         """Return model -> summary of its condition; of a joint network that of its segmentation."""

@@ -14,10 +14,14 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.report.checklist_section import CHECKLISTS
 from bus_lightning.report.contents import Say, contents
 from bus_lightning.report.extension import Extension
+from bus_lightning.report.protocol_section import describe_texts
 from bus_lightning.report.sections import Section
 from bus_lightning.report.writing import write_report
 from bus_lightning.runs.code import codes_of
+from bus_lightning.runs.protocol import read_protocol
+from bus_lightning.statistics.as_planned import AsPlanned, compare_with_protocol
 from bus_lightning.statistics.conditions import Group, make_names_unique, read_group
+from bus_lightning.statistics.operating_points import SCREENING_PREVALENCE
 
 log = logging.getLogger(__name__)
 Send = Callable[[Group, list[Section]], None]
@@ -31,6 +35,8 @@ def make_report(
     send: Send | None = None,
     say: Say = lambda text: None,
     trusted: Sequence[str] = (),
+    prevalence: float = SCREENING_PREVALENCE,
+    protocol: Path | None = None,
 ) -> Path:
     """Write the report of one or more groups.
 
@@ -42,23 +48,29 @@ def make_report(
         send: Called with the runs and the sections when the report is written, to send it elsewhere.
         say: Called with the name of each step.
         trusted: The user's own packages whose networks are built to count what they cost.
+        prevalence: Share of malignant at which the stated PPV and NPV hold, in (0, 1).
+        protocol: File of the protocol to compare the runs with; None takes the one under which they were trained.
 
     Returns:
         The page, `index.html`.
 
     Raises:
-        UserError: When a folder holds no runs.
+        UserError: When a folder holds no runs, the protocol cannot be read, or the prevalence is not between 0 and 1.
     """
+    if not 0 < prevalence < 1:
+        raise UserError(f"--prevalence {prevalence}: give a share between 0 and 1, such as {SCREENING_PREVALENCE}.")
+    text = read_protocol(protocol) if protocol else None
     group = _united([read_group(folder, trusted) for folder in dict.fromkeys(folders)])
     if not group.conditions:
         reasons = "; ".join(f"{row['run']}: {row['reason']}" for row in group.left_out.head(3).to_dict("records"))
         raise UserError(f"{group.path} has no complete run to report ({reasons}).")
     out = out or folders[0] / "report"
     cache = folders[0] / ".summaries" if os.access(folders[0], os.W_OK) else None
-    sections = contents(group, extensions, cache, say)
+    as_planned = compare_with_protocol([group.path, *group.others], text)
+    sections = contents(group, extensions, cache, say, prevalence, as_planned)
     say("writing")
     subtitle = f"Runs of {', '.join(str(folder) for folder in folders)}"
-    write_report(out, title, subtitle, sections, _facts(group), CHECKLISTS)
+    write_report(out, title, subtitle, sections, _facts(group, as_planned), CHECKLISTS)
     if send:
         say("sending")
         try:
@@ -77,12 +89,14 @@ def _united(groups: list[Group]) -> Group:
             if names[condition.name] > 1:
                 condition.name += f"__{group.path.name}"
     make_names_unique(conditions)
-    return Group(groups[0].path, conditions, pd.concat([group.left_out for group in groups], ignore_index=True))
+    left_out = pd.concat([group.left_out for group in groups], ignore_index=True)
+    return Group(groups[0].path, conditions, left_out, tuple(group.path for group in groups[1:]))
 
 
-def _facts(group: Group) -> dict[str, str]:
+def _facts(group: Group, as_planned: AsPlanned | None = None) -> dict[str, str]:
     """Return the facts at the head of the page: name -> value."""
-    runs = [run for condition in group.conditions for run in condition.runs]
+    runs = [run for condition in group.conditions for run in condition.runs if not condition.is_ensemble]
+    ensembles = sum(condition.is_ensemble for condition in group.conditions)
     states = [run.status for run in runs]
     images = len(set(pd.concat([condition.cases["id"] for condition in group.conditions])))
     codes = [code for state in states for code in codes_of(state)]
@@ -91,9 +105,12 @@ def _facts(group: Group) -> dict[str, str]:
     devices = sorted({f"{state.get('device')} ({state.get('precision')})" for state in states})
     torch = sorted({str((code.get("versions") or {}).get("torch")) for code in codes})
     seconds = sum(state.get("seconds") or 0 for state in states)
+    protocol = {"protocol": describe_texts(as_planned)} if as_planned else {}
     return {
-        "runs": f"{len(runs)} in {len(group.conditions)} conditions, {len(group.left_out)} left out",
+        "runs": f"{len(runs)} in {len(group.conditions) - ensembles} conditions, {len(group.left_out)} left out"
+        + (f"; {ensembles} ensembles" if ensembles else ""),
         "images evaluated": str(images),
+        **protocol,
         "device": ", ".join(devices),
         "training": f"{seconds / 3600:.1f} hours in all",
         "commit": ", ".join(commits) + (f"; {mixed} of the runs were continued with other code" if mixed else ""),

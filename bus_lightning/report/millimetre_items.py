@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bus_lightning.metrics.catalogue import IN_MILLIMETRES, SEGMENTATION, shown_in, title_of
+from bus_lightning.report.ensemble_items import count_runs
 from bus_lightning.report.estimates import Summaries, estimate
 from bus_lightning.report.figures.forest import forest
 from bus_lightning.report.figures.inputs import labels_of
@@ -35,7 +36,11 @@ def millimetre_items(conditions: list[Condition], summaries: Summaries, part: st
     rows = []
     for condition in measured:
         summary = summaries[condition.name].set_index("metric")
-        row = {"condition": labels[condition.name], "runs": len(condition.runs), "n": round(known[condition.name])}
+        row = {
+            "condition": labels[condition.name],
+            **count_runs(condition, conditions),
+            "n": round(known[condition.name]),
+        }
         cells = {title_of(key): _cell(summary.loc[key], _DIGITS[key]) for key in METRICS}
         rows.append(row | cells)
     name = "Validation" if part == "val" else "Test"

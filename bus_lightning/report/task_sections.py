@@ -7,6 +7,7 @@ import pandas as pd
 from bus_lightning.metrics.catalogue import COMPARED as COMPARED_IN_REPORT
 from bus_lightning.metrics.catalogue import REPORT, shown_in, title_of
 from bus_lightning.metrics.majority import majority_accuracy
+from bus_lightning.report.ensemble_items import count_runs
 from bus_lightning.report.estimates import Summaries, estimate
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.forest import by_class_and_size, forest
@@ -47,7 +48,7 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         rows = []
         for condition in own:
             summary = test[condition.name].set_index("metric")
-            row: dict[str, object] = {"condition": labels[condition.name], "runs": len(condition.runs)}
+            row: dict[str, object] = {"condition": labels[condition.name], **count_runs(condition, own)}
             row |= {title_of(name): _cell(summary.loc[name]) for name in shown} | {"n": int(summary["n"].max())}
             if task == "classification":
                 row["always the most frequent"] = f"{majority_accuracy(condition.part('test')):.3f}"
@@ -148,7 +149,7 @@ def _scores(conditions: list[Condition], summaries: Summaries, part: str, column
             continue
         summary = summaries[condition.name].set_index("metric")
         n = int(summary["n"].max())
-        row: dict[str, object] = {"condition": labels[condition.name], "runs": len(condition.runs), "n": n}
+        row: dict[str, object] = {"condition": labels[condition.name], **count_runs(condition, conditions), "n": n}
         if task == "classification":
             row["always the most frequent"] = f"{majority_accuracy(condition.part(part)):.3f}"
         for metric in columns:
@@ -176,7 +177,7 @@ def _all_metrics(conditions: list[Condition], summaries: dict[str, Summaries], t
         if len(table := summaries[part][condition.name])
     ]
     table = pd.concat(tables, ignore_index=True)[["condition", "part", *COLUMNS]]
-    numbers = ["value", "low", "high", "mean_of_runs", "sd_of_runs"]
+    numbers = ["value", "low", "high", "se", "se_of_one", "mean_of_runs", "sd_of_runs"]
     table[numbers] = table[numbers].round(4)
     return TableItem(f"{task}_all_metrics", "Every metric of every condition; null: undefined, with the reason.", table)
 

@@ -1,6 +1,6 @@
 """Read `cases.csv`, a row per evaluated image, and refuse impossible values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,9 @@ from bus_lightning.core.csv_files import bad_cell, check_numbers, read_table, re
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.splits import Split
 from bus_lightning.metrics.columns import (
+    BEFORE_RULE,
     COUNTS,
+    LESION_SCORE,
     LESIONS,
     MILLIMETRES,
     PROBABILITY,
@@ -80,6 +82,8 @@ def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | Non
         what = f"and the others of the row add up to {total:.3g}, not 1"
         raise bad_cell(path, cases, int(off.argmax()), columns[0], what)
     check_numbers(path, cases, COUNTS, low=0, high=_MOST_PIXELS, whole=True)
+    check_numbers(path, cases, BEFORE_RULE.values(), low=0, high=_MOST_PIXELS, whole=True)
+    check_numbers(path, cases, [LESION_SCORE], low=0, high=1)
     check_numbers(path, cases, [_HD95], low=0, gaps=True)
     check_numbers(path, cases, [_SURFACE_DICE], low=0, high=1, gaps=True)
     _check_lesions(path, cases)
@@ -129,7 +133,7 @@ def cases_of(run: RunDir, config: DictConfig, split: Split) -> pd.DataFrame:
         DamagedError: If the table cannot be used.
     """
     cases = read_cases(run.cases, config.task.name, config.data.classes)
-    _check_parts(run.cases, cases, {id_: part for part in ("val", "test") for id_ in split.part(part)})
+    check_parts(run.cases, cases, split)
     if _starts_with_class(config.data):
         folders = cases["id"].str.partition("/")[0]
         if (other := (folders.isin(list(config.data.classes)) & (folders != cases["label"])).to_numpy()).any():
@@ -144,7 +148,13 @@ def _starts_with_class(data: DictConfig) -> bool:
     return len(sets) == 1 and sets[0]["source"] in ("busi", "folder") and not (sets[0]["map"] or {}).get("class")
 
 
-def _check_parts(path: Path, cases: pd.DataFrame, part_of: Mapping[str, str]) -> None:
+def check_parts(path: Path, cases: pd.DataFrame, split: Split) -> None:
+    """Refuse validation and test cases that are in another part of the split than the table says.
+
+    Raises:
+        DamagedError: At the first one.
+    """
+    part_of = {id_: part for part in ("val", "test") for id_ in split.part(part)}
     wrong = np.array([part_of.get(id_) != part for id_, part in zip(cases["id"], cases["split"], strict=True)])
     if wrong.any():
         position = int(wrong.argmax())

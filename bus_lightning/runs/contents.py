@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.config.schema import FLAG, Kind, list_of, nullable, number, whole
+from bus_lightning.config.schema import FLAG, Kind, list_of, nullable, number, one_of, whole
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.reading import LARGEST_WHOLE, read_json
 
@@ -22,16 +22,24 @@ def _mapping(of: Mapping[str, Kind], others: Kind | None = None) -> Kind:
 
 
 _VERSIONS = _mapping({}, others=nullable(_TEXT))
-_CODE = {"commit": nullable(_TEXT), "dirty": nullable(FLAG), "changes": nullable(_TEXT), "versions": _VERSIONS}
+_CODE = {
+    "commit": nullable(_TEXT),
+    "dirty": nullable(FLAG),
+    "changes": nullable(_TEXT),
+    "versions": nullable(_VERSIONS),
+}
 # Key of status.json -> what it holds. Null stands for what is not known.
 STATUS: dict[str, Kind] = {
     **dict.fromkeys(("state", "started", "ended", "command", "error", "kind", "launch", "model", "data", "split",
-                     "masks", "weights", "precision", "device", "kept_by"), _TEXT),
+                     "masks", "weights", "precision", "device", "kept_by", "protocol"), _TEXT),
     **dict.fromkeys(("channels_last", "on_device"), FLAG),
-    **dict.fromkeys(("epochs", "kept_epoch", "parameters"), _COUNT),
+    **dict.fromkeys(("epochs", "kept_epoch", "parameters", "times"), _COUNT),
     **dict.fromkeys(("seconds", "score", "latency_ms", "images_per_second", "probe_auc", "probe_auc_without_overlay",
                      "data_fraction"), _NUMBER),
+    "later_protocols": list_of(_TEXT, "a list of hashes"),
     "scale": _mapping({"bits": whole(1, 64), "white": whole(1, 255)}, others=Kind("", lambda value: False)),
+    "predict": _mapping({"flips": FLAG, "no_lesion": one_of(False)}),  # of an evaluation, where it is not the run's
+    "lesion_rule": _mapping({"least_score": number(0, 1), "lesions": _COUNT, "normals": _COUNT}),
     **_CODE,
     **dict.fromkeys(("later", "trained"), list_of(_mapping({"started": _TEXT, **_CODE}), "a list of what ran")),
 }  # fmt: skip
@@ -71,6 +79,21 @@ SETS: dict[str, Kind] = {
     "flow": _by_set(_FLOW),
 }
 
+_MOST_MEMBERS = 1000  # of an ensemble
+_MEMBER = Kind("a run with all its keys", lambda value: isinstance(value, dict) and all(
+    kind.fits(value.get(key)) for key, kind in {
+        **dict.fromkeys(("run", "model", "condition", "cases", "split"), _TEXT),
+        "seed": nullable(whole(0, LARGEST_WHOLE)), "commit": nullable(_TEXT),
+    }.items()
+))  # fmt: skip
+ENSEMBLE: dict[str, Kind] = {
+    "name": _TEXT,
+    "runs": list_of(_TEXT, "a list of patterns"),
+    "members": Kind(f"a list of at most {_MOST_MEMBERS} runs", lambda value: (
+        list_of(_MEMBER, "").fits(value) and len(value) <= _MOST_MEMBERS
+    )),
+}  # fmt: skip
+
 
 def read_status(path: Path) -> dict[str, Any]:
     """Read status.json; empty without the file.
@@ -88,6 +111,18 @@ def read_sets(path: Path) -> dict[str, Any]:
         DamagedError: If it cannot be read, or a value is not of its kind.
     """
     return _checked(path, SETS)
+
+
+def read_ensemble_file(path: Path) -> dict[str, Any]:
+    """Read ensemble.json.
+
+    Raises:
+        DamagedError: If it is missing or cannot be read, or a value is missing or not of its kind.
+    """
+    content = _checked(path, ENSEMBLE)
+    if missing := [key for key in ENSEMBLE if content.get(key) is None]:
+        raise DamagedError(path, f"it has no {missing[0]}")
+    return content
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.files import is_there
 from bus_lightning.data.splits import Split, load_split
 from bus_lightning.runs.cases import read_cases
+from bus_lightning.runs.ensembles import read_ensemble
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.sets import Sets, read_sets_of
 
@@ -22,22 +23,27 @@ class Evaluation:
         split: Its split.
         sets: Its data sets.
         cases: A row per test image, with the column `group`.
+        networks: Number of networks whose probabilities are averaged.
     """
 
     folder: RunDir
     split: Split
     sets: Sets
     cases: pd.DataFrame
+    networks: int = 1
 
 
 def find_evaluations(run: RunDir) -> list[RunDir]:
-    """List the complete evaluations of a run, the newest first, but not those of earlier versions, without sets.json.
+    """List the complete evaluations of a run, the newest first.
+
+    Those of earlier versions, without sets.json, are left out, and those with other options of `predict` than the run.
 
     Raises:
         DamagedError: If the time of one cannot be read.
     """
     folders = map(RunDir, sorted((run.path / "evaluations").glob("[!.]*/")))
     complete = [folder for folder in folders if folder.is_complete and is_there(folder.sets)]
+    complete = [folder for folder in complete if not folder.status.get("predict")]
     return sorted(complete, key=lambda folder: str(folder.status.get("ended")), reverse=True)
 
 
@@ -55,7 +61,9 @@ def read_evaluation(folder: RunDir, classes: Sequence[str] | None) -> Evaluation
     cases = cases[cases["split"] == "test"].reset_index(drop=True)
     if unknown := set(cases["id"]) - set(split.test):
         raise DamagedError(folder.cases, f"'{min(unknown)}' is not a test image of its split.json")
-    return Evaluation(folder, split, read_sets_of(folder), cases.assign(group=cases["id"].map(split.groups)))
+    ensemble = read_ensemble(folder)
+    networks = len(ensemble.members) if ensemble else 1
+    return Evaluation(folder, split, read_sets_of(folder), cases.assign(group=cases["id"].map(split.groups)), networks)
 
 
 def read_evaluations(run: RunDir, classes: Sequence[str] | None) -> list[Evaluation]:

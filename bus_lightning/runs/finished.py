@@ -34,6 +34,7 @@ from bus_lightning.data.prepare import files_hash
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.data.splits import Split, load_split
 from bus_lightning.runs.cases import cases_of
+from bus_lightning.runs.ensembles import Ensemble, read_ensemble
 from bus_lightning.runs.folder import RunDir
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class FinishedRun:
         """A row per validation and test image: `id`, `split`, `label`, `group`, probabilities or counts of pixels."""
         return cases_of(self.folder, self.config, self.split)
 
+    @cached_property
+    def ensemble(self) -> Ensemble | None:
+        """The runs whose predictions these are the mean of; None for a run, which has a network."""
+        return read_ensemble(self.folder)
+
     @property
     def task(self) -> str:
         """The task: classification, segmentation or joint."""
@@ -115,6 +121,16 @@ class FinishedRun:
             raise DamagedError(self.folder.config, f"overlay: {error}") from error
         return overlay if overlay.applies_to("test") else None
 
+    @property
+    def least_score(self) -> float:
+        """The least lesion score of its no-lesion rule; masks with a lower score are emptied."""
+        rule = self.status.get("lesion_rule")
+        if not rule or rule.get("least_score") is None:
+            raise DamagedError(
+                self.folder.status_file, "it lacks lesion_rule, which predict.no_lesion of the run needs"
+            )
+        return float(rule["least_score"])
+
     def require_complete(self) -> None:
         """Raise a UserError if the run is not complete."""
         if not self.folder.is_complete:
@@ -125,11 +141,17 @@ class FinishedRun:
         """Build the network with the kept weights, on the CPU, in evaluation mode.
 
         Raises:
-            UserError: If the run has no checkpoint, the checkpoint does not fit, or the network is of a package that is
-                neither a known library nor trusted.
+            UserError: If this is an ensemble, the run has no checkpoint, the checkpoint does not fit, or the network is
+                of a package that is neither a known library nor trusted.
         """
         from bus_lightning.models.weights import load_kept_weights
 
+        if self.ensemble:
+            first = self.ensemble.members[0].folder(self.folder).path
+            raise UserError(
+                f"{self.folder.path} is an ensemble of {len(self.ensemble.members)} networks and has none itself: open "
+                f"the runs that `ensemble.members` names, such as {first}."
+            )
         if not is_there(self.folder.best):
             raise UserError(
                 f"{self.folder.path} has no checkpoints/best.ckpt: train it again, or copy its checkpoint back."

@@ -40,6 +40,8 @@ class RunDir:
         self.status_file = path / "status.json"
         self.split = path / "split.json"
         self.sets = path / "sets.json"
+        self.protocol = path / "protocol.md"
+        self.ensemble = path / "ensemble.json"
         self.images = path / "images.csv"
         self.fingerprints = path / "fingerprints.npz"
         self.metrics_file = path / "metrics.json"
@@ -57,6 +59,11 @@ class RunDir:
     def is_run(self) -> bool:
         """Whether the folder holds a file that only runs have, or cannot be looked into."""
         return any(map(is_there, (self.config, self.status_file, self.metrics_file, self.cases)))
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether its predictions are the mean over the networks of several runs; see `runs/ensembles.py`."""
+        return is_there(self.ensemble)
 
     @property
     def is_set_aside(self) -> bool:
@@ -127,8 +134,8 @@ class RunDir:
         Raises:
             DamagedError: If there is one, or a file cannot be opened.
         """
-        for file in (self.config, self.status_file, self.split, self.sets, self.images, self.fingerprints,
-                     self.metrics_file, self.cases, self.history, self.log, self.error, self.best,
+        for file in (self.config, self.status_file, self.split, self.sets, self.protocol, self.images,
+                     self.fingerprints, self.metrics_file, self.cases, self.history, self.log, self.error, self.best,
                      self.last):  # fmt: skip
             if is_there(file):
                 try:
@@ -233,16 +240,19 @@ class RunDir:
         now = {"state": "running", "started": started, "command": " ".join(sys.argv), "error": None, "kind": None}
         self.update_status(**now, **code, later=later, **values)
 
-    def record_evaluation(self, of: "RunDir") -> None:
-        """Write status.json of an evaluation: the code that made it, and the code that trained the run.
+    def record_evaluation(self, of: "RunDir", **values: Any) -> None:
+        """Write status.json of an evaluation: the code that made it, that trained the run, and how often it was made.
 
         Args:
             of: The run.
+            values: Further keys of status.json.
         """
         code, trained = present_code(), codes_of(of.status)
         if changed := differences(trained[-1], code):
             log.warning("%s: evaluated with other code than it was trained with: %s", of.path, "; ".join(changed))
-        content = {"command": " ".join(sys.argv), "ended": _now(), **code, "trained": trained}
+        times = (self.status.get("times") or 1) + 1 if is_there(self.status_file) else 1
+        made = {"command": " ".join(sys.argv), "ended": _now(), "times": times}
+        content = {**made, **code, "trained": trained, **values}
         write_aside(self.status_file, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
     def finish(self, state: str, started: float, **values: Any) -> None:

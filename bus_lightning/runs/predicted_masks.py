@@ -105,7 +105,7 @@ def _find(pattern: str | Sequence[str] | None, prepared: PreparedData) -> list[S
     runs_of: dict[str, list[Segmenter]] = {}  # network -> its runs
     foreign: list[Path] = []
     for folder in find_runs(*patterns):
-        if not is_there(folder.config):
+        if not is_there(folder.config) or folder.is_ensemble:
             continue
         try:
             run = open_run(folder.path, complete=False)

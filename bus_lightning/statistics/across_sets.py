@@ -152,9 +152,10 @@ def _other_cells(condition: Condition, evaluations: Sequence[tuple[str, Evaluati
             cases_of_task(condition.task, table).assign(run=run, replicate=number)
             for number, (run, table) in enumerate(same.items())
         ]
-        counts = [by_run[next(iter(same))].sets.parts["test"][name]]
-        if len(newest):
-            yield _cell(condition, name, pd.concat(tables, ignore_index=True), counts)
+        first = by_run[next(iter(same))]
+        if len(newest):  # more networks have not seen other images than a fold
+            own = replace(condition, networks=first.networks)
+            yield _cell(own, name, pd.concat(tables, ignore_index=True), [first.sets.parts["test"][name]])
     for name, number in seen.items():
         if name not in of_sets:
             yield Cell(name, _reduced(condition, condition.cases[:0]), seen=number)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 from bus_lightning.core.errors import DamagedError, UserError
@@ -11,12 +11,22 @@ from bus_lightning.data.index import read_image
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.runs.evaluations import read_evaluations
+from bus_lightning.runs.baselines import BASELINES, read_baseline
+from bus_lightning.runs.ensembles import Member, read_ensemble, why_outdated
+from bus_lightning.runs.evaluations import find_evaluations, read_evaluations
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.images import read_images
+from bus_lightning.runs.robustness import read_robustness
 from bus_lightning.runs.sets import read_sets_of
 from bus_lightning.statistics.conditions import Condition, includes_task
 from bus_lightning.statistics.faithfulness import read_maps
+from bus_lightning.statistics.membership import (
+    find_missing_folds,
+    find_mixed_classes,
+    find_mixed_code,
+    find_mixed_data,
+)
+from bus_lightning.statistics.problem import Problem
 
 _EVALUATED = ("val", "test")
 # Kind of problem -> what holds if there is none.
@@ -26,36 +36,30 @@ CHECKS = {
     "twins": "No validation or test image has a near-duplicate in training, or an image of its patient.",
     "counts": "Every run has one case for each validation and test image of its saved split.",
     "classes": "Every class has images in each part that was evaluated.",
+    "ensembles": "Every ensemble is the mean over its networks as they are now.",
+    "folds": "Every seed has all of its folds.",
+    "code": "All runs of a condition were trained with the same code.",
+    "data": "Runs with the same options have the same images.",
+    "scope": "All classifiers predict the same classes.",
     "files": "Every other file that the report reads is intact.",
 }
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Something that does not hold.
-
-    Attributes:
-        kind: A key of `CHECKS`.
-        about: Name of the condition or run.
-        text: The problem.
-    """
-
-    kind: str
-    about: str
-    text: str
-
-
 def find_problems(conditions: list[Condition]) -> list[Problem]:
     """Run every check on every condition."""
-    checks = (_check_baseline, _check_label, _check_twins, _check_counts, _check_classes, _check_files)
-    return [problem for check in checks for condition in conditions for problem in check(condition)]
+    checks = (_check_baseline, _check_label, _check_twins, _check_counts, _check_classes, find_missing_folds,
+              find_mixed_code, _check_networks, _check_files)  # fmt: skip
+    of_each = [problem for check in checks for condition in conditions for problem in check(condition)]
+    return [*find_mixed_data(conditions), *find_mixed_classes(conditions), *of_each]
 
 
 def passed_checks(problems: list[Problem], conditions: list[Condition]) -> list[str]:
     """List what holds for all conditions, without what could not be checked."""
     failed = {problem.kind for problem in problems}
     if not any(includes_task(condition.task, "classification") for condition in conditions):
-        failed.add("baseline")
+        failed |= {"baseline", "scope"}
+    if not any(condition.is_ensemble for condition in conditions):
+        failed.add("ensembles")
     return [text for kind, text in CHECKS.items() if kind not in failed]
 
 
@@ -129,8 +133,22 @@ def _check_classes(condition: Condition) -> Iterator[Problem]:
             yield Problem("classes", condition.name, f"no {part} image of class {', '.join(missing)}")
 
 
+def _check_networks(condition: Condition) -> Iterator[Problem]:
+    """Find networks that were trained again after an ensemble averaged their predictions."""
+    for run in condition.runs if condition.is_ensemble else ():
+        members: dict[str, Member] = {}
+        with suppress(DamagedError):  # the check of the files names it
+            for folder in (run, *find_evaluations(run)):
+                ensemble = read_ensemble(folder)
+                members |= {member.run + member.cases: member for member in (ensemble.members if ensemble else ())}
+        if reasons := [why for member in members.values() if (why := why_outdated(member, run))]:
+            others = f" (and {len(reasons) - 1} more)" if reasons[1:] else ""
+            cure = "give the command of the ensemble again to refresh it"
+            yield Problem("ensembles", run.path.name, f"{reasons[0]}{others}: {cure}")
+
+
 def _check_files(condition: Condition) -> Iterator[Problem]:
-    """Check the history, the data sets and the evaluations of each run, and the first run's heat maps and masks."""
+    """Check the history and the further results of each run, and the first run's heat maps and masks."""
     for run in condition.runs:
         yield from _damage(run, run.read_history)
         if is_there(run.sets):
@@ -138,6 +156,10 @@ def _check_files(condition: Condition) -> Iterator[Problem]:
         if is_there(run.images):
             yield from _damage(run, read_images, run.images)
         yield from _damage(run, read_evaluations, run, condition.predicted_classes)
+        task, split = str(condition.config.task.name), condition.splits[run.path.name]
+        yield from _damage(run, read_robustness, run, task, condition.classes, split)
+        for name in BASELINES:
+            yield from _damage(run, read_baseline, run, name, condition.classes, split)
     for first in condition.runs[:1]:
         maps = first.path / "explain" / "maps.csv"
         if is_there(maps):

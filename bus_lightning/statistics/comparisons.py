@@ -36,7 +36,8 @@ def compare_all(
         metric: Key of a metric, or several keys: they share the draws, and each is adjusted separately.
         draws: Number of draws of the bootstrap.
         reference: Name of the condition to compare all others with, as `b`. None compares all pairs, and if a task has
-            more than `MAX_ALL_PAIRS` conditions, all with its first. Choose the reference before you look at results:
+            more than `MAX_ALL_PAIRS` conditions, all with its first. Ensembles are compared with the conditions whose
+            networks they average in any case. Choose the reference before you look at results:
             comparing with the best one makes differences look larger than they are.
 
     Returns:
@@ -62,7 +63,13 @@ def _pairs(members: list[Condition], reference: str | None) -> list[tuple[Condit
         reference = members[0].name
     if reference is None:
         return list(combinations(members, 2))
-    return [(a, b) for b in members if b.name == reference for a in members if a is not b]
+    chosen = [(a, b) for b in members if b.name == reference for a in members if a is not b]
+    return chosen + [(a, b) for a in members for b in members if b.name != reference != a.name and _averages(a, b)]
+
+
+def _averages(ensemble: Condition, single: Condition) -> bool:
+    """Say whether an ensemble averages networks of a condition."""
+    return not {run.path for run in single.runs}.isdisjoint(ensemble.averaged)
 
 
 def _adjusted(comparisons: list[Comparison]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -14,6 +15,7 @@ from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.printable import printable
 from bus_lightning.data.splits import Split
 from bus_lightning.metrics.columns import cases_of_task
+from bus_lightning.runs.ensembles import Ensemble
 from bus_lightning.runs.finished import FinishedRun, open_run
 from bus_lightning.runs.folder import RunDir, groups_below, groups_near
 
@@ -41,6 +43,9 @@ class Condition:
         splits: Name of a run -> its split.
         trusted: The user's own packages that the config may name.
         files: Hash of the files of the runs' data; empty if it is not known.
+        ensemble: What the first of its folders averages, if it is an ensemble.
+        averaged: The folders of all runs that an ensemble averages, each for the images that it has not seen.
+        networks: Number of networks whose probabilities are averaged for an image of these cases.
     """
 
     name: str
@@ -53,6 +58,14 @@ class Condition:
     splits: dict[str, Split] = field(default_factory=dict)
     trusted: tuple[str, ...] = ()
     files: str = ""
+    ensemble: Ensemble | None = None
+    averaged: tuple[Path, ...] = ()
+    networks: int = 1
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether its predictions are means over the networks of several runs."""
+        return self.ensemble is not None
 
     @property
     def origin(self) -> Origin:
@@ -82,11 +95,13 @@ class Group:
         path: The folder.
         conditions: Sorted by task and name.
         left_out: Runs that cannot be used: `run`, `model`, `state`, `reason`.
+        others: The folders of groups that were united with it.
     """
 
     path: Path
     conditions: list[Condition]
     left_out: pd.DataFrame
+    others: tuple[Path, ...] = ()
 
 
 def includes_task(task: str, wanted: str) -> bool:
@@ -119,7 +134,7 @@ def read_group(path: Path, trusted: Iterable[str] = ()) -> Group:
         none = f"{path.parent} has none; `python train.py` makes one"
         cure = f"choose from {', '.join(map(str, groups))}" if groups else none
         raise UserError(f"{path} is not a folder of runs: {cure}.")
-    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not _is_passed_over(folder)]
+    folders = list_folders(path)
     if not folders:
         raise UserError(f"{path} contains no runs: train some with `python train.py group={path.name}`.")
     read: dict[str, list[FinishedRun]] = {}
@@ -133,13 +148,20 @@ def read_group(path: Path, trusted: Iterable[str] = ()) -> Group:
                 raise UserError(f"is not complete: {run.status.get('state', 'it has no status.json')}")
             opened = open_run(folder, complete=False, trusted=trusted)
             opened.split, opened.cases  # noqa: B018 (read here, where a damaged file leaves the run out)
-            read.setdefault(_key(opened), []).append(opened)
+            if not {"val", "test"} <= opened.metrics.keys():
+                raise DamagedError(run.metrics_file, "it lacks val or test")
+            read.setdefault(condition_key(opened), []).append(opened)
         except UserError as error:
             left_out.append(_left_out(run, error))
     conditions = [_condition(members) for members in read.values()]
     make_names_unique(conditions)
     conditions.sort(key=lambda condition: (condition.task, condition.name))
     return Group(path, conditions, pd.DataFrame(left_out, columns=["run", "model", "state", "reason"]))
+
+
+def list_folders(path: Path) -> list[Path]:
+    """List the folders in a group that may be runs, sorted."""
+    return [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not _is_passed_over(folder)]
 
 
 def _is_passed_over(folder: Path) -> bool:
@@ -162,17 +184,30 @@ def _left_out(run: RunDir, reason: UserError) -> dict[str, str | None]:
     }
 
 
-def _key(run: FinishedRun) -> str:
+def condition_key(run: FinishedRun) -> str:
     """Return what the runs of a condition share: the data, and all that decides their numbers except seed and fold.
 
+    Ensembles share their name and the conditions and seeds of their members.
+
     Raises:
-        DamagedError: If status.json or metrics.json is damaged.
+        DamagedError: If status.json or ensemble.json is damaged.
     """
-    if not {"val", "test"} <= run.metrics.keys():
-        raise DamagedError(run.folder.metrics_file, "it lacks val or test")
-    decides = {name: value for name, value in identity(run.config).items() if name not in _LUCK}
+    if run.ensemble:
+        members = sorted((member.condition, str(member.seed)) for member in run.ensemble.members)
+        return repr(["ensemble", run.ensemble.name, members, run.status.get("data")])
+    return repr([shared_options(run.config), run.config.trainer.max_epochs, run.status.get("data")])
+
+
+def shared_options(config: DictConfig) -> list[tuple[str, Any]]:
+    """Return the options that all runs of a condition share, sorted: all that decide its numbers but seed and fold."""
+    decides = {name: value for name, value in identity(config).items() if name not in _LUCK}
     decides[_CROSS_FOLD] = decides.get(_CROSS_FOLD) is not None
-    return repr([sorted(decides.items()), run.config.trainer.max_epochs, run.status.get("data")])
+    return sorted(decides.items())
+
+
+def name_condition(run: Path) -> str:
+    """Name the condition of a run: the name of its folder without seed and fold."""
+    return printable(_CROSS_FOLD_IN_NAME.sub(r"\1", _IN_FULL.sub("", _LUCK_IN_NAME.sub("", run.name))))
 
 
 def _condition(members: list[FinishedRun]) -> Condition:
@@ -189,7 +224,7 @@ def _condition(members: list[FinishedRun]) -> Condition:
         tables.append(run.cases.assign(run=run.folder.path.name, replicate=number))
     first = members[0]
     return Condition(
-        name=printable(_CROSS_FOLD_IN_NAME.sub(r"\1", _IN_FULL.sub("", _LUCK_IN_NAME.sub("", first.folder.path.name)))),
+        name=name_condition(first.folder.path),
         model=first.config.model.name,
         task=first.task,
         classes=first.classes,
@@ -198,8 +233,16 @@ def _condition(members: list[FinishedRun]) -> Condition:
         splits={run.folder.path.name: run.split for run in members},
         trusted=first.trusted,
         files=first.files_hash,
+        ensemble=first.ensemble,
+        averaged=tuple(dict.fromkeys(path for run in members for path in _averaged(run))),
+        networks=len(first.ensemble.members) if first.ensemble else 1,
         cases=pd.concat(tables, ignore_index=True),
     )
+
+
+def _averaged(run: FinishedRun) -> list[Path]:
+    """List the folders of the runs that an ensemble averages; none for a run."""
+    return [member.folder(run.folder).path for member in run.ensemble.members] if run.ensemble else []
 
 
 def make_names_unique(conditions: list[Condition]) -> None:

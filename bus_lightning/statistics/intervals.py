@@ -6,12 +6,15 @@ predictions, so groups are independent and images are not. An interval that take
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from statistics import harmonic_mean
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm, t
 
+Estimate = tuple[float, float, float]  # value, low and high end of its 95% interval
 _LEVEL = 0.95
 _FEW_MIXED = 0.1  # share of groups with several classes up to which classes are strata
 
@@ -37,7 +40,8 @@ def group_draws(
         seed: The same seed gives the same draws, for any order of the images.
 
     Returns:
-        The groups, sorted, (G,); and how often each is drawn, (draws, G) float32, non-negative whole numbers.
+        The groups, sorted, (G,); and how often each is drawn, (draws, G) float32, non-negative whole numbers. The
+        arrays are read-only, because calls with the same arguments share them.
 
     Raises:
         ValueError: If groups and strata differ in length.
@@ -47,16 +51,23 @@ def group_draws(
         Bickel, Götze and van Zwet, "Resampling fewer than n observations", Statistica Sinica 7 (1997) 1-31.
         Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69 (2015) 371-386.
     """
+    return _draw(tuple(map(int, groups)), tuple(strata), draws, seed)
+
+
+@lru_cache(maxsize=4)  # conditions that were tested on the same images share their draws
+def _draw(
+    groups: tuple[int, ...], strata: tuple[Hashable, ...], draws: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     classes: dict[int, set[Hashable]] = {}
     for group, stratum in zip(groups, strata, strict=True):
-        classes.setdefault(int(group), set()).add(stratum)
+        classes.setdefault(group, set()).add(stratum)
     unique = np.array(sorted(classes), dtype=np.int64)
     generator = np.random.default_rng(seed)
     if sum(len(own) > 1 for own in classes.values()) > _FEW_MIXED * len(classes):
         groups_of_class = Counter(stratum for own in classes.values() for stratum in own)
         size = _fewer(len(unique), harmonic_mean(groups_of_class.values()))
         drawn = generator.multinomial(size, np.full(len(unique), 1 / len(unique)), size=draws)
-        return unique, drawn.astype(np.float32)
+        return _read_only(unique, drawn.astype(np.float32))
     columns: dict[tuple[Hashable, ...], list[int]] = {}
     for column, group in enumerate(unique):
         columns.setdefault(tuple(sorted(classes[int(group)], key=str)), []).append(column)
@@ -64,7 +75,12 @@ def group_draws(
     for members in columns.values():
         size = len(members)
         multiplicities[:, members] = generator.multinomial(size, np.full(size, 1 / size), size=draws)
-    return unique, multiplicities
+    return _read_only(unique, multiplicities)
+
+
+def _read_only(groups: NDArray[np.int64], times: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    groups.flags.writeable = times.flags.writeable = False
+    return groups, times
 
 
 def _fewer(number: int, independent: float) -> int:
@@ -77,6 +93,28 @@ def _fewer(number: int, independent: float) -> int:
     quantile = (1 + _LEVEL) / 2
     share = (1 - 1 / independent) * float(norm.ppf(quantile) / t.ppf(quantile, independent - 1)) ** 2
     return max(-(-number // 2), round(number * share))
+
+
+def weights_of(cases: pd.DataFrame, draws: int) -> NDArray[np.float32]:
+    """Draw groups and count how often each case is drawn.
+
+    Args:
+        cases: Columns `group` and `label`; a group has the same count in all replicates.
+        draws: Number of draws.
+
+    Returns:
+        (1 + draws, n) float32; the first row is ones.
+    """
+    groups, times = group_draws(cases["group"].tolist(), cases["label"].tolist(), draws)
+    drawn = np.take(times, np.searchsorted(groups, cases["group"]), axis=1)
+    return np.concatenate([np.ones((1, len(cases)), drawn.dtype), drawn])
+
+
+def with_interval(values: NDArray[np.floating]) -> Estimate:
+    """Return the value of the first row of `weights_of` with its interval over the other rows; NaN if undefined."""
+    if not np.isfinite(values[0]):
+        return float("nan"), float("nan"), float("nan")
+    return float(values[0]), *percentile_interval(values[1:])
 
 
 def percentile_interval(draws_of_metric: NDArray[np.floating]) -> tuple[float, float]:

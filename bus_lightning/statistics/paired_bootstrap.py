@@ -42,6 +42,7 @@ class Comparison:
         value_a, value_b: The metric on these images, mean over the replicates.
         difference: value_a - value_b.
         low, high: 95% interval of the difference.
+        se: Standard deviation of the difference over the draws.
         p: Two-sided, of the paired bootstrap, unadjusted.
         n_independent: Number of images of the classical tests, one of each group.
         tests: Name of a classical test -> its p, two-sided, unadjusted.
@@ -63,6 +64,7 @@ class Comparison:
     difference: float = _NAN
     low: float = _NAN
     high: float = _NAN
+    se: float = _NAN
     p: float = _NAN
     n_independent: int = 0
     tests: dict[str, float] = field(default_factory=dict)
@@ -131,6 +133,7 @@ class PairedBootstrap:
             difference=value_a - value_b,
             low=low,
             high=high,
+            se=float(np.nanstd(differences, ddof=1)) if np.isfinite(low) else _NAN,
             p=two_sided_p(differences),
             n_independent=n_independent,
             tests=tests,

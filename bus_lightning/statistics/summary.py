@@ -14,9 +14,11 @@ from bus_lightning.metrics.per_case import metrics_of, weighted_metrics
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import group_draws, percentile_interval
 
-VERSION = 3  # of the cached content: raise it when a metric or an interval is computed in another way
+VERSION = 4  # of the cached content: raise it when a metric or an interval is computed in another way
 DRAWS = 2000
-COLUMNS = ["metric", "value", "low", "high", "n", "mean_of_runs", "sd_of_runs", "runs", "reason"]
+COLUMNS = [
+    *("metric", "value", "low", "high", "se", "se_of_one", "n", "mean_of_runs", "sd_of_runs", "runs", "reason"),
+]
 _AT_ONCE = 4_000_000  # weights in memory, draws times images
 
 
@@ -33,8 +35,10 @@ def summarise(condition: Condition, part: str, cache: Path | None = None) -> pd.
         cache: Folder that keeps the result under the hash of the cases; None always computes it.
 
     Returns:
-        A row per metric: `metric`, `value`, `low`, `high`, `n` (images of a replicate), `mean_of_runs`, `sd_of_runs`
-        (NaN for one run), `runs`, `reason` (why it is undefined, else empty). Empty if the part has no images.
+        A row per metric: `metric`, `value`, `low`, `high`, `se` (standard deviation of the value over the draws),
+        `se_of_one` (that of a single replicate, root mean square), `n` (images of a replicate), `mean_of_runs`,
+        `sd_of_runs` (NaN for one run), `runs`, `reason` (why it is undefined, else empty). Empty if the part has no
+        images.
     """
     cases = condition.part(part).reset_index(drop=True)
     file = cache / f"{_hash(cases)}.json" if cache else None
@@ -57,14 +61,16 @@ def _summarised(cases: pd.DataFrame) -> list[dict[str, Any]]:
     replicates = [table for _, table in cases.groupby("replicate")]
     per_replicate = [metrics_of(table) for table in replicates]
     per_run = [metrics_of(table) for _, table in cases.groupby("run")]
-    draws = draws_of(cases)
+    drawn = _draws_by_replicate(cases, DRAWS)
     rows = []
     for name in per_replicate[0]:
         if name in ("n", "undefined"):
             continue
         values = [metrics[name] for metrics in per_replicate]
         why = next((metrics["undefined"][name] for metrics in per_replicate if metrics[name] is None), "")
-        low, high = (np.nan, np.nan) if why else percentile_interval(draws[name])
+        own = np.stack([draws[name] for draws in drawn])
+        low, high = (np.nan, np.nan) if why else percentile_interval(own.sum(axis=0) / len(own))
+        is_spread = np.isfinite(low)
         over_runs = [metrics[name] for metrics in per_run if metrics[name] is not None]
         rows.append(
             {
@@ -72,6 +78,8 @@ def _summarised(cases: pd.DataFrame) -> list[dict[str, Any]]:
                 "value": np.nan if why else float(np.mean(values)),
                 "low": low,
                 "high": high,
+                "se": float(np.nanstd(own.mean(axis=0), ddof=1)) if is_spread else np.nan,
+                "se_of_one": float(np.sqrt(np.nanmean(np.nanvar(own, axis=1, ddof=1)))) if is_spread else np.nan,
                 "n": len(cases) // len(replicates),
                 "mean_of_runs": float(np.mean(over_runs)) if over_runs else np.nan,
                 "sd_of_runs": float(np.std(over_runs, ddof=1)) if len(over_runs) > 1 else np.nan,
@@ -93,19 +101,23 @@ def draws_of(cases: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> dict[str
     Returns:
         Metric -> (draws,) float, NaN where undefined.
     """
+    drawn = _draws_by_replicate(cases, draws, seed)
+    return {name: np.asarray(sum(own[name] for own in drawn) / len(drawn)) for name in drawn[0]} if drawn else {}
+
+
+def _draws_by_replicate(cases: pd.DataFrame, draws: int, seed: int = 0) -> list[dict[str, Floats]]:
+    """Compute every metric of each replicate in each draw; a group has the same weight in all replicates."""
     groups, multiplicities = group_draws(cases["group"].tolist(), cases["label"].tolist(), draws, seed)
-    sums: dict[str, Floats] = {}
-    replicates = [table for _, table in cases.groupby("replicate")]
-    for table in replicates:
+    drawn = []
+    for _, table in cases.groupby("replicate"):
         columns = np.searchsorted(groups, table["group"])
         step = max(1, _AT_ONCE // max(1, len(table)))
         chunks = [
             weighted_metrics(table, np.take(multiplicities[start : start + step], columns, axis=1))
             for start in range(0, draws, step)
         ]
-        for name in chunks[0]:
-            sums[name] = sums.get(name, 0.0) + np.concatenate([chunk[name] for chunk in chunks])
-    return {name: total / len(replicates) for name, total in sums.items()}
+        drawn.append({name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]})
+    return drawn
 
 
 def value_of(summary: pd.DataFrame, metric: str, column: str = "value") -> float:

@@ -7,7 +7,6 @@ import lightning.pytorch as pl
 import pandas as pd
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -15,10 +14,10 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from bus_lightning.core.errors import DivergedError
 from bus_lightning.metrics.catalogue import EPOCH, shown_in
 from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.tasks.averaging import Logits, average_over_flips
 from bus_lightning.tasks.processes import gather, interleave, sum_over_processes
 
 Batch = dict[str, Any]
-Logits = Any  # a tensor, or a tuple of tensors of a network with two heads
 _LOGGED = frozenset(shown_in(EPOCH))
 _RENAMED = {name: f"{name}_share" for name in ("tp", "fp", "fn", "tn")}  # names in checkpoints of older versions
 
@@ -34,6 +33,7 @@ class BusTask(pl.LightningModule):
         scheduler: Optimizer -> scheduler, stepped once per epoch; None keeps the learning rate.
         monitor: Metric in the progress bar; a plateau scheduler always monitors `val/loss`.
         channels_last: Keep weights and images in the channels-last memory layout, which is faster on most hardware.
+        flips: Average the probabilities over an image and its mirror image in evaluations after training.
     """
 
     def __init__(
@@ -45,12 +45,14 @@ class BusTask(pl.LightningModule):
         scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
         monitor: str = "val/loss",
         channels_last: bool = False,
+        flips: bool = False,
     ) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.net = net.to(memory_format=self.memory_format)
         self.loss = loss
         self.classes = classes
+        self.flips = flips
         self.make_optimizer, self.make_scheduler, self.monitor = optimizer, scheduler, monitor
         self.cases = pd.DataFrame()
         self.mean_loss: float | None = None
@@ -68,6 +70,12 @@ class BusTask(pl.LightningModule):
         """Return the logits for the loss in training."""
         return self(image)
 
+    def evaluation_logits(self, image: Tensor) -> Logits:
+        """Return the logits for the rows of an evaluation; those of the epochs are without flips, for speed."""
+        if self.flips and self.trainer.state.fn != TrainerFn.FITTING:
+            return average_over_flips(self, image)
+        return self(image)
+
     def target(self, batch: Batch) -> Any:
         """Return the target of the loss."""
         raise NotImplementedError
@@ -76,8 +84,8 @@ class BusTask(pl.LightningModule):
         """Return the logits by head: `mask` (B, 1, H, W), `class` (B, K), or both."""
         raise NotImplementedError
 
-    def rows(self, logits: Logits, batch: Batch) -> list[dict[str, Any]]:
-        """Make the evaluation's row of each image from float32 logits."""
+    def rows(self, heads: dict[str, Tensor], batch: Batch) -> list[dict[str, Any]]:
+        """Make the evaluation's row of each image from float32 logits by head."""
         raise NotImplementedError
 
     def training_scores(self, logits: Logits, batch: Batch) -> dict[str, Tensor]:
@@ -150,11 +158,19 @@ class BusTask(pl.LightningModule):
         Returns:
             Logits by head, `mask` (B, 1, H, W), `class` (B, K), or both: float32 on the CPU.
         """
+        return self.finish(self.predict_heads(image))
+
+    def predict_heads(self, image: Tensor) -> dict[str, Tensor]:
+        """Predict as `predict_logits`, but without `finish`."""
         self.eval()
         precision = self.trainer.precision_plugin
         with torch.inference_mode(), precision.forward_context():
-            logits = self(precision.convert_input(image.to(self.device)))
+            logits = self.evaluation_logits(precision.convert_input(image.to(self.device)))
             return {name: values.float().cpu() for name, values in self.heads(logits).items()}
+
+    def finish(self, heads: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Change the float32 logits by head into those of the final prediction, if a task has a rule for that."""
+        return heads
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the cases of a validation batch; after the last batch, copy the weights.
@@ -172,9 +188,9 @@ class BusTask(pl.LightningModule):
         self._evaluate(batch)
 
     def _evaluate(self, batch: Batch) -> None:
-        logits = self(batch["image"])
+        logits = self.evaluation_logits(batch["image"])
         self._losses.append(self.loss(logits, self.target(batch)).detach() * len(batch["id"]))
-        self._rows += self.rows(apply_to_collection(logits, Tensor, Tensor.float), batch)
+        self._rows += self.rows({name: values.float() for name, values in self.heads(logits).items()}, batch)
 
     def on_validation_epoch_start(self) -> None:
         """Reset the cases of the last evaluation."""

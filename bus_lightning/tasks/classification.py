@@ -28,10 +28,10 @@ class ClassificationTask(BusTask):
         )
         return {"accuracy": accuracy}
 
-    def rows(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
+    def rows(self, heads: dict[str, Tensor], batch: Batch) -> list[dict[str, Any]]:
         """Return a row per image: `id`, `label` and a probability per class."""
         columns = [f"{PROBABILITY}{name}" for name in self.classes]
-        probabilities = logits.softmax(dim=1).cpu().tolist()
+        probabilities = heads["class"].softmax(dim=1).cpu().tolist()
         return [
             {"id": id_, "label": self.classes[label], **dict(zip(columns, row, strict=True))}
             for id_, label, row in zip(batch["id"], batch["label"].tolist(), probabilities, strict=True)

@@ -28,8 +28,7 @@ class JointTask(SegmentationTask, ClassificationTask):
             self, class_, batch
         )
 
-    def rows(self, logits: Logits, batch: Batch) -> list[dict[str, Any]]:
+    def rows(self, heads: dict[str, Tensor], batch: Batch) -> list[dict[str, Any]]:
         """Return a row per image with the columns of both tasks."""
-        mask, class_ = logits
-        class_rows, mask_rows = ClassificationTask.rows(self, class_, batch), SegmentationTask.rows(self, mask, batch)
+        class_rows, mask_rows = ClassificationTask.rows(self, heads, batch), SegmentationTask.rows(self, heads, batch)
         return [class_row | mask_row for class_row, mask_row in zip(class_rows, mask_rows, strict=True)]

@@ -1,8 +1,10 @@
 """Outline the lesion in an image."""
 
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import Any
 
+import pandas as pd
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
@@ -10,9 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.functional.classification import binary_stat_scores
 
+from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
+from bus_lightning.metrics.columns import BEFORE_RULE, LESION_SCORE
 from bus_lightning.metrics.lesions import count_lesions
 from bus_lightning.metrics.millimetres import millimetre_scores
+from bus_lightning.metrics.no_lesion import LesionRule, choose_rule
 from bus_lightning.metrics.surface import surface_scores
 from bus_lightning.tasks.base import Batch, BusTask, Logits
 from bus_lightning.tasks.processes import interleave
@@ -25,15 +30,18 @@ class SegmentationTask(BusTask):
 
     Args:
         deep_supervision: Apply the loss to every side output (B, S, H, W) of a network with `side_logits`.
+        scores_lesions: Add the columns of the no-lesion rule to the rows of evaluations after training; the rule is
+            applied once `least_score` is set.
         options: Those of `BusTask`.
 
     Raises:
         UserError: If deep supervision is on and the network has no side outputs.
     """
 
-    def __init__(self, *, deep_supervision: bool = False, **options: Any) -> None:
+    def __init__(self, *, deep_supervision: bool = False, scores_lesions: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.deep_supervision = deep_supervision
+        self.scores_lesions, self.least_score = scores_lesions, 0.0
         self.predicted_masks: dict[str, bytes] = {}  # id -> PNG of the predicted mask, from evaluations after training
         if deep_supervision and not hasattr(self.net, "side_logits"):
             raise UserError("task.deep_supervision=true needs a network with side outputs: u2net_lite or u2net.")
@@ -62,22 +70,64 @@ class SegmentationTask(BusTask):
         # Not named `tp` and so on: in evaluations, these are names of counts.
         return {"tp_share": tp, "fp_share": fp, "fn_share": fn, "tn_share": tn}
 
-    def rows(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
+    def lesion_scores(self, heads: dict[str, Tensor]) -> Tensor:
+        """Score how sure it is that each image has a lesion at all, (B,) in [0, 1].
+
+        The score is the highest probability of a pixel. If the network also predicts classes, and one of them is
+        `normal`, it is multiplied by the probability of all other classes.
+        """
+        scores = heads["mask"].amax(dim=(1, 2, 3)).sigmoid()
+        if "class" in heads and HEALTHY in self.classes:
+            scores = scores * (1 - heads["class"].softmax(dim=1)[:, self.classes.index(HEALTHY)])
+        return scores
+
+    def adopt_rule(self, cases: pd.DataFrame, cost: float) -> LesionRule:
+        """Choose the no-lesion rule on validation cases of the task, and apply it from now on; see `choose_rule`."""
+        rule = choose_rule(cases, cost)
+        self.least_score = rule.least_score
+        return rule
+
+    def finish(self, heads: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Empty the masks of images whose lesion score is too low."""
+        if not self.least_score:
+            return heads
+        is_doubtful = self.lesion_scores(heads) < self.least_score
+        return heads | {"mask": heads["mask"].masked_fill(is_doubtful[:, None, None, None], -torch.inf)}
+
+    def rows(self, heads: dict[str, Tensor], batch: Batch) -> list[dict[str, Any]]:
         """Return a row per image, at its own resolution: `id`, `label`, counts of pixels.
 
         After training, also the slower distances between the outlines, the lesions that were found, and millimetres if
-        the size of a pixel is known; and `predicted_masks` keeps the masks.
+        the size of a pixel is known; and `predicted_masks` keeps the masks. The no-lesion rule adds the score and the
+        counts without the rule.
+        """
+        shapes = [mask.shape for mask in batch["full_mask"]]
+        maps = map(full_size, heads["mask"].sigmoid(), batch["box"].tolist(), shapes)
+        return self.rows_of_maps(maps, batch, self.lesion_scores(heads).tolist())
+
+    def rows_of_maps(self, maps: Iterable[Tensor], batch: Batch, scores: Sequence[float]) -> list[dict[str, Any]]:
+        """Make the rows of `rows`.
+
+        Args:
+            maps: For each image, the probability of a lesion at its own resolution, (H, W) float32.
+            batch: The images.
+            scores: For each image, its lesion score, in [0, 1].
         """
         rows = []
         labels = [self.classes[label] for label in batch["label"].tolist()]
         sizes = batch.get("mm_per_pixel", [None] * len(labels))
-        images = zip(
-            batch["id"], labels, logits.sigmoid(), batch["box"].tolist(), batch["full_mask"], sizes, strict=True
-        )
-        for id_, label, probability, box, mask, mm_per_pixel in images:
-            predicted = predicted_mask(probability, box, mask.shape)
+        is_after_training = self.trainer.state.fn != TrainerFn.FITTING
+        has_rule = self.scores_lesions and is_after_training
+        images = zip(batch["id"], labels, maps, batch["full_mask"], sizes, scores, strict=True)
+        for id_, label, probability, mask, mm_per_pixel, score in images:
+            predicted = probability >= THRESHOLD
             row: dict[str, Any] = {"id": id_, "label": label, **count_pixels(predicted, mask)}
-            if self.trainer.state.fn != TrainerFn.FITTING:
+            if has_rule:
+                row |= {LESION_SCORE: score, **{before: row[name] for name, before in BEFORE_RULE.items()}}
+                if score < self.least_score:
+                    predicted = torch.zeros_like(predicted)
+                    row |= count_pixels(predicted, mask)
+            if is_after_training:
                 row |= surface_scores(predicted, mask)
                 row |= count_lesions(predicted.cpu().numpy(), mask.cpu().numpy())
                 if mm_per_pixel is not None:
@@ -93,7 +143,12 @@ class SegmentationTask(BusTask):
 
 
 def predicted_mask(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tensor:
-    """Resize a map from the network's square to the image's own resolution, and threshold it at 0.5.
+    """Threshold `full_size` at 0.5, (H, W) bool; the arguments are the same."""
+    return full_size(probability, box, shape) >= THRESHOLD
+
+
+def full_size(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tensor:
+    """Resize a map from the network's square to the image's own resolution.
 
     Args:
         probability: (1, size, size) float32 in [0, 1].
@@ -101,11 +156,11 @@ def predicted_mask(probability: Tensor, box: list[int], shape: tuple[int, ...]) 
         shape: (H, W) of the image.
 
     Returns:
-        (H, W) bool.
+        (H, W) float32 in [0, 1].
     """
     top, left, height, width = box
     inside = probability[None, :, top : top + height, left : left + width]
-    return functional.interpolate(inside, size=tuple(shape), mode="bilinear", align_corners=False)[0, 0] >= THRESHOLD
+    return functional.interpolate(inside, size=tuple(shape), mode="bilinear", align_corners=False)[0, 0]
 
 
 def count_pixels(predicted: Tensor, mask: Tensor) -> dict[str, int]:

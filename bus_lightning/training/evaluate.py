@@ -1,32 +1,40 @@
 """Evaluate the kept checkpoints of runs, on any part of any split of any data folder."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bus_lightning.config.limits import at_least_one_batch
+from bus_lightning.config.schema import shown
 from bus_lightning.config.tested_data import with_tested_data
 from bus_lightning.config.trusted import TRAINER
 from bus_lightning.core.errors import DamagedError, UserError, disk_trouble
-from bus_lightning.core.files import is_there
+from bus_lightning.core.files import checksum, is_there
 from bus_lightning.core.workarounds import convert_before_loading
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.splits import PARTS
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.weights import load_kept_weights
-from bus_lightning.runs.finished import find_runs, open_run
+from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.folder import RunDir, groups_near
+from bus_lightning.runs.robustness import FOLDER as ROBUSTNESS
 from bus_lightning.runs.sets import write_sets
 from bus_lightning.runs.table import collect, show
+from bus_lightning.tasks.base import BusTask
+from bus_lightning.tasks.segmentation import SegmentationTask
+from bus_lightning.training.baselines import fit_baselines
 from bus_lightning.training.fit import announce_label_in_input, build_task, build_trainer, evaluate_parts
 from bus_lightning.training.hardware import choose_hardware
-from bus_lightning.training.tested_images import CHOICES, count_seen, find_images
+from bus_lightning.training.robustness import RobustnessSettings, evaluate_robustness
+from bus_lightning.training.tested_images import CHOICES, EvaluatedImages, count_seen, find_images
 
 log = logging.getLogger(__name__)
 
@@ -43,19 +51,27 @@ def evaluate_runs(cfg: DictConfig) -> None:
         from bus_lightning.explain.heatmaps import Settings
 
         Settings(**cfg.explain_options)  # refuses wrong options before the first evaluation
+    if cfg.get("robustness"):
+        RobustnessSettings(**cfg.robustness_options)
     if cfg.split not in CHOICES and not Path(cfg.split).is_file():
         raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
     if OmegaConf.is_missing(cfg, "runs"):
-        raise UserError(f"runs has no value: name run folders.{_name_groups(Path('runs'))}")
-    runs = [run for run in find_runs(str(cfg.runs)) if is_there(run.best)]
+        raise UserError(f"runs has no value: name run folders.{name_groups('runs')}")
+    found = find_runs(*patterns_of(cfg.runs))
+    runs = [run for run in found if is_there(run.best)]
     if not runs:
-        cure = _name_groups(Path(str(cfg.runs).partition("*")[0]))
+        cure = name_groups(cfg.runs)
+        if found and all(run.is_ensemble for run in found):
+            cure = " These are ensembles: name the runs that they average, and add ensemble=NAME."
         raise UserError(f"runs={cfg.runs} matches no run folder with a kept checkpoint (checkpoints/best.ckpt).{cure}")
+    for run in found:
+        if run.is_ensemble:
+            log.info("%s: passed over: an ensemble has no checkpoint.", run.path)
     results: dict[Path, Path] = {}
     refused: dict[str, str | None] = {}
     for run in runs:
         try:
-            with _in_one_line(run):
+            with in_one_line(run):
                 results[run.path] = evaluate_run(run, cfg).path
         except UserError as error:
             log.error("%s", error)
@@ -68,7 +84,7 @@ def evaluate_runs(cfg: DictConfig) -> None:
 
 
 @contextmanager
-def _in_one_line(run: RunDir) -> Iterator[None]:
+def in_one_line(run: RunDir) -> Iterator[None]:
     """Describe in one line what a run's config lacks, and a folder that cannot be read or written."""
     try:
         yield
@@ -82,9 +98,14 @@ def _in_one_line(run: RunDir) -> Iterator[None]:
         raise
 
 
-def _name_groups(path: Path) -> str:
-    """Write how to name the groups of runs near a path."""
-    known = [f"runs='{group}/*'" for group in groups_near(path)]
+def patterns_of(runs: str | Sequence[str]) -> list[str]:
+    """Return the patterns of the option `runs`, which is one or a list of them."""
+    return [runs] if isinstance(runs, str) else list(runs)
+
+
+def name_groups(runs: str | Sequence[str]) -> str:
+    """Write how to name the groups of runs near the places that the option `runs` names."""
+    known = [f"runs='{group}/*'" for group in groups_near(Path(patterns_of(runs)[0].partition("*")[0]))]
     return f" Try {' or '.join(known)}." if known else " Give folders such as runs='runs/GROUP/*'."
 
 
@@ -99,51 +120,102 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         The folder of the evaluation within the run's, with `cases.csv` and `metrics.json`.
     """
     opened = open_run(run.path, complete=False, trusted=cfg.get("trusted_packages") or ())
-    config = _settle(opened.config, cfg)
+    config = settle_tested(opened.config, cfg)
     images = find_images(opened, config, cfg)
+    prepared, split = images.prepared, images.split
+    parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
+    network = prepare_network(opened, config, images, parts, bool(cfg.progress and config.callbacks.get("progress")))
+    task, datamodule = network.task, network.datamodule
+    announce_label_in_input(config.overlay, parts)
+    with torch.inference_mode():
+        cases, metrics = evaluate_parts(network.trainer, task, datamodule, parts)
+    if cfg.part == "all":
+        metrics["all"] = metrics_of(cases)
+    changed = {key: value for key, value in config.predict.items() if value != opened.config.predict[key]}
+    options = [f"{key}-{shown(value)}" for key, value in changed.items()]
+    out = RunDir(run.path / "evaluations" / "-".join([cfg.part, prepared.content[:8], split.hash[:8], *options]))
+    out.path.mkdir(parents=True, exist_ok=True)
+    split.save(out.split)
+    write_sets(out, prepared, split, opened, count_seen(opened, images))
+    out.write_cases(cases)
+    out.record_evaluation(run, predict=changed or None)
+    out.write_metrics(metrics)
+    log.info("%s: written", out.path)
+    # What is measured on other images than the run's, or with other options, is written to their evaluation.
+    place = (run if split is opened.split and cfg.split in (None, "own") and not changed else out).path
+    if cfg.get("explain"):
+        from bus_lightning.explain.explain_run import explain_run
+
+        device = network.trainer.strategy.root_device
+        explain_run(
+            config, task, datamodule, device, cfg.explain_options, place / "explain", run.best, cfg.progress,
+            opened.origin,
+        )  # fmt: skip
+    if cfg.get("baselines") and place == run.path:
+        fit_baselines(run, config, prepared, split, cfg.progress)
+    elif cfg.get("baselines"):
+        log.warning(
+            "%s: no baselines: they are fitted and tested on the run's own parts; leave out split and data.", place
+        )
+    if cfg.get("robustness"):
+        made_with = {"weights": checksum(run.best), "data": prepared.content, "split": split.hash, "predict": changed}
+        with torch.inference_mode():
+            evaluate_robustness(
+                network.trainer, task, datamodule, cfg.robustness_options, place / ROBUSTNESS, made_with, cfg.progress
+            )
+    return out
+
+
+@dataclass(frozen=True)
+class PreparedNetwork:
+    """The kept weights of a run, ready to predict images.
+
+    Attributes:
+        task: Network and loss.
+        datamodule: The images.
+        trainer: Computes with the precision of the run.
+    """
+
+    task: BusTask
+    datamodule: BusDataModule
+    trainer: pl.Trainer
+
+
+def prepare_network(
+    run: FinishedRun, config: DictConfig, images: EvaluatedImages, parts: Sequence[str], shows_bar: bool
+) -> PreparedNetwork:
+    """Load the kept weights of a run, and set up how they are evaluated.
+
+    Args:
+        run: The run.
+        config: Its config, from `settle_tested`; its classes become those of the images.
+        images: What it is tested on.
+        parts: The parts of the split that are evaluated.
+        shows_bar: Whether the Trainer shows a bar.
+    """
     prepared, split, config.data.classes = images.prepared, images.split, images.classes
     # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.
-    before = {key: value for key, value in opened.status.items() if key != "on_device"}
+    before = {key: value for key, value in run.status.items() if key != "on_device"}
     hardware = choose_hardware(config, before, images=len(prepared.frame))
-    datamodule = BusDataModule(prepared, split, config, config.task.name != "classification", hardware.home_of_images)
-    task = build_task(config, datamodule, hardware, starts=False, origin=opened.origin)
-    shows_bar = bool(cfg.progress and config.callbacks.get("progress"))
-    parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
+    datamodule = BusDataModule(
+        prepared, split, config, config.task.name != "classification", hardware.home_of_images, augments=False
+    )
+    task = build_task(config, datamodule, hardware, starts=False, origin=run.origin)
     sizes = {part: len(split.part(part)) for part in parts}
     # Every part but `val` runs through the test loop: a share of batches has to be enough for the smallest of them.
     sizes["test"] = min((size for part, size in sizes.items() if part != "val"), default=sizes.get("val", 0))
     limits = at_least_one_batch(config.trainer, sizes, config.data.batch_size)
     bars = [RichProgressBar(leave=False)] if shows_bar else []  # not the run's own callback, which could be any class
     options = limits | {"logger": False, "callbacks": bars, "enable_progress_bar": shows_bar}
-    trainer = build_trainer(config.trainer, hardware, opened.origin, **options)
+    trainer = build_trainer(config.trainer, hardware, run.origin, **options)
     convert_before_loading(trainer, task)
-    load_kept_weights(task.net, run.best)
-    announce_label_in_input(config.overlay, parts)
-    with torch.inference_mode():
-        cases, metrics = evaluate_parts(trainer, task, datamodule, parts)
-    if cfg.part == "all":
-        metrics["all"] = metrics_of(cases)
-    name = f"{cfg.part}-{prepared.content[:8]}-{split.hash[:8]}"
-    out = RunDir(run.path / "evaluations" / name)
-    out.path.mkdir(parents=True, exist_ok=True)
-    split.save(out.split)
-    write_sets(out, prepared, split, opened, count_seen(opened, images))
-    out.write_cases(cases)
-    out.record_evaluation(run)
-    out.write_metrics(metrics)
-    log.info("%s: written", out.path)
-    if cfg.get("explain"):
-        from bus_lightning.explain.explain_run import explain_run
-
-        # Heat maps of other images than the run's are written to their evaluation.
-        place = (run if split is opened.split and cfg.split in (None, "own") else out).path / "explain"
-        explain_run(
-            config, task, datamodule, hardware.device, cfg.explain_options, place, run.best, cfg.progress, opened.origin
-        )
-    return out
+    load_kept_weights(task.net, run.folder.best)
+    if isinstance(task, SegmentationTask) and config.predict.no_lesion is not False:
+        task.least_score = run.least_score
+    return PreparedNetwork(task, datamodule, trainer)
 
 
-def _settle(config: DictConfig, cfg: DictConfig) -> DictConfig:
+def settle_tested(config: DictConfig, cfg: DictConfig) -> DictConfig:
     """Return a copy of a run's config for its evaluation on this machine.
 
     Args:
@@ -151,7 +223,7 @@ def _settle(config: DictConfig, cfg: DictConfig) -> DictConfig:
         cfg: The config of `evaluate.py`.
 
     Raises:
-        UserError: If an option of its data has no effect.
+        UserError: If an option of its data has no effect, or the no-lesion rule was chosen with other flips.
     """
     settled = with_tested_data(config, cfg.data)
     if settled.trainer.limit_val_batches == 0:  # applies to the training only
@@ -160,4 +232,11 @@ def _settle(config: DictConfig, cfg: DictConfig) -> DictConfig:
     settled.trainer = {key: value for key, value in settled.trainer.items() if not OmegaConf.is_config(value)}
     settled.trainer.update(_target_=TRAINER, accelerator="auto", devices=1, profiler=None, default_root_dir=None)
     settled.model.weights = None  # the checkpoint holds them all
+    predict = settled.predict
+    predict.update({key: value for key, value in (cfg.get("predict") or {}).items() if value is not None})
+    if predict.no_lesion is not False and predict.flips != config.predict.flips:
+        raise UserError(
+            f"predict.flips={shown(predict.flips)}: the run's no-lesion rule was chosen with "
+            f"predict.flips={shown(config.predict.flips)}: add predict.no_lesion=false."
+        )
     return settled

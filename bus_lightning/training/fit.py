@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,10 @@ def train_and_test(
     # Callbacks of the training must not change the results of the kept weights.
     untyped.callbacks = [callback for callback in untyped.callbacks if isinstance(callback, ProgressBar)]
     load_kept_weights(task.net, folder.best)
+    kept: dict[str, Any] = {"kept_epoch": best.kept_epoch, "kept_by": best.kept_by}
+    if isinstance(task, SegmentationTask) and task.scores_lesions:
+        rule = task.adopt_rule(evaluate_parts(trainer, task, datamodule, ["val"])[0], cfg.predict.no_lesion)
+        kept["lesion_rule"] = asdict(rule)
     cases, metrics = evaluate_parts(trainer, task, datamodule, ["val", "test"] if monitor else ["test"])
     score = _finite(best.best_model_score)
     if not first:
@@ -115,7 +120,6 @@ def train_and_test(
     folder.write_cases(cases)
     if isinstance(task, SegmentationTask):
         folder.write_masks({id_: task.predicted_masks[id_] for id_ in cases["id"]})
-    kept = {"kept_epoch": best.kept_epoch, "kept_by": best.kept_by}
     folder.update_status(score=score, epochs=trainer.current_epoch, **kept, **timing.summary())
     with decoration(folder, "latency"):
         task.to(trainer.strategy.root_device)  # the Trainer has moved it to the CPU
@@ -178,7 +182,8 @@ def build_task(
     special = {key: value for key, value in cfg.task.items() if key not in ("name", "mode", "loss")}
     task: BusTask = build(
         OmegaConf.create(special), origin, "task", net=net, loss=loss, classes=list(cfg.data.classes),
-        optimizer=optimizer, scheduler=scheduler, channels_last=hardware.channels_last,
+        optimizer=optimizer, scheduler=scheduler, channels_last=hardware.channels_last, flips=cfg.predict.flips,
+        **({} if cfg.predict.no_lesion is False else {"scores_lesions": True}),
     )  # fmt: skip
     images = example_images(datamodule)
     logits = check_logits(task, images, cfg.task.name, modes=(False,) if origin else (True, False))

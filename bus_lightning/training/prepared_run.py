@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.splits import Split
+from bus_lightning.runs.protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,13 @@ class PreparedRun:
         config: The settled config, which is not changed any more.
         data: Index and groups of the images.
         split: The ids of each part.
+        protocol: The protocol of its study, if it has one.
     """
 
     config: DictConfig
     data: PreparedData
     split: Split
+    protocol: Protocol | None = None
 
     @property
     def hashes(self) -> dict[str, str]:

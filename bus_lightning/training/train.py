@@ -22,6 +22,7 @@ from bus_lightning.data.preprocess import RULES
 from bus_lightning.data.sources.source_index import NO_CLASS
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
+from bus_lightning.runs.protocol import deviations, keep_protocol, read_protocol
 from bus_lightning.runs.record import recorded
 from bus_lightning.runs.sets import write_sets
 from bus_lightning.training.decide import Action, Decision, decide, must_restart, read_kept
@@ -75,7 +76,10 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool, launch: str | None) ->
         continues = folder.last.is_file()
         log.info("%s: %s", folder.path, "continuing" if continues else "starting")
         _write_start(prepared, folder)
-        folder.start(continues, **hashes, launch=launch, scale=asdict(prepared.data.scale))
+        kept = keep_protocol(folder, prepared.protocol, continues)
+        if prepared.protocol and (others := deviations(prepared.protocol, prepared.config)):
+            log.warning("%s: not as planned in %s: %s", folder.path, cfg.protocol, "; ".join(others))
+        folder.start(continues, **hashes, launch=launch, scale=asdict(prepared.data.scale), **kept)
         record.taken_up = True
         return _train(prepared, folder, record.at_end)
 
@@ -96,6 +100,7 @@ def _prepare(cfg: DictConfig, folder: RunDir, optimised: bool, in_grid: bool) ->
     rules = rules_for(cfg, folder)
     check(cfg, optimised, in_grid)
     cfg = settle(cfg, rules)
+    protocol = read_protocol(Path(cfg.protocol)) if cfg.protocol else None
     data = prepare_data(cfg.data, needs_masks=cfg.task.name != "classification", uses_masks=uses_masks(cfg))
     classes = data.classes
     if cfg.task.name != "segmentation":
@@ -104,7 +109,7 @@ def _prepare(cfg: DictConfig, folder: RunDir, optimised: bool, in_grid: bool) ->
     check_validation(cfg, bool(split.val), optimised)
     if cfg.overlay.source == "predicted":
         data = with_predicted_masks(data, split, cfg.overlay, cfg.data.split.cross_fold is not None)
-    return PreparedRun(with_images(cfg, classes, data.segmenters), data, split)
+    return PreparedRun(with_images(cfg, classes, data.segmenters), data, split, protocol)
 
 
 def _refuse_classless(data: PreparedData, task: str) -> None:

@@ -92,7 +92,7 @@ def test_what_a_reader_does_not_need_is_not_built(copied, own, strange):
     before = OmegaConf.load(own.config)
     run = copied(
         optimizer=MARK, scheduler=MARK, logger={"mine": MARK}, callbacks={"progress": MARK, "mine": MARK},
-        model__imagenet=MARK, trainer__strategy=MARK, trainer___target_="strange.leave_mark",
+        augment={"mine": MARK}, model__imagenet=MARK, trainer__strategy=MARK, trainer___target_="strange.leave_mark",
         trusted_packages=["strange"],
     )  # fmt: skip
     out = evaluated(run, progress=True, part="all")

@@ -34,7 +34,7 @@ from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.export import making, variants
 from bus_lightning.export.__main__ import main
-from bus_lightning.export.calibration import choose_threshold, find_temperature
+from bus_lightning.export.calibration import find_temperature
 from bus_lightning.export.heads import WithFeatures, find_head
 from bus_lightning.export.making import make_bundle, new_bundle
 from bus_lightning.export.runs import open_for, rebuild, refuse_strangers
@@ -42,6 +42,7 @@ from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.classifiers import alexnet, resnet
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
+from bus_lightning.statistics.thresholds import choose_threshold
 from bus_lightning.tasks.segmentation import predicted_mask
 
 ROOT = Path(__file__).parents[2]
@@ -289,6 +290,19 @@ def test_a_bundle_says_when_it_is_not_calibrated_and_has_no_heat_map(made_runs, 
     size = bundle.classifier.preprocessing.size
     assert len(Network(bundle.classifier, "fp32")(np.zeros((1, 3, size, size), np.float32))) == 1
     assert not bundle.samples
+
+
+def test_a_bundle_says_which_options_of_its_runs_it_does_not_have(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
+    monkeypatch.setattr(making, "find_head", lambda net, images: None)
+    change(runs / "seg", predict__flips=True)
+    lines: list[str] = []
+    bundle = make_bundle(runs / "seg", runs / "cls", tmp_path / "bundle", report=lines.append)
+    assert [line for line in lines if "predict." in line] == [
+        "segmenter: was tested with predict.flips=true, which a bundle does not have: its answers differ"
+    ]
+    assert "results of the segmenter are those with predict.flips=true" in bundle.card
+    assert "results of the classifier are those with" not in bundle.card
 
 
 def test_another_computation_than_pytorch_s_is_refused(made_runs, made, monkeypatch):

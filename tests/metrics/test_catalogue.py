@@ -30,7 +30,8 @@ def test_every_number_in_metrics_json_has_an_entry_with_a_title_a_formula_and_a_
         expected |= {f"{metric.key}_{name}" for name in (*CLASSES, "macro")} if metric.per_class else {metric.key}
         assert metric.title
         assert metric.unit
-        assert metric.better in ("higher", "lower") or (not metric.better and metric.unit in ("mm", "mm²", "lesions"))
+        neutral = metric.unit in ("mm", "mm²", "lesions") or metric.unit.endswith(" is ideal")
+        assert metric.better in ("higher", "lower") or (metric.better == "" and neutral)
         assert metric.compute.__doc__ or metric.compute.__name__ == "<lambda>"  # a count, or a column of cases
         assert metric.undefined or metric.unit == "pixels"
     assert keys == expected

@@ -10,12 +10,13 @@ import torch
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional.classification import binary_jaccard_index, multiclass_calibration_error
 
-from bus_lightning.export.calibration import choose_threshold, find_temperature, tempered
+from bus_lightning.export.calibration import find_temperature, tempered
 from bus_lightning.metrics.catalogue import LOWER_IS_BETTER, TITLES, heading_of, title_of
 from bus_lightning.metrics.classification import clipped
 from bus_lightning.metrics.per_case import classification_metrics, metrics_of
 from bus_lightning.statistics.comparisons import _verdict
 from bus_lightning.statistics.intervals import percentile_interval, two_sided_p, wilson
+from bus_lightning.statistics.thresholds import choose_threshold
 
 CLASSES = ["benign", "malignant", "normal"]
 

@@ -48,7 +48,8 @@ def test_the_joint_network_answers_both_questions(trained):
     run = trained(NET)
     cases = pd.read_csv(run.cases)
     probabilities, counts = ["prob_benign", "prob_malignant", "prob_normal"], ["tp", "fp", "fn", "tn"]
-    assert list(cases) == ["id", "split", "label", *probabilities, *counts, "hd95", "surface_dice"]
+    lesions = ["lesions", "lesions_found", "lesions_well_found", "false_lesions"]
+    assert list(cases) == ["id", "split", "label", *probabilities, *counts, "hd95", "surface_dice", *lesions]
     np.testing.assert_allclose(cases[probabilities].sum(axis=1), 1, atol=1e-5)
     assert {"auroc_macro", "dice_image", "accuracy", "accuracy_pooled"} <= run.metrics["test"].keys()
     assert run.status["score"] == pytest.approx(run.metrics["val"]["auroc_macro"])

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bus_lightning.metrics.columns import COUNTS, PROBABILITY, classes_of, probabilities_of
 from bus_lightning.report.figures.style import PALETTE
+from bus_lightning.statistics import intervals
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.intervals import group_draws
 
 _GROUPS = re.compile(r"^(?:\w+\.)+(?=\w+-)")  # prefix of the name of a setting: data.split.
 _PARTS = {"val": "validation", "test": "test"}
@@ -84,18 +84,8 @@ def predicted_classes(cases: pd.DataFrame) -> NDArray[np.str_]:
 
 
 def weights_of(cases: pd.DataFrame, draws: int) -> NDArray[np.float64]:
-    """Draw groups and count how often each case is drawn.
-
-    Args:
-        cases: Columns `group` and `label`; a group has the same count in all replicates.
-        draws: Number of draws.
-
-    Returns:
-        (1 + draws, n); the first row is ones.
-    """
-    unique, times = group_draws(cases["group"].tolist(), cases["label"].tolist(), draws=draws)
-    drawn = times[:, np.searchsorted(unique, cases["group"])]
-    return np.concatenate([np.ones((1, len(cases))), drawn])
+    """Draw weights, (1 + draws, n) float64, as `intervals.weights_of` does: sums of shares need the precision."""
+    return intervals.weights_of(cases, draws).astype(np.float64)
 
 
 def images_in(part: str, page: dict[str, pd.DataFrame]) -> str:

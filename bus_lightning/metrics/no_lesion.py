@@ -1,0 +1,57 @@
+"""The no-lesion rule: empty a predicted mask if its lesion score is too low, so that normal images stay empty.
+
+The least score is chosen on validation images after training. Only the lesions decide: the rule may cost a given share
+of their mean Dice, and within this limit the highest least score empties the most masks of normal images. A lesion
+whose score equals the least score stays, but its Dice counts as lost: if this lesion were missing in the validation
+set, the rule would lose it. Otherwise a small validation set would promise less loss than new images show.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bus_lightning.metrics.columns import BEFORE_RULE, LESION_SCORE, MILLIMETRES, SURFACE, dice_of
+
+
+@dataclass(frozen=True)
+class LesionRule:
+    """A rule that was chosen on validation images.
+
+    Attributes:
+        least_score: Masks with a lower lesion score are emptied; 0 empties none.
+        lesions: Number of validation images with a lesion, which decided.
+        normals: Number of validation images without a lesion.
+    """
+
+    least_score: float
+    lesions: int
+    normals: int
+
+
+def choose_rule(cases: pd.DataFrame, cost: float) -> LesionRule:
+    """Choose the least lesion score.
+
+    The result lies halfway between the score of the last lesion that may be lost and the next lower score of an image,
+    so that rounding does not decide.
+
+    Args:
+        cases: Validation images, with `lesion_score` and the counts before the rule.
+        cost: How much of the mean Dice over lesions the rule may cost, in [0, 1].
+    """
+    before = without_rule(cases)
+    scores = cases[LESION_SCORE]
+    has_lesion = before["tp"] + before["fn"] > 0
+    lesions = pd.DataFrame({"score": scores[has_lesion], "dice": dice_of(before[has_lesion])})
+    lost = lesions.groupby("score")["dice"].sum().sort_index().cumsum() / max(1, len(lesions))
+    allowed = lost.index[lost <= cost]
+    least = 0.0
+    if len(allowed):
+        lower = scores[scores < allowed[-1]]
+        least = (float(allowed[-1]) + float(lower.max() if len(lower) else allowed[-1])) / 2
+    return LesionRule(least, int(has_lesion.sum()), int((~has_lesion).sum()))
+
+
+def without_rule(cases: pd.DataFrame) -> pd.DataFrame:
+    """Return the cases as they are without the rule, with counts of pixels and without distances."""
+    others = [name for name in (*SURFACE, *MILLIMETRES, LESION_SCORE, *BEFORE_RULE.values()) if name in cases]
+    return cases.assign(**{name: cases[before] for name, before in BEFORE_RULE.items()}).drop(columns=others)

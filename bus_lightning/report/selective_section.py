@@ -1,0 +1,122 @@
+"""The section of selective prediction: what is gained if doubtful answers are left to a reader."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from bus_lightning.metrics.columns import probabilities_of
+from bus_lightning.report.estimates import estimate
+from bus_lightning.report.extension import Evidence
+from bus_lightning.report.figures.inputs import labels_of
+from bus_lightning.report.figures.selective import risk_coverage
+from bus_lightning.report.sections import Item, Note, Section, TableItem
+from bus_lightning.statistics.conditions import Condition, includes_task, of_task
+from bus_lightning.statistics.doubts import Bought, find_doubts, price_doubts
+from bus_lightning.statistics.operating_points import SENSITIVITIES, sensitivity_rule
+from bus_lightning.statistics.parallel import call_in_parallel
+from bus_lightning.statistics.selective import COVERAGES, accuracy_at_coverages, areas_by_confidence
+from bus_lightning.statistics.summary import DRAWS, value_of
+
+
+def selective_section(evidence: Evidence) -> Section | None:
+    """Report risk against coverage, its area, and what each doubt buys.
+
+    Returns:
+        The section; None if no condition classifies test images with finite probabilities.
+
+    References:
+        El-Yaniv and Wiener, "On the foundations of noise-free selective classification", JMLR 11 (2010) 1605-1641.
+        Geifman, Uziel and El-Yaniv, "Bias-reduced uncertainty estimation for deep neural classifiers", ICLR 2019.
+    """
+    conditions = [each for each in of_task(evidence.main, "classification") if _is_usable(each)]
+    if not conditions:
+        return None
+    labels = labels_of(conditions)
+    summaries = evidence.summaries["classification"]["test"]
+    cases = sum(len(condition.cases) for condition in conditions)
+    calls = [(condition.part("test"), DRAWS) for condition in conditions]
+    accuracies = call_in_parallel(accuracy_at_coverages, calls, cases)
+    rows = []
+    for condition, accuracy in zip(conditions, accuracies, strict=True):
+        summary = summaries[condition.name]
+        row: dict[str, object] = {"condition": labels[condition.name], "n": int(summary["n"].max())}
+        for key, title in (("aurc", "AURC"), ("excess_aurc", "excess AURC")):
+            value, low, high = (value_of(summary, key, end) for end in ("value", "low", "high"))
+            row[title] = estimate(value, low, high)
+        row |= {_title(coverage): estimate(*accuracy[coverage]) for coverage in COVERAGES}
+        others = list(areas_by_confidence(condition.part("test")).items())[1:]
+        row |= {f"AURC by the {name}": f"{area:.3f}" for name, area in others}
+        rows.append(row)
+    caption = (
+        "Selective prediction on test images, by the probability of the answer: value and 95% interval. AURC: area "
+        "under the risk-coverage curve, the error rate averaged over all shares of answered images; lower is better. "
+        "Excess: by how much it exceeds the best possible order of the same answers, all errors last. Without any "
+        "order, AURC is the error rate."
+    )
+    items: list[Item] = [TableItem("selective", caption, pd.DataFrame(rows).fillna("-"))]
+    items += risk_coverage([each for each in of_task(evidence.by_model.values(), "classification") if _is_usable(each)],
+                           "test")  # fmt: skip
+    items += _doubt_items(evidence, labels)
+    intro = (
+        "A network may leave the images it is unsure of to a reader. How many errors does that avoid? The images are "
+        "answered from the highest probability down. Segmenters write no confidence, so they are not here."
+    )
+    return Section("Selective prediction", intro, items)
+
+
+def _title(coverage: float) -> str:
+    return "accuracy of all" if coverage == 1 else f"accuracy of the surest {coverage:.0%}"
+
+
+def _is_usable(condition: Condition) -> bool:
+    test = condition.part("test")
+    return len(test) > 0 and bool(np.isfinite(probabilities_of(test)).all())
+
+
+def _doubt_items(evidence: Evidence, labels: dict[str, str]) -> list[Item]:
+    """Tabulate what each doubt buys; joint networks keep the columns of their masks."""
+    rows = []
+    calls = []
+    for condition in evidence.main:
+        if includes_task(condition.task, "classification") and condition.name in labels:
+            calls.append((replace(condition, splits={}), _thresholds(evidence, condition)))
+    sizes = sum(len(condition.cases) for condition, _ in calls)
+    for (condition, _), prices in zip(calls, call_in_parallel(_price, calls, sizes), strict=True):
+        for bought in prices:
+            rows.append({
+                "condition": labels[condition.name],
+                "doubt": bought.doubt,
+                "share of answers": estimate(*bought.share),
+                "wrong answers that it catches": estimate(*bought.caught),
+                "missed malignant that it catches": estimate(*bought.caught_malignant),
+                "accuracy of the rest": estimate(*bought.kept),
+                "gain in accuracy": estimate(*bought.gain),
+                "gain if the least sure were left out": estimate(*bought.gain_by_confidence),
+            })  # fmt: skip
+    if not rows:
+        return []
+    table = pd.DataFrame(rows)
+    never = int((table["share of answers"].str.startswith("0.000")).sum())
+    caption = (
+        "What each doubt buys on test images if the doubted answers are left to a reader: value and 95% interval. The "
+        "last column leaves out as many answers, those with the lowest probability: a doubt that does no better adds "
+        "nothing to the confidence. Replicates are pooled. The threshold for malignant has a sensitivity of 95% on "
+        "validation images. Doubts that need the image (it is no ultrasound, it is cut off) are not in the files of a "
+        "run."
+    )
+    items: list[Item] = [TableItem("doubts", caption, table)]
+    if never:
+        items.append(Note(f"In {never} rows the doubt is never raised, so it buys nothing and catches nothing."))
+    return items
+
+
+def _price(condition: Condition, thresholds: dict[str, float]) -> list[Bought]:
+    test = condition.part("test")
+    return list(price_doubts(test, find_doubts(condition, thresholds)))
+
+
+def _thresholds(evidence: Evidence, condition: Condition) -> dict[str, float]:
+    rule = sensitivity_rule(max(SENSITIVITIES))
+    points = evidence.operating_points.get(condition.name, [])
+    return next((point.thresholds for point in points if point.rule == rule), {})

@@ -1,0 +1,78 @@
+"""How much corrupted images change the metrics of a condition, paired with the same images as they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from bus_lightning.core.errors import DamagedError
+from bus_lightning.metrics.columns import cases_of_task
+from bus_lightning.runs.robustness import CLEAN, LEVELS, Level, read_robustness
+from bus_lightning.statistics.conditions import Condition
+from bus_lightning.statistics.paired_bootstrap import Comparison, PairedBootstrap
+from bus_lightning.statistics.summary import DRAWS
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """The metric of a condition on corrupted test images.
+
+    Attributes:
+        level: The corruption and its strength.
+        runs: Number of runs that were tested on it.
+        compared: `a` is the condition on corrupted images, `b` on the same images as they are.
+    """
+
+    level: Level
+    runs: int
+    compared: Comparison
+
+
+def compare_corrupted(condition: Condition, metrics: Sequence[str], draws: int = DRAWS) -> list[Corrupted]:
+    """Compare a condition on corrupted test images with itself on the images as they are.
+
+    Both have the same draws of groups. Of a condition with several runs, those that were tested at a level are
+    compared with the same runs. A run whose files are damaged is left out; the report's checks name it.
+
+    Args:
+        condition: The condition, of one task.
+        metrics: Keys of the metrics.
+        draws: Number of draws of the bootstrap.
+
+    Returns:
+        One for each level and metric, in the order of the levels; empty if no run was tested.
+    """
+    tables = _read_tables(condition)
+    bootstrap, compared = PairedBootstrap("test", draws), list[Corrupted]()
+    for level in LEVELS[1:]:
+        runs = [run for run, levels in tables.items() if level in levels]
+        if not runs:
+            continue
+        clean = _joined(condition, tables, runs, CLEAN)
+        corrupted = _joined(condition, tables, runs, level)
+        compared += [Corrupted(level, len(runs), bootstrap.compare(corrupted, clean, metric)) for metric in metrics]
+    return compared
+
+
+def _read_tables(condition: Condition) -> dict[str, dict[Level, pd.DataFrame]]:
+    """Read the tables of each run."""
+    tables = {}
+    for run in condition.runs:
+        try:
+            name, task = run.path.name, str(condition.config.task.name)
+            tables[name] = read_robustness(run, task, condition.classes, condition.splits[name])
+        except DamagedError:
+            continue
+    return tables
+
+
+def _joined(
+    condition: Condition, tables: dict[str, dict[Level, pd.DataFrame]], runs: Sequence[str], level: Level
+) -> Condition:
+    """Return the condition with the cases of one level instead of its own."""
+    replicates = condition.cases.drop_duplicates("run").set_index("run")["replicate"]
+    cases = [
+        cases_of_task(condition.task, tables[run][level]).assign(run=run, replicate=replicates[run]) for run in runs
+    ]
+    name = f"{level.file}: {', '.join(runs)}"
+    return replace(condition, name=name, cases=pd.concat(cases, ignore_index=True), splits={})

@@ -1,0 +1,82 @@
+"""Calibration intercept and slope are those of a logistic regression."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.metrics.recalibration import calibration_intercept, calibration_slope
+
+CLASSES = ["benign", "malignant", "normal"]
+
+
+def outcomes(n=400, slope=1.0, intercept=0.0, seed=0):
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(-1, 2, n)
+    return generator.random(n) < 1 / (1 + np.exp(-(slope * logits + intercept))), logits
+
+
+def regression(truth, columns, weights, offset=None):
+    model = sm.GLM(truth.astype(float), columns, sm.families.Binomial(), offset=offset, freq_weights=weights)
+    return model.fit(tol=1e-12).params
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+def test_slope_and_intercept_are_those_of_a_logistic_regression_in_every_draw(kind):
+    truth, logits = outcomes(slope=0.6, intercept=0.5)
+    draws = np.random.default_rng(1).multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=5)
+    weights = np.concatenate([np.ones((1, len(truth))), draws]).astype(kind)
+    slopes, intercepts = (fit(truth, logits, weights) for fit in (calibration_slope, calibration_intercept))
+    for own, slope, intercept in zip(weights, slopes, intercepts, strict=True):
+        close = {"rel": 1e-6 if kind == "float64" else 2e-3}
+        assert slope == pytest.approx(regression(truth, sm.add_constant(logits), own)[1], **close)
+        assert intercept == pytest.approx(regression(truth, np.ones((len(truth), 1)), own, logits)[0], **close)
+
+
+def test_probabilities_that_are_twice_as_extreme_have_half_the_slope():
+    truth, logits = outcomes(4000)
+    once = np.ones((1, len(truth)))
+    assert calibration_slope(truth, logits, once)[0] == pytest.approx(1, abs=0.1)
+    assert calibration_slope(truth, 2 * logits, once)[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_probabilities_that_are_too_high_have_a_negative_intercept():
+    truth, logits = outcomes(4000)
+    once = np.ones((1, len(truth)))
+    assert calibration_intercept(truth, logits, once)[0] == pytest.approx(0, abs=0.15)
+    assert calibration_intercept(truth, logits + 1, once)[0] == pytest.approx(-1, abs=0.15)
+
+
+def test_separated_classes_have_no_slope_and_a_draw_without_a_class_has_neither():
+    truth, logits = np.array([False, False, True, True]), np.array([-2.0, -1.0, 1.0, 3.0])
+    assert np.isnan(calibration_slope(truth, logits, np.ones((1, 4)))).all()
+    one_class = np.array([[1.0, 1, 0, 0]])
+    assert np.isnan(calibration_slope(truth, logits, one_class)).all()
+    assert np.isnan(calibration_intercept(truth, logits, one_class)).all()
+    same = np.zeros(4)
+    assert np.isnan(calibration_slope(truth, same, np.ones((1, 4)))).all()
+
+
+def cases(labels, malignant):
+    rest = (1 - np.asarray(malignant)) / 2
+    return pd.DataFrame({"label": labels, "prob_benign": rest, "prob_malignant": malignant, "prob_normal": rest})
+
+
+def test_the_metrics_say_why_there_is_no_slope():
+    separated = metrics_of(cases(["benign", "benign", "malignant", "normal"], [0.1, 0.2, 0.9, 0.3]))
+    assert separated["malignant_calibration_slope"] is None
+    assert "separate malignant from the rest" in separated["undefined"]["malignant_calibration_slope"]
+    assert separated["malignant_calibration_intercept"] is not None
+    none = metrics_of(cases(["benign", "normal"], [0.1, 0.2]))
+    assert none["undefined"]["malignant_calibration_slope"] == "no image of class malignant"
+    every = metrics_of(cases(["malignant", "malignant"], [0.1, 0.2]))
+    assert every["undefined"]["malignant_calibration_intercept"] == "every image is malignant"
+
+
+def test_the_slope_of_the_metrics_takes_the_logit_of_malignant():
+    generator = np.random.default_rng(2)
+    table = cases(generator.choice(CLASSES, 200), generator.uniform(0.05, 0.95, 200))
+    logits = np.log(table["prob_malignant"] / (1 - table["prob_malignant"])).to_numpy()
+    wanted = regression((table["label"] == "malignant").to_numpy(), sm.add_constant(logits), np.ones(200))
+    assert metrics_of(table)["malignant_calibration_slope"] == pytest.approx(wanted[1], rel=1e-6)

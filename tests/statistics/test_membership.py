@@ -1,0 +1,90 @@
+"""Runs that do not belong together are found and named, and the rest is reported."""
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from bus_lightning.report.making import make_report
+from bus_lightning.statistics.checks import find_problems
+from bus_lightning.statistics.conditions import read_group
+
+FOLDED = ("group=grid", "model=resnet34", "data.split.folds=3")
+
+
+@pytest.fixture
+def folds(finished):
+    """Write the runs of three folds with two seeds; every image is tested once with each seed."""
+    cases = pd.read_csv(finished("group=whole", "model=resnet34").cases)
+    tested = cases.index[cases["split"] == "test"]
+    runs = {}
+    for seed in (0, 1):
+        for fold in range(3):
+            own = cases.drop(index=[row for k, row in enumerate(tested) if k // 14 != fold])
+            runs[seed, fold] = finished(*FOLDED, f"seed={seed}", f"data.split.fold={fold}", cases=own)
+    return runs
+
+
+def found(runs):
+    group = read_group(next(iter(runs.values())).path.parent)
+    return [(problem.kind, problem.about, problem.text) for problem in find_problems(group.conditions)]
+
+
+def test_whole_folds_of_the_same_code_are_no_problem(folds):
+    assert found(folds) == []
+
+
+def test_a_missing_fold_is_named_with_its_seed_and_the_rest_is_reported(folds):
+    stopped = folds[1, 2]
+    stopped.metrics_file.unlink()
+    stopped.update_status(state="interrupted")
+    ((kind, about, text),) = found(folds)
+    assert (kind, about) == ("folds", "resnet34__data.split.folds-3")
+    assert text == ("seed 1 lacks fold 2 of 3 and has tested 28 images; its numbers are of the folds that are there")
+    report = make_report([stopped.path.parent]).with_name("report.md").read_text()
+    assert text in report
+    assert "1 run is not in this report: its numbers are of the others." in report
+    assert f"{stopped.path.name} | resnet34 | interrupted" in report
+    assert "Classification" in report
+
+
+def test_other_code_among_the_runs_of_a_condition_is_named(folds):
+    for number, run in enumerate(folds.values()):
+        run.update_status(commit=("a" if number else "b") * 40, dirty=number == 0)
+    assert found(folds) == [
+        ("code", "resnet34__data.split.folds-3",
+         "its runs were trained with different code: aaaaaaa (5 runs), bbbbbbb+ (1 run)"),
+    ]  # fmt: skip
+
+
+def test_other_files_among_the_runs_of_a_group_are_named_and_are_no_part_of_the_condition(folds):
+    folds[1, 2].update_status(data="e-1")
+    problems = found(folds)
+    (other,) = (text for kind, _, text in problems if kind == "data")
+    assert other == (
+        "1 run has the same options as 5 runs of resnet34__data.split.folds-3, but other files (data e-1 instead of "
+        "d): they are not one condition"
+    )
+    assert {kind for kind, _, _ in problems} == {"data", "folds"}
+    report = make_report([folds[1, 2].path.parent]).with_name("report.md").read_text()
+    assert "but other files (data e-1 instead of d)" in report
+    for run in folds.values():
+        run.update_status(data="d-1")
+    folds[1, 2].update_status(data="d-2")
+    assert "other images of the same files" in next(text for kind, _, text in found(folds) if kind == "data")
+
+
+def test_other_classes_among_the_conditions_are_named(finished):
+    for model in ("resnet34", "resnet50"):
+        finished("group=grid", f"model={model}")
+    run = finished("group=grid", "model=alexnet")
+    config = OmegaConf.load(run.config)
+    config.data.classes, config.data.num_classes = ["benign", "malignant"], 2
+    OmegaConf.save(config, run.config)
+    cases = pd.read_csv(run.cases)
+    cases["prob_benign"] = 1 - cases["prob_malignant"]
+    run.write_cases(cases[cases["label"] != "normal"].drop(columns="prob_normal"))
+    problems = find_problems(read_group(run.path.parent).conditions)
+    assert [(problem.kind, problem.about) for problem in problems if problem.kind == "scope"] == [("scope", "alexnet")]
+    assert "it predicts benign, malignant, and 2 other conditions predict benign, malignant, normal" in next(
+        problem.text for problem in problems if problem.kind == "scope"
+    )

@@ -1,0 +1,385 @@
+"""Ensembles: probabilities averaged over seeds and networks, never with a network that has seen the image."""
+
+import json
+import logging
+import shutil
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from composing import ROOT, compose_run
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from bus_lightning.config.schema import EVALUATE, check_kinds
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.phantom import draw_phantom
+from bus_lightning.data.splits import load_split, make_named_split
+from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.runs.ensembles import read_ensemble, refuse_seen
+from bus_lightning.runs.evaluations import read_evaluations
+from bus_lightning.runs.finished import open_run
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.statistics.across_sets import read_across
+from bus_lightning.statistics.conditions import read_group
+from bus_lightning.training import fit, train
+from bus_lightning.training.ensembles import evaluate_ensembles
+
+MASKS = ("tp", "fp", "fn", "tn", "hd95", "surface_dice")
+
+
+def average(runs, name="seeds", *overrides):
+    """Average as `evaluate.py runs=... ensemble=...` does."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("evaluate", overrides=[f"runs='{runs}'", f"ensemble={name}", "progress=false", *overrides])
+    evaluate_ensembles(check_kinds(cfg, EVALUATE))
+
+
+@pytest.fixture
+def seeds(finished):
+    """Write runs of three seeds of one condition, with answers of their own, and return them."""
+
+    def make(*overrides, seeds=(0, 1, 2), **options):
+        return [finished("group=g", f"seed={seed}", *overrides, **options) for seed in seeds]
+
+    return make
+
+
+@pytest.fixture
+def folds(finished):
+    """Write runs of two seeds on each of three folds: every image is tested once by each seed."""
+
+    def make(*overrides, without=()):
+        runs = {}
+        for fold in range(3):
+            tested = [f"case {k:02d}" for k in range(45) if k % 3 == fold]
+            labels = ["benign", "malignant", "normal"]
+            cases = pd.DataFrame({"id": tested, "split": "test"})
+            cases["label"] = [labels[k % 3] for k in range(len(cases))]
+            val = pd.DataFrame({"id": [f"case {k:02d}" for k in range(45) if k % 3 == (fold + 1) % 3], "split": "val"})
+            val["label"] = [labels[k % 3] for k in range(len(val))]
+            cases = pd.concat([val, cases], ignore_index=True)
+            train = [f"case {k:02d}" for k in range(45) if k % 3 == (fold + 2) % 3]
+            for seed in range(2):
+                raw = np.random.default_rng(10 * fold + seed).dirichlet([1, 1, 1], len(cases))
+                own = cases.assign(**{f"prob_{name}": raw[:, k] for k, name in enumerate(labels)})
+                if (fold, seed) not in without:
+                    runs[fold, seed] = finished(
+                        "group=g", "data.split.folds=3", f"data.split.fold={fold}", f"seed={seed}", *overrides,
+                        cases=own, train=train,
+                    )  # fmt: skip
+        return runs
+
+    return make
+
+
+def ensembles_in(group):
+    return sorted(path for path in group.iterdir() if RunDir(path).is_ensemble)
+
+
+def test_seeds_are_averaged_as_probabilities_of_each_image_without_a_checkpoint(seeds):
+    runs = seeds()
+    average(runs[0].path.parent / "*")
+    (folder,) = ensembles_in(runs[0].path.parent)
+    mean = open_run(folder).cases.set_index("id")
+    tables = [open_run(run.path).cases.set_index("id") for run in runs]
+    for column in ("prob_benign", "prob_malignant", "prob_normal"):
+        assert np.allclose(mean[column], sum(table.loc[mean.index, column] for table in tables) / 3, atol=1e-15)
+    assert set(mean["split"]) == {"val", "test"}
+    assert not mean["prob_benign"].equals(tables[0]["prob_benign"])
+    scores = RunDir(folder).metrics
+    assert scores["test"]["auroc_macro"] == metrics_of(mean[mean["split"] == "test"].reset_index())["auroc_macro"]
+    assert load_split(RunDir(folder).split) == load_split(runs[0].split)
+
+
+def test_the_file_of_an_ensemble_names_its_networks(seeds):
+    runs = seeds()
+    average(runs[0].path.parent / "*")
+    (folder,) = ensembles_in(runs[0].path.parent)
+    ensemble = read_ensemble(RunDir(folder))
+    assert [member.folder(RunDir(folder)).path for member in ensemble.members] == [run.path for run in runs]
+    assert [member.seed for member in ensemble.members] == [0, 1, 2]
+    assert len({member.condition for member in ensemble.members}) == 1
+    with pytest.raises(UserError, match=r"is an ensemble of 3 networks and has none itself.*seed-0"):
+        open_run(folder).network()
+
+
+def test_an_out_of_fold_image_is_averaged_over_the_networks_of_its_fold_only(folds):
+    runs = folds()
+    group = runs[0, 0].path.parent
+    average(group / "*")
+    assert len(ensembles_in(group)) == 3
+    tested = []
+    for folder in ensembles_in(group):
+        opened = open_run(folder)
+        for member in opened.ensemble.members:
+            split = load_split(member.folder(opened.folder).split)
+            assert not {*split.train, *split.val} & {*opened.split.test}
+        test = opened.cases[opened.cases["split"] == "test"].set_index("id")
+        fold = opened.config.data.split.fold
+        own = [open_run(runs[fold, seed].path).cases.set_index("id").loc[test.index] for seed in (0, 1)]
+        assert np.allclose(test["prob_benign"], (own[0]["prob_benign"] + own[1]["prob_benign"]) / 2)
+        tested += list(test.index)
+    assert sorted(tested) == sorted(f"case {k:02d}" for k in range(45))
+    ensemble, single = sorted(read_group(group).conditions, key=lambda each: not each.is_ensemble)
+    assert (len(ensemble.runs), ensemble.networks, len(ensemble.averaged), len(single.runs)) == (3, 2, 6, 6)
+    assert ensemble.part("test").groupby("replicate").size().tolist() == [45]
+
+
+def test_a_network_that_saw_an_image_is_never_averaged_on_it(folds):
+    runs = folds()
+    split = load_split(runs[1, 0].split)
+    for part in ("train", "val"):
+        with pytest.raises(UserError, match="was trained or selected on 'case"):
+            refuse_seen(runs[1, 0].path, split, split.part(part), "test")
+    with pytest.raises(UserError, match="was trained or selected on 'case"):
+        refuse_seen(runs[1, 0].path, split, split.train, "val")
+    with pytest.raises(UserError, match="does not know 'elsewhere'"):
+        refuse_seen(runs[1, 0].path, split, ["elsewhere"], "test")
+    refuse_seen(runs[1, 0].path, split, split.val, "val")
+    refuse_seen(runs[1, 0].path, split, split.test, "test")
+
+
+def test_a_network_that_saw_a_near_duplicate_is_never_averaged_on_an_image(seeds):
+    run = seeds(seeds=(0,))[0]
+    split = load_split(run.split)
+    twin = json.loads(run.split.read_text())
+    twin["groups"][split.test[0]] = twin["groups"][split.train[0]]
+    with pytest.raises(UserError, match="was trained or selected on"):
+        refuse_seen(run.path, type(split)(**twin), split.test, "test")
+    refuse_seen(run.path, type(split)(**twin | {"method": "random"}), split.test, "test")  # its leak is the point
+
+
+def test_a_missing_seed_of_one_fold_is_named_and_no_smaller_ensemble_is_made(folds):
+    runs = folds(without=[(2, 1)])
+    group = runs[0, 0].path.parent
+    with pytest.raises(UserError, match="1 of 1 ensembles could not be made"):
+        average(group / "*")
+    assert not ensembles_in(group)
+
+
+def test_what_is_missing_is_said_in_one_line(folds, caplog):
+    runs = folds(without=[(2, 1)])
+    with pytest.raises(UserError):
+        average(runs[0, 0].path.parent / "*")
+    assert "with seed=1 has the test images of" in caplog.text
+    assert f"{runs[2, 0].path}" in caplog.text
+
+
+def test_images_elsewhere_are_averaged_over_the_networks_of_all_folds_and_only_once(evaluated, caplog):
+    caplog.set_level(logging.INFO)
+    runs, root = evaluated
+    group = runs[0].path.parent
+    average(group / "*", "seeds", f"data.root={root}")
+    folders = ensembles_in(group)
+    assert len(folders) == 2
+    found = [read_evaluations(RunDir(folder), None) for folder in folders]
+    assert [len(each) for each in found] == [1, 0]
+    (evaluation,) = found[0]
+    assert evaluation.networks == 4
+    mean = evaluation.cases.set_index("id")
+    tables = [read_evaluations(run, None)[0].cases.set_index("id") for run in runs]  # made on the way, for the report
+    assert np.allclose(mean["prob_benign"], sum(table.loc[mean.index, "prob_benign"] for table in tables) / 4)
+    caplog.clear()
+    average(group / "*", "seeds", f"data.root={root}")
+    assert f"{evaluation.folder.path}: complete, skipped" in caplog.text
+    conditions = {condition.is_ensemble: condition for condition in read_group(group).conditions}
+    across = read_across([conditions[True], conditions[False]])
+    (cell,) = [row.cells["elsewhere"] for row in across.rows if row.condition.is_ensemble]
+    assert (cell.condition.networks, cell.images, cell.condition.cases["replicate"].nunique()) == (4, 12, 1)
+
+
+def test_images_that_one_network_has_seen_are_refused_or_left_out(evaluated, phantom, caplog):
+    runs, _ = evaluated
+    with pytest.raises(UserError):
+        average(runs[0].path.parent / "*", "seeds", f"data.root={phantom}", "split=all")
+    assert "has seen" in caplog.text
+    assert "so its predictions for them are not averaged" in caplog.text
+    assert not read_evaluations(RunDir(ensembles_in(runs[0].path.parent)[0]), None)
+
+
+@pytest.mark.parametrize("damage", ["unfinished", "damaged"])
+def test_a_run_that_cannot_be_used_refuses_its_ensemble_and_not_the_others(seeds, damage, caplog):
+    runs, others = seeds(), seeds("model=alexnet")
+    if damage == "unfinished":
+        runs[1].metrics_file.unlink()
+    else:
+        runs[1].cases.write_text("id,split\n")
+    with pytest.raises(UserError, match="1 of 2 ensembles"):
+        average(runs[0].path.parent / "*")
+    assert [path.name.partition("__")[0] for path in ensembles_in(runs[0].path.parent)] == ["ensemble_alexnet"]
+    assert str(runs[1].path) in caplog.text
+    assert len(open_run(ensembles_in(runs[0].path.parent)[0]).ensemble.members) == len(others)
+
+
+def test_networks_are_averaged_under_a_name_whatever_the_order_of_their_classes(seeds):
+    first = seeds(seeds=(0,))[0]
+    cases = pd.read_csv(first.cases)
+    cases[["prob_normal", "prob_benign"]] = cases[["prob_benign", "prob_normal"]].to_numpy()
+    columns = ["id", "split", "label", "prob_normal", "prob_malignant", "prob_benign"]
+    shuffled = cases[columns].sample(frac=1, random_state=0)
+    other = seeds("model=alexnet", "data.classes=[normal,malignant,benign]", seeds=(0,), cases=shuffled)[0]
+    other.split.write_bytes(first.split.read_bytes())
+    average(first.path.parent / "*", "both")
+    mean = open_run(first.path.parent / "ensemble_both").cases.set_index("id")
+    tables = [open_run(run.path).cases.set_index("id") for run in (first, other)]
+    for name in ("benign", "malignant", "normal"):
+        column = f"prob_{name}"
+        assert np.allclose(mean[column], sum(table.loc[mean.index, column] for table in tables) / 2)
+
+
+def test_what_networks_must_share_is_named_if_they_differ(seeds, caplog):
+    first = seeds(seeds=(0,))[0]
+    pattern = first.path.parent / "*"
+    other = seeds("model=alexnet", seeds=(0,))[0]
+    other.update_status(data="other files")
+    with pytest.raises(UserError):
+        average(pattern, "both")
+    assert "differ in the data files" in caplog.text
+    other.update_status(data="d")
+    other.config.write_text(other.config.read_text().replace("style: none", "style: contour"))
+    with pytest.raises(UserError):
+        average(pattern, "both")
+    assert (
+        "differ in overlay.style (none and contour)" in caplog.text or "overlay.style (contour and none)" in caplog.text
+    )
+
+
+def test_validation_images_are_left_out_where_the_splits_differ(seeds):
+    first = seeds(seeds=(0,))[0]
+    other = seeds("model=alexnet", seeds=(0,))[0]
+    split = json.loads(other.split.read_text())
+    moved = split["val"].pop()
+    split["train"] = sorted([*split["train"], moved])
+    make_named_split({part: split[part] for part in ("train", "val", "test")}, "grouped", split["groups"]).save(
+        other.split
+    )
+    cases = pd.read_csv(other.cases)
+    cases[cases["id"] != moved].to_csv(other.cases, index=False)
+    average(first.path.parent / "*", "both")
+    opened = open_run(first.path.parent / "ensemble_both")
+    assert set(opened.cases["split"]) == {"test"}
+    assert opened.split.val == []
+    assert {*opened.split.train} == {*split["train"], *split["val"]}
+    assert opened.metrics["val"]["n"] == 0
+
+
+def test_a_copy_of_a_run_does_not_count_twice(seeds, caplog):
+    runs = seeds(seeds=(0, 1))
+    shutil.copytree(runs[0].path, runs[0].path.with_name("copy"))
+    with pytest.raises(UserError):
+        average(runs[0].path.parent / "*")
+    assert "one is a copy of the other" in caplog.text
+
+
+def test_a_complete_ensemble_is_skipped_and_made_again_when_a_network_has_changed(seeds, caplog):
+    caplog.set_level(logging.INFO)
+    runs = seeds()
+    group = runs[0].path.parent
+    average(group / "*")
+    (folder,) = ensembles_in(group)
+    before = (folder / "cases.csv").read_bytes()
+    caplog.clear()
+    average(group / "*")
+    assert f"{folder}: complete, skipped" in caplog.text
+    cases = pd.read_csv(runs[2].cases)
+    swapped = {"prob_benign": "prob_normal", "prob_normal": "prob_benign"}
+    cases.rename(columns=swapped)[list(cases)].to_csv(runs[2].cases, index=False)
+    average(group / "*")
+    assert (folder / "cases.csv").read_bytes() != before
+    (folder / "cases.csv").write_text("cut")
+    average(group / "*")
+    assert len(open_run(folder).cases) == 60
+
+
+def test_a_single_seed_is_no_ensemble(seeds):
+    run = seeds(seeds=(0,))[0]
+    with pytest.raises(UserError, match="no two runs that can be averaged"):
+        average(run.path)
+
+
+@pytest.fixture(scope="module")
+def networks(phantom, audit_cache, tmp_path_factory):
+    """Two seeds of a small joint network, trained once."""
+    runs = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "save_sheet", lambda *_: None)
+        folders = []
+        for seed in (0, 1):
+            cfg = compose_run(
+                ["model=joint_unet", f"seed={seed}", "group=g", "data.size=32"], phantom, audit_cache, runs
+            )
+            train.run(cfg)
+            folders.append(RunDir(Path(cfg.runs_dir) / "g" / cfg.name))
+    return folders
+
+
+@pytest.fixture(scope="module")
+def classifiers(phantom, audit_cache, tmp_path_factory):
+    """Two seeds of a small classifier on each of two folds, trained once."""
+    runs = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "save_sheet", lambda *_: None)
+        for fold, seed in product((0, 1), (0, 1)):
+            options = ["model=resnet34", f"seed={seed}", "group=g", "data.size=32", "data.split.folds=2"]
+            train.run(compose_run([*options, f"data.split.fold={fold}"], phantom, audit_cache, runs))
+    return runs / "g"
+
+
+@pytest.fixture
+def evaluated(classifiers, tmp_path):
+    """The classifiers, and a folder of 12 images that none of them has seen."""
+    copied = Path(shutil.copytree(classifiers, tmp_path / "g"))
+    draw_phantom(tmp_path / "elsewhere", images=12, seed=7)
+    return [RunDir(path) for path in sorted(copied.iterdir()) if path.is_dir()], tmp_path / "elsewhere"
+
+
+@pytest.fixture
+def trained(networks, tmp_path):
+    copied = Path(shutil.copytree(networks[0].path.parent, tmp_path / "g"))
+    return [RunDir(copied / run.path.name) for run in networks]
+
+
+def test_the_mean_of_a_network_with_itself_is_its_own_evaluation(trained):
+    """The same code path: masks, distances and classes come out as the training wrote them, to the last digit."""
+    run = trained[0]
+    shutil.rmtree(trained[1].path)
+    twin = Path(shutil.copytree(run.path, run.path.with_name(run.path.name.replace("seed-0", "seed-1"))))
+    config = RunDir(twin).config
+    config.write_text(config.read_text().replace("\nseed: 0\n", "\nseed: 1\n"))
+    written = pd.read_csv(run.cases, dtype=str)
+    with (twin / "cases.csv").open("a") as stream:  # other bytes, the same numbers: it is not refused as a copy
+        stream.write("\n")
+    average(run.path.parent / "*")
+    (folder,) = ensembles_in(run.path.parent)
+    mean = pd.read_csv(folder / "cases.csv", dtype=str)
+    assert list(mean) == list(written)
+    assert mean.equals(written)
+    for mask in run.masks.rglob("*.png"):
+        assert (folder / "masks" / mask.relative_to(run.masks)).read_bytes() == mask.read_bytes()
+
+
+def test_masks_are_averaged_before_the_threshold(trained):
+    average(trained[0].path.parent / "*")
+    (folder,) = ensembles_in(trained[0].path.parent)
+    opened = open_run(folder)
+    assert opened.task == "joint"
+    assert {*MASKS, "prob_benign"} <= {*opened.cases}
+    tables = [open_run(run.path).cases.set_index("id") for run in trained]
+    mean = opened.cases.set_index("id")
+    assert np.allclose(mean["prob_benign"], (tables[0]["prob_benign"] + tables[1]["prob_benign"]).loc[mean.index] / 2,
+                       atol=1e-6)  # fmt: skip
+    predicted = [table.loc[mean.index, ["tp", "fp"]].sum(axis=1) for table in tables]
+    assert not predicted[0].equals(mean[["tp", "fp"]].sum(axis=1))
+    assert (mean[list(MASKS[:4])].sum(axis=1) == tables[0].loc[mean.index, list(MASKS[:4])].sum(axis=1)).all()
+
+
+def test_masks_need_the_checkpoints_and_the_images(trained, caplog):
+    trained[1].best.unlink()
+    with pytest.raises(UserError):
+        average(trained[0].path.parent / "*")
+    assert f"{trained[1].path} has no checkpoints/best.ckpt" in caplog.text
+    assert not ensembles_in(trained[0].path.parent)
