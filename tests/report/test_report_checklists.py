@@ -1,6 +1,7 @@
 """A report comes with reporting checklists whose items name a place in it, or say why there is none."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +27,7 @@ _MADE: list[Path] = []
 
 
 @pytest.fixture
-def report(finished):
+def report(finished, tmp_path_factory):
     """The folder of a real report of a classifier and a segmenter, made once."""
     if _MADE:
         return _MADE[0]
@@ -34,7 +35,8 @@ def report(finished):
     run = finished("group=study", "model=resnet34", cases=cases, train=TRAIN)
     record(run, describe_images(TRAIN + VAL + TEST))
     finished("group=study", "model=u2net_lite")
-    _MADE.append(make_report([run.path.parent]).parent)
+    made = make_report([run.path.parent]).parent
+    _MADE.append(shutil.copytree(made, tmp_path_factory.mktemp("checklists") / "report"))
     return _MADE[0]
 
 

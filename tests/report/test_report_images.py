@@ -1,15 +1,18 @@
 """A report shows the flow from files to analysed images, and the characteristics of each part."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from matplotlib.text import Text
 from study_runs import FLOW, describe_images, draw_predictions, name_images, record
 
-from bus_lightning.data.splits import load_split
+from bus_lightning.data.splits import load_split, make_named_split
 from bus_lightning.report.characteristics import NOT_RECORDED, characteristics
 from bus_lightning.report.image_section import image_section
 from bus_lightning.report.sections import FigureItem, Note, TableItem
 from bus_lightning.report.studied_images import read_studied
+from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.conditions import read_group
 
@@ -173,3 +176,20 @@ def test_an_image_that_is_not_described_leaves_the_table_to_the_cases(run):
     assert not studied.is_recorded
     assert characteristics(studied).set_index("")["test"]["class: benign"] == "20 (33%)"
     assert set(load_split(run.split).test) <= set(studied.images.index)
+
+
+def test_an_ensemble_of_several_splits_has_the_images_of_its_runs(run):
+    record(run, describe_images(TRAIN + VAL + TEST))
+    (condition,) = read_group(run.path.parent).conditions
+    (split,) = condition.splits.values()
+    merged = make_named_split({"train": TRAIN + VAL, "val": [], "test": TEST}, "grouped", split.groups)
+    folder = RunDir(run.path.with_name("ensemble_seeds"))
+    folder.path.mkdir()
+    ensemble = replace(
+        condition, name="ensemble", runs=[folder], splits={folder.path.name: merged}, averaged=(run.path,)
+    )
+    own, averaged = read_studied([condition, ensemble])
+    assert own.is_recorded
+    assert averaged.is_recorded
+    assert averaged.sets.flow == own.sets.flow
+    assert {title: len(ids) for title, ids in averaged.parts.items()} == {"training": 42, "test": 60}
