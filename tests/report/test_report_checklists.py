@@ -9,8 +9,9 @@ import pytest
 from study_runs import describe_images, draw_predictions, name_images, record
 
 from bus_lightning.data.sources.registry import SOURCES, get_source
+from bus_lightning.report import checklists
 from bus_lightning.report.checklist_section import CHECKLISTS, checklist_section, names_in
-from bus_lightning.report.checklists import AUTHORS, Checklist, Item, count_states, fill
+from bus_lightning.report.checklists import AUTHORS, HEAD, Checklist, Item, count_states, fill
 from bus_lightning.report.data_facts import data_facts_section, find_cards
 from bus_lightning.report.making import make_report
 from bus_lightning.report.sections import Note, Section, TableItem
@@ -158,3 +159,13 @@ def test_each_card_of_a_published_set_states_its_reference_standard_annotators_a
             assert card.annotators, name
             assert card.limits, name
             assert all(text.endswith(".") for text in card.limits), name
+
+
+def test_every_place_that_a_checklist_may_name_is_made_by_a_section():
+    files = Path(checklists.__file__).parent.rglob("*.py")
+    made = "".join(file.read_text() for file in files if not file.name.startswith("checklist"))
+    for checklist in CHECKLISTS:
+        places = {place for items in checklist.items.values() for item in items for place in item.places} - {HEAD}
+        tasks = {"Classification", "Segmentation"}  # titles that are made of the name of the task
+        lost = [place for place in places - tasks if f'"{place.removesuffix("*")}' not in made]
+        assert not lost, (checklist.name, lost)
