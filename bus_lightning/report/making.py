@@ -105,12 +105,12 @@ def _facts(group: Group, as_planned: AsPlanned | None = None) -> dict[str, str]:
     devices = sorted({f"{state.get('device')} ({state.get('precision')})" for state in states})
     torch = sorted({str((code.get("versions") or {}).get("torch")) for code in codes})
     seconds = sum(state.get("seconds") or 0 for state in states)
-    protocol = {"protocol": describe_texts(as_planned)} if as_planned else {}
+    protocol = describe_texts(as_planned) if as_planned else "none: no run was trained under a protocol written before"
     return {
         "runs": f"{len(runs)} in {len(group.conditions) - ensembles} conditions, {len(group.left_out)} left out"
         + (f"; {ensembles} ensembles" if ensembles else ""),
         "images evaluated": str(images),
-        **protocol,
+        "protocol": protocol,
         "device": ", ".join(devices),
         "training": f"{seconds / 3600:.1f} hours in all",
         "commit": ", ".join(commits) + (f"; {mixed} of the runs were continued with other code" if mixed else ""),

@@ -87,6 +87,10 @@ def _best_classifier(own: list[Condition], test: Summaries, labels: Mapping[str,
         f"macro AUC {_cell(auc)}, where chance gives 0.5; accuracy {_cell(accuracy)}, where always predicting "
         f"'{cases['label'].mode()[0]}' gives {majority:.3f}."
     )
+    if len(own) > 1:
+        text += " It is called the best by this very score, which is therefore too optimistic"
+        several = len({condition.files for condition in own}) > 1
+        text += ", and the others were tested on other images." if several else "."
     return Note(text, "good" if is_better else "plain")
 
 
@@ -206,8 +210,7 @@ def _comparison_items(comparisons: pd.DataFrame, task: str, labels: Mapping[str,
         "first seed, not adjusted: McNemar (correct or wrong), DeLong (AUC of malignant against the rest), Wilcoxon "
         "(Dice per image)."
     )
-    apart = (rows["verdict"] == "cannot be told apart").sum()
-    return [
-        TableItem(f"comparisons_{task}", caption, table),
-        Note(f"In {apart} of {len(rows)} comparisons, the two conditions cannot be told apart."),
-    ]
+    apart, without = ((rows["verdict"] == verdict).sum() for verdict in ("cannot be told apart", "not compared"))
+    text = f"In {apart} of {len(rows) - without} comparisons, the two conditions cannot be told apart."
+    missing = f" {without} more pairs were not compared: they lack shared images, classes or data." if without else ""
+    return [TableItem(f"comparisons_{task}", caption, table), Note(text + missing)]

@@ -60,6 +60,10 @@ def passed_checks(problems: list[Problem], conditions: list[Condition]) -> list[
         failed |= {"baseline", "scope"}
     if not any(condition.is_ensemble for condition in conditions):
         failed.add("ensembles")
+    if all(condition.config.data.split.get("folds") is None for condition in conditions):
+        failed.add("folds")
+    if all(len(condition.runs) == 1 for condition in conditions):
+        failed.add("code")
     return [text for kind, text in CHECKS.items() if kind not in failed]
 
 

@@ -5,7 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bus_lightning.report.making import make_report
-from bus_lightning.statistics.checks import find_problems
+from bus_lightning.statistics.checks import CHECKS, find_problems, passed_checks
 from bus_lightning.statistics.conditions import read_group
 
 FOLDED = ("group=grid", "model=resnet34", "data.split.folds=3")
@@ -31,6 +31,14 @@ def found(runs):
 
 def test_whole_folds_of_the_same_code_are_no_problem(folds):
     assert found(folds) == []
+
+
+def test_checks_that_have_nothing_to_check_are_not_called_passed(folds, finished):
+    kinds = ("folds", "code")
+    passed = passed_checks([], read_group(folds[0, 0].path.parent).conditions)
+    assert {CHECKS[kind] for kind in kinds} <= set(passed)
+    single = read_group(finished("group=single", "model=resnet34").path.parent).conditions
+    assert not {CHECKS[kind] for kind in kinds} & set(passed_checks([], single))
 
 
 def test_a_missing_fold_is_named_with_its_seed_and_the_rest_is_reported(folds):

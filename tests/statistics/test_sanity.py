@@ -14,7 +14,8 @@ def found_in(run):
 def test_a_sound_run_passes_every_check(finished):
     conditions = read_group(finished("model=resnet34").path.parent).conditions
     assert find_problems(conditions) == []
-    assert passed_checks([], conditions) == list(CHECKS.values())
+    without = ("ensembles", "folds", "code")  # one run on one split has nothing of these to check
+    assert passed_checks([], conditions) == [text for kind, text in CHECKS.items() if kind not in without]
 
 
 def test_a_network_that_is_no_better_than_the_majority_or_than_chance_is_found(finished):
