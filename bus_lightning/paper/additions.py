@@ -12,6 +12,7 @@ from bus_lightning.paper.contradictions import contradictions
 from bus_lightning.paper.cost_claim import REFERENCE, cost_claim, reference_row
 from bus_lightning.paper.leaks import leak_section, separate_leaks
 from bus_lightning.paper.measured import Measured
+from bus_lightning.paper.segmenter_leak import segmenter_leak_section
 from bus_lightning.paper.tables import paper_tables
 from bus_lightning.report.extension import Evidence, Extension
 from bus_lightning.report.sections import Item, Note, Section, TableItem
@@ -61,9 +62,11 @@ class PaperExtension(Extension):
         return [Section("Compared with the paper", intro, items)]
 
     def after_tasks(self, evidence: Evidence) -> list[Section]:
-        """Return the section of the leak study, if there are such runs."""
+        """Return the sections of the leak study, if there are such runs."""
         experiments = separate_leaks(evidence.group.conditions)[1]
-        return [leak_section(experiments, evidence.summaries["classification"])] if experiments else []
+        sections = [leak_section(experiments, evidence.summaries["classification"])] if experiments else []
+        of_segmenters = segmenter_leak_section(evidence.group.conditions)
+        return [*sections, of_segmenters] if of_segmenters else sections
 
     def after_costs(self, evidence: Evidence) -> list[Item]:
         """Return the check of the paper's claim about cost, and drawings of its two networks."""
