@@ -120,5 +120,5 @@ def test_wrong_options_are_refused_before_any_evaluation(tmp_path):
 def test_an_ensemble_is_refused_in_one_line(option):
     from bus_lightning.training.ensembles import evaluate_ensembles
 
-    with pytest.raises(UserError, match=f"{option}=true: an ensemble has no checkpoint"):
+    with pytest.raises(UserError, match=f"{option}=true is measured on single networks"):
         evaluate_ensembles(request(runs="runs/demo/*", ensemble="seeds", **{option: True}))

@@ -9,6 +9,7 @@ from bus_lightning.data.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from bus_lightning.data.phantom import draw_frame, plan_case
 from bus_lightning.data.resizing import resize
 from bus_lightning.metrics.catalogue import title_of
+from bus_lightning.report.figures.inputs import wrapped
 from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.robustness import Corrupted
@@ -79,11 +80,14 @@ def corruption_curves(
         panel.axhline(0, color=GREY, linestyle="--", linewidth=1)
         panel.set_title(CORRUPTIONS[name].title)
         panel.set_xticks(STRENGTHS)
+    for panel in axes[max(0, len(names) - columns) : len(names)]:
+        panel.tick_params(labelbottom=True)  # also where no panel is below
     figure.supxlabel("strength", fontsize=8.5)
     figure.supylabel(f"change of {title_of(metric)}", fontsize=8.5)
     handles, labels = axes[0].get_legend_handles_labels()
     if len(shown) > 1:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(2, len(labels)))
+        labels = [wrapped(label, 48) for label in labels]
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(2, len(labels)))
     alt = " ".join(
         f"{label}, {CORRUPTIONS[each.level.corruption].title} {each.level.strength}: {each.compared.difference:+.3f}."
         for label, compared in shown.items()
