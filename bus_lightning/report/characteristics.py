@@ -72,13 +72,15 @@ def _counts_of(images: pd.DataFrame, column: str, title: str, least: int = 1) ->
     values = sorted(set(known) - {UNKNOWN}, key=str)
     if len(values) < least:
         return []
-    unknown = [UNKNOWN] * bool((known == UNKNOWN).any()) + [None] * bool(images[column].isna().any())
-    return [(f"{title}: {'not known' if value in (UNKNOWN, None) else value}", partial(_write_count, column, value))
+    unknown = [UNKNOWN] * bool((known == UNKNOWN).any())
+    return [(f"{title}: {'not known' if value == UNKNOWN else value}", partial(_write_count, column, value))
             for value in [*values, *unknown]]  # fmt: skip
 
 
-def _write_count(column: str, value: str | None, images: pd.DataFrame) -> str:
-    number = int(images[column].isna().sum() if value is None else (images[column] == value).sum())
+def _write_count(column: str, value: str, images: pd.DataFrame) -> str:
+    if images[column].isna().all():
+        return NOT_RECORDED
+    number = int((images[column] == value).sum())
     return f"{number:,} ({number / len(images):.0%})"
 
 

@@ -50,7 +50,7 @@ CLAIM = Checklist(
         ),
         "Methods: evaluation": (
             Item("28", "metrics", ("in_short_*", *_SCORES)),
-            Item("29", "significance and uncertainty", ("comparisons_*", *_SCORES)),
+            Item("29", "significance and uncertainty", ("comparisons_*", "variance_*", *_SCORES)),
             Item("30", "robustness and sensitivity", ("robustness*", "Robustness*", "strata_*", "confounders_*")),
             Item("31", "explanation of predictions", ("heat_maps_*", "Heat maps*"),
                  otherwise="not in this report: no run has heat maps (`evaluate.py explain=true`)"),

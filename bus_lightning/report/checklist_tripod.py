@@ -44,7 +44,7 @@ TRIPOD_AI = Checklist(
             Item("12c", "model, training, tuning and internal validation", ("Training", "costs"), ("config.yaml",)),
             Item("12d", "differences between clusters", ("across_*", "confounders_*", "variance_*")),
             Item("12e", "measures of performance, and comparisons",
-                 (*_SCORES, "comparisons_*", "calibration*", "decision_curve_*")),
+                 (*_SCORES, "comparisons_*", "calibration", "reliability_*", "decision_curve_*")),
             Item("12f", "updating of the model", otherwise=_NO_UPDATE),
             Item("12g", "how predictions were computed for the evaluation", files=("config.yaml", "cases.csv")),
             Item("13", "imbalance of the classes", ("characteristics*",), ("config.yaml",)),

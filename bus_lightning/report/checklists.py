@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 AUTHORS = "to be stated by the authors"
-_MOST = 6  # places of an item
+_MOST = 4  # places of an item
 HEAD = "head"  # the facts at the head of the page
 _STATES = ("in the report", "to be stated by the authors", "not applicable or not in this report")
 

@@ -10,7 +10,8 @@ import pandas as pd
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.metrics.columns import COUNTS
-from bus_lightning.runs.images import find_images, own_folders
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.images import find_images, own_folders, read_images
 from bus_lightning.runs.sets import Sets, sets_of
 from bus_lightning.statistics.conditions import Condition
 
@@ -92,7 +93,7 @@ def _share_of_lesion(cases: pd.DataFrame) -> "pd.Series[float]":
 
 
 def _recorded(conditions: list[Condition], splits: Mapping[str, Split]) -> pd.DataFrame | None:
-    """Join what the runs have recorded of their images; None if that of a split is missing."""
+    """Join what the runs have recorded of their images; None if that of an image is missing."""
     tables: dict[str, pd.DataFrame] = {}
     for condition in conditions:
         for run in condition.runs:
@@ -100,22 +101,28 @@ def _recorded(conditions: list[Condition], splits: Mapping[str, Split]) -> pd.Da
             if split.hash not in tables and (images := find_images(run, split)) is not None:
                 tables[split.hash] = images
     if tables.keys() != splits.keys():
+        for path in (path for condition in conditions for path in condition.averaged):
+            with suppress(DamagedError):
+                tables[str(path)] = read_images(RunDir(path).images)
+    if not tables:
         return None
-    return pd.concat(tables.values()).drop_duplicates("id").set_index("id")
+    images = pd.concat(tables.values()).drop_duplicates("id").set_index("id")
+    return images if {id_ for split in splits.values() for id_ in split.part("all")} <= set(images.index) else None
 
 
 def _sets(conditions: list[Condition]) -> Sets:
     """Read the data sets of the first run that has recorded its flow; else those of the first run."""
-    read: list[Sets] = []
+    first: Sets | None = None
     for condition in conditions:
         for run in condition.runs:
             split = condition.splits[run.path.name]
-            for folder in own_folders(run, split):
+            for folder in (*own_folders(run, split), *map(RunDir, condition.averaged)):
                 with suppress(DamagedError):  # the checks name it
-                    read.append(sets_of(folder, condition.config, split))
-                    if read[-1].flow:
-                        return read[-1]
-    return read[0] if read else Sets({}, {})
+                    sets = sets_of(folder, condition.config, split)
+                    if sets.flow:
+                        return sets
+                    first = first or sets
+    return first or Sets({}, {})
 
 
 def describe_conditions(studied: Studied, number: int = 4) -> str:

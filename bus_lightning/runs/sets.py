@@ -81,7 +81,8 @@ def write_sets(
     content = {"sets": described, "parts": parts, "seen": seen, "flow": flow}
     write_aside(folder.sets, json.dumps(content, indent=1, allow_nan=False) + "\n")
     if prepared.audit:
-        images = tabulate_images(frame[frame["id"].isin(split.part("all"))].reset_index(drop=True), prepared.audit)
+        images = tabulate_images(frame, prepared.audit)  # all of them, so that a patient has one number in all splits
+        images = images[images["id"].isin(split.part("all"))]
         write_images(folder, images.assign(dataset=images["dataset"].map(names)))
 
 
