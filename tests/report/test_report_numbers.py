@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from across_runs import count, describe, draw_cases, evaluate, with_validation, write_sets
 
 from bus_lightning.launch.report import main
 from bus_lightning.report.calibration_section import calibration_section
@@ -19,8 +20,8 @@ class Shown:
     """The sections of this file, without the rest of a report."""
 
     def __init__(self, run, **options):
-        evidence = gather_evidence(read_group(run.path.parent), **options)
-        self.sections = [section for make in SECTIONS if (section := make(evidence))]
+        self.evidence = gather_evidence(read_group(run.path.parent), **options)
+        self.sections = [section for make in SECTIONS if (section := make(self.evidence))]
         items = [item for section in self.sections for item in section.items]
         self.tables = {item.slug: item.frame for item in items if isinstance(item, TableItem)}
         self.figures = {item.slug for item in items if isinstance(item, FigureItem)}
@@ -149,3 +150,20 @@ def test_a_prevalence_that_is_no_share_is_refused_in_one_line(finished, capsys, 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Error: --prevalence")
     assert not (group / "report").exists()
+
+
+def test_another_data_set_is_tested_at_the_same_threshold(finished):
+    own = with_validation(draw_cases("busi"), "busi")
+    run = finished("group=across", "data=busi", "data.classes=[benign,malignant]", "model=resnet34", cases=own)
+    write_sets(run, {"busi": describe("busi")}, {"busi": count(60)}, train=["busi"])
+    other = draw_cases("bus_bra", 40, sure=0.5)
+    evaluate(run, "bus_bra", other)
+    shown = Shown(run)
+    outside = shown.tables["operating_points_outside"].set_index("malignant if")
+    assert set(outside["tested on"]) == {"bus_bra"}
+    rule = "threshold: sensitivity of 90% on validation"
+    (points,) = shown.evidence.operating_points.values()
+    (point,) = [each for each in points if each.rule in rule]
+    (threshold,) = point.thresholds.values()
+    called = other.loc[other["label"] == "malignant", "prob_malignant"] >= threshold
+    assert outside.loc[rule, "sensitivity"].startswith(f"{called.mean():.3f} (")
