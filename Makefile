@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 comma := ,
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help setup demo test test-browser test-cluster lint data audit grid evaluate report leakage reproduce \
+.PHONY: help setup demo test test-browser test-cluster lint data audit grid evaluate report results leakage reproduce \
         app wandb-sync wandb-dashboard chaos attack mutants bench bench-quick clean-cache clean
 .DEFAULT_GOAL := help
 
@@ -58,6 +58,9 @@ evaluate: $(READY)  ## evaluate the kept checkpoints again (RUNS='runs/classific
 
 report: $(READY)  ## write the report of finished runs (GROUPS='runs/demo'; default: runs/classification, or the only group)
 	$(BIN)/python -m bus_lightning.launch.report $(GROUPS) $(ARGS)
+
+results: $(READY)  ## fill the tables of docs/results.md from the runs, and write docs/results.json (ARGS="--runs DIR")
+	$(BIN)/python -m bus_lightning.launch.results $(ARGS)
 
 # QUICK=1: the size and epochs of conf/experiment/quick.yaml, for a CPU. Default: the paper's, for a GPU.
 SIZE = $(if $(QUICK),experiment=quick) $(ARGS)

@@ -1,7 +1,6 @@
 """Results as JSON files, and the tables of README.md that are made from them."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
@@ -9,6 +8,7 @@ from typing import Any
 
 from benchmarks.provenance import sentence
 from bus_lightning.core.files import write_aside
+from bus_lightning.report.marked_page import fill_tables, markdown_table
 
 README = Path(__file__).parent / "README.md"
 RELIABILITY = Path(__file__).parent.parent / "docs" / "reliability.md"
@@ -20,8 +20,7 @@ Tables = Callable[[dict[str, Any]], dict[str, str]]
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Make a Markdown table; the first column is text, the others are numbers."""
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return markdown_table(headings, rows)
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
@@ -47,15 +46,5 @@ def section_tables(folder: Path, section: str, tables: Tables) -> dict[str, str]
 
 
 def render(tables: dict[str, str], readme: Path = README) -> list[str]:
-    """Put tables between their markers, `<!-- table:NAME -->` and `<!-- end -->`; the prose around them stays.
-
-    Returns:
-        Names of the tables that have no place.
-    """
-    text = readme.read_text(encoding="utf-8")
-
-    def filled(place: re.Match[str]) -> str:
-        return f"{place[1]}{tables[place[2]]}\n{place[3]}" if place[2] in tables else place[0]
-
-    write_aside(readme, re.sub(r"(<!-- table:(\w+) -->\n).*?(<!-- end -->)", filled, text, flags=re.DOTALL))
-    return [name for name in tables if f"<!-- table:{name} -->" not in text]
+    """Put tables into a page; see `fill_tables`."""
+    return fill_tables(readme, tables)

@@ -110,16 +110,17 @@ def read_json(path: Path, kind: type = dict, most: int = 100 * MB, cure: str = R
     return content
 
 
-def read_yaml(path: Path, most: int = MB) -> dict[str, Any]:
+def read_yaml(path: Path, most: int = MB, cure: str = RESTORE) -> dict[str, Any]:
     """Read a YAML mapping as OmegaConf reads it, with its interpolations as text: without aliases, at most 50 deep.
 
-    Aliases are refused because a few lines of them can stand for billions of values; no file of ours has any.
+    Aliases are refused because a few lines of them can stand for billions of values; no file of ours has any. `cure`
+    says what to do if the file is damaged, as in `DamagedError`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         DamagedError: If it is something else.
     """
-    return parse_yaml(read_text(path, most), path)
+    return parse_yaml(read_text(path, most, cure), path, cure)
 
 
 def parse_yaml(text: str, path: Path, cure: str = RESTORE) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def _blur(image: np.ndarray, percent: float, rng: np.random.Generator) -> np.nda
 def _jpeg(image: np.ndarray, quality: float, rng: np.random.Generator) -> np.ndarray:
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])[1]
-    return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
 def _resize(image: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:

@@ -20,7 +20,7 @@ IN_MILLIMETRES, BY_LESION = "millimetres", "by lesion"
 _NO_LESION, _LESION = "no image without a lesion", "no image with a lesion"
 _LESION_MM = "no lesion with a known pixel size"
 _CLASS = "no image of a class"
-_SEPARATED = "the probabilities separate malignant from the rest, so the slope is infinite"
+_SEPARATED = "the probabilities of malignant are all the same, or separate it from the rest"
 
 
 @dataclass(frozen=True)

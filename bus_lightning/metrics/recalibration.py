@@ -79,6 +79,8 @@ def _newton(truth: Bools, weights: Floats, offset: Floats, columns: Floats, star
             step = _solve(curvature.astype("float64").reshape(-1, size, size), gradient)
             current = current + np.clip(step, -_LONGEST, _LONGEST)
             is_done = np.abs(step).max(axis=1) < enough
+            if size == 1:  # of certain answers: many intercepts are equally good, and the curvature says nothing
+                is_done |= np.abs(gradient[:, 0]) < 1e-3 * enough * own.sum(axis=1)
             result[active[is_done]] = current[is_done]
             keep = ~is_done & np.isfinite(current).all(axis=1)
             active, current = active[keep], current[keep]

@@ -30,6 +30,11 @@ class PaperExtension(Extension):
         """Leave out the conditions of the leak study."""
         return separate_leaks(conditions)[0]
 
+    def published(self, where: str, model: str, metric: str) -> str:
+        """Return a number of the paper as printed, with a star if it is not clear which network it belongs to."""
+        number = paper.published(where, model, metric)
+        return number.printed + ("*" if number.remark else "") if number else ""
+
     def cost_rows(self, conditions: list[Condition]) -> list[dict[str, Any]]:
         """Return the row of ResNet-101, which the paper claims to match."""
         row = reference_row(conditions)
@@ -37,14 +42,16 @@ class PaperExtension(Extension):
 
     def after_checks(self, evidence: Evidence) -> list[Section]:
         """Return the section with the paper's tables and contradictions; none if no run is of BUSI."""
-        if evidence.by_model and all(map(_is_of_other_sets, evidence.by_model.values())):
+        # The paper trains single networks.
+        by_model = {model: each for model, each in evidence.by_model.items() if not each.is_ensemble}
+        if by_model and all(map(_is_of_other_sets, by_model.values())):
             return []
         validation, test = (evidence.model_summaries(part) for part in ("val", "test"))
         missing = [model for model in paper.NAMES if model not in test]
         reasons = {model: _why_not_run(evidence.group, model) for model in missing}
-        items: list[Item] = [Note(text, "warning") for text in _differences(list(evidence.by_model.values()))]
-        if evidence.by_model:
-            items.append(_sources(evidence.by_model))
+        items: list[Item] = [Note(text, "warning") for text in _differences(list(by_model.values()))]
+        if by_model:
+            items.append(_sources(by_model))
         items += paper_tables(validation, test, reasons)
         items.append(contradictions(Measured(validation, test, evidence.comparisons, evidence.costs)))
         intro = (

@@ -107,7 +107,7 @@ def _table(matrix: _Matrix, metric: str) -> TableItem:
             f"tested on {name}": texts.get((number, column), _gap(row, name))
             for column, name in enumerate(across.tested)
         }
-        rows.append({"trained on": matrix.trained[number], **label, "runs": len(row.condition.runs), **cells})
+        rows.append({"trained on": matrix.trained[number], **label, "runs": row.condition.trainings, **cells})
     caption = (
         f"{heading_of(metric)} on test images: value and 95% interval, bootstrap over groups (near-duplicates, and the "
         "images of a patient); several runs are averaged."

@@ -83,7 +83,7 @@ def contents(
         lesion_section(main, summaries["segmentation"]["test"]),
         confounder_section(main, studied),
         no_lesion_section(main, summaries["segmentation"], cache),
-        robustness_section(main),
+        robustness_section(main, cache),
         across_section(main, cache),
         *[section for extension in extensions for section in extension.after_tasks(evidence)],
         mask_section(group.conditions, summaries["classification"]["test"], titles),

@@ -161,7 +161,7 @@ def _row_of_ensemble(key: tuple[Any, ...], ensemble: Condition) -> dict[str, Any
     status, sizes = folder.status, list({row["size"] for row in rows if "size" in row})
     return {
         **dict(zip(_KEY, key, strict=True)), "size": sizes[0] if len(sizes) == 1 else None,
-        "runs": len(ensemble.averaged), **sums, "parameters": sums["parameters"] or status.get("parameters"),
+        "runs": ensemble.trainings, **sums, "parameters": sums["parameters"] or status.get("parameters"),
         "seconds_per_epoch": None, "images_per_second": None, "latency_ms": status.get("latency_ms"),
         **{name: status.get(name) or "" for name in _HARDWARE},
     }  # fmt: skip

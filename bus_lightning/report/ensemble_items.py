@@ -17,7 +17,7 @@ def count_runs(condition: Condition, shown: Sequence[Condition]) -> dict[str, ob
         condition: The row's condition.
         shown: All conditions of the table; `networks` is a column if one of them is an ensemble.
     """
-    runs: dict[str, object] = {"runs": len(condition.averaged) if condition.is_ensemble else len(condition.runs)}
+    runs: dict[str, object] = {"runs": condition.trainings}
     if any(other.is_ensemble for other in shown):
         runs["networks per image"] = condition.networks
     return runs
@@ -40,7 +40,7 @@ def ensemble_items(conditions: Sequence[Condition]) -> list[Item]:
                 "which": ", ".join(f"{number} x {model}" for model, number in models.items()),
                 "seeds": ", ".join(seeds),
                 "splits": len(condition.runs),
-                "networks in all": len(condition.averaged),
+                "networks in all": condition.trainings,
             }
         )
     if not rows:

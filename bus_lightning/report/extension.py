@@ -61,6 +61,16 @@ class Extension:
         """Return the conditions that stand in the report's tables; the others are experiments of the study."""
         return conditions
 
+    def published(self, where: str, model: str, metric: str) -> str:
+        """Return a published number as text; empty if there is none.
+
+        Args:
+            where: A table or section of the publication.
+            model: Name of a model in this project.
+            metric: Name of the metric there.
+        """
+        return ""
+
     def cost_rows(self, conditions: list[Condition]) -> list[dict[str, Any]]:
         """Return rows of the table of costs for networks that were not trained."""
         return []

@@ -73,7 +73,7 @@ def _warnings(
     if few:
         items.append(Note(
             f"Fewer than {_FEW} malignant validation images chose a threshold of {', '.join(few)}: 95% of so few are "
-            "all of them, so the threshold is the score of a single image.", "warning",
+            "all of them, so that threshold follows the lowest of their scores.", "warning",
         ))  # fmt: skip
     return items + [Note(f"{text}. Not computed: {', '.join(rules)}.", "warning") for text, rules in missing.items()]
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -25,13 +26,19 @@ _INTRO = (
 )
 
 
-def robustness_section(conditions: list[Condition]) -> Section | None:
-    """Show how much corrupted images change the scores; None if no run was tested on them."""
+def robustness_section(conditions: list[Condition], cache: Path | None = None) -> Section | None:
+    """Show how much corrupted images change the scores; None if no run was tested on them.
+
+    Args:
+        conditions: The conditions of the report.
+        cache: Folder that keeps comparisons from one report to the next.
+    """
     items: list[Item] = []
     for task, metrics in _METRICS.items():
         own = of_task(conditions, task)
         labels = labels_of(own)
-        tested = {labels[each.name]: found for each in own if (found := compare_corrupted(each, metrics))}
+        compared = {labels[each.name]: compare_corrupted(each, metrics, cache=cache) for each in own}
+        tested = {label: found for label, found in compared.items() if found}
         if not tested:
             continue
         items += [_changes(task, metric, tested) for metric in metrics]

@@ -102,7 +102,7 @@ def write_report(
         content = {"title": title, "subtitle": subtitle, "chapters": chapters, "facts": facts}
         page = _render("page.html.j2", {"breakable": _breakable}, **content)
         (folder / "index.html").write_text(page, "utf-8", newline="\n")
-        markdown = _render("report.md.j2", {"plain": _plain, "paragraph": _paragraph}, **content)
+        markdown = _render("report.md.j2", {"plain": plain, "paragraph": _paragraph}, **content)
         (folder / "report.md").write_text(re.sub(r"\n{3,}", "\n\n", markdown).rstrip() + "\n", "utf-8", newline="\n")
         _write_checklists(folder, chapters, checklists)
 
@@ -180,7 +180,7 @@ def _write_checklists(folder: Path, chapters: Sequence[_Chapter], checklists: Se
     """Write each checklist with links to the places of the page."""
     places = {HEAD: "[the head of the report](../index.html)"}
     for chapter in chapters:
-        label = f"section {chapter.number}, {_plain(chapter.title)}"
+        label = f"section {chapter.number}, {plain(chapter.title)}"
         places[chapter.title] = f"[{label}](../index.html#section-{chapter.number})"
         for entry in chapter.items:
             if not isinstance(entry, Note):
@@ -239,7 +239,7 @@ def _breakable(text: str) -> Markup:
     return Markup(re.sub(r"(__|[_./=-])(?=\w)", r"\1<wbr>", str(escape(text))))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Escape a text within a line for GitHub's Markdown, which is also read in a terminal."""
     text = re.sub(r"([\\`*<>\[\]|~$&])", r"\\\1", printable(" ".join(text.split())))
     # Underscores open an emphasis only at the start of a word, so names of conditions stay as they are.
@@ -248,4 +248,4 @@ def _plain(text: str) -> str:
 
 def _paragraph(text: str) -> str:
     """Escape a text at the start of a line, where a dash or a number would begin a list."""
-    return re.sub(r"^(\d{1,9}(?=[.)])|(?=[#+=-]))", r"\1" + "\\\\", _plain(text))
+    return re.sub(r"^(\d{1,9}(?=[.)])|(?=[#+=-]))", r"\1" + "\\\\", plain(text))

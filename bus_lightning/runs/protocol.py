@@ -49,7 +49,7 @@ _SPLIT = {
     "folds": nullable(whole(2)),
     "seed": _WHOLE,
 }
-_SEEDS = Kind("a list of different whole numbers, such as [0, 1, 2]", lambda value: (
+_SEEDS = Kind("a list of different whole numbers, such as '[0,1,2]'", lambda value: (
     list_of(_WHOLE, "").fits(value) and len(set(value)) == len(value)
 ))  # fmt: skip
 _FIELDS: dict[str, Kind] = {
@@ -78,7 +78,7 @@ class Planned:
         name: Its name.
         group: The folder of its runs, `runs/<group>`.
         options: Option of a run's config, with dots -> value.
-        data: Names of the data sets, as in `data=[a,b]`, sorted; empty if they are not planned.
+        data: Names of the data sets, as the option `data` has them, sorted; empty if they are not planned.
         seeds: The seeds.
         method, folds, split_seed: `data.split.method`, `data.split.folds` (None for one split) and `data.split.seed`.
     """

@@ -126,7 +126,7 @@ def read_robustness(run: RunDir, task: str, classes: Sequence[str], split: Split
         raise DamagedError(manifest, "it is missing", cure=_CURE) from error
     if not isinstance(made_with, dict) or made_with.get("values") != corruption_values():
         raise DamagedError(manifest, "its corruptions are not those of this version", cure=_CURE)
-    tables = {}
+    tables: dict[Level, pd.DataFrame] = {}
     for level in present:
         file = folder / level.file
         cases = read_cases(file, task, classes)

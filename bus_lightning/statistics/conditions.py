@@ -68,6 +68,11 @@ class Condition:
         return self.ensemble is not None
 
     @property
+    def trainings(self) -> int:
+        """Number of trained networks behind its cases."""
+        return len(self.averaged) or len(self.runs)
+
+    @property
     def origin(self) -> Origin:
         """Where the config was read from, which decides what may be built from it."""
         return Origin(self.runs[0].config, self.trusted)

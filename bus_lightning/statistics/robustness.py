@@ -1,16 +1,20 @@
 """How much corrupted images change the metrics of a condition, paired with the same images as they are."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 
+from bus_lightning.core.cache import read_cached, write_cached
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.metrics.columns import cases_of_task
 from bus_lightning.runs.robustness import CLEAN, LEVELS, Level, read_robustness
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.paired_bootstrap import Comparison, PairedBootstrap
-from bus_lightning.statistics.summary import DRAWS
+from bus_lightning.statistics.summary import DRAWS, VERSION
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,9 @@ class Corrupted:
     compared: Comparison
 
 
-def compare_corrupted(condition: Condition, metrics: Sequence[str], draws: int = DRAWS) -> list[Corrupted]:
+def compare_corrupted(
+    condition: Condition, metrics: Sequence[str], draws: int = DRAWS, cache: Path | None = None
+) -> list[Corrupted]:
     """Compare a condition on corrupted test images with itself on the images as they are.
 
     Both have the same draws of groups. Of a condition with several runs, those that were tested at a level are
@@ -38,11 +44,18 @@ def compare_corrupted(condition: Condition, metrics: Sequence[str], draws: int =
         condition: The condition, of one task.
         metrics: Keys of the metrics.
         draws: Number of draws of the bootstrap.
+        cache: Folder that keeps the result under the hash of the cases; None always computes it.
 
     Returns:
         One for each level and metric, in the order of the levels; empty if no run was tested.
     """
     tables = _read_tables(condition)
+    if not any(tables.values()):
+        return []
+    replicates = condition.cases.drop_duplicates("run").set_index("run")["replicate"].to_dict()
+    file = cache / f"robustness-{_hash(tables, replicates, condition.task, metrics, draws)}.json" if cache else None
+    if file and (cached := read_cached(file, _parse)) is not None:
+        return cached
     bootstrap, compared = PairedBootstrap("test", draws), list[Corrupted]()
     for level in LEVELS[1:]:
         runs = [run for run, levels in tables.items() if level in levels]
@@ -51,7 +64,26 @@ def compare_corrupted(condition: Condition, metrics: Sequence[str], draws: int =
         clean = _joined(condition, tables, runs, CLEAN)
         corrupted = _joined(condition, tables, runs, level)
         compared += [Corrupted(level, len(runs), bootstrap.compare(corrupted, clean, metric)) for metric in metrics]
+    if file:
+        write_cached(file, json.dumps([asdict(each) for each in compared]).encode())  # NaN as Python writes it
     return compared
+
+
+def _parse(content: bytes) -> list[Corrupted]:
+    """Read cached comparisons."""
+    return [
+        Corrupted(Level(**row["level"]), int(row["runs"]), Comparison(**row["compared"])) for row in json.loads(content)
+    ]
+
+
+def _hash(tables: Mapping[str, Mapping[Level, pd.DataFrame]], *further: object) -> str:
+    """Hash the cases, and what else decides the numbers."""
+    digest = hashlib.blake2b(repr((VERSION, *further)).encode(), digest_size=12)
+    for run, levels in tables.items():
+        for level, cases in levels.items():
+            digest.update(f"{run} {level.file} {list(cases)}".encode())
+            digest.update(pd.util.hash_pandas_object(cases, index=False).to_numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _read_tables(condition: Condition) -> dict[str, dict[Level, pd.DataFrame]]:

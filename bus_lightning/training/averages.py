@@ -63,7 +63,7 @@ def average_masks(
     Args:
         networks: Segmenters or joint networks, with the same images in this part.
         part: Part of the split.
-        shows_progress: Whether to show the number of images.
+        shows_progress: Whether to show the number of batches.
 
     Returns:
         The cases, with the columns `id,split,label` first, as an evaluation of one network writes them; and the masks,
@@ -74,9 +74,9 @@ def average_masks(
     task.predicted_masks = {}
     task.least_score = fmean(cast(SegmentationTask, network.task).least_score for network in networks)
     rows: list[dict[str, Any]] = []
-    batches, images = _batches(leader, part), len(leader.datamodule.parts[part])
+    batches, number = _batches(leader, part), len(leader.datamodule.evaluation_dataloader(part))
     with torch.inference_mode():
-        for batch, own in watched(batches, "images", images) if shows_progress else batches:
+        for batch, own in watched(batches, "batches", number) if shows_progress else batches:
             everyone = [[prediction, *map(next, others)] for prediction in own]
             _refuse_other_images(everyone)
             scores = [fmean(prediction.score for prediction in predictions) for predictions in everyone]

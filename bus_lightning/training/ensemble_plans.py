@@ -38,11 +38,15 @@ class EnsembleOnSplit:
     runs: tuple[FinishedRun, ...]
 
     @property
+    def has_one_split(self) -> bool:
+        """Whether all runs have the same training and validation images, too."""
+        return len({run.split.hash for run in self.runs}) == 1
+
+    @property
     def parts(self) -> list[str]:
         """The parts that are averaged: validation images only if all runs have the same split and predicted them."""
-        is_shared = len({run.split.hash for run in self.runs}) == 1
         is_predicted = all((run.cases["split"] == "val").any() for run in self.runs)
-        return ["val", "test"] if is_shared and is_predicted else ["test"]
+        return ["val", "test"] if self.has_one_split and is_predicted else ["test"]
 
 
 @dataclass

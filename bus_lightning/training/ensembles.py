@@ -36,6 +36,7 @@ from bus_lightning.training.evaluate import (
     settle_tested,
 )
 from bus_lightning.training.fit import metrics_of_nothing
+from bus_lightning.training.hardware import release_memory
 from bus_lightning.training.tested_images import CHOICES, EvaluatedImages, count_seen, find_images
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ def evaluate_ensembles(cfg: DictConfig) -> None:
         except UserError as error:
             log.error("%s", error)
             results[first.path], refused[str(first.path)] = first.path, str(error)
+        finally:
+            release_memory()  # of its networks
     sets = f" on {', '.join(map(str, cfg.data.sets))}" if _is_elsewhere(cfg) and cfg.data.get("sets") else ""
     show(collect(list(results), "test", list(results.values()), refused), title=f"Ensembles{sets}, part 'test'")
     if refused:
@@ -81,13 +84,11 @@ def _refuse_options(cfg: DictConfig) -> None:
         raise UserError(f"runs has no value: name run folders.{name_groups('runs')}")
     if cfg.part != "test":
         raise UserError(f"part={cfg.part}: an ensemble averages the validation and the test images: leave part out.")
-    if cfg.get("explain"):
-        raise UserError("explain=true: heat maps are those of one network: leave ensemble out.")
-    for option in ("robustness", "baselines"):
+    for option in ("explain", "robustness", "baselines"):
         if cfg.get(option):
-            raise UserError(
-                f"{option}=true: an ensemble has no checkpoint and no training of its own: leave ensemble out."
-            )
+            raise UserError(f"{option}=true is measured on single networks and trainings: leave ensemble out.")
+    if changed := [key for key, value in (cfg.get("predict") or {}).items() if value is not None]:
+        raise UserError(f"predict.{changed[0]}: an ensemble averages its runs as they predict: leave the option out.")
     if cfg.split not in CHOICES and not Path(cfg.split).is_file():
         raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
 
@@ -133,7 +134,7 @@ def _make(on_split: EnsembleOnSplit, plan: Plan, cfg: DictConfig) -> None:
             config.seed = None
             save_config(config, fresh.config)
             split.save(fresh.split)
-            if len(on_split.parts) > 1 and is_there(runs[0].folder.sets):
+            if on_split.has_one_split and is_there(runs[0].folder.sets):
                 fresh.sets.write_bytes(read_bytes(runs[0].folder.sets))
             described.save(fresh)
             fresh.write_masks(masks)
@@ -159,7 +160,7 @@ def _is_current(folder: RunDir, described: Ensemble) -> bool:
 def _split_of(on_split: EnsembleOnSplit) -> Split:
     """Return the split of all runs; of different ones, all images that any run has seen are training images."""
     first = on_split.runs[0].split
-    if len({run.split.hash for run in on_split.runs}) == 1:
+    if on_split.has_one_split:
         return first
     seen = sorted({id_ for run in on_split.runs for id_ in (*run.split.train, *run.split.val)})
     groups = {id_: group for run in on_split.runs for id_, group in run.split.groups.items()} | first.groups

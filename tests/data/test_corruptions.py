@@ -1,8 +1,11 @@
-"""Corruptions of images: an id decides them, a higher strength is stronger, a crop moves image and mask together."""
+"""Corruptions of images: an id decides them, a higher strength is stronger, and a crop cuts the mask alike."""
+
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from bus_lightning.data.corrupted import CorruptedDataset
 from bus_lightning.data.corruptions import CORRUPTIONS, STRENGTHS, corrupt
@@ -126,3 +129,13 @@ def test_a_corrupted_sample_has_the_cropped_ground_truth(data_config):
     assert np.array_equal(sample["mask"], dataset.preprocessing.fit(mask, is_mask=True))
     fitted = dataset.preprocessing.fit(expected)
     assert np.array_equal(np.broadcast_to(sample["image"], fitted.shape), fitted)
+
+
+def test_the_documentation_and_the_options_name_every_corruption_and_its_values():
+    root = Path(__file__).parents[2]
+    documented = (root / "docs" / "runs.md").read_text()
+    rows = {cells[1].strip(" `"): cells[3:8] for line in documented.splitlines() if len(cells := line.split("|")) == 9}
+    for name, corruption in CORRUPTIONS.items():
+        assert tuple(map(float, rows[name])) == corruption.values
+    options = OmegaConf.load(root / "conf" / "evaluate.yaml").robustness_options
+    assert (tuple(options.corruptions), tuple(options.strengths)) == (tuple(CORRUPTIONS), STRENGTHS)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt
 from sklearn import metrics as sklearn_metrics
@@ -116,6 +117,22 @@ def judged_by_scikit_learn(labels, probabilities, weight):
         inside = (confidence >= low) & (confidence < low + 0.1 + (low == 0.9))
         gaps += abs(np.sum(weight[inside] * (confidence[inside] - (predicted == labels)[inside])))
     found["calibration_error"] = gaps / weight.sum()
+    wrong = predicted != labels
+    bins = np.array([np.sum(confidence < value) for value in confidence]) * 10 // len(confidence)
+    gaps = [abs(np.sum((weight * (confidence - ~wrong))[bins == number])) for number in range(10)]
+    found["calibration_error_adaptive"] = np.sum(gaps) / weight.sum()
+    answered, errors, risks = 0, 0.0, []
+    for level in np.unique(confidence)[::-1]:  # answers of equal confidence come in random order
+        copies, own = int(weight[confidence == level].sum()), weight[(confidence == level) & wrong].sum()
+        risks += [(errors + own * (k + 1) / copies) / (answered + k + 1) for k in range(copies)]
+        answered, errors = answered + copies, errors + own
+    best = [max(0, k - (answered - errors)) / k for k in range(1, answered + 1)]
+    found |= {"aurc": np.mean(risks), "excess_aurc": np.mean(risks) - np.mean(best)}
+    sick, logits = (labels == 1).astype(float), np.log(probabilities[:, 1] / (1 - probabilities[:, 1]))
+    fit = {"family": sm.families.Binomial(), "freq_weights": weight}
+    found["malignant_calibration_slope"] = sm.GLM(sick, sm.add_constant(logits), **fit).fit().params[1]
+    intercept = sm.GLM(sick, np.ones(len(sick)), offset=logits, **fit).fit().params[0]
+    found["malignant_calibration_intercept"] = intercept
     lesion = labels < 2
     sick, weight, two = labels[lesion] == 1, weight[lesion], probabilities[lesion, :2]
     called = two[:, 1] > two[:, 0]
@@ -158,6 +175,7 @@ def test_an_undefined_score_says_why():
     assert found["undefined"] == {
         "precision_malignant": "no image was called malignant",
         "npv_benign": "every image was called benign",
+        "malignant_calibration_slope": "the probabilities of malignant are all the same, or separate it from the rest",
     }
     assert found["npv_macro"] == pytest.approx((0 + 0.5) / 2)
     assert reason("auroc_macro", sure.iloc[:2]) == "no image of class malignant"

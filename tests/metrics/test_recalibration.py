@@ -66,7 +66,7 @@ def cases(labels, malignant):
 def test_the_metrics_say_why_there_is_no_slope():
     separated = metrics_of(cases(["benign", "benign", "malignant", "normal"], [0.1, 0.2, 0.9, 0.3]))
     assert separated["malignant_calibration_slope"] is None
-    assert "separate malignant from the rest" in separated["undefined"]["malignant_calibration_slope"]
+    assert "separate it from the rest" in separated["undefined"]["malignant_calibration_slope"]
     assert separated["malignant_calibration_intercept"] is not None
     none = metrics_of(cases(["benign", "normal"], [0.1, 0.2]))
     assert none["undefined"]["malignant_calibration_slope"] == "no image of class malignant"
@@ -80,3 +80,12 @@ def test_the_slope_of_the_metrics_takes_the_logit_of_malignant():
     logits = np.log(table["prob_malignant"] / (1 - table["prob_malignant"])).to_numpy()
     wanted = regression((table["label"] == "malignant").to_numpy(), sm.add_constant(logits), np.ones(200))
     assert metrics_of(table)["malignant_calibration_slope"] == pytest.approx(wanted[1], rel=1e-6)
+
+
+def test_answers_that_are_certain_have_an_intercept():
+    truth, logits = np.array([True, False, True, False, False]), np.array([36.0, -36, -36, 36, -36])
+    once = np.ones((1, 5))
+    (intercept,) = calibration_intercept(truth, logits, once)
+    assert (1 / (1 + np.exp(-(logits + intercept)))).sum() == pytest.approx(truth.sum())
+    (low,) = calibration_intercept(truth, np.full(5, -36.0), once)
+    assert 1 / (1 + np.exp(36 - low)) == pytest.approx(2 / 5)

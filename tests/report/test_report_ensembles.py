@@ -92,9 +92,13 @@ def test_a_report_names_an_ensemble_whose_network_was_trained_again(group):
 def test_networks_of_another_name_or_number_are_another_condition(group, finished):
     finished("group=g", "model=alexnet", "seed=0")
     average(group, "all")
-    assert [condition.name for condition in read_group(group).conditions if condition.is_ensemble] == [
-        "ensemble_all", "ensemble_resnet34"
-    ]  # fmt: skip
+    (group / "ensemble_resnet34").rename(group / "ensemble_earlier")
+    finished("group=g", "model=resnet34", "seed=3")
+    average(group)
+    conditions = [condition for condition in read_group(group).conditions if condition.is_ensemble]
+    assert {condition.name: condition.networks for condition in conditions} == {
+        "ensemble_all": 4, "ensemble_earlier": 3, "ensemble_resnet34": 4
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ def test_the_protocol_is_no_part_of_an_experiments_identity(composed, protocol):
 
 
 WRONG = [
-    ("seeds: [0, 1]\n", "", "seeds is missing: give a list of different whole numbers, such as [0, 1, 2]."),
-    ("[0, 1]", "[0, 0]", "seeds=[0,0]: give a list of different whole numbers, such as [0, 1, 2]."),
+    ("seeds: [0, 1]\n", "", "seeds is missing: give a list of different whole numbers, such as '[0,1,2]'."),
+    ("[0, 1]", "[0, 0]", "seeds=[0,0]: give a list of different whole numbers, such as '[0,1,2]'."),
     ("auroc_macro", "auc", "primary_metric={classification:auc}: give a metric of each task"),
     ("selection: val", "selection: test", "selection=test: give one of val, last epoch."),
     ("test_openings: 1", "test_openings: 0", "test_openings=0: give a whole number of at least 1."),

@@ -3,39 +3,22 @@
 import json
 import logging
 import shutil
-from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from composing import ROOT, compose_run
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from averaging import average, ensembles_in
+from omegaconf import OmegaConf
 
-from bus_lightning.config.schema import EVALUATE, check_kinds
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.splits import load_split, make_named_split
+from bus_lightning.export.runs import open_for
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.ensembles import read_ensemble, refuse_seen
-from bus_lightning.runs.evaluations import read_evaluations
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.statistics.across_sets import read_across
 from bus_lightning.statistics.conditions import read_group
-from bus_lightning.training import fit, train
-from bus_lightning.training.ensembles import evaluate_ensembles
-
-MASKS = ("tp", "fp", "fn", "tn", "hd95", "surface_dice")
-
-
-def average(runs, name="seeds", *overrides):
-    """Average as `evaluate.py runs=... ensemble=...` does."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = compose("evaluate", overrides=[f"runs='{runs}'", f"ensemble={name}", "progress=false", *overrides])
-    evaluate_ensembles(check_kinds(cfg, EVALUATE))
+from bus_lightning.training.evaluate import evaluate_runs
 
 
 @pytest.fixture
@@ -74,10 +57,6 @@ def folds(finished):
         return runs
 
     return make
-
-
-def ensembles_in(group):
-    return sorted(path for path in group.iterdir() if RunDir(path).is_ensemble)
 
 
 def test_seeds_are_averaged_as_probabilities_of_each_image_without_a_checkpoint(seeds):
@@ -167,38 +146,6 @@ def test_what_is_missing_is_said_in_one_line(folds, caplog):
         average(runs[0, 0].path.parent / "*")
     assert "with seed=1 has the test images of" in caplog.text
     assert f"{runs[2, 0].path}" in caplog.text
-
-
-def test_images_elsewhere_are_averaged_over_the_networks_of_all_folds_and_only_once(evaluated, caplog):
-    caplog.set_level(logging.INFO)
-    runs, root = evaluated
-    group = runs[0].path.parent
-    average(group / "*", "seeds", f"data.root={root}")
-    folders = ensembles_in(group)
-    assert len(folders) == 2
-    found = [read_evaluations(RunDir(folder), None) for folder in folders]
-    assert [len(each) for each in found] == [1, 0]
-    (evaluation,) = found[0]
-    assert evaluation.networks == 4
-    mean = evaluation.cases.set_index("id")
-    tables = [read_evaluations(run, None)[0].cases.set_index("id") for run in runs]  # made on the way, for the report
-    assert np.allclose(mean["prob_benign"], sum(table.loc[mean.index, "prob_benign"] for table in tables) / 4)
-    caplog.clear()
-    average(group / "*", "seeds", f"data.root={root}")
-    assert f"{evaluation.folder.path}: complete, skipped" in caplog.text
-    conditions = {condition.is_ensemble: condition for condition in read_group(group).conditions}
-    across = read_across([conditions[True], conditions[False]])
-    (cell,) = [row.cells["elsewhere"] for row in across.rows if row.condition.is_ensemble]
-    assert (cell.condition.networks, cell.images, cell.condition.cases["replicate"].nunique()) == (4, 12, 1)
-
-
-def test_images_that_one_network_has_seen_are_refused_or_left_out(evaluated, phantom, caplog):
-    runs, _ = evaluated
-    with pytest.raises(UserError):
-        average(runs[0].path.parent / "*", "seeds", f"data.root={phantom}", "split=all")
-    assert "has seen" in caplog.text
-    assert "so its predictions for them are not averaged" in caplog.text
-    assert not read_evaluations(RunDir(ensembles_in(runs[0].path.parent)[0]), None)
 
 
 @pytest.mark.parametrize("damage", ["unfinished", "damaged"])
@@ -301,85 +248,29 @@ def test_a_single_seed_is_no_ensemble(seeds):
         average(run.path)
 
 
-@pytest.fixture(scope="module")
-def networks(phantom, audit_cache, tmp_path_factory):
-    """Two seeds of a small joint network, trained once."""
-    runs = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "save_sheet", lambda *_: None)
-        folders = []
-        for seed in (0, 1):
-            cfg = compose_run(
-                ["model=joint_unet", f"seed={seed}", "group=g", "data.size=32"], phantom, audit_cache, runs
-            )
-            train.run(cfg)
-            folders.append(RunDir(Path(cfg.runs_dir) / "g" / cfg.name))
-    return folders
-
-
-@pytest.fixture(scope="module")
-def classifiers(phantom, audit_cache, tmp_path_factory):
-    """Two seeds of a small classifier on each of two folds, trained once."""
-    runs = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "save_sheet", lambda *_: None)
-        for fold, seed in product((0, 1), (0, 1)):
-            options = ["model=resnet34", f"seed={seed}", "group=g", "data.size=32", "data.split.folds=2"]
-            train.run(compose_run([*options, f"data.split.fold={fold}"], phantom, audit_cache, runs))
-    return runs / "g"
-
-
-@pytest.fixture
-def evaluated(classifiers, tmp_path):
-    """The classifiers, and a folder of 12 images that none of them has seen."""
-    copied = Path(shutil.copytree(classifiers, tmp_path / "g"))
-    draw_phantom(tmp_path / "elsewhere", images=12, seed=7)
-    return [RunDir(path) for path in sorted(copied.iterdir()) if path.is_dir()], tmp_path / "elsewhere"
-
-
-@pytest.fixture
-def trained(networks, tmp_path):
-    copied = Path(shutil.copytree(networks[0].path.parent, tmp_path / "g"))
-    return [RunDir(copied / run.path.name) for run in networks]
-
-
-def test_the_mean_of_a_network_with_itself_is_its_own_evaluation(trained):
-    """The same code path: masks, distances and classes come out as the training wrote them, to the last digit."""
-    run = trained[0]
-    shutil.rmtree(trained[1].path)
-    twin = Path(shutil.copytree(run.path, run.path.with_name(run.path.name.replace("seed-0", "seed-1"))))
-    config = RunDir(twin).config
-    config.write_text(config.read_text().replace("\nseed: 0\n", "\nseed: 1\n"))
-    written = pd.read_csv(run.cases, dtype=str)
-    with (twin / "cases.csv").open("a") as stream:  # other bytes, the same numbers: it is not refused as a copy
-        stream.write("\n")
-    average(run.path.parent / "*")
-    (folder,) = ensembles_in(run.path.parent)
-    mean = pd.read_csv(folder / "cases.csv", dtype=str)
-    assert list(mean) == list(written)
-    assert mean.equals(written)
-    for mask in run.masks.rglob("*.png"):
-        assert (folder / "masks" / mask.relative_to(run.masks)).read_bytes() == mask.read_bytes()
-
-
-def test_masks_are_averaged_before_the_threshold(trained):
-    average(trained[0].path.parent / "*")
-    (folder,) = ensembles_in(trained[0].path.parent)
-    opened = open_run(folder)
-    assert opened.task == "joint"
-    assert {*MASKS, "prob_benign"} <= {*opened.cases}
-    tables = [open_run(run.path).cases.set_index("id") for run in trained]
-    mean = opened.cases.set_index("id")
-    assert np.allclose(mean["prob_benign"], (tables[0]["prob_benign"] + tables[1]["prob_benign"]).loc[mean.index] / 2,
-                       atol=1e-6)  # fmt: skip
-    predicted = [table.loc[mean.index, ["tp", "fp"]].sum(axis=1) for table in tables]
-    assert not predicted[0].equals(mean[["tp", "fp"]].sum(axis=1))
-    assert (mean[list(MASKS[:4])].sum(axis=1) == tables[0].loc[mean.index, list(MASKS[:4])].sum(axis=1)).all()
-
-
-def test_masks_need_the_checkpoints_and_the_images(trained, caplog):
-    trained[1].best.unlink()
+def test_networks_of_different_tasks_are_not_averaged(seeds, caplog):
+    first = seeds(seeds=(0,))[0]
+    seeds("model=unet", seeds=(0,))
     with pytest.raises(UserError):
-        average(trained[0].path.parent / "*")
-    assert f"{trained[1].path} has no checkpoints/best.ckpt" in caplog.text
-    assert not ensembles_in(trained[0].path.parent)
+        average(first.path.parent / "*", "both")
+    assert "differ in task (classification and segmentation)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "option", ["part=val", "explain=true", "robustness=true", "predict.flips=true", "split=nowhere.json"]
+)
+def test_an_option_that_an_ensemble_does_not_have_is_refused_before_any_compute(seeds, option):
+    runs = seeds()
+    with pytest.raises(UserError, match=option.partition("=")[0]):
+        average(runs[0].path.parent / "*", "seeds", option)
+    assert not ensembles_in(runs[0].path.parent)
+
+
+def test_an_ensemble_is_neither_exported_nor_evaluated_as_a_run(seeds):
+    runs = seeds()
+    average(runs[0].path.parent / "*")
+    (folder,) = ensembles_in(runs[0].path.parent)
+    with pytest.raises(UserError, match=r"has no network to export: give one of its runs, such as .*seed-0"):
+        open_for(folder, "classification")
+    with pytest.raises(UserError, match="These are ensembles: name the runs that they average"):
+        evaluate_runs(OmegaConf.create({"runs": str(folder), "part": "test", "split": None, "data": {"root": None}}))

@@ -1,0 +1,60 @@
+"""`python -m bus_lightning.launch.results`: fill docs/results.md from the runs, and write docs/results.json."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from bus_lightning.core.console import PrintableConsole
+from bus_lightning.core.errors import UserError, disk_trouble
+from bus_lightning.core.printable import log_to_terminal, printable
+from bus_lightning.launch.report import extensions
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the page and print where it is.
+
+    Returns:
+        Exit code: 0, or 1 when the page cannot be made.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m bus_lightning.launch.results",
+        description="Fill the tables of the page of results from the runs, and write the same numbers as JSON.",
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the groups (default: %(default)s)")
+    parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="the page (default: %(default)s)")
+    parser.add_argument(
+        "--plan", type=Path, default=Path("docs/results.yaml"), metavar="FILE",
+        help="which groups make which table, and the goals (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--protocol", type=Path, default=Path("docs/protocol.md"), metavar="FILE",
+        help="the protocol of the runs (default: %(default)s, if it is there)",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    log_to_terminal()
+    is_given = options.protocol != parser.get_default("protocol")
+    protocol = options.protocol if is_given or options.protocol.is_file() else None
+    try:
+        with PrintableConsole(stderr=True).status("reading the runs"):
+            from bus_lightning.report.results.making import make_results  # after --help
+
+            homeless = make_results(options.runs, options.page, options.plan, protocol, extensions())
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if trouble := disk_trouble(error, {"--page": options.page.parent}):
+            print(f"Error: {trouble}", file=sys.stderr)
+            return 1
+        raise
+    if homeless:
+        log.warning("%s has no place for the tables %s", options.page, ", ".join(homeless))
+    print(printable(f"The results are in {options.page} and {options.page.with_suffix('.json')}"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""From groups of runs to the page of results and its numbers for programs."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import write_aside
+from bus_lightning.report.extension import Extension
+from bus_lightning.report.marked_page import fill_tables
+from bus_lightning.report.results.missing import find_missing, missing_of
+from bus_lightning.report.results.plan import Plan, read_plan
+from bus_lightning.report.results.rows import Row, make_rows
+from bus_lightning.report.results.tables import judge, make_goals, make_missing, make_table, rows_of_goal
+from bus_lightning.runs.protocol import Protocol, read_protocol
+from bus_lightning.statistics.conditions import Group, read_group
+
+GOALS, MISSING, PROTOCOL = "goals", "missing", "protocol"  # markers of the page that are no tables of its plan
+
+
+def make_results(
+    runs: Path, page: Path, plan: Path, protocol: Path | None = None, extensions: Sequence[Extension] = ()
+) -> list[str]:
+    """Fill the tables of the page of results from the runs, and write the same numbers next to it as JSON.
+
+    The same runs give the same bytes. What is missing is named, and the rest is shown.
+
+    Args:
+        runs: The folder of the groups.
+        page: The page, Markdown with markers; the JSON has its name.
+        plan: YAML that says which groups make which table, and the goals.
+        protocol: The protocol of the study; None without one.
+        extensions: Studies that know published numbers.
+
+    Returns:
+        Names of tables that have no marker on the page.
+
+    Raises:
+        UserError: If the page, the plan or the protocol cannot be read, or none of the groups is there.
+    """
+    planned, text = read_plan(plan), read_protocol(protocol) if protocol else None
+    if not page.is_file():
+        raise UserError(f"{page}: there is no such page; name one with the markers of the tables.")
+    groups, reasons = _read_groups(runs, planned)
+    if not any(group.conditions for group in groups.values()):
+        raise UserError(f"{runs} has no complete run of the groups in {plan}: {', '.join(planned.groups)}.")
+    missing = find_missing(planned, groups, reasons, text)
+    rows: list[Row] = []
+    tables: dict[str, str] = {}
+    for table in planned.tables:
+        there = [groups[name] for name in table.groups if name in groups]
+        own = make_rows(table, there, extensions, _cache(runs))
+        rows += own
+        tables[table.name] = make_table(table, own, extensions, missing_of(table.groups, missing))
+    tables[GOALS], tables[MISSING] = make_goals(planned.goals, rows), make_missing(missing)
+    tables[PROTOCOL] = _describe_protocol(text, protocol, rows)
+    homeless = fill_tables(page, tables)
+    goals = [
+        asdict(goal) | {"reached": [
+            {"condition": row.condition, "value": row.value, "low": row.low, "high": row.high, "n": row.n,
+             "verdict": judge(goal, row)} for row in rows_of_goal(goal, rows)
+        ]} for goal in planned.goals
+    ]  # fmt: skip
+    content = {
+        "protocol_sha256": text.hash if text else None,
+        "rows": [asdict(row) for row in rows],
+        "goals": goals,
+        "missing": [asdict(each) for each in missing],
+    }
+    write_aside(page.with_suffix(".json"), json.dumps(content, indent=1, allow_nan=False) + "\n")
+    return homeless
+
+
+def _cache(runs: Path) -> Path | None:
+    return runs / ".summaries" if os.access(runs, os.W_OK) else None
+
+
+def _read_groups(runs: Path, plan: Plan) -> tuple[dict[str, Group], dict[str, str]]:
+    """Read the groups of a plan: those that are there, and why others are not."""
+    groups, reasons = {}, {}
+    for name in plan.groups:
+        try:
+            groups[name] = read_group(runs / name)
+        except UserError:
+            reasons[name] = "no runs of this group are there"
+    return groups, reasons
+
+
+def _describe_protocol(protocol: Protocol | None, file: Path | None, rows: Sequence[Row]) -> str:
+    if protocol is None or file is None:
+        return "The runs were trained without a written protocol."
+    own = {row.group for row in rows if row.protocol_sha256 == protocol.hash}
+    groups = f"trained under this text: {', '.join(sorted(own))}" if own else "no group was trained under this text"
+    return f"Protocol: [{file.name}]({file.name}), SHA-256 `{protocol.hash}`; {groups}."

@@ -1,0 +1,174 @@
+"""What the page of results shows: which groups make which table, and the goals; read from a YAML file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bus_lightning.config.schema import (
+    FLAG,
+    NAME,
+    NAMES,
+    TEXT,
+    Kind,
+    check_value,
+    list_of,
+    nullable,
+    number,
+    one_of,
+    whole,
+)
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import read_yaml
+from bus_lightning.metrics.catalogue import TITLES, title_of
+
+_KINDS = ("scores", "across")
+_TASKS = ("classification", "segmentation")
+_METRICS = Kind("a list of metrics as in metrics.json", lambda value: (
+    isinstance(value, list) and bool(value) and all(map(_is_metric, value))
+))  # fmt: skip
+_PAPER = Kind("a mapping: metric -> [where, metric] of the paper's numbers", lambda value: (
+    isinstance(value, dict) and all(isinstance(place, list) and len(place) == 2 for place in value.values())
+))  # fmt: skip
+_TABLE: dict[str, Kind] = {
+    "groups": NAMES,
+    "task": one_of(*_TASKS),
+    "metrics": _METRICS,
+    "kind": one_of(*_KINDS),
+    "part": one_of("val", "test"),
+    "models": NAMES,
+    "seeds": list_of(whole(0), "a list of whole numbers"),
+    "paper": _PAPER,
+}
+_GOAL: dict[str, Kind] = {
+    "question": TEXT,
+    "group": NAME,
+    "task": one_of(*_TASKS),
+    "metric": Kind("a metric as in metrics.json", lambda value: _is_metric(value)),
+    "goal": number(),
+    "least": nullable(number()),
+    "at_most": nullable(number()),
+    "elsewhere": nullable(TEXT),
+    "tested": nullable(NAME),
+    "ensemble": nullable(FLAG),
+}
+_NEEDED = {"tables": ("groups", "task", "metrics"), "goals": ("question", "group", "task", "metric", "goal")}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page.
+
+    Attributes:
+        name: Its marker on the page.
+        groups: Folders of runs, `runs/<group>`.
+        task: classification or segmentation.
+        metrics: Keys of metrics; a column of each.
+        kind: `scores`, a row of each condition, or `across`, training sets in rows and test sets in columns.
+        part: val or test.
+        models: Models that are expected; those without a complete run are named.
+        seeds: Seeds that are expected of each condition.
+        paper: Metric -> table of the paper and the metric in it, whose numbers stand next to ours.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    task: str
+    metrics: tuple[str, ...]
+    kind: str = "scores"
+    part: str = "test"
+    models: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    paper: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A goal.
+
+    Attributes:
+        question: What is measured, in words.
+        group: The group of the runs that answer it.
+        task: classification or segmentation.
+        metric: Key of a metric.
+        goal: The value to reach.
+        least: The value to reach at least; None without one.
+        at_most: The upper end of the range to reach, which begins at `goal`; None without one.
+        elsewhere: The best number found elsewhere, with its source.
+        tested: Name of the data set of the test images, if it is not that of the training.
+        ensemble: Whether ensembles answer it, or single networks; None: both.
+    """
+
+    question: str
+    group: str
+    task: str
+    metric: str
+    goal: float
+    least: float | None = None
+    at_most: float | None = None
+    elsewhere: str | None = None
+    tested: str | None = None
+    ensemble: bool | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tables and the goals of a page."""
+
+    tables: tuple[Table, ...]
+    goals: tuple[Goal, ...]
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups, each once, in the order of the tables."""
+        named = [group for table in self.tables for group in table.groups] + [goal.group for goal in self.goals]
+        return list(dict.fromkeys(named))
+
+
+def _is_metric(key: Any) -> bool:
+    return isinstance(key, str) and (key in TITLES or title_of(key) != key)
+
+
+def read_plan(path: Path) -> Plan:
+    """Read the plan of a page.
+
+    Raises:
+        UserError: If the file is missing, or a value is impossible: one line that names the field.
+    """
+    try:
+        content = read_yaml(path, cure="Correct it")
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; name the plan of the page.") from None
+    if unknown := sorted(content.keys() - {"tables", "goals"}):
+        raise UserError(f"{path}: {unknown[0]} is unknown: choose from tables, goals.")
+    check_value(
+        f"{path}: tables", content.get("tables"), Kind("a mapping of tables", lambda value: isinstance(value, dict))
+    )
+    check_value(
+        f"{path}: goals", content.get("goals") or [], Kind("a list of goals", lambda value: isinstance(value, list))
+    )
+    tables = [
+        Table(name, **_frozen(_checked(f"{path}: tables.{name}", fields, _TABLE, _NEEDED["tables"])))
+        for name, fields in content["tables"].items()
+    ]
+    goals = [
+        Goal(**_checked(f"{path}: goals[{place}]", fields, _GOAL, _NEEDED["goals"]))
+        for place, fields in enumerate(content.get("goals") or [])
+    ]
+    return Plan(tuple(tables), tuple(goals))
+
+
+def _checked(place: str, fields: Any, kinds: Mapping[str, Kind], needed: tuple[str, ...]) -> dict[str, Any]:
+    check_value(place, fields, Kind("a mapping of fields", lambda value: isinstance(value, dict)))
+    for key in needed:
+        if key not in fields:
+            raise UserError(f"{place}.{key} is missing: give {kinds[key].description}.")
+    for key, value in fields.items():
+        if key not in kinds:
+            raise UserError(f"{place}.{key} is unknown: choose from {', '.join(kinds)}.")
+        check_value(f"{place}.{key}", value, kinds[key])
+    return dict(fields)
+
+
+def _frozen(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

@@ -1,0 +1,212 @@
+"""The numbers of a page of results: a row for each condition, data set and metric, with the runs behind it."""
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bus_lightning.config.identity import find_meaning
+from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.report.estimates import metric_row
+from bus_lightning.report.extension import Extension
+from bus_lightning.report.figures.inputs import labels_of
+from bus_lightning.report.results.plan import Table
+from bus_lightning.runs.evaluations import find_evaluations
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.sets import read_sets_of, sets_of
+from bus_lightning.statistics.across_sets import Cell, read_across
+from bus_lightning.statistics.conditions import Condition, Group, of_task
+from bus_lightning.statistics.membership import name_code
+from bus_lightning.statistics.summary import summarise
+
+_ALWAYS_SHOWN = ("group", "name", "sweep", "model", "experiment", "data", "protocol")
+_FLAGS = ("-m", "--multirun")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A number.
+
+    Attributes:
+        table: Name of the table.
+        group: The group of the runs.
+        condition: Name of the condition.
+        label: The same, short.
+        model: Name of the model.
+        ensemble: Number of networks whose probabilities are averaged for an image; 1 without an ensemble.
+        task: classification or segmentation.
+        trained: Names of the data sets of the training.
+        data: Name of the data set of the images.
+        classes: The classes that the networks predict; empty for a segmenter.
+        protocol: How the images were chosen, in words.
+        protocol_sha256: Hash of the written protocol of the runs; None without one.
+        part: val or test.
+        metric: Key of the metric.
+        value, low, high: The value and its 95% interval; None if it is undefined.
+        reason: Why it is undefined; else empty.
+        n: Number of images.
+        runs: Number of trainings.
+        sd_of_runs: Standard deviation over runs; None for one run.
+        commit: Commits of the trainings.
+        command: The commands that made the runs.
+        paper: The paper's number; empty if it has none.
+    """
+
+    table: str
+    group: str
+    condition: str
+    label: str
+    model: str
+    ensemble: int
+    task: str
+    trained: tuple[str, ...]
+    data: str
+    classes: tuple[str, ...]
+    protocol: str
+    protocol_sha256: str | None
+    part: str
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str
+    n: int
+    runs: int
+    sd_of_runs: float | None
+    commit: str
+    command: tuple[str, ...]
+    paper: str = ""
+
+
+def make_rows(table: Table, groups: Sequence[Group], extensions: Sequence[Extension], cache: Path | None) -> list[Row]:
+    """Compute the rows of a table.
+
+    Args:
+        table: The table.
+        groups: Its groups, those that are there.
+        extensions: Studies that know published numbers.
+        cache: Folder that keeps summaries; None keeps none.
+    """
+    conditions = _with_unique_names(of_task((each for group in groups for each in group.conditions), table.task))
+    labels = labels_of(conditions)
+    rows: list[Row] = []
+    for condition in conditions:
+        label = labels[condition.name]
+        if table.kind == "across":
+            for row in read_across([condition]).rows:
+                for name, cell in row.cells.items():
+                    rows += _rows_of(table, cell.condition, label, row.trained, name, cache, extensions, cell)
+        elif not condition.is_cross_fitted:
+            names = _sets_of(condition)
+            rows += _rows_of(table, condition, label, names, " + ".join(names), cache, extensions)
+    return rows
+
+
+def _with_unique_names(conditions: Sequence[Condition]) -> list[Condition]:
+    """Add the name of the group to names that conditions of several groups share."""
+    names = Counter(condition.name for condition in conditions)
+    return [
+        replace(condition, name=f"{condition.name}__{condition.runs[0].path.parent.name}")
+        if names[condition.name] > 1 else condition
+        for condition in conditions
+    ]  # fmt: skip
+
+
+def _rows_of(
+    table: Table, condition: Condition, label: str, trained: tuple[str, ...], data: str, cache: Path | None,
+    extensions: Sequence[Extension], cell: Cell | None = None,
+) -> Iterator[Row]:  # fmt: skip
+    summary = summarise(condition, table.part, cache)
+    trainings = [RunDir(path) for path in condition.averaged] or condition.runs
+    codes, commands = (sorted({make(run) for run in trainings}) for make in (name_code, _command))
+    if cell and not cell.is_own:
+        commands += sorted(set(_evaluations(condition.runs, cell.tested)))
+    texts = {run.status.get("protocol") for run in trainings}
+    protocol = texts.pop() if len(texts) == 1 else None
+    for metric in table.metrics:
+        found = metric_row(summary, metric)
+        if found is None:
+            continue
+        yield Row(
+            table=table.name, group=condition.runs[0].path.parent.name, condition=condition.name, label=label,
+            model=condition.model, ensemble=condition.networks, task=table.task, trained=trained, data=data,
+            classes=tuple(condition.predicted_classes or ()), protocol=_describe(condition, table.part, cell),
+            protocol_sha256=protocol, part=table.part, metric=metric,
+            **{key: _finite(found[key]) for key in ("value", "low", "high", "sd_of_runs")}, reason=found["reason"],
+            n=int(found["n"]), runs=len(trainings), commit=", ".join(codes), command=tuple(commands),
+            paper=published(table, metric, condition.model, extensions),
+        )  # fmt: skip
+
+
+def published(table: Table, metric: str, model: str, extensions: Sequence[Extension]) -> str:
+    """Return the published number next to a metric of a model; empty if there is none."""
+    if metric not in table.paper:
+        return ""
+    where, name = table.paper[metric]
+    return next(filter(None, (extension.published(where, model, name) for extension in extensions)), "")
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def _describe(condition: Condition, part: str, cell: Cell | None) -> str:
+    """Say how the images were chosen and how many trainings are averaged."""
+    split = condition.config.data.split
+    seeds = condition.cases["replicate"].nunique()
+    averaged = f", mean of {condition.networks} networks" if condition.is_ensemble else ""
+    several = f", {seeds} seeds" if seeds > 1 else ""
+    if cell and not cell.is_own:
+        return f"all images of another data set{averaged}{several}"
+    images = "validation images" if part == "val" else "held-out images"
+    how = f"{images}, {split.method} split" if split.get("folds") is None else (
+        f"{images} out of fold, {split.method} split, {split.folds} folds"
+    )  # fmt: skip
+    return f"{how}{averaged}{several}"
+
+
+def _sets_of(condition: Condition) -> tuple[str, ...]:
+    run = condition.runs[0]
+    try:
+        sets = sets_of(run, condition.config, condition.splits[run.path.name])
+    except UserError:
+        return ("not known",)
+    return sets.trained or tuple(sets.described)
+
+
+def _command(run: RunDir, runs: str = "") -> str:
+    """Return the command that made a run, without the options that decide neither its numbers nor its place.
+
+    Args:
+        run: The folder of the run, or of an evaluation.
+        runs: The pattern of the evaluated runs, without folders of this machine.
+    """
+    words = str(run.status.get("command") or "").split(" ")
+    script = Path(words[0]).name
+    if not script.endswith(".py"):  # a test or a notebook
+        return f"python train.py, as {run.path.parent.name}/{run.path.name}/config.yaml says"
+    words = [f"runs={runs}" if runs and word.startswith("runs=") else word for word in words]
+    shown = [word for word in words[1:] if word in _FLAGS or _is_shown(word)]
+    return f"python {shlex.join([script, *shown])}"
+
+
+def _evaluations(runs: Sequence[RunDir], tested: str) -> Iterator[str]:
+    """Yield the commands that evaluated runs on a data set."""
+    for run in runs:
+        with suppress(DamagedError):
+            for folder in find_evaluations(run):
+                if tested in read_sets_of(folder).described:
+                    yield _command(folder, f"runs/{run.path.parent.name}/*")
+
+
+def _is_shown(word: str) -> bool:
+    key, equals, value = word.lstrip("+~").partition("=")
+    if not equals or Path(value).is_absolute() or key == "progress":
+        return False
+    if key in _ALWAYS_SHOWN:
+        return True
+    meaning = find_meaning(key.replace("/", "."))
+    return meaning is None or (meaning.names and (meaning.decides or key.startswith("trainer.max_epochs")))

@@ -1,0 +1,172 @@
+"""The tables of a page of results, as Markdown."""
+
+from collections.abc import Mapping, Sequence
+
+from bus_lightning.metrics.catalogue import LOWER_IS_BETTER, title_of
+from bus_lightning.report.estimates import estimate
+from bus_lightning.report.extension import Extension
+from bus_lightning.report.marked_page import markdown_table
+from bus_lightning.report.results.missing import Missing
+from bus_lightning.report.results.plan import Goal, Table
+from bus_lightning.report.results.rows import Row, published
+from bus_lightning.report.writing import plain
+
+_NONE = "Not measured: no complete run is there."
+
+
+def make_table(table: Table, rows: Sequence[Row], extensions: Sequence[Extension], missing: Sequence[Missing]) -> str:
+    """Make a table; below it are the commits and commands of its runs, and how much is missing.
+
+    Args:
+        table: The table.
+        rows: Its rows.
+        extensions: Studies that know published numbers and titles of models.
+        missing: What its groups lack.
+    """
+    titles = {model: title for extension in extensions for model, title in extension.titles.items()}
+    body = _across(table, rows, titles) if table.kind == "across" else _scores(table, rows, titles, extensions)
+    where = ", ".join(table.groups)
+    lack = f"*Missing or mixed in {where}: {len(missing)}, [named below](#what-is-missing).*" if missing else ""
+    return "\n\n".join(filter(None, [body, _provenance(rows), lack]))
+
+
+def make_goals(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
+    """Make the table of goals: what was found elsewhere, the goal, and what was reached."""
+    lines = []
+    for goal in goals:
+        own = rows_of_goal(goal, rows)
+        wanted = f"{goal.goal:g}" + (f" to {goal.at_most:g}" if goal.at_most is not None else "")
+        wanted += f"; at least {goal.least:g}" if goal.least is not None else ""
+        several = len(own) > 1
+        lines.append([
+            plain(goal.question), title_of(goal.metric), plain(goal.elsewhere or "-"), wanted,
+            "<br>".join((f"{plain(row.label)}: " if several else "") + _value(row) for row in own) or "not measured",
+            "<br>".join(f"{judge(goal, row)}" for row in own) or "-",
+            "<br>".join(f"{row.n}, {row.runs} runs" for row in own) or "-",
+        ])  # fmt: skip
+    headings = ["question", "metric", "best found elsewhere", "goal", "reached", "verdict", "n"]
+    return markdown_table(headings, lines, words=len(headings))
+
+
+def make_missing(missing: Sequence[Missing]) -> str:
+    """Make the table of all that is missing or mixed."""
+    if not missing:
+        return "Nothing: every group is there, and complete."
+    lines = [[plain(each.group), plain(each.about), plain(each.text)] for each in missing]
+    return markdown_table(["group", "condition or run", "what"], lines, words=3)
+
+
+def rows_of_goal(goal: Goal, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that answer a goal, each condition once."""
+    own = [
+        row for row in rows
+        if (row.group, row.task, row.metric, row.part) == (goal.group, goal.task, goal.metric, "test")
+        and (row.data == goal.tested if goal.tested else row.data == " + ".join(row.trained))
+        and (goal.ensemble is None or goal.ensemble == (row.ensemble > 1))
+    ]  # fmt: skip
+    return list({(row.condition, row.data): row for row in reversed(own)}.values())[::-1]
+
+
+def judge(goal: Goal, row: Row) -> str:
+    """Say whether a value reaches a goal: `reached`, `the least is reached`, `not reached` or `undefined`."""
+    if row.value is None:
+        return "undefined"
+    if goal.at_most is not None:
+        return "reached" if goal.goal <= row.value <= goal.at_most else "not reached"
+
+    def reaches(wanted: float) -> bool:
+        value = row.value or 0.0
+        return value <= wanted if goal.metric in LOWER_IS_BETTER else value >= wanted
+
+    if reaches(goal.goal):
+        return "reached"
+    return "the least is reached" if goal.least is not None and reaches(goal.least) else "not reached"
+
+
+def _scores(
+    table: Table, rows: Sequence[Row], titles: Mapping[str, str], extensions: Sequence[Extension]
+) -> str:  # fmt: skip
+    """Make a row of each condition, a column of each metric, and the paper's numbers next to ours."""
+    rows = sorted(rows, key=lambda row: [*table.models, row.model].index(row.model))
+    conditions = [
+        {row.metric: row for row in rows if row.condition == name}
+        for name in dict.fromkeys(row.condition for row in rows)
+    ]
+    not_run = [model for model in table.models if model not in {row.model for row in rows}]
+    if not conditions and not not_run:
+        return _NONE
+    headings = ["condition", "data", "images", "runs", "n"]
+    for metric in table.metrics:
+        headings += [title_of(metric), *([f"{title_of(metric)}, paper"] if metric in table.paper else [])]
+    lines: list[list[object]] = []
+    for own in conditions:
+        first = next(iter(own.values()))
+        line: list[object] = [
+            plain(_label(first, titles)),
+            plain(first.data),
+            plain(first.protocol),
+            first.runs,
+            first.n,
+        ]
+        for metric in table.metrics:
+            row = own.get(metric)
+            line.append(_value(row) if row else "-")
+            line += [published(table, metric, first.model, extensions) or "-"] if metric in table.paper else []
+        lines.append(line)
+    for model in not_run:
+        line = [plain(titles.get(model, model)), "-", "-", 0, "-"]
+        for metric in table.metrics:
+            line.append("not run")
+            line += [published(table, metric, model, extensions) or "-"] if metric in table.paper else []
+        lines.append(line)
+    return markdown_table(headings, lines, words=3)
+
+
+def _across(table: Table, rows: Sequence[Row], titles: Mapping[str, str]) -> str:
+    """Make training sets rows and test sets columns; bold: held-out images of the training set."""
+    if not rows:
+        return _NONE
+    tested = list(dict.fromkeys(row.data for row in rows))
+    headings = ["trained on", "network", "metric", "runs", *(f"tested on {name}" for name in tested)]
+    lines = []
+    for name in dict.fromkeys(row.condition for row in rows):
+        for metric in table.metrics:
+            own = {row.data: row for row in rows if (row.condition, row.metric) == (name, metric)}
+            if not own:
+                continue
+            first = next(iter(own.values()))
+            words = " + ".join(first.trained), _network(first, rows, titles), title_of(metric)
+            cells: list[object] = [*map(plain, words), first.runs]
+            for data in tested:
+                row = own.get(data)
+                text = f"{_value(row)}, n = {row.n}" if row else "-"
+                cells.append(f"**{text}**" if row and data in row.trained else text)
+            lines.append(cells)
+    return markdown_table(headings, lines, words=3)
+
+
+def _network(row: Row, rows: Sequence[Row], titles: Mapping[str, str]) -> str:
+    """Name the network of a row; in full where another condition has the same network and training sets."""
+    alike = {other.condition for other in rows if (other.model, other.trained) == (row.model, row.trained)}
+    return _label(row, titles) if len(alike) > 1 else titles.get(row.model, row.model)
+
+
+def _label(row: Row, titles: Mapping[str, str]) -> str:
+    title = titles.get(row.model, row.model)
+    rest = row.label.removeprefix(row.model).strip(", ")
+    return f"{title}, {rest}" if rest and rest != row.model else title
+
+
+def _value(row: Row) -> str:
+    return f"undefined: {plain(row.reason)}" if row.value is None else estimate(row.value, row.low, row.high)
+
+
+def _provenance(rows: Sequence[Row]) -> str:
+    """Name the commits and the commands of the runs behind rows."""
+    commits = list(dict.fromkeys(commit for row in rows for commit in row.commit.split(", ")))
+    commands = list(dict.fromkeys(command for row in rows for command in row.command))
+    commands.sort(key=lambda command: command.startswith("python evaluate.py"))
+    if not rows:
+        return ""
+    lines = "\n".join(command.replace("`", "'") for command in commands)
+    return f"Trained at {', '.join(commits)}:\n\n```\n{lines}\n```"

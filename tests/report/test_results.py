@@ -1,0 +1,216 @@
+"""The page of results is made from the runs: the same runs give the same bytes, and what is missing is named."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from across_runs import draw_cases, evaluate, with_validation
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.launch.report import extensions
+from bus_lightning.launch.results import main
+from bus_lightning.report.results.making import GOALS, MISSING, PROTOCOL, make_results
+from bus_lightning.report.results.plan import read_plan
+from bus_lightning.runs.protocol import keep_protocol, read_protocol
+
+DOCS = Path(__file__).parents[2] / "docs"
+PLAN = """
+tables:
+  scores:
+    groups: [folded, gone]
+    task: classification
+    metrics: [accuracy, log_loss]
+    models: [resnet34, alexnet]
+    seeds: [0, 1]
+    paper: {accuracy: [Table 4, accuracy], log_loss: [Table 4, log_loss]}
+  outside: {kind: across, groups: [outside], task: classification, metrics: [auroc_macro]}
+goals:
+  - {question: all classes, group: folded, task: classification, metric: accuracy, goal: 0.5, elsewhere: "0.4"}
+  - {question: the loss, group: folded, task: classification, metric: log_loss, goal: 0.001, least: 100}
+  - {question: outside, group: outside, task: classification, metric: auroc_macro, goal: 1.1, tested: other}
+"""
+PAGE = """# Results
+
+Prose before.
+
+<!-- table:protocol -->
+<!-- end -->
+<!-- table:goals -->
+old
+<!-- end -->
+
+Prose between.
+
+<!-- table:scores -->
+<!-- end -->
+<!-- table:outside -->
+<!-- end -->
+<!-- table:missing -->
+<!-- end -->
+
+Prose after.
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """The page and its plan."""
+    page, plan = tmp_path / "docs" / "results.md", tmp_path / "docs" / "results.yaml"
+    page.parent.mkdir()
+    page.write_text(PAGE)
+    plan.write_text(PLAN)
+    return page, plan
+
+
+@pytest.fixture
+def runs(finished, tmp_path):
+    """Two seeds of two folds in one group, and a run with an evaluation in another."""
+    cases = pd.read_csv(finished("group=whole", "model=resnet34").cases)
+    tested = cases.index[cases["split"] == "test"]
+    folds = {}
+    for seed in (0, 1):
+        for fold in (0, 1):
+            own = cases.drop(index=[row for k, row in enumerate(tested) if k // 20 != fold])
+            options = ("group=folded", "model=resnet34", "data.split.folds=2")
+            run = finished(*options, f"seed={seed}", f"data.split.fold={fold}", cases=own)
+            command = (
+                f"train.py -m model=resnet34 seed=0,1 runs_dir=/home/me/runs data.root=/data/x group=folded {fold}"
+            )
+            run.update_status(commit="a" * 40, dirty=False, command=command.removesuffix(f" {fold}"), versions={})
+            folds[seed, fold] = run
+    classes = "data.classes=[benign,malignant]"
+    outside = finished("group=outside", "model=resnet34", classes, cases=with_validation(draw_cases("busi"), "busi"))
+    evaluate(outside, "other", draw_cases("other", sure=1.5))
+    return folds
+
+
+def make(place, tmp_path, **options):
+    page, plan = place
+    homeless = make_results(tmp_path / "runs", page, plan, extensions=extensions(), **options)
+    assert homeless == []
+    return page.read_text(), json.loads(page.with_suffix(".json").read_text())
+
+
+def test_the_same_runs_give_the_same_bytes_and_the_prose_stays(runs, place, tmp_path):
+    page, _ = place
+    make(place, tmp_path)
+    first = page.read_bytes(), page.with_suffix(".json").read_bytes()
+    shutil.rmtree(tmp_path / "runs" / ".summaries")
+    make(place, tmp_path)
+    assert (page.read_bytes(), page.with_suffix(".json").read_bytes()) == first
+    text = page.read_text()
+    assert [text.count(line) for line in ("Prose before.", "Prose between.", "Prose after.", "\nold\n")] == [1, 1, 1, 0]
+
+
+def test_every_number_of_the_page_is_in_the_json_with_the_runs_behind_it(runs, place, tmp_path):
+    text, content = make(place, tmp_path)
+    rows = {(row["group"], row["data"], row["metric"]): row for row in content["rows"]}
+    accuracy = rows["folded", "busi", "accuracy"]
+    assert f"{accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f})" in text
+    assert (accuracy["n"], accuracy["runs"], accuracy["commit"]) == (40, 4, "aaaaaaa")
+    assert accuracy["command"] == ["python train.py -m model=resnet34 seed=0,1 group=folded"]
+    assert accuracy["protocol"] == "held-out images out of fold, grouped split, 2 folds, 2 seeds"
+    assert "/home/me" not in text + json.dumps(content)
+    other = rows["outside", "other", "auroc_macro"]
+    assert (other["trained"], other["n"], other["protocol"]) == (["busi"], 60, "all images of another data set")
+    assert f"{other['value']:.3f} ({other['low']:.3f} to {other['high']:.3f}), n = 60" in text
+
+
+def test_the_papers_numbers_stand_next_to_ours_and_a_model_without_a_run_is_named(runs, place, tmp_path):
+    text, content = make(place, tmp_path)
+    (ours,) = (
+        line for line in text.splitlines() if line.startswith("| ResNet-34,") or line.startswith("| ResNet-34 |")
+    )
+    assert "| 0.4936* |" in ours
+    assert "| AlexNet | - | - | 0 | - | not run | 0.5385 | not run | 1.4921 |" in text
+    assert {"group": "folded, gone", "about": "alexnet", "text": "not run"} in content["missing"]
+
+
+def test_what_is_missing_or_mixed_is_named_and_the_rest_is_shown(runs, place, tmp_path):
+    runs[1, 1].metrics_file.unlink()
+    runs[1, 1].update_status(state="interrupted")
+    runs[1, 0].update_status(data="other")
+    runs[0, 1].update_status(commit="b" * 40)
+    text, content = make(place, tmp_path)
+    found = [(each["group"], each["about"], each["text"]) for each in content["missing"]]
+    name = "resnet34__data.split.folds-2"
+    assert ("gone", "gone", "no runs of this group are there") in found
+    assert ("folded", runs[1, 1].path.name, "not complete: interrupted") in found
+    assert ("folded", f"{name}", "seed 1 not run, or not complete") in found
+    assert any(about == f"{name}__2" and "but other files" in what for _, about, what in found)
+    assert any(about == f"{name}__2" and "lacks fold 1 of 2" in what for _, about, what in found)
+    assert any(about == name and "different code: aaaaaaa (1 run), bbbbbbb (1 run)" in what for _, about, what in found)
+    for _, about, what in found:
+        assert f"| {about} | {what} |" in text
+    assert {row["group"] for row in content["rows"]} == {"folded", "outside"}
+
+
+def test_goals_are_judged_by_the_value_and_lower_is_better_for_a_loss(runs, place, tmp_path):
+    _, content = make(place, tmp_path)
+    first, loss, outside = content["goals"]
+    value = next(row["value"] for row in content["rows"] if row["metric"] == "accuracy")
+    assert [each["verdict"] for each in first["reached"]] == ["reached" if value >= 0.5 else "not reached"]
+    assert [each["verdict"] for each in loss["reached"]] == ["the least is reached"]
+    assert [each["verdict"] for each in outside["reached"]] == ["not reached"]
+
+
+def test_deviations_from_the_protocol_are_named(runs, place, tmp_path):
+    file = tmp_path / "protocol.md"
+    file.write_text(
+        "```yaml protocol\nprimary_metric: {classification: accuracy}\nsplit: {method: grouped, folds: 2}\n"
+        "seeds: [0, 1, 2]\nselection: val\ntest_openings: 1\nconditions:\n  folded: {options: {}}\n```\n"
+    )
+    protocol = read_protocol(file)
+    for run in runs.values():
+        run.update_status(**keep_protocol(run, protocol, continues=False))
+    text, content = make(place, tmp_path, protocol=file)
+    assert {"group": "folded", "about": "folded", "text": "protocol: not begun: seed 2: all folds"} in content[
+        "missing"
+    ]
+    assert content["protocol_sha256"] == protocol.hash
+    assert f"SHA-256 `{protocol.hash}`; trained under this text: folded." in text
+    assert {row["protocol_sha256"] for row in content["rows"] if row["group"] == "folded"} == {protocol.hash}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (
+            "task: classification\n    metrics",
+            "task: regression\n    metrics",
+            "tables.scores.task=regression: give one",
+        ),
+        ("[accuracy, log_loss]", "[acuracy]", "tables.scores.metrics=[acuracy]: give a list of metrics"),
+        ("groups: [folded, gone]\n", "\n", "tables.scores.groups is missing"),
+        ("seeds: [0, 1]", "seed: [0, 1]", "tables.scores.seed is unknown"),
+        ("goal: 0.5,", "goal: high,", "goals[0].goal=high: give a number"),
+        ("tables:", "tabels:", "tabels is unknown: choose from tables, goals"),
+        ("tables:", "tables: [", "is damaged: it is not YAML"),
+    ],
+)
+def test_an_impossible_plan_is_refused_in_one_line(place, old, new, line):
+    _, plan = place
+    assert old in PLAN
+    plan.write_text(PLAN.replace(old, new, 1))
+    with pytest.raises(UserError) as error:
+        read_plan(plan)
+    assert line in str(error.value)
+    assert str(plan) in str(error.value)
+
+
+def test_without_any_run_the_page_stays(place, tmp_path, capsys):
+    page, plan = place
+    arguments = ["--runs", str(tmp_path / "none"), "--page", str(page), "--plan", str(plan)]
+    assert main(arguments) == 1
+    assert "has no complete run of the groups" in capsys.readouterr().err
+    assert page.read_text() == PAGE
+
+
+def test_the_projects_page_has_a_place_for_each_table_of_its_plan_and_no_other():
+    plan, text = read_plan(DOCS / "results.yaml"), (DOCS / "results.md").read_text()
+    names = [*(table.name for table in plan.tables), GOALS, MISSING, PROTOCOL]
+    assert sorted(names) == sorted(part.partition(" -->")[0] for part in text.split("<!-- table:")[1:])
+    measured = {(group, metric) for table in plan.tables for group in table.groups for metric in table.metrics}
+    assert not [goal.question for goal in plan.goals if (goal.group, goal.metric) not in measured]

@@ -1,0 +1,117 @@
+"""Masks of several networks are averaged before the threshold, on the code path of a single network."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from averaging import average, ensembles_in
+from composing import compose_run
+from PIL import Image
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.phantom import draw_phantom
+from bus_lightning.runs.finished import open_run
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.training import fit, train
+
+MASKS = ("tp", "fp", "fn", "tn", "hd95", "surface_dice")
+
+
+@pytest.fixture(scope="module")
+def networks(phantom, audit_cache, tmp_path_factory):
+    """Two seeds of a small joint network, trained once."""
+    runs = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "save_sheet", lambda *_: None)
+        folders = []
+        for seed in (0, 1):
+            cfg = compose_run(
+                ["model=joint_unet", f"seed={seed}", "group=g", "data.size=32"], phantom, audit_cache, runs
+            )
+            train.run(cfg)
+            folders.append(RunDir(Path(cfg.runs_dir) / "g" / cfg.name))
+    return folders
+
+
+@pytest.fixture
+def trained(networks, tmp_path):
+    copied = Path(shutil.copytree(networks[0].path.parent, tmp_path / "g"))
+    return [RunDir(copied / run.path.name) for run in networks]
+
+
+def test_the_mean_of_a_network_with_itself_is_its_own_evaluation(trained):
+    """The same code path: masks, distances and classes come out as the training wrote them, to the last digit."""
+    run = trained[0]
+    shutil.rmtree(trained[1].path)
+    twin = Path(shutil.copytree(run.path, run.path.with_name(run.path.name.replace("seed-0", "seed-1"))))
+    config = RunDir(twin).config
+    config.write_text(config.read_text().replace("\nseed: 0\n", "\nseed: 1\n"))
+    written = pd.read_csv(run.cases, dtype=str)
+    with (twin / "cases.csv").open("a") as stream:  # other bytes, the same numbers: it is not refused as a copy
+        stream.write("\n")
+    average(run.path.parent / "*")
+    (folder,) = ensembles_in(run.path.parent)
+    mean = pd.read_csv(folder / "cases.csv", dtype=str)
+    assert list(mean) == list(written)
+    assert mean.equals(written)
+    for mask in run.masks.rglob("*.png"):
+        assert (folder / "masks" / mask.relative_to(run.masks)).read_bytes() == mask.read_bytes()
+
+
+def test_masks_are_averaged_before_the_threshold(trained):
+    average(trained[0].path.parent / "*")
+    (folder,) = ensembles_in(trained[0].path.parent)
+    opened = open_run(folder)
+    assert opened.task == "joint"
+    assert {*MASKS, "prob_benign"} <= {*opened.cases}
+    tables = [open_run(run.path).cases.set_index("id") for run in trained]
+    mean = opened.cases.set_index("id")
+    assert np.allclose(mean["prob_benign"], (tables[0]["prob_benign"] + tables[1]["prob_benign"]).loc[mean.index] / 2,
+                       atol=1e-6)  # fmt: skip
+    assert set(mean["split"]) <= {"val", "test"}
+    more_than_votes = 0
+    for id_ in mean.index:
+        first, second, both = (
+            np.asarray(Image.open(run / "masks" / f"{id_}.png")) for run in (trained[0].path, trained[1].path, folder)
+        )
+        assert both[first & second].all()
+        assert not both[~(first | second)].any()
+        assert both.sum() == mean.loc[id_, ["tp", "fp"]].sum()
+        more_than_votes += (both != (first & second)).any() and (both != (first | second)).any()
+    assert more_than_votes > 0
+    assert (mean[list(MASKS[:4])].sum(axis=1) == tables[0].loc[mean.index, list(MASKS[:4])].sum(axis=1)).all()
+
+
+def test_masks_need_the_checkpoints_and_the_images(trained, caplog):
+    trained[1].best.unlink()
+    with pytest.raises(UserError):
+        average(trained[0].path.parent / "*")
+    assert f"{trained[1].path} has no checkpoints/best.ckpt" in caplog.text
+    assert not ensembles_in(trained[0].path.parent)
+
+
+def test_each_network_keeps_its_own_size_and_preprocessing(trained):
+    own, other = trained
+    text = other.config.read_text()
+    assert "  size: 32\n" in text
+    other.config.write_text(text.replace("  size: 32\n", "  size: 48\n").replace("resize: stretch", "resize: pad"))
+    average(own.path.parent / "*", "sizes")
+    mean = open_run(own.path.parent / "ensemble_sizes").cases.set_index("id")
+    single = open_run(own.path).cases.set_index("id").loc[mean.index]
+    counts = list(MASKS[:4])
+    assert mean[counts].sum(axis=1).equals(single[counts].sum(axis=1))
+    assert not mean[counts].equals(single[counts])
+    assert np.allclose(mean.filter(like="prob_").sum(axis=1), 1)
+
+
+def test_the_masks_of_an_ensemble_need_the_files_of_the_training(trained, caplog, tmp_path):
+    draw_phantom(tmp_path / "other", images=72, seed=3)
+    for run in trained:
+        root = open_run(run.path).config.data.root
+        run.config.write_text(run.config.read_text().replace(f"root: {root}", f"root: {tmp_path / 'other'}"))
+    with pytest.raises(UserError):
+        average(trained[0].path.parent / "*")
+    assert "ensemble" not in " ".join(path.name for path in trained[0].path.parent.iterdir() if path.is_dir())
+    assert str(tmp_path / "other") in caplog.text
