@@ -93,14 +93,15 @@ def test_a_stopped_run_of_an_earlier_version_reaches_the_numbers_that_it_reached
     metrics = json.loads((KEPT / "expected" / "metrics.json").read_text())
     for part in ("val", "test"):
         assert run.metrics[part]["loss"] == pytest.approx(metrics[part]["loss"], rel=CLOSE["rtol"])
-        assert run.metrics[part].keys() == metrics[part].keys()
+        assert run.metrics[part].keys() >= metrics[part].keys()  # later versions measure more
 
 
 @pytest.mark.parametrize("name", FINISHED)
 def test_a_run_of_an_earlier_version_is_evaluated_to_the_same_cases(project, name):
     run = RunDir(Path("runs", name))
     expected = pd.read_csv(run.cases).query("split == 'test'").reset_index(drop=True)
-    pd.testing.assert_frame_equal(pd.read_csv(again(run).cases), expected, **CLOSE)
+    cases = pd.read_csv(again(run).cases)
+    pd.testing.assert_frame_equal(cases[expected.columns], expected, **CLOSE)  # later versions count lesions, too
 
 
 def test_the_fingerprints_of_an_earlier_version_name_the_images_that_its_run_has_seen(project):
