@@ -78,8 +78,8 @@ def _row(condition: Condition, label: str, part: str, after: pd.DataFrame, cache
     }
     for metric in _METRICS:
         for when, summary in (("before", before), ("after", after)):
-            numbers = (value_of(summary, metric, key) for key in ("value", "low", "high"))
-            row[f"{title_of(metric)}, {when}"] = estimate(*numbers)
+            value, low, high = (value_of(summary, metric, key) for key in ("value", "low", "high"))
+            row[f"{title_of(metric)}, {when}"] = estimate(value, low, high)
         result = compare(condition, plain, part, metric)
         row[f"{title_of(metric)}, difference"] = (
             result.reason if math.isnan(result.difference) else estimate(result.difference, result.low, result.high)

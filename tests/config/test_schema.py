@@ -33,7 +33,8 @@ def test_the_table_has_no_key_that_no_config_has():
     choices = ["model=joint_unet", "overlay=predicted_crop", "callbacks=early_stopping", "optimizer=sgd",
                "scheduler=cosine", "augment=scaled", "data=phantom", "task=joint"]  # fmt: skip
     more = ["scheduler=plateau", "model=u2net_lite"]
-    known = {key for said in (choices, [*choices, *more], more) for key in keys(configured(*said))}
+    warmup = ["scheduler=warmup_cosine"]
+    known = {key for said in (choices, [*choices, *more], more, warmup) for key in keys(configured(*said))}
     assert set(TRAIN) <= known
     assert set(EVALUATE) == set(keys(configured("runs=x", "data.phantom={images:9,seed:0}", name="evaluate")))
 
