@@ -272,9 +272,8 @@ def test_code_of_the_user_trains_freely_and_is_read_with_the_option(composed, st
 
 def test_the_option_is_a_list_of_names():
     own = OmegaConf.load(ROOT / "conf" / "evaluate.yaml")
-    usual = {"runs": "r", "part": "test", "data": own.data, "explain_options": own.explain_options} | {
-        "split": None, "progress": True, "explain": False,
-    }  # fmt: skip
+    own.runs = "r"
+    usual = {key: value for key, value in own.items() if key in EVALUATE and key != "trusted_packages"}
     assert check_kinds(OmegaConf.create(usual), EVALUATE).trusted_packages == []
     assert check_kinds(OmegaConf.create(usual | {"trusted_packages": ["a.b"]}), EVALUATE).trusted_packages == ["a.b"]
     with pytest.raises(UserError, match=r"trusted_packages=mine: give a list of packages, such as '\[my_nets\]'"):
