@@ -1,9 +1,11 @@
 """Whether a random split, which divides near-duplicates between training and test, flatters a segmenter."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bus_lightning.config.identity import identity
 from bus_lightning.metrics.catalogue import title_of
@@ -101,7 +103,7 @@ def _difference(random: Condition, grouped: Condition, metric: str) -> tuple[flo
     return float(value[0]), low, high
 
 
-def _mean_of_runs(test: pd.DataFrame, groups: Floats, weights: Floats, metric: str) -> Floats:
+def _mean_of_runs(test: pd.DataFrame, groups: NDArray[Any], weights: NDArray[Any], metric: str) -> Floats:
     """Average a metric over runs under each row of weights of the groups, (D, groups) -> (D,)."""
     runs = [cases for _, cases in test.groupby("run")]
     values = [
