@@ -10,10 +10,11 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.report.extension import Extension
 from bus_lightning.report.marked_page import fill_tables
+from bus_lightning.report.results.goals import find_answers, judge, make_goals
 from bus_lightning.report.results.missing import find_missing, missing_of
 from bus_lightning.report.results.plan import Plan, read_plan
 from bus_lightning.report.results.rows import Row, make_rows
-from bus_lightning.report.results.tables import judge, make_goals, make_missing, make_table, rows_of_goal
+from bus_lightning.report.results.tables import make_missing, make_table
 from bus_lightning.runs.protocol import Protocol, read_protocol
 from bus_lightning.statistics.conditions import Group, read_group
 
@@ -59,8 +60,8 @@ def make_results(
     homeless = fill_tables(page, tables)
     goals = [
         asdict(goal) | {"reached": [
-            {"condition": row.condition, "value": row.value, "low": row.low, "high": row.high, "n": row.n,
-             "verdict": judge(goal, row)} for row in rows_of_goal(goal, rows)
+            {"role": answer.role, "condition": row.condition, "value": row.value, "low": row.low, "high": row.high,
+             "n": row.n, "verdict": judge(goal, row)} for answer in find_answers(goal, rows) if (row := answer.row)
         ]} for goal in planned.goals
     ]  # fmt: skip
     content = {

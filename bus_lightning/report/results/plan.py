@@ -42,7 +42,7 @@ _TABLE: dict[str, Kind] = {
 }
 _GOAL: dict[str, Kind] = {
     "question": TEXT,
-    "group": NAME,
+    "groups": NAMES,
     "task": one_of(*_TASKS),
     "metric": Kind("a metric as in metrics.json", lambda value: _is_metric(value)),
     "goal": number(),
@@ -50,9 +50,9 @@ _GOAL: dict[str, Kind] = {
     "at_most": nullable(number()),
     "elsewhere": nullable(TEXT),
     "tested": nullable(NAME),
-    "ensemble": nullable(FLAG),
+    "ensemble": FLAG,
 }
-_NEEDED = {"tables": ("groups", "task", "metrics"), "goals": ("question", "group", "task", "metric", "goal")}
+_NEEDED = {"tables": ("groups", "task", "metrics"), "goals": ("question", "groups", "task", "metric", "goal")}
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Goal:
 
     Attributes:
         question: What is measured, in words.
-        group: The group of the runs that answer it.
+        groups: The groups of the runs that may answer it; the planned condition is in the first.
         task: classification or segmentation.
         metric: Key of a metric.
         goal: The value to reach.
@@ -96,11 +96,11 @@ class Goal:
         at_most: The upper end of the range to reach, which begins at `goal`; None without one.
         elsewhere: The best number found elsewhere, with its source.
         tested: Name of the data set of the test images, if it is not that of the training.
-        ensemble: Whether ensembles answer it, or single networks; None: both.
+        ensemble: Whether the planned condition is an ensemble.
     """
 
     question: str
-    group: str
+    groups: tuple[str, ...]
     task: str
     metric: str
     goal: float
@@ -108,7 +108,7 @@ class Goal:
     at_most: float | None = None
     elsewhere: str | None = None
     tested: str | None = None
-    ensemble: bool | None = None
+    ensemble: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,7 @@ class Plan:
     @property
     def groups(self) -> list[str]:
         """The groups, each once, in the order of the tables."""
-        named = [group for table in self.tables for group in table.groups] + [goal.group for goal in self.goals]
-        return list(dict.fromkeys(named))
+        return list(dict.fromkeys(group for each in (*self.tables, *self.goals) for group in each.groups))
 
 
 def _is_metric(key: Any) -> bool:
@@ -152,7 +151,7 @@ def read_plan(path: Path) -> Plan:
         for name, fields in content["tables"].items()
     ]
     goals = [
-        Goal(**_checked(f"{path}: goals[{place}]", fields, _GOAL, _NEEDED["goals"]))
+        Goal(**_frozen(_checked(f"{path}: goals[{place}]", fields, _GOAL, _NEEDED["goals"])))
         for place, fields in enumerate(content.get("goals") or [])
     ]
     return Plan(tuple(tables), tuple(goals))
