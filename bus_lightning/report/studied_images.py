@@ -11,7 +11,7 @@ from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.runs.images import find_images, own_folders, read_images
+from bus_lightning.runs.images import find_recorded_images, own_folders, read_images
 from bus_lightning.runs.sets import Sets, sets_of
 from bus_lightning.statistics.conditions import Condition
 
@@ -98,7 +98,7 @@ def _recorded(conditions: list[Condition], splits: Mapping[str, Split]) -> pd.Da
     for condition in conditions:
         for run in condition.runs:
             split = condition.splits[run.path.name]
-            if split.hash not in tables and (images := find_images(run, split)) is not None:
+            if split.hash not in tables and (images := find_recorded_images(run, split)) is not None:
                 tables[split.hash] = images
     if tables.keys() != splits.keys():
         for path in (path for condition in conditions for path in condition.averaged):

@@ -11,6 +11,7 @@ from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.splits import load_split
 from bus_lightning.runs.cases import read_cases
+from bus_lightning.runs.evaluation_folders import list_evaluations
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.protocol import Planned, Protocol, read_kept, shorten
 from bus_lightning.statistics.conditions import list_folders
@@ -107,6 +108,9 @@ def compare_with_protocol(folders: Sequence[Path], protocol: Protocol | None = N
             deviations += _place(run, folder.name, protocol, progress)
     here = [state for state in progress.values() if state.is_here]
     groups = {state.planned.group for state in here}
+    for ensemble in (run for folder in folders if folder.name in groups for run in map(RunDir, list_folders(folder))):
+        if ensemble.is_ensemble and ensemble.is_complete:
+            deviations += _more_openings(ensemble, protocol)
     found = [
         *_other_texts(protocol, versions, groups),
         *(deviation for state in here for deviation in _gaps(state)),
@@ -203,7 +207,10 @@ def _other_selection(run: RunDir, protocol: Protocol) -> Iterator[Deviation]:
 
 
 def _more_openings(run: RunDir, protocol: Protocol) -> Iterator[Deviation]:
-    """Count how often a run's test images were evaluated: by its training, by evaluations, and in older folders."""
+    """Count how often test images were evaluated: by a training or an ensemble, by evaluations, and in older folders.
+
+    The images are those of the run, or of the ensemble; a network that an ensemble averages is counted as a run.
+    """
     try:
         evaluations = _count_evaluations(run)
     except UserError as error:
@@ -211,16 +218,17 @@ def _more_openings(run: RunDir, protocol: Protocol) -> Iterator[Deviation]:
         return
     older = sum(RunDir(folder).is_complete for folder in run.path.parent.glob(f"{run.path.name}{SET_ASIDE}*"))
     if (total := 1 + evaluations + older) > protocol.test_openings:
-        parts = {"by its training": 1, "by evaluate.py": evaluations, "in an older folder of this run": older}
+        first = "when its networks were averaged" if run.is_ensemble else "by its training"
+        parts = {first: 1, "by evaluate.py": evaluations, "in an older folder of this run": older}
         how = ", ".join(f"{number} {where}" for where, number in parts.items() if number)
         text = f"its test images were evaluated {total} times ({how}), planned {protocol.test_openings}"
         yield Deviation(run.path.name, text)
 
 
 def _count_evaluations(run: RunDir) -> int:
-    """Count the evaluations of a run on its own test images."""
+    """Count the evaluations of a run, or of an ensemble, on its own test images."""
     tested, total = set(load_split(run.split).test), 0
-    for folder in map(RunDir, sorted((run.path / "evaluations").glob("[!.]*/"))):
+    for folder in list_evaluations(run):
         if folder.is_complete:
             cases = read_cases(folder.cases)
             if tested & set(cases.loc[cases["split"] == "test", "id"]):

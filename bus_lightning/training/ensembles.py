@@ -18,6 +18,7 @@ from bus_lightning.data.splits import Split, make_named_split
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.ensembles import Ensemble, describe_member, read_ensemble, record_average
+from bus_lightning.runs.evaluation_folders import evaluation_folder
 from bus_lightning.runs.evaluations import find_evaluations, read_evaluation
 from bus_lightning.runs.finished import FinishedRun, find_runs
 from bus_lightning.runs.folder import RunDir
@@ -237,7 +238,7 @@ def _evaluate_elsewhere(plan: Plan, cfg: DictConfig) -> RunDir:
         log.info("%s: %d images are left out, because some of its networks have seen them", place.path, left_out)
     prepared = images[0].prepared
     split = make_named_split({"train": [], "val": [], "test": common}, "file", images[0].split.groups)
-    out = RunDir(place.path / "evaluations" / f"test-{prepared.content[:8]}-{split.hash[:8]}")
+    out = evaluation_folder(place, "test", prepared.content, split.hash)
     described = _describe(runs, place, cfg)
     if _is_current(out, described):
         log.info("%s: complete, skipped", out.path)
@@ -260,9 +261,9 @@ def _evaluate_elsewhere(plan: Plan, cfg: DictConfig) -> RunDir:
 
 def _cases_elsewhere(run: FinishedRun, images: EvaluatedImages, ids: Sequence[str], cfg: DictConfig) -> pd.DataFrame:
     """Return a classifier's cases of other images: those of its evaluation on them, which is made if there is none."""
-    name = f"test-{images.prepared.content[:8]}-{images.split.hash[:8]}"
     trained = str(run.status.get("ended") or "")
-    known = (each for each in find_evaluations(run.folder) if each.path.name == name)
+    place = evaluation_folder(run.folder, "test", images.prepared.content, images.split.hash).path
+    known = (each for each in find_evaluations(run.folder) if each.path == place)
     folder = next((each for each in known if str(each.status.get("ended")) >= trained), None)
     if folder is None and not is_there(run.folder.best):
         raise UserError(
