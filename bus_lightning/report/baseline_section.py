@@ -65,7 +65,7 @@ def _scores(conditions: list[Condition], shown: Summaries, labels: Mapping[str, 
         if condition.name not in shown:
             continue
         cases = condition.part("test")
-        row: dict[str, object] = {"classifier": labels[condition.name], "runs or splits": len(condition.runs)}
+        row: dict[str, object] = {"classifier": labels[condition.name], "runs or splits": condition.trainings}
         row["n"] = cases["id"].nunique()
         row["always the most frequent"] = f"{majority_accuracy(cases):.3f}"
         for metric in _METRICS:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.metrics.catalogue import COMPARED, shown_in, title_of
+from bus_lightning.report.ensemble_items import count_runs
 from bus_lightning.report.estimates import estimate
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.inputs import labels_of, span
@@ -86,7 +87,7 @@ def _variance_items(task: str, evidence: Evidence) -> list[Item]:
     calls = [(condition, summaries[condition.name], metrics) for condition in conditions]
     spreads = call_in_parallel(spread_of, calls, sum(len(condition.cases) for condition in conditions))
     rows = [
-        {"condition": labels[condition.name], "runs": len(condition.runs)} | _variance_row(spread)
+        {"condition": labels[condition.name], **count_runs(condition, conditions)} | _variance_row(spread)
         for condition, own in zip(conditions, spreads, strict=True)
         for spread in own
     ]
@@ -102,7 +103,7 @@ def _variance_items(task: str, evidence: Evidence) -> list[Item]:
     items: list[Item] = [TableItem(f"variance_{task}", caption, pd.DataFrame(rows))]
     main = {labels[each.name]: own[0] for each, own in zip(conditions, spreads, strict=True) if own}
     items += filter(None, [variance_figure(main, task)])
-    single = [labels[condition.name] for condition in conditions if len(condition.runs) == 1]
+    single = [labels[condition.name] for condition in conditions if condition.trainings == 1]
     if single:
         which = f"{len(single)} of {len(conditions)} conditions have" if len(conditions) > 1 else f"{single[0]} has"
         items.append(Note(

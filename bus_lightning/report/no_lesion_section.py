@@ -12,6 +12,7 @@ from bus_lightning.core.errors import DamagedError
 from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.metrics.columns import BEFORE_RULE, LESION_SCORE
 from bus_lightning.metrics.no_lesion import without_rule
+from bus_lightning.report.ensemble_items import count_runs
 from bus_lightning.report.estimates import Summaries, estimate
 from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.sections import Section, TableItem
@@ -41,7 +42,8 @@ def no_lesion_section(
         return None
     labels = labels_of(with_rule)
     rows = [
-        _row(condition, labels[condition.name], part, summaries[part][condition.name], cache)
+        {"condition": labels[condition.name], "images": _PARTS[part], **count_runs(condition, with_rule)}
+        | _row(condition, part, summaries[part][condition.name], cache)
         for condition in with_rule
         for part in _PARTS
         if len(condition.part(part))
@@ -64,15 +66,12 @@ def _has_rule(condition: Condition) -> bool:
     return set(needed) <= set(condition.cases) and bool(condition.cases[needed].notna().all(axis=None))
 
 
-def _row(condition: Condition, label: str, part: str, after: pd.DataFrame, cache: Path | None) -> dict[str, object]:
+def _row(condition: Condition, part: str, after: pd.DataFrame, cache: Path | None) -> dict[str, object]:
     plain = replace(condition, name=f"{condition.name}, without the rule", cases=without_rule(condition.cases))
     before = summarise(plain, part, cache)
     has_lesion = condition.part(part).eval("tp + fn > 0")
     row: dict[str, object] = {
-        "condition": label,
-        "images": _PARTS[part],
         "lesions / normal images": f"{has_lesion.sum()} / {(~has_lesion).sum()}",
-        "runs": len(condition.runs),
         "least score": _least_scores(condition),
         "may cost": f"{condition.config.predict.no_lesion:g}",
     }

@@ -70,7 +70,7 @@ def _primary_rows(
                     f"undefined: {row['reason']}" if row["reason"] else estimate(row["value"], row["low"], row["high"])
                 )
                 rows.append({"planned": planned.name, "condition": condition.name, "metric": title_of(metric),
-                             "value": value, "n": row["n"], "runs": row["runs"]})  # fmt: skip
+                             "value": value, "n": row["n"], "runs": condition.trainings})  # fmt: skip
     return rows
 
 
