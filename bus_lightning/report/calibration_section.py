@@ -6,7 +6,7 @@ import pandas as pd
 from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.metrics.columns import PROBABILITY, probabilities_of
 from bus_lightning.report.ensemble_items import count_runs
-from bus_lightning.report.estimates import estimate, metric_row
+from bus_lightning.report.estimates import metric_row, write_score
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.calibration import adaptive_reliability
 from bus_lightning.report.figures.inputs import labels_of
@@ -76,10 +76,8 @@ def _row(condition: Condition, summary: pd.DataFrame) -> dict[str, object]:
         if row is None:
             continue
         values[metric] = row["value"]
-        shown[title] = estimate(row["value"], row["low"], row["high"])
-        if row["reason"]:
-            shown[title] = f"undefined: {row['reason']}"
-        elif metric == "calibration_error_adaptive":
+        shown[title] = write_score(row)
+        if metric == "calibration_error_adaptive" and not row["reason"]:
             mean, by_chance = error_by_chance(cases)
             shown["by chance"] = f"{mean:.3f}, below {by_chance:.3f}"
     if MALIGNANT in condition.classes and np.isfinite(probabilities_of(cases)).all():

@@ -16,11 +16,10 @@ from bus_lightning.report.figures.variance import variance_figure
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.parallel import call_in_parallel
-from bus_lightning.statistics.sample_size import images_needed, smallest_difference
+from bus_lightning.statistics.sample_size import DIFFERENCES, images_needed, smallest_difference
 from bus_lightning.statistics.summary import value_of
 from bus_lightning.statistics.variance import Spread, spread_of
 
-DIFFERENCES = (0.02, 0.05)
 _LEAST = 1e-6  # standard error: a smaller one is rounding, of a score that no draw changes
 # Per task: those that conditions are compared by, and the one that misses a cancer or a lesion.
 _METRICS = {

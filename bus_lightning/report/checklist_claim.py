@@ -1,8 +1,7 @@
 """CLAIM 2024: the checklist for artificial intelligence in medical imaging."""
 
-from bus_lightning.report.checklists import HEAD, Checklist, Item
+from bus_lightning.report.checklists import HEAD, SCORES, Checklist, Item
 
-_SCORES = ("Classification", "Segmentation")
 CLAIM = Checklist(
     "claim",
     "CLAIM 2024",
@@ -49,12 +48,12 @@ CLAIM = Checklist(
             Item("27", "ensembles", ("ensembles*",), otherwise="not applicable, because no condition is an ensemble"),
         ),
         "Methods: evaluation": (
-            Item("28", "metrics", ("in_short_*", *_SCORES)),
-            Item("29", "significance and uncertainty", ("comparisons_*", "variance_*", *_SCORES)),
+            Item("28", "metrics", ("in_short_*", *SCORES)),
+            Item("29", "significance and uncertainty", ("comparisons_*", "variance_*", *SCORES)),
             Item("30", "robustness and sensitivity", ("robustness*", "Robustness*", "strata_*", "confounders_*")),
             Item("31", "explanation of predictions", ("heat_maps_*", "Heat maps*"),
                  otherwise="not in this report: no run has heat maps (`evaluate.py explain=true`)"),
-            Item("32", "test on internal data", ("in_short_*", *_SCORES)),
+            Item("32", "test on internal data", ("in_short_*", *SCORES)),
             Item("33", "test on external data", ("across_*",),
                  otherwise="not in this report: no run was evaluated on another data set"),
             Item("34", "registration of a clinical trial", otherwise="not applicable, because this is not a trial"),
@@ -62,7 +61,7 @@ CLAIM = Checklist(
         "Results": (
             Item("35", "patients and images included and excluded", ("flow*",)),
             Item("36", "characteristics of each part", ("characteristics*",), add="age and other clinical data"),
-            Item("37", "performance with uncertainty", _SCORES),
+            Item("37", "performance with uncertainty", SCORES),
             Item("38", "diagnostic performance and its precision",
                  ("operating_points*", "predictive_values", "roc_*", "confusion_*", "lesion_detection")),
             Item("39", "analysis of failures", ("worst_errors*", "segmentations*", "dice_*", "confounders_*")),

@@ -1,8 +1,7 @@
 """STARD-AI: reporting of diagnostic accuracy studies that use artificial intelligence."""
 
-from bus_lightning.report.checklists import HEAD, Checklist, Item
+from bus_lightning.report.checklists import HEAD, SCORES, Checklist, Item
 
-_SCORES = ("Classification", "Segmentation")
 STARD_AI = Checklist(
     "stard_ai",
     "STARD-AI",
@@ -31,7 +30,7 @@ STARD_AI = Checklist(
             Item("12b", "thresholds of the reference standard"),
             Item("13a", "what the index test knew", ("Checks",), ("config.yaml",)),
             Item("13b", "what the readers of the reference standard knew"),
-            Item("14", "how accuracy was estimated and compared", (*_SCORES, "comparisons_*")),
+            Item("14", "how accuracy was estimated and compared", (*SCORES, "comparisons_*")),
             Item("15", "results that cannot be decided", ("selective*", "risk_coverage_*"),
                  otherwise="not applicable, because every image gets an answer"),
             Item("16", "missing data", ("flow*", "left_out")),
@@ -46,7 +45,7 @@ STARD_AI = Checklist(
             Item("22", "time and treatment between the two tests"),
             Item("23", "table of the index test against the reference standard",
                  ("operating_points*", "confusion_*", "lesion_detection")),
-            Item("24", "accuracy with intervals", ("in_short_*", *_SCORES, "operating_points*")),
+            Item("24", "accuracy with intervals", ("in_short_*", *SCORES, "operating_points*")),
             Item("25", "harm", otherwise="not applicable, because no patient was examined for this study"),
         ),
         "Discussion and other information": (

@@ -1,8 +1,7 @@
 """TRIPOD+AI: reporting of prediction models that use regression or machine learning."""
 
-from bus_lightning.report.checklists import HEAD, Checklist, Item
+from bus_lightning.report.checklists import HEAD, SCORES, Checklist, Item
 
-_SCORES = ("Classification", "Segmentation")
 _NO_UPDATE = "not applicable, because no model was updated"
 TRIPOD_AI = Checklist(
     "tripod_ai",
@@ -44,7 +43,7 @@ TRIPOD_AI = Checklist(
             Item("12c", "model, training, tuning and internal validation", ("Training", "costs"), ("config.yaml",)),
             Item("12d", "differences between clusters", ("across_*", "confounders_*", "variance_*")),
             Item("12e", "measures of performance, and comparisons",
-                 (*_SCORES, "comparisons_*", "calibration", "reliability_*", "decision_curve_*")),
+                 (*SCORES, "comparisons_*", "calibration", "reliability_*", "decision_curve_*")),
             Item("12f", "updating of the model", otherwise=_NO_UPDATE),
             Item("12g", "how predictions were computed for the evaluation", files=("config.yaml", "cases.csv")),
             Item("13", "imbalance of the classes", ("characteristics*",), ("config.yaml",)),
@@ -66,9 +65,9 @@ TRIPOD_AI = Checklist(
             Item("20a", "flow of the participants", ("flow*",)),
             Item("20b", "characteristics of the participants", ("characteristics*",), add="clinical data"),
             Item("20c", "comparison of development and evaluation data", ("characteristics*", "across_sets")),
-            Item("21", "participants and outcomes in each analysis", ("characteristics*", "flow*", *_SCORES)),
+            Item("21", "participants and outcomes in each analysis", ("characteristics*", "flow*", *SCORES)),
             Item("22", "the full model", ("costs",), ("config.yaml",), add="where the weights can be had"),
-            Item("23a", "performance with intervals, also of subgroups", (*_SCORES, "confounders_*", "strata_*")),
+            Item("23a", "performance with intervals, also of subgroups", (*SCORES, "confounders_*", "strata_*")),
             Item("23b", "differences of performance between clusters", ("across_*", "variance_*"),
                  otherwise="not in this report: all images come from one data set"),
             Item("24", "results of updating", otherwise=_NO_UPDATE),

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 
 AUTHORS = "to be stated by the authors"
 _MOST = 4  # places of an item
+SCORES = ("Classification", "Segmentation")  # titles of the sections with the scores
 HEAD = "head"  # the facts at the head of the page
 _STATES = ("in the report", "to be stated by the authors", "not applicable or not in this report")
 

@@ -14,11 +14,11 @@ from bus_lightning.report.estimates import estimate
 from bus_lightning.report.figures.inputs import labels_of, paged, span, usable
 from bus_lightning.report.figures.strata import Point, strata_forest
 from bus_lightning.report.sections import Item, Note, Section, TableItem
-from bus_lightning.report.studied_images import Studied
+from bus_lightning.report.studied_images import MARKS, Studied
 from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.strata import LEAST, Score, metrics_in_strata, score_strata
 
-_MARKS, _SIZE, _DEVICE, _SET = "text, calipers or frames", "lesion, share of the image", "device", "data set"
+_SIZE, _DEVICE, _SET = "lesion, share of the image", "device", "data set"
 _THIRDS = ("smallest third", "middle third", "largest third")
 _MOST_DEVICES = 6
 EVERY = ("all", "all test images")
@@ -95,7 +95,7 @@ def find_strata(images: pd.DataFrame) -> dict[_Key, set[str]]:
     """
     found: dict[str, dict[str, set[str]]] = {}
     if "marked" in images:
-        found[_MARKS] = {
+        found[MARKS] = {
             name: set(images.index[images["marked"] == value]) for name, value in (("without", 0), ("with", 1))
         }
     if "lesion_share" in images and (images["lesion_share"] > 0).sum() >= 3 * LEAST:

@@ -82,10 +82,10 @@ def _accuracy_table(rows: Sequence[tuple[Condition, OperatingPoint]], labels: Ma
     table = []
     for condition, point in rows:
         row: dict[str, object] = {"condition": labels[condition.name], "malignant if": _rule(point)}
-        row["threshold"] = _span([_number(value) for value in sorted(point.thresholds.values())])
+        row["threshold"] = span([*point.thresholds.values()], _number) if point.thresholds else "-"
         row["malignant validation images"] = span([*point.positives.values()]) if point.positives else "-"
         for name in ("sensitivity", "specificity"):
-            row[name] = estimate(*point.estimates[name]) if point.estimates else f"undefined: {point.reason}"
+            row[name] = _write(point, name)
         row["specificity read off the test ROC (exploratory)"] = estimate(*point.read_off) if point.read_off else "-"
         table.append(row)
     caption = (
@@ -142,7 +142,7 @@ def _outside_table(conditions: Sequence[Condition], labels: Mapping[str, str]) -
                     "n": cell.images,
                 }
                 for key in ("sensitivity", "specificity"):
-                    shown[key] = estimate(*point.estimates[key]) if point.estimates else f"undefined: {point.reason}"
+                    shown[key] = _write(point, key)
                 read_off = estimate(*point.read_off) if point.read_off else "-"
                 table.append(shown | {"malignant if": _rule(point), "read off the ROC (exploratory)": read_off})
     if not table:
@@ -157,6 +157,10 @@ def _outside_table(conditions: Sequence[Condition], labels: Mapping[str, str]) -
     return [TableItem("operating_points_outside", caption, frame[[*first, *(c for c in frame if c not in first)]])]
 
 
+def _write(point: OperatingPoint, name: str) -> str:
+    return estimate(*point.estimates[name]) if point.estimates else f"undefined: {point.reason}"
+
+
 def _rule(point: OperatingPoint) -> str:
     if point.rule == MOST_PROBABLE:
         return "it is the most probable class"
@@ -165,7 +169,3 @@ def _rule(point: OperatingPoint) -> str:
 
 def _number(threshold: float) -> str:
     return f"{threshold:.3f}" if threshold >= 0.001 else f"{threshold:.0e}"
-
-
-def _span(values: Sequence[str]) -> str:
-    return " to ".join(dict.fromkeys((values[0], values[-1]))) if values else "-"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from bus_lightning.metrics.catalogue import title_of
-from bus_lightning.report.estimates import Summaries, estimate, metric_row
+from bus_lightning.report.estimates import Summaries, metric_row, write_score
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.protocol import Planned, Protocol, shorten
@@ -66,11 +66,8 @@ def _primary_rows(
         for task, metric in protocol.primary_metric.items():
             summary = summaries[task]["test"].get(condition.name) if includes_task(condition.task, task) else None
             if row := metric_row(summary, metric):
-                value = (
-                    f"undefined: {row['reason']}" if row["reason"] else estimate(row["value"], row["low"], row["high"])
-                )
                 rows.append({"planned": planned.name, "condition": condition.name, "metric": title_of(metric),
-                             "value": value, "n": row["n"], "runs": condition.trainings})  # fmt: skip
+                             "value": write_score(row), "n": row["n"], "runs": condition.trainings})  # fmt: skip
     return rows
 
 

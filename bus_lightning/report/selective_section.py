@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.metrics.columns import probabilities_of
-from bus_lightning.report.estimates import estimate
+from bus_lightning.report.estimates import estimate, metric_row, write_score
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.figures.selective import risk_coverage
@@ -16,7 +16,7 @@ from bus_lightning.statistics.doubts import Bought, find_doubts, price_doubts
 from bus_lightning.statistics.operating_points import SENSITIVITIES, sensitivity_rule
 from bus_lightning.statistics.parallel import call_in_parallel
 from bus_lightning.statistics.selective import COVERAGES, accuracy_at_coverages, areas_by_confidence
-from bus_lightning.statistics.summary import DRAWS, value_of
+from bus_lightning.statistics.summary import DRAWS
 
 
 def selective_section(evidence: Evidence) -> Section | None:
@@ -42,8 +42,7 @@ def selective_section(evidence: Evidence) -> Section | None:
         summary = summaries[condition.name]
         row: dict[str, object] = {"condition": labels[condition.name], "n": int(summary["n"].max())}
         for key, title in (("aurc", "AURC"), ("excess_aurc", "excess AURC")):
-            value, low, high = (value_of(summary, key, end) for end in ("value", "low", "high"))
-            row[title] = estimate(value, low, high)
+            row[title] = write_score(metric_row(summary, key))
         row |= {_title(coverage): estimate(*accuracy[coverage]) for coverage in COVERAGES}
         others = list(areas_by_confidence(condition.part("test")).items())[1:]
         row |= {f"AURC by the {name}": f"{area:.3f}" for name, area in others}

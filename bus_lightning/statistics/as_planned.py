@@ -13,7 +13,7 @@ from bus_lightning.data.splits import load_split
 from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.evaluation_folders import list_evaluations
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.runs.protocol import Planned, Protocol, read_kept, shorten
+from bus_lightning.runs.protocol import Planned, Protocol, read_kept_protocol, shorten
 from bus_lightning.statistics.conditions import list_folders
 from bus_lightning.statistics.membership import name_code
 
@@ -89,7 +89,7 @@ def compare_with_protocol(folders: Sequence[Path], protocol: Protocol | None = N
     texts: dict[str, Protocol] = {}
     for run in (run for members in runs.values() for run in members):
         try:
-            kept = read_kept(run)
+            kept = read_kept_protocol(run)
         except DamagedError as error:
             deviations.append(Deviation(run.path.name, str(error)))
             continue

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bus_lightning.core.class_names import HEALTHY, LOW_CONFIDENCE, MALIGNANT
-from bus_lightning.metrics.columns import PROBABILITY, Bools, Floats, classes_of, probabilities_of, ratio
+from bus_lightning.metrics.columns import PROBABILITY, Bools, Floats, answers_of, classes_of, probabilities_of, ratio
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import Estimate, weights_of, with_interval
 from bus_lightning.statistics.summary import DRAWS
@@ -52,15 +52,14 @@ def find_doubts(condition: Condition, thresholds: Mapping[str, float]) -> dict[s
         Doubt -> (n,) bool, in the order of `condition.part("test")`; only doubts that the cases can show.
     """
     test = condition.part("test")
-    classes, probabilities = np.array(classes_of(test)), probabilities_of(test)
-    answers = classes[probabilities.argmax(axis=1)]
+    probabilities, answers = probabilities_of(test), answers_of(test)
     doubts = {f"confidence below {LOW_CONFIDENCE:.0%}": probabilities.max(axis=1) < LOW_CONFIDENCE}
     if thresholds:
         flagged = (test[f"{PROBABILITY}{MALIGNANT}"] >= test["run"].map(thresholds)).to_numpy()
         doubts["another answer, but malignant above its threshold"] = flagged & (answers != MALIGNANT)
     if "tp" in test:
         is_outlined = (test["tp"] + test["fp"] > 0).to_numpy()
-        if HEALTHY in classes:
+        if HEALTHY in classes_of(test):
             doubts["a lesion was outlined, but the answer is normal"] = is_outlined & (answers == HEALTHY)
         doubts["no lesion was outlined, but the answer is a lesion"] = ~is_outlined & (answers != HEALTHY)
     if (seeds := _disagreement(test, answers)) is not None:
@@ -86,7 +85,7 @@ def price_doubts(cases: pd.DataFrame, doubts: Mapping[str, Bools], draws: int = 
     """
     weights = weights_of(cases, draws)
     probabilities, labels = probabilities_of(cases), cases["label"].to_numpy()
-    answers = np.array(classes_of(cases))[probabilities.argmax(axis=1)]
+    answers = answers_of(cases)
     wrong, missed = answers != labels, (labels == MALIGNANT) & (answers != MALIGNANT)
     order = np.argsort(np.argsort(probabilities.max(axis=1), kind="stable"), kind="stable")
     accuracy = _share(weights, ~wrong, np.ones(len(wrong), bool))

@@ -27,7 +27,7 @@ from bus_lightning.runs.seen import holds_the_data_of
 from bus_lightning.runs.sets import write_sets
 from bus_lightning.runs.table import collect, show
 from bus_lightning.training.averages import average_classes, average_masks
-from bus_lightning.training.ensemble_plans import EnsembleOnSplit, Plan, hash_of_condition, plan_ensembles
+from bus_lightning.training.ensemble_plans import EnsembleOnSplit, EnsemblePlan, hash_of_condition, plan_ensembles
 from bus_lightning.training.evaluate import (
     evaluate_run,
     in_one_line,
@@ -99,7 +99,7 @@ def _is_elsewhere(cfg: DictConfig) -> bool:
     return names_data(cfg.data) or cfg.split not in (None, "own")
 
 
-def _evaluate_plan(plan: Plan, cfg: DictConfig) -> dict[Path, Path]:
+def _evaluate_plan(plan: EnsemblePlan, cfg: DictConfig) -> dict[Path, Path]:
     """Make an ensemble on each split, and on other data if the config names them: folder -> folder of the results."""
     if plan.refused:
         raise UserError(plan.refused)
@@ -115,7 +115,7 @@ def _describe(runs: Sequence[FinishedRun], folder: RunDir, cfg: DictConfig) -> E
     return Ensemble(str(cfg.ensemble), tuple(patterns_of(cfg.runs)), members)
 
 
-def _make(on_split: EnsembleOnSplit, plan: Plan, cfg: DictConfig) -> None:
+def _make(on_split: EnsembleOnSplit, plan: EnsemblePlan, cfg: DictConfig) -> None:
     """Write the folder of an ensemble on one split, unless it is complete and its runs have not changed."""
     folder, runs = on_split.folder, on_split.runs
     described = _describe(runs, folder, cfg)
@@ -214,7 +214,7 @@ def _average_masks(
     }
 
 
-def _evaluate_elsewhere(plan: Plan, cfg: DictConfig) -> RunDir:
+def _evaluate_elsewhere(plan: EnsemblePlan, cfg: DictConfig) -> RunDir:
     """Average all networks of an ensemble, those of every fold, on images that none of them has seen.
 
     Returns:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bus_lightning.config.fields import check_fields
 from bus_lightning.config.schema import (
     FLAG,
     NAME,
@@ -20,10 +21,9 @@ from bus_lightning.config.schema import (
 )
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import read_yaml
-from bus_lightning.metrics.catalogue import TITLES, title_of
+from bus_lightning.metrics.catalogue import BY_TASK, TITLES, title_of
 
 _KINDS = ("scores", "across")
-_TASKS = ("classification", "segmentation")
 _METRICS = Kind("a list of metrics as in metrics.json", lambda value: (
     isinstance(value, list) and bool(value) and all(map(_is_metric, value))
 ))  # fmt: skip
@@ -32,7 +32,7 @@ _PAPER = Kind("a mapping: metric -> [where, metric] of the paper's numbers", lam
 ))  # fmt: skip
 _TABLE: dict[str, Kind] = {
     "groups": NAMES,
-    "task": one_of(*_TASKS),
+    "task": one_of(*BY_TASK),
     "metrics": _METRICS,
     "kind": one_of(*_KINDS),
     "part": one_of("val", "test"),
@@ -43,7 +43,7 @@ _TABLE: dict[str, Kind] = {
 _GOAL: dict[str, Kind] = {
     "question": TEXT,
     "groups": NAMES,
-    "task": one_of(*_TASKS),
+    "task": one_of(*BY_TASK),
     "metric": Kind("a metric as in metrics.json", lambda value: _is_metric(value)),
     "goal": number(),
     "least": nullable(number()),
@@ -121,7 +121,8 @@ class Plan:
     @property
     def groups(self) -> list[str]:
         """The groups, each once, in the order of the tables."""
-        return list(dict.fromkeys(group for each in (*self.tables, *self.goals) for group in each.groups))
+        named = [each.groups for each in self.tables] + [each.groups for each in self.goals]
+        return list(dict.fromkeys(group for groups in named for group in groups))
 
 
 def _is_metric(key: Any) -> bool:
@@ -147,11 +148,11 @@ def read_plan(path: Path) -> Plan:
         f"{path}: goals", content.get("goals") or [], Kind("a list of goals", lambda value: isinstance(value, list))
     )
     tables = [
-        Table(name, **_frozen(_checked(f"{path}: tables.{name}", fields, _TABLE, _NEEDED["tables"])))
+        Table(name, **_checked(f"{path}: tables.{name}", fields, _TABLE, _NEEDED["tables"]))
         for name, fields in content["tables"].items()
     ]
     goals = [
-        Goal(**_frozen(_checked(f"{path}: goals[{place}]", fields, _GOAL, _NEEDED["goals"])))
+        Goal(**_checked(f"{path}: goals[{place}]", fields, _GOAL, _NEEDED["goals"]))
         for place, fields in enumerate(content.get("goals") or [])
     ]
     return Plan(tuple(tables), tuple(goals))
@@ -159,15 +160,5 @@ def read_plan(path: Path) -> Plan:
 
 def _checked(place: str, fields: Any, kinds: Mapping[str, Kind], needed: tuple[str, ...]) -> dict[str, Any]:
     check_value(place, fields, Kind("a mapping of fields", lambda value: isinstance(value, dict)))
-    for key in needed:
-        if key not in fields:
-            raise UserError(f"{place}.{key} is missing: give {kinds[key].description}.")
-    for key, value in fields.items():
-        if key not in kinds:
-            raise UserError(f"{place}.{key} is unknown: choose from {', '.join(kinds)}.")
-        check_value(f"{place}.{key}", value, kinds[key])
-    return dict(fields)
-
-
-def _frozen(fields: dict[str, Any]) -> dict[str, Any]:
+    check_fields(fields, kinds, needed, f"{place}.")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
