@@ -21,7 +21,7 @@ from bus_lightning.statistics.summary import value_of
 from bus_lightning.statistics.variance import Spread, spread_of
 
 _LEAST = 1e-6  # standard error: a smaller one is rounding, of a score that no draw changes
-# Per task: those that conditions are compared by, and the one that misses a cancer or a lesion.
+# Per task: the metrics that conditions are compared by, and those of missed and of false findings.
 _METRICS = {
     "classification": (*shown_in(COMPARED, "classification"), "recall_malignant", "specificity_malignant"),
     "segmentation": (*shown_in(COMPARED, "segmentation"), "missed_rate", "false_alarm_rate"),
@@ -70,8 +70,8 @@ def certainty_section(evidence: Evidence) -> Section | None:
     items += [*_power_table(powers), *sample_size_figure({task: _drawn(own) for task, own in powers.items() if own})]
     intro = (
         "An interval of this report says how much a number would change with other test images. Another training, and "
-        "another split, change it too. Which part is large decides what would make a result surer: more images, or "
-        "more runs."
+        "another split, change it too. If the images are the largest source, more images make a result surer; "
+        "otherwise more runs do."
     )
     return Section("How sure the numbers are", intro, items) if items else None
 

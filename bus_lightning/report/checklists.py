@@ -17,7 +17,7 @@ class Item:
 
     Attributes:
         number: Its number, such as "12a".
-        text: What it asks for, in a few words of ours.
+        text: What it asks for, in a few words.
         places: Where a report may answer it: titles of sections, and slugs of tables and figures, which may be patterns
             such as `flow*`.
         files: Files in the folder of each run that answer it.

@@ -34,8 +34,8 @@ def lesion_section(conditions: Sequence[Condition], test: Summaries) -> Section 
         return None
     items: list[Item] = [*dice_histograms(cases), _distribution(cases), *_detection(own, labels, test)]
     intro = (
-        "A mean hides the lesions that a network misses. Dice of each test image with a lesion, and each lesion for "
-        "itself where an image has several."
+        "A mean hides the lesions that a network misses. This section shows how the Dice of single images is "
+        "distributed, and which lesions are found where an image has several."
     )
     return Section("Segmentation, lesion by lesion", intro, items)
 

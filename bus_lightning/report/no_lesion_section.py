@@ -1,4 +1,4 @@
-"""The section of the no-lesion rule: what it does to false alarms, and what it costs."""
+"""The section of the no-lesion rule: what it does to false positives on normal images, and what it costs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _PARTS = {"test": "test", "val": "validation, which chose the rule"}
 def no_lesion_section(
     conditions: Sequence[Condition], summaries: Mapping[str, Summaries], cache: Path | None
 ) -> Section | None:
-    """Compare false alarms, Dice and missed lesions with and without the rule.
+    """Compare false positives, Dice and missed lesions with and without the rule.
 
     Args:
         conditions: Those of the report.
@@ -53,9 +53,9 @@ def no_lesion_section(
         "value and 95% interval; the difference is paired on the same draws of groups."
     )
     intro = (
-        "The lesion score is the highest probability of a pixel, for a joint network times the probability that the "
-        "image is not normal. The least score was chosen on the validation images of each run, before any test image "
-        "was predicted: it may cost the stated share of the mean Dice of these lesions."
+        "The lesion score is the highest probability of a pixel; for a joint network, it is multiplied by the "
+        "probability that the image is not normal. The least score was chosen on the validation images of each run, "
+        "before any test image was predicted: it costs at most the allowed share of the mean Dice of these lesions."
     )
     table = TableItem("no_lesion_rule", caption, pd.DataFrame(rows))
     return Section("When no lesion is predicted", intro, [table])
@@ -73,7 +73,7 @@ def _row(condition: Condition, part: str, after: pd.DataFrame, cache: Path | Non
     row: dict[str, object] = {
         "lesions / normal images": f"{is_lesion.sum()} / {(~is_lesion).sum()}",
         "least score": _least_scores(condition),
-        "may cost": f"{condition.config.predict.no_lesion:g}",
+        "allowed cost": f"{condition.config.predict.no_lesion:g}",
     }
     for metric in _METRICS:
         for when, summary in (("before", before), ("after", after)):

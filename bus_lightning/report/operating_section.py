@@ -1,4 +1,4 @@
-"""The section of operating points: what a doctor gets who acts on the probability of malignant."""
+"""The section of operating points: sensitivity and specificity at thresholds for the probability of malignant."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -47,11 +47,11 @@ def operating_section(evidence: Evidence) -> Section | None:
     items += [*operating_figure(drawn), _predictive_table(rows, labels, evidence.prevalence)]
     items += _outside_table(conditions, labels)
     intro = (
-        "What a reader gets who calls an image malignant if its probability reaches a threshold. The threshold of each "
-        "run is chosen on its validation images and is fixed before the test; each fold of a cross-validation has its "
-        "own. Malignant is compared with all other classes. Intervals: bootstrap over groups, with the thresholds as "
-        "they are. Validation images also chose the epoch, so expect a somewhat lower sensitivity on test images than "
-        "was asked."
+        "Results if an image is called malignant when its probability reaches a threshold. The threshold of each run "
+        "is chosen on its validation images and is fixed before the test; each fold of a cross-validation has its own. "
+        "Malignant is compared with all other classes. Intervals: bootstrap over groups, with the thresholds as they "
+        "are. Validation images also chose the epoch, so expect a somewhat lower sensitivity on test images than the "
+        "required one."
     )
     return Section("Operating points for malignant", intro, items)
 
@@ -72,8 +72,8 @@ def _warnings(
     items: list[Item] = []
     if few:
         items.append(Note(
-            f"Fewer than {_FEW} malignant validation images chose a threshold of {', '.join(few)}: 95% of so few are "
-            "all of them, so that threshold follows the lowest of their scores.", "warning",
+            f"Fewer than {_FEW} malignant validation images chose a threshold of {', '.join(few)}. 95% of so few are "
+            "all of them, so the threshold depends on the lowest of their scores alone.", "warning",
         ))  # fmt: skip
     return items + [Note(f"{text}. Not computed: {', '.join(rules)}.", "warning") for text, rules in missing.items()]
 
@@ -91,7 +91,7 @@ def _accuracy_table(rows: Sequence[tuple[Condition, OperatingPoint]], labels: Ma
     caption = (
         "Sensitivity and specificity for malignant on test images, value and 95% interval. Thresholds: lowest to "
         "highest of the runs. The last column is the specificity where the ROC curve of the test images themselves "
-        "reaches the asked sensitivity: it shows what a well-placed threshold could give, not what this one gives."
+        "reaches the required sensitivity: it shows what a well-placed threshold could give, not what this one gives."
     )
     return TableItem("operating_points", caption, pd.DataFrame(table))
 
@@ -149,8 +149,8 @@ def _outside_table(conditions: Sequence[Condition], labels: Mapping[str, str]) -
         return []
     caption = (
         "The same thresholds on other data sets, which chose neither the network nor the threshold: value and 95% "
-        "interval. A sensitivity far from the one that was asked means that the threshold does not carry over. The "
-        "last column is the specificity at the asked sensitivity, read off the ROC curve of the other set."
+        "interval. A sensitivity far from the required one means that the threshold does not carry over. The "
+        "last column is the specificity at the required sensitivity, read off the ROC curve of the other set."
     )
     frame = pd.DataFrame(table)
     first = ["condition", "tested on", "n", "malignant if"]

@@ -1,4 +1,4 @@
-"""The section of the protocol: what was planned before the runs, what became of it, and what differs."""
+"""The section of the protocol: what was planned before the runs, how much is complete, and what differs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,7 +20,7 @@ def protocol_section(
     """Show what was planned, the primary metric of each planned condition, and what differs from the plan.
 
     Args:
-        as_planned: The protocol next to the runs.
+        as_planned: The protocol compared with the runs.
         conditions: Those of the report.
         summaries: Task -> part -> name of a condition -> summary.
     """
@@ -80,8 +80,8 @@ def _plan(progress: Sequence[Progress]) -> TableItem:
             "split": _split(state.planned),
             "options": "; ".join(f"{key}={value}" for key, value in state.planned.options.items()),
             "runs planned": len(state.planned.runs),
-            "complete": len(state.complete) if state.is_here else "not in this report",
-            "missing": (name_runs(state.missing, state.planned) or "-") if state.is_here and state.missing else "-",
+            "complete": len(state.complete) if state.is_reported else "not in this report",
+            "missing": (name_runs(state.missing, state.planned) or "-") if state.is_reported and state.missing else "-",
         }
         for state in progress
     ]

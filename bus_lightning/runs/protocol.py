@@ -136,7 +136,7 @@ class Protocol:
         return hashlib.sha256(self.content).hexdigest()
 
     def find(self, group: str, config: DictConfig) -> Planned | None:
-        """Find the condition that a run is meant for: of those of its group, one of its model, then the most alike."""
+        """Find the planned condition of a run: in its group, first by the model, then with the fewest differences."""
 
         def distance(planned: Planned) -> tuple[bool, int]:
             is_of_another_model = planned.options.get("model.name", config.model.name) != config.model.name
@@ -221,8 +221,8 @@ def list_deviations(protocol: Protocol, config: DictConfig) -> list[str]:
     if (planned := protocol.find(group, config)) is None:
         return [f"no condition has the group {group}"]
     run = (config.seed, config.data.split.get("fold"))
-    luck = [] if run in planned.runs else [f"seed={shown(run[0])} with fold {shown(run[1])} is not planned"]
-    return [*planned.differences(config), *luck]
+    unplanned = [] if run in planned.runs else [f"seed={shown(run[0])} with fold {shown(run[1])} is not planned"]
+    return [*planned.differences(config), *unplanned]
 
 
 def _value_of(config: DictConfig, key: str) -> Any:

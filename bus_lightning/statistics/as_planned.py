@@ -42,13 +42,13 @@ class Progress:
         planned: The condition.
         complete: The complete runs of each planned seed and fold.
         unfinished: Planned runs that were begun and are not complete -> their state.
-        is_here: Whether its group is among those that are reported.
+        is_reported: Whether its group is among those that are reported.
     """
 
     planned: Planned
     complete: dict[Run, list[RunDir]] = field(default_factory=dict)
     unfinished: dict[Run, str] = field(default_factory=dict)
-    is_here: bool = False
+    is_reported: bool = False
 
     @property
     def missing(self) -> list[Run]:
@@ -58,7 +58,7 @@ class Progress:
 
 @dataclass
 class AsPlanned:
-    """A protocol next to the runs of groups.
+    """A protocol compared with the runs of groups.
 
     Attributes:
         protocol: The protocol.
@@ -103,17 +103,17 @@ def compare_with_protocol(folders: Sequence[Path], protocol: Protocol | None = N
     progress = {planned.name: Progress(planned) for planned in protocol.conditions}
     for folder, members in runs.items():
         for state in progress.values():
-            state.is_here |= state.planned.group == folder.name
+            state.is_reported |= state.planned.group == folder.name
         for run in members:
             deviations += _place(run, folder.name, protocol, progress)
-    here = [state for state in progress.values() if state.is_here]
-    groups = {state.planned.group for state in here}
+    reported = [state for state in progress.values() if state.is_reported]
+    groups = {state.planned.group for state in reported}
     for ensemble in (run for folder in folders if folder.name in groups for run in map(RunDir, list_folders(folder))):
         if ensemble.is_ensemble and ensemble.is_complete:
             deviations += _more_openings(ensemble, protocol)
     found = [
         *_other_texts(protocol, versions, groups),
-        *(deviation for state in here for deviation in _gaps(state)),
+        *(deviation for state in reported for deviation in _gaps(state)),
         *deviations,
     ]
     return AsPlanned(protocol, versions, list(progress.values()), found)
@@ -144,7 +144,7 @@ def _last_start(runs: Sequence[RunDir]) -> str:
 
 
 def _place(run: RunDir, group: str, protocol: Protocol, progress: dict[str, Progress]) -> Iterator[Deviation]:
-    """Add a run to the condition that it is meant for, and say what is not as planned."""
+    """Add a run to its planned condition, and say what is not as planned."""
     try:
         config = load_config(run.config)
         status = run.status
@@ -174,7 +174,7 @@ def _place(run: RunDir, group: str, protocol: Protocol, progress: dict[str, Prog
 
 
 def _gaps(state: Progress) -> Iterator[Deviation]:
-    """Name the planned runs that are missing, and those that are there more than once."""
+    """Name the planned runs that are missing, and those that were trained more than once."""
     planned = state.planned
     begun = [run for run in state.missing if run in state.unfinished]
     for word in dict.fromkeys(state.unfinished[run] for run in begun):
@@ -203,7 +203,7 @@ def _other_selection(run: RunDir, protocol: Protocol) -> Iterator[Deviation]:
     kept_by = run.status.get("kept_by")
     is_planned = kept_by is None or kept_by == protocol.selection or kept_by.startswith(f"{protocol.selection}/")
     if not is_planned:
-        yield Deviation(run.path.name, f"its epoch was chosen by {kept_by}, planned {protocol.selection}")
+        yield Deviation(run.path.name, f"kept epoch: {kept_by}, planned: {protocol.selection}")
 
 
 def _more_openings(run: RunDir, protocol: Protocol) -> Iterator[Deviation]:

@@ -1,7 +1,7 @@
-"""Reasons not to trust an answer that the cases of a run show, and what heeding each of them buys.
+"""Find reasons to doubt an answer in the cases of a run, and compute what is gained by leaving such answers out.
 
-They are doubts that `diagnosis` raises too, as far as the files of a run hold what they need, and one more: networks
-that differ only in their seed disagree.
+`diagnosis` raises the same doubts, apart from those that need the image. One more is that networks which differ only in
+their seed disagree.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,8 +19,8 @@ from bus_lightning.statistics.summary import DRAWS
 
 
 @dataclass(frozen=True)
-class Bought:
-    """What it buys to leave the doubted answers to a reader.
+class Deferral:
+    """What changes if the answers with a doubt are left to a reader.
 
     Attributes:
         doubt: The doubt.
@@ -75,8 +75,8 @@ def _disagreement(test: pd.DataFrame, answers: NDArray[np.str_]) -> Bools | None
     return np.asarray(by_image.transform("nunique") > 1)
 
 
-def price_doubts(cases: pd.DataFrame, doubts: Mapping[str, Bools], draws: int = DRAWS) -> Iterator[Bought]:
-    """Compute what each doubt buys, with intervals from the bootstrap over groups; replicates are pooled.
+def score_doubts(cases: pd.DataFrame, doubts: Mapping[str, Bools], draws: int = DRAWS) -> Iterator[Deferral]:
+    """Compute what changes without the answers of each doubt; bootstrap over groups, replicates are pooled.
 
     Args:
         cases: Test images with `prob_<class>`, `label` and `group`.
@@ -92,7 +92,7 @@ def price_doubts(cases: pd.DataFrame, doubts: Mapping[str, Bools], draws: int = 
     for name, raised in doubts.items():
         kept = _share(weights, ~wrong, ~raised)
         by_confidence = _share(weights, ~wrong, order >= raised.sum())
-        yield Bought(
+        yield Deferral(
             name,
             share=with_interval(_share(weights, raised, np.ones(len(wrong), bool))),
             caught=with_interval(_share(weights, raised, wrong)),

@@ -88,8 +88,8 @@ def runs(finished, tmp_path):
 
 def make(place, tmp_path, **options):
     page, plan = place
-    homeless = make_results(tmp_path / "runs", page, plan, extensions=extensions(), **options)
-    assert homeless == []
+    unplaced = make_results(tmp_path / "runs", page, plan, extensions=extensions(), **options)
+    assert unplaced == []
     return page.read_text(), json.loads(page.with_suffix(".json").read_text())
 
 
@@ -136,7 +136,7 @@ def test_what_is_missing_or_mixed_is_named_and_the_rest_is_shown(runs, place, tm
     text, content = make(place, tmp_path)
     found = [(each["group"], each["about"], each["text"]) for each in content["missing"]]
     name = "resnet34__data.split.folds-2"
-    assert ("gone", "gone", "no runs of this group are there") in found
+    assert ("gone", "gone", "there are no runs of this group") in found
     assert ("folded", runs[1, 1].path.name, "not complete: interrupted") in found
     assert ("folded", f"{name}", "seed 1 not run, or not complete") in found
     assert any(about == f"{name}__2" and "but other files" in what for _, about, what in found)

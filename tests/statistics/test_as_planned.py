@@ -111,7 +111,7 @@ def test_another_selection_and_more_evaluations_of_the_test_images_are_named(pla
     other.record_evaluation(run)
     other.write_metrics({"test": {}})
     assert deviations(planned) == [
-        (planned[0, 0].path.name, "its epoch was chosen by last epoch, planned val"),
+        (planned[0, 0].path.name, "kept epoch: last epoch, planned: val"),
         (run.path.name, "its test images were evaluated 3 times (1 by its training, 2 by evaluate.py), planned 1"),
     ]
 

@@ -83,7 +83,7 @@ def _write(goal: Goal, answer: Answer) -> Iterator[str]:
 
 def _candidates(goal: Goal, rows: Sequence[Row]) -> list[Row]:
     """Select the rows that could answer a goal, each condition once, although several tables may show it."""
-    own = {}
+    own: dict[tuple[str, str], Row] = {}
     for row in rows:
         is_of_goal = row.group in goal.groups and (row.task, row.metric) == (goal.task, goal.metric)
         is_of_images = row.data == goal.tested if goal.tested else row.data == " + ".join(row.trained)

@@ -68,7 +68,7 @@ class Table:
         part: val or test.
         models: Models that are expected; those without a complete run are named.
         seeds: Seeds that are expected of each condition.
-        paper: Metric -> table of the paper and the metric in it, whose numbers stand next to ours.
+        paper: Metric -> table of the paper and the metric in it, whose numbers are shown next to those of the runs.
     """
 
     name: str

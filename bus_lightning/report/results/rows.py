@@ -33,7 +33,7 @@ class Row:
         table: Name of the table.
         group: The group of the runs.
         condition: Name of the condition.
-        label: The same, short.
+        label: Its short name.
         model: Name of the model.
         ensemble: Number of networks whose probabilities are averaged for an image; 1 without an ensemble.
         task: classification or segmentation.
@@ -51,7 +51,7 @@ class Row:
         sd_of_runs: Standard deviation over runs; None for one run.
         commit: Commits of the trainings.
         command: The commands that made the runs.
-        paper: The paper's number; empty if it has none.
+        paper: The published number; empty if there is none.
     """
 
     table: str

@@ -11,7 +11,7 @@ from bus_lightning.report.results.plan import Table
 from bus_lightning.report.results.rows import Row, published
 from bus_lightning.report.writing import plain
 
-_NONE = "Not measured: no complete run is there."
+_NONE = "Not measured: there is no complete run."
 
 
 def make_table(table: Table, rows: Sequence[Row], extensions: Sequence[Extension], missing: Sequence[Missing]) -> str:
@@ -33,7 +33,7 @@ def make_table(table: Table, rows: Sequence[Row], extensions: Sequence[Extension
 def make_missing(missing: Sequence[Missing]) -> str:
     """Make the table of all that is missing or mixed."""
     if not missing:
-        return "Nothing: every group is there, and complete."
+        return "Nothing: every group is complete."
     lines = [[plain(each.group), plain(each.about), plain(each.text)] for each in missing]
     return markdown_table(["group", "condition or run", "what"], lines, words=3)
 
