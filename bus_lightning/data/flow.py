@@ -9,7 +9,6 @@ from bus_lightning.data.sources.registry import DataSet
 
 DROPPED_CLASS, OTHER_CLASS, OTHER_PART = "dropped_class", "other_class", "other_part"
 EXCLUDED, CONFLICT, UNREADABLE = "excluded", "conflict", "unreadable"
-REASONS = (DROPPED_CLASS, OTHER_CLASS, OTHER_PART, EXCLUDED, CONFLICT, UNREADABLE)  # in the order of the steps
 
 
 def count_left_out(whole: pd.DataFrame, steps: Mapping[str, set[str]]) -> dict[str, dict[str, int]]:

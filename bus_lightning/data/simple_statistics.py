@@ -6,7 +6,7 @@ from scipy.stats import kurtosis, skew
 
 from bus_lightning.data.resizing import resize
 
-_SIDE = 256  # pixels of the longer side, so that edges and textures of large and small files compare
+_SIDE = 256  # pixels of the longer side, so that edges and textures of large and small files can be compared
 _WINDOW = (9, 9)  # of the local contrast
 _BINS = 64  # of the histogram
 _PERCENTILES = (5, 25, 50, 75, 95)

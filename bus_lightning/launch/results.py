@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         with PrintableConsole(stderr=True).status("reading the runs"):
             from bus_lightning.report.results.making import make_results  # after --help
 
-            homeless = make_results(options.runs, options.page, options.plan, protocol, extensions())
+            unplaced = make_results(options.runs, options.page, options.plan, protocol, extensions())
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -50,8 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"Error: {trouble}", file=sys.stderr)
             return 1
         raise
-    if homeless:
-        log.warning("%s has no place for the tables %s", options.page, ", ".join(homeless))
+    if unplaced:
+        log.warning("%s has no markers for the tables %s", options.page, ", ".join(unplaced))
     print(printable(f"The results are in {options.page} and {options.page.with_suffix('.json')}"))
     return 0
 

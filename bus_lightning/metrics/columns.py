@@ -28,6 +28,16 @@ def probabilities_of(cases: pd.DataFrame) -> Floats:
     return cases[[f"{PROBABILITY}{name}" for name in classes_of(cases)]].to_numpy("float64")
 
 
+def answers_of(cases: pd.DataFrame) -> NDArray[np.str_]:
+    """Return the most probable class of each case, (n,)."""
+    return np.array(classes_of(cases))[probabilities_of(cases).argmax(axis=1)]
+
+
+def has_lesion(cases: pd.DataFrame) -> "pd.Series[bool]":
+    """Say for each case whether its ground truth has a lesion, from its counts of pixels."""
+    return cases["tp"] + cases["fn"] > 0
+
+
 def has_both_tasks(cases: pd.DataFrame) -> bool:
     """Say whether cases hold classes and masks, as those of a joint network do."""
     return "tp" in cases and bool(classes_of(cases))

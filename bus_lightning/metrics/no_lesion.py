@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bus_lightning.metrics.columns import BEFORE_RULE, LESION_SCORE, MILLIMETRES, SURFACE, dice_of
+from bus_lightning.metrics.columns import BEFORE_RULE, LESION_SCORE, MILLIMETRES, SURFACE, dice_of, has_lesion
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ def choose_rule(cases: pd.DataFrame, cost: float) -> LesionRule:
     """
     before = without_rule(cases)
     scores = cases[LESION_SCORE]
-    has_lesion = before["tp"] + before["fn"] > 0
-    lesions = pd.DataFrame({"score": scores[has_lesion], "dice": dice_of(before[has_lesion])})
+    is_lesion = has_lesion(before)
+    lesions = pd.DataFrame({"score": scores[is_lesion], "dice": dice_of(before[is_lesion])})
     lost = lesions.groupby("score")["dice"].sum().sort_index().cumsum() / max(1, len(lesions))
     allowed = lost.index[lost <= cost]
     least = 0.0
     if len(allowed):
         lower = scores[scores < allowed[-1]]
         least = (float(allowed[-1]) + float(lower.max() if len(lower) else allowed[-1])) / 2
-    return LesionRule(least, int(has_lesion.sum()), int((~has_lesion).sum()))
+    return LesionRule(least, int(is_lesion.sum()), int((~is_lesion).sum()))
 
 
 def without_rule(cases: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """Whether a random split, which divides near-duplicates between training and test, flatters a segmenter."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from bus_lightning.config.identity import identity
 from bus_lightning.metrics.catalogue import title_of
-from bus_lightning.metrics.columns import Floats, dice_of
+from bus_lightning.metrics.columns import Floats, dice_of, has_lesion
 from bus_lightning.metrics.per_case import metrics_of, weighted_metrics
 from bus_lightning.report.estimates import estimate
 from bus_lightning.report.sections import Item, Note, Section, TableItem
@@ -77,9 +76,8 @@ def _row(condition: Condition, differences: dict[str, tuple[float, float, float]
         row[f"{title_of(metric)}, random minus grouped"] = estimate(*differences[metric]) if differences else "-"
     has_twin = pd.concat([_has_twin(condition, str(run), cases) for run, cases in test.groupby("run")])
     dice = pd.Series(dice_of(test), index=test.index)
-    has_lesion = test["tp"] + test["fn"] > 0
     for kind, among in (("with", has_twin), ("without", ~has_twin)):
-        values = dice[among.loc[test.index] & has_lesion]
+        values = dice[among.loc[test.index] & has_lesion(test)]
         text = f"{values.mean():.3f} (n = {len(values)})" if len(values) else "no lesion"
         row[f"Dice of lesions {kind} a near-duplicate in training"] = text
     return row
@@ -103,7 +101,7 @@ def _difference(random: Condition, grouped: Condition, metric: str) -> tuple[flo
     return float(value[0]), low, high
 
 
-def _mean_of_runs(test: pd.DataFrame, groups: NDArray[Any], weights: NDArray[Any], metric: str) -> Floats:
+def _mean_of_runs(test: pd.DataFrame, groups: NDArray[np.int64], weights: Floats, metric: str) -> Floats:
     """Average a metric over runs under each row of weights of the groups, (D, groups) -> (D,)."""
     runs = [cases for _, cases in test.groupby("run")]
     values = [

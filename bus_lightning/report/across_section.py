@@ -13,7 +13,7 @@ import pandas as pd
 from bus_lightning.config.schema import shown as written
 from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.metrics.catalogue import heading_of, title_of
-from bus_lightning.report.estimates import estimate, metric_row
+from bus_lightning.report.estimates import metric_row, write_score
 from bus_lightning.report.figures.across import Shown, heat_map
 from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.sections import Item, Note, Section, TableItem
@@ -139,12 +139,7 @@ def _text(cell: Cell, row: Mapping[str, Any] | None) -> str:
     """Write a cell: value, interval and size."""
     if not cell.images:
         return f"left out: {cell.seen} of these images were seen in training"
-    if row is None:
-        value = "not measured"
-    elif row["reason"]:
-        value = f"undefined: {row['reason']}"
-    else:
-        value = estimate(row["value"], row["low"], row["high"])
+    value = write_score(row, missing="not measured")
     runs = f"; {cell.runs} of {len(cell.condition.runs)} runs" if cell.runs < len(cell.condition.runs) else ""
     if cell.condition.is_ensemble:  # the folds' networks are averaged, too
         runs = f"; {cell.condition.networks} networks"

@@ -8,7 +8,7 @@ import pandas as pd
 from bus_lightning.data.simple_statistics import STATISTICS
 from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.metrics.majority import majority_accuracy
-from bus_lightning.report.estimates import Summaries, estimate, metric_row
+from bus_lightning.report.estimates import Summaries, estimate, metric_row, write_score
 from bus_lightning.report.figures.forest import forest
 from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.sections import Item, Note, Section, TableItem
@@ -65,12 +65,11 @@ def _scores(conditions: list[Condition], shown: Summaries, labels: Mapping[str, 
         if condition.name not in shown:
             continue
         cases = condition.part("test")
-        row: dict[str, object] = {"classifier": labels[condition.name], "runs or splits": len(condition.runs)}
+        row: dict[str, object] = {"classifier": labels[condition.name], "runs or splits": condition.trainings}
         row["n"] = cases["id"].nunique()
         row["always the most frequent"] = f"{majority_accuracy(cases):.3f}"
         for metric in _METRICS:
-            values = metric_row(shown[condition.name], metric)
-            row[title_of(metric)] = estimate(values["value"], values["low"], values["high"]) if values else "-"
+            row[title_of(metric)] = write_score(metric_row(shown[condition.name], metric))
         rows.append(row)
     caption = "Baselines and networks on test images: value and 95% interval."
     return TableItem("baselines_test", caption, pd.DataFrame(rows))

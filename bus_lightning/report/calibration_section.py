@@ -5,7 +5,8 @@ import pandas as pd
 
 from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.metrics.columns import PROBABILITY, probabilities_of
-from bus_lightning.report.estimates import estimate, metric_row
+from bus_lightning.report.ensemble_items import count_runs
+from bus_lightning.report.estimates import metric_row, write_score
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.calibration import adaptive_reliability
 from bus_lightning.report.figures.inputs import labels_of
@@ -40,7 +41,10 @@ def calibration_section(evidence: Evidence) -> Section | None:
     if not conditions:
         return None
     labels = labels_of(conditions)
-    rows = [{"condition": labels[each.name]} | _row(each, summaries[each.name]) for each in conditions]
+    rows = [
+        {"condition": labels[each.name], **count_runs(each, conditions)} | _row(each, summaries[each.name])
+        for each in conditions
+    ]
     caption = (
         "Calibration on test images: value and 95% interval. The calibration error is that of the most probable class; "
         'it is never negative, so its interval lies too high. "By chance" is what the error in bins of equally many '
@@ -64,7 +68,7 @@ def calibration_section(evidence: Evidence) -> Section | None:
 
 def _row(condition: Condition, summary: pd.DataFrame) -> dict[str, object]:
     cases = condition.part("test")
-    shown: dict[str, object] = {"runs": len(condition.runs), "n": int(summary["n"].max())}
+    shown: dict[str, object] = {"n": int(summary["n"].max())}
     values: dict[str, float] = {}
     by_chance = 0.0
     for metric, title in _TITLES.items():
@@ -72,10 +76,8 @@ def _row(condition: Condition, summary: pd.DataFrame) -> dict[str, object]:
         if row is None:
             continue
         values[metric] = row["value"]
-        shown[title] = estimate(row["value"], row["low"], row["high"])
-        if row["reason"]:
-            shown[title] = f"undefined: {row['reason']}"
-        elif metric == "calibration_error_adaptive":
+        shown[title] = write_score(row)
+        if metric == "calibration_error_adaptive" and not row["reason"]:
             mean, by_chance = error_by_chance(cases)
             shown["by chance"] = f"{mean:.3f}, below {by_chance:.3f}"
     if MALIGNANT in condition.classes and np.isfinite(probabilities_of(cases)).all():

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.metrics.catalogue import COMPARED, shown_in, title_of
+from bus_lightning.report.ensemble_items import count_runs
 from bus_lightning.report.estimates import estimate
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.inputs import labels_of, span
@@ -15,13 +16,12 @@ from bus_lightning.report.figures.variance import variance_figure
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.parallel import call_in_parallel
-from bus_lightning.statistics.sample_size import images_needed, smallest_difference
+from bus_lightning.statistics.sample_size import DIFFERENCES, images_needed, smallest_difference
 from bus_lightning.statistics.summary import value_of
 from bus_lightning.statistics.variance import Spread, spread_of
 
-DIFFERENCES = (0.02, 0.05)
 _LEAST = 1e-6  # standard error: a smaller one is rounding, of a score that no draw changes
-# Per task: those that conditions are compared by, and the one that misses a cancer or a lesion.
+# Per task: the metrics that conditions are compared by, and those of missed and of false findings.
 _METRICS = {
     "classification": (*shown_in(COMPARED, "classification"), "recall_malignant", "specificity_malignant"),
     "segmentation": (*shown_in(COMPARED, "segmentation"), "missed_rate", "false_alarm_rate"),
@@ -70,8 +70,8 @@ def certainty_section(evidence: Evidence) -> Section | None:
     items += [*_power_table(powers), *sample_size_figure({task: _drawn(own) for task, own in powers.items() if own})]
     intro = (
         "An interval of this report says how much a number would change with other test images. Another training, and "
-        "another split, change it too. Which part is large decides what would make a result surer: more images, or "
-        "more runs."
+        "another split, change it too. If the images are the largest source, more images make a result surer; "
+        "otherwise more runs do."
     )
     return Section("How sure the numbers are", intro, items) if items else None
 
@@ -86,7 +86,7 @@ def _variance_items(task: str, evidence: Evidence) -> list[Item]:
     calls = [(condition, summaries[condition.name], metrics) for condition in conditions]
     spreads = call_in_parallel(spread_of, calls, sum(len(condition.cases) for condition in conditions))
     rows = [
-        {"condition": labels[condition.name], "runs": len(condition.runs)} | _variance_row(spread)
+        {"condition": labels[condition.name], **count_runs(condition, conditions)} | _variance_row(spread)
         for condition, own in zip(conditions, spreads, strict=True)
         for spread in own
     ]
@@ -102,7 +102,7 @@ def _variance_items(task: str, evidence: Evidence) -> list[Item]:
     items: list[Item] = [TableItem(f"variance_{task}", caption, pd.DataFrame(rows))]
     main = {labels[each.name]: own[0] for each, own in zip(conditions, spreads, strict=True) if own}
     items += filter(None, [variance_figure(main, task)])
-    single = [labels[condition.name] for condition in conditions if len(condition.runs) == 1]
+    single = [labels[condition.name] for condition in conditions if condition.trainings == 1]
     if single:
         which = f"{len(single)} of {len(conditions)} conditions have" if len(conditions) > 1 else f"{single[0]} has"
         items.append(Note(

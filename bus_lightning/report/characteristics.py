@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from bus_lightning.data.described import UNKNOWN
-from bus_lightning.report.studied_images import Studied, count_patients
+from bus_lightning.report.studied_images import MARKS, Studied, count_patients
 
 NOT_RECORDED, NOT_KNOWN = "not recorded", "not known"
 _Write = Callable[[pd.DataFrame], str]
@@ -35,7 +35,7 @@ def characteristics(studied: Studied) -> pd.DataFrame:
         ("lesion, diameter in mm", partial(_write_quartiles, "lesion_mm", scale=1, digits=1)),
         ("width, pixels", partial(_write_quartiles, "width", scale=1, digits=0)),
         ("height, pixels", partial(_write_quartiles, "height", scale=1, digits=0)),
-        ("text, calipers or frames", partial(_write_share, "marked")),
+        (MARKS, partial(_write_share, "marked")),
         ("tinted", partial(_write_share, "tinted")),
         *(_counts_of(every, "device", "device") or [("device", lambda images: NOT_KNOWN)]),
         *(_counts_of(every, "birads", "BI-RADS") or [("BI-RADS", lambda images: NOT_KNOWN)]),

@@ -6,17 +6,18 @@ from fnmatch import fnmatchcase
 
 AUTHORS = "to be stated by the authors"
 _MOST = 4  # places of an item
+SCORES = ("Classification", "Segmentation")  # titles of the sections with the scores
 HEAD = "head"  # the facts at the head of the page
 _STATES = ("in the report", "to be stated by the authors", "not applicable or not in this report")
 
 
 @dataclass(frozen=True)
-class Item:
-    """An item of a checklist.
+class Entry:
+    """An item of a checklist, and where a report answers it.
 
     Attributes:
         number: Its number, such as "12a".
-        text: What it asks for, in a few words of ours.
+        text: What it asks for, in a few words.
         places: Where a report may answer it: titles of sections, and slugs of tables and figures, which may be patterns
             such as `flow*`.
         files: Files in the folder of each run that answer it.
@@ -48,10 +49,10 @@ class Checklist:
     title: str
     source: str
     numbering: str
-    items: Mapping[str, Sequence[Item]]
+    items: Mapping[str, Sequence[Entry]]
 
 
-def find_places(item: Item, names: Iterable[str]) -> list[str]:
+def find_places(item: Entry, names: Iterable[str]) -> list[str]:
     """Find the places of an item among the section titles and slugs of a report, in the order of the report."""
     return [name for name in names if any(fnmatchcase(name, place) for place in item.places)]
 
@@ -83,7 +84,7 @@ def fill(checklist: Checklist, places: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _where(item: Item, places: Mapping[str, str]) -> str:
+def _where(item: Entry, places: Mapping[str, str]) -> str:
     found = [places[name] for name in find_places(item, places)]
     if len(found) > _MOST:
         found[_MOST:] = [f"{len(found) - _MOST} more"]

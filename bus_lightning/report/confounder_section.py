@@ -14,11 +14,11 @@ from bus_lightning.report.estimates import estimate
 from bus_lightning.report.figures.inputs import labels_of, paged, span, usable
 from bus_lightning.report.figures.strata import Point, strata_forest
 from bus_lightning.report.sections import Item, Note, Section, TableItem
-from bus_lightning.report.studied_images import Studied
+from bus_lightning.report.studied_images import MARKS, Studied
 from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.strata import LEAST, Score, metrics_in_strata, score_strata
 
-_MARKS, _SIZE, _DEVICE, _SET = "text, calipers or frames", "lesion, share of the image", "device", "data set"
+_SIZE, _DEVICE, _SET = "lesion, share of the image", "device", "data set"
 _THIRDS = ("smallest third", "middle third", "largest third")
 _MOST_DEVICES = 6
 EVERY = ("all", "all test images")
@@ -27,7 +27,7 @@ _Key = tuple[str, str]  # factor and stratum
 
 @dataclass(frozen=True)
 class _Scored:
-    """The scores of a condition: factor and stratum -> metric -> score; and what else each stratum is.
+    """The scores of a condition in its strata.
 
     Attributes:
         scores: Factor and stratum -> metric -> score.
@@ -41,7 +41,7 @@ class _Scored:
 
 
 def confounder_section(conditions: Sequence[Condition], studied: Sequence[Studied]) -> Section | None:
-    """Compare the scores of groups of test images that differ in something else than the diagnosis.
+    """Compare the scores of test images that differ in something else than the diagnosis.
 
     Args:
         conditions: Those of the report.
@@ -75,11 +75,11 @@ def confounder_section(conditions: Sequence[Condition], studied: Sequence[Studie
             )
         )
     intro = (
-        "A network can use what is not the lesion: a caliper, a device, the size of the image. Each row compares test "
-        "images by such a property, which nobody assigned at random: a difference can also come from other classes or "
-        "lesions in the stratum, so the share of malignant images is given. Intervals: 95%, bootstrap over groups, "
-        "drawn from all classes together; all strata have the same draws. Burned-in marks were found by a rule that "
-        f"is {ERROR}."
+        "A network can use other things than the lesion: calipers, the device, the size of the image. Each row scores "
+        "the test images with such a property. Nobody assigned it at random: a difference can also come from other "
+        "classes or lesions in the stratum, so the share of malignant images is given. Intervals: 95%, bootstrap over "
+        "groups, drawn from all classes together; all strata have the same draws. Burned-in marks were found by a rule "
+        f"that is {ERROR}."
     )
     return Section("Confounders", intro, items)
 
@@ -95,7 +95,7 @@ def find_strata(images: pd.DataFrame) -> dict[_Key, set[str]]:
     """
     found: dict[str, dict[str, set[str]]] = {}
     if "marked" in images:
-        found[_MARKS] = {
+        found[MARKS] = {
             name: set(images.index[images["marked"] == value]) for name, value in (("without", 0), ("with", 1))
         }
     if "lesion_share" in images and (images["lesion_share"] > 0).sum() >= 3 * LEAST:
@@ -177,9 +177,9 @@ def _figures(task: str, scored: Mapping[str, _Scored]) -> list[Item]:
         counts = {key: span([max(score.n for score in each.scores[key].values()) for each in page.values()
                              if key in each.scores]) for key in keys}  # fmt: skip
         caption = (
-            f"{task.capitalize()} of test images by what else they differ in: value and 95% interval (bootstrap over "
-            f"groups). n: images. Strata of fewer than {LEAST} images are empty. The dotted line is the value of the "
-            "first condition on all images."
+            f"{task.capitalize()} of test images by properties other than the diagnosis: value and 95% interval "
+            f"(bootstrap over groups). n: images. Strata of fewer than {LEAST} images are empty. The dotted line is "
+            "the value of the first condition on all images."
         )
         items.append(strata_forest(f"strata_{task}{suffix}", caption, keys, counts, points))
     return items

@@ -20,6 +20,19 @@ def estimate(value: float | None, low: float | None = None, high: float | None =
     return f"{text} ({low:.{digits}f} to {high:.{digits}f})"
 
 
+def write_score(row: Mapping[str, Any] | pd.Series | None, digits: int = 3, missing: str = "-") -> str:
+    """Write the row of a metric in a summary: its value with the interval, or why it is undefined.
+
+    Args:
+        row: From `metric_row`, or the row itself.
+        digits: Digits after the point.
+        missing: The text if there is no row.
+    """
+    if row is None:
+        return missing
+    return f"undefined: {row['reason']}" if row["reason"] else estimate(row["value"], row["low"], row["high"], digits)
+
+
 def metric_row(summary: pd.DataFrame | None, metric: str) -> dict[str, Any] | None:
     """Return the row of a metric in a summary; None if it was not computed or has no images."""
     if summary is None or summary.empty:

@@ -9,6 +9,7 @@ from bus_lightning.data.burned_in import ERROR
 from bus_lightning.data.flow import CONFLICT, DROPPED_CLASS, EXCLUDED, OTHER_CLASS, OTHER_PART, UNREADABLE
 from bus_lightning.report.characteristics import characteristics
 from bus_lightning.report.figures.flow import Step, flow_diagram
+from bus_lightning.report.figures.inputs import PART_TITLES, span
 from bus_lightning.report.sections import FigureItem, Item, Note, Section, TableItem
 from bus_lightning.report.studied_images import (
     Studied,
@@ -121,9 +122,8 @@ def _first_steps(studied: Studied, flow: dict[str, Any] | None, number: int) -> 
 
 
 def _ends_of_folds(studied: Studied, tested: list[str]) -> list[Step]:
-    sizes = {part: sorted({len(split.part(part)) for split in studied.splits}) for part in ("train", "val")}
-    spans = {part: " to ".join(f"{size:,}" for size in dict.fromkeys((own[0], own[-1]))) for part, own in sizes.items()}
-    lines = (f"training images: {spans['train']}", f"validation images: {spans['val']}")
+    sizes = {part: [len(split.part(part)) for split in studied.splits] for part in ("train", "val")}
+    lines = tuple(f"{PART_TITLES[part]} images: {span(own, '{:,}'.format)}" for part, own in sizes.items())
     return [
         Step(f"{len(studied.splits)} folds, each with", lines),
         Step(f"Tested once each: n = {len(tested):,}", _describe(studied.images.loc[tested])),

@@ -6,16 +6,15 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.metrics.catalogue import BY_LESION, shown_in, title_of
-from bus_lightning.metrics.columns import LESIONS, Floats, dice_of
+from bus_lightning.metrics.columns import LESIONS, dice_of, has_lesion
 from bus_lightning.metrics.lesions import RULE
-from bus_lightning.report.estimates import Summaries, estimate, metric_row
+from bus_lightning.report.estimates import Summaries, estimate, metric_row, write_score
 from bus_lightning.report.figures.dice import LOW, dice_histograms
-from bus_lightning.report.figures.inputs import labels_of, usable, weights_of
+from bus_lightning.report.figures.inputs import labels_of, usable
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.conditions import Condition, of_task
-from bus_lightning.statistics.intervals import percentile_interval
-
-_DRAWS = 2000
+from bus_lightning.statistics.intervals import weighted_median, weights_of, with_interval
+from bus_lightning.statistics.summary import DRAWS
 
 
 def lesion_section(conditions: Sequence[Condition], test: Summaries) -> Section | None:
@@ -35,8 +34,8 @@ def lesion_section(conditions: Sequence[Condition], test: Summaries) -> Section 
         return None
     items: list[Item] = [*dice_histograms(cases), _distribution(cases), *_detection(own, labels, test)]
     intro = (
-        "A mean hides the lesions that a network misses. Dice of each test image with a lesion, and each lesion for "
-        "itself where an image has several."
+        "A mean hides the lesions that a network misses. This section shows how the Dice of single images is "
+        "distributed, and which lesions are found where an image has several."
     )
     return Section("Segmentation, lesion by lesion", intro, items)
 
@@ -44,14 +43,13 @@ def lesion_section(conditions: Sequence[Condition], test: Summaries) -> Section 
 def _with_lesion(condition: Condition) -> pd.DataFrame:
     """Select the test images with a lesion."""
     cases = usable(condition, "test")
-    return cases[cases["tp"] + cases["fn"] > 0].reset_index(drop=True) if len(cases) else cases
+    return cases[has_lesion(cases)].reset_index(drop=True) if len(cases) else cases
 
 
 def _distribution(cases: dict[str, pd.DataFrame]) -> TableItem:
     rows = []
     for label, table in cases.items():
-        dice, weights = dice_of(table), weights_of(table, _DRAWS)
-        medians = weighted_median(dice, weights)
+        dice, weights = dice_of(table), weights_of(table, DRAWS, np.float64)
         low = (weights @ (dice < LOW)) / weights.sum(axis=1)
         quartiles = np.quantile(dice, [0.25, 0.75])
         rows.append(
@@ -60,9 +58,9 @@ def _distribution(cases: dict[str, pd.DataFrame]) -> TableItem:
                 "images with a lesion": table["id"].nunique(),
                 "mean": f"{dice.mean():.3f}",
                 "SD": f"{dice.std(ddof=1):.3f}" if len(dice) > 1 else "-",
-                "median": estimate(medians[0], *percentile_interval(medians[1:])),
+                "median": estimate(*with_interval(weighted_median(dice, weights))),
                 "quartiles": "{:.3f} to {:.3f}".format(*quartiles),
-                f"share below {LOW}": estimate(low[0], *percentile_interval(low[1:])),
+                f"share below {LOW}": estimate(*with_interval(low)),
             }
         )
     caption = (
@@ -70,20 +68,6 @@ def _distribution(cases: dict[str, pd.DataFrame]) -> TableItem:
         f"median and of the share that is practically missed (Dice below {LOW}). Replicates are pooled."
     )
     return TableItem("dice_quartiles", caption, pd.DataFrame(rows))
-
-
-def weighted_median(values: Floats, weights: Floats) -> Floats:
-    """Compute the median of values (n,) under each row of weights (D, n): the least value that half the weight reaches.
-
-    Two middle values of equal weight are averaged, as in an ordinary median.
-    """
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(np.asarray(weights, dtype=np.float64)[:, order], axis=1)
-    half = reached[:, -1:] / 2
-    lower = (reached < half).sum(axis=1)
-    upper = (reached <= half).sum(axis=1)
-    ordered = np.append(values[order], values[order][-1])
-    return np.asarray((ordered[lower] + ordered[upper]) / 2)
 
 
 def _detection(conditions: Sequence[Condition], labels: dict[str, str], test: Summaries) -> list[Item]:
@@ -101,8 +85,7 @@ def _detection(conditions: Sequence[Condition], labels: dict[str, str], test: Su
         row: dict[str, object] = {"condition": labels[condition.name], "test images": cases["id"].nunique()}
         row["lesions"] = round(cases["lesions"].sum() / replicates)
         for metric in shown_in(BY_LESION, "segmentation"):
-            score = metric_row(test.get(condition.name), metric)
-            row[title_of(metric)] = estimate(score["value"], score["low"], score["high"]) if score else "undefined"
+            row[title_of(metric)] = write_score(metric_row(test.get(condition.name), metric))
         row["images with several lesions"] = several["id"].nunique()
         found, of = (several[name].sum() / replicates for name in ("lesions_found", "lesions"))
         row["their lesions found"] = f"{found:.3g} of {of:.3g}" if len(several) else "-"

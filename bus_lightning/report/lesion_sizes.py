@@ -12,7 +12,7 @@ from bus_lightning.data.index import read_image, read_mask
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.metrics.lesion_size import measure_lesion
 from bus_lightning.report.figures.pictures import find_data
-from bus_lightning.runs.images import find_images
+from bus_lightning.runs.images import find_recorded_images
 from bus_lightning.statistics.conditions import Condition
 
 
@@ -56,7 +56,7 @@ def _recorded(conditions: list[Condition]) -> tuple[dict[str, float], set[str]]:
     for condition in conditions:
         for run in condition.runs:
             split = condition.splits.get(run.path.name)
-            if split and split.hash not in tables and (images := find_images(run, split)) is not None:
+            if split and split.hash not in tables and (images := find_recorded_images(run, split)) is not None:
                 tables[split.hash] = images
     if not tables:
         return {}, set()

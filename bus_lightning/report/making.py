@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,7 +19,8 @@ from bus_lightning.report.writing import write_report
 from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.protocol import read_protocol
 from bus_lightning.statistics.as_planned import AsPlanned, compare_with_protocol
-from bus_lightning.statistics.conditions import Group, make_names_unique, read_group
+from bus_lightning.statistics.conditions import Group, add_group_to_names, make_names_unique, read_group
+from bus_lightning.statistics.membership import name_commits
 from bus_lightning.statistics.operating_points import SCREENING_PREVALENCE
 
 log = logging.getLogger(__name__)
@@ -82,12 +82,7 @@ def make_report(
 
 def _united(groups: list[Group]) -> Group:
     """Unite groups; conditions of the same name get the name of their group as a suffix."""
-    conditions = [condition for group in groups for condition in group.conditions]
-    names = Counter(condition.name for condition in conditions)
-    for group in groups:
-        for condition in group.conditions:
-            if names[condition.name] > 1:
-                condition.name += f"__{group.path.name}"
+    conditions = add_group_to_names(condition for group in groups for condition in group.conditions)
     make_names_unique(conditions)
     left_out = pd.concat([group.left_out for group in groups], ignore_index=True)
     return Group(groups[0].path, conditions, left_out, tuple(group.path for group in groups[1:]))
@@ -100,7 +95,7 @@ def _facts(group: Group, as_planned: AsPlanned | None = None) -> dict[str, str]:
     states = [run.status for run in runs]
     images = len(set(pd.concat([condition.cases["id"] for condition in group.conditions])))
     codes = [code for state in states for code in codes_of(state)]
-    commits = sorted({str(code.get("commit"))[:7] + ("+" if code.get("dirty") else "") for code in codes})
+    commits = sorted(name_commits(codes))
     mixed = sum(len(codes_of(state)) > 1 for state in states)
     devices = sorted({f"{state.get('device')} ({state.get('precision')})" for state in states})
     torch = sorted({str((code.get("versions") or {}).get("torch")) for code in codes})

@@ -6,7 +6,7 @@ import pandas as pd
 
 from bus_lightning.metrics.catalogue import IN_MILLIMETRES, SEGMENTATION, shown_in, title_of
 from bus_lightning.report.ensemble_items import count_runs
-from bus_lightning.report.estimates import Summaries, estimate
+from bus_lightning.report.estimates import Summaries, write_score
 from bus_lightning.report.figures.forest import forest
 from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.sections import Item, Note, TableItem
@@ -41,7 +41,7 @@ def millimetre_items(conditions: list[Condition], summaries: Summaries, part: st
             **count_runs(condition, conditions),
             "n": round(known[condition.name]),
         }
-        cells = {title_of(key): _cell(summary.loc[key], _DIGITS[key]) for key in METRICS}
+        cells = {title_of(key): write_score(summary.loc[key], _DIGITS[key]) for key in METRICS}
         rows.append(row | cells)
     name = "Validation" if part == "val" else "Test"
     caption = (
@@ -60,10 +60,6 @@ def millimetre_items(conditions: list[Condition], summaries: Summaries, part: st
         figure.caption = f"In millimetres, over the lesions whose pixel size is known. {figure.caption}"
         items.append(figure)
     return items
-
-
-def _cell(row: pd.Series, digits: int) -> str:
-    return f"undefined: {row['reason']}" if row["reason"] else estimate(row["value"], row["low"], row["high"], digits)
 
 
 def _describe_known(conditions: Sequence[Condition], part: str) -> str:

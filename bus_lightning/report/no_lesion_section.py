@@ -1,4 +1,4 @@
-"""The section of the no-lesion rule: what it does to false alarms, and what it costs."""
+"""The section of the no-lesion rule: what it does to false positives on normal images, and what it costs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,15 @@ import pandas as pd
 
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.metrics.catalogue import title_of
-from bus_lightning.metrics.columns import BEFORE_RULE, LESION_SCORE
+from bus_lightning.metrics.columns import BEFORE_RULE, LESION_SCORE, has_lesion
 from bus_lightning.metrics.no_lesion import without_rule
-from bus_lightning.report.estimates import Summaries, estimate
-from bus_lightning.report.figures.inputs import labels_of
+from bus_lightning.report.ensemble_items import count_runs
+from bus_lightning.report.estimates import Summaries, estimate, metric_row, write_score
+from bus_lightning.report.figures.inputs import labels_of, span
 from bus_lightning.report.sections import Section, TableItem
 from bus_lightning.statistics.comparisons import compare
 from bus_lightning.statistics.conditions import Condition, of_task
-from bus_lightning.statistics.summary import summarise, value_of
+from bus_lightning.statistics.summary import summarise
 
 _METRICS = ("false_alarm_rate", "dice_image", "missed_rate")
 _PARTS = {"test": "test", "val": "validation, which chose the rule"}
@@ -26,7 +27,7 @@ _PARTS = {"test": "test", "val": "validation, which chose the rule"}
 def no_lesion_section(
     conditions: Sequence[Condition], summaries: Mapping[str, Summaries], cache: Path | None
 ) -> Section | None:
-    """Compare false alarms, Dice and missed lesions with and without the rule.
+    """Compare false positives, Dice and missed lesions with and without the rule.
 
     Args:
         conditions: Those of the report.
@@ -41,7 +42,8 @@ def no_lesion_section(
         return None
     labels = labels_of(with_rule)
     rows = [
-        _row(condition, labels[condition.name], part, summaries[part][condition.name], cache)
+        {"condition": labels[condition.name], "images": _PARTS[part], **count_runs(condition, with_rule)}
+        | _row(condition, part, summaries[part][condition.name], cache)
         for condition in with_rule
         for part in _PARTS
         if len(condition.part(part))
@@ -51,9 +53,9 @@ def no_lesion_section(
         "value and 95% interval; the difference is paired on the same draws of groups."
     )
     intro = (
-        "The lesion score is the highest probability of a pixel, for a joint network times the probability that the "
-        "image is not normal. The least score was chosen on the validation images of each run, before any test image "
-        "was predicted: it may cost the stated share of the mean Dice of these lesions."
+        "The lesion score is the highest probability of a pixel; for a joint network, it is multiplied by the "
+        "probability that the image is not normal. The least score was chosen on the validation images of each run, "
+        "before any test image was predicted: it costs at most the allowed share of the mean Dice of these lesions."
     )
     table = TableItem("no_lesion_rule", caption, pd.DataFrame(rows))
     return Section("When no lesion is predicted", intro, [table])
@@ -64,22 +66,18 @@ def _has_rule(condition: Condition) -> bool:
     return set(needed) <= set(condition.cases) and bool(condition.cases[needed].notna().all(axis=None))
 
 
-def _row(condition: Condition, label: str, part: str, after: pd.DataFrame, cache: Path | None) -> dict[str, object]:
+def _row(condition: Condition, part: str, after: pd.DataFrame, cache: Path | None) -> dict[str, object]:
     plain = replace(condition, name=f"{condition.name}, without the rule", cases=without_rule(condition.cases))
     before = summarise(plain, part, cache)
-    has_lesion = condition.part(part).eval("tp + fn > 0")
+    is_lesion = has_lesion(condition.part(part))
     row: dict[str, object] = {
-        "condition": label,
-        "images": _PARTS[part],
-        "lesions / normal images": f"{has_lesion.sum()} / {(~has_lesion).sum()}",
-        "runs": len(condition.runs),
+        "lesions / normal images": f"{is_lesion.sum()} / {(~is_lesion).sum()}",
         "least score": _least_scores(condition),
-        "may cost": f"{condition.config.predict.no_lesion:g}",
+        "allowed cost": f"{condition.config.predict.no_lesion:g}",
     }
     for metric in _METRICS:
         for when, summary in (("before", before), ("after", after)):
-            value, low, high = (value_of(summary, metric, key) for key in ("value", "low", "high"))
-            row[f"{title_of(metric)}, {when}"] = estimate(value, low, high)
+            row[f"{title_of(metric)}, {when}"] = write_score(metric_row(summary, metric))
         result = compare(condition, plain, part, metric)
         row[f"{title_of(metric)}, difference"] = (
             result.reason if math.isnan(result.difference) else estimate(result.difference, result.low, result.high)
@@ -89,9 +87,9 @@ def _row(condition: Condition, label: str, part: str, after: pd.DataFrame, cache
 
 def _least_scores(condition: Condition) -> str:
     """Write the least score of the runs, or its range."""
-    scores = []
+    scores: list[float] = []
     for run in condition.runs:
         with suppress(DamagedError):
-            if rule := run.status.get("lesion_rule"):
-                scores.append(f"{rule.get('least_score', math.nan):.3f}")
-    return " to ".join(dict.fromkeys([min(scores), max(scores)])) if scores else "not known"
+            if (least := (run.status.get("lesion_rule") or {}).get("least_score")) is not None:
+                scores.append(least)
+    return span(scores, "{:.3f}".format) if scores else "not known"

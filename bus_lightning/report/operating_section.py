@@ -1,4 +1,4 @@
-"""The section of operating points: what a doctor gets who acts on the probability of malignant."""
+"""The section of operating points: sensitivity and specificity at thresholds for the probability of malignant."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -47,11 +47,11 @@ def operating_section(evidence: Evidence) -> Section | None:
     items += [*operating_figure(drawn), _predictive_table(rows, labels, evidence.prevalence)]
     items += _outside_table(conditions, labels)
     intro = (
-        "What a reader gets who calls an image malignant if its probability reaches a threshold. The threshold of each "
-        "run is chosen on its validation images and is fixed before the test; each fold of a cross-validation has its "
-        "own. Malignant is compared with all other classes. Intervals: bootstrap over groups, with the thresholds as "
-        "they are. Validation images also chose the epoch, so expect a somewhat lower sensitivity on test images than "
-        "was asked."
+        "Results if an image is called malignant when its probability reaches a threshold. The threshold of each run "
+        "is chosen on its validation images and is fixed before the test; each fold of a cross-validation has its own. "
+        "Malignant is compared with all other classes. Intervals: bootstrap over groups, with the thresholds as they "
+        "are. Validation images also chose the epoch, so expect a somewhat lower sensitivity on test images than the "
+        "required one."
     )
     return Section("Operating points for malignant", intro, items)
 
@@ -72,8 +72,8 @@ def _warnings(
     items: list[Item] = []
     if few:
         items.append(Note(
-            f"Fewer than {_FEW} malignant validation images chose a threshold of {', '.join(few)}: 95% of so few are "
-            "all of them, so that threshold follows the lowest of their scores.", "warning",
+            f"Fewer than {_FEW} malignant validation images chose a threshold of {', '.join(few)}. 95% of so few are "
+            "all of them, so the threshold depends on the lowest of their scores alone.", "warning",
         ))  # fmt: skip
     return items + [Note(f"{text}. Not computed: {', '.join(rules)}.", "warning") for text, rules in missing.items()]
 
@@ -82,16 +82,16 @@ def _accuracy_table(rows: Sequence[tuple[Condition, OperatingPoint]], labels: Ma
     table = []
     for condition, point in rows:
         row: dict[str, object] = {"condition": labels[condition.name], "malignant if": _rule(point)}
-        row["threshold"] = _span([_number(value) for value in sorted(point.thresholds.values())])
+        row["threshold"] = span([*point.thresholds.values()], _number) if point.thresholds else "-"
         row["malignant validation images"] = span([*point.positives.values()]) if point.positives else "-"
         for name in ("sensitivity", "specificity"):
-            row[name] = estimate(*point.estimates[name]) if point.estimates else f"undefined: {point.reason}"
+            row[name] = _write(point, name)
         row["specificity read off the test ROC (exploratory)"] = estimate(*point.read_off) if point.read_off else "-"
         table.append(row)
     caption = (
         "Sensitivity and specificity for malignant on test images, value and 95% interval. Thresholds: lowest to "
         "highest of the runs. The last column is the specificity where the ROC curve of the test images themselves "
-        "reaches the asked sensitivity: it shows what a well-placed threshold could give, not what this one gives."
+        "reaches the required sensitivity: it shows what a well-placed threshold could give, not what this one gives."
     )
     return TableItem("operating_points", caption, pd.DataFrame(table))
 
@@ -142,19 +142,23 @@ def _outside_table(conditions: Sequence[Condition], labels: Mapping[str, str]) -
                     "n": cell.images,
                 }
                 for key in ("sensitivity", "specificity"):
-                    shown[key] = estimate(*point.estimates[key]) if point.estimates else f"undefined: {point.reason}"
+                    shown[key] = _write(point, key)
                 read_off = estimate(*point.read_off) if point.read_off else "-"
                 table.append(shown | {"malignant if": _rule(point), "read off the ROC (exploratory)": read_off})
     if not table:
         return []
     caption = (
         "The same thresholds on other data sets, which chose neither the network nor the threshold: value and 95% "
-        "interval. A sensitivity far from the one that was asked means that the threshold does not carry over. The "
-        "last column is the specificity at the asked sensitivity, read off the ROC curve of the other set."
+        "interval. A sensitivity far from the required one means that the threshold does not carry over. The "
+        "last column is the specificity at the required sensitivity, read off the ROC curve of the other set."
     )
     frame = pd.DataFrame(table)
     first = ["condition", "tested on", "n", "malignant if"]
     return [TableItem("operating_points_outside", caption, frame[[*first, *(c for c in frame if c not in first)]])]
+
+
+def _write(point: OperatingPoint, name: str) -> str:
+    return estimate(*point.estimates[name]) if point.estimates else f"undefined: {point.reason}"
 
 
 def _rule(point: OperatingPoint) -> str:
@@ -165,7 +169,3 @@ def _rule(point: OperatingPoint) -> str:
 
 def _number(threshold: float) -> str:
     return f"{threshold:.3f}" if threshold >= 0.001 else f"{threshold:.0e}"
-
-
-def _span(values: Sequence[str]) -> str:
-    return " to ".join(dict.fromkeys((values[0], values[-1]))) if values else "-"

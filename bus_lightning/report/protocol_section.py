@@ -1,11 +1,11 @@
-"""The section of the protocol: what was planned before the runs, what became of it, and what differs."""
+"""The section of the protocol: what was planned before the runs, how much is complete, and what differs."""
 
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from bus_lightning.metrics.catalogue import title_of
-from bus_lightning.report.estimates import Summaries, estimate, metric_row
+from bus_lightning.report.estimates import Summaries, metric_row, write_score
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.protocol import Planned, Protocol, shorten
@@ -20,7 +20,7 @@ def protocol_section(
     """Show what was planned, the primary metric of each planned condition, and what differs from the plan.
 
     Args:
-        as_planned: The protocol next to the runs.
+        as_planned: The protocol compared with the runs.
         conditions: Those of the report.
         summaries: Task -> part -> name of a condition -> summary.
     """
@@ -66,11 +66,8 @@ def _primary_rows(
         for task, metric in protocol.primary_metric.items():
             summary = summaries[task]["test"].get(condition.name) if includes_task(condition.task, task) else None
             if row := metric_row(summary, metric):
-                value = (
-                    f"undefined: {row['reason']}" if row["reason"] else estimate(row["value"], row["low"], row["high"])
-                )
                 rows.append({"planned": planned.name, "condition": condition.name, "metric": title_of(metric),
-                             "value": value, "n": row["n"], "runs": row["runs"]})  # fmt: skip
+                             "value": write_score(row), "n": row["n"], "runs": condition.trainings})  # fmt: skip
     return rows
 
 
@@ -83,8 +80,8 @@ def _plan(progress: Sequence[Progress]) -> TableItem:
             "split": _split(state.planned),
             "options": "; ".join(f"{key}={value}" for key, value in state.planned.options.items()),
             "runs planned": len(state.planned.runs),
-            "complete": len(state.complete) if state.is_here else "not in this report",
-            "missing": (name_runs(state.missing, state.planned) or "-") if state.is_here and state.missing else "-",
+            "complete": len(state.complete) if state.is_reported else "not in this report",
+            "missing": (name_runs(state.missing, state.planned) or "-") if state.is_reported and state.missing else "-",
         }
         for state in progress
     ]

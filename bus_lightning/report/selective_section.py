@@ -6,21 +6,21 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.metrics.columns import probabilities_of
-from bus_lightning.report.estimates import estimate
+from bus_lightning.report.estimates import estimate, metric_row, write_score
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.figures.selective import risk_coverage
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.conditions import Condition, includes_task, of_task
-from bus_lightning.statistics.doubts import Bought, find_doubts, price_doubts
+from bus_lightning.statistics.doubts import Deferral, find_doubts, score_doubts
 from bus_lightning.statistics.operating_points import SENSITIVITIES, sensitivity_rule
 from bus_lightning.statistics.parallel import call_in_parallel
 from bus_lightning.statistics.selective import COVERAGES, accuracy_at_coverages, areas_by_confidence
-from bus_lightning.statistics.summary import DRAWS, value_of
+from bus_lightning.statistics.summary import DRAWS
 
 
 def selective_section(evidence: Evidence) -> Section | None:
-    """Report risk against coverage, its area, and what each doubt buys.
+    """Report risk against coverage, its area, and what is gained without doubted answers.
 
     Returns:
         The section; None if no condition classifies test images with finite probabilities.
@@ -42,8 +42,7 @@ def selective_section(evidence: Evidence) -> Section | None:
         summary = summaries[condition.name]
         row: dict[str, object] = {"condition": labels[condition.name], "n": int(summary["n"].max())}
         for key, title in (("aurc", "AURC"), ("excess_aurc", "excess AURC")):
-            value, low, high = (value_of(summary, key, end) for end in ("value", "low", "high"))
-            row[title] = estimate(value, low, high)
+            row[title] = write_score(metric_row(summary, key))
         row |= {_title(coverage): estimate(*accuracy[coverage]) for coverage in COVERAGES}
         others = list(areas_by_confidence(condition.part("test")).items())[1:]
         row |= {f"AURC by the {name}": f"{area:.3f}" for name, area in others}
@@ -60,7 +59,7 @@ def selective_section(evidence: Evidence) -> Section | None:
     items += _doubt_items(evidence, labels)
     intro = (
         "A network may leave the images it is unsure of to a reader. How many errors does that avoid? The images are "
-        "answered from the highest probability down. Segmenters write no confidence, so they are not here."
+        "answered from the most confident one on. Segmenters write no confidence, so they are left out."
     )
     return Section("Selective prediction", intro, items)
 
@@ -75,45 +74,45 @@ def _is_usable(condition: Condition) -> bool:
 
 
 def _doubt_items(evidence: Evidence, labels: dict[str, str]) -> list[Item]:
-    """Tabulate what each doubt buys; joint networks keep the columns of their masks."""
+    """Tabulate what is gained without the answers of each doubt; joint networks keep the columns of their masks."""
     rows = []
     calls = []
     for condition in evidence.main:
         if includes_task(condition.task, "classification") and condition.name in labels:
             calls.append((replace(condition, splits={}), _thresholds(evidence, condition)))
     sizes = sum(len(condition.cases) for condition, _ in calls)
-    for (condition, _), prices in zip(calls, call_in_parallel(_price, calls, sizes), strict=True):
-        for bought in prices:
+    for (condition, _), deferrals in zip(calls, call_in_parallel(_score, calls, sizes), strict=True):
+        for deferral in deferrals:
             rows.append({
                 "condition": labels[condition.name],
-                "doubt": bought.doubt,
-                "share of answers": estimate(*bought.share),
-                "wrong answers that it catches": estimate(*bought.caught),
-                "missed malignant that it catches": estimate(*bought.caught_malignant),
-                "accuracy of the rest": estimate(*bought.kept),
-                "gain in accuracy": estimate(*bought.gain),
-                "gain if the least sure were left out": estimate(*bought.gain_by_confidence),
+                "doubt": deferral.doubt,
+                "share of answers": estimate(*deferral.share),
+                "wrong answers that it catches": estimate(*deferral.caught),
+                "missed malignant that it catches": estimate(*deferral.caught_malignant),
+                "accuracy of the rest": estimate(*deferral.kept),
+                "gain in accuracy": estimate(*deferral.gain),
+                "gain if the least confident were left out": estimate(*deferral.gain_by_confidence),
             })  # fmt: skip
     if not rows:
         return []
     table = pd.DataFrame(rows)
     never = int((table["share of answers"].str.startswith("0.000")).sum())
     caption = (
-        "What each doubt buys on test images if the doubted answers are left to a reader: value and 95% interval. The "
-        "last column leaves out as many answers, those with the lowest probability: a doubt that does no better adds "
-        "nothing to the confidence. Replicates are pooled. The threshold for malignant has a sensitivity of 95% on "
-        "validation images. Doubts that need the image (it is no ultrasound, it is cut off) are not in the files of a "
-        "run."
+        "What is gained on test images if the answers with a doubt are left to a reader: value and 95% interval. The "
+        "last column leaves out the same number of answers, those with the lowest probability: a doubt with no larger "
+        "gain adds nothing to the confidence. Replicates are pooled. The threshold for malignant has a sensitivity of "
+        "95% on validation images. Doubts that need the image (it is no ultrasound, it is cut off) are not in the "
+        "files of a run."
     )
     items: list[Item] = [TableItem("doubts", caption, table)]
     if never:
-        items.append(Note(f"In {never} rows the doubt is never raised, so it buys nothing and catches nothing."))
+        items.append(Note(f"In {never} rows the doubt is never raised, so it changes nothing."))
     return items
 
 
-def _price(condition: Condition, thresholds: dict[str, float]) -> list[Bought]:
+def _score(condition: Condition, thresholds: dict[str, float]) -> list[Deferral]:
     test = condition.part("test")
-    return list(price_doubts(test, find_doubts(condition, thresholds)))
+    return list(score_doubts(test, find_doubts(condition, thresholds)))
 
 
 def _thresholds(evidence: Evidence, condition: Condition) -> dict[str, float]:

@@ -10,13 +10,14 @@ import pandas as pd
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.metrics.columns import COUNTS
+from bus_lightning.report.figures.inputs import PART_TITLES
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.runs.images import find_images, own_folders, read_images
+from bus_lightning.runs.images import find_recorded_images, own_folders, read_images
 from bus_lightning.runs.sets import Sets, sets_of
 from bus_lightning.statistics.conditions import Condition
 
 ALL = "all"
-TITLES = {"train": "training", "val": "validation", "test": "test"}
+MARKS = "text, calipers or frames"  # title of the column `marked`
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Studied:
         if self.is_cross_validated:
             folds = {f"test images of fold {number}": split.test for number, split in enumerate(self.splits, 1)}
             return {ALL: sorted({id_ for split in self.splits for id_ in split.part("all")})} | folds
-        parts = {TITLES[part]: self.splits[0].part(part) for part in PARTS}
+        parts = {PART_TITLES[part]: self.splits[0].part(part) for part in PARTS}
         return {title: ids for title, ids in parts.items() if ids}
 
 
@@ -98,7 +99,7 @@ def _recorded(conditions: list[Condition], splits: Mapping[str, Split]) -> pd.Da
     for condition in conditions:
         for run in condition.runs:
             split = condition.splits[run.path.name]
-            if split.hash not in tables and (images := find_images(run, split)) is not None:
+            if split.hash not in tables and (images := find_recorded_images(run, split)) is not None:
                 tables[split.hash] = images
     if tables.keys() != splits.keys():
         for path in (path for condition in conditions for path in condition.averaged):

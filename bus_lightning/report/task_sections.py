@@ -8,7 +8,7 @@ from bus_lightning.metrics.catalogue import COMPARED as COMPARED_IN_REPORT
 from bus_lightning.metrics.catalogue import REPORT, shown_in, title_of
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.report.ensemble_items import count_runs
-from bus_lightning.report.estimates import Summaries, estimate
+from bus_lightning.report.estimates import Summaries, estimate, write_score
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.forest import by_class_and_size, forest
 from bus_lightning.report.figures.inputs import labels_of
@@ -49,7 +49,7 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         for condition in own:
             summary = test[condition.name].set_index("metric")
             row: dict[str, object] = {"condition": labels[condition.name], **count_runs(condition, own)}
-            row |= {title_of(name): _cell(summary.loc[name]) for name in shown} | {"n": int(summary["n"].max())}
+            row |= {title_of(name): write_score(summary.loc[name]) for name in shown} | {"n": int(summary["n"].max())}
             if task == "classification":
                 row["always the most frequent"] = f"{majority_accuracy(condition.part('test')):.3f}"
             rows.append(row)
@@ -84,8 +84,8 @@ def _best_classifier(own: list[Condition], test: Summaries, labels: Mapping[str,
     images = "synthetic test images" if best.config.data.get("phantom") else "test images"
     text = (
         f"{subject} is {verdict} than chance on {auc['n']:.0f} held-out {images}: "
-        f"macro AUC {_cell(auc)}, where chance gives 0.5; accuracy {_cell(accuracy)}, where always predicting "
-        f"'{cases['label'].mode()[0]}' gives {majority:.3f}."
+        f"macro AUC {write_score(auc)}, where chance gives 0.5; accuracy {write_score(accuracy)}, where always "
+        f"predicting '{cases['label'].mode()[0]}' gives {majority:.3f}."
     )
     if len(own) > 1:
         text += " It is called the best by this very score, which is therefore too optimistic"
@@ -157,7 +157,7 @@ def _scores(conditions: list[Condition], summaries: Summaries, part: str, column
         if task == "classification":
             row["always the most frequent"] = f"{majority_accuracy(condition.part(part)):.3f}"
         for metric in columns:
-            row[title_of(metric)] = _cell(summary.loc[metric]) if metric in summary.index else "not in cases.csv"
+            row[title_of(metric)] = write_score(summary.loc[metric]) if metric in summary.index else "not in cases.csv"
         if task == "classification":
             correct = round(float(summary.loc["accuracy", "value"]) * n)
             row["Wilson, for independent images"] = "{:.3f} to {:.3f}".format(*wilson(correct, n))
@@ -167,10 +167,6 @@ def _scores(conditions: list[Condition], summaries: Summaries, part: str, column
     name = "Validation" if part == "val" else "Test"
     note = " These images chose the epoch, so the values are optimistic." if part == "val" else ""
     return TableItem(f"{task}_{part}", f"{name} images: value and 95% interval.{note}", pd.DataFrame(rows).fillna("-"))
-
-
-def _cell(row: pd.Series) -> str:
-    return f"undefined: {row['reason']}" if row["reason"] else estimate(row["value"], row["low"], row["high"])
 
 
 def _all_metrics(conditions: list[Condition], summaries: dict[str, Summaries], task: str) -> TableItem:

@@ -151,8 +151,8 @@ def refuse_seen(path: Path, split: Split, ids: Sequence[str], part: str) -> None
             epoch, but not trained it.
 
     Raises:
-        UserError: If it has seen one of them, or a near-duplicate or an image of the same patient while its split keeps
-            these together.
+        UserError: If it has seen one of them, or a near-duplicate or an image of the same patient although its split
+            keeps these together.
     """
     known = [*split.train, *(split.val if part == "test" else ())]
     seen, groups = set(known), {split.groups[id_] for id_ in known}

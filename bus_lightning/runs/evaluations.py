@@ -10,6 +10,7 @@ from bus_lightning.core.files import is_there
 from bus_lightning.data.splits import Split, load_split
 from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.ensembles import read_ensemble
+from bus_lightning.runs.evaluation_folders import list_evaluations
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.sets import Sets, read_sets_of
 
@@ -41,8 +42,7 @@ def find_evaluations(run: RunDir) -> list[RunDir]:
     Raises:
         DamagedError: If the time of one cannot be read.
     """
-    folders = map(RunDir, sorted((run.path / "evaluations").glob("[!.]*/")))
-    complete = [folder for folder in folders if folder.is_complete and is_there(folder.sets)]
+    complete = [folder for folder in list_evaluations(run) if folder.is_complete and is_there(folder.sets)]
     complete = [folder for folder in complete if not folder.status.get("predict")]
     return sorted(complete, key=lambda folder: str(folder.status.get("ended")), reverse=True)
 

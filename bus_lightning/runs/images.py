@@ -11,6 +11,7 @@ from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.files import aside, is_there
 from bus_lightning.core.printable import printable
 from bus_lightning.data.splits import Split, load_split
+from bus_lightning.runs.evaluation_folders import list_evaluations
 from bus_lightning.runs.folder import RunDir
 
 _TEXT = ("id", "dataset", "class", "device", "birads")
@@ -45,7 +46,7 @@ def read_images(path: Path) -> pd.DataFrame:
     return images.astype(dict.fromkeys((*_WHOLE, *_SHARES, "lesion_mm"), "float64"))
 
 
-def find_images(folder: RunDir, split: Split) -> pd.DataFrame | None:
+def find_recorded_images(folder: RunDir, split: Split) -> pd.DataFrame | None:
     """Read what is known of the images of a run, from its own folder or from that of an evaluation of its images.
 
     Args:
@@ -69,7 +70,7 @@ def own_folders(folder: RunDir, split: Split) -> Iterator[RunDir]:
     An evaluation by a later version records what the run itself, of an earlier version, has not.
     """
     yield folder
-    for place in map(RunDir, sorted((folder.path / "evaluations").glob("[!.]*/"))):
+    for place in list_evaluations(folder):
         with suppress(DamagedError):
             if load_split(place.split).hash == split.hash:
                 yield place

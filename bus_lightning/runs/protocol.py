@@ -7,24 +7,24 @@ report can say what was planned, and what differs from it.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from bus_lightning.config.fields import check_fields
 from bus_lightning.config.identity import find_meaning
 from bus_lightning.config.schema import NAMES, TRAIN, Kind, check_value, list_of, nullable, one_of, shown, whole
 from bus_lightning.config.split_options import METHODS
 from bus_lightning.core.errors import RESTORE, DamagedError, UserError
 from bus_lightning.core.reading import MB, parse_yaml, read_bytes
-from bus_lightning.metrics.catalogue import TITLES
+from bus_lightning.metrics.catalogue import BY_TASK, TITLES
 from bus_lightning.runs.folder import RunDir
 
 _BLOCK = re.compile(r"^```yaml protocol[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _SHORT = 12  # digits of a hash in tables
-_TASKS = ("classification", "segmentation")
 _PLANNED_APART = ("seed", "data.split.method", "data.split.seed", "data.split.folds", "data.split.fold")
 SELECTIONS = ("val", "last epoch")
 
@@ -41,7 +41,7 @@ def _mapping(described: str, of: Kind | None = None, keys: tuple[str, ...] = ())
 
 _METRICS = Kind("a metric of each task, such as {classification: auroc_macro}", lambda value: (
     isinstance(value, dict) and bool(value) and all(
-        task in _TASKS and metric in TITLES for task, metric in value.items()
+        task in BY_TASK and metric in TITLES for task, metric in value.items()
     )
 ))  # fmt: skip
 _SPLIT = {
@@ -136,7 +136,7 @@ class Protocol:
         return hashlib.sha256(self.content).hexdigest()
 
     def find(self, group: str, config: DictConfig) -> Planned | None:
-        """Find the condition that a run is meant for: of those of its group, one of its model, then the most alike."""
+        """Find the planned condition of a run: in its group, first by the model, then with the fewest differences."""
 
         def distance(planned: Planned) -> tuple[bool, int]:
             is_of_another_model = planned.options.get("model.name", config.model.name) != config.model.name
@@ -174,7 +174,7 @@ def read_protocol(path: Path, cure: str | None = None) -> Protocol:
         raise UserError(f"{path}: {error}") from None
 
 
-def read_kept(folder: RunDir) -> Protocol | None:
+def read_kept_protocol(folder: RunDir) -> Protocol | None:
     """Read the copy that a run keeps; None if it was trained without a protocol.
 
     Raises:
@@ -215,14 +215,14 @@ def keep_protocol(folder: RunDir, protocol: Protocol | None, continues: bool) ->
     return {"protocol": digest, "later_protocols": None}
 
 
-def deviations(protocol: Protocol, config: DictConfig) -> list[str]:
+def list_deviations(protocol: Protocol, config: DictConfig) -> list[str]:
     """List what is not as planned in a run's config, before it is trained."""
     group = str(config.group)
     if (planned := protocol.find(group, config)) is None:
         return [f"no condition has the group {group}"]
     run = (config.seed, config.data.split.get("fold"))
-    luck = [] if run in planned.runs else [f"seed={shown(run[0])} with fold {shown(run[1])} is not planned"]
-    return [*planned.differences(config), *luck]
+    unplanned = [] if run in planned.runs else [f"seed={shown(run[0])} with fold {shown(run[1])} is not planned"]
+    return [*planned.differences(config), *unplanned]
 
 
 def _value_of(config: DictConfig, key: str) -> Any:
@@ -235,7 +235,7 @@ def _parsed(content: bytes, path: Path) -> Protocol:
     if len(blocks) != 1:
         raise UserError(f"it has {len(blocks)} blocks that begin with ```yaml protocol: give one.")
     fields = parse_yaml(blocks[0], path, "Correct the block")
-    _check(fields, _FIELDS, "", needed=[key for key in _FIELDS if key != "data"])
+    check_fields(fields, _FIELDS, [key for key in _FIELDS if key != "data"])
     split = {"method": "grouped", "folds": None, "seed": 0} | fields["split"]
     for key, value in fields["split"].items():
         check_value(f"split.{key}", value, _SPLIT[key])
@@ -248,7 +248,7 @@ def _parsed(content: bytes, path: Path) -> Protocol:
 
 def _planned(name: str, values: dict[str, Any], seeds: list[int], split: dict[str, Any], data: list[str]) -> Planned:
     place = f"conditions.{name}"
-    _check(values, _CONDITION, f"{place}.", needed=("options",))
+    check_fields(values, _CONDITION, ["options"], f"{place}.")
     for key, value in (values.get("split") or {}).items():
         check_value(f"{place}.split.{key}", value, _SPLIT[key])
     own = split | (values.get("split") or {})
@@ -263,15 +263,3 @@ def _planned(name: str, values: dict[str, Any], seeds: list[int], split: dict[st
         name, values.get("group", name), values["options"], tuple(sorted(values.get("data", data))),
         tuple(values.get("seeds", seeds)), own["method"], own["folds"], own["seed"],
     )  # fmt: skip
-
-
-def _check(values: Mapping[str, Any], kinds: Mapping[str, Kind], place: str, needed: Sequence[str]) -> None:
-    """Refuse fields that are unknown, missing, or of the wrong kind."""
-    for key in values:
-        if key not in kinds:
-            raise UserError(f"{place}{key} is unknown: choose from {', '.join(kinds)}.")
-    for key in needed:
-        if key not in values:
-            raise UserError(f"{place}{key} is missing: give {kinds[key].description}.")
-    for key, value in values.items():
-        check_value(f"{place}{key}", value, kinds[key])

@@ -116,10 +116,10 @@ def read_robustness(run: RunDir, task: str, classes: Sequence[str], split: Split
         DamagedError: If a table is damaged, or was made with other corruptions than those of this version.
     """
     folder = run.path / FOLDER
+    manifest = RobustnessDir(folder).manifest
     present = [level for level in LEVELS if is_there(folder / level.file)]
     if CLEAN not in present:
         return {}
-    manifest = folder / "made.json"
     try:
         made_with = read_json(manifest).get("made_with")
     except FileNotFoundError as error:

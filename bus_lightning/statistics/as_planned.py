@@ -11,8 +11,9 @@ from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.splits import load_split
 from bus_lightning.runs.cases import read_cases
+from bus_lightning.runs.evaluation_folders import list_evaluations
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.runs.protocol import Planned, Protocol, read_kept, shorten
+from bus_lightning.runs.protocol import Planned, Protocol, read_kept_protocol, shorten
 from bus_lightning.statistics.conditions import list_folders
 from bus_lightning.statistics.membership import name_code
 
@@ -41,13 +42,13 @@ class Progress:
         planned: The condition.
         complete: The complete runs of each planned seed and fold.
         unfinished: Planned runs that were begun and are not complete -> their state.
-        is_here: Whether its group is among those that are reported.
+        is_reported: Whether its group is among those that are reported.
     """
 
     planned: Planned
     complete: dict[Run, list[RunDir]] = field(default_factory=dict)
     unfinished: dict[Run, str] = field(default_factory=dict)
-    is_here: bool = False
+    is_reported: bool = False
 
     @property
     def missing(self) -> list[Run]:
@@ -57,7 +58,7 @@ class Progress:
 
 @dataclass
 class AsPlanned:
-    """A protocol next to the runs of groups.
+    """A protocol compared with the runs of groups.
 
     Attributes:
         protocol: The protocol.
@@ -88,7 +89,7 @@ def compare_with_protocol(folders: Sequence[Path], protocol: Protocol | None = N
     texts: dict[str, Protocol] = {}
     for run in (run for members in runs.values() for run in members):
         try:
-            kept = read_kept(run)
+            kept = read_kept_protocol(run)
         except DamagedError as error:
             deviations.append(Deviation(run.path.name, str(error)))
             continue
@@ -102,14 +103,17 @@ def compare_with_protocol(folders: Sequence[Path], protocol: Protocol | None = N
     progress = {planned.name: Progress(planned) for planned in protocol.conditions}
     for folder, members in runs.items():
         for state in progress.values():
-            state.is_here |= state.planned.group == folder.name
+            state.is_reported |= state.planned.group == folder.name
         for run in members:
             deviations += _place(run, folder.name, protocol, progress)
-    here = [state for state in progress.values() if state.is_here]
-    groups = {state.planned.group for state in here}
+    reported = [state for state in progress.values() if state.is_reported]
+    groups = {state.planned.group for state in reported}
+    for ensemble in (run for folder in folders if folder.name in groups for run in map(RunDir, list_folders(folder))):
+        if ensemble.is_ensemble and ensemble.is_complete:
+            deviations += _more_openings(ensemble, protocol)
     found = [
         *_other_texts(protocol, versions, groups),
-        *(deviation for state in here for deviation in _gaps(state)),
+        *(deviation for state in reported for deviation in _gaps(state)),
         *deviations,
     ]
     return AsPlanned(protocol, versions, list(progress.values()), found)
@@ -140,7 +144,7 @@ def _last_start(runs: Sequence[RunDir]) -> str:
 
 
 def _place(run: RunDir, group: str, protocol: Protocol, progress: dict[str, Progress]) -> Iterator[Deviation]:
-    """Add a run to the condition that it is meant for, and say what is not as planned."""
+    """Add a run to its planned condition, and say what is not as planned."""
     try:
         config = load_config(run.config)
         status = run.status
@@ -170,7 +174,7 @@ def _place(run: RunDir, group: str, protocol: Protocol, progress: dict[str, Prog
 
 
 def _gaps(state: Progress) -> Iterator[Deviation]:
-    """Name the planned runs that are missing, and those that are there more than once."""
+    """Name the planned runs that are missing, and those that were trained more than once."""
     planned = state.planned
     begun = [run for run in state.missing if run in state.unfinished]
     for word in dict.fromkeys(state.unfinished[run] for run in begun):
@@ -199,11 +203,14 @@ def _other_selection(run: RunDir, protocol: Protocol) -> Iterator[Deviation]:
     kept_by = run.status.get("kept_by")
     is_planned = kept_by is None or kept_by == protocol.selection or kept_by.startswith(f"{protocol.selection}/")
     if not is_planned:
-        yield Deviation(run.path.name, f"its epoch was chosen by {kept_by}, planned {protocol.selection}")
+        yield Deviation(run.path.name, f"kept epoch: {kept_by}, planned: {protocol.selection}")
 
 
 def _more_openings(run: RunDir, protocol: Protocol) -> Iterator[Deviation]:
-    """Count how often a run's test images were evaluated: by its training, by evaluations, and in older folders."""
+    """Count how often test images were evaluated: by a training or an ensemble, by evaluations, and in older folders.
+
+    The images are those of the run, or of the ensemble; a network that an ensemble averages is counted as a run.
+    """
     try:
         evaluations = _count_evaluations(run)
     except UserError as error:
@@ -211,16 +218,17 @@ def _more_openings(run: RunDir, protocol: Protocol) -> Iterator[Deviation]:
         return
     older = sum(RunDir(folder).is_complete for folder in run.path.parent.glob(f"{run.path.name}{SET_ASIDE}*"))
     if (total := 1 + evaluations + older) > protocol.test_openings:
-        parts = {"by its training": 1, "by evaluate.py": evaluations, "in an older folder of this run": older}
+        first = "when its networks were averaged" if run.is_ensemble else "by its training"
+        parts = {first: 1, "by evaluate.py": evaluations, "in an older folder of this run": older}
         how = ", ".join(f"{number} {where}" for where, number in parts.items() if number)
         text = f"its test images were evaluated {total} times ({how}), planned {protocol.test_openings}"
         yield Deviation(run.path.name, text)
 
 
 def _count_evaluations(run: RunDir) -> int:
-    """Count the evaluations of a run on its own test images."""
+    """Count the evaluations of a run, or of an ensemble, on its own test images."""
     tested, total = set(load_split(run.split).test), 0
-    for folder in map(RunDir, sorted((run.path / "evaluations").glob("[!.]*/"))):
+    for folder in list_evaluations(run):
         if folder.is_complete:
             cases = read_cases(folder.cases)
             if tested & set(cases.loc[cases["split"] == "test", "id"]):

@@ -58,7 +58,7 @@ def _members(condition: Condition, name: str) -> dict[str, _Member]:
     members: dict[str, _Member] = {}
     if condition.is_cross_fitted:
         return members
-    replicates = condition.cases.drop_duplicates("run").set_index("run")["replicate"]
+    replicates = condition.replicates
     for run in condition.runs:
         split = condition.splits[run.path.name]
         if split.hash in members:

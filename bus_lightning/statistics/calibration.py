@@ -44,7 +44,7 @@ def bin_predictions(cases: pd.DataFrame, predicted: Floats, happened: Bools, dra
     """
     members = np.eye(BINS)[equal_bins(predicted)]
     members = members[:, members.any(axis=0)]
-    weights = weights_of(cases, draws).astype("float64")
+    weights = weights_of(cases, draws, np.float64)
     shares = ratio(weights @ (members * happened[:, None]), weights @ members)
     low, high = np.array([percentile_interval(column) for column in shares[1:].T]).T
     number = members.sum(axis=0)

@@ -1,6 +1,7 @@
 """The conditions of a group of runs: runs that differ only in seed and fold belong to one condition."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,6 +72,11 @@ class Condition:
     def trainings(self) -> int:
         """Number of trained networks behind its cases."""
         return len(self.averaged) or len(self.runs)
+
+    @property
+    def replicates(self) -> dict[str, int]:
+        """Name of a run -> number of its replicate."""
+        return dict(zip(self.cases["run"], self.cases["replicate"], strict=True))
 
     @property
     def origin(self) -> Origin:
@@ -248,6 +254,17 @@ def _condition(members: list[FinishedRun]) -> Condition:
 def _averaged(run: FinishedRun) -> list[Path]:
     """List the folders of the runs that an ensemble averages; none for a run."""
     return [member.folder(run.folder).path for member in run.ensemble.members] if run.ensemble else []
+
+
+def add_group_to_names(conditions: Iterable[Condition]) -> list[Condition]:
+    """Add the name of the group to the names that conditions of several groups share."""
+    conditions = list(conditions)
+    names = Counter(condition.name for condition in conditions)
+    return [
+        replace(condition, name=f"{condition.name}__{condition.runs[0].path.parent.name}")
+        if names[condition.name] > 1 else condition
+        for condition in conditions
+    ]  # fmt: skip
 
 
 def make_names_unique(conditions: list[Condition]) -> None:

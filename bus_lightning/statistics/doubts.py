@@ -1,7 +1,7 @@
-"""Reasons not to trust an answer that the cases of a run show, and what heeding each of them buys.
+"""Find reasons to doubt an answer in the cases of a run, and compute what is gained by leaving such answers out.
 
-They are doubts that `diagnosis` raises too, as far as the files of a run hold what they need, and one more: networks
-that differ only in their seed disagree.
+`diagnosis` raises the same doubts, apart from those that need the image. One more is that networks which differ only in
+their seed disagree.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,15 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bus_lightning.core.class_names import HEALTHY, LOW_CONFIDENCE, MALIGNANT
-from bus_lightning.metrics.columns import PROBABILITY, Bools, Floats, classes_of, probabilities_of, ratio
+from bus_lightning.metrics.columns import PROBABILITY, Bools, Floats, answers_of, classes_of, probabilities_of, ratio
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import Estimate, weights_of, with_interval
 from bus_lightning.statistics.summary import DRAWS
 
 
 @dataclass(frozen=True)
-class Bought:
-    """What it buys to leave the doubted answers to a reader.
+class Deferral:
+    """What changes if the answers with a doubt are left to a reader.
 
     Attributes:
         doubt: The doubt.
@@ -52,15 +52,14 @@ def find_doubts(condition: Condition, thresholds: Mapping[str, float]) -> dict[s
         Doubt -> (n,) bool, in the order of `condition.part("test")`; only doubts that the cases can show.
     """
     test = condition.part("test")
-    classes, probabilities = np.array(classes_of(test)), probabilities_of(test)
-    answers = classes[probabilities.argmax(axis=1)]
+    probabilities, answers = probabilities_of(test), answers_of(test)
     doubts = {f"confidence below {LOW_CONFIDENCE:.0%}": probabilities.max(axis=1) < LOW_CONFIDENCE}
     if thresholds:
         flagged = (test[f"{PROBABILITY}{MALIGNANT}"] >= test["run"].map(thresholds)).to_numpy()
         doubts["another answer, but malignant above its threshold"] = flagged & (answers != MALIGNANT)
     if "tp" in test:
         is_outlined = (test["tp"] + test["fp"] > 0).to_numpy()
-        if HEALTHY in classes:
+        if HEALTHY in classes_of(test):
             doubts["a lesion was outlined, but the answer is normal"] = is_outlined & (answers == HEALTHY)
         doubts["no lesion was outlined, but the answer is a lesion"] = ~is_outlined & (answers != HEALTHY)
     if (seeds := _disagreement(test, answers)) is not None:
@@ -76,8 +75,8 @@ def _disagreement(test: pd.DataFrame, answers: NDArray[np.str_]) -> Bools | None
     return np.asarray(by_image.transform("nunique") > 1)
 
 
-def price_doubts(cases: pd.DataFrame, doubts: Mapping[str, Bools], draws: int = DRAWS) -> Iterator[Bought]:
-    """Compute what each doubt buys, with intervals from the bootstrap over groups; replicates are pooled.
+def score_doubts(cases: pd.DataFrame, doubts: Mapping[str, Bools], draws: int = DRAWS) -> Iterator[Deferral]:
+    """Compute what changes without the answers of each doubt; bootstrap over groups, replicates are pooled.
 
     Args:
         cases: Test images with `prob_<class>`, `label` and `group`.
@@ -86,14 +85,14 @@ def price_doubts(cases: pd.DataFrame, doubts: Mapping[str, Bools], draws: int = 
     """
     weights = weights_of(cases, draws)
     probabilities, labels = probabilities_of(cases), cases["label"].to_numpy()
-    answers = np.array(classes_of(cases))[probabilities.argmax(axis=1)]
+    answers = answers_of(cases)
     wrong, missed = answers != labels, (labels == MALIGNANT) & (answers != MALIGNANT)
     order = np.argsort(np.argsort(probabilities.max(axis=1), kind="stable"), kind="stable")
     accuracy = _share(weights, ~wrong, np.ones(len(wrong), bool))
     for name, raised in doubts.items():
         kept = _share(weights, ~wrong, ~raised)
         by_confidence = _share(weights, ~wrong, order >= raised.sum())
-        yield Bought(
+        yield Deferral(
             name,
             share=with_interval(_share(weights, raised, np.ones(len(wrong), bool))),
             caught=with_interval(_share(weights, raised, wrong)),

@@ -95,19 +95,20 @@ def _fewer(number: int, independent: float) -> int:
     return max(-(-number // 2), round(number * share))
 
 
-def weights_of(cases: pd.DataFrame, draws: int) -> NDArray[np.float32]:
+def weights_of(cases: pd.DataFrame, draws: int, dtype: type[np.floating] = np.float32) -> NDArray[np.floating]:
     """Draw groups and count how often each case is drawn.
 
     Args:
         cases: Columns `group` and `label`; a group has the same count in all replicates.
         draws: Number of draws.
+        dtype: Sums of counts are exact in float32; sums of shares need float64.
 
     Returns:
-        (1 + draws, n) float32; the first row is ones.
+        (1 + draws, n); the first row is ones.
     """
     groups, times = group_draws(cases["group"].tolist(), cases["label"].tolist(), draws)
     drawn = np.take(times, np.searchsorted(groups, cases["group"]), axis=1)
-    return np.concatenate([np.ones((1, len(cases)), drawn.dtype), drawn])
+    return np.concatenate([np.ones((1, len(cases)), drawn.dtype), drawn]).astype(dtype, copy=False)
 
 
 def with_interval(values: NDArray[np.floating]) -> Estimate:
@@ -115,6 +116,20 @@ def with_interval(values: NDArray[np.floating]) -> Estimate:
     if not np.isfinite(values[0]):
         return float("nan"), float("nan"), float("nan")
     return float(values[0]), *percentile_interval(values[1:])
+
+
+def weighted_median(values: NDArray[np.floating], weights: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Compute the median of values (n,) under each row of weights (D, n): the least value that half the weight reaches.
+
+    Two middle values of equal weight are averaged, as in an ordinary median.
+    """
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(np.asarray(weights, dtype=np.float64)[:, order], axis=1)
+    half = reached[:, -1:] / 2
+    lower = (reached < half).sum(axis=1)
+    upper = (reached <= half).sum(axis=1)
+    ordered = np.append(values[order], values[order][-1])
+    return np.asarray((ordered[lower] + ordered[upper]) / 2)
 
 
 def percentile_interval(draws_of_metric: NDArray[np.floating]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Do the runs belong together? Folds that are missing, other code, other images and other classes are found here."""
+"""Find runs that do not belong together: missing folds, other code, other images and other classes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +35,7 @@ def find_missing_folds(condition: Condition) -> Iterator[Problem]:
             for (seed, split_seed), missing in lacking.items()
             if missing
         ]
-        yield Problem("folds", condition.name, f"{'; '.join(texts)}; its numbers are of the folds that are there")
+        yield Problem("folds", condition.name, f"{'; '.join(texts)}; its numbers cover the other folds only")
 
 
 def find_mixed_code(condition: Condition) -> Iterator[Problem]:
@@ -65,7 +65,7 @@ def find_mixed_data(conditions: Sequence[Condition]) -> Iterator[Problem]:
 
 
 def find_mixed_classes(conditions: Sequence[Condition]) -> Iterator[Problem]:
-    """Find classifiers that know other classes than most of the report's."""
+    """Find classifiers that predict other classes than most of the report's."""
     own = [condition for condition in conditions if includes_task(condition.task, "classification")]
     usual = Counter(tuple(sorted(condition.classes)) for condition in own).most_common(1)
     for condition in own:
@@ -96,8 +96,8 @@ def name_commits(codes: Iterable[dict[str, object]]) -> list[str]:
 
 
 def _runs(condition: Condition, verb: bool = True) -> str:
-    one = len(condition.runs) == 1
-    return f"{len(condition.runs)} run{'' if one else 's'}" + (f" ha{'s' if one else 've'}" if verb else "")
+    number = len(condition.runs)
+    return f"{number} run{'s' * (number > 1)}" + (" have" if number > 1 else " has") * verb
 
 
 def _data_of(condition: Condition) -> str | None:

@@ -1,7 +1,7 @@
 """Sensitivity, specificity and predictive values for malignant, at thresholds that the tested images did not choose.
 
-Each run chooses its threshold on its own validation images, and is tested with it. Of a cross-validated condition, each
-fold has its own threshold, so every image is tested out of fold. In the terms of STARD 2015 (BMJ 351 (2015) h5527, item
+Each run chooses its threshold on its own validation images, and is tested with it. In a cross-validation, each fold
+has its own threshold, so every image is tested out of fold. In the terms of STARD 2015 (BMJ 351 (2015) h5527, item
 12a), these thresholds are specified before the test; a value that is read off the ROC curve of the test images is
 exploratory.
 """
@@ -40,8 +40,8 @@ class OperatingPoint:
         table: `tp`, `fn`, `fp` and `tn`, images, summed over the replicates.
         estimates: `sensitivity`, `specificity`, `ppv` and `npv` at the test images' own prevalence, and at the stated
             one as `ppv_stated` and `npv_stated`; mean over the replicates, NaN where undefined.
-        read_off: Specificity at the asked sensitivity, read off the ROC curve of the test images; None if none is
-            asked.
+        read_off: Specificity at the required sensitivity, read off the ROC curve of the test images; None if none is
+            required.
         reason: Why there are no numbers; else empty.
     """
 
@@ -55,7 +55,7 @@ class OperatingPoint:
 
 
 def sensitivity_rule(sensitivity: float) -> str:
-    """Name the rule that asks for a sensitivity on validation images."""
+    """Name the rule that requires a sensitivity on validation images."""
     return f"sensitivity of {sensitivity:.0%} on validation"
 
 

@@ -52,8 +52,8 @@ def compare_corrupted(
     tables = _read_tables(condition)
     if not any(tables.values()):
         return []
-    replicates = condition.cases.drop_duplicates("run").set_index("run")["replicate"].to_dict()
-    file = cache / f"robustness-{_hash(tables, replicates, condition.task, metrics, draws)}.json" if cache else None
+    digest = _hash(tables, condition.replicates, condition.task, metrics, draws)
+    file = cache / f"robustness-{digest}.json" if cache else None
     if file and (cached := read_cached(file, _parse)) is not None:
         return cached
     bootstrap, compared = PairedBootstrap("test", draws), list[Corrupted]()
@@ -102,7 +102,7 @@ def _joined(
     condition: Condition, tables: dict[str, dict[Level, pd.DataFrame]], runs: Sequence[str], level: Level
 ) -> Condition:
     """Return the condition with the cases of one level instead of its own."""
-    replicates = condition.cases.drop_duplicates("run").set_index("run")["replicate"]
+    replicates = condition.replicates
     cases = [
         cases_of_task(condition.task, tables[run][level]).assign(run=run, replicate=replicates[run]) for run in runs
     ]

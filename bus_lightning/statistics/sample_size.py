@@ -16,6 +16,7 @@ import math
 from scipy.stats import norm
 
 POWER, LEVEL = 0.80, 0.05
+DIFFERENCES = (0.02, 0.05)  # that reports ask for
 _STANDARD_ERRORS = float(norm.ppf(1 - LEVEL / 2) + norm.ppf(POWER))
 
 

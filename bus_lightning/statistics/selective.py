@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bus_lightning.metrics.columns import Floats, classes_of, probabilities_of, ratio
+from bus_lightning.metrics.columns import Bools, Floats, answers_of, probabilities_of, ratio
 from bus_lightning.metrics.risk_coverage import area_under_risk_coverage, by_coverage
 from bus_lightning.statistics.intervals import Estimate, percentile_interval, weights_of, with_interval
 
@@ -93,6 +93,5 @@ def _risks(cases: pd.DataFrame, coverages: Floats, draws: int) -> Floats:
     return np.asarray(np.mean(risks, axis=0))
 
 
-def _is_wrong(cases: pd.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    answers = np.array(classes_of(cases))[probabilities_of(cases).argmax(axis=1)]
-    return np.asarray(answers != cases["label"].to_numpy())
+def _is_wrong(cases: pd.DataFrame) -> Bools:
+    return np.asarray(answers_of(cases) != cases["label"].to_numpy())

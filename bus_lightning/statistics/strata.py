@@ -9,12 +9,12 @@ import pandas as pd
 from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.metrics.catalogue import CLASSIFICATION, SEGMENTATION
 from bus_lightning.metrics.classification import Classified
-from bus_lightning.metrics.columns import Bools, Floats, classes_of, probabilities_of
+from bus_lightning.metrics.columns import Bools, Floats, classes_of, has_lesion, probabilities_of
 from bus_lightning.metrics.segmentation import counted
 from bus_lightning.statistics.intervals import group_draws, percentile_interval
+from bus_lightning.statistics.summary import DRAWS
 
 LEAST = 10  # images: a score of fewer says nothing
-_DRAWS = 2000
 _AUC = "malignant_vs_benign_auroc"
 
 
@@ -55,7 +55,7 @@ def metrics_in_strata(task: str, classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def score_strata(
-    cases: pd.DataFrame, strata: Mapping[str, set[str]], metrics: Sequence[str], draws: int = _DRAWS
+    cases: pd.DataFrame, strata: Mapping[str, set[str]], metrics: Sequence[str], draws: int = DRAWS
 ) -> dict[tuple[str, str], Score]:
     """Score each stratum.
 
@@ -91,7 +91,7 @@ def _counts_for(metric: str, cases: pd.DataFrame) -> Bools:
     if metric == _AUC:
         return cases["label"].isin([BENIGN, MALIGNANT]).to_numpy()
     if metric == "dice_image":
-        return (cases["tp"] + cases["fn"] > 0).to_numpy()
+        return has_lesion(cases).to_numpy()
     return np.ones(len(cases), bool)
 
 

@@ -50,7 +50,7 @@ class EnsembleOnSplit:
 
 
 @dataclass
-class Plan:
+class EnsemblePlan:
     """An ensemble, perhaps with several folds.
 
     Attributes:
@@ -73,7 +73,7 @@ def hash_of_condition(run: FinishedRun) -> str:
     return f"{stable_hash(condition_key(run)):016x}"
 
 
-def plan_ensembles(found: Iterable[RunDir], name: str, trusted: Iterable[str] = ()) -> list[Plan]:
+def plan_ensembles(found: Iterable[RunDir], name: str, trusted: Iterable[str] = ()) -> list[EnsemblePlan]:
     """Plan the ensembles of runs.
 
     Args:
@@ -86,20 +86,20 @@ def plan_ensembles(found: Iterable[RunDir], name: str, trusted: Iterable[str] = 
         otherwise average fewer networks than the user expects.
     """
     runs, unusable = _open_all(found, tuple(trusted))
-    plans: dict[str, Plan] = {}
+    plans: dict[str, EnsemblePlan] = {}
     if name == SEEDS:
         for run in runs:
-            new = Plan(_folder(run.folder.path), f"ensemble_{run.config.model.name}")
+            new = EnsemblePlan(_folder(run.folder.path), f"ensemble_{run.config.model.name}")
             plans.setdefault(condition_key(run), new).runs.append(run)
         by_folder = {plan.folder: plan for plan in plans.values()}
         for path, (key, error) in unusable.items():
             folder = _folder(path)
-            plan = plans.get(key) or by_folder.get(folder) or plans.setdefault(str(path), Plan(folder, ""))
+            plan = plans.get(key) or by_folder.get(folder) or plans.setdefault(str(path), EnsemblePlan(folder, ""))
             plan.refused = plan.refused or error
     elif runs or unusable:
         first = next(iter([*(run.folder.path for run in runs), *unusable]))
         error = next((error for _, error in unusable.values()), "")
-        plans[name] = Plan(first.with_name(f"ensemble_{name}"), f"ensemble_{name}", runs, error)
+        plans[name] = EnsemblePlan(first.with_name(f"ensemble_{name}"), f"ensemble_{name}", runs, error)
     for plan in plans.values():
         if not plan.refused:
             try:
@@ -139,7 +139,7 @@ def _open_all(
     return runs, unusable
 
 
-def _divide(plan: Plan, name: str) -> list[EnsembleOnSplit]:
+def _divide(plan: EnsemblePlan, name: str) -> list[EnsembleOnSplit]:
     """Divide the runs of a plan by their test images, and check that those of each split can be averaged.
 
     Returns:

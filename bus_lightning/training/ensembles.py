@@ -18,6 +18,7 @@ from bus_lightning.data.splits import Split, make_named_split
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.ensembles import Ensemble, describe_member, read_ensemble, record_average
+from bus_lightning.runs.evaluation_folders import evaluation_folder
 from bus_lightning.runs.evaluations import find_evaluations, read_evaluation
 from bus_lightning.runs.finished import FinishedRun, find_runs
 from bus_lightning.runs.folder import RunDir
@@ -26,7 +27,7 @@ from bus_lightning.runs.seen import holds_the_data_of
 from bus_lightning.runs.sets import write_sets
 from bus_lightning.runs.table import collect, show
 from bus_lightning.training.averages import average_classes, average_masks
-from bus_lightning.training.ensemble_plans import EnsembleOnSplit, Plan, hash_of_condition, plan_ensembles
+from bus_lightning.training.ensemble_plans import EnsembleOnSplit, EnsemblePlan, hash_of_condition, plan_ensembles
 from bus_lightning.training.evaluate import (
     evaluate_run,
     in_one_line,
@@ -98,7 +99,7 @@ def _is_elsewhere(cfg: DictConfig) -> bool:
     return names_data(cfg.data) or cfg.split not in (None, "own")
 
 
-def _evaluate_plan(plan: Plan, cfg: DictConfig) -> dict[Path, Path]:
+def _evaluate_plan(plan: EnsemblePlan, cfg: DictConfig) -> dict[Path, Path]:
     """Make an ensemble on each split, and on other data if the config names them: folder -> folder of the results."""
     if plan.refused:
         raise UserError(plan.refused)
@@ -114,7 +115,7 @@ def _describe(runs: Sequence[FinishedRun], folder: RunDir, cfg: DictConfig) -> E
     return Ensemble(str(cfg.ensemble), tuple(patterns_of(cfg.runs)), members)
 
 
-def _make(on_split: EnsembleOnSplit, plan: Plan, cfg: DictConfig) -> None:
+def _make(on_split: EnsembleOnSplit, plan: EnsemblePlan, cfg: DictConfig) -> None:
     """Write the folder of an ensemble on one split, unless it is complete and its runs have not changed."""
     folder, runs = on_split.folder, on_split.runs
     described = _describe(runs, folder, cfg)
@@ -213,7 +214,7 @@ def _average_masks(
     }
 
 
-def _evaluate_elsewhere(plan: Plan, cfg: DictConfig) -> RunDir:
+def _evaluate_elsewhere(plan: EnsemblePlan, cfg: DictConfig) -> RunDir:
     """Average all networks of an ensemble, those of every fold, on images that none of them has seen.
 
     Returns:
@@ -237,7 +238,7 @@ def _evaluate_elsewhere(plan: Plan, cfg: DictConfig) -> RunDir:
         log.info("%s: %d images are left out, because some of its networks have seen them", place.path, left_out)
     prepared = images[0].prepared
     split = make_named_split({"train": [], "val": [], "test": common}, "file", images[0].split.groups)
-    out = RunDir(place.path / "evaluations" / f"test-{prepared.content[:8]}-{split.hash[:8]}")
+    out = evaluation_folder(place, "test", prepared.content, split.hash)
     described = _describe(runs, place, cfg)
     if _is_current(out, described):
         log.info("%s: complete, skipped", out.path)
@@ -260,9 +261,9 @@ def _evaluate_elsewhere(plan: Plan, cfg: DictConfig) -> RunDir:
 
 def _cases_elsewhere(run: FinishedRun, images: EvaluatedImages, ids: Sequence[str], cfg: DictConfig) -> pd.DataFrame:
     """Return a classifier's cases of other images: those of its evaluation on them, which is made if there is none."""
-    name = f"test-{images.prepared.content[:8]}-{images.split.hash[:8]}"
     trained = str(run.status.get("ended") or "")
-    known = (each for each in find_evaluations(run.folder) if each.path.name == name)
+    place = evaluation_folder(run.folder, "test", images.prepared.content, images.split.hash).path
+    known = (each for each in find_evaluations(run.folder) if each.path == place)
     folder = next((each for each in known if str(each.status.get("ended")) >= trained), None)
     if folder is None and not is_there(run.folder.best):
         raise UserError(

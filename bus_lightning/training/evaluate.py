@@ -23,6 +23,7 @@ from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.splits import PARTS
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.weights import load_kept_weights
+from bus_lightning.runs.evaluation_folders import evaluation_folder
 from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.folder import RunDir, groups_near
 from bus_lightning.runs.robustness import FOLDER as ROBUSTNESS
@@ -133,7 +134,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         metrics["all"] = metrics_of(cases)
     changed = {key: value for key, value in config.predict.items() if value != opened.config.predict[key]}
     options = [f"{key}-{shown(value)}" for key, value in changed.items()]
-    out = RunDir(run.path / "evaluations" / "-".join([cfg.part, prepared.content[:8], split.hash[:8], *options]))
+    out = evaluation_folder(run, cfg.part, prepared.content, split.hash, options)
     out.path.mkdir(parents=True, exist_ok=True)
     split.save(out.split)
     write_sets(out, prepared, split, opened, count_seen(opened, images))

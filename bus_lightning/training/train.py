@@ -22,7 +22,7 @@ from bus_lightning.data.preprocess import RULES
 from bus_lightning.data.sources.source_index import NO_CLASS
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
-from bus_lightning.runs.protocol import deviations, keep_protocol, read_protocol
+from bus_lightning.runs.protocol import keep_protocol, list_deviations, read_protocol
 from bus_lightning.runs.record import recorded
 from bus_lightning.runs.sets import write_sets
 from bus_lightning.training.decide import Action, Decision, decide, must_restart, read_kept
@@ -77,7 +77,7 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool, launch: str | None) ->
         log.info("%s: %s", folder.path, "continuing" if continues else "starting")
         _write_start(prepared, folder)
         kept = keep_protocol(folder, prepared.protocol, continues)
-        if prepared.protocol and (others := deviations(prepared.protocol, prepared.config)):
+        if prepared.protocol and (others := list_deviations(prepared.protocol, prepared.config)):
             log.warning("%s: not as planned in %s: %s", folder.path, cfg.protocol, "; ".join(others))
         folder.start(continues, **hashes, launch=launch, scale=asdict(prepared.data.scale), **kept)
         record.taken_up = True

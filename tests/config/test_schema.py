@@ -123,8 +123,8 @@ def test_what_may_be_none_is_none_where_it_was_taken_out(whole, key):
     assert name not in (OmegaConf.select(cfg, parent) if parent else cfg), "a check changes nothing"
 
 
-@pytest.mark.parametrize("said", ["runs=5", "runs=[]", "runs=[5]", "part=1", "progress=yes", "explain=1", "data.root=[a]",
-                                  "explain_options.images=0", "explain_options.methods=gradcam",
+@pytest.mark.parametrize("said", ["runs=5", "runs=[]", "runs=[5]", "part=1", "progress=yes", "explain=1",
+                                  "data.root=[a]", "explain_options.images=0", "explain_options.methods=gradcam",
                                   "explain_options.random_seed=-1"])  # fmt: skip
 def test_what_evaluate_takes_is_checked_as_well(said):
     cfg = configured("runs=x", name="evaluate")

@@ -11,7 +11,7 @@ from study_runs import describe_images, draw_predictions, name_images, record
 from bus_lightning.data.sources.registry import SOURCES, get_source
 from bus_lightning.report import checklists
 from bus_lightning.report.checklist_section import CHECKLISTS, checklist_section, names_in
-from bus_lightning.report.checklists import AUTHORS, HEAD, Checklist, Item, count_states, fill
+from bus_lightning.report.checklists import AUTHORS, HEAD, Checklist, Entry, count_states, fill
 from bus_lightning.report.data_facts import data_facts_section, find_cards
 from bus_lightning.report.making import make_report
 from bus_lightning.report.sections import Note, Section, TableItem
@@ -104,8 +104,8 @@ def test_a_checklist_has_each_number_once_and_names_files_that_runs_have(checkli
 
 
 def test_a_place_that_the_report_lacks_is_replaced_by_the_reason():
-    item = Item("1", "a flow", ("flow*",), otherwise="not applicable, because nothing flows")
-    checklist = Checklist("c", "C", "source", "numbers", {"H": (item, Item("2", "funding"))})
+    item = Entry("1", "a flow", ("flow*",), otherwise="not applicable, because nothing flows")
+    checklist = Checklist("c", "C", "source", "numbers", {"H": (item, Entry("2", "funding"))})
     assert "| 1 | a flow | not applicable, because nothing flows |" in fill(checklist, {})
     places = {"flow_1": "[Figure 1](../index.html#figure-flow_1)", "flows": "[Table 1](../index.html#table-flows)"}
     assert f"| 1 | a flow | {places['flow_1']}; {places['flows']} |" in fill(checklist, places)

@@ -4,6 +4,9 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
+from bus_lightning.report.calibration_section import calibration_section
+from bus_lightning.report.certainty_section import certainty_section
+from bus_lightning.report.contents import gather_evidence
 from bus_lightning.report.costs import cost_frame, cost_table
 from bus_lightning.report.ensemble_items import count_runs, ensemble_items
 from bus_lightning.runs.folder import RunDir
@@ -39,6 +42,15 @@ def test_an_ensemble_is_a_condition_of_its_own(group):
     (row,) = table.frame.to_dict("records")
     assert (row["ensemble"], row["which"], row["seeds"]) == ("ensemble_resnet34", "3 x resnet34", "0, 1, 2")
     assert ensemble_items([single]) == []
+
+
+def test_sections_count_the_networks_of_an_ensemble_and_not_its_folders(group):
+    evidence = gather_evidence(read_group(group))
+    for section in (calibration_section(evidence), certainty_section(evidence)):
+        frame = section.items[0].frame
+        runs = set(zip(frame["condition"], frame["runs"], frame["networks per image"], strict=True))
+        assert runs == {("ensemble_resnet34", 3, 3), ("resnet34", 3, 1)}
+        assert not [item for item in section.items if "single run" in getattr(item, "text", "")]
 
 
 def test_an_ensemble_is_compared_with_its_networks_on_the_same_images(group):

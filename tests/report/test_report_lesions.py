@@ -7,9 +7,10 @@ from study_runs import name_images
 
 from bus_lightning.metrics.columns import LESIONS
 from bus_lightning.report.contents import _summaries
-from bus_lightning.report.lesion_section import lesion_section, weighted_median
+from bus_lightning.report.lesion_section import lesion_section
 from bus_lightning.report.sections import FigureItem, Note, TableItem
 from bus_lightning.statistics.conditions import of_task, read_group
+from bus_lightning.statistics.intervals import weighted_median
 
 IDS = name_images(60)
 

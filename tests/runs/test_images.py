@@ -11,7 +11,7 @@ from bus_lightning.data.described import tabulate_images
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.splits import make_named_split
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.runs.images import find_images, read_images, write_images
+from bus_lightning.runs.images import find_recorded_images, read_images, write_images
 from bus_lightning.runs.sets import read_sets_of, write_sets
 
 
@@ -140,17 +140,17 @@ def test_images_outside_of_a_runs_split_are_counted(written, small_copy):
 
 def test_a_run_of_an_earlier_version_takes_its_images_from_an_evaluation_of_the_same_parts(written, small_copy):
     folder, _, split = written(root=small_copy)
-    whole = find_images(folder, split)
+    whole = find_recorded_images(folder, split)
     assert whole is not None
     evaluation = RunDir(folder.path / "evaluations" / "test-1")
     evaluation.path.mkdir(parents=True)
     folder.images.rename(evaluation.images)
-    assert find_images(folder, split) is None  # nothing says which images the evaluation tested
+    assert find_recorded_images(folder, split) is None  # nothing says which images the evaluation tested
     split.save(evaluation.split)
-    pd.testing.assert_frame_equal(find_images(folder, split), whole)
+    pd.testing.assert_frame_equal(find_recorded_images(folder, split), whole)
     other = {"train": split.val, "val": split.train, "test": split.test}
     make_named_split(other, "random", split.groups).save(evaluation.split)
-    assert find_images(folder, split) is None
+    assert find_recorded_images(folder, split) is None
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_impossible_values_of_images_are_damage(written, small_copy, column, val
     )
     with pytest.raises(DamagedError, match=words):
         read_images(folder.images)
-    assert find_images(folder, split) is None
+    assert find_recorded_images(folder, split) is None
 
 
 def test_an_impossible_flow_is_damage(written, small_copy):

@@ -11,7 +11,7 @@ from bus_lightning.config.identity import identity
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.launch.grids import check_grid
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.runs.protocol import deviations, keep_protocol, read_kept, read_protocol
+from bus_lightning.runs.protocol import keep_protocol, list_deviations, read_kept_protocol, read_protocol
 
 BLOCK = """primary_metric: {classification: auroc_macro}
 split: {method: grouped, folds: 3, seed: 0}
@@ -47,12 +47,12 @@ def test_a_run_keeps_the_text_under_which_it_was_trained(trained, protocol):
     file = protocol()
     run = trained("model=resnet34", "trainer.max_epochs=1", f"protocol={file}", "group=first")
     assert run.protocol.read_bytes() == file.read_bytes()
-    assert run.status["protocol"] == hashlib.sha256(file.read_bytes()).hexdigest() == read_kept(run).hash
+    assert run.status["protocol"] == hashlib.sha256(file.read_bytes()).hexdigest() == read_kept_protocol(run).hash
     log = run.log.read_text()
     assert "not as planned" in log
     assert "data.split.folds=null, planned 3" in log
     file.write_text("changed later")
-    assert read_kept(run).primary_metric == {"classification": "auroc_macro"}
+    assert read_kept_protocol(run).primary_metric == {"classification": "auroc_macro"}
 
 
 def test_a_run_that_continues_keeps_the_first_protocol_and_notes_the_others(tmp_path, protocol):
@@ -62,10 +62,10 @@ def test_a_run_that_continues_keeps_the_first_protocol_and_notes_the_others(tmp_
     run.update_status(**keep_protocol(run, before, continues=False))
     for _ in range(2):
         run.update_status(**keep_protocol(run, after, continues=True))
-    assert read_kept(run) == before
+    assert read_kept_protocol(run) == before
     assert run.status["later_protocols"] == [after.hash]
     run.update_status(**keep_protocol(run, None, continues=False))
-    assert read_kept(run) is None
+    assert read_kept_protocol(run) is None
     assert not run.protocol.exists()
 
 
@@ -75,10 +75,10 @@ def test_a_copy_that_was_changed_is_damaged(tmp_path, protocol):
     run.update_status(**keep_protocol(run, read_protocol(protocol()), continues=False))
     run.protocol.write_text(run.protocol.read_text() + "\n")
     with pytest.raises(DamagedError, match="its hash differs"):
-        read_kept(run)
+        read_kept_protocol(run)
     run.protocol.unlink()
     with pytest.raises(DamagedError, match="it is missing"):
-        read_kept(run)
+        read_kept_protocol(run)
 
 
 def test_the_protocol_is_no_part_of_an_experiments_identity(composed, protocol):
@@ -134,13 +134,13 @@ def test_a_missing_protocol_is_refused_before_a_run_and_before_the_first_job_of_
 def test_what_is_not_as_planned_is_listed(composed, protocol):
     plan = read_protocol(protocol())
     planned = ["model=resnet34", "group=first", "data.size=32", "data.split.folds=3", "data.split.fold=1", "seed=1"]
-    assert deviations(plan, composed(*planned)) == []
-    assert deviations(plan, composed(*planned, "data.size=96", "seed=7")) == [
+    assert list_deviations(plan, composed(*planned)) == []
+    assert list_deviations(plan, composed(*planned, "data.size=96", "seed=7")) == [
         "data.size=96, planned 32",
         "seed=7 with fold 1 is not planned",
     ]
-    assert deviations(plan, composed("model=alexnet", "group=first", "seed=5")) == []
-    assert deviations(plan, composed("group=other")) == ["no condition has the group other"]
+    assert list_deviations(plan, composed("model=alexnet", "group=first", "seed=5")) == []
+    assert list_deviations(plan, composed("group=other")) == ["no condition has the group other"]
 
 
 def test_the_projects_protocol_can_be_read():

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from averaging import average, ensembles_in
 
 from bus_lightning.report.making import make_report
 from bus_lightning.runs.folder import RunDir
@@ -110,7 +111,7 @@ def test_another_selection_and_more_evaluations_of_the_test_images_are_named(pla
     other.record_evaluation(run)
     other.write_metrics({"test": {}})
     assert deviations(planned) == [
-        (planned[0, 0].path.name, "its epoch was chosen by last epoch, planned val"),
+        (planned[0, 0].path.name, "kept epoch: last epoch, planned: val"),
         (run.path.name, "its test images were evaluated 3 times (1 by its training, 2 by evaluate.py), planned 1"),
     ]
 
@@ -141,3 +142,24 @@ def test_runs_without_a_protocol_have_no_such_section(finished):
     run = finished("group=plain", "model=resnet34")
     assert compare_with_protocol([run.path.parent]) is None
     assert "SHA-256" not in make_report([run.path.parent]).with_name("report.md").read_text()
+
+
+def test_an_ensemble_opens_its_test_images_once_and_again_with_each_evaluation_of_them(planned):
+    group = planned[0, 0].path.parent
+    for fold in (0, 1):
+        run = planned[1, fold]
+        run.write_cases(pd.read_csv(run.cases)[::-1])  # the same file twice is refused
+    average(group / "*")
+    folder, _ = map(RunDir, ensembles_in(group))
+    assert deviations(planned) == []
+    cases = pd.read_csv(folder.cases)
+    for name, tested in (("test-own", cases), ("test-other", cases.assign(id=[f"other {k}" for k in cases.index]))):
+        evaluation = RunDir(folder.path / "evaluations" / name)
+        evaluation.path.mkdir(parents=True)
+        evaluation.write_cases(tested)
+        evaluation.record_evaluation(folder)
+        evaluation.write_metrics({"test": {}})
+    assert deviations(planned) == [
+        (folder.path.name, "its test images were evaluated 2 times (1 when its networks were averaged, 1 by "
+         "evaluate.py), planned 1")
+    ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a doubt buys is counted, and compared with the confidence alone."""
+"""What is gained without doubted answers is counted, and compared with the confidence alone."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.doubts import find_doubts, price_doubts
+from bus_lightning.statistics.doubts import find_doubts, score_doubts
 
 CLASSES = ["benign", "malignant", "normal"]
 
@@ -63,23 +63,23 @@ def test_seeds_that_disagree_raise_a_doubt_in_each_of_them():
 def test_the_price_of_a_doubt_is_counted():
     table = cases(ROWS)  # three answers are wrong, numbers 3, 4 and 6; 3 and 4 are missed malignant images
     raised = np.array([False, True, False, True, False, False, True, False])
-    (bought,) = price_doubts(table, {"low": raised}, draws=200)
-    values = {name: getattr(bought, name)[0] for name in ("share", "caught", "caught_malignant", "kept", "gain")}
+    (deferral,) = score_doubts(table, {"low": raised}, draws=200)
+    values = {name: getattr(deferral, name)[0] for name in ("share", "caught", "caught_malignant", "kept", "gain")}
     assert values == pytest.approx(
         {"share": 3 / 8, "caught": 2 / 3, "caught_malignant": 1 / 2, "kept": 4 / 5, "gain": 4 / 5 - 5 / 8}
     )
-    assert bought.share[1] <= bought.share[0] <= bought.share[2]
+    assert deferral.share[1] <= deferral.share[0] <= deferral.share[2]
 
 
 def test_a_doubt_that_is_the_confidence_gains_what_the_confidence_gains():
     table = cases(ROWS)
     low = table[["prob_benign", "prob_malignant", "prob_normal"]].max(axis=1).to_numpy() < 0.6
     useless = np.roll(low, 1)
-    first, second = price_doubts(table, {"low": low, "useless": useless}, draws=200)
+    first, second = score_doubts(table, {"low": low, "useless": useless}, draws=200)
     assert first.gain == first.gain_by_confidence
     assert second.gain[0] < second.gain_by_confidence[0] == pytest.approx(first.gain[0])
 
 
 def test_a_doubt_that_is_never_raised_gains_nothing():
-    (bought,) = price_doubts(cases(ROWS), {"never": np.zeros(8, bool)}, draws=50)
-    assert (bought.share[0], bought.gain[0], bought.caught[0]) == (0, 0, 0)
+    (deferral,) = score_doubts(cases(ROWS), {"never": np.zeros(8, bool)}, draws=50)
+    assert (deferral.share[0], deferral.gain[0], deferral.caught[0]) == (0, 0, 0)

@@ -47,7 +47,7 @@ def test_a_missing_fold_is_named_with_its_seed_and_the_rest_is_reported(folds):
     stopped.update_status(state="interrupted")
     ((kind, about, text),) = found(folds)
     assert (kind, about) == ("folds", "resnet34__data.split.folds-3")
-    assert text == ("seed 1 lacks fold 2 of 3 and has tested 28 images; its numbers are of the folds that are there")
+    assert text == ("seed 1 lacks fold 2 of 3 and has tested 28 images; its numbers cover the other folds only")
     report = make_report([stopped.path.parent]).with_name("report.md").read_text()
     assert text in report
     assert "1 run is not in this report: its numbers are of the others." in report

@@ -32,7 +32,7 @@ CARD = Card(
     reference_standard="core needle biopsy, or follow-up; the column Verification says which",
     annotators="a radiologist with experience in breast ultrasound outlined and described each image",
     limits=(
-        "There are four normal images: false alarms can hardly be measured.",
+        "There are four normal images: false positives on them can hardly be measured.",
         "The benign class of a lesion without a biopsy rests on follow-up.",
         "One outline of each lesion: how much two readers differ is not known.",
     ),

@@ -30,7 +30,7 @@ CARD = Card(
     reference_standard="biopsy of every tumour",
     annotators="a senior ultrasonographer outlined the lesions and gave the BI-RADS categories",
     limits=(
-        "There are no normal images: false alarms cannot be measured.",
+        "There are no normal images, so false positives on them cannot be measured.",
         "One hospital. Lesions without a biopsy are not in it.",
         "One outline of each lesion: how much two readers differ is not known.",
     ),

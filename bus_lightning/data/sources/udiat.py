@@ -27,7 +27,7 @@ CARD = Card(
     annotators=UNSTATED,
     limits=(
         "Without patient numbers, other images of a patient than near-duplicates may be in two parts.",
-        "There are no normal images: false alarms cannot be measured.",
+        "There are no normal images, so false positives on them cannot be measured.",
         "Of two pairs of equal pixels the outlines have an IoU of 0.84 and 0.88: more cannot be expected of a network.",
     ),
 )

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.metrics.classification import BINS
-from bus_lightning.metrics.columns import PROBABILITY, Bools, Floats, probabilities_of
-from bus_lightning.report.figures.inputs import images_in, pages, predicted_classes, wrapped
+from bus_lightning.metrics.columns import PROBABILITY, Bools, Floats, answers_of, probabilities_of
+from bus_lightning.report.figures.inputs import images_in, pages, wrapped
 from bus_lightning.report.figures.style import GREY, WIDTH, colors_of, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.calibration import bin_predictions
@@ -55,5 +55,5 @@ def _predictions(cases: pd.DataFrame, name: str | None) -> tuple[Floats, Bools]:
     """Return the predicted probability of each case, and whether the prediction came true."""
     label = cases["label"].to_numpy()
     if name is None:
-        return probabilities_of(cases).max(axis=1), np.asarray(predicted_classes(cases) == label)
+        return probabilities_of(cases).max(axis=1), np.asarray(answers_of(cases) == label)
     return cases[f"{PROBABILITY}{name}"].to_numpy("float64"), np.asarray(label == name)

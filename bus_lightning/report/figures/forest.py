@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from bus_lightning.metrics.catalogue import title_of
-from bus_lightning.metrics.columns import Floats, dice_of
+from bus_lightning.metrics.columns import Floats, answers_of, dice_of
 from bus_lightning.report.figures.curves import mean_in
-from bus_lightning.report.figures.inputs import images_in, pages, predicted_classes, span, weights_of, wrapped
+from bus_lightning.report.figures.inputs import images_in, pages, span, wrapped
 from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.intervals import percentile_interval
+from bus_lightning.statistics.intervals import percentile_interval, weights_of
 
 _COLUMNS = 3
 _SIZES = ("small", "medium", "large")
@@ -125,7 +125,7 @@ def _scores_of(cases: pd.DataFrame) -> Floats:
     """Score each case: 1 or 0 for a correct or wrong class, or Dice; NaN for an image without a lesion."""
     if "tp" in cases:
         return np.where(cases["tp"] + cases["fn"] > 0, dice_of(cases), np.nan)
-    return (predicted_classes(cases) == cases["label"].to_numpy()).astype(np.float64)
+    return (answers_of(cases) == cases["label"].to_numpy()).astype(np.float64)
 
 
 def _classes(page: dict[str, pd.DataFrame], task: str) -> list[str]:
@@ -163,7 +163,7 @@ def _draw_groups(
     counts: dict[str, list[int]] = {group: [] for group in groups}
     alt = []
     for (name, cases), offset, marker in zip(page.items(), offsets, MARKERS, strict=False):
-        weights, scores = weights_of(cases, draws), _scores_of(cases)
+        weights, scores = weights_of(cases, draws, np.float64), _scores_of(cases)
         places, values = [], []
         for place, group in enumerate(groups):
             inside = (members[name] == group) & ~np.isnan(scores)

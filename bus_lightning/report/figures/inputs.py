@@ -1,21 +1,18 @@
-"""What figures are drawn from: the usable cases of a part, six models per figure, weights of bootstrap draws."""
+"""What figures are drawn from: the usable cases of a part, six models per figure, labels and numbers of images."""
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from bus_lightning.metrics.columns import COUNTS, PROBABILITY, classes_of, probabilities_of
+from bus_lightning.metrics.columns import COUNTS, PROBABILITY
 from bus_lightning.report.figures.style import PALETTE
-from bus_lightning.statistics import intervals
 from bus_lightning.statistics.conditions import Condition
 
 _GROUPS = re.compile(r"^(?:\w+\.)+(?=\w+-)")  # prefix of the name of a setting: data.split.
-_PARTS = {"val": "validation", "test": "test"}
+PART_TITLES = {"train": "training", "val": "validation", "test": "test"}
 _Value = TypeVar("_Value")
 
 
@@ -78,25 +75,15 @@ def wrapped(label: str, width: int = 24) -> str:
     return "\n".join(lines)
 
 
-def predicted_classes(cases: pd.DataFrame) -> NDArray[np.str_]:
-    """Return the most probable class of each case, (n,)."""
-    return np.array(classes_of(cases))[probabilities_of(cases).argmax(axis=1)]
-
-
-def weights_of(cases: pd.DataFrame, draws: int) -> NDArray[np.float64]:
-    """Draw weights, (1 + draws, n) float64, as `intervals.weights_of` does: sums of shares need the precision."""
-    return intervals.weights_of(cases, draws).astype(np.float64)
-
-
 def images_in(part: str, page: dict[str, pd.DataFrame]) -> str:
     """Write the number of images and of trainings of each model: `n = 156 test images, 3 replicates of each model`."""
     images = [cases["id"].nunique() for cases in page.values()]
     replicates = [cases["replicate"].nunique() for cases in page.values()]
     repeated = f", {span(replicates)} replicates of each model" if max(replicates) > 1 else ""
-    return f"n = {span(images)} {_PARTS.get(part, part)} images{repeated}"
+    return f"n = {span(images)} {PART_TITLES.get(part, part)} images{repeated}"
 
 
-def span(numbers: Sequence[int]) -> str:
+def span(numbers: Sequence[float], write: Callable[[float], str] = str) -> str:
     """Write equal numbers as one, `156`, others as a range, `150 to 156`."""
-    low, high = min(numbers), max(numbers)
-    return f"{low}" if low == high else f"{low} to {high}"
+    low, high = write(min(numbers)), write(max(numbers))
+    return low if low == high else f"{low} to {high}"

@@ -47,7 +47,7 @@ def operating_figure(points: Mapping[str, Sequence[OperatingPoint]]) -> list[Fig
         caption = (
             "Sensitivity and specificity for malignant on test images at thresholds fixed on validation images, with "
             "95% intervals (bootstrap over groups); one condition of each model. Dashed: the sensitivity that was "
-            "asked for on validation."
+            "required on validation."
         )
         items.append(FigureItem(f"operating_points_figure{suffix}", caption, figure, " ".join(alt)))
     return items

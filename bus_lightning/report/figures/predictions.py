@@ -8,14 +8,14 @@ from matplotlib.lines import Line2D
 
 from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.metrics.classification import BINS
-from bus_lightning.metrics.columns import PROBABILITY, Floats, classes_of, probabilities_of
+from bus_lightning.metrics.columns import PROBABILITY, Floats, answers_of, classes_of, probabilities_of
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.figures.curves import band, net_benefit
-from bus_lightning.report.figures.inputs import images_in, pages, predicted_classes, weights_of, wrapped
+from bus_lightning.report.figures.inputs import images_in, pages, wrapped
 from bus_lightning.report.figures.style import BLUE, GREY, WIDTH, colors_of, new_figure, panels, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.intervals import wilson
+from bus_lightning.statistics.intervals import weights_of, wilson
 
 THRESHOLDS = np.round(np.arange(0.01, 0.601, 0.01), 2)
 _SHADES = LinearSegmentedColormap.from_list("shades", ["white", BLUE])
@@ -45,7 +45,7 @@ def confusion(conditions: list[Condition], part: str) -> list[FigureItem]:
 
 def _confusion_counts(cases: pd.DataFrame) -> pd.DataFrame:
     classes = classes_of(cases)
-    counts = pd.crosstab(cases["label"].to_numpy(), predicted_classes(cases))
+    counts = pd.crosstab(cases["label"].to_numpy(), answers_of(cases))
     return counts.reindex(index=classes, columns=classes, fill_value=0)
 
 
@@ -103,7 +103,7 @@ def _calibration_bins(cases: pd.DataFrame) -> pd.DataFrame:
     """Bin predictions by confidence: a row per bin that has any, with the 95% interval of its accuracy."""
     table = pd.DataFrame({
         "confidence": probabilities_of(cases).max(axis=1),
-        "correct": predicted_classes(cases) == cases["label"].to_numpy(),
+        "correct": answers_of(cases) == cases["label"].to_numpy(),
         "group": cases["group"].to_numpy(),
     })  # fmt: skip
     numbers = (table["confidence"] * BINS).astype(int).clip(upper=BINS - 1)
@@ -172,5 +172,5 @@ def decision_curve(conditions: list[Condition], part: str, draws: int = 1000) ->
 def _benefit(cases: pd.DataFrame, draws: int) -> tuple[Floats, Floats, Floats]:
     truth = (cases["label"] == MALIGNANT).to_numpy()
     scores = cases[f"{PROBABILITY}{MALIGNANT}"].to_numpy(np.float64)
-    drawn = net_benefit(truth, scores, weights_of(cases, draws), THRESHOLDS)
+    drawn = net_benefit(truth, scores, weights_of(cases, draws, np.float64), THRESHOLDS)
     return drawn[0], *band(drawn[1:])

@@ -10,11 +10,11 @@ from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.metrics.columns import Bools, Floats, classes_of, probabilities_of
 from bus_lightning.metrics.ranking import auroc
 from bus_lightning.report.figures.curves import band, rate_at, roc_curve
-from bus_lightning.report.figures.inputs import images_in, pages, weights_of, wrapped
+from bus_lightning.report.figures.inputs import images_in, pages, wrapped
 from bus_lightning.report.figures.style import GREY, WIDTH, colors_of, new_figure, panels, styled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.intervals import percentile_interval
+from bus_lightning.statistics.intervals import percentile_interval, weights_of
 from bus_lightning.statistics.parallel import call_in_parallel
 
 GRID = np.linspace(0, 1, 201)
@@ -69,7 +69,7 @@ def roc_curves(cases: pd.DataFrame, draws: int) -> dict[str, Roc]:
         Panel -> curve; a panel is missing if one of its two sides has no image, the macro mean if a class has none.
     """
     classes = classes_of(cases)
-    weights, label = weights_of(cases, draws), cases["label"].to_numpy()
+    weights, label = weights_of(cases, draws, np.float64), cases["label"].to_numpy()
     scores = dict(zip(classes, probabilities_of(cases).T, strict=True))
     everyone = np.ones(len(cases), bool)
     # Panel -> which images are positive, their scores, which images count.

@@ -8,7 +8,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from bus_lightning.report.figures.style import GREY, MARKERS, PALETTE, WIDTH, styled, tiled
 from bus_lightning.report.sections import FigureItem
-from bus_lightning.statistics.sample_size import smallest_difference
+from bus_lightning.statistics.sample_size import DIFFERENCES, smallest_difference
 
 _TICKS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _IMAGES = np.geomspace(50, 20_000, 60)
@@ -32,7 +32,7 @@ def sample_size_figure(errors: Mapping[str, Mapping[str, tuple[float, int]]]) ->
             panel.plot([n], [smallest_difference(se)], marker, color=color, markersize=6)
             keys.append(Line2D([], [], color=color, marker=marker, label=title))
             alt.append(f"{task}, {title}: {n} images show a difference of {smallest_difference(se):.3f}.")
-        for difference in (0.02, 0.05):
+        for difference in DIFFERENCES:
             panel.axhline(difference, color=GREY, linestyle="--", linewidth=1)
         panel.set(
             xscale="log", yscale="log", title=task, xlabel="test images", ylabel="smallest difference with 80% power"

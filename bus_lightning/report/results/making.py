@@ -10,14 +10,15 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.report.extension import Extension
 from bus_lightning.report.marked_page import fill_tables
+from bus_lightning.report.results.goals import find_answers, judge, make_goals
 from bus_lightning.report.results.missing import find_missing, missing_of
 from bus_lightning.report.results.plan import Plan, read_plan
 from bus_lightning.report.results.rows import Row, make_rows
-from bus_lightning.report.results.tables import judge, make_goals, make_missing, make_table, rows_of_goal
+from bus_lightning.report.results.tables import make_missing, make_table
 from bus_lightning.runs.protocol import Protocol, read_protocol
 from bus_lightning.statistics.conditions import Group, read_group
 
-GOALS, MISSING, PROTOCOL = "goals", "missing", "protocol"  # markers of the page that are no tables of its plan
+GOALS, MISSING, PROTOCOL = "goals", "missing", "protocol"  # markers of the page that are not tables of its plan
 
 
 def make_results(
@@ -56,11 +57,11 @@ def make_results(
         tables[table.name] = make_table(table, own, extensions, missing_of(table.groups, missing))
     tables[GOALS], tables[MISSING] = make_goals(planned.goals, rows), make_missing(missing)
     tables[PROTOCOL] = _describe_protocol(text, protocol, rows)
-    homeless = fill_tables(page, tables)
+    unplaced = fill_tables(page, tables)
     goals = [
         asdict(goal) | {"reached": [
-            {"condition": row.condition, "value": row.value, "low": row.low, "high": row.high, "n": row.n,
-             "verdict": judge(goal, row)} for row in rows_of_goal(goal, rows)
+            {"role": answer.role, "condition": row.condition, "value": row.value, "low": row.low, "high": row.high,
+             "n": row.n, "verdict": judge(goal, row)} for answer in find_answers(goal, rows) if (row := answer.row)
         ]} for goal in planned.goals
     ]  # fmt: skip
     content = {
@@ -70,7 +71,7 @@ def make_results(
         "missing": [asdict(each) for each in missing],
     }
     write_aside(page.with_suffix(".json"), json.dumps(content, indent=1, allow_nan=False) + "\n")
-    return homeless
+    return unplaced
 
 
 def _cache(runs: Path) -> Path | None:
@@ -84,7 +85,7 @@ def _read_groups(runs: Path, plan: Plan) -> tuple[dict[str, Group], dict[str, st
         try:
             groups[name] = read_group(runs / name)
         except UserError:
-            reasons[name] = "no runs of this group are there"
+            reasons[name] = "there are no runs of this group"
     return groups, reasons
 
 

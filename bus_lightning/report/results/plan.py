@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bus_lightning.config.fields import check_fields
 from bus_lightning.config.schema import (
     FLAG,
     NAME,
@@ -20,10 +21,9 @@ from bus_lightning.config.schema import (
 )
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import read_yaml
-from bus_lightning.metrics.catalogue import TITLES, title_of
+from bus_lightning.metrics.catalogue import BY_TASK, TITLES, title_of
 
 _KINDS = ("scores", "across")
-_TASKS = ("classification", "segmentation")
 _METRICS = Kind("a list of metrics as in metrics.json", lambda value: (
     isinstance(value, list) and bool(value) and all(map(_is_metric, value))
 ))  # fmt: skip
@@ -32,7 +32,7 @@ _PAPER = Kind("a mapping: metric -> [where, metric] of the paper's numbers", lam
 ))  # fmt: skip
 _TABLE: dict[str, Kind] = {
     "groups": NAMES,
-    "task": one_of(*_TASKS),
+    "task": one_of(*BY_TASK),
     "metrics": _METRICS,
     "kind": one_of(*_KINDS),
     "part": one_of("val", "test"),
@@ -42,17 +42,17 @@ _TABLE: dict[str, Kind] = {
 }
 _GOAL: dict[str, Kind] = {
     "question": TEXT,
-    "group": NAME,
-    "task": one_of(*_TASKS),
+    "groups": NAMES,
+    "task": one_of(*BY_TASK),
     "metric": Kind("a metric as in metrics.json", lambda value: _is_metric(value)),
     "goal": number(),
     "least": nullable(number()),
     "at_most": nullable(number()),
     "elsewhere": nullable(TEXT),
     "tested": nullable(NAME),
-    "ensemble": nullable(FLAG),
+    "ensemble": FLAG,
 }
-_NEEDED = {"tables": ("groups", "task", "metrics"), "goals": ("question", "group", "task", "metric", "goal")}
+_NEEDED = {"tables": ("groups", "task", "metrics"), "goals": ("question", "groups", "task", "metric", "goal")}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Table:
         part: val or test.
         models: Models that are expected; those without a complete run are named.
         seeds: Seeds that are expected of each condition.
-        paper: Metric -> table of the paper and the metric in it, whose numbers stand next to ours.
+        paper: Metric -> table of the paper and the metric in it, whose numbers are shown next to those of the runs.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Goal:
 
     Attributes:
         question: What is measured, in words.
-        group: The group of the runs that answer it.
+        groups: The groups of the runs that may answer it; the planned condition is in the first.
         task: classification or segmentation.
         metric: Key of a metric.
         goal: The value to reach.
@@ -96,11 +96,11 @@ class Goal:
         at_most: The upper end of the range to reach, which begins at `goal`; None without one.
         elsewhere: The best number found elsewhere, with its source.
         tested: Name of the data set of the test images, if it is not that of the training.
-        ensemble: Whether ensembles answer it, or single networks; None: both.
+        ensemble: Whether the planned condition is an ensemble.
     """
 
     question: str
-    group: str
+    groups: tuple[str, ...]
     task: str
     metric: str
     goal: float
@@ -108,7 +108,7 @@ class Goal:
     at_most: float | None = None
     elsewhere: str | None = None
     tested: str | None = None
-    ensemble: bool | None = None
+    ensemble: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ class Plan:
     @property
     def groups(self) -> list[str]:
         """The groups, each once, in the order of the tables."""
-        named = [group for table in self.tables for group in table.groups] + [goal.group for goal in self.goals]
-        return list(dict.fromkeys(named))
+        named = [each.groups for each in self.tables] + [each.groups for each in self.goals]
+        return list(dict.fromkeys(group for groups in named for group in groups))
 
 
 def _is_metric(key: Any) -> bool:
@@ -148,7 +148,7 @@ def read_plan(path: Path) -> Plan:
         f"{path}: goals", content.get("goals") or [], Kind("a list of goals", lambda value: isinstance(value, list))
     )
     tables = [
-        Table(name, **_frozen(_checked(f"{path}: tables.{name}", fields, _TABLE, _NEEDED["tables"])))
+        Table(name, **_checked(f"{path}: tables.{name}", fields, _TABLE, _NEEDED["tables"]))
         for name, fields in content["tables"].items()
     ]
     goals = [
@@ -160,15 +160,5 @@ def read_plan(path: Path) -> Plan:
 
 def _checked(place: str, fields: Any, kinds: Mapping[str, Kind], needed: tuple[str, ...]) -> dict[str, Any]:
     check_value(place, fields, Kind("a mapping of fields", lambda value: isinstance(value, dict)))
-    for key in needed:
-        if key not in fields:
-            raise UserError(f"{place}.{key} is missing: give {kinds[key].description}.")
-    for key, value in fields.items():
-        if key not in kinds:
-            raise UserError(f"{place}.{key} is unknown: choose from {', '.join(kinds)}.")
-        check_value(f"{place}.{key}", value, kinds[key])
-    return dict(fields)
-
-
-def _frozen(fields: dict[str, Any]) -> dict[str, Any]:
+    check_fields(fields, kinds, needed, f"{place}.")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

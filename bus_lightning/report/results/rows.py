@@ -2,10 +2,9 @@
 
 import math
 import shlex
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bus_lightning.config.identity import find_meaning
@@ -18,7 +17,7 @@ from bus_lightning.runs.evaluations import find_evaluations
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.sets import read_sets_of, sets_of
 from bus_lightning.statistics.across_sets import Cell, read_across
-from bus_lightning.statistics.conditions import Condition, Group, of_task
+from bus_lightning.statistics.conditions import Condition, Group, add_group_to_names, of_task
 from bus_lightning.statistics.membership import name_code
 from bus_lightning.statistics.summary import summarise
 
@@ -34,7 +33,7 @@ class Row:
         table: Name of the table.
         group: The group of the runs.
         condition: Name of the condition.
-        label: The same, short.
+        label: Its short name.
         model: Name of the model.
         ensemble: Number of networks whose probabilities are averaged for an image; 1 without an ensemble.
         task: classification or segmentation.
@@ -52,7 +51,7 @@ class Row:
         sd_of_runs: Standard deviation over runs; None for one run.
         commit: Commits of the trainings.
         command: The commands that made the runs.
-        paper: The paper's number; empty if it has none.
+        paper: The published number; empty if there is none.
     """
 
     table: str
@@ -90,7 +89,7 @@ def make_rows(table: Table, groups: Sequence[Group], extensions: Sequence[Extens
         extensions: Studies that know published numbers.
         cache: Folder that keeps summaries; None keeps none.
     """
-    conditions = _with_unique_names(of_task((each for group in groups for each in group.conditions), table.task))
+    conditions = add_group_to_names(of_task((each for group in groups for each in group.conditions), table.task))
     labels = labels_of(conditions)
     rows: list[Row] = []
     for condition in conditions:
@@ -103,16 +102,6 @@ def make_rows(table: Table, groups: Sequence[Group], extensions: Sequence[Extens
             names = _sets_of(condition)
             rows += _rows_of(table, condition, label, names, " + ".join(names), cache, extensions)
     return rows
-
-
-def _with_unique_names(conditions: Sequence[Condition]) -> list[Condition]:
-    """Add the name of the group to names that conditions of several groups share."""
-    names = Counter(condition.name for condition in conditions)
-    return [
-        replace(condition, name=f"{condition.name}__{condition.runs[0].path.parent.name}")
-        if names[condition.name] > 1 else condition
-        for condition in conditions
-    ]  # fmt: skip
 
 
 def _rows_of(

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from bus_lightning.metrics.catalogue import LOWER_IS_BETTER, title_of
+from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.report.estimates import estimate
 from bus_lightning.report.extension import Extension
 from bus_lightning.report.marked_page import markdown_table
 from bus_lightning.report.results.missing import Missing
-from bus_lightning.report.results.plan import Goal, Table
+from bus_lightning.report.results.plan import Table
 from bus_lightning.report.results.rows import Row, published
 from bus_lightning.report.writing import plain
 
-_NONE = "Not measured: no complete run is there."
+_NONE = "Not measured: there is no complete run."
 
 
 def make_table(table: Table, rows: Sequence[Row], extensions: Sequence[Extension], missing: Sequence[Missing]) -> str:
@@ -30,57 +30,12 @@ def make_table(table: Table, rows: Sequence[Row], extensions: Sequence[Extension
     return "\n\n".join(filter(None, [body, _provenance(rows), lack]))
 
 
-def make_goals(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
-    """Make the table of goals: what was found elsewhere, the goal, and what was reached."""
-    lines = []
-    for goal in goals:
-        own = rows_of_goal(goal, rows)
-        wanted = f"{goal.goal:g}" + (f" to {goal.at_most:g}" if goal.at_most is not None else "")
-        wanted += f"; at least {goal.least:g}" if goal.least is not None else ""
-        several = len(own) > 1
-        lines.append([
-            plain(goal.question), title_of(goal.metric), plain(goal.elsewhere or "-"), wanted,
-            "<br>".join((f"{plain(row.label)}: " if several else "") + _value(row) for row in own) or "not measured",
-            "<br>".join(f"{judge(goal, row)}" for row in own) or "-",
-            "<br>".join(f"{row.n}, {row.runs} runs" for row in own) or "-",
-        ])  # fmt: skip
-    headings = ["question", "metric", "best found elsewhere", "goal", "reached", "verdict", "n"]
-    return markdown_table(headings, lines, words=len(headings))
-
-
 def make_missing(missing: Sequence[Missing]) -> str:
     """Make the table of all that is missing or mixed."""
     if not missing:
-        return "Nothing: every group is there, and complete."
+        return "Nothing: every group is complete."
     lines = [[plain(each.group), plain(each.about), plain(each.text)] for each in missing]
     return markdown_table(["group", "condition or run", "what"], lines, words=3)
-
-
-def rows_of_goal(goal: Goal, rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that answer a goal, each condition once."""
-    own = [
-        row for row in rows
-        if (row.group, row.task, row.metric, row.part) == (goal.group, goal.task, goal.metric, "test")
-        and (row.data == goal.tested if goal.tested else row.data == " + ".join(row.trained))
-        and (goal.ensemble is None or goal.ensemble == (row.ensemble > 1))
-    ]  # fmt: skip
-    return list({(row.condition, row.data): row for row in reversed(own)}.values())[::-1]
-
-
-def judge(goal: Goal, row: Row) -> str:
-    """Say whether a value reaches a goal: `reached`, `the least is reached`, `not reached` or `undefined`."""
-    if row.value is None:
-        return "undefined"
-    if goal.at_most is not None:
-        return "reached" if goal.goal <= row.value <= goal.at_most else "not reached"
-
-    def reaches(wanted: float) -> bool:
-        value = row.value or 0.0
-        return value <= wanted if goal.metric in LOWER_IS_BETTER else value >= wanted
-
-    if reaches(goal.goal):
-        return "reached"
-    return "the least is reached" if goal.least is not None and reaches(goal.least) else "not reached"
 
 
 def _scores(

@@ -1,0 +1,104 @@
+"""The goals of a page of results: which conditions answer a goal, and whether they reach it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bus_lightning.metrics.catalogue import LOWER_IS_BETTER, title_of
+from bus_lightning.report.estimates import estimate
+from bus_lightning.report.marked_page import markdown_table
+from bus_lightning.report.results.plan import Goal
+from bus_lightning.report.results.rows import Row
+from bus_lightning.report.writing import plain
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one condition reached.
+
+    Attributes:
+        role: `planned`, or `best of N`: chosen among N conditions by this very score, which is therefore optimistic.
+        row: The number; None if the planned condition was not measured.
+    """
+
+    role: str
+    row: Row | None
+
+
+def find_answers(goal: Goal, rows: Sequence[Row]) -> list[Answer]:
+    """Find the planned condition of a goal, and the best one of all conditions of its groups.
+
+    The planned condition is that of the first group, with single networks or ensembles as `goal.ensemble` says.
+
+    Returns:
+        The planned conditions, then the best of several; nothing if no condition was measured.
+    """
+    candidates = _candidates(goal, rows)
+    if not candidates:
+        return []
+    planned = [row for row in candidates if row.group == goal.groups[0] and (row.ensemble > 1) == goal.ensemble]
+    answers = [Answer("planned", row) for row in planned] or [Answer("planned", None)]
+    if len(candidates) > 1 and (defined := [row for row in candidates if row.value is not None]):
+        best = min(defined, key=lambda row: _distance(goal, row))
+        answers.append(Answer(f"best of {len(candidates)}", best))
+    return answers
+
+
+def judge(goal: Goal, row: Row) -> str:
+    """Say whether a value reaches a goal: `reached`, `the least is reached`, `not reached` or `undefined`."""
+    if row.value is None:
+        return "undefined"
+    if goal.at_most is not None:
+        return "reached" if goal.goal <= row.value <= goal.at_most else "not reached"
+    if _reaches(goal, row.value, goal.goal):
+        return "reached"
+    return "the least is reached" if goal.least is not None and _reaches(goal, row.value, goal.least) else "not reached"
+
+
+def make_goals(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
+    """Make the table of goals: what was found elsewhere, the goal, and what was reached."""
+    lines = []
+    for goal in goals:
+        answers = find_answers(goal, rows)
+        wanted = f"{goal.goal:g}" + (f" to {goal.at_most:g}" if goal.at_most is not None else "")
+        wanted += f"; at least {goal.least:g}" if goal.least is not None else ""
+        cells = [list(_write(goal, answer)) for answer in answers] or [["not measured", "-", "-"]]
+        lines.append([
+            plain(goal.question), title_of(goal.metric), plain(goal.elsewhere or "-"), wanted,
+            *("<br>".join(column) for column in zip(*cells, strict=True)),
+        ])  # fmt: skip
+    headings = ["question", "metric", "best found elsewhere", "goal", "reached", "verdict", "n"]
+    return markdown_table(headings, lines, words=len(headings))
+
+
+def _write(goal: Goal, answer: Answer) -> Iterator[str]:
+    """Write the cells of an answer: the value, the verdict, and the numbers of images and runs."""
+    row = answer.row
+    if row is None:
+        yield from (f"{answer.role}: not measured", "-", "-")
+        return
+    value = "undefined" if row.value is None else estimate(row.value, row.low, row.high)
+    size = f"{row.n}, {row.runs} run{'s' * (row.runs > 1)}"
+    yield from (f"{answer.role}, {plain(row.label)}: {value}", judge(goal, row), size)
+
+
+def _candidates(goal: Goal, rows: Sequence[Row]) -> list[Row]:
+    """Select the rows that could answer a goal, each condition once, although several tables may show it."""
+    own: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        is_of_goal = row.group in goal.groups and (row.task, row.metric) == (goal.task, goal.metric)
+        is_of_images = row.data == goal.tested if goal.tested else row.data == " + ".join(row.trained)
+        if is_of_goal and is_of_images and row.part == "test":
+            own.setdefault((row.group, row.condition.removesuffix(f"__{row.group}")), row)
+    return list(own.values())
+
+
+def _reaches(goal: Goal, value: float, wanted: float) -> bool:
+    return value <= wanted if goal.metric in LOWER_IS_BETTER else value >= wanted
+
+
+def _distance(goal: Goal, row: Row) -> float:
+    """Return how far a value is from the best: from the middle of the range that is asked for, or by its direction."""
+    value = row.value or 0.0
+    if goal.at_most is not None:
+        return abs(value - (goal.goal + goal.at_most) / 2)
+    return value if goal.metric in LOWER_IS_BETTER else -value

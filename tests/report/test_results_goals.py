@@ -1,0 +1,62 @@
+"""A goal shows the planned condition, and the best one as what it is: chosen by its score on test images."""
+
+import pytest
+
+from bus_lightning.report.results.goals import find_answers, judge, make_goals
+from bus_lightning.report.results.plan import Goal
+from bus_lightning.report.results.rows import Row
+
+GOAL = Goal("three classes", ("first", "second"), "classification", "accuracy", 0.88)
+
+
+def row(group, condition, value, networks=1, table="scores", metric="accuracy"):
+    return Row(
+        table=table, group=group, condition=condition, label=condition, model="resnet34", ensemble=networks,
+        task="classification", trained=("busi",), data="busi", classes=(), protocol="", protocol_sha256=None,
+        part="test", metric=metric, value=value, low=value, high=value, reason="", n=780, runs=networks,
+        sd_of_runs=None, commit="", command=(),
+    )  # fmt: skip
+
+
+ROWS = [row("first", "single", 0.80), row("first", "ensemble", 0.90, networks=3), row("second", "joint", 0.86),
+        row("third", "other", 0.99)]  # fmt: skip
+
+
+def answers(goal, rows):
+    return [(answer.role, answer.row and answer.row.condition) for answer in find_answers(goal, rows)]
+
+
+def test_the_planned_condition_comes_first_and_the_best_says_among_how_many_it_was_chosen():
+    assert answers(GOAL, ROWS) == [("planned", "single"), ("best of 3", "ensemble")]
+    text = make_goals([GOAL], ROWS)
+    assert "planned, single: 0.800 (0.800 to 0.800)<br>best of 3, ensemble: 0.900 (0.900 to 0.900)" in text
+    assert "| not reached<br>reached | 780, 1 run<br>780, 3 runs |" in text
+
+
+def test_a_plan_can_name_the_ensemble_as_the_planned_condition():
+    goal = Goal("three classes", ("first",), "classification", "accuracy", 0.88, ensemble=True)
+    assert answers(goal, ROWS) == [("planned", "ensemble"), ("best of 2", "ensemble")]
+
+
+def test_a_planned_condition_without_a_number_is_not_replaced_by_the_best():
+    assert answers(GOAL, ROWS[1:]) == [("planned", None), ("best of 2", "ensemble")]
+    assert "planned: not measured<br>best of 2" in make_goals([GOAL], ROWS[1:])
+    assert "| not measured | - | - |" in make_goals([GOAL], ROWS[3:])
+
+
+def test_a_condition_that_two_tables_show_counts_once():
+    again = [*ROWS, row("second", "joint__second", 0.86, table="outside")]
+    assert answers(GOAL, again)[1] == ("best of 3", "ensemble")
+
+
+@pytest.mark.parametrize(("metric", "goal", "best"), [
+    ("log_loss", {"goal": 0.3}, "low"),
+    ("malignant_calibration_slope", {"goal": 0.9, "at_most": 1.1}, "middle"),
+    ("accuracy", {"goal": 0.9}, "high"),
+])  # fmt: skip
+def test_the_best_is_the_lowest_of_a_loss_and_the_nearest_to_the_middle_of_a_range(metric, goal, best):
+    values = {"low": 0.2, "middle": 0.95, "high": 1.5}
+    rows = [row("first", name, value, metric=metric) for name, value in values.items()]
+    wanted = Goal("all", ("first",), "classification", metric, **goal)
+    assert find_answers(wanted, rows)[-1].row.condition == best
+    assert judge(wanted, find_answers(wanted, rows)[-1].row) == "reached"
