@@ -9,7 +9,7 @@ from bus_lightning.data.burned_in import ERROR
 from bus_lightning.data.flow import CONFLICT, DROPPED_CLASS, EXCLUDED, OTHER_CLASS, OTHER_PART, UNREADABLE
 from bus_lightning.report.characteristics import characteristics
 from bus_lightning.report.figures.flow import Step, flow_diagram
-from bus_lightning.report.sections import FigureItem, Item, Note, Section, TableItem
+from bus_lightning.report.sections import FigureItem, Item, Note, Section, TableItem, fold
 from bus_lightning.report.studied_images import (
     Studied,
     count_classes,
@@ -19,6 +19,7 @@ from bus_lightning.report.studied_images import (
 )
 
 _MOST = 6  # diagrams of a report
+_OPEN = 1  # of which so many are always open
 _REASONS = {
     DROPPED_CLASS: "class left out (data.drop.class)",
     OTHER_CLASS: "other classes (data.classes)",
@@ -49,13 +50,16 @@ def image_section(studied: Sequence[Studied]) -> Section | None:
         items.append(Note(_OLDER))
     for number, each in enumerate(studied[:_MOST], 1):
         suffix = "" if len(studied) == 1 else f"_{number}"
-        items.append(_diagram(each, suffix))
         caption = (
             f"Characteristics of the images of {describe_conditions(each)}: number (%), or median (quartiles). "
             "The share of a lesion is that of all masks of an image; its diameter is that of a circle of this area. "
             f"Burned-in marks were found by a rule that is {ERROR}."
         )
-        items.append(TableItem(f"characteristics{suffix}", caption, characteristics(each)))
+        own: list[Item] = [
+            _diagram(each, suffix),
+            TableItem(f"characteristics{suffix}", caption, characteristics(each)),
+        ]
+        items += own if number <= _OPEN else fold(f"The images of {describe_conditions(each, 2)}", own)
     if len(studied) > _MOST:
         rest = "; ".join(describe_conditions(each, 2) for each in studied[_MOST:])
         items.append(Note(f"Not shown are the images of {len(studied) - _MOST} further splits: {rest}."))
