@@ -7,6 +7,7 @@ import pandas as pd
 from bus_lightning.metrics.catalogue import COMPARED as COMPARED_IN_REPORT
 from bus_lightning.metrics.catalogue import REPORT, shown_in, title_of
 from bus_lightning.metrics.majority import majority_accuracy
+from bus_lightning.report.condition_options import option_items
 from bus_lightning.report.ensemble_items import count_runs
 from bus_lightning.report.estimates import Summaries, estimate, metric_row
 from bus_lightning.report.extension import Evidence
@@ -62,7 +63,7 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         if len(pairs):
             text = f"{len(better)} of {len(pairs)} pairs differ in {title_of(metric)} by more than chance"
             items.append(Note(f"{text} (paired bootstrap over groups, adjusted by Holm)."))
-    return Section("In short", "", items)
+    return Section("In short", "", [*items, *option_items(main)])
 
 
 def _best_classifier(own: list[Condition], test: Summaries, labels: Mapping[str, str]) -> Note | None:

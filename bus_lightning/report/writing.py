@@ -257,7 +257,7 @@ def _breakable(text: str) -> Markup:
 def _interval(text: str) -> Markup:
     """Escape a number and keep its interval together, so that a line breaks only before it."""
     value, bracket, rest = text.partition(" (")
-    return Markup("<span>{}</span> <span>({}</span>").format(value, rest) if bracket else escape(text)
+    return Markup("<span>{}</span> <span>({}</span>" if bracket else "<span>{}</span>").format(value, rest)
 
 
 def plain(text: str) -> str:
