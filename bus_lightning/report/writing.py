@@ -251,7 +251,7 @@ def _breakable(text: str) -> Markup:
     shown = str(escape(text))
     if max(map(len, text.split()), default=0) > 16:
         shown = re.sub(r"(__|[_./=-])(?=\w)", r"\1<wbr>", shown)
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", shown))
+    return Markup(shown)
 
 
 def _interval(text: str) -> Markup:
