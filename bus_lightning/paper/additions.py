@@ -15,7 +15,7 @@ from bus_lightning.paper.measured import Measured
 from bus_lightning.paper.segmenter_leak import segmenter_leak_section
 from bus_lightning.paper.tables import paper_tables
 from bus_lightning.report.extension import Evidence, Extension
-from bus_lightning.report.sections import Item, Note, Section, TableItem
+from bus_lightning.report.sections import Item, Note, Section, TableItem, fold
 from bus_lightning.statistics.conditions import WEIGHTS_MISSING, Condition, Group
 
 _LIKE_BUSI = ("busi", "folder")  # sources
@@ -53,8 +53,13 @@ class PaperExtension(Extension):
         items: list[Item] = [Note(text, "warning") for text in _differences(list(by_model.values()))]
         if by_model:
             items.append(_sources(by_model))
-        items += paper_tables(validation, test, reasons)
-        items.append(contradictions(Measured(validation, test, evidence.comparisons, evidence.costs)))
+        tables: list[Item] = [*paper_tables(validation, test, reasons)]
+        is_any_run = len(missing) < len(paper.NAMES)
+        items += tables if is_any_run else fold("The paper's tables; no network of the paper is in this report", tables)
+        items += fold(
+            "Where the paper contradicts itself",
+            [contradictions(Measured(validation, test, evidence.comparisons, evidence.costs))],
+        )
         intro = (
             "The paper: Li, Niu, Tian, Huang, Frontiers in Oncology 14, 2025, doi 10.3389/fonc.2024.1461542. Its "
             "numbers come from one random split of BUSI, without intervals. Ours come from the runs in the first table."

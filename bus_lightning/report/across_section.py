@@ -16,7 +16,7 @@ from bus_lightning.metrics.catalogue import heading_of, title_of
 from bus_lightning.report.estimates import metric_row, write_score
 from bus_lightning.report.figures.across import Shown, heat_map
 from bus_lightning.report.figures.inputs import labels_of
-from bus_lightning.report.sections import Item, Note, Section, TableItem
+from bus_lightning.report.sections import Item, Note, Section, TableItem, fold
 from bus_lightning.report.set_differences import set_differences
 from bus_lightning.runs.sets import is_layout
 from bus_lightning.statistics.across_sets import Across, Cell, Row, read_across
@@ -51,8 +51,8 @@ def across_section(conditions: list[Condition], cache: Path | None) -> Section |
     items += [*_empty_cells(by_task), *set_differences(described)]
     intro = (
         "Rows are what a network was trained on, columns what it was tested on. On its own data set, a network is "
-        "tested on the held-out images of the test part; on another set, on images that were not used in training. If "
-        "the score on other sets is lower, expect such a fall in another hospital."
+        "tested on the held-out images of the test part; on another set, on images that were not used in training. A "
+        "lower score on other sets is a hint, not a measure, of the score in a further hospital."
     )
     return Section("Trained on, tested on", intro, items)
 
@@ -87,7 +87,7 @@ def _matrix_items(task: str, across: Across, cache: Path | None) -> list[Item]:
     if not scores:
         return _missing(across)
     matrix = _Matrix(task, across, scores, *_names(across.rows))
-    return [*_in_words(matrix), _figure(matrix), *(_table(matrix, metric) for metric in scores), *_missing(across)]
+    return [*_in_words(matrix), _figure(matrix), *_tables(matrix), *_missing(across)]
 
 
 def _metrics(task: str, across: Across) -> list[str]:
@@ -95,6 +95,13 @@ def _metrics(task: str, across: Across) -> list[str]:
     lacks_a_class = any(cell.missing for _, cell in _cells(across) if cell.images)
     has_tumours = all({BENIGN, MALIGNANT} <= {*row.condition.classes} for row in across.rows)
     return [*[_LESIONS] * (task == "classification" and lacks_a_class and has_tumours), *_METRICS[task]]
+
+
+def _tables(matrix: _Matrix) -> list[Item]:
+    """Repeat the numbers of the figure in tables, with the number of patients or groups."""
+    return fold(
+        f"{matrix.task.capitalize()}: the numbers of the figure", [_table(matrix, key) for key in matrix.scores]
+    )
 
 
 def _table(matrix: _Matrix, metric: str) -> TableItem:

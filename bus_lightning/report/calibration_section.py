@@ -10,7 +10,8 @@ from bus_lightning.report.estimates import metric_row, write_score
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.calibration import adaptive_reliability
 from bus_lightning.report.figures.inputs import labels_of
-from bus_lightning.report.sections import Item, Section, TableItem
+from bus_lightning.report.figures.predictions import reliability
+from bus_lightning.report.sections import Item, Section, TableItem, fold
 from bus_lightning.statistics.calibration import error_by_chance
 from bus_lightning.statistics.conditions import Condition, of_task
 
@@ -58,6 +59,7 @@ def calibration_section(evidence: Evidence) -> Section | None:
     items: list[Item] = [TableItem("calibration", caption, pd.DataFrame(rows).fillna("-"))]
     pictured = of_task(evidence.by_model.values(), "classification")
     items += [*adaptive_reliability(pictured, "test", MALIGNANT), *adaptive_reliability(pictured, "test", None)]
+    items += fold("Bins of equal width, every condition", reliability(conditions, "test"))
     intro = (
         "Does what is predicted with 80% come true in 80% of the images? Intercept and slope answer for the "
         "probabilities as a whole (weak calibration), the curves for each range of probabilities (moderate "

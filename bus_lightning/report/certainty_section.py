@@ -13,7 +13,7 @@ from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.inputs import labels_of, span
 from bus_lightning.report.figures.sample_size import sample_size_figure
 from bus_lightning.report.figures.variance import variance_figure
-from bus_lightning.report.sections import Item, Note, Section, TableItem
+from bus_lightning.report.sections import Item, Note, Section, TableItem, fold
 from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.parallel import call_in_parallel
 from bus_lightning.statistics.sample_size import DIFFERENCES, images_needed, smallest_difference
@@ -99,7 +99,9 @@ def _variance_items(task: str, evidence: Evidence) -> list[Item]:
         'had no effect, and "beyond" is what remains. In brackets: 95% intervals of the normal theory (chi-squared), '
         "which are wide with few runs."
     )
-    items: list[Item] = [TableItem(f"variance_{task}", caption, pd.DataFrame(rows))]
+    table = TableItem(f"variance_{task}", caption, pd.DataFrame(rows))
+    is_known = any(len(condition.runs) > 1 for condition in conditions)
+    items: list[Item] = [table] if is_known else fold(f"{task.capitalize()}: what is known of single runs", [table])
     main = {labels[each.name]: own[0] for each, own in zip(conditions, spreads, strict=True) if own}
     items += filter(None, [variance_figure(main, task)])
     single = [labels[condition.name] for condition in conditions if condition.trainings == 1]
@@ -161,7 +163,7 @@ def _power_table(powers: Mapping[str, list[Power]]) -> list[Item]:
             if len(differences) > 1:
                 text += f" ({min(differences):.3f} to {max(differences):.3f})"
             row: dict[str, object] = {"task": task, "score": title_of(power.metric), "compared": power.of}
-            row |= {"number": power.number, "n": span(power.images), "standard error": f"{se:.4f}"}
+            row |= {"conditions or pairs": power.number, "n": span(power.images), "standard error": f"{se:.4f}"}
             row["smallest difference that n shows"] = text
             rows.append(row | {f"images needed for {each:.2f}": images_needed(se, n, each) for each in DIFFERENCES})
     if not rows:

@@ -10,7 +10,7 @@ from bus_lightning.data.flow import CONFLICT, DROPPED_CLASS, EXCLUDED, OTHER_CLA
 from bus_lightning.report.characteristics import characteristics
 from bus_lightning.report.figures.flow import Step, flow_diagram
 from bus_lightning.report.figures.inputs import PART_TITLES, span
-from bus_lightning.report.sections import FigureItem, Item, Note, Section, TableItem
+from bus_lightning.report.sections import FigureItem, Item, Note, Section, TableItem, fold
 from bus_lightning.report.studied_images import (
     Studied,
     count_classes,
@@ -20,6 +20,7 @@ from bus_lightning.report.studied_images import (
 )
 
 _MOST = 6  # diagrams of a report
+_OPEN = 1  # of which so many are always open
 _REASONS = {
     DROPPED_CLASS: "class left out (data.drop.class)",
     OTHER_CLASS: "other classes (data.classes)",
@@ -50,13 +51,16 @@ def image_section(studied: Sequence[Studied]) -> Section | None:
         items.append(Note(_OLDER))
     for number, each in enumerate(studied[:_MOST], 1):
         suffix = "" if len(studied) == 1 else f"_{number}"
-        items.append(_diagram(each, suffix))
         caption = (
-            f"Characteristics of the images of {describe_conditions(each)}: number (%), or median (quartiles). "
+            f"Characteristics of the images of {_name(each, studied)}: number (%), or median (quartiles). "
             "The share of a lesion is that of all masks of an image; its diameter is that of a circle of this area. "
             f"Burned-in marks were found by a rule that is {ERROR}."
         )
-        items.append(TableItem(f"characteristics{suffix}", caption, characteristics(each)))
+        own: list[Item] = [
+            _diagram(each, suffix, _name(each, studied)),
+            TableItem(f"characteristics{suffix}", caption, characteristics(each)),
+        ]
+        items += own if number <= _OPEN else fold(f"The images of {describe_conditions(each, 2)}", own)
     if len(studied) > _MOST:
         rest = "; ".join(describe_conditions(each, 2) for each in studied[_MOST:])
         items.append(Note(f"Not shown are the images of {len(studied) - _MOST} further splits: {rest}."))
@@ -64,7 +68,7 @@ def image_section(studied: Sequence[Studied]) -> Section | None:
     return Section("The images", intro, items)
 
 
-def _diagram(studied: Studied, suffix: str) -> FigureItem:
+def _diagram(studied: Studied, suffix: str, name: str) -> FigureItem:
     flow = sum_flow(studied.sets)
     ids = {id_ for split in studied.splits for id_ in split.part("all")}
     steps = _first_steps(studied, flow, len(ids))
@@ -80,10 +84,16 @@ def _diagram(studied: Studied, suffix: str) -> FigureItem:
         if len(studied.splits) > 1:
             ends = [Step(end.title, (*end.lines, f"first of {len(studied.splits)} splits")) for end in ends]
     ends[-1] = Step(ends[-1].title, (*ends[-1].lines, *_analysed(studied, tested)))
-    caption = f"From files to analysed images: {describe_conditions(studied)}."
+    caption = f"From files to analysed images: {name}."
     if studied.is_cross_validated:
         caption += " Cross-validation: each image is tested by a network that was not trained on its group."
     return flow_diagram(f"flow{suffix}", caption, steps, ends)
+
+
+def _name(studied: Studied, all_studied: Sequence[Studied]) -> str:
+    """Name the conditions of these images, shortly if they are all."""
+    number = len(studied.conditions)
+    return f"all {number} conditions" if len(all_studied) == 1 and number > 1 else describe_conditions(studied)
 
 
 def _first_steps(studied: Studied, flow: dict[str, Any] | None, number: int) -> list[Step]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.errors import UserError
 from bus_lightning.report.checklist_section import CHECKLISTS
 from bus_lightning.report.contents import Say, contents
@@ -19,7 +20,7 @@ from bus_lightning.report.writing import write_report
 from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.protocol import read_protocol
 from bus_lightning.statistics.as_planned import AsPlanned, compare_with_protocol
-from bus_lightning.statistics.conditions import Group, add_group_to_names, make_names_unique, read_group
+from bus_lightning.statistics.conditions import Condition, Group, add_group_to_names, make_names_unique, read_group
 from bus_lightning.statistics.membership import name_commits
 from bus_lightning.statistics.operating_points import SCREENING_PREVALENCE
 
@@ -88,12 +89,24 @@ def _united(groups: list[Group]) -> Group:
     return Group(groups[0].path, conditions, left_out, tuple(group.path for group in groups[1:]))
 
 
+def count_images(conditions: Sequence[Condition]) -> int:
+    """Count the images that were evaluated, each once, even if some runs use several data sets and others one of them.
+
+    The ids of several sets begin with the name of the set.
+    """
+    images: set[str] = set()
+    for condition in conditions:
+        names = list(options_by_set(condition.config.data))
+        ids = condition.cases["id"].unique()
+        images.update(ids if len(names) > 1 else (f"{names[0]}/{id_}" for id_ in ids))
+    return len(images)
+
+
 def _facts(group: Group, as_planned: AsPlanned | None = None) -> dict[str, str]:
     """Return the facts at the head of the page: name -> value."""
     runs = [run for condition in group.conditions for run in condition.runs if not condition.is_ensemble]
     ensembles = sum(condition.is_ensemble for condition in group.conditions)
     states = [run.status for run in runs]
-    images = len(set(pd.concat([condition.cases["id"] for condition in group.conditions])))
     codes = [code for state in states for code in codes_of(state)]
     commits = sorted(name_commits(codes))
     mixed = sum(len(codes_of(state)) > 1 for state in states)
@@ -104,7 +117,7 @@ def _facts(group: Group, as_planned: AsPlanned | None = None) -> dict[str, str]:
     return {
         "runs": f"{len(runs)} in {len(group.conditions) - ensembles} conditions, {len(group.left_out)} left out"
         + (f"; {ensembles} ensembles" if ensembles else ""),
-        "images evaluated": str(images),
+        "images evaluated": f"{count_images(group.conditions):,}",
         "protocol": protocol,
         "device": ", ".join(devices),
         "training": f"{seconds / 3600:.1f} hours in all",

@@ -9,6 +9,7 @@ from bus_lightning.report.estimates import estimate
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.inputs import labels_of, span
 from bus_lightning.report.figures.operating import operating_figure
+from bus_lightning.report.figures.predictions import decision_curve
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.across_sets import read_across
 from bus_lightning.statistics.conditions import Condition, of_task
@@ -45,6 +46,7 @@ def operating_section(evidence: Evidence) -> Section | None:
     drawn = {labels[name]: points[name] for name in pictured if name in labels}
     items: list[Item] = [*_warnings(conditions, points, labels), _accuracy_table(rows, labels)]
     items += [*operating_figure(drawn), _predictive_table(rows, labels, evidence.prevalence)]
+    items += decision_curve(conditions, "test")
     items += _outside_table(conditions, labels)
     intro = (
         "Results if an image is called malignant when its probability reaches a threshold. The threshold of each run "
@@ -86,6 +88,7 @@ def _accuracy_table(rows: Sequence[tuple[Condition, OperatingPoint]], labels: Ma
         row["malignant validation images"] = span([*point.positives.values()]) if point.positives else "-"
         for name in ("sensitivity", "specificity"):
             row[name] = _write(point, name)
+        row["n"] = sum(point.table.values()) if point.estimates else "-"
         row["specificity read off the test ROC (exploratory)"] = estimate(*point.read_off) if point.read_off else "-"
         table.append(row)
     caption = (
@@ -114,9 +117,9 @@ def _predictive_table(
         table.append(row)
     source = (
         "as in screening with ultrasound of women at elevated risk (ACRIN 6666: 111 cancers in 7,473 examinations). "
-        "The option --prevalence states another"
+        "The report's option `prevalence` states another"
         if prevalence == SCREENING_PREVALENCE
-        else "as the option --prevalence states"
+        else "as the report's option `prevalence` states"
     )
     caption = (
         "The 2 x 2 table of malignant (TP, FN) and other images (FP, TN), called malignant (TP, FP) or not; with "

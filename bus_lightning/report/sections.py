@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import pandas as pd
@@ -18,12 +19,14 @@ class TableItem:
         caption: What the table shows, with the number of images or runs.
         frame: The table; its cells are formatted text or numbers, its index is not shown.
         names_images: Whether the table may contain names of image files.
+        folded: Heading of a part that a reader opens; neighbours with the same heading share it. "": always open.
     """
 
     slug: str
     caption: str
     frame: pd.DataFrame
     names_images: bool = False
+    folded: str = ""
 
 
 @dataclass
@@ -36,6 +39,7 @@ class FigureItem:
         figure: A Matplotlib figure that was made without pyplot.
         alt: The content of the figure in words.
         names_images: Whether the figure shows images or their names.
+        folded: As that of a table.
     """
 
     slug: str
@@ -43,6 +47,7 @@ class FigureItem:
     figure: Figure
     alt: str
     names_images: bool = False
+    folded: str = ""
 
 
 @dataclass
@@ -54,6 +59,11 @@ class Note:
 
 
 Item: TypeAlias = TableItem | FigureItem | Note
+
+
+def fold(heading: str, items: Iterable[Item]) -> list[Item]:
+    """Put tables and figures into a part with this heading that a reader opens; notes are always shown."""
+    return [item if isinstance(item, Note) else replace(item, folded=heading) for item in items]
 
 
 @dataclass

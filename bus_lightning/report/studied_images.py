@@ -129,8 +129,10 @@ def _sets(conditions: list[Condition]) -> Sets:
 def describe_conditions(studied: Studied, number: int = 4) -> str:
     """Name the conditions of these images, some of them if they are many."""
     names = [condition.name for condition in studied.conditions]
-    more = f" and {len(names) - number} more conditions" if len(names) > number else ""
-    return ", ".join(names[:number]) + more
+    if len(names) <= number:
+        return ", ".join(names)
+    more = len(names) - number
+    return f"{', '.join(names[:number])} and {more} more condition{'s' * (more > 1)}"
 
 
 def count_patients(images: pd.DataFrame) -> int | None:

@@ -7,17 +7,19 @@ import pandas as pd
 from bus_lightning.metrics.catalogue import COMPARED as COMPARED_IN_REPORT
 from bus_lightning.metrics.catalogue import REPORT, shown_in, title_of
 from bus_lightning.metrics.majority import majority_accuracy
+from bus_lightning.report.condition_options import option_items
 from bus_lightning.report.ensemble_items import count_runs
-from bus_lightning.report.estimates import Summaries, estimate, write_score
+from bus_lightning.report.estimates import Summaries, estimate, metric_row, write_score
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.forest import by_class_and_size, forest
 from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.figures.pictures import segmentations, worst_errors
-from bus_lightning.report.figures.predictions import confusion, decision_curve, reliability
+from bus_lightning.report.figures.predictions import confusion
 from bus_lightning.report.figures.roc import roc
 from bus_lightning.report.lesion_sizes import lesion_sizes
 from bus_lightning.report.millimetre_items import millimetre_items
-from bus_lightning.report.sections import Item, Note, Section, TableItem
+from bus_lightning.report.sections import Item, Note, Section, TableItem, fold
+from bus_lightning.statistics.comparisons import NOT_COMPARED
 from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.intervals import wilson
 from bus_lightning.statistics.summary import COLUMNS
@@ -56,12 +58,12 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         caption = f"{task.capitalize()} of test images: value and 95% interval."
         items.append(TableItem(f"in_short_{task}", caption, pd.DataFrame(rows)))
         pairs = compared[(compared["task"] == task) & (compared["metric"] == metric)] if len(compared) else compared
-        pairs = pairs[pairs["verdict"] != "not compared"] if len(pairs) else pairs
+        pairs = pairs[pairs["verdict"] != NOT_COMPARED] if len(pairs) else pairs
         better = [verdict for verdict in pairs.get("verdict", []) if "better" in verdict]
         if len(pairs):
             text = f"{len(better)} of {len(pairs)} pairs differ in {title_of(metric)} by more than chance"
             items.append(Note(f"{text} (paired bootstrap over groups, adjusted by Holm)."))
-    return Section("In short", "", items)
+    return Section("In short", "", [*items, *option_items(main)])
 
 
 def _best_classifier(own: list[Condition], test: Summaries, labels: Mapping[str, str]) -> Note | None:
@@ -110,30 +112,35 @@ def task_section(task: str, evidence: Evidence) -> Section | None:
     classifies = task == "classification"
     columns = CLASSIFICATION if classifies else SEGMENTATION
     parts = [part for part in ("test", "val") if any(len(condition.part(part)) for condition in conditions)]
-    items: list[Item] = [_scores(conditions, summaries[part], part, columns, task) for part in parts]
+    scores = {part: _scores(conditions, summaries[part], part, columns, task) for part in parts}
+    items: list[Item] = [scores["test"]] if "test" in scores else []
     test = {
         condition.name: summaries["test"][condition.name]
         for condition in conditions
         if len(summaries["test"][condition.name])
     }
-    majority = majority_accuracy(conditions[0].part("test")) if classifies else None
+    if classifies:
+        items += _flat_intervals(conditions, summaries["test"])
+    majorities = {majority_accuracy(condition.part("test")) for condition in conditions if classifies}
+    majority = majorities.pop() if len(majorities) == 1 else None  # other test images have another line
     if figure := forest(test, columns, {"accuracy": majority} if majority else {}):
         figure.slug = f"forest_{task}"
         items.append(figure)
     if not classifies:
-        for part in parts:
-            items += millimetre_items(conditions, summaries[part], part)
+        items += millimetre_items(conditions, summaries["test"], "test")
     items += _comparison_items(evidence.comparisons, task, labels_of(conditions))
     by_class = by_class_and_size(conditions, *lesion_sizes(conditions), "test")
     pictured = of_task(evidence.by_model.values(), task)
     if classifies:
-        for part in ("val", "test"):
-            items += [*roc(conditions, part), *confusion(conditions, part)]
-        items += [*reliability(conditions, "test"), *decision_curve(conditions, "test"), *by_class]
+        items += [*roc(conditions, "test"), *confusion(conditions, "test"), *by_class]
         items += filter(None, map(worst_errors, pictured))
     else:
         items += [*filter(None, map(segmentations, pictured)), *by_class]
-    items.append(_all_metrics(conditions, summaries, task))
+    if "val" in scores:
+        own = [*roc(conditions, "val"), *confusion(conditions, "val")] if classifies else []
+        own += [] if classifies else millimetre_items(conditions, summaries["val"], "val")
+        items += fold("Validation images", [scores["val"], *own])
+    items += fold("Every metric", [_all_metrics(conditions, summaries, task)])
     intro = (
         "Every number has its 95% interval in brackets: bootstrap over groups (near-duplicates, and the images of a "
         "patient) with 2,000 draws. Groups are drawn within each class; if many patients have several classes, fewer "
@@ -142,6 +149,24 @@ def task_section(task: str, evidence: Evidence) -> Section | None:
         "How much another training would change it is the standard deviation over runs, if there are several."
     )
     return Section(task.capitalize(), intro, items)
+
+
+def _flat_intervals(conditions: list[Condition], test: Summaries) -> list[Item]:
+    """Name the classifiers whose accuracy has an interval without width, which says nothing about its uncertainty."""
+    labels = labels_of(conditions)
+    flat = []
+    for condition in conditions:
+        row = metric_row(test[condition.name], "accuracy")
+        if row and not row["reason"] and row["high"] - row["low"] < 1e-9:
+            flat.append(labels[condition.name])
+    if not flat:
+        return []
+    text = (
+        f"The interval of the accuracy has no width for {', '.join(flat)}: groups are drawn within each class, and in "
+        "each class all predictions are right or all are wrong. That is no certainty; Wilson's interval is in the "
+        "last columns of the table."
+    )
+    return [Note(text, "warning")]
 
 
 def _scores(conditions: list[Condition], summaries: Summaries, part: str, columns: tuple[str, ...],
@@ -178,13 +203,19 @@ def _all_metrics(conditions: list[Condition], summaries: dict[str, Summaries], t
     ]
     table = pd.concat(tables, ignore_index=True)[["condition", "part", *COLUMNS]]
     numbers = ["value", "low", "high", "se", "se_of_one", "mean_of_runs", "sd_of_runs"]
-    table[numbers] = table[numbers].round(4)
+    table[numbers] = table[numbers].round(8)  # the page rounds again: with few digits, 0.82946 would become 0.830
     return TableItem(f"{task}_all_metrics", "Every metric of every condition; null: undefined, with the reason.", table)
 
 
 def _comparison_items(comparisons: pd.DataFrame, task: str, labels: Mapping[str, str]) -> list[Item]:
     if comparisons.empty or not len(rows := comparisons[comparisons["task"] == task]):
         return []
+    without = int((rows["verdict"] == NOT_COMPARED).sum())
+    rows = rows[rows["verdict"] != NOT_COMPARED]
+    if rows.empty:
+        pairs = f"None of {without} comparisons" if without > 1 else "The one comparison"
+        text = f"{pairs} of two conditions could {'' if without > 1 else 'not '}be made: they lack shared images, "
+        return [Note(f"{text}classes or data.")]
     tests = [name for name in ("mcnemar_p", "delong_p", "wilcoxon_p") if name in rows and rows[name].notna().any()]
     table = pd.DataFrame(
         {
@@ -206,7 +237,9 @@ def _comparison_items(comparisons: pd.DataFrame, task: str, labels: Mapping[str,
         "first seed, not adjusted: McNemar (correct or wrong), DeLong (AUC of malignant against the rest), Wilcoxon "
         "(Dice per image)."
     )
-    apart, without = ((rows["verdict"] == verdict).sum() for verdict in ("cannot be told apart", "not compared"))
-    text = f"In {apart} of {len(rows) - without} comparisons, the two conditions cannot be told apart."
-    missing = f" {without} more pairs were not compared: they lack shared images, classes or data." if without else ""
+    apart = (rows["verdict"] == "cannot be told apart").sum()
+    number = f"In {apart} of {len(rows)} comparisons" if len(rows) > 1 else f"In {apart} of 1 comparison"
+    text = f"{number}, the two conditions cannot be told apart; that does not show that they are equal."
+    more = "1 more was" if without == 1 else f"{without} more were"
+    missing = f" {more} not made: shared images, classes or data are lacking." if without else ""
     return [TableItem(f"comparisons_{task}", caption, table), Note(text + missing)]

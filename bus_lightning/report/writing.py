@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
-from itertools import count
+from itertools import count, groupby
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -67,6 +67,20 @@ class _Chapter:
     def warnings(self) -> int:
         return sum(item.kind == "warning" for item in self.items)
 
+    @property
+    def parts(self) -> list[tuple[str, list[_Table | _Figure | Note]]]:
+        """Heading -> items, in the order of reading; parts that are always open have no heading."""
+        parts = []
+        for heading, items in groupby(self.items, _folded):
+            entries = list(items)
+            labels = ", ".join(entry.label for entry in entries if not isinstance(entry, Note))
+            parts.append((f"{heading} ({labels})" if heading else "", entries))
+        return parts
+
+
+def _folded(entry: _Table | _Figure | Note) -> str:
+    return "" if isinstance(entry, Note) else entry.item.folded
+
 
 def write_report(
     out: Path,
@@ -100,7 +114,7 @@ def write_report(
     with folder_aside(out) as folder:
         chapters = _write_items(folder, sections)
         content = {"title": title, "subtitle": subtitle, "chapters": chapters, "facts": facts}
-        page = _render("page.html.j2", {"breakable": _breakable}, **content)
+        page = _render("page.html.j2", {"breakable": _breakable, "interval": _interval}, **content)
         (folder / "index.html").write_text(page, "utf-8", newline="\n")
         markdown = _render("report.md.j2", {"plain": plain, "paragraph": _paragraph}, **content)
         (folder / "report.md").write_text(re.sub(r"\n{3,}", "\n\n", markdown).rstrip() + "\n", "utf-8", newline="\n")
@@ -234,9 +248,16 @@ def _render(template: str, filters: Mapping[str, Callable[[str], Any]], **values
 
 def _breakable(text: str) -> Markup:
     """Escape a text and allow line breaks in long names, such as those of conditions, at their punctuation."""
-    if max(map(len, text.split()), default=0) <= 16:
-        return escape(text)
-    return Markup(re.sub(r"(__|[_./=-])(?=\w)", r"\1<wbr>", str(escape(text))))
+    shown = str(escape(text))
+    if max(map(len, text.split()), default=0) > 16:
+        shown = re.sub(r"(__|[_./=-])(?=\w)", r"\1<wbr>", shown)
+    return Markup(shown)
+
+
+def _interval(text: str) -> Markup:
+    """Escape a number and keep its interval together, so that a line breaks only before it."""
+    value, bracket, rest = text.partition(" (")
+    return Markup("<span>{}</span> <span>({}</span>" if bracket else "<span>{}</span>").format(value, rest)
 
 
 def plain(text: str) -> str:

@@ -17,6 +17,7 @@ from bus_lightning.statistics.paired_bootstrap import Comparison, PairedBootstra
 
 LEVEL = 0.05
 MAX_ALL_PAIRS = 8  # conditions: all pairs of more are so many that Holm's adjustment hides the differences
+NOT_COMPARED = "not compared"  # the verdict on two conditions without shared images, classes or data
 _TESTS = ("mcnemar", "delong", "wilcoxon")
 
 
@@ -89,7 +90,7 @@ def _adjusted(comparisons: list[Comparison]) -> pd.DataFrame:
 
 def _verdict(metric: str, difference: float, p: float) -> str:
     if np.isnan(p):
-        return "not compared"
+        return NOT_COMPARED
     if p >= LEVEL:
         return "cannot be told apart"
     return "A better" if (difference > 0) != (metric in LOWER_IS_BETTER) else "B better"
@@ -98,7 +99,7 @@ def _verdict(metric: str, difference: float, p: float) -> str:
 def _sentence(row: dict[str, Any]) -> str:
     """Write a comparison as a sentence; the better condition comes first, and the numbers follow this order."""
     first, second = ("b", "a") if row["verdict"] == "B better" else ("a", "b")
-    if row["verdict"] == "not compared":
+    if row["verdict"] == NOT_COMPARED:
         return f"{row[first]} and {row[second]} were not compared: {row['reason']}."
     apart = row["verdict"] != "cannot be told apart"
     value, other = row[f"value_{first}"], row[f"value_{second}"]

@@ -5,7 +5,7 @@ import pandas as pd
 
 from bus_lightning.metrics.classification import BINS
 from bus_lightning.metrics.columns import PROBABILITY, Bools, Floats, answers_of, probabilities_of
-from bus_lightning.report.figures.inputs import images_in, pages, wrapped
+from bus_lightning.report.figures.inputs import images_in, name_pictured, pages, wrapped
 from bus_lightning.report.figures.style import GREY, WIDTH, colors_of, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.calibration import bin_predictions
@@ -44,7 +44,7 @@ def adaptive_reliability(
         caption = (
             f"Reliability of the probability of the {what}, {images_in(part, page)}, {BINS} bins of equally many "
             "predictions; equal probabilities share a bin. On the dotted line, predictions come true as often as they "
-            "say. Bars: 95% intervals, bootstrap over groups; one condition of each model, replicates pooled."
+            f"say. Bars: 95% intervals, bootstrap over groups; {name_pictured(own)}, replicates pooled."
         )
         slug = f"reliability_adaptive_{name or 'confidence'}_{part}{suffix}"
         items.append(FigureItem(slug, caption, figure, " ".join(alt)))

@@ -48,7 +48,7 @@ def forest(
             _draw_value(panel, height, table.loc[metric] if metric in table.index else None, colors[name])
         if metric in baselines:
             panel.axvline(baselines[metric], color=GREY, linestyle="--", linewidth=1, label="_majority")
-        panel.set_title(title_of(metric))
+        panel.set_title(wrapped(title_of(metric), 22))
         panel.grid(False, axis="y")
         panel.set_yticks(range(len(rows)), labels)
         panel.set_ylim(len(rows) - 0.5, -0.7)
@@ -155,6 +155,11 @@ def _size_labels(limits: Floats, unit: str) -> dict[str, str]:
     return {name: f"{name}\n{text}" for name, text in zip(_SIZES, ranges, strict=True)}
 
 
+def _span_in_lines(counts: Sequence[int]) -> str:
+    """Write the lowest and the highest count so narrow that neighbours do not overlap."""
+    return span(counts).replace(" to ", "\nto ")
+
+
 def _draw_groups(
     panel: Axes, page: dict[str, pd.DataFrame], members: dict[str, np.ndarray], groups: dict[str, str], draws: int
 ) -> list[str]:
@@ -176,7 +181,9 @@ def _draw_groups(
             panel.plot([place + offset] * 2, percentile_interval(drawn[1:]), color=colors[name], label="_interval")
             alt.append(f"{name}, {group}: {drawn[0]:.2f}.")
         panel.plot(places, values, marker, color=colors[name], markersize=5, label=wrapped(name, 30))
-    panel.set_xticks(range(len(groups)), [f"{text}\nn = {span(counts[group])}" for group, text in groups.items()])
+    panel.set_xticks(
+        range(len(groups)), [f"{text}\nn = {_span_in_lines(counts[group])}" for group, text in groups.items()]
+    )
     panel.set_xlim(-0.5, len(groups) - 0.5)
     panel.grid(False, axis="x")
     return alt

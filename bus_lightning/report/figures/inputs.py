@@ -64,6 +64,13 @@ def labels_of(conditions: Sequence[Condition]) -> dict[str, str]:
     return labels if len(set(labels.values())) == len(labels) else {name: name for name in labels}
 
 
+def name_pictured(conditions: Sequence[Condition]) -> str:
+    """Say in a caption which condition stands for each model, as long as that fits."""
+    names = [condition.name for condition in conditions]
+    shown = f" ({', '.join(names)})" if 0 < len(names) <= len(PALETTE) else ""
+    return f"one condition of each model{shown}"
+
+
 def wrapped(label: str, width: int = 24) -> str:
     """Break a label into lines of this width: between words, and in long words after an underscore or a hyphen."""
     lines = []

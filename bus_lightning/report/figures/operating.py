@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from bus_lightning.report.figures.inputs import paged, wrapped
+from bus_lightning.report.figures.inputs import paged, span, wrapped
 from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.operating_points import MOST_PROBABLE, SENSITIVITIES, OperatingPoint, sensitivity_rule
@@ -44,10 +44,11 @@ def operating_figure(points: Mapping[str, Sequence[OperatingPoint]]) -> list[Fig
             for name, marker in zip(page, MARKERS, strict=False)
         ]
         figure.legend(handles=keys, loc="outside lower center", ncols=min(2, len(keys)))
+        sizes = [sum(point.table.values()) for own in page.values() for point in own]
         caption = (
-            "Sensitivity and specificity for malignant on test images at thresholds fixed on validation images, with "
-            "95% intervals (bootstrap over groups); one condition of each model. Dashed: the sensitivity that was "
-            "required on validation."
+            f"Sensitivity and specificity for malignant on test images (n = {span(sizes)}) at thresholds fixed on "
+            "validation images, with 95% intervals (bootstrap over groups); one condition of each model. Dashed: the "
+            "sensitivity that was required on validation."
         )
         items.append(FigureItem(f"operating_points_figure{suffix}", caption, figure, " ".join(alt)))
     return items

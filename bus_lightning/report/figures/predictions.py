@@ -163,7 +163,8 @@ def decision_curve(conditions: list[Condition], part: str, draws: int = 1000) ->
         caption = (
             f"Decision curves of malignant against the rest, {images_in(part, page)}: true positives minus false "
             "positives times the odds of the threshold, per image. A model is useful where it lies above both treating "
-            "all and treating none. Bands: 95% intervals, bootstrap over groups; replicates are pooled."
+            "all (a line for each share of malignant images) and treating none. Bands: 95% intervals, bootstrap over "
+            "groups; replicates are pooled."
         )
         items.append(FigureItem(f"decision_curve_{part}{suffix}", caption, figure, " ".join(alt)))
     return items

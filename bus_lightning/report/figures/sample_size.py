@@ -11,7 +11,7 @@ from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.sample_size import DIFFERENCES, smallest_difference
 
 _TICKS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-_IMAGES = np.geomspace(50, 20_000, 60)
+_FEWEST, _MOST = 50, 20_000  # images of the axis, unless those at hand are fewer or more
 
 
 @styled
@@ -28,7 +28,8 @@ def sample_size_figure(errors: Mapping[str, Mapping[str, tuple[float, int]]]) ->
     for panel, (task, scores) in zip(axes, errors.items(), strict=True):
         keys = []
         for (title, (se, n)), color, marker in zip(scores.items(), PALETTE, MARKERS, strict=False):
-            panel.plot(_IMAGES, smallest_difference(se) * np.sqrt(n / _IMAGES), color=color)
+            images = np.geomspace(min(_FEWEST, n), max(_MOST, n), 60)
+            panel.plot(images, smallest_difference(se) * np.sqrt(n / images), color=color)
             panel.plot([n], [smallest_difference(se)], marker, color=color, markersize=6)
             keys.append(Line2D([], [], color=color, marker=marker, label=title))
             alt.append(f"{task}, {title}: {n} images show a difference of {smallest_difference(se):.3f}.")

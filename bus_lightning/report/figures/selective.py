@@ -1,6 +1,6 @@
 """Risk-coverage curves: the error rate among the surest answers."""
 
-from bus_lightning.report.figures.inputs import images_in, pages, wrapped
+from bus_lightning.report.figures.inputs import images_in, name_pictured, pages, wrapped
 from bus_lightning.report.figures.style import WIDTH, colors_of, new_figure, panels, styled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
@@ -37,7 +37,7 @@ def risk_coverage(conditions: list[Condition], part: str, draws: int = _DRAWS) -
         caption = (
             f"Risk against coverage, {images_in(part, page)}: the error rate of the answers with the highest "
             "probability, from a coverage of 5%. Dotted: the best possible order of the same answers. Bands: 95% "
-            "intervals, bootstrap over groups; one condition of each model, with several replicates their mean."
+            f"intervals, bootstrap over groups; {name_pictured(conditions)}, with several replicates their mean."
         )
         items.append(FigureItem(f"risk_coverage_{part}{suffix}", caption, figure, " ".join(alt)))
     return items

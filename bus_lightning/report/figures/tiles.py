@@ -103,4 +103,7 @@ def label(id_: str, limit: int) -> str:
     """Name an image and its folder in so many characters; `benign/benign (1)` does not repeat its folder."""
     name, _, file = id_.partition("/")
     text = f"{name}: {file}" if file and not file.startswith(name) else file or name
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    if len(text) <= limit:
+        return text
+    file = text.rpartition("/")[2]  # of a long name, the file says most
+    return file if len(file) <= limit else f"{file[: limit - 1]}…"
