@@ -137,9 +137,9 @@ def task_section(task: str, evidence: Evidence) -> Section | None:
     else:
         items += [*filter(None, map(segmentations, pictured)), *by_class]
     if "val" in scores:
-        own = [*roc(conditions, "val"), *confusion(conditions, "val")] if classifies else []
-        own += [] if classifies else millimetre_items(conditions, summaries["val"], "val")
-        items += fold("Validation images", [scores["val"], *own])
+        of_classes = [*roc(conditions, "val"), *confusion(conditions, "val")] if classifies else []
+        of_masks = [] if classifies else millimetre_items(conditions, summaries["val"], "val")
+        items += fold("Validation images", [scores["val"], *of_classes, *of_masks])
     items += fold("Every metric", [_all_metrics(conditions, summaries, task)])
     intro = (
         "Every number has its 95% interval in brackets: bootstrap over groups (near-duplicates, and the images of a "
