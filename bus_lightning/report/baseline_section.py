@@ -1,6 +1,6 @@
 """The section of baselines: classifiers without a network, next to the networks."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +11,9 @@ from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.report.estimates import Summaries, estimate, metric_row, write_score
 from bus_lightning.report.figures.forest import forest
 from bus_lightning.report.figures.inputs import labels_of
-from bus_lightning.report.sections import Item, Note, Section, TableItem
+from bus_lightning.report.sections import Item, Note, Section, TableItem, fold
 from bus_lightning.statistics.baselines import baseline_conditions
-from bus_lightning.statistics.comparisons import compare_all
+from bus_lightning.statistics.comparisons import NOT_COMPARED, compare_all
 from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.summary import summarise
 
@@ -53,10 +53,11 @@ def baseline_section(conditions: list[Condition], test: Summaries, cache: Path |
         figure.slug = "forest_baselines"
         items.append(figure)
     tables = [compare_all([*networks, baseline], "test", _COMPARED, reference=baseline.name) for baseline in baselines]
-    items += _comparisons(pd.concat(tables, ignore_index=True), labels)
+    items += _comparisons(pd.concat(tables, ignore_index=True), labels, {each.name for each in baselines})
     rows = [{"statistic": name.replace("_", " "), "what it is": text} for name, text in STATISTICS.items()]
     caption = "The twenty statistics, of the image in grey levels from 0 to 1 with a longer side of 256 pixels."
-    return Section("Simple baselines", _INTRO, [*items, TableItem("baseline_statistics", caption, pd.DataFrame(rows))])
+    statistics = fold("The twenty statistics", [TableItem("baseline_statistics", caption, pd.DataFrame(rows))])
+    return Section("Simple baselines", _INTRO, [*items, *statistics])
 
 
 def _scores(conditions: list[Condition], shown: Summaries, labels: Mapping[str, str]) -> TableItem:
@@ -75,7 +76,14 @@ def _scores(conditions: list[Condition], shown: Summaries, labels: Mapping[str, 
     return TableItem("baselines_test", caption, pd.DataFrame(rows))
 
 
-def _comparisons(compared: pd.DataFrame, labels: Mapping[str, str]) -> list[Item]:
+def _comparisons(compared: pd.DataFrame, labels: Mapping[str, str], baselines: Collection[str]) -> list[Item]:
+    compared = compared[compared["b"].isin(baselines)]  # not an ensemble with its networks
+    lacking = int((compared["verdict"] == NOT_COMPARED).sum())
+    compared = compared[compared["verdict"] != NOT_COMPARED]
+    missing = f"{lacking} comparison{'s' * (lacking > 1)} of a network with a baseline could not be made: shared test "
+    notes: list[Item] = [Note(f"{missing}images or classes are lacking.")] if lacking else []
+    if compared.empty:
+        return notes
     table = pd.DataFrame(
         {
             "network": compared["a"].map(labels),
@@ -94,5 +102,6 @@ def _comparisons(compared: pd.DataFrame, labels: Mapping[str, str]) -> list[Item
         "comparisons with the same baseline by the same metric."
     )
     better = int((table["verdict"] == "network better").sum())
-    text = f"In {better} of {len(table)} comparisons, the network is better than the baseline by more than chance."
-    return [TableItem("baselines_compared", caption, table), Note(text)]
+    number = f"{better} of {len(table)} comparisons" if len(table) > 1 else f"{better} of 1 comparison"
+    text = f"In {number}, the network is better than the baseline by more than chance."
+    return [TableItem("baselines_compared", caption, table), Note(text), *notes]

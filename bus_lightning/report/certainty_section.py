@@ -106,7 +106,11 @@ def _variance_items(task: str, evidence: Evidence) -> list[Item]:
     items += filter(None, [variance_figure(main, task)])
     single = [labels[condition.name] for condition in conditions if condition.trainings == 1]
     if single:
-        which = f"{len(single)} of {len(conditions)} conditions have" if len(conditions) > 1 else f"{single[0]} has"
+        which = (
+            f"{len(single)} of {len(conditions)} conditions {'has' if len(single) == 1 else 'have'}"
+            if len(conditions) > 1
+            else f"{single[0]} has"
+        )
         items.append(Note(
             f"{task.capitalize()}: {which} a single run, so nothing is known of how another seed or split would change "
             "the result, and no interval covers it. `sweep=seeds` or `sweep=folds` train more.", "warning",

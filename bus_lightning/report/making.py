@@ -89,6 +89,10 @@ def _united(groups: list[Group]) -> Group:
     return Group(groups[0].path, conditions, left_out, tuple(group.path for group in groups[1:]))
 
 
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'s' * (number != 1)}"
+
+
 def count_images(conditions: Sequence[Condition]) -> int:
     """Count the images that were evaluated, each once, even if some runs use several data sets and others one of them.
 
@@ -114,9 +118,10 @@ def _facts(group: Group, as_planned: AsPlanned | None = None) -> dict[str, str]:
     torch = sorted({str((code.get("versions") or {}).get("torch")) for code in codes})
     seconds = sum(state.get("seconds") or 0 for state in states)
     protocol = describe_texts(as_planned) if as_planned else "none: no run was trained under a protocol written before"
+    number = _counted(len(group.conditions) - ensembles, "condition")
     return {
-        "runs": f"{len(runs)} in {len(group.conditions) - ensembles} conditions, {len(group.left_out)} left out"
-        + (f"; {ensembles} ensembles" if ensembles else ""),
+        "runs": f"{len(runs)} in {number}, {len(group.left_out)} left out"
+        + (f"; {_counted(ensembles, 'ensemble')}" if ensembles else ""),
         "images evaluated": f"{count_images(group.conditions):,}",
         "protocol": protocol,
         "device": ", ".join(devices),

@@ -11,7 +11,7 @@ from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.report.estimates import estimate
 from bus_lightning.report.figures.inputs import labels_of, paged, span
 from bus_lightning.report.figures.robustness import corrupted_examples, corruption_curves
-from bus_lightning.report.sections import Item, Section, TableItem
+from bus_lightning.report.sections import Item, Section, TableItem, fold
 from bus_lightning.statistics.conditions import Condition, of_task
 from bus_lightning.statistics.robustness import Corrupted, compare_corrupted
 
@@ -47,7 +47,7 @@ def robustness_section(conditions: list[Condition], cache: Path | None = None) -
                 slug = f"robustness_{metric}{suffix}"
                 if figure := corruption_curves(slug, metric, page, f"n = {_images(page)} test images"):
                     items.append(figure)
-        items.append(_in_full(task, tested))
+        items += fold(f"{task.capitalize()}: every number of corrupted images", [_in_full(task, tested)])
     if not items:
         return None
     return Section("Robustness to corrupted images", _INTRO, [_values(), corrupted_examples(), *items])
@@ -110,11 +110,11 @@ def _in_full(task: str, tested: Mapping[str, Sequence[Corrupted]]) -> TableItem:
             "strength": each.level.strength,
             "its value": f"{CORRUPTIONS[each.level.corruption].values[each.level.strength - 1]:g}",
             "metric": title_of(each.compared.metric),
-            "clean": round(each.compared.value_b, 4),
-            "corrupted": round(each.compared.value_a, 4),
-            "change": round(each.compared.difference, 4),
-            "low": round(each.compared.low, 4),
-            "high": round(each.compared.high, 4),
+            "clean": round(each.compared.value_b, 8),
+            "corrupted": round(each.compared.value_a, 8),
+            "change": round(each.compared.difference, 8),
+            "low": round(each.compared.low, 8),
+            "high": round(each.compared.high, 8),
             "n": each.compared.n,
             "groups": each.compared.groups,
             "runs": each.runs,

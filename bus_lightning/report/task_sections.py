@@ -61,7 +61,9 @@ def in_short(main: list[Condition], summaries: dict[str, dict[str, Summaries]], 
         pairs = pairs[pairs["verdict"] != NOT_COMPARED] if len(pairs) else pairs
         better = [verdict for verdict in pairs.get("verdict", []) if "better" in verdict]
         if len(pairs):
-            text = f"{len(better)} of {len(pairs)} pairs differ in {title_of(metric)} by more than chance"
+            number = f"{len(better)} of {len(pairs)} pairs" if len(pairs) > 1 else f"{len(better)} of 1 pair"
+            verb = "differs" if len(better) == 1 else "differ"
+            text = f"{number} {verb} in {title_of(metric)} by more than chance"
             items.append(Note(f"{text} (paired bootstrap over groups, adjusted by Holm)."))
     return Section("In short", "", [*items, *option_items(main)])
 
@@ -91,8 +93,8 @@ def _best_classifier(own: list[Condition], test: Summaries, labels: Mapping[str,
     )
     if len(own) > 1:
         text += " It is called the best by this very score, which is therefore too optimistic"
-        several = len({condition.files for condition in own}) > 1
-        text += ", and the others were tested on other images." if several else "."
+        several = len({(each.files, frozenset(each.part("test")["id"])) for each in own}) > 1
+        text += ", and some of the others were tested on other images." if several else "."
     return Note(text, "good" if is_better else "plain")
 
 

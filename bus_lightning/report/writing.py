@@ -250,7 +250,7 @@ def _breakable(text: str) -> Markup:
     """Escape a text and allow line breaks in long names, such as those of conditions, at their punctuation."""
     shown = str(escape(text))
     if max(map(len, text.split()), default=0) > 16:
-        shown = re.sub(r"(__|[_./=-])(?=\w)", r"\1<wbr>", shown)
+        shown = re.sub(r"(__|[_/=-]|\.(?!\d))(?=\w)", r"\1<wbr>", shown)
     return Markup(shown)
 
 

@@ -1,10 +1,11 @@
 """The baselines of classifiers as conditions: one for all runs with the same splits, whatever their seeds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.runs.baselines import BASELINES, read_baseline
 from bus_lightning.statistics.conditions import Condition, make_names_unique
@@ -48,7 +49,7 @@ def _of_sets_of_splits(known: Sequence[tuple[Condition, dict[str, _Member]]], ti
             model=title,
             task="classification",
             runs=[run for run in condition.runs if run.path.name in names],
-            cases=pd.concat([cases for _, cases in members.values()], ignore_index=True),
+            cases=_join(condition, members.values()),
             splits={name: condition.splits[name] for name in names},
         )
 
@@ -58,7 +59,6 @@ def _members(condition: Condition, name: str) -> dict[str, _Member]:
     members: dict[str, _Member] = {}
     if condition.is_cross_fitted:
         return members
-    replicates = condition.replicates
     for run in condition.runs:
         split = condition.splits[run.path.name]
         if split.hash in members:
@@ -68,7 +68,24 @@ def _members(condition: Condition, name: str) -> dict[str, _Member]:
         except DamagedError:
             continue
         if cases is not None:
-            members[split.hash] = (
-                run.path.name, cases.assign(run=run.path.name, replicate=replicates[run.path.name])
-            )  # fmt: skip
+            members[split.hash] = (run.path.name, cases.assign(run=run.path.name))
     return members
+
+
+def _join(condition: Condition, members: Iterable[_Member]) -> pd.DataFrame:
+    """Join the cases of splits; the folds of one division of the images are one replicate, whatever their runs' seeds.
+
+    The first run of each fold may have another seed than that of the next fold, so the runs' replicates do not do.
+    """
+    seeds = {run.path.name: load_config(run.config).data.split.get("seed") for run in condition.runs}
+    replicates: list[tuple[object, set[str]]] = []  # seed of the split, images that were tested so far
+    tables = []
+    for name, cases in members:
+        tested = {*cases.loc[cases["split"] == "test", "id"]}
+        fits = (n for n, (seed, seen) in enumerate(replicates) if seed == seeds[name] and seen.isdisjoint(tested))
+        number = next(fits, len(replicates))
+        if number == len(replicates):
+            replicates.append((seeds[name], set()))
+        replicates[number][1].update(tested)
+        tables.append(cases.assign(replicate=number))
+    return pd.concat(tables, ignore_index=True)

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from bus_lightning.report.condition_options import option_items
 from bus_lightning.report.figures.forest import forest
 from bus_lightning.report.figures.sample_size import sample_size_figure
 from bus_lightning.report.making import count_images, make_report
@@ -116,6 +117,30 @@ def test_a_long_title_of_a_panel_stays_within_it():
         box = axis.title.get_window_extent(renderer)
         assert box.x0 >= 0
         assert box.x1 <= item.figure.bbox.width
+
+
+def test_options_that_differ_are_listed_and_a_group_that_only_some_use_is_one_column(finished):
+    first = finished("group=options", "model=resnet34", "optimizer.lr=1e-3", "augment=none")
+    finished("group=options", "model=resnet34", "optimizer.lr=1e-4", "augment=affine", "seed=1")
+    conditions = read_group(first.path.parent).conditions
+    (item,) = option_items(conditions)
+    assert item.folded
+    assert {"condition", "optimizer.lr", "augment.affine"} <= {*item.frame}
+    assert not [name for name in item.frame if name.startswith(("augment.affine.", "seed"))]
+    assert sorted(item.frame["augment.affine"]) == ["-", "yes"]
+    assert sorted(item.frame["optimizer.lr"]) == ["0.0001", "0.001"]
+    assert not option_items(conditions[:1])
+
+
+def test_a_number_is_not_broken_at_its_point_and_a_repeated_name_is_written_once(tmp_path):
+    name = "a_long_name_of_a_condition__data.size-128"
+    table = TableItem("t", "c", pd.DataFrame({"condition": [name, name, "other"], "words": ["x", "y", "z"]}))
+    write_report(tmp_path / "r", "T", "", [Section("S", f"{name} has 0.886 (0.1234567890123456).", [table])], {})
+    html = (tmp_path / "r" / "index.html").read_text("utf-8")
+    assert "0.886" in html
+    assert "0.1234567890123456" in html
+    assert re.findall(r'<span class="same" role="img" aria-label="(.*?)"', html) == [name]
+    assert html.count("<wbr>") > 2
 
 
 def folded_sections():

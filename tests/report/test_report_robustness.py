@@ -192,3 +192,19 @@ def test_without_baselines_there_is_no_section(finished):
     run = finished("model=alexnet", "name=alexnet")
     conditions = read_group(run.path.parent).conditions
     assert baseline_section(conditions, {}) is None
+
+
+def test_the_folds_of_a_baseline_are_compared_with_a_network_whatever_the_names_of_its_runs(finished):
+    runs = []
+    for name, seed, fold in (("a", 0, 0), ("b", 1, 1), ("c", 1, 0), ("d", 0, 1)):  # the first runs have two seeds
+        drawn = read_test_cases(finished("model=alexnet", f"name=drawn{name}", "group=drawn", number=60))
+        part = drawn.iloc[fold::2].reset_index(drop=True)
+        both = pd.concat([part, part.assign(id="v" + part["id"], split="val")], ignore_index=True)
+        overrides = [f"seed={seed}", "data.split.folds=2", f"data.split.fold={fold}", "group=mixed"]
+        runs.append(finished("model=alexnet", *overrides, f"name={name}", cases=both))
+        baselines(runs[-1])
+    (condition,) = read_group(runs[0].path.parent).conditions
+    section = baseline_section([condition], {condition.name: summarise(condition, "test")})
+    compared = next(item for item in section.items if getattr(item, "slug", "") == "baselines_compared").frame
+    assert compared["n"].tolist() == [40] * 4
+    assert not compared.astype(str).isin(["nan", "undefined", "not compared"]).any(axis=None)
