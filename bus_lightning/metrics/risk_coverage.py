@@ -1,4 +1,4 @@
-"""Selective prediction: the error rate among the answers that a network is surest of, for all draws of a bootstrap.
+"""Selective prediction: the error rate among the most confident answers of a network, for all draws of a bootstrap.
 
 At coverage c, the share c of the images with the highest confidence is answered, and the rest is left to a reader.
 """

@@ -70,7 +70,7 @@ def certainty_section(evidence: Evidence) -> Section | None:
     items += [*_power_table(powers), *sample_size_figure({task: _drawn(own) for task, own in powers.items() if own})]
     intro = (
         "An interval of this report says how much a number would change with other test images. Another training, and "
-        "another split, change it too. If the images are the largest source, more images make a result surer; "
+        "another split, change it too. If the images are the largest source, more images make a result more precise; "
         "otherwise more runs do."
     )
     return Section("How sure the numbers are", intro, items) if items else None

@@ -85,10 +85,10 @@ def fill(checklist: Checklist, places: Mapping[str, str]) -> str:
 
 
 def _where(item: Entry, places: Mapping[str, str]) -> str:
-    found = [places[name] for name in find_places(item, places)]
-    if len(found) > _MOST:
-        found[_MOST:] = [f"{len(found) - _MOST} more"]
-    found += [f"`{file}` in the folder of each run" for file in item.files]
-    if not found:
+    texts = [places[name] for name in find_places(item, places)]
+    if len(texts) > _MOST:
+        texts[_MOST:] = [f"{len(texts) - _MOST} more"]
+    texts += [f"`{file}` in the folder of each run" for file in item.files]
+    if not texts:
         return item.otherwise
-    return "; ".join([*found, *([f"the authors add {item.add}"] if item.add else [])])
+    return "; ".join([*texts, *([f"the authors add {item.add}"] if item.add else [])])

@@ -93,23 +93,23 @@ def find_strata(images: pd.DataFrame) -> dict[_Key, set[str]]:
     Returns:
         Factor and stratum -> ids; first all images; only factors with two strata and more.
     """
-    found: dict[str, dict[str, set[str]]] = {}
+    by_factor: dict[str, dict[str, set[str]]] = {}
     if "marked" in images:
-        found[MARKS] = {
+        by_factor[MARKS] = {
             name: set(images.index[images["marked"] == value]) for name, value in (("without", 0), ("with", 1))
         }
     if "lesion_share" in images and (images["lesion_share"] > 0).sum() >= 3 * LEAST:
         shares = images.loc[images["lesion_share"] > 0, "lesion_share"]
         places = np.searchsorted(np.quantile(shares, [1 / 3, 2 / 3]), shares)
-        found[_SIZE] = {name: set(shares.index[places == place]) for place, name in enumerate(_THIRDS)}
+        by_factor[_SIZE] = {name: set(shares.index[places == place]) for place, name in enumerate(_THIRDS)}
     if "device" in images:
         counts = images.loc[images["device"] != UNKNOWN, "device"].value_counts()
         names = [str(name) for name in counts.index[:_MOST_DEVICES]]
-        found[_DEVICE] = {name: set(images.index[images["device"] == name]) for name in names}
+        by_factor[_DEVICE] = {name: set(images.index[images["device"] == name]) for name in names}
     if "dataset" in images:
-        found[_SET] = {str(name): set(own.index) for name, own in images.groupby("dataset")}
+        by_factor[_SET] = {str(name): set(own.index) for name, own in images.groupby("dataset")}
     strata: dict[_Key, set[str]] = {EVERY: set(images.index)}
-    for factor, by_name in found.items():
+    for factor, by_name in by_factor.items():
         filled = {name: ids for name, ids in by_name.items() if ids}
         if len(filled) > 1:
             strata |= {(factor, name): ids for name, ids in filled.items()}

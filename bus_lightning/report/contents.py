@@ -155,7 +155,7 @@ def _operating_points(main: list[Condition], prevalence: float) -> dict[str, lis
     own = [condition for condition in of_task(main, "classification") if MALIGNANT in condition.classes]
     calls = [(replace(condition, splits={}), prevalence) for condition in own]
     points = call_in_parallel(find_operating_points, calls, sum(len(condition.cases) for condition in own))
-    return {condition.name: found for condition, found in zip(own, points, strict=True) if found}
+    return {condition.name: rules for condition, rules in zip(own, points, strict=True) if rules}
 
 
 def _representatives(conditions: list[Condition]) -> dict[str, Condition]:

@@ -108,7 +108,7 @@ def _first_steps(studied: Studied, flow: dict[str, Any] | None, number: int) -> 
     by_set = [f"{name}: {each['images']:,} images" for name, each in studied.sets.flow.items()]
     others = flow["files"] - flow["images"] - flow["masks"]
     missing = flow["rows_without_file"]
-    found = Step(
+    files = Step(
         f"Files found: n = {flow['files']:,}",
         (f"images: {flow['images']:,}", f"masks: {flow['masks']:,}", *([f"others: {others:,}"] if others else ())),
         (f"Not read: n = {flow['not_read'] + flow['masks_without_image']:,}", *unread) if unread else (),
@@ -128,7 +128,7 @@ def _first_steps(studied: Studied, flow: dict[str, Any] | None, number: int) -> 
         ),
         (f"Left out: n = {total:,}", *lines) if out else ("Left out: n = 0",),
     )
-    return [found, images]
+    return [files, images]
 
 
 def _ends_of_folds(studied: Studied, tested: list[str]) -> list[Step]:

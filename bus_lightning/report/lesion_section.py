@@ -87,8 +87,8 @@ def _detection(conditions: Sequence[Condition], labels: dict[str, str], test: Su
         for metric in shown_in(BY_LESION, "segmentation"):
             row[title_of(metric)] = write_score(metric_row(test.get(condition.name), metric))
         row["images with several lesions"] = several["id"].nunique()
-        found, of = (several[name].sum() / replicates for name in ("lesions_found", "lesions"))
-        row["their lesions found"] = f"{found:.3g} of {of:.3g}" if len(several) else "-"
+        detected, number = (several[name].sum() / replicates for name in ("lesions_found", "lesions"))
+        row["their lesions found"] = f"{detected:.3g} of {number:.3g}" if len(several) else "-"
         rows.append(row)
     items: list[Item] = []
     if rows:

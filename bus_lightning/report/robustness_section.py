@@ -38,7 +38,7 @@ def robustness_section(conditions: list[Condition], cache: Path | None = None) -
         own = of_task(conditions, task)
         labels = labels_of(own)
         compared = {labels[each.name]: compare_corrupted(each, metrics, cache=cache) for each in own}
-        tested = {label: found for label, found in compared.items() if found}
+        tested = {label: levels for label, levels in compared.items() if levels}
         if not tested:
             continue
         items += [_changes(task, metric, tested) for metric in metrics]

@@ -65,7 +65,7 @@ def selective_section(evidence: Evidence) -> Section | None:
 
 
 def _title(coverage: float) -> str:
-    return "accuracy of all" if coverage == 1 else f"accuracy of the surest {coverage:.0%}"
+    return "accuracy of all" if coverage == 1 else f"accuracy of the most confident {coverage:.0%}"
 
 
 def _is_usable(condition: Condition) -> bool:

@@ -111,12 +111,12 @@ def compare_with_protocol(folders: Sequence[Path], protocol: Protocol | None = N
     for ensemble in (run for folder in folders if folder.name in groups for run in map(RunDir, list_folders(folder))):
         if ensemble.is_ensemble and ensemble.is_complete:
             deviations += _more_openings(ensemble, protocol)
-    found = [
+    differences = [
         *_other_texts(protocol, versions, groups),
         *(deviation for state in reported for deviation in _gaps(state)),
         *deviations,
     ]
-    return AsPlanned(protocol, versions, list(progress.values()), found)
+    return AsPlanned(protocol, versions, list(progress.values()), differences)
 
 
 def name_runs(runs: Sequence[Run], planned: Planned) -> str:

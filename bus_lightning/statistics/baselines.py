@@ -25,13 +25,13 @@ def baseline_conditions(conditions: Sequence[Condition]) -> list[Condition]:
     Returns:
         For each baseline, a condition for each set of splits that is not a part of a larger one.
     """
-    found = [
+    made = [
         each
         for name, title in BASELINES.items()
         for each in _of_sets_of_splits([(condition, _members(condition, name)) for condition in conditions], title)
     ]
-    make_names_unique(found)
-    return found
+    make_names_unique(made)
+    return made
 
 
 def _of_sets_of_splits(known: Sequence[tuple[Condition, dict[str, _Member]]], title: str) -> Iterator[Condition]:

@@ -1,4 +1,4 @@
-"""Selective prediction of a condition: the error rate among the surest answers, with intervals."""
+"""Selective prediction of a condition: the error rate among the most confident answers, with intervals."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Curve:
 
 
 def confidences_of(cases: pd.DataFrame) -> dict[str, Floats]:
-    """Compute measures of confidence from probabilities: name -> (n,), higher is surer.
+    """Compute measures of confidence from probabilities: name -> (n,), higher is more confident.
 
     With two classes, all of them order the images alike, so there is only the first.
     """
@@ -44,7 +44,7 @@ def confidences_of(cases: pd.DataFrame) -> dict[str, Floats]:
 
 
 def accuracy_at_coverages(cases: pd.DataFrame, draws: int) -> dict[float, Estimate]:
-    """Compute the accuracy of the surest answers at each of `COVERAGES`, by the probability of the answer."""
+    """Compute the accuracy of the most confident answers at each of `COVERAGES`, by the probability of the answer."""
     risks = _risks(cases, np.array(COVERAGES), draws)
     return {coverage: with_interval(1 - risks[:, column]) for column, coverage in enumerate(COVERAGES)}
 

@@ -73,11 +73,11 @@ def hash_of_condition(run: FinishedRun) -> str:
     return f"{stable_hash(condition_key(run)):016x}"
 
 
-def plan_ensembles(found: Iterable[RunDir], name: str, trusted: Iterable[str] = ()) -> list[EnsemblePlan]:
+def plan_ensembles(candidates: Iterable[RunDir], name: str, trusted: Iterable[str] = ()) -> list[EnsemblePlan]:
     """Plan the ensembles of runs.
 
     Args:
-        found: Folders; other folders than those of runs, and ensembles, are left out.
+        candidates: Folders; other folders than those of runs, and ensembles, are left out.
         name: `seeds` for one ensemble of each condition, or the name of one of all runs.
         trusted: The user's own packages that the runs' configs may name.
 
@@ -85,7 +85,7 @@ def plan_ensembles(found: Iterable[RunDir], name: str, trusted: Iterable[str] = 
         The plans. A run that is not complete, or is damaged, refuses the ensemble that it belongs to, which would
         otherwise average fewer networks than the user expects.
     """
-    runs, unusable = _open_all(found, tuple(trusted))
+    runs, unusable = _open_all(candidates, tuple(trusted))
     plans: dict[str, EnsemblePlan] = {}
     if name == SEEDS:
         for run in runs:
@@ -115,7 +115,7 @@ def _folder(run: Path) -> Path:
 
 
 def _open_all(
-    found: Iterable[RunDir], trusted: tuple[str, ...]
+    candidates: Iterable[RunDir], trusted: tuple[str, ...]
 ) -> tuple[list[FinishedRun], dict[Path, tuple[str, str]]]:
     """Open runs.
 
@@ -124,7 +124,7 @@ def _open_all(
     """
     runs: list[FinishedRun] = []
     unusable: dict[Path, tuple[str, str]] = {}
-    for folder in found:
+    for folder in candidates:
         if not folder.is_run or folder.is_ensemble:
             continue
         key = ""

@@ -177,13 +177,13 @@ def _average_own(on_split: EnsembleOnSplit, cfg: DictConfig) -> tuple[pd.DataFra
     own = _without_other_data(cfg)
     images = []
     for run in runs:
-        found = find_images(run, settle_tested(run.config, own), own)
-        if not holds_the_data_of(run.folder, found.prepared.content):
+        tested = find_images(run, settle_tested(run.config, own), own)
+        if not holds_the_data_of(run.folder, tested.prepared.content):
             raise UserError(
-                f"{found.prepared.root} does not hold the files that {run.folder.path} was trained on: restore them, "
+                f"{tested.prepared.root} does not hold the files that {run.folder.path} was trained on: restore them, "
                 "since masks are averaged from the images."
             )
-        images.append(found)
+        images.append(tested)
     return _average_masks(runs, images, parts, own)
 
 

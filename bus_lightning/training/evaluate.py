@@ -58,14 +58,14 @@ def evaluate_runs(cfg: DictConfig) -> None:
         raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
     if OmegaConf.is_missing(cfg, "runs"):
         raise UserError(f"runs has no value: name run folders.{name_groups('runs')}")
-    found = find_runs(*patterns_of(cfg.runs))
-    runs = [run for run in found if is_there(run.best)]
+    folders = find_runs(*patterns_of(cfg.runs))
+    runs = [run for run in folders if is_there(run.best)]
     if not runs:
         cure = name_groups(cfg.runs)
-        if found and all(run.is_ensemble for run in found):
+        if folders and all(run.is_ensemble for run in folders):
             cure = " These are ensembles: name the runs that they average, and add ensemble=NAME."
         raise UserError(f"runs={cfg.runs} matches no run folder with a kept checkpoint (checkpoints/best.ckpt).{cure}")
-    for run in found:
+    for run in folders:
         if run.is_ensemble:
             log.info("%s: passed over: an ensemble has no checkpoint.", run.path)
     results: dict[Path, Path] = {}

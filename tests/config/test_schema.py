@@ -34,7 +34,7 @@ def test_the_table_has_no_key_that_no_config_has():
                "scheduler=cosine", "augment=scaled", "data=phantom", "task=joint"]  # fmt: skip
     more = ["scheduler=plateau", "model=u2net_lite"]
     warmup = ["scheduler=warmup_cosine"]
-    known = {key for said in (choices, [*choices, *more], more, warmup) for key in keys(configured(*said))}
+    known = {key for overrides in (choices, [*choices, *more], more, warmup) for key in keys(configured(*overrides))}
     assert set(TRAIN) <= known
     assert set(EVALUATE) == set(keys(configured("runs=x", "data.phantom={images:9,seed:0}", name="evaluate")))
 

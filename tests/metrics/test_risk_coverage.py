@@ -59,7 +59,7 @@ def binary(malignant, labels):
 def test_the_metrics_order_answers_by_their_probability():
     table = binary([0.95, 0.9, 0.8, 0.3], ["malignant", "benign", "malignant", "malignant"])
     metrics = metrics_of(table)
-    wrong = [False, True, False, True]  # from the surest: 0.95, 0.9, 0.8, 0.7
+    wrong = [False, True, False, True]  # from the most confident: 0.95, 0.9, 0.8, 0.7
     assert metrics["aurc"] == pytest.approx(area_of_order(wrong))
     assert metrics["excess_aurc"] == pytest.approx(area_of_order(wrong) - area_of_order(sorted(wrong)))
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from bus_lightning.metrics.catalogue import title_of
-from bus_lightning.metrics.columns import Floats, answers_of, dice_of
+from bus_lightning.metrics.columns import Floats, answers_of, dice_of, has_lesion
 from bus_lightning.report.figures.curves import mean_in
 from bus_lightning.report.figures.inputs import images_in, pages, span, wrapped
 from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled, tiled
@@ -124,14 +124,14 @@ def by_class_and_size(
 def _scores_of(cases: pd.DataFrame) -> Floats:
     """Score each case: 1 or 0 for a correct or wrong class, or Dice; NaN for an image without a lesion."""
     if "tp" in cases:
-        return np.where(cases["tp"] + cases["fn"] > 0, dice_of(cases), np.nan)
+        return np.where(has_lesion(cases), dice_of(cases), np.nan)
     return (answers_of(cases) == cases["label"].to_numpy()).astype(np.float64)
 
 
 def _classes(page: dict[str, pd.DataFrame], task: str) -> list[str]:
     tables = list(page.values())
     if task == "segmentation":  # an image without a lesion does not count
-        tables = [cases[cases["tp"] + cases["fn"] > 0] for cases in tables]
+        tables = [cases[has_lesion(cases)] for cases in tables]
     return sorted({label for cases in tables for label in cases["label"]})
 
 

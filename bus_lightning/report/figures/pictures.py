@@ -20,7 +20,7 @@ from bus_lightning.data.index import pick_evenly, read_image
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.resizing import resize
 from bus_lightning.data.sources.registry import read_sets
-from bus_lightning.metrics.columns import COUNTS, PROBABILITY, dice_of
+from bus_lightning.metrics.columns import COUNTS, PROBABILITY, dice_of, has_lesion
 from bus_lightning.report.figures.style import SKY, VERMILLION, WIDTH, YELLOW, new_figure, styled
 from bus_lightning.report.figures.tiles import POINTS, Tile, grid, label, read_tiles, show
 from bus_lightning.report.sections import FigureItem
@@ -95,7 +95,7 @@ def segmentations(condition: Condition, part: str = "test") -> FigureItem | None
     cases = cases[cases["run"] == run.path.name]
     if data is None or not {*COUNTS} <= set(cases.columns):
         return None
-    lesions = int((cases["tp"] + cases["fn"] > 0).sum())
+    lesions = int(has_lesion(cases).sum())
     chosen = _choose_cases(cases)
     if not lesions or not (tiles := read_tiles(*data, list(chosen["id"]))):
         return None

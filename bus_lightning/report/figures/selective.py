@@ -1,4 +1,4 @@
-"""Risk-coverage curves: the error rate among the surest answers."""
+"""Risk-coverage curves: the error rate among the most confident answers."""
 
 from bus_lightning.report.figures.inputs import images_in, name_pictured, pages, wrapped
 from bus_lightning.report.figures.style import WIDTH, colors_of, new_figure, panels, styled
@@ -30,7 +30,7 @@ def risk_coverage(conditions: list[Condition], part: str, draws: int = _DRAWS) -
             panel.plot(GRID, curve.risk, color=colors[name], label=wrapped(name, 36))
             panel.plot(GRID, curve.best, color=colors[name], linestyle=":", linewidth=1, label="_best")
             half = curve.risk[abs(GRID - 0.5).argmin()]
-            alt.append(f"{name}: error rate {curve.risk[-1]:.2f} of all answers, {half:.2f} of the surest half.")
+            alt.append(f"{name}: error rate {curve.risk[-1]:.2f} of all answers, {half:.2f} of the first half.")
         panel.set(xlim=(0, 1), xlabel="coverage: share of images that are answered", ylabel="error rate of the answers")
         panel.set_ylim(bottom=0)
         figure.legend(loc="outside lower center", ncols=min(2, len(page)))

@@ -40,11 +40,11 @@ def find_missing(
         reasons: Name -> why a group is not there.
         protocol: The written protocol, whose deviations are named for its groups; None without one.
     """
-    found: list[Missing] = []
+    problems: list[Missing] = []
     for name in plan.groups:
-        found += [Missing(name, name, reasons[name])] if name in reasons else _of_group(groups[name], protocol)
-    found += [missing for table in plan.tables for missing in _expected(table, groups)]
-    return list(dict.fromkeys(found))
+        problems += [Missing(name, name, reasons[name])] if name in reasons else _of_group(groups[name], protocol)
+    problems += [missing for table in plan.tables for missing in _expected(table, groups)]
+    return list(dict.fromkeys(problems))
 
 
 def _of_group(group: Group, protocol: Protocol | None) -> Iterator[Missing]:

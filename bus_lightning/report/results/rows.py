@@ -116,16 +116,16 @@ def _rows_of(
     texts = {run.status.get("protocol") for run in trainings}
     protocol = texts.pop() if len(texts) == 1 else None
     for metric in table.metrics:
-        found = metric_row(summary, metric)
-        if found is None:
+        score = metric_row(summary, metric)
+        if score is None:
             continue
         yield Row(
             table=table.name, group=condition.runs[0].path.parent.name, condition=condition.name, label=label,
             model=condition.model, ensemble=condition.networks, task=table.task, trained=trained, data=data,
             classes=tuple(condition.predicted_classes or ()), protocol=_describe(condition, table.part, cell),
             protocol_sha256=protocol, part=table.part, metric=metric,
-            **{key: _finite(found[key]) for key in ("value", "low", "high", "sd_of_runs")}, reason=found["reason"],
-            n=int(found["n"]), runs=len(trainings), commit=", ".join(codes), command=tuple(commands),
+            **{key: _finite(score[key]) for key in ("value", "low", "high", "sd_of_runs")}, reason=score["reason"],
+            n=int(score["n"]), runs=len(trainings), commit=", ".join(codes), command=tuple(commands),
             paper=published(table, metric, condition.model, extensions),
         )  # fmt: skip
 
