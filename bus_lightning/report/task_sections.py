@@ -139,7 +139,7 @@ def task_section(task: str, evidence: Evidence) -> Section | None:
     else:
         items += [*filter(None, map(segmentations, pictured)), *by_class]
     if "val" in scores:
-        own = [*roc(conditions, "val"), *confusion(conditions, "val")] if classifies else []
+        own: list[Item] = [*roc(conditions, "val"), *confusion(conditions, "val")] if classifies else []
         own += [] if classifies else millimetre_items(conditions, summaries["val"], "val")
         items += fold("Validation images", [scores["val"], *own])
     items += fold("Every metric", [_all_metrics(conditions, summaries, task)])
