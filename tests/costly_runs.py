@@ -20,4 +20,5 @@ def costly(composed, tmp_path, model, *runs, **status):
         folder.path.mkdir(parents=True)
         folder.update_status(**{"device": "GPU", "precision": "bf16-mixed", "epochs": 10} | status | run)
         folders.append(folder)
-    return SimpleNamespace(model=model, task=cfg.task.name, config=cfg, runs=folders, origin=Origin(folders[0].config))
+    return SimpleNamespace(model=model, task=cfg.task.name, config=cfg, runs=folders, origin=Origin(folders[0].config),
+                           is_ensemble=False)  # fmt: skip

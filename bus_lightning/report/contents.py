@@ -75,6 +75,7 @@ def contents(
         *[section for extension in extensions for section in extension.after_checks(evidence)],
         image_section(studied),
         *[task_section(task, evidence) for task in COMPARED],
+        *[section for extension in extensions for section in extension.after_tasks(evidence)],
         baseline_section(main, summaries["classification"]["test"], cache),
         operating_section(evidence),
         calibration_section(evidence),
@@ -85,7 +86,6 @@ def contents(
         no_lesion_section(main, summaries["segmentation"], cache),
         robustness_section(main, cache),
         across_section(main, cache),
-        *[section for extension in extensions for section in extension.after_tasks(evidence)],
         mask_section(group.conditions, summaries["classification"]["test"], titles),
         heat_map_section(main),
         Section(

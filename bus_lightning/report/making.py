@@ -101,8 +101,8 @@ def count_images(conditions: Sequence[Condition]) -> int:
     images: set[str] = set()
     for condition in conditions:
         names = list(options_by_set(condition.config.data))
-        ids = condition.cases["id"].unique()
-        images.update(ids if len(names) > 1 else (f"{names[0]}/{id_}" for id_ in ids))
+        prefix = "" if len(names) > 1 else f"{names[0]}/"
+        images.update(f"{prefix}{id_}" for id_ in condition.cases["id"].unique())
     return len(images)
 
 

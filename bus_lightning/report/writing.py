@@ -70,7 +70,7 @@ class _Chapter:
     @property
     def parts(self) -> list[tuple[str, list[_Table | _Figure | Note]]]:
         """Heading -> items, in the order of reading; parts that are always open have no heading."""
-        parts = []
+        parts: list[tuple[str, list[_Table | _Figure | Note]]] = []
         for heading, items in groupby(self.items, _folded):
             entries = list(items)
             labels = ", ".join(entry.label for entry in entries if not isinstance(entry, Note))

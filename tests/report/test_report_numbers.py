@@ -49,8 +49,9 @@ def test_a_report_of_seeds_has_every_section_with_its_tables_and_figures(finishe
     names = {"operating_points", "predictive_values", "calibration", "selective", "doubts", "variance_classification",
              "sample_size"}  # fmt: skip
     assert names == shown.tables.keys()
-    drawn = {"operating_points_figure", "reliability_adaptive_malignant_test", "reliability_adaptive_confidence_test",
-             "risk_coverage_test", "variance_classification_figure", "sample_size_figure"}  # fmt: skip
+    drawn = {"operating_points_figure", "decision_curve_test", "reliability_test", "risk_coverage_test",
+             "reliability_adaptive_malignant_test", "reliability_adaptive_confidence_test",
+             "variance_classification_figure", "sample_size_figure"}  # fmt: skip
     assert drawn == shown.figures
     points = shown.tables["operating_points"]
     assert len(points) == 2 * 4

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from bus_lightning.report.condition_options import option_items
 from bus_lightning.report.figures.forest import forest
+from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.figures.sample_size import sample_size_figure
 from bus_lightning.report.making import count_images, make_report
 from bus_lightning.report.sections import FigureItem, Note, Section, TableItem, fold
@@ -130,6 +131,18 @@ def test_options_that_differ_are_listed_and_a_group_that_only_some_use_is_one_co
     assert sorted(item.frame["augment.affine"]) == ["-", "yes"]
     assert sorted(item.frame["optimizer.lr"]) == ["0.0001", "0.001"]
     assert not option_items(conditions[:1])
+
+
+def test_where_the_name_of_a_run_was_cut_its_label_says_the_options(finished):
+    hashes = ["12170efcd0b10440", "1460999c7987a737", "2ac9f1cd57256572"]
+    for number, rate in zip(hashes, ("1e-3", "1e-4", "1e-3"), strict=True):
+        augment = "affine" if number == hashes[2] else "none"
+        run = finished("group=cut", "model=resnet34", f"name=resnet34__data.size-192_-{number}",
+                       f"optimizer.lr={rate}", f"augment={augment}")  # fmt: skip
+    labels = labels_of(read_group(run.path.parent).conditions)
+    assert labels[f"resnet34__data.size-192_-{hashes[0]}"] == "resnet34"
+    assert labels[f"resnet34__data.size-192_-{hashes[1]}"] == "lr=0.0001"
+    assert labels[f"resnet34__data.size-192_-{hashes[2]}"].startswith("affine")
 
 
 def test_a_number_is_not_broken_at_its_point_and_a_repeated_name_is_written_once(tmp_path):

@@ -10,6 +10,7 @@ from scipy.stats import binomtest, norm, wilcoxon
 from test_golden_numbers import CLASSES, answers
 
 from bus_lightning.data.splits import make_named_split
+from bus_lightning.metrics.catalogue import BY_TASK
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.statistics import comparisons, paired_bootstrap
 from bus_lightning.statistics.checks import find_problems
@@ -95,7 +96,8 @@ def called(good):
 @pytest.mark.parametrize(("task", "made"), [("segmentation", outlined), ("classification", called)])
 def test_a_network_that_is_better_in_every_respect_is_called_better_by_every_metric(task, made):
     well, badly = condition("well", made(True), task), condition("badly", made(False), task)
-    names = [name for name in metrics_of(well.cases) if name not in ("n", "undefined")]
+    neutral = {metric.key for metric in BY_TASK[task] if not metric.better}
+    names = [name for name in metrics_of(well.cases) if name not in {"n", "undefined", *neutral}]
     found = {name: compare(well, badly, "test", name, draws=200) for name in names}
     assert [name for name in names if not found[name].p < 0.05] == []
     assert {name for name in names if found[name].difference < 0} == {*names} & comparisons.LOWER_IS_BETTER
@@ -217,7 +219,7 @@ def test_twins_are_counted_in_validation_and_test_in_the_run_with_the_most():
         pd.DataFrame({"run": run, "replicate": 0, "id": split.part(part), "split": part, "label": "benign"})
         for run, split in (("few", few), ("many", many)) for part in ("val", "test")
     ])  # fmt: skip
-    config = OmegaConf.create({"overlay": {"style": "none"}, "data": {}})
+    config = OmegaConf.create({"overlay": {"style": "none"}, "data": {"split": {}}, "trainer": {"max_epochs": 1}})
     one = Condition("c", "m", "segmentation", ["benign"], config, [], cases, {"few": few, "many": many})
     texts = [found.text for found in find_problems([one]) if found.kind == "twins"]
     assert [text.partition(" images")[0] for text in texts] == ["1 of 3 val", "2 of 2 test"]
@@ -232,7 +234,7 @@ def test_each_part_that_was_evaluated_is_checked_whatever_the_other_is(parts):
     head = {"run": "r", "replicate": 0, "id": [str(k) for k in range(10)]}
     cases = pd.concat([table.assign(split=part, **head) for part in parts])
     split = make_named_split({"train": ["t"], "val": [], "test": []}, "random", {"t": 0})
-    config = OmegaConf.create({"overlay": {"style": "none"}, "data": {}})
+    config = OmegaConf.create({"overlay": {"style": "none"}, "data": {"split": {}}, "trainer": {"max_epochs": 1}})
     one = Condition("c", "m", "classification", CLASSES, config, [], cases, {"r": split})
     texts = [found.text for found in find_problems([one]) if found.kind == "baseline"]
     # Log-loss: ln(1 / 0.4) and ln(1 / 0.3) in the mean, 1.031, are better than ln 3.

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from bus_lightning.core.errors import OccupiedError
-from bus_lightning.metrics.columns import COUNTS, MILLIMETRES, PROBABILITY, SURFACE
+from bus_lightning.metrics.columns import COUNTS, LESIONS, MILLIMETRES, PROBABILITY, SURFACE
 from bus_lightning.report.making import make_report
 from bus_lightning.training import train
 
@@ -40,7 +40,12 @@ def test_cases_hold_millimetres_where_the_size_of_a_pixel_is_known(trained, hosp
     columns = "{image: file, mask: masks, class: class, mm_per_pixel: size}"
     run = trained(f"model={model}", "data=table", f"data.table={hospital}", f"+data.columns={columns}")
     cases = pd.read_csv(run.cases).query("split == 'test'").set_index("id")
-    assert [name for name in cases if not name.startswith(PROBABILITY)][2:] == [*COUNTS, *SURFACE, *MILLIMETRES]
+    assert [name for name in cases if not name.startswith(PROBABILITY)][2:] == [
+        *COUNTS,
+        *SURFACE,
+        *LESIONS,
+        *MILLIMETRES,
+    ]
     table = pd.read_csv(hospital)
     known = dict(zip(table["file"].str.removesuffix(".png"), table["size"].notna(), strict=True))
     lesions = 0

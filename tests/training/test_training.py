@@ -14,6 +14,7 @@ from PIL import Image
 
 from bus_lightning.core.errors import OccupiedError, UserError, WeightsMissingError
 from bus_lightning.data.dataset import BusDataset
+from bus_lightning.metrics.columns import COUNTS, LESIONS, SURFACE
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.table import collect
 from bus_lightning.tasks.losses import SoftDiceLoss
@@ -76,7 +77,7 @@ def test_segmentation_without_validation_keeps_the_last_epoch_and_gives_no_score
         "test"
     ].keys()
     cases = pd.read_csv(run.cases)
-    assert list(cases) == ["id", "split", "label", "tp", "fp", "fn", "tn", "hd95", "surface_dice"]
+    assert list(cases) == ["id", "split", "label", *COUNTS, *SURFACE, *LESIONS]
     assert set(cases["split"]) == {"test"}
     assert cases.loc[cases["label"] == "normal", ["hd95", "surface_dice"]].isna().all(axis=None)
     for row in cases.itertuples():  # the kept masks are the answers that were counted

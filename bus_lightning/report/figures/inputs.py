@@ -10,8 +10,10 @@ import pandas as pd
 from bus_lightning.metrics.columns import COUNTS, PROBABILITY
 from bus_lightning.report.figures.style import PALETTE
 from bus_lightning.statistics.conditions import Condition
+from bus_lightning.statistics.option_differences import describe_differences
 
 _GROUPS = re.compile(r"^(?:\w+\.)+(?=\w+-)")  # prefix of the name of a setting: data.split.
+_CUT = re.compile(r"-[0-9a-f]{16}(?:__|$)")  # the end of a name that was too long for a folder
 PART_TITLES = {"train": "training", "val": "validation", "test": "test"}
 _Value = TypeVar("_Value")
 
@@ -52,16 +54,30 @@ def labels_of(conditions: Sequence[Condition]) -> dict[str, str]:
 
     Returns:
         Name -> label: the model, if there are several, and the settings that not all conditions share,
-        `data.split.method-random` as `method-random`; the names themselves if these labels are not unique.
+        `data.split.method-random` as `method-random`; the names themselves if these labels are not unique. Where a name
+        was cut, the options themselves say what differs.
     """
     settings = {condition.name: condition.name.split("__")[1:] for condition in conditions}
     shared = set.intersection(*(set(values) for values in settings.values())) if settings else set()
     one_model = len({condition.model for condition in conditions}) == 1
+    if any(_CUT.search(condition.name) for condition in conditions) and (described := _by_options(conditions)):
+        return described
     labels = {}
     for condition in conditions:
         own = [_GROUPS.sub("", setting) for setting in settings[condition.name] if setting not in shared]
         labels[condition.name] = ", ".join(own if one_model and own else [condition.model, *own])
     return labels if len(set(labels.values())) == len(labels) else {name: name for name in labels}
+
+
+def _by_options(conditions: Sequence[Condition]) -> dict[str, str] | None:
+    """Make labels of the options that differ; None if they are not unique."""
+    several = len({condition.model for condition in conditions}) > 1
+    words = describe_differences(conditions)
+    labels = {}
+    for condition in conditions:
+        parts = [condition.model] if several or not words[condition.name] else []
+        labels[condition.name] = ", ".join(filter(None, [*parts, words[condition.name]]))
+    return labels if len(set(labels.values())) == len(labels) else None
 
 
 def name_pictured(conditions: Sequence[Condition]) -> str:
