@@ -48,8 +48,11 @@ def find_mixed_code(condition: Condition) -> Iterator[Problem]:
 
 def find_mixed_data(conditions: Sequence[Condition]) -> Iterator[Problem]:
     """Find conditions that differ only in the images: the same options and names of data sets, but other files."""
+    trained = [condition for condition in conditions if not condition.is_ensemble]
+    if len(trained) < 2:
+        return
     alike: dict[str, list[Condition]] = defaultdict(list)
-    for condition in (condition for condition in conditions if not condition.is_ensemble):
+    for condition in trained:
         options = shared_options(condition.config), condition.config.trainer.max_epochs, _sets_of(condition)
         alike[repr(options)].append(condition)
     for members in alike.values():

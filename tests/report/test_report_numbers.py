@@ -59,7 +59,7 @@ def test_a_report_of_seeds_has_every_section_with_its_tables_and_figures(finishe
     spread = shown.tables["variance_classification"].set_index("condition")
     assert spread.loc["resnet34", "SD over trainings"].str.endswith("2 runs of 1 test set").all()
     assert (spread.loc["alexnet", "SD over trainings"] == "not known: no second seed").all()
-    assert "1 of 2 conditions have a single run" in shown.notes
+    assert "1 of 2 conditions has a single run" in shown.notes
     compared = set(shown.tables["sample_size"]["compared"])
     assert compared == {"one condition, against a fixed value", "two conditions, on the same images"}
     assert "another seed gives another answer" in set(shown.tables["doubts"]["doubt"])
