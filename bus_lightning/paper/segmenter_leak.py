@@ -79,7 +79,7 @@ def _row(condition: Condition, differences: dict[str, tuple[float, float, float]
     for kind, among in (("with", has_twin), ("without", ~has_twin)):
         values = dice[among.loc[test.index] & has_lesion(test)]
         text = f"{values.mean():.3f} (n = {len(values)})" if len(values) else "no lesion"
-        row[f"Dice of lesions {kind} a near-duplicate in training"] = text
+        row[f"{title_of('dice_image')}, {kind} a near-duplicate in training"] = text
     return row
 
 

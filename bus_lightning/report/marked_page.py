@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bus_lightning.core.files import write_aside
+from bus_lightning.core.reading import read_text
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]], words: int = 1) -> str:
@@ -26,7 +27,7 @@ def fill_tables(page: Path, tables: Mapping[str, str]) -> list[str]:
     Returns:
         Names of the tables that have no place.
     """
-    text = page.read_text(encoding="utf-8")
+    text = read_text(page)
 
     def filled(place: re.Match[str]) -> str:
         return f"{place[1]}{tables[place[2]]}\n{place[3]}" if place[2] in tables else place[0]

@@ -50,9 +50,9 @@ def test_the_difference_is_that_of_the_means_over_the_splits(group):
     assert expected == pytest.approx(0.075)
     assert 0 < low < value < high < 0.15
     assert grouped["Dice, mean of lesions, random minus grouped"] == "-"
-    assert "(n = 20)" in random["Dice of lesions with a near-duplicate in training"]
-    assert "(n = 60)" in random["Dice of lesions without a near-duplicate in training"]
-    assert grouped["Dice of lesions with a near-duplicate in training"] == "no lesion"
+    assert "(n = 20)" in random["Dice, mean of lesions, with a near-duplicate in training"]
+    assert "(n = 60)" in random["Dice, mean of lesions, without a near-duplicate in training"]
+    assert grouped["Dice, mean of lesions, with a near-duplicate in training"] == "no lesion"
     assert note.kind == "warning"
     assert "it flatters the segmenter" in note.text
 
