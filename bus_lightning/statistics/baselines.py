@@ -8,7 +8,7 @@ import pandas as pd
 from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.runs.baselines import BASELINES, read_baseline
-from bus_lightning.statistics.conditions import Condition, make_names_unique
+from bus_lightning.statistics.conditions import Condition, make_names_unique, number_replicates
 
 _Member = tuple[str, pd.DataFrame]  # name of a run, its cases
 
@@ -77,15 +77,9 @@ def _join(condition: Condition, members: Iterable[_Member]) -> pd.DataFrame:
 
     The first run of each fold may have another seed than that of the next fold, so the runs' replicates do not do.
     """
+    own = dict(members)
     seeds = {run.path.name: load_config(run.config).data.split.get("seed") for run in condition.runs}
-    replicates: list[tuple[object, set[str]]] = []  # seed of the split, images that were tested so far
-    tables = []
-    for name, cases in members:
-        tested = {*cases.loc[cases["split"] == "test", "id"]}
-        fits = (n for n, (seed, seen) in enumerate(replicates) if seed == seeds[name] and seen.isdisjoint(tested))
-        number = next(fits, len(replicates))
-        if number == len(replicates):
-            replicates.append((seeds[name], set()))
-        replicates[number][1].update(tested)
-        tables.append(cases.assign(replicate=number))
+    tested = [cases.loc[cases["split"] == "test", "id"] for cases in own.values()]
+    numbers = number_replicates([seeds[name] for name in own], tested)
+    tables = [cases.assign(replicate=number) for cases, number in zip(own.values(), numbers, strict=True)]
     return pd.concat(tables, ignore_index=True)

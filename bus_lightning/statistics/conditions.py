@@ -223,16 +223,8 @@ def name_condition(run: Path) -> str:
 
 def _condition(members: list[FinishedRun]) -> Condition:
     """Combine runs; those with the same seeds and different test images are the folds of one replicate."""
-    tables: list[pd.DataFrame] = []
-    replicates: list[tuple[object, set[str]]] = []  # seeds, images that were tested so far
-    for run in members:
-        seeds, tested = (run.config.seed, run.config.data.split.seed), set(run.split.test)
-        fits = (n for n, (own, seen) in enumerate(replicates) if own == seeds and seen.isdisjoint(tested))
-        number = next(fits, len(replicates))
-        if number == len(replicates):
-            replicates.append((seeds, set()))
-        replicates[number][1].update(tested)
-        tables.append(run.cases.assign(run=run.folder.path.name, replicate=number))
+    seeds = [(run.config.seed, run.config.data.split.seed) for run in members]
+    numbers = number_replicates(seeds, [run.split.test for run in members])
     first = members[0]
     return Condition(
         name=name_condition(first.folder.path),
@@ -247,8 +239,31 @@ def _condition(members: list[FinishedRun]) -> Condition:
         ensemble=first.ensemble,
         averaged=tuple(dict.fromkeys(path for run in members for path in _averaged(run))),
         networks=len(first.ensemble.members) if first.ensemble else 1,
-        cases=pd.concat(tables, ignore_index=True),
-    )
+        cases=pd.concat(
+            [run.cases.assign(run=run.folder.path.name, replicate=number)
+             for run, number in zip(members, numbers, strict=True)],
+            ignore_index=True,
+        ),
+    )  # fmt: skip
+
+
+def number_replicates(seeds: Iterable[object], tested: Iterable[Iterable[str]]) -> list[int]:
+    """Number the replicates of runs: those with equal seeds and different test images are the folds of one.
+
+    Args:
+        seeds: For each run, what its folds have in common.
+        tested: For each run, the ids of its test images.
+    """
+    replicates: list[tuple[object, set[str]]] = []  # seeds, images that were tested so far
+    numbers = []
+    for own, ids in zip(seeds, map(set, tested), strict=True):
+        fits = (n for n, (other, seen) in enumerate(replicates) if other == own and seen.isdisjoint(ids))
+        number = next(fits, len(replicates))
+        if number == len(replicates):
+            replicates.append((own, set()))
+        replicates[number][1].update(ids)
+        numbers.append(number)
+    return numbers
 
 
 def _averaged(run: FinishedRun) -> list[Path]:
