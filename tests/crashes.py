@@ -51,8 +51,7 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.section(f"{name} died with exit code {code}")
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         terminalreporter.write_line(f"The largest process so far needed {peak:,.0f} MB.")
-        file = folder / name
-        terminalreporter.write_line(file.read_text()[:6000] if file.exists() else "It wrote no traceback.")
+        terminalreporter.write_line((folder / name).read_text()[:6000] or "It wrote no traceback.")
     for file in folder.glob("*"):
         file.unlink()
     folder.rmdir()

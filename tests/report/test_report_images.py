@@ -103,17 +103,20 @@ def test_a_run_of_an_earlier_version_says_what_was_not_recorded(run):
     assert "evaluate.py" in note.text
 
 
+def run_that_tests(test, ids, finished, *options):
+    """Make a run of a study: it tests these images, validates on six others and is trained on the rest."""
+    rest = [id_ for id_ in ids if id_ not in test]
+    cases = pd.concat([draw_predictions(rest[:6], part="val"), draw_predictions(test)], ignore_index=True)
+    order = {id_: k for k, id_ in enumerate(ids)}
+    return finished("group=study", "model=resnet34", *options, cases=cases, train=rest[6:], groups=order)
+
+
 def test_folds_are_one_diagram_in_which_each_image_is_tested_once(finished):
     ids = name_images(60)
     for fold in range(3):
-        test = ids[fold * 20 : fold * 20 + 20]
-        rest = [id_ for id_ in ids if id_ not in test]
-        cases = pd.concat([draw_predictions(rest[:6], part="val"), draw_predictions(test)], ignore_index=True)
-        order = {id_: k for k, id_ in enumerate(ids)}
-        run = finished(
-            "group=study", "model=resnet34", f"data.split.fold={fold}", "data.split.folds=3", cases=cases,
-            train=rest[6:], groups=order,
-        )  # fmt: skip
+        run = run_that_tests(
+            ids[fold * 20 : fold * 20 + 20], ids, finished, f"data.split.fold={fold}", "data.split.folds=3"
+        )
         record(run, describe_images(ids))
     (studied,) = studied_of(run)
     assert studied.is_cross_validated
@@ -126,12 +129,7 @@ def test_folds_are_one_diagram_in_which_each_image_is_tested_once(finished):
 def test_splits_of_several_seeds_are_not_called_a_cross_validation(finished):
     ids = name_images(60)
     for seed in range(2):
-        test = ids[seed * 10 : seed * 10 + 30]
-        rest = [id_ for id_ in ids if id_ not in test]
-        cases = pd.concat([draw_predictions(rest[:6], part="val"), draw_predictions(test)], ignore_index=True)
-        order = {id_: k for k, id_ in enumerate(ids)}
-        run = finished("group=study", "model=resnet34", f"data.split.seed={seed}", cases=cases, train=rest[6:],
-                       groups=order)  # fmt: skip
+        run = run_that_tests(ids[seed * 10 : seed * 10 + 30], ids, finished, f"data.split.seed={seed}")
     (studied,) = studied_of(run)
     assert not studied.is_cross_validated
     assert "first of 2 splits" in words_of(figures(image_section([studied]))[0])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from across_runs import draw_cases, evaluate, with_validation
+from planned_runs import cases_of_fold
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.launch.report import extensions
@@ -68,11 +69,10 @@ def place(tmp_path):
 def runs(finished, tmp_path):
     """Two seeds of two folds in one group, and a run with an evaluation in another."""
     cases = pd.read_csv(finished("group=whole", "model=resnet34").cases)
-    tested = cases.index[cases["split"] == "test"]
     folds = {}
     for seed in (0, 1):
         for fold in (0, 1):
-            own = cases.drop(index=[row for k, row in enumerate(tested) if k // 20 != fold])
+            own = cases_of_fold(cases, fold)
             options = ("group=folded", "model=resnet34", "data.split.folds=2")
             run = finished(*options, f"seed={seed}", f"data.split.fold={fold}", cases=own)
             command = (

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from hydra import compose, initialize_config_dir
+from planned_runs import write_protocol
 from test_config import CONF
 
 from bus_lightning.config.identity import identity
@@ -29,9 +30,7 @@ def protocol(tmp_path):
     """Write a protocol and return its path; `block` replaces the fields."""
 
     def write(block=BLOCK, name="protocol.md"):
-        file = tmp_path / name
-        file.write_text(f"# Protocol\n\nText.\n\n```yaml protocol\n{block}```\n\nMore text.\n")
-        return file
+        return write_protocol(tmp_path, block, name)
 
     return write
 

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 from averaging import average, ensembles_in
+from planned_runs import cases_of_fold, write_protocol
 
 from bus_lightning.report.making import make_report
 from bus_lightning.runs.folder import RunDir
@@ -25,9 +26,7 @@ OPTIONS = ("group=first", "model=resnet34", "data.split.folds=2")
 @pytest.fixture
 def write(tmp_path):
     def make(block=BLOCK, name="protocol.md"):
-        file = tmp_path / name
-        file.write_text(f"# Protocol\n\n```yaml protocol\n{block}```\n")
-        return file
+        return write_protocol(tmp_path, block, name)
 
     return make
 
@@ -37,11 +36,10 @@ def planned(finished, write):
     """Write the four runs of the condition `first`, under its protocol."""
     protocol = read_protocol(write())
     cases = pd.read_csv(finished("group=whole", "model=resnet34").cases)
-    tested = cases.index[cases["split"] == "test"]
     runs = {}
     for seed in (0, 1):
         for fold in (0, 1):
-            own = cases.drop(index=[row for k, row in enumerate(tested) if k // 20 != fold])
+            own = cases_of_fold(cases, fold)
             run = finished(*OPTIONS, f"seed={seed}", f"data.split.fold={fold}", cases=own)
             run.update_status(**keep_protocol(run, protocol, continues=False), kept_by="val/auroc_macro")
             run.update_status(commit="a" * 40, versions={}, started="2026-01-01")
