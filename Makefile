@@ -59,8 +59,8 @@ evaluate: $(READY)  ## evaluate the kept checkpoints again (RUNS='runs/classific
 report: $(READY)  ## write the report of finished runs (GROUPS='runs/demo'; default: runs/classification, or the only group)
 	$(BIN)/python -m bus_lightning.launch.report $(GROUPS) $(ARGS)
 
-results: $(READY)  ## fill the tables of docs/results.md from the runs, and write docs/results.json (ARGS="--runs DIR")
-	$(BIN)/python -m bus_lightning.launch.results $(ARGS)
+results: $(READY)  ## fill the tables of docs/results.md and README.md from the runs, and write docs/results.json (ARGS="--runs DIR")
+	$(BIN)/python -m bus_lightning.launch.results --summary README.md $(ARGS)
 
 # QUICK=1: the size and epochs of conf/experiment/quick.yaml, for a CPU. Default: the paper's, for a GPU.
 SIZE = $(if $(QUICK),experiment=quick) $(ARGS)

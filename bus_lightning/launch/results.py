@@ -26,6 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the groups (default: %(default)s)")
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="the page (default: %(default)s)")
     parser.add_argument(
+        "--summary", type=Path, metavar="PAGE",
+        help="another page, such as README.md, whose table `headline` shows the goals in short",
+    )  # fmt: skip
+    parser.add_argument(
         "--plan", type=Path, default=Path("docs/results.yaml"), metavar="FILE",
         help="which groups make which table, and the goals (default: %(default)s)",
     )  # fmt: skip
@@ -41,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         with PrintableConsole(stderr=True).status("reading the runs"):
             from bus_lightning.report.results.making import make_results  # after --help
 
-            unplaced = make_results(options.runs, options.page, options.plan, protocol, extensions())
+            unplaced = make_results(options.runs, options.page, options.plan, protocol, extensions(), options.summary)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -51,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 1
         raise
     if unplaced:
-        log.warning("%s has no markers for the tables %s", options.page, ", ".join(unplaced))
+        log.warning("no markers on the pages for the tables %s", ", ".join(unplaced))
     print(printable(f"The results are in {options.page} and {options.page.with_suffix('.json')}"))
     return 0
 

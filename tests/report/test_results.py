@@ -212,3 +212,16 @@ def test_the_projects_page_has_a_place_for_each_table_of_its_plan_and_no_other()
     assert sorted(names) == sorted(part.partition(" -->")[0] for part in text.split("<!-- table:")[1:])
     measured = {(group, metric) for table in plan.tables for group in table.groups for metric in table.metrics}
     assert not [goal.question for goal in plan.goals for group in goal.groups if (group, goal.metric) not in measured]
+
+
+def test_another_page_shows_the_goals_in_short_and_keeps_its_prose(runs, place, tmp_path):
+    page, plan = place
+    summary = tmp_path / "README.md"
+    summary.write_text("Before.\n<!-- table:headline -->\nold\n<!-- end -->\nAfter.\n")
+    make_results(tmp_path / "runs", page, plan, extensions=extensions(), summary=summary)
+    text = summary.read_text()
+    assert text.startswith("Before.\n<!-- table:headline -->\n| question | metric | reached |")
+    assert text.endswith("<!-- end -->\nAfter.\n")
+    assert "old" not in text
+    with pytest.raises(UserError, match="there is no such page"):
+        make_results(tmp_path / "runs", page, plan, summary=tmp_path / "gone.md")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus_lightning.report.results.goals import find_answers, judge, make_goals
+from bus_lightning.report.results.goals import find_answers, judge, make_goals, make_headline
 from bus_lightning.report.results.plan import Goal
 from bus_lightning.report.results.rows import Row
 
@@ -41,6 +41,7 @@ def test_a_plan_can_name_the_ensemble_as_the_planned_condition():
 def test_a_planned_condition_without_a_number_is_not_replaced_by_the_best():
     assert answers(GOAL, ROWS[1:]) == [("planned", None), ("best of 2", "ensemble")]
     assert "planned: not measured<br>best of 2" in make_goals([GOAL], ROWS[1:])
+    assert answers(GOAL, ROWS[2:]) == [("planned", None), ("best of 1", "joint")]
     assert "| not measured | - | - |" in make_goals([GOAL], ROWS[3:])
 
 
@@ -60,3 +61,9 @@ def test_the_best_is_the_lowest_of_a_loss_and_the_nearest_to_the_middle_of_a_ran
     wanted = Goal("all", ("first",), "classification", metric, **goal)
     assert find_answers(wanted, rows)[-1].row.condition == best
     assert judge(wanted, find_answers(wanted, rows)[-1].row) == "reached"
+
+
+def test_the_headline_shows_the_planned_condition_and_says_so_where_it_stands_on_the_best():
+    assert "| three classes | accuracy | 0.800 (0.800 to 0.800) | single | 780 | - |" in make_headline([GOAL], ROWS)
+    assert "| 0.900 (0.900 to 0.900) | ensemble; best of 2 | 780 | - |" in make_headline([GOAL], ROWS[1:])
+    assert "| three classes | accuracy | not measured | - | - | - |" in make_headline([GOAL], ROWS[3:])

@@ -37,7 +37,7 @@ def find_answers(goal: Goal, rows: Sequence[Row]) -> list[Answer]:
         return []
     planned = [row for row in candidates if row.group == goal.groups[0] and (row.ensemble > 1) == goal.ensemble]
     answers = [Answer("planned", row) for row in planned] or [Answer("planned", None)]
-    if len(candidates) > 1 and (defined := [row for row in candidates if row.value is not None]):
+    if (len(candidates) > 1 or not planned) and (defined := [row for row in candidates if row.value is not None]):
         best = min(defined, key=lambda row: _distance(goal, row))
         answers.append(Answer(f"best of {len(candidates)}", best))
     return answers
@@ -70,15 +70,32 @@ def make_goals(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
     return markdown_table(headings, lines, words=len(headings))
 
 
+def make_headline(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
+    """Make the short table of what was reached: the planned condition of each goal, else the best one."""
+    lines = []
+    for goal in goals:
+        answers = [answer for answer in find_answers(goal, rows) if answer.row]
+        cells = ["not measured", "-", "-"]
+        if answers and (row := answers[0].row):
+            role = "" if answers[0].role == "planned" else f"; {answers[0].role}"
+            cells = [_value(row), plain(f"{row.label}{role}"), str(row.n)]
+        lines.append([plain(goal.question), title_of(goal.metric), *cells, plain(goal.elsewhere or "-")])
+    headings = ["question", "metric", "reached", "condition", "images", "best found elsewhere"]
+    return markdown_table(headings, lines, words=len(headings))
+
+
 def _write(goal: Goal, answer: Answer) -> Iterator[str]:
     """Write the cells of an answer: the value, the verdict, and the numbers of images and runs."""
     row = answer.row
     if row is None:
         yield from (f"{answer.role}: not measured", "-", "-")
         return
-    value = "undefined" if row.value is None else estimate(row.value, row.low, row.high)
     size = f"{row.n}, {row.runs} run{'s' * (row.runs > 1)}"
-    yield from (f"{answer.role}, {plain(row.label)}: {value}", judge(goal, row), size)
+    yield from (f"{answer.role}, {plain(row.label)}: {_value(row)}", judge(goal, row), size)
+
+
+def _value(row: Row) -> str:
+    return "undefined" if row.value is None else estimate(row.value, row.low, row.high)
 
 
 def _candidates(goal: Goal, rows: Sequence[Row]) -> list[Row]:

@@ -10,7 +10,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.report.extension import Extension
 from bus_lightning.report.marked_page import fill_tables
-from bus_lightning.report.results.goals import find_answers, judge, make_goals
+from bus_lightning.report.results.goals import find_answers, judge, make_goals, make_headline
 from bus_lightning.report.results.missing import find_missing, missing_of
 from bus_lightning.report.results.plan import Plan, read_plan
 from bus_lightning.report.results.rows import Row, make_rows
@@ -19,10 +19,16 @@ from bus_lightning.runs.protocol import Protocol, read_protocol
 from bus_lightning.statistics.conditions import Group, read_group
 
 GOALS, MISSING, PROTOCOL = "goals", "missing", "protocol"  # markers of the page that are not tables of its plan
+HEADLINE = "headline"  # marker of the table in other pages
 
 
 def make_results(
-    runs: Path, page: Path, plan: Path, protocol: Path | None = None, extensions: Sequence[Extension] = ()
+    runs: Path,
+    page: Path,
+    plan: Path,
+    protocol: Path | None = None,
+    extensions: Sequence[Extension] = (),
+    summary: Path | None = None,
 ) -> list[str]:
     """Fill the tables of the page of results from the runs, and write the same numbers next to it as JSON.
 
@@ -34,6 +40,7 @@ def make_results(
         plan: YAML that says which groups make which table, and the goals.
         protocol: The protocol of the study; None without one.
         extensions: Studies that know published numbers.
+        summary: Another page, whose table `headline` shows the goals in short, such as README.md; None for none.
 
     Returns:
         Names of tables that have no marker on the page.
@@ -42,8 +49,9 @@ def make_results(
         UserError: If the page, the plan or the protocol cannot be read, or none of the groups is there.
     """
     planned, text = read_plan(plan), read_protocol(protocol) if protocol else None
-    if not page.is_file():
-        raise UserError(f"{page}: there is no such page; name one with the markers of the tables.")
+    for file in filter(None, (page, summary)):
+        if not file.is_file():
+            raise UserError(f"{file}: there is no such page; name one with the markers of the tables.")
     groups, reasons = _read_groups(runs, planned)
     if not any(group.conditions for group in groups.values()):
         raise UserError(f"{runs} has no complete run of the groups in {plan}: {', '.join(planned.groups)}.")
@@ -58,6 +66,8 @@ def make_results(
     tables[GOALS], tables[MISSING] = make_goals(planned.goals, rows), make_missing(missing)
     tables[PROTOCOL] = _describe_protocol(text, protocol, rows)
     unplaced = fill_tables(page, tables)
+    if summary:
+        unplaced += fill_tables(summary, {HEADLINE: make_headline(planned.goals, rows)})
     goals = [
         asdict(goal) | {"reached": [
             {"role": answer.role, "condition": row.condition, "value": row.value, "low": row.low, "high": row.high,
