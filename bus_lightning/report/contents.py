@@ -194,7 +194,8 @@ def _checks(group: Group) -> Section:
         items.append(Note(f"Read the table before you use the numbers. Findings: {len(broken)}.", "warning"))
         rows = [{"condition or run": finding.about, "what was found": finding.text} for finding in broken]
         items.append(TableItem("checks", "Checks that failed.", pd.DataFrame(rows), names_images=True))
-    items += [Note(text, "good") for text in passed_checks(broken, group.conditions)]
+    if passed := passed_checks(broken, group.conditions):
+        items.append(Note("\n\n".join(passed), "good"))
     if number := len(group.left_out):
         text = f"{number} run{'s are' if number > 1 else ' is'} not in this report: its numbers are of the others."
         items.append(Note(text, "warning"))

@@ -99,11 +99,17 @@ def wrapped(label: str, width: int = 24) -> str:
 
 
 def images_in(part: str, page: dict[str, pd.DataFrame]) -> str:
-    """Write the number of images and of trainings of each model: `n = 156 test images, 3 replicates of each model`."""
+    """Write the number of images and of trainings of each model: `n = 156 test images, 3 replicates of each model`.
+
+    An image can be a validation image of several folds: then the number of predictions is added.
+    """
     images = [cases["id"].nunique() for cases in page.values()]
     replicates = [cases["replicate"].nunique() for cases in page.values()]
+    predictions = [len(cases) for cases in page.values()]
+    is_shared = any(n > i * r for n, i, r in zip(predictions, images, replicates, strict=True))
+    several = f" ({span(predictions)} predictions, because folds share them)" if is_shared else ""
     repeated = f", {span(replicates)} replicates of each model" if max(replicates) > 1 else ""
-    return f"n = {span(images)} {PART_TITLES.get(part, part)} images{repeated}"
+    return f"n = {span(images)} {PART_TITLES.get(part, part)} images{several}{repeated}"
 
 
 def span(numbers: Sequence[float], write: Callable[[float], str] = str) -> str:
