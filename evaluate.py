@@ -2,19 +2,7 @@
 
 import sys
 
-import hydra
-from omegaconf import DictConfig
-
-from bus_lightning.launch.command_line import launch
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
-def evaluate(cfg: DictConfig) -> None:
-    """Evaluate the runs that the config names."""
-    from bus_lightning.launch.jobs import evaluate_job  # after Hydra has parsed: --help must not wait for torch
-
-    evaluate_job(cfg)
-
+from bus_lightning.launch.evaluate import main
 
 if __name__ == "__main__":
-    sys.exit(launch(evaluate, resumes=False))
+    sys.exit(main())

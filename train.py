@@ -2,19 +2,7 @@
 
 import sys
 
-import hydra
-from omegaconf import DictConfig
-
-from bus_lightning.launch.command_line import launch
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def train(cfg: DictConfig) -> float | None:
-    """Train what the composed config says."""
-    from bus_lightning.launch.jobs import train_job  # after Hydra has parsed: --help must not wait for torch
-
-    return train_job(cfg)
-
+from bus_lightning.launch.train import main
 
 if __name__ == "__main__":
-    sys.exit(launch(train))
+    sys.exit(main())

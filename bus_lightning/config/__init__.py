@@ -5,4 +5,6 @@ May import core.
 
 from pathlib import Path
 
-CONF = Path(__file__).parents[2] / "conf"  # the folder of the config groups
+_PACKAGE = Path(__file__).parents[1]
+# The folder of the config groups: within the installed package, or next to it in a checkout.
+CONF = next(filter(Path.is_dir, (_PACKAGE / "conf", _PACKAGE.parent / "conf")), _PACKAGE / "conf")

@@ -15,6 +15,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 from bus_lightning.config import CONF
 from bus_lightning.config.schema import TRAIN
 from bus_lightning.config.targets import target_error
+from bus_lightning.core.commands import name_program
 from bus_lightning.core.errors import UserError
 
 COMBINED = ("callbacks", "logger")  # groups of which a run may have several options
@@ -54,7 +55,7 @@ def describe(error: Exception) -> str:
         if key in COMBINED:
             return f"{grid}; to use them together, write {as_list}"
         if (CONF / key).is_dir():
-            return f"{grid}: python {sys.argv[0]} -m {argument}"
+            return f"{grid}: {name_program()} -m {argument}"
         return f"{grid}; write a list as {as_list}, and a single text as {quoted(argument) or argument}"
     if str(error).startswith("Config group override must be"):
         if without := [argument for argument in sys.argv[1:] if argument.startswith("=")]:

@@ -5,11 +5,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bus_lightning.config import CONF
 from bus_lightning.config.schema import GROUP, NAME, check_option, check_value, nullable
+from bus_lightning.config.user_configs import find_config_folders
 from bus_lightning.core.errors import UserError
 
-_FILES = CONF / "data"  # a file per data set
 _PER_SET = ("root", "classes")  # of several sets, each has its own
 # These are set in the data set, or in `data` for all sets.
 _SHARED = ("table", "sheet", "columns", "map", "drop", "images", "masks", "annotations")
@@ -63,7 +62,7 @@ def list_tested_sets(data: Mapping[str, Any]) -> list[str]:
 
 
 def with_tested_sets(cfg: DictConfig) -> DictConfig:
-    """Add the sets that `data.test` names to the config's data sets, from their files in `conf/data/`; in a copy.
+    """Add the sets that `data.test` names to the config's data sets, from their files in `data/`; in a copy.
 
     `data.test` becomes a list, so that a name and a list of one name are the same experiment.
 
@@ -76,12 +75,13 @@ def with_tested_sets(cfg: DictConfig) -> DictConfig:
     for name in tested:
         if name in settled.data.sets:
             continue
-        known = [path.stem for path in sorted(_FILES.glob("*.yaml")) if path.stem != "default"]
+        files = {path.stem: path for folder in find_config_folders() for path in sorted(folder.glob("data/*.yaml"))}
+        known = [stem for stem in files if stem != "default"]
         if name not in known:
             listed = ", ".join(dict.fromkeys([*map(str, settled.data.sets), *known]))
             raise UserError(f"data.test names '{name}', which is no data set: choose from {listed}.")
         with open_dict(settled.data.sets):
-            settled.data.sets.update(OmegaConf.load(_FILES / f"{name}.yaml").sets)
+            settled.data.sets.update(OmegaConf.load(files[name]).sets)
     if tested and not set(settled.data.sets) - set(tested):
         names = ", ".join(tested)
         raise UserError(

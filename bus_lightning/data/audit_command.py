@@ -18,6 +18,7 @@ from rich.text import Text
 
 from bus_lightning.config.composing import compose_data
 from bus_lightning.config.data_sets import options_by_set
+from bus_lightning.core.commands import name_command
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.errors import UserError, disk_trouble
@@ -30,7 +31,6 @@ from bus_lightning.data.listing import describe_skipped
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.sources.registry import get_source, read_sets
 
-_PROGRAM = "python -m bus_lightning.data.audit"
 _OVERRIDE = re.compile(r"[+~]*data([.@][^=]*)?(=.*)?", re.DOTALL)
 
 
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog=_PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=name_command("audit"), description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "data", nargs="*", metavar="DIR | data=NAME data.KEY=VALUE",

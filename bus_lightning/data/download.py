@@ -45,7 +45,7 @@ def download(folder: Path) -> Path:
         return Path(fetcher.fetch("Dataset_BUSI.zip", downloader=http))
     except ValueError as error:  # pooch's error for a wrong checksum
         raise UserError(
-            f"{ADDRESS} sent another file (wrong SHA-256): download it by hand, then run make data ZIP=FILE."
+            f"{ADDRESS} sent another file (wrong SHA-256): download it by hand, then give --zip FILE."
         ) from error
     except OSError as error:
         if trouble := disk_trouble(error):
@@ -54,7 +54,7 @@ def download(folder: Path) -> Path:
         reason = str(error).splitlines()[0].rpartition("): ")[2].removesuffix('"))')[:150]
         raise UserError(
             f"{ADDRESS} cannot be reached ({reason}). "
-            "Download the zip by hand, then run: make data ZIP=path/to/Dataset_BUSI.zip"
+            "Download the zip by hand, then run: python -m bus_lightning.data.download --zip path/to/Dataset_BUSI.zip"
         ) from error
 
 

@@ -43,7 +43,7 @@ def find_root(root: str | Path | None, name: str = "busi") -> Path:
     place = Path(given).expanduser()
     if not place.is_dir():
         origin = "data.root" if root else variable if given != DEFAULT_ROOT else "the default place"
-        get = "Run `make data`, set" if is_busi else "Set"
+        get = "Run `python -m bus_lightning.data.download`, set" if is_busi else "Set"
         raise UserError(
             f"No data folder at {place} ({origin}). {get} data.root=FOLDER or {variable}, "
             "or try the built-in phantoms with data=phantom."

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.options import bundle_parser, positive
 
@@ -20,9 +21,7 @@ For research: this is not a medical device.
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
-    options = bundle_parser(
-        "python -m bus_lightning.diagnosis.app", __doc__, _EPILOG, decode_mb=300
-    )  # of each of two processes
+    options = bundle_parser(name_command("app"), __doc__, _EPILOG, decode_mb=300)  # of each of two processes
     options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     options.add_argument("--allow-host", action="append", default=[], metavar="NAME",
                          help="answer to this name, too, as in http://NAME/ (may be repeated)")  # fmt: skip

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, at_first_signal
 from bus_lightning.core.printable import printable
@@ -41,7 +42,7 @@ For research: this is not a medical device.
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
-    options = bundle_parser("python -m bus_lightning.diagnosis.predict", __doc__, _EPILOG)
+    options = bundle_parser(name_command("diagnose"), __doc__, _EPILOG)
     options.add_argument("paths", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER", help="files to diagnose")
     options.add_argument("--out", type=Path, required=True, help="folder of the results, new or of the same command")
     options.add_argument("--batch", type=positive, default=1, metavar="N", help="images at once (default: %(default)s)")

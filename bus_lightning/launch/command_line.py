@@ -17,6 +17,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from bus_lightning.config.complaints import describe, is_complaint
+from bus_lightning.config.user_configs import check_user_configs
+from bus_lightning.core.commands import name_program
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, interruptible
 from bus_lightning.core.ranks import is_first_process
@@ -29,6 +31,7 @@ from bus_lightning.launch.grids import (
     overrides_of,
     show_grid,
     shows_config,
+    user_configs_of,
 )
 from bus_lightning.launch.plugins import missing_plugin, prefer_our_configs
 
@@ -57,6 +60,8 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     try:
         with interruptible(told):
             sys.argv[1:] = gather_overrides(sys.argv[1:])
+            if folder := user_configs_of(sys.argv[1:]):
+                check_user_configs(folder)
             if shows_config(sys.argv):
                 check_choices(overrides_of(sys.argv[1:]))
             if shows_config(sys.argv) and is_grid(sys.argv):
@@ -67,6 +72,9 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
         if not is_first_process():
             return 0  # the first process tells; what follows it was not at fault
         code = stop.code if isinstance(stop, Interrupted) else 130  # type: ignore[assignment]
+    except BrokenPipeError:  # the reader of the output has closed it, as in `--help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except Refused as refusal:
         print(f"Error: {refusal}", file=sys.stderr)
         code = 1
@@ -204,4 +212,4 @@ def _how_to_continue(arguments: list[str]) -> str:
     lines = ["Stopped. The same command skips what is complete and continues the rest:"]
     if any("slurm" in argument for argument in arguments):
         lines.insert(0, "Slurm's jobs continue without this command: squeue shows them, scancel ends them.")
-    return "\n".join([*lines, f"  {shlex.join(['python', *again])}"])
+    return "\n".join([*lines, f"  {name_program()} {shlex.join(again[1:])}".rstrip()])

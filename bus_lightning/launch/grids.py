@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config import CONF
 from bus_lightning.config.schema import TRAIN, check_kinds
+from bus_lightning.core.commands import name_program
 from bus_lightning.core.errors import UserError
 from bus_lightning.launch.plugins import has_plugin
 
@@ -37,8 +38,8 @@ def check_grid(config: DictConfig) -> None:
     check_choices(overrides)
     if not overrides and not sweeper.get("params"):
         raise UserError(
-            "-m starts a grid, but no option has several values: python train.py -m model=resnet50,alexnet. For one "
-            "run with the defaults, leave -m out."
+            f"-m starts a grid, but no option has several values: {name_program()} -m model=resnet50,alexnet. "
+            "For one run with the defaults, leave -m out."
         )
     needs_slurm = launcher._target_.endswith("SlurmLauncher") and has_plugin("hydra_submitit_launcher")
     if needs_slurm and not shutil.which("srun"):  # without the plugin, Hydra says so first
@@ -119,7 +120,7 @@ def show_grid(main: Callable[[], Any]) -> None:
     script, *arguments = sys.argv
     given = overrides_of(arguments)
     flags = [argument for argument in arguments if argument not in (*given, "-m", "--multirun")]
-    swept = [*_params(Path(script).stem, given), *given]
+    swept = [*_params(arguments), *given]
     (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(swept), None) or [[[]]]
     try:
         for number, job in enumerate(jobs):
@@ -130,14 +131,26 @@ def show_grid(main: Callable[[], Any]) -> None:
         sys.argv = [script, *arguments]
 
 
-def _params(name: str, overrides: list[str]) -> list[str]:
+def _params(arguments: list[str]) -> list[str]:
     """Return what a file in conf/sweep/ varies, as overrides; empty for a search, which chooses as it goes."""
-    parsed = OverridesParser.create().parse_overrides(overrides)
+    parsed = OverridesParser.create().parse_overrides(overrides_of(arguments))
     shared = [override.input_line for override in parsed if override.input_line and not override.is_sweep_override()]
+    if folder := user_configs_of(arguments):
+        shared.append(f"hydra.searchpath=[file://{folder.absolute()}]")
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        sweeper = compose(name, overrides=shared, return_hydra_config=True).hydra.sweeper
+        sweeper = compose("train", overrides=shared, return_hydra_config=True).hydra.sweeper
     params = (sweeper.get("params") or {}) if sweeper._target_.endswith("BasicSweeper") else {}
     return [f"{key}={value}" for key, value in params.items()]
+
+
+def user_configs_of(arguments: list[str]) -> Path | None:
+    """Return the folder of `--config-dir`, if a command line has one.
+
+    Args:
+        arguments: Without the script.
+    """
+    folder = get_args_parser().parse_known_args(arguments)[0].config_dir
+    return Path(folder) if folder else None
 
 
 def shows_config(arguments: list[str]) -> bool:

@@ -8,6 +8,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
+from bus_lightning.core.commands import name_command
 from bus_lightning.core.workarounds import share_config_store
 
 _OURS = (("launcher", "joblib"), ("launcher", "ray"), ("sweeper", "optuna"))
@@ -30,6 +31,7 @@ def prefer_our_configs() -> None:
         ConfigStore.instance().repo["hydra"].get(group, {}).pop(f"{name}.yaml", None)
     OmegaConf.register_new_resolver("environment", _environment, replace=True)
     OmegaConf.register_new_resolver("names", _names, replace=True)
+    OmegaConf.register_new_resolver("command", name_command, replace=True)  # in the text of --help
 
 
 def missing_plugin(error: Exception) -> str | None:
@@ -41,7 +43,7 @@ def missing_plugin(error: Exception) -> str | None:
     plugin = re.search(r"Unknown plugin class : 'hydra_plugins\.(\w+)", str(error))
     if not plugin or plugin[1] not in _EXTRAS:
         return None
-    return f"{plugin[1].replace('_', '-')} is not installed: pip install -e '.[{_EXTRAS[plugin[1]]}]'"
+    return f"{plugin[1].replace('_', '-')} is not installed: pip install 'bus_lightning[{_EXTRAS[plugin[1]]}]'"
 
 
 def has_plugin(package: str) -> bool:

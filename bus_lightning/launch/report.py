@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bus_lightning.core.commands import name_command
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.printable import log_to_terminal, printable
@@ -80,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0, or 1 when there is nothing to report.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m bus_lightning.launch.report",
+        prog=name_command("report"),
         description="Write a report of the runs of one or more groups: index.html, report.md, tables, figures.",
     )
     parser.add_argument(

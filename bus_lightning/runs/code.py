@@ -16,7 +16,7 @@ _SHORT = 12  # digits of a commit
 def present_code() -> dict[str, Any]:
     """Return what runs now: `commit`, `dirty`, `changes` (a hash of the uncommitted ones) and `versions`.
 
-    The first three are None outside of a git checkout.
+    The first three are None outside of a git checkout, also if the installed package lies in another project's.
     """
     return _checkout() | {"versions": {name: version(name) for name in _PACKAGES}}
 
@@ -50,6 +50,7 @@ def _checkout() -> dict[str, Any]:
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # else it is the checkout of another project
         commit = git("rev-parse", "HEAD").decode()
         dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
         changes = hashlib.blake2b(git("diff", "HEAD"), digest_size=6).hexdigest() if dirty else None

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from bus_lightning.config.identity import identity
 from bus_lightning.config.limits import are_limited
+from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import is_there
 from bus_lightning.core.reading import read_bytes
@@ -25,7 +26,7 @@ from bus_lightning.data.splits import Split
 from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 
 log = logging.getLogger(__name__)
-_CURE = "`python train.py sweep=two_stage` trains all that are needed"
+_CURE = f"`{name_command('train')} sweep=two_stage` trains all that are needed"
 
 
 @dataclass(frozen=True)

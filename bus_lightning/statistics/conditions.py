@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from bus_lightning.config.identity import identity
 from bus_lightning.config.trusted import Origin
+from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.printable import printable
 from bus_lightning.data.splits import Split
@@ -142,12 +143,12 @@ def read_group(path: Path, trusted: Iterable[str] = ()) -> Group:
     is_run = (path / "config.yaml").is_file()
     if not path.is_dir() or is_run or (groups_below(path) and not any(path.glob("[!.]*/config.yaml"))):
         groups = [path.parent] if is_run else groups_near(path)
-        none = f"{path.parent} has none; `python train.py` makes one"
+        none = f"{path.parent} has none; `{name_command('train')}` makes one"
         cure = f"choose from {', '.join(map(str, groups))}" if groups else none
         raise UserError(f"{path} is not a folder of runs: {cure}.")
     folders = list_folders(path)
     if not folders:
-        raise UserError(f"{path} contains no runs: train some with `python train.py group={path.name}`.")
+        raise UserError(f"{path} contains no runs: train some with `{name_command('train')} group={path.name}`.")
     read: dict[str, list[FinishedRun]] = {}
     left_out = []
     for folder in folders:

@@ -25,7 +25,7 @@ def build(entity: str, project: str, group: str | None = None) -> tuple[str, lis
     try:
         from bus_lightning.tracking.workspace import workspace
     except ModuleNotFoundError as error:
-        raise UserError(f"The ready dashboard needs {error.name}: pip install -e '.[dashboard]'") from error
+        raise UserError(f"The ready dashboard needs {error.name}: pip install 'bus_lightning[dashboard]'") from error
     if not wandb.login(prompt=False, verify=False):
         raise UserError("Nobody is logged in to W&B: run `wandb login`, or set WANDB_API_KEY, then build again.")
     try:

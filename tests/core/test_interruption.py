@@ -430,7 +430,7 @@ def test_a_data_folder_that_vanishes_is_named_and_the_run_goes_on_when_it_is_bac
         train.run(cfg)
     run = folder_of(cfg)
     assert str(phantom_copy) in run.status["error"]
-    with pytest.raises(UserError, match="make data"):
+    with pytest.raises(UserError, match=r"bus_lightning\.data\.download"):
         train.run(composed(*U2NET_LITE, root=phantom_copy))
     hidden.rename(phantom_copy)
     train.run(composed(*U2NET_LITE, root=phantom_copy))

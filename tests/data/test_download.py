@@ -290,7 +290,7 @@ def test_an_address_that_fails_is_one_clear_line(address, served, out, monkeypat
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert "cannot be reached" in said[0]
-    assert "make data ZIP=" in said[0]
+    assert "--zip path" in said[0]
     assert_nothing_left(out)
 
 

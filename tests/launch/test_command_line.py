@@ -128,7 +128,7 @@ def test_a_name_that_is_no_folder_name_is_refused(train):
 def test_no_data_folder_is_one_line_that_says_how_to_get_it():
     done = run("train.py", "model=alexnet", "data.root=/no/such/folder", "logger=csv", "runs_dir=/tmp/unused")
     assert done.returncode == 1
-    assert "make data" in done.stderr
+    assert "bus_lightning.data.download" in done.stderr
     assert "data=phantom" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -21,7 +21,9 @@ def import_codec() -> Any:
     try:
         from pycocotools import mask
     except ModuleNotFoundError:
-        raise UserError("data=coco needs pycocotools, which is not installed: pip install -e '.[coco]'") from None
+        raise UserError(
+            "data=coco needs pycocotools, which is not installed: pip install 'bus_lightning[coco]'"
+        ) from None
     return mask
 
 

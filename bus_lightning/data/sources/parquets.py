@@ -22,7 +22,7 @@ def read_parquet(content: bytes, path: Path) -> Rows:
     try:
         from pyarrow import parquet, types
     except ModuleNotFoundError:
-        raise UserError(f"{path} needs pyarrow, which is not installed: pip install -e '.[tables]'") from None
+        raise UserError(f"{path} needs pyarrow, which is not installed: pip install 'bus_lightning[tables]'") from None
     try:
         about = parquet.read_metadata(BytesIO(content))
         schema = about.schema.to_arrow_schema()

@@ -34,7 +34,7 @@ def read_workbook(content: bytes, path: Path, sheet: str | int = 0) -> Rows:
     try:
         import openpyxl
     except ModuleNotFoundError:
-        raise UserError(f"{path} needs openpyxl, which is not installed: pip install -e '.[train]'") from None
+        raise UserError(f"{path} needs openpyxl, which is not installed: pip install 'bus_lightning[train]'") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of styles and extensions that do not matter here

@@ -88,7 +88,9 @@ def _open(
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("bus_lightning"):
             raise
-        raise UserError(f"The page needs {error.name}, which is not installed: pip install -e '.[app]'") from None
+        raise UserError(
+            f"The page needs {error.name}, which is not installed: pip install 'bus_lightning[app]'"
+        ) from None
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         application = Application(diagnoser, decoders, folder, limits, pool, _AT_ONCE)
         with running(Doors(application, addresses), listener):

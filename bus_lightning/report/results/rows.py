@@ -175,6 +175,7 @@ def _command(run: RunDir, runs: str = "") -> str:
     """
     words = str(run.status.get("command") or "").split(" ")
     script = Path(words[0]).name
+    script = f"{script.removeprefix('bus-')}.py" if script in ("bus-train", "bus-evaluate") else script
     if not script.endswith(".py"):  # a test or a notebook
         return f"python train.py, as {run.path.parent.name}/{run.path.name}/config.yaml says"
     words = [f"runs={runs}" if runs and word.startswith("runs=") else word for word in words]
