@@ -4,6 +4,7 @@ import re
 import shlex
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -12,6 +13,7 @@ from bus_lightning.config.settle import overlay_is_used
 from bus_lightning.config.split_options import METHODS, refuse_parts, shares
 from bus_lightning.config.trainer_options import check_trainer
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.ranks import processes_of_torchrun
 
 BALANCES = ("none", "oversample", "class_weights")
 _RECIPES = ("experiment", "leak", "sweep", "debug", "local")  # groups whose files set keys of other groups
@@ -90,8 +92,8 @@ def _check_weights(weights: str | None) -> None:
 
 def _check_devices(trainer: DictConfig, seed: int | None, in_grid: bool) -> None:
     """Refuse several devices in a grid, and without a strategy."""
-    devices = trainer.devices
-    several = len(devices) > 1 if OmegaConf.is_list(devices) else str(devices) != "1"
+    devices, nodes = trainer.devices, trainer.get("num_nodes", 1)
+    several = nodes > 1 or (len(devices) > 1 if OmegaConf.is_list(devices) else str(devices) != "1")
     if several and in_grid:
         raise UserError(
             f"trainer.devices={devices}: in a grid, each additional process would start the whole grid again. Use "
@@ -102,8 +104,22 @@ def _check_devices(trainer: DictConfig, seed: int | None, in_grid: bool) -> None
         raise UserError(f"{option}: several devices need trainer=ddp {shlex.quote(option)}.")
     if several and seed is None:
         raise UserError("seed=null: several devices divide one order of the images, which needs a seed: set one.")
-    if several and trainer.get("num_nodes", 1) != 1:
-        raise UserError(f"trainer.num_nodes={trainer.num_nodes}: a run stays on one machine; use trainer.num_nodes=1.")
+    _check_machines(devices, nodes)
+
+
+def _check_machines(devices: Any, nodes: int) -> None:
+    """Refuse other numbers of machines and devices than those for which torchrun has started processes."""
+    started = processes_of_torchrun()
+    if nodes > 1 and not started:
+        raise UserError(
+            f"trainer.num_nodes={nodes}: start the same command on each machine with torchrun, as docs/grids.md shows."
+        )
+    if started and started != (nodes, len(devices) if OmegaConf.is_list(devices) else devices):
+        machines, processes = started
+        raise UserError(
+            f"torchrun has started {processes} processes on each of {machines} machines: add trainer=ddp "
+            f"trainer.devices={processes} trainer.num_nodes={machines}."
+        )
 
 
 def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) -> None:

@@ -200,6 +200,7 @@ TRAIN = {
     "trainer.max_epochs": whole(1),
     "trainer.precision": Kind("a precision, such as 32-true or bf16-mixed", lambda value: type(value) in (str, int)),
     "trainer.accelerator": TEXT,
+    "trainer.num_nodes": whole(1),
     "trainer.devices": either(one_of(-1), whole(1), TEXT, list_of(whole(0), "a list of devices")),
     "trainer.deterministic": nullable(one_of(True, False, "warn")),
     "trainer.use_distributed_sampler": FLAG, "trainer.sync_batchnorm": nullable(FLAG),

@@ -25,6 +25,7 @@ from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.protocol import keep_protocol, list_deviations, read_protocol
 from bus_lightning.runs.record import recorded
 from bus_lightning.runs.sets import write_sets
+from bus_lightning.training.agreement import announce_decision, await_decision
 from bus_lightning.training.decide import Action, Decision, decide, must_restart, read_kept
 from bus_lightning.training.prepared_run import PreparedRun
 
@@ -59,6 +60,8 @@ def run(cfg: DictConfig, optimised: bool = False, in_grid: bool = False, launch:
 def _run(cfg: DictConfig, optimised: bool, in_grid: bool, launch: str | None) -> float | None:
     folder = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
     if not is_first_process():  # of several that train one network: the first one keeps the record
+        if not await_decision():
+            return None
         return _train(_prepare(cfg, folder, optimised, in_grid), folder, at_end=[])
     afresh = must_restart(cfg.rerun, launch, folder.launch)
     # The inner context names the option in the recorded error; the outer one does so if the record cannot be written.
@@ -69,6 +72,7 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool, launch: str | None) ->
         _act(decision, folder, cfg)
         if decision.action is Action.SKIP:
             log.info("%s: complete, skipped", folder.path)
+            announce_decision(is_trained=False)
             return folder.status.get("score")
         rules = prepared.config.preprocess.rules
         if cfg.preprocess.rules is None and rules != RULES:
@@ -81,6 +85,7 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool, launch: str | None) ->
             log.warning("%s: not as planned in %s: %s", folder.path, cfg.protocol, "; ".join(others))
         folder.start(continues, **hashes, launch=launch, scale=asdict(prepared.data.scale), **kept)
         record.taken_up = True
+        announce_decision(is_trained=True)
         return _train(prepared, folder, record.at_end)
 
 
