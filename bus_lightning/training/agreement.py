@@ -1,0 +1,54 @@
+"""Processes that torchrun starts together: the first one decides whether the run is trained, the others wait for it.
+
+Lightning starts its own processes after this decision; those of torchrun all begin at once, and would read the run's
+folder while the first one clears it.
+"""
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.ranks import processes_of_torchrun
+
+if TYPE_CHECKING:
+    from torch.distributed import TCPStore
+
+_KEY = "bus_lightning/is_trained"
+_CONNECT = timedelta(minutes=1)  # torchrun has opened the store before; later it is gone
+_WAIT = timedelta(hours=2)  # the first process may decode a large data set before it decides
+
+
+def announce_decision(is_trained: bool) -> None:
+    """Tell the other processes of torchrun whether they train; does nothing without torchrun."""
+    if processes_of_torchrun():
+        _store().set(_name(), str(is_trained))
+
+
+def await_decision() -> bool:
+    """Wait until the first process of torchrun has decided; without torchrun, training has been decided.
+
+    Raises:
+        UserError: If the first process has ended before.
+    """
+    if not processes_of_torchrun():
+        return True
+    from torch.distributed import DistError  # not needed for a run on one device
+
+    try:
+        decision: bytes = _store().get(_name())
+    except DistError as error:
+        raise UserError("The first process has ended before the training; its output says why.") from error
+    return decision == b"True"
+
+
+def _name() -> str:
+    return f"{_KEY}/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
+
+
+def _store() -> "TCPStore":
+    from torch.distributed import TCPStore
+
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=_CONNECT)
+    store.set_timeout(_WAIT)
+    return store
