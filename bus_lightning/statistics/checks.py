@@ -76,7 +76,7 @@ def _check_baseline(condition: Condition) -> Iterator[Problem]:
         cases = condition.part(part)
         if cases.empty:
             continue
-        metrics, majority = metrics_of(cases), majority_accuracy(cases) or 0.0
+        metrics, majority = metrics_of(cases, ("accuracy", "log_loss")), majority_accuracy(cases) or 0.0
         if metrics["accuracy"] <= majority:
             baseline = f"no better than always predicting '{cases['label'].mode()[0]}' ({majority:.3f})"
             text = f"accuracy on {part} images is {metrics['accuracy']:.3f}, {baseline}"
