@@ -13,7 +13,9 @@ _LARGEST_READ = 50_000_000  # bytes; of a larger file, size and times count
 
 
 def digest_folder(
-    folder: Path, skip: Callable[[Path], bool] = lambda path: False, by_time: Callable[[Path], bool] = lambda path: False
+    folder: Path,
+    skip: Callable[[Path], bool] = lambda path: False,
+    by_time: Callable[[Path], bool] = lambda path: False,
 ) -> str:
     """Hash the names and the content of all files in a folder, also of those behind links; or of a single file.
 
@@ -39,9 +41,9 @@ def _add(digest: "hashlib.blake2b", path: Path, name: str, skip: Callable[[Path]
         if stat.S_ISDIR(status.st_mode):
             digest.update(f"{name}/\0".encode(errors="surrogateescape"))
             if place not in parents:  # a link to a folder around it
-                for child in sorted(os.listdir(path)):
-                    if not skip(path / child):
-                        _add(digest, path / child, f"{name}/{child}", skip, by_time, {*parents, place})
+                for child in sorted(path.iterdir()):
+                    if not skip(child):
+                        _add(digest, child, f"{name}/{child.name}", skip, by_time, {*parents, place})
             return
         if stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST_READ and not by_time(path):
             with open_regular(path) as stream:
@@ -56,4 +58,3 @@ def _add(digest: "hashlib.blake2b", path: Path, name: str, skip: Callable[[Path]
 def version_of(status: os.stat_result) -> list[int]:
     """Return what tells versions of a file apart without reading it: inode, size, times of change."""
     return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-

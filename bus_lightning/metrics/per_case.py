@@ -46,16 +46,16 @@ def metrics_of(cases: pd.DataFrame, only: Collection[str] | None = None) -> Metr
     return {"n": len(cases), **values, "undefined": reasons}
 
 
-def weighted_metrics(
-    cases: pd.DataFrame, weights: Floats, only: Collection[str] | None = None
-) -> dict[str, Floats]:
+def weighted_metrics(cases: pd.DataFrame, weights: Floats, only: Collection[str] | None = None) -> dict[str, Floats]:
     """Compute metrics of the cases under each row of weights, (D, n) -> (D,) each, NaN where undefined.
 
     `only` names those that are needed, as in `metrics_of`; the values do not depend on which others are computed.
     """
     if has_both_tasks(cases):
         only = _of_parts(only)
-        parts = (weighted_metrics(cases_of_task(task, cases), weights, only) for task in ("segmentation", "classification"))
+        parts = (
+            weighted_metrics(cases_of_task(task, cases), weights, only) for task in ("segmentation", "classification")
+        )
         return _united(*parts)
     if "tp" in cases:
         return segmentation_metrics(cases, weights, only)
@@ -80,7 +80,10 @@ def _united(pixels: dict[str, Any], classes: dict[str, Any]) -> dict[str, Any]:
 
 
 def classification_metrics(
-    labels: NDArray[np.int64], probabilities: Floats, weights: Floats, classes: Sequence[str] | None = None,
+    labels: NDArray[np.int64],
+    probabilities: Floats,
+    weights: Floats,
+    classes: Sequence[str] | None = None,
     only: Collection[str] | None = None,
 ) -> dict[str, Floats]:
     """Compute the metrics of predictions among K classes.

@@ -41,7 +41,9 @@ class MadeFrom:
         packages: Further folders of code that adds to the report.
     """
 
-    def __init__(self, out: Path, groups: Sequence[Path], options: Mapping[str, Any], packages: Sequence[Path] = ()):
+    def __init__(
+        self, out: Path, groups: Sequence[Path], options: Mapping[str, Any], packages: Sequence[Path] = ()
+    ) -> None:
         self._out = out
         self._groups = list(dict.fromkeys(groups))
         self._file = groups[0] / SUMMARIES / f"report-{_hash(str(out.resolve()))}.json"
@@ -123,11 +125,10 @@ def alone(out: Path) -> Iterator[None]:
 def _program(packages: Sequence[Path]) -> list[str]:
     """Identify the code, the libraries and where the command runs."""
     code = [digest_folder(folder, lambda path: path.name == "__pycache__") for folder in (_PACKAGE, *packages)]
-    libraries = sorted(
-        name for folder in sys.path if os.path.isdir(folder) for name in os.listdir(folder) if name.endswith("-info")
-    )
+    folders = [folder for folder in map(Path, sys.path) if folder.is_dir()]
+    libraries = sorted(path.name for folder in folders for path in folder.glob("*-info"))
     roots = sorted(f"{name}={value}" for name, value in os.environ.items() if name.endswith("_ROOT"))
-    return [*code, *libraries, *roots, sys.version, os.getcwd()]
+    return [*code, *libraries, *roots, sys.version, str(Path.cwd())]
 
 
 def _versions(folder: Path) -> dict[str, list[int]]:
