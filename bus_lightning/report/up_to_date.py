@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from bus_lightning.core.cache import read_cached, write_cached
+from bus_lightning.core.cache import keep_cached, read_cached
 from bus_lightning.core.folder_content import digest_folder, version_of
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,7 @@ class MadeFrom:
     def record(self) -> None:
         """Record that the report shows this; a folder that cannot be written has no record."""
         content = {"command": self._command, "sources": self._sources, "files": _versions(self._out)}
-        with suppress(OSError):
-            write_cached(self._file, json.dumps(content).encode())
+        keep_cached(self._file, json.dumps(content).encode())
 
     def forget(self) -> None:
         """Remove the record, before the report is replaced."""

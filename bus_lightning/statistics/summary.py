@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bus_lightning.core.cache import read_cached, write_cached
+from bus_lightning.core.cache import keep_cached, read_cached
 from bus_lightning.metrics.columns import Floats
 from bus_lightning.metrics.per_case import metrics_of, weighted_metrics
 from bus_lightning.statistics.conditions import Condition
@@ -47,7 +47,7 @@ def summarise(condition: Condition, part: str, cache: Path | None = None) -> pd.
         return cached
     rows = _summarised(cases)
     if file:
-        write_cached(file, json.dumps(rows, indent=1).encode())  # NaN as Python writes and reads it
+        keep_cached(file, json.dumps(rows, indent=1).encode())  # NaN as Python writes and reads it
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
