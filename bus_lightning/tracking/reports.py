@@ -8,8 +8,8 @@ from typing import Any
 import wandb
 from omegaconf import DictConfig
 
-from bus_lightning.tracking.logger import wandb_mode, wandb_settings
 from bus_lightning.tracking.privacy import may_name_images
+from bus_lightning.tracking.settings import wandb_mode, wandb_settings
 
 
 def send_report(group: Path, configs: list[DictConfig], items: Iterable[Any]) -> None:
