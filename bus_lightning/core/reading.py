@@ -163,13 +163,12 @@ def _yaml_loader() -> Any:
     if not hasattr(yaml, "CSafeLoader"):
         return loader
 
-    class Loader(yaml.cyaml.CParser, loader):  # type: ignore[misc, name-defined]
-        def __init__(self, stream: str) -> None:
-            yaml.cyaml.CParser.__init__(self, stream)
-            yaml.constructor.SafeConstructor.__init__(self)
-            yaml.resolver.Resolver.__init__(self)
+    def start(self: Any, stream: str) -> None:
+        yaml.cyaml.CParser.__init__(self, stream)
+        yaml.constructor.SafeConstructor.__init__(self)
+        yaml.resolver.Resolver.__init__(self)
 
-    return Loader
+    return type("Loader", (yaml.cyaml.CParser, loader), {"__init__": start})
 
 
 def _depths(content: Any) -> Iterator[int]:

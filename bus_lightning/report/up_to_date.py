@@ -25,9 +25,8 @@ log = logging.getLogger(__name__)
 
 SUMMARIES = ".summaries"  # folder in a group for what is kept from one report to the next
 _PACKAGE = Path(__file__).parents[1]
-_NOT_READ = {"wandb", "report"}  # what stands in a group and no report reads
+_NOT_READ = {"wandb", "fingerprints.npz", "train.log"}  # what stands in a run and no report reads
 _BY_TIME = {"checkpoints"}  # a report tells the size of a checkpoint and does not open it
-_UNREAD_FILES = {"fingerprints.npz", "train.log"}
 _PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".dcm"}
 
 
@@ -85,8 +84,8 @@ class MadeFrom:
         out = self._out.absolute()
 
         def skip(inner: Path) -> bool:
-            is_hidden = is_group and inner.parent == path and inner.name.startswith(".")
-            return is_hidden or inner.name in _NOT_READ | _UNREAD_FILES or inner.absolute() == out
+            is_no_run = inner.parent == path and (inner.name.startswith(".") or inner.name == "report")
+            return inner.absolute() == out or (is_group and (is_no_run or inner.name in _NOT_READ))
 
         def by_time(inner: Path) -> bool:
             return inner.parent.name in _BY_TIME or (not is_group and inner.suffix.lower() in _PICTURES)
