@@ -124,7 +124,7 @@ def _program(packages: Sequence[Path]) -> list[str]:
     """Identify the code, the libraries and where the command runs."""
     code = [digest_folder(folder, lambda path: path.name == "__pycache__") for folder in (_PACKAGE, *packages)]
     folders = [folder for folder in map(Path, sys.path) if folder.is_dir()]
-    libraries = sorted(path.name for folder in folders for path in folder.glob("*-info"))
+    libraries = sorted({path.name for folder in folders for path in folder.glob("*-info")})
     roots = sorted(f"{name}={value}" for name, value in os.environ.items() if name.endswith("_ROOT"))
     return [*code, *libraries, *roots, sys.version, str(Path.cwd())]
 

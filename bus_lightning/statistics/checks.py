@@ -121,8 +121,9 @@ def _check_twins(condition: Condition) -> Iterator[Problem]:
 
 def _check_counts(condition: Condition) -> Iterator[Problem]:
     """Compare the cases of each run with the images of its split."""
+    by_run = {str(run): cases for run, cases in condition.cases.groupby("run")}
     for run, split in condition.splits.items():
-        cases = condition.cases[condition.cases["run"] == run]
+        cases = by_run.get(run, condition.cases.iloc[:0])
         for part in _EVALUATED:
             evaluated, expected = cases.loc[cases["split"] == part, "id"], split.part(part)
             if sorted(evaluated) != expected:
