@@ -14,25 +14,25 @@ from bus_lightning.metrics.per_case import metrics_of
 _KEPT = Path(bus_lightning.__file__).parents[1] / "tests" / "kept" / "runs"
 _KINDS = ("classification/finished", "two_stage/segmenter-null", "joint/finished")
 _FILES = ("config.yaml", "status.json", "history.csv")
-_SEEDS = 5  # runs of a condition
+_CONDITIONS = 20  # as many in a larger group, with more seeds each
 _IMAGES = {"train": 572, "val": 52, "test": 156}  # as of BUSI
 _CLASSES = ("benign", "malignant", "normal")
 _PIXELS = 4096
 
 
 def make_runs(folder: Path, number: int) -> Path:
-    """Write so many runs into a folder, unless it is there; five seeds each, of classifiers, segmenters and both.
+    """Write so many runs of 20 conditions into a folder, unless it is there: classifiers, segmenters and both.
 
     Args:
         folder: The group.
-        number: Number of runs; a fifth as many conditions.
+        number: Number of runs; a multiple of 20.
     """
     if not folder.is_dir():
         fresh = folder.with_name(f"{folder.name}.part")
         shutil.rmtree(fresh, ignore_errors=True)
         split, labels = _make_split()
         for run in range(number):
-            _make_run(fresh, run // _SEEDS, run % _SEEDS, split, labels)
+            _make_run(fresh, run % _CONDITIONS, run // _CONDITIONS, split, labels)
         fresh.rename(folder)
     return folder
 
