@@ -37,6 +37,11 @@ def load_config(path: Path) -> DictConfig:
     Raises:
         DamagedError: If the file is missing, cut off, not the config of a run, or has anything else than values in it.
     """
+    return create_config(read_values(path), path)
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Read the values of a run's config, as `load_config` does, as nested mappings and lists."""
     try:
         content = read_yaml(path)
     except FileNotFoundError as error:
@@ -58,6 +63,11 @@ def load_config(path: Path) -> DictConfig:
             raise DamagedError(path, f"it is not the config of a run: {key} is {str(value)[:80]!r}")
     if not all(isinstance(name, str) for name in content["data"]["classes"]):
         raise DamagedError(path, "it is not the config of a run: data.classes are not names")
+    return content
+
+
+def create_config(content: dict[str, Any], path: Path) -> DictConfig:
+    """Make the config of a run from its values; the error names the file that they were read from."""
     try:
         cfg: DictConfig = OmegaConf.create(content)
     except (OmegaConfBaseException, ValueError) as error:

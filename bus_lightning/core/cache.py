@@ -28,6 +28,7 @@ _CHUNK = 1 << 20  # bytes that are hashed at a time
 _TICK_S = 0.1  # two changes within one tick of a file system's clock leave the same time
 _Version = tuple[int, ...]
 _whole: dict[Path, _Version] = {}  # large files -> the version that this process has checked
+_not_kept: set[Path] = set()  # folders that cannot be written, which the log names
 _reported: dict[Path, _Version] = {}  # damaged files -> the version that the log names
 
 
@@ -49,6 +50,16 @@ def write_cached(path: Path, content: bytes) -> None:
     """Write the content of a cached file, as `caching` does."""
     with caching(path) as temporary:
         temporary.write_bytes(content)
+
+
+def keep_cached(path: Path, content: bytes) -> None:
+    """Write a cached file where that is possible; without it, the result is computed again the next time."""
+    try:
+        write_cached(path, content)
+    except OSError as error:
+        if path.parent not in _not_kept:
+            log.warning("%s keeps nothing for the next time (%s).", path.parent, error.strerror or error)
+        _not_kept.add(path.parent)
 
 
 def read_cached(path: Path, parse: Callable[[bytes], T]) -> T | None:

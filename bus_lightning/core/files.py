@@ -1,8 +1,10 @@
 """Write files and folders completely or not at all, refuse to replace foreign ones, and hash files."""
 
+import ctypes
 import hashlib
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +12,8 @@ from pathlib import Path
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import open_regular
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 def checksum(file: Path) -> str:
@@ -93,7 +97,8 @@ def aside(path: Path) -> Iterator[Path]:
 def folder_aside(out: Path) -> Iterator[Path]:
     """Yield a new, empty folder next to `out`, and replace `out` by it when the block succeeds.
 
-    The old folder stays complete until then, and comes back if the new one cannot replace it.
+    The old folder stays complete until then, and comes back if the new one cannot replace it. On Linux the two are
+    swapped in one step, so that a kill at any moment leaves one of them in place.
     """
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -104,9 +109,11 @@ def folder_aside(out: Path) -> Iterator[Path]:
         fresh.mkdir()
         with _naming(out):
             yield fresh
+        if _swap(fresh, out):
+            return
         shutil.rmtree(old, ignore_errors=True)
         if out.exists():
-            out.rename(old)  # Python has no call that swaps two folders
+            out.rename(old)
         try:
             fresh.rename(out)
         except BaseException:
@@ -116,6 +123,12 @@ def folder_aside(out: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Swap two folders in one step; say whether that was possible. Python has no call for it, Linux has."""
+    call = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" and other.is_dir() else None
+    return call is not None and call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
 
 
 def write_aside(path: Path, text: str) -> None:

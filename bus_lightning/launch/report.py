@@ -6,6 +6,8 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
+from bus_lightning.core.folder_content import digest_folder
 from bus_lightning.core.printable import log_to_terminal, printable
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 USUAL = Path("runs/classification")
 # Each has a module `additions` with an EXTENSION. Any of these folders can be deleted; a second paper is one more name.
 PAPERS = ("bus_lightning.paper",)
+_WANDB = ("WANDB_MODE", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_BASE_URL")  # where a report is sent
 
 
 def default_group() -> Path:
@@ -109,35 +113,65 @@ def main(arguments: list[str] | None = None) -> int:
         "--protocol", type=Path, metavar="FILE",
         help="protocol to compare the runs with; default: the one under which they were trained",
     )  # fmt: skip
+    parser.add_argument("--again", action="store_true", help="make the report even if nothing has changed since")
     options = parser.parse_args(arguments)
     log_to_terminal()
-    console = PrintableConsole(stderr=True)
+    groups: list[Path] = []
     try:
         groups = options.groups or [default_group()]
-        with console.status("reading the runs") as status:
-            from bus_lightning.report.making import make_report  # after --help
+        out = options.out or groups[0] / "report"
+        # A missing group has its own error, and gets no folder with a lock.
+        from bus_lightning.report.up_to_date import alone  # after --help
 
-            page = make_report(
-                groups,
-                options.out,
-                options.title,
-                extensions(),
-                send=None if options.no_wandb else partial(send_to_wandb, entity=options.wandb_entity),
-                say=status.update,
-                trusted=options.trust,
-                prevalence=options.prevalence,
-                protocol=options.protocol,
-            )
+        with alone(out) if all(group.is_dir() for group in groups) else nullcontext():
+            line = _make_or_keep(groups, out, options)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        if trouble := disk_trouble(error, {"--out": options.out or groups[0] / "report"}):
+        if groups and (trouble := disk_trouble(error, {"--out": options.out or groups[0] / "report"})):
             print(f"Error: {trouble}", file=sys.stderr)
             return 1
         raise
-    print(printable(f"The report is {page}"))
+    print(printable(line))
     return 0
+
+
+def _make_or_keep(groups: list[Path], out: Path, options: argparse.Namespace) -> str:
+    """Make a report, unless it is there and nothing has changed since; return the line to print."""
+    from bus_lightning.report.up_to_date import MadeFrom
+
+    made_from = None
+    if not options.trust:  # the user's own packages may have changed
+        decisive = vars(options) | {"groups": list(map(str, groups)), "out": str(out), "again": False}
+        decisive |= {name: value for name, value in os.environ.items() if name in _WANDB and not options.no_wandb}
+        if options.protocol:
+            decisive["protocol"] = [str(options.protocol), digest_folder(options.protocol)]
+        made_from = MadeFrom(out, groups, decisive, list(_packages()))
+        if made_from.is_shown() and not options.again:
+            return f"The report is {out / 'index.html'}; nothing that it shows has changed since it was made."
+    with PrintableConsole(stderr=True).status("reading the runs") as status:
+        from bus_lightning.report.making import make_report  # after --help
+
+        page = make_report(
+            groups,
+            options.out,
+            options.title,
+            extensions(),
+            send=None if options.no_wandb else partial(send_to_wandb, entity=options.wandb_entity),
+            say=status.update,
+            trusted=options.trust,
+            prevalence=options.prevalence,
+            protocol=options.protocol,
+            made_from=made_from,
+        )
+    return f"The report is {page}"
+
+
+def _packages() -> Iterator[Path]:
+    """List the folders of the papers."""
+    for spec in filter(None, map(find_spec, PAPERS)):
+        yield from map(Path, spec.submodule_search_locations or ())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ row of weights per draw.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,43 +22,56 @@ Metrics = dict[str, Any]
 _ZERO_IF_NEVER_PREDICTED = {"precision", "npv"}  # in their macro means, as the paper counts
 
 
-def metrics_of(cases: pd.DataFrame) -> Metrics:
+def metrics_of(cases: pd.DataFrame, only: Collection[str] | None = None) -> Metrics:
     """Compute the metrics of one part's cases, classification or segmentation or both by their columns.
 
     Args:
         cases: Columns `label` (the class's name) and `prob_<class>` for each class; or `tp`, `fp`, `fn`, `tn`, pixels
             of one image, and perhaps `hd95` and `surface_dice`, and those of `MILLIMETRES`; or all of them.
+        only: Keys of the metrics that are needed; others may be missing then. None computes all.
 
     Returns:
         `n`; the metrics of the catalogue, None where undefined; and `undefined`: the reason for each of those. For both
         tasks, `accuracy` is that of the classes, and that of the pixels is called `accuracy_pooled`.
     """
     if has_both_tasks(cases):
-        pixels, classes = (metrics_of(cases_of_task(task, cases)) for task in ("segmentation", "classification"))
+        only = _of_parts(only)
+        pixels, classes = (metrics_of(cases_of_task(task, cases), only) for task in ("segmentation", "classification"))
         undefined = _united(pixels.pop("undefined"), classes.pop("undefined"))
         return _united(pixels, classes) | {"undefined": undefined}
     once = np.ones((1, len(cases)))
-    numbers = {key: float(value[0]) for key, value in weighted_metrics(cases, once).items()}
+    numbers = {key: float(value[0]) for key, value in weighted_metrics(cases, once, only).items()}
     values = {key: number if math.isfinite(number) else None for key, number in numbers.items()}
     reasons = {key: reason(key, cases) for key, value in values.items() if value is None}
     return {"n": len(cases), **values, "undefined": reasons}
 
 
-def weighted_metrics(cases: pd.DataFrame, weights: Floats) -> dict[str, Floats]:
-    """Compute every metric of the cases under each row of weights, (D, n) -> (D,) each, NaN where undefined."""
+def weighted_metrics(cases: pd.DataFrame, weights: Floats, only: Collection[str] | None = None) -> dict[str, Floats]:
+    """Compute metrics of the cases under each row of weights, (D, n) -> (D,) each, NaN where undefined.
+
+    `only` names those that are needed, as in `metrics_of`; the values do not depend on which others are computed.
+    """
     if has_both_tasks(cases):
-        parts = (weighted_metrics(cases_of_task(task, cases), weights) for task in ("segmentation", "classification"))
+        only = _of_parts(only)
+        parts = (
+            weighted_metrics(cases_of_task(task, cases), weights, only) for task in ("segmentation", "classification")
+        )
         return _united(*parts)
     if "tp" in cases:
-        return segmentation_metrics(cases, weights)
+        return segmentation_metrics(cases, weights, only)
     classes = classes_of(cases)
     positions = {name: position for position, name in enumerate(classes)}
     labels, probabilities = cases["label"].map(positions).to_numpy("int64"), probabilities_of(cases)
     if np.isfinite(probabilities).all():
-        return classification_metrics(labels, probabilities, weights, classes)
+        return classification_metrics(labels, probabilities, weights, classes, only)
     # The training has diverged: every metric is there, and none is defined.
-    metrics = classification_metrics(labels, np.zeros_like(probabilities), weights, classes)
+    metrics = classification_metrics(labels, np.zeros_like(probabilities), weights, classes, only)
     return {key: np.full_like(values, np.nan) for key, values in metrics.items()}
+
+
+def _of_parts(only: Collection[str] | None) -> Collection[str] | None:
+    """Return the keys of the metrics of both tasks, as each task calls them."""
+    return {*only, "accuracy"} if only is not None and POOLED_ACCURACY in only else only
 
 
 def _united(pixels: dict[str, Any], classes: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +80,11 @@ def _united(pixels: dict[str, Any], classes: dict[str, Any]) -> dict[str, Any]:
 
 
 def classification_metrics(
-    labels: NDArray[np.int64], probabilities: Floats, weights: Floats, classes: Sequence[str] | None = None
+    labels: NDArray[np.int64],
+    probabilities: Floats,
+    weights: Floats,
+    classes: Sequence[str] | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, Floats]:
     """Compute the metrics of predictions among K classes.
 
@@ -76,6 +93,7 @@ def classification_metrics(
         probabilities: (n, K) float.
         weights: (D, n) float, how often each case counts, in each of D draws.
         classes: K names; None counts them from 0.
+        only: Keys of the metrics that are needed; None computes all.
 
     Returns:
         (D,) each, NaN where undefined: the metrics of the catalogue; those of each class as `<key>_<class>` and their
@@ -84,6 +102,12 @@ def classification_metrics(
     names = list(classes or map(str, range(probabilities.shape[1])))
     predictions = Classified(labels, probabilities, weights, names)
     known = [metric for metric in CLASSIFICATION if set(metric.needs) <= set(names)]
+    if only is not None:
+        suffixes = ("macro", *names)
+        known = [
+            metric for metric in known
+            if metric.key in only or (metric.per_class and any(f"{metric.key}_{each}" in only for each in suffixes))
+        ]  # fmt: skip
     values = {metric.key: metric.compute(predictions) for metric in known}
     metrics: dict[str, Floats] = {}
     for metric in known:
@@ -98,20 +122,23 @@ def classification_metrics(
     return metrics | {metric.key: values[metric.key] for metric in known if metric.needs}
 
 
-def segmentation_metrics(cases: pd.DataFrame, weights: Floats) -> dict[str, Floats]:
+def segmentation_metrics(
+    cases: pd.DataFrame, weights: Floats, only: Collection[str] | None = None
+) -> dict[str, Floats]:
     """Compute the metrics of predicted pixels, counted per image at its own resolution.
 
     Args:
         cases: Columns `tp`, `fp`, `fn`, `tn`: pixels of one image; and perhaps `hd95` and `surface_dice`, and those of
             `MILLIMETRES`.
         weights: (D, n) float, how often each image counts, in each of D draws.
+        only: Keys of the metrics that are needed; None computes all.
 
     Returns:
         (D,) each, NaN where undefined: the metrics of the catalogue whose columns the cases have.
     """
     counts = counted(cases, weights)
     known = (metric for metric in SEGMENTATION if set(metric.columns) <= set(cases))
-    return {metric.key: metric.compute(counts) for metric in known}
+    return {metric.key: metric.compute(counts) for metric in known if only is None or metric.key in only}
 
 
 def reason(key: str, cases: pd.DataFrame) -> str:

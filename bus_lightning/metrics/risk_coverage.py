@@ -6,6 +6,7 @@ At coverage c, the share c of the images with the highest confidence is answered
 import numpy as np
 
 from bus_lightning.metrics.columns import Bools, Floats, ratio
+from bus_lightning.metrics.ranking import AT_ONCE
 
 
 def area_under_risk_coverage(wrong: Bools, confidence: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -26,9 +27,18 @@ def area_under_risk_coverage(wrong: Bools, confidence: Floats, weights: Floats) 
         El-Yaniv and Wiener, "On the foundations of noise-free selective classification", JMLR 11 (2010) 1605-1641.
         Geifman, Uziel and El-Yaniv, "Bias-reduced uncertainty estimation for deep neural classifiers", ICLR 2019.
     """
-    errors, answers = by_coverage(wrong, confidence, weights)
+    blocks = [
+        _areas(*by_coverage(wrong, confidence, weights[first : first + AT_ONCE]))
+        for first in range(0, max(1, len(weights)), AT_ONCE)
+    ]
+    areas, best = zip(*blocks, strict=True)
+    return np.concatenate(areas), np.concatenate(best)
+
+
+def _areas(errors: Floats, answers: Floats) -> tuple[Floats, Floats]:
+    """Compute both areas from what `by_coverage` counts."""
     if not errors.shape[1]:
-        return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
+        return np.full(len(errors), np.nan), np.full(len(errors), np.nan)
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, answers.max(initial=0) + 2))])
     reached = harmonic[answers.astype(np.int64)]
     start_errors, start_answers = _shifted(errors), _shifted(answers)

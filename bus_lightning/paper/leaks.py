@@ -33,6 +33,7 @@ _MISTAKES = {
 _PARTS = {"train": "train", "val": "validation", "test": "test"}
 _METRICS = {"validation accuracy": ("val", "accuracy"), "test accuracy": ("test", "accuracy"),
             "test loss": ("test", "log_loss")}  # fmt: skip
+_ACCURACY = ("accuracy",)
 
 
 def handling(config: DictConfig) -> str:
@@ -199,7 +200,7 @@ def _row(condition: Condition, summaries: dict[str, Summaries]) -> dict[str, Any
 def _drawn_accuracy(condition: Condition, part: str) -> Floats:
     """Draw the accuracy of one part; the two parts have different images, so their draws are independent."""
     cases = condition.part(part)
-    return draws_of(cases, seed=PARTS.index(part))["accuracy"] if len(cases) else np.full(DRAWS, np.nan)
+    return draws_of(cases, seed=PARTS.index(part), only=_ACCURACY)["accuracy"] if len(cases) else np.full(DRAWS, np.nan)
 
 
 def _cells(row: dict[str, Any]) -> dict[str, object]:

@@ -63,7 +63,7 @@ def _recipe(condition: Condition) -> str:
 
 def _row(condition: Condition, differences: dict[str, tuple[float, float, float]] | None) -> dict[str, object]:
     test = condition.part("test")
-    per_run = [metrics_of(cases) for _, cases in test.groupby("run")]
+    per_run = [metrics_of(cases, _METRICS) for _, cases in test.groupby("run")]
     row: dict[str, object] = {
         "network": condition.model,
         "split": condition.config.data.split.method,

@@ -16,6 +16,8 @@ from bus_lightning.report.contents import Say, contents
 from bus_lightning.report.extension import Extension
 from bus_lightning.report.protocol_section import describe_texts
 from bus_lightning.report.sections import Section
+from bus_lightning.report.sources import find_sources
+from bus_lightning.report.up_to_date import SUMMARIES, MadeFrom
 from bus_lightning.report.writing import write_report
 from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.protocol import read_protocol
@@ -38,6 +40,7 @@ def make_report(
     trusted: Sequence[str] = (),
     prevalence: float = SCREENING_PREVALENCE,
     protocol: Path | None = None,
+    made_from: MadeFrom | None = None,
 ) -> Path:
     """Write the report of one or more groups.
 
@@ -51,6 +54,7 @@ def make_report(
         trusted: The user's own packages whose networks are built to count what they cost.
         prevalence: Share of malignant at which the stated PPV and NPV hold, in (0, 1).
         protocol: File of the protocol to compare the runs with; None takes the one under which they were trained.
+        made_from: Records what the report was made from, when it is complete and sent.
 
     Returns:
         The page, `index.html`.
@@ -66,10 +70,14 @@ def make_report(
         reasons = "; ".join(f"{row['run']}: {row['reason']}" for row in group.left_out.head(3).to_dict("records"))
         raise UserError(f"{group.path} has no complete run to report ({reasons}).")
     out = out or folders[0] / "report"
-    cache = folders[0] / ".summaries" if os.access(folders[0], os.W_OK) else None
+    if made_from:
+        made_from.add(find_sources(group))
+    cache = folders[0] / SUMMARIES if os.access(folders[0], os.W_OK) else None
     as_planned = compare_with_protocol([group.path, *group.others], text)
     sections = contents(group, extensions, cache, say, prevalence, as_planned)
     say("writing")
+    if made_from:
+        made_from.forget()
     subtitle = f"Runs of {', '.join(str(folder) for folder in folders)}"
     write_report(out, title, subtitle, sections, _facts(group, as_planned), CHECKLISTS)
     if send:
@@ -78,6 +86,9 @@ def make_report(
             send(group, sections)
         except Exception as error:  # the report is written: that it cannot be sent is no reason to fail
             log.warning("The report is written, but it could not be sent: %s", error)
+            return out / "index.html"
+    if made_from:
+        made_from.record()
     return out / "index.html"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bus_lightning.core.errors import DamagedError
+from bus_lightning.core.files import is_there
 from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.report.figures.inputs import PART_TITLES
@@ -118,6 +119,8 @@ def _sets(conditions: list[Condition]) -> Sets:
         for run in condition.runs:
             split = condition.splits[run.path.name]
             for folder in (*own_folders(run, split), *map(RunDir, condition.averaged)):
+                if first and not is_there(folder.sets):  # of an earlier version, without a flow
+                    continue
                 with suppress(DamagedError):  # the checks name it
                     sets = sets_of(folder, condition.config, split)
                     if sets.flow:

@@ -179,10 +179,10 @@ def _write_figure(folder: Path, item: FigureItem, label: str) -> _Figure:
     # The salt and the date would differ from file to file.
     with matplotlib.rc_context({"svg.hashsalt": item.slug, "svg.fonttype": "path", "text.parse_math": False}):
         item.figure.savefig(svg, facecolor="white", metadata={"Date": None})
+    item.figure.set_layout_engine("none")  # it is arranged now, also for those who draw it again
     if svg.stat().st_size <= _LARGEST_SVG:
         data = _data_uri(svg.read_bytes(), "image/svg+xml")
     else:
-        item.figure.set_layout_engine("none")  # it is arranged already: doing it again takes as long as drawing
         png = BytesIO()
         item.figure.savefig(png, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
         data = _data_uri(png.getvalue(), "image/png")

@@ -24,8 +24,8 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.build import build_net
-from bus_lightning.config.schema import TRAIN, check_kinds, one_of
-from bus_lightning.config.stored import load_config
+from bus_lightning.config.schema import TRAIN, check_kinds, fill_plain, one_of
+from bus_lightning.config.stored import create_config, read_values
 from bus_lightning.config.trusted import Origin
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import is_there
@@ -176,9 +176,12 @@ def open_run(path: Path | str, complete: bool = True, trusted: Iterable[str] = (
     folder = RunDir(Path(path))
     if not folder.is_run:
         raise UserError(f"{path} is not a run folder: it has no config.yaml.")
-    config = load_config(folder.config)
+    values = read_values(folder.config)
+    is_fitting = fill_plain(values, _STORED)
+    config = create_config(values, folder.config)
     try:
-        config = check_kinds(config, _STORED, may_lack=True)
+        if not is_fitting:
+            config = check_kinds(config, _STORED, may_lack=True)
     except UserError as error:
         raise DamagedError(folder.config, f"it is not the config of a run ({error})") from error
     _make_no_folders_elsewhere(config)

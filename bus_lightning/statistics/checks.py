@@ -76,7 +76,7 @@ def _check_baseline(condition: Condition) -> Iterator[Problem]:
         cases = condition.part(part)
         if cases.empty:
             continue
-        metrics, majority = metrics_of(cases), majority_accuracy(cases) or 0.0
+        metrics, majority = metrics_of(cases, ("accuracy", "log_loss")), majority_accuracy(cases) or 0.0
         if metrics["accuracy"] <= majority:
             baseline = f"no better than always predicting '{cases['label'].mode()[0]}' ({majority:.3f})"
             text = f"accuracy on {part} images is {metrics['accuracy']:.3f}, {baseline}"
@@ -121,8 +121,9 @@ def _check_twins(condition: Condition) -> Iterator[Problem]:
 
 def _check_counts(condition: Condition) -> Iterator[Problem]:
     """Compare the cases of each run with the images of its split."""
+    by_run = {str(run): cases for run, cases in condition.cases.groupby("run")}
     for run, split in condition.splits.items():
-        cases = condition.cases[condition.cases["run"] == run]
+        cases = by_run.get(run, condition.cases.iloc[:0])
         for part in _EVALUATED:
             evaluated, expected = cases.loc[cases["split"] == part, "id"], split.part(part)
             if sorted(evaluated) != expected:

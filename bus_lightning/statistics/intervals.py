@@ -143,8 +143,13 @@ def percentile_interval(draws_of_metric: NDArray[np.floating]) -> tuple[float, f
     """
     if not len(defined := _defined(draws_of_metric)):
         return float("nan"), float("nan")
-    low, high = np.quantile(defined, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    low, high = percentiles(defined)
     return float(low), float(high)
+
+
+def percentiles(draws: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the 2.5th and the 97.5th percentile over the first axis: (D, ...) -> (2, ...)."""
+    return np.asarray(np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0))
 
 
 def two_sided_p(draws_of_difference: NDArray[np.floating]) -> float:

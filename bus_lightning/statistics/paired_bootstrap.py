@@ -111,8 +111,8 @@ class PairedBootstrap:
             "n": n,
             "groups": side_a.images["group"].nunique(),
             "left_out": left_out,
-            "replicates_a": len(side_a.metrics),
-            "replicates_b": len(side_b.metrics),
+            "replicates_a": len(side_a.replicates),
+            "replicates_b": len(side_b.replicates),
         }
         for column, word in (("label", "class"), ("group", "group")):
             if differ := int((side_a.images[column] != side_b.images[column]).sum()):
@@ -121,7 +121,7 @@ class PairedBootstrap:
             if why := side.why_undefined(metric):
                 return Comparison(*names, **counts, reason=f"{metric} of {name} is undefined: {why}")
         value_a, value_b = side_a.value_of(metric), side_b.value_of(metric)
-        differences = side_a.drawn[metric] - side_b.drawn[metric]
+        differences = side_a.drawn(metric) - side_b.drawn(metric)
         differences[np.abs(differences) < 1e-6] = 0  # a tie up to rounding is a tie
         low, high = percentile_interval(differences)
         n_independent, tests = paired_tests(a.task, side_a.independent, side_b.independent)
@@ -156,7 +156,7 @@ class PairedBootstrap:
 
 
 class _Side:
-    """One condition on the images of a comparison; metrics and draws are computed once, on first use."""
+    """One condition on the images of a comparison; a metric and its draws are computed once, on first use."""
 
     def __init__(self, cases: pd.DataFrame, sets: _ImageSets, draws: int) -> None:
         parts = [cases[cases["replicate"].isin(numbers) & cases["id"].isin(ids)] for ids, numbers in sets.items()]
@@ -166,6 +166,8 @@ class _Side:
         self.images["group"] = pd.factorize(self.images["group"])[0]
         self.cases["group"] = self.images["group"].reindex(self.cases["id"]).to_numpy("int64")
         self._draws = draws
+        self._metrics: dict[str, list[Metrics]] = {}
+        self._drawn: dict[str, Floats] = {}
 
     @cached_property
     def independent(self) -> pd.DataFrame:
@@ -174,22 +176,29 @@ class _Side:
         return first.sort_values("id").drop_duplicates("group").set_index("id")
 
     @cached_property
-    def metrics(self) -> list[Metrics]:
-        """The metrics of each replicate."""
-        return [metrics_of(replicate) for _, replicate in self.cases.groupby("replicate")]
+    def replicates(self) -> list[pd.DataFrame]:
+        """The cases of each replicate."""
+        return [replicate for _, replicate in self.cases.groupby("replicate")]
 
-    @cached_property
-    def drawn(self) -> dict[str, Floats]:
-        """The metrics in each draw, averaged over the replicates."""
-        return draws_of(self.cases, self._draws)
+    def metrics(self, metric: str) -> list[Metrics]:
+        """Compute a metric of each replicate."""
+        if metric not in self._metrics:
+            self._metrics[metric] = [metrics_of(replicate, (metric,)) for replicate in self.replicates]
+        return self._metrics[metric]
+
+    def drawn(self, metric: str) -> Floats:
+        """Compute a metric in each draw, averaged over the replicates."""
+        if metric not in self._drawn:
+            self._drawn[metric] = draws_of(self.cases, self._draws, only=(metric,))[metric]
+        return self._drawn[metric]
 
     def value_of(self, metric: str) -> float:
         """Average a metric over the replicates."""
-        return float(np.mean([metrics[metric] for metrics in self.metrics]))
+        return float(np.mean([metrics[metric] for metrics in self.metrics(metric)]))
 
     def why_undefined(self, metric: str) -> str:
         """Return why a metric is undefined on these images; empty if it is defined."""
-        lacking = [metrics for metrics in self.metrics if metrics.get(metric) is None]
+        lacking = [metrics for metrics in self.metrics(metric) if metrics.get(metric) is None]
         return lacking[0]["undefined"].get(metric, "it cannot be computed from these cases") if lacking else ""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bus_lightning.core.cache import read_cached, write_cached
+from bus_lightning.core.cache import keep_cached, read_cached
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.metrics.columns import cases_of_task
 from bus_lightning.runs.robustness import CLEAN, LEVELS, Level, read_robustness
@@ -65,7 +65,7 @@ def compare_corrupted(
         corrupted = _joined(condition, tables, runs, level)
         compared += [Corrupted(level, len(runs), bootstrap.compare(corrupted, clean, metric)) for metric in metrics]
     if file:
-        write_cached(file, json.dumps([asdict(each) for each in compared]).encode())  # NaN as Python writes it
+        keep_cached(file, json.dumps([asdict(each) for each in compared]).encode())  # NaN as Python writes it
     return compared
 
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bus_lightning.core.cache import read_cached, write_cached
+from bus_lightning.core.cache import keep_cached, read_cached
 from bus_lightning.metrics.columns import Floats
 from bus_lightning.metrics.per_case import metrics_of, weighted_metrics
 from bus_lightning.statistics.conditions import Condition
@@ -46,7 +47,7 @@ def summarise(condition: Condition, part: str, cache: Path | None = None) -> pd.
         return cached
     rows = _summarised(cases)
     if file:
-        write_cached(file, json.dumps(rows, indent=1).encode())  # NaN as Python writes and reads it
+        keep_cached(file, json.dumps(rows, indent=1).encode())  # NaN as Python writes and reads it
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -60,7 +61,11 @@ def _summarised(cases: pd.DataFrame) -> list[dict[str, Any]]:
         return []
     replicates = [table for _, table in cases.groupby("replicate")]
     per_replicate = [metrics_of(table) for table in replicates]
-    per_run = [metrics_of(table) for _, table in cases.groupby("run")]
+    if all(table["run"].nunique() == 1 for table in replicates):  # no folds: the same tables, in the order of the runs
+        by_run = {table["run"].iloc[0]: metrics for table, metrics in zip(replicates, per_replicate, strict=True)}
+        per_run = [by_run[run] for run in sorted(by_run)]
+    else:
+        per_run = [metrics_of(table) for _, table in cases.groupby("run")]
     drawn = _draws_by_replicate(cases, DRAWS)
     rows = []
     for name in per_replicate[0]:
@@ -90,22 +95,27 @@ def _summarised(cases: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def draws_of(cases: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> dict[str, Floats]:
-    """Compute every metric in each bootstrap draw, averaged over replicates.
+def draws_of(
+    cases: pd.DataFrame, draws: int = DRAWS, seed: int = 0, only: Collection[str] | None = None
+) -> dict[str, Floats]:
+    """Compute every metric, or some, in each bootstrap draw, averaged over replicates.
 
     Args:
         cases: Cases of one part, with `replicate`, `group` and `label`.
         draws: Number of draws.
         seed: Seed of the draws.
+        only: Keys of the metrics that are needed; None computes all.
 
     Returns:
         Metric -> (draws,) float, NaN where undefined.
     """
-    drawn = _draws_by_replicate(cases, draws, seed)
+    drawn = _draws_by_replicate(cases, draws, seed, only)
     return {name: np.asarray(sum(own[name] for own in drawn) / len(drawn)) for name in drawn[0]} if drawn else {}
 
 
-def _draws_by_replicate(cases: pd.DataFrame, draws: int, seed: int = 0) -> list[dict[str, Floats]]:
+def _draws_by_replicate(
+    cases: pd.DataFrame, draws: int, seed: int = 0, only: Collection[str] | None = None
+) -> list[dict[str, Floats]]:
     """Compute every metric of each replicate in each draw; a group has the same weight in all replicates."""
     groups, multiplicities = group_draws(cases["group"].tolist(), cases["label"].tolist(), draws, seed)
     drawn = []
@@ -113,7 +123,7 @@ def _draws_by_replicate(cases: pd.DataFrame, draws: int, seed: int = 0) -> list[
         columns = np.searchsorted(groups, table["group"])
         step = max(1, _AT_ONCE // max(1, len(table)))
         chunks = [
-            weighted_metrics(table, np.take(multiplicities[start : start + step], columns, axis=1))
+            weighted_metrics(table, np.take(multiplicities[start : start + step], columns, axis=1), only)
             for start in range(0, draws, step)
         ]
         drawn.append({name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]})

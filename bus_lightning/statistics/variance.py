@@ -63,7 +63,7 @@ def spread_of(condition: Condition, summary: pd.DataFrame, metrics: list[str]) -
     Returns:
         One for each metric that is defined.
     """
-    runs = [(frozenset(cases["id"]), metrics_of(cases)) for _, cases in condition.part("test").groupby("run")]
+    runs = [(frozenset(cases["id"]), metrics_of(cases, metrics)) for _, cases in condition.part("test").groupby("run")]
     return [
         _spread(metric, runs, value_of(summary, metric, "se_of_one"), int(value_of(summary, metric, "n")))
         for metric in metrics

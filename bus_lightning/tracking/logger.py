@@ -18,11 +18,10 @@ from bus_lightning.core.reading import read_text
 from bus_lightning.core.workarounds import without_anonymous
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.tracking.privacy import may_name_images, without_folders
+from bus_lightning.tracking.settings import record_offline, wandb_mode, wandb_settings
 
 log = logging.getLogger(__name__)
-_MODES = ("online", "offline", "disabled", "shared")
 _PACKAGE = "bus_lightning"  # its loggers: W&B shows their lines as the run's log
-_unreachable = False  # whether W&B did not respond to this process: its later jobs do not wait again
 
 
 class RunLogger(WandbLogger):
@@ -47,7 +46,6 @@ class RunLogger(WandbLogger):
     @property
     def experiment(self) -> Any:
         """Return the W&B run, opened on first use; offline if W&B cannot be reached."""
-        global _unreachable
         if self._experiment is None:
             try:
                 run = super().experiment
@@ -56,7 +54,8 @@ class RunLogger(WandbLogger):
             except wandb.errors.CommError as error:
                 reason = str(error).partition("\n")[0]
                 log.warning("W&B does not respond (%s): recording offline; `make wandb-sync` sends it later.", reason)
-                _unreachable, self._wandb_init["mode"] = True, "offline"
+                record_offline()
+                self._wandb_init["mode"] = "offline"
                 self._wandb_init["settings"].silent = True
                 wandb.teardown()  # the failed attempt holds the run's id
                 run = super().experiment
@@ -122,36 +121,6 @@ def wandb_logger(save_dir: str, image_names: bool = True, **options: Any) -> Run
     # Not `offline=True`: it would set WANDB_MODE for every later job of this process.
     return RunLogger(save_dir=save_dir, id=read_text(id_file, 1000), resume="allow", mode=mode, settings=settings,
                      config=config, log_model=False, image_names=image_names, **options)  # fmt: skip
-
-
-def wandb_settings(mode: str, **more: Any) -> wandb.Settings:
-    """Return W&B's settings for a mode: what it prints, how long it waits, what it may record of this machine."""
-    return wandb.Settings(
-        silent=mode != "online",  # online, W&B prints the run's address
-        init_timeout=30,
-        allow_val_change=True,  # of the config: a run may be resumed with a newer commit
-        console="off",  # progress bars, and warnings with paths of this machine
-        host="",
-        disable_git=True,  # it would name the remote, which may be a folder; the commit is in the config
-        x_disable_meta=True,  # command line, user's folders, host; the config has what matters
-        x_save_requirements=False,
-        x_transaction_log_flush_interval=1.0,  # seconds, which a kill may lose
-        **more,
-    )
-
-
-def wandb_mode() -> str:
-    """Choose the mode of W&B: `WANDB_MODE`, else online if the user is logged in, else offline without a prompt.
-
-    Raises:
-        UserError: If `WANDB_MODE` is not a mode of W&B.
-    """
-    for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value.strip()]:
-        del os.environ[name]  # an empty variable counts as unset; W&B itself would refuse it
-    if (requested := os.environ.get("WANDB_MODE", _MODES[0])) not in _MODES:
-        raise UserError(f"WANDB_MODE={requested} is not a mode: give one of {', '.join(_MODES)}, or unset it.")
-    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
-    return "offline" if _unreachable and mode == "online" else mode
 
 
 def finish_run(run: RunDir, exit_code: int) -> None:

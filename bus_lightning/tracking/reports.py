@@ -8,8 +8,8 @@ from typing import Any
 import wandb
 from omegaconf import DictConfig
 
-from bus_lightning.tracking.logger import wandb_mode, wandb_settings
 from bus_lightning.tracking.privacy import may_name_images
+from bus_lightning.tracking.settings import wandb_mode, wandb_settings
 
 
 def send_report(group: Path, configs: list[DictConfig], items: Iterable[Any]) -> None:
@@ -38,12 +38,14 @@ def send_report(group: Path, configs: list[DictConfig], items: Iterable[Any]) ->
             mode=mode,  # type: ignore[arg-type]  # what WANDB_MODE says
         ) as run,
     ):
+        shown: dict[str, Any] = {}
         for item in items:
             if getattr(item, "names_images", False) and not with_names:
                 continue
             if hasattr(item, "frame"):
-                run.log({f"tables/{item.slug}": wandb.Table(dataframe=item.frame.astype(str))})
+                shown[f"tables/{item.slug}"] = wandb.Table(dataframe=item.frame.astype(str))
             elif hasattr(item, "figure"):
                 file = Path(folder) / f"{item.slug}.png"
                 item.figure.savefig(file, dpi=150)
-                run.log({f"figures/{item.slug}": wandb.Image(str(file), caption=item.caption)})
+                shown[f"figures/{item.slug}"] = wandb.Image(str(file), caption=item.caption)
+        run.log(shown)  # in one step

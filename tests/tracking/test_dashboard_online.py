@@ -17,12 +17,12 @@ from bus_lightning.config.stored import save_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.lock import owned
-from bus_lightning.tracking import logger as logging_to_wandb
-from bus_lightning.tracking import syncing
+from bus_lightning.tracking import settings, syncing
 from bus_lightning.tracking.__main__ import main
 from bus_lightning.tracking.champions import find_champions, mark_champions
-from bus_lightning.tracking.logger import finish_run, wandb_logger, wandb_mode
+from bus_lightning.tracking.logger import finish_run, wandb_logger
 from bus_lightning.tracking.privacy import without_folders
+from bus_lightning.tracking.settings import wandb_mode
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def no_account(monkeypatch, tmp_path):
     """Nobody is logged in, whoever runs the tests; nothing of W&B's state is left behind."""
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setattr(logging_to_wandb, "_unreachable", False)
+    monkeypatch.setattr(settings, "_unreachable", False)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.launch.report import send_to_wandb
 from bus_lightning.report.making import make_report
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.tracking.logger import wandb_mode
+from bus_lightning.tracking.settings import wandb_mode
 from bus_lightning.training import fit, train
 
 ROOT = Path(__file__).parents[2]

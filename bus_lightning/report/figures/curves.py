@@ -6,7 +6,7 @@ In all functions `weights` is (D, n), a row per draw: how often each image count
 import numpy as np
 
 from bus_lightning.metrics.columns import Bools, Floats
-from bus_lightning.statistics.intervals import percentile_interval
+from bus_lightning.statistics.intervals import percentile_interval, percentiles
 
 
 def roc_curve(truth: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -49,7 +49,8 @@ def rate_at(fpr: Floats, tpr: Floats, grid: Floats) -> Floats:
         (D, G); on a vertical step its upper end; NaN where the curve is.
     """
     # Rounding makes 3/10 and 0.3 the same step.
-    rates = [np.interp(grid.round(9), x.round(9), y) for x, y in zip(fpr, tpr, strict=True)]
+    places = grid.round(9)
+    rates = [np.interp(places, x, y) for x, y in zip(fpr.round(9), tpr, strict=True)]
     return np.where(np.isnan(fpr + tpr).any(axis=1, keepdims=True), np.nan, rates)
 
 
@@ -85,5 +86,8 @@ def mean_in(values: Floats, weights: Floats) -> Floats:
 
 def band(draws: Floats) -> tuple[Floats, Floats]:
     """Compute the 95% interval of each column: (D, G) -> low and high, each (G,)."""
-    low, high = np.array([percentile_interval(column) for column in draws.T]).reshape(-1, 2).T
+    if not np.isnan(draws).any():
+        low, high = percentiles(draws)
+    else:
+        low, high = np.array([percentile_interval(column) for column in draws.T]).reshape(-1, 2).T
     return low, high

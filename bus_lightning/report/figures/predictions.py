@@ -82,7 +82,9 @@ def reliability(conditions: list[Condition], part: str) -> list[FigureItem]:
         colors = colors_of(list(page))
         alt = []
         for panel, below, (name, cases) in zip(upper, lower, page.items(), strict=False):
-            error = np.mean([metrics_of(t)["calibration_error"] for _, t in cases.groupby("replicate")])
+            error = np.mean(
+                [metrics_of(t, ("calibration_error",))["calibration_error"] for _, t in cases.groupby("replicate")]
+            )
             _draw_reliability(panel, below, _calibration_bins(cases), colors[name])
             panel.set_title(f"{wrapped(name, 20)}\nECE {error:.3f}")
             alt.append(f"{name}: expected calibration error {error:.3f}.")

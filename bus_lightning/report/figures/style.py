@@ -56,9 +56,26 @@ def styled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Res
     return inside
 
 
+class _ArrangedFigure(Figure):
+    """A figure that is arranged without being drawn.
+
+    Before it saves a figure, Matplotlib draws all of it with a renderer that does nothing, only to arrange it
+    (`FigureCanvasBase.print_figure`, `RendererBase._draw_disabled`); this takes as long as the drawing.
+    """
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the figure; with a renderer whose methods do nothing, arrange it only."""
+        engine = self.get_layout_engine()
+        if hasattr(renderer.draw_path, "__wrapped__") and engine is not None:  # replaced by nothing
+            if self.axes:
+                engine.execute(self)
+            return
+        super().draw(renderer)
+
+
 def new_figure(width: float = WIDTH, height: float = 4.0) -> Figure:
     """Make an empty figure of a size in inches, outside pyplot's global state."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return _ArrangedFigure(figsize=(width, height), layout="constrained")
 
 
 def panels(figure: Figure, rows: int, columns: int, grid: bool = True, **options: Any) -> list[list[Axes]]:

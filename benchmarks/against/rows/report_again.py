@@ -1,0 +1,8 @@
+"""Time a second report over the demo's four runs, which have not changed since the first one."""
+
+from report_rows import demo_runs, print_result, time_report, work_folder
+
+if __name__ == "__main__":
+    group = demo_runs(work_folder())
+    time_report(group)
+    print_result(time_report(group))

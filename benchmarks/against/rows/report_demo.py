@@ -1,0 +1,8 @@
+"""Time the first report over the demo's four runs."""
+
+from report_rows import demo_runs, forget, print_result, time_report, work_folder
+
+if __name__ == "__main__":
+    group = demo_runs(work_folder())
+    forget(group)
+    print_result(time_report(group))
