@@ -1,0 +1,50 @@
+"""The rows of the table: what is compared, its goal, and why it was missed where it was."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        probe: Name of the script in `rows/`.
+        what: What the table calls it.
+        goal: The most that new / old may be; None where no goal was set.
+        key: Which number of the probe is compared.
+        missed: Why the goal is missed, found by measurement; shown only where it is.
+    """
+
+    probe: str
+    what: str
+    goal: float | None = None
+    key: str = "seconds"
+    missed: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a probe is run.
+
+    Attributes:
+        rounds: How often each build takes its turn; with --quick, once.
+        keeps_work: Whether its folder stays from round to round, because its preparation takes long and it knows what
+            it finds there. Otherwise each turn begins with an empty one.
+        limit_s: Seconds after which a turn is ended.
+    """
+
+    rounds: int = 5
+    keeps_work: bool = False
+    limit_s: float = 3600
+
+
+ROWS = (
+    Row("import_training", "import what train.py imports", None),
+    Row("command_help", "train.py --help", None),
+)
+PLANS: dict[str, Plan] = {"import_training": Plan(rounds=7), "command_help": Plan(rounds=7)}
+
+
+def keys_of(probe: str) -> set[str]:
+    """Name the numbers of a probe that the table shows."""
+    return {row.key for row in ROWS if row.probe == probe} or {"seconds"}

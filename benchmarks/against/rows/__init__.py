@@ -1,0 +1,6 @@
+"""Probes that run with an earlier build as well as with this one.
+
+Each is a script. PYTHONPATH decides which build it imports, and the working folder is the top of that build. It uses
+only commands and functions that both builds have, prepares what it needs in `--work FOLDER` outside the clock, and
+prints a JSON object on its last line: `{"seconds": 12.3}`, and any other numbers that a row of the table names.
+"""
