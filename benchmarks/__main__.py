@@ -62,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
                        "the tables are printed, README.md stays")  # fmt: skip
     found.add_argument("--reference", metavar="COMMIT", help="for against: the tag, branch or commit to compare with "
                        f"(default: the newest tag before this commit, otherwise {FIRST})")  # fmt: skip
-    found.add_argument("--rows", nargs="+", metavar="ROW", default=[], choices=against.probes(),
-                       help=f"for against: only these of {', '.join(against.probes())}")  # fmt: skip
+    found.add_argument("--rows", nargs="+", metavar="ROW", default=[], choices=against.list_probes(),
+                       help=f"for against: only these of {', '.join(against.list_probes())}")  # fmt: skip
     found.add_argument("--render", action="store_true", help="measure nothing, only make the tables again")
     return found
 
@@ -77,6 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if unknown := set(options.sections) - SECTIONS.keys():
         parser().error(f"no section {', '.join(sorted(unknown))}: choose from {', '.join(SECTIONS)}")
+    if (options.reference or options.rows) and "against" not in options.sections:
+        parser().error("--reference and --rows belong to the section against: name it")
     everything = [name for name in SECTIONS if name not in ON_REQUEST]
     wanted = options.sections or (QUICK if options.quick else SECTIONS if options.render else everything)
     chosen = [name for name in SECTIONS if name in wanted]
@@ -87,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         begin, about = time.monotonic(), provenance()
         try:
             if name == "against":
-                results = against.measure(options.quick, about, folder, options.reference, options.rows)
+                results = against.measure(options.quick, about, options.reference, options.rows, against.Places(folder))
             else:
                 results = SECTIONS[name].measure(options.quick)
         except MeasurementError as error:
@@ -95,8 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
             failed.append(name)
             continue
         report.save(folder, name, about, results)
-        if rows := results.get("failed"):
-            say(f"{name}, failed: {', '.join(rows)}")
+        for row, why in results.get("failed", {}).items():
+            say(f"{name}, {row} failed: {why}")
             incomplete = True
         say(f"== {name}: {time.monotonic() - begin:.0f} s")
     tables: dict[str, str] = {}

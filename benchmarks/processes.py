@@ -91,6 +91,7 @@ def run(
         finally:
             alarm.cancel()
             kill(process)
+            process.wait()  # where a signal has ended the waiting
         stream.seek(0)
         output = stream.read()
     if process.returncode:

@@ -3,23 +3,17 @@
 import json
 import math
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 from benchmarks.against.goals import Plan
-from benchmarks.processes import MeasurementError, run
+from benchmarks.processes import MeasurementError, run, say
 
 Turn = dict[str, float]  # the numbers of one run of a probe
 
 
 def measure_by_turns(
-    script: Path,
-    keys: Collection[str],
-    plan: Plan,
-    builds: Mapping[str, Path],
-    work: Path,
-    show: Callable[[str], None],
+    script: Path, keys: Collection[str], plan: Plan, builds: Mapping[str, Path], work: Path
 ) -> dict[str, list[Turn]]:
     """Run a probe with both builds, as often as planned; the build that comes first alternates.
 
@@ -29,7 +23,6 @@ def measure_by_turns(
         plan: How often, how long, and whether its folder stays.
         builds: Tops of the builds.
         work: Folder in which the probe may write; removed at the end.
-        show: Gets a line after each turn.
 
     Returns:
         The turns of each build; those of the same round have the same place.
@@ -47,7 +40,7 @@ def measure_by_turns(
                 turn = _run_probe(script, keys, builds[name], work / name, plan.limit_s, name)
                 turns[name].append(turn)
                 numbers = ", ".join(f"{key} {turn[key]:.2f}" for key in sorted(keys))
-                show(f"round {number + 1} of {plan.rounds}, {name}: {numbers}")
+                say(f"  round {number + 1} of {plan.rounds}, {name}: {numbers}")
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return turns
