@@ -21,6 +21,7 @@ from benchmarks import (
     throughput,
 )
 from benchmarks.against.builds import FIRST
+from benchmarks.gpu import tables as gpu_tables
 from benchmarks.processes import MeasurementError, say
 from benchmarks.provenance import provenance
 
@@ -105,6 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in chosen:
         if name not in failed:
             tables |= report.section_tables(folder, name, SECTIONS[name].tables)
+    if options.render and not options.sections:
+        tables |= gpu_tables.page_tables(folder)
     if options.quick:
         say("\n\n".join(f"## {name}\n{text}" for name, text in tables.items()))
     elif homeless := report.render(tables):
