@@ -24,6 +24,7 @@ from benchmarks.against.builds import FIRST
 from benchmarks.gpu import tables as gpu_tables
 from benchmarks.processes import MeasurementError, say
 from benchmarks.provenance import provenance
+from bus_lightning.core.interruption import Interrupted
 
 SECTIONS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
@@ -93,6 +94,9 @@ def main(arguments: list[str] | None = None) -> int:
                 results = against.measure(options.quick, about, options.reference, options.rows, against.Places(folder))
             else:
                 results = SECTIONS[name].measure(options.quick)
+        except Interrupted as stop:
+            say(f"{stop}: the same command goes on where it was")
+            raise
         except MeasurementError as error:
             say(f"{name} could not be measured: {error}")
             failed.append(name)

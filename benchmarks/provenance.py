@@ -43,8 +43,9 @@ def provenance() -> dict[str, Any]:
 def sentence(told: dict[str, Any]) -> str:
     """Put what `provenance` told into the line below a table."""
     versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
+    cores = "1 core" if told["cores"] == 1 else f"{told['cores']} cores"
     return (
-        f"*`{told['command']}`, {told['date']}, data: {told['data']}. {told['cpu']}, {told['cores']} cores "
+        f"*`{told['command']}`, {told['date']}, data: {told['data']}. {told['cpu']}, {cores} "
         f"({', '.join(told['capabilities']) or 'no vector extensions'}), {told['memory_gb']} GB, "
         f"{told['gpu'] or 'no GPU'}; {versions}; commit {told['commit']}; load average at the start {told['load']}.*"
     )

@@ -39,10 +39,21 @@ class Plan:
 
 
 ROWS = (
-    Row("import_training", "import what train.py imports", None),
-    Row("command_help", "train.py --help", None),
+    Row("report_demo", "report over the demo's four runs", 0.3),
+    Row("report_again", "a second report over the same runs", 0.1),
+    Row("report_100_runs", "report over 100 runs", 0.4),
+    Row("report_1000_runs", "report over 1,000 runs", 0.4),
+    Row("import_training", "import what train.py imports"),
+    Row("command_help", "train.py --help"),
 )
-PLANS: dict[str, Plan] = {"import_training": Plan(rounds=7), "command_help": Plan(rounds=7)}
+PLANS = {
+    "report_demo": Plan(keeps_work=True),
+    "report_again": Plan(keeps_work=True),
+    "report_100_runs": Plan(rounds=3, keeps_work=True),
+    "report_1000_runs": Plan(rounds=3, keeps_work=True),
+    "import_training": Plan(rounds=7),
+    "command_help": Plan(rounds=7),
+}
 
 
 def keys_of(probe: str) -> set[str]:

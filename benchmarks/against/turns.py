@@ -49,17 +49,17 @@ def measure_by_turns(
 def _run_probe(script: Path, keys: Collection[str], build: Path, work: Path, limit: float, name: str) -> Turn:
     """Run a probe once, and read the numbers in its last line."""
     try:
-        finished = run(["python", script, "--work", work], timeout=limit, folder=build, PYTHONPATH=str(build))
+        output = run(["python", script, "--work", work], timeout=limit, folder=build, PYTHONPATH=str(build)).output
     except MeasurementError as error:
         raise MeasurementError(f"{name} build: {error}") from None
     try:
         numbers = {
             key: float(number)
-            for key, number in json.loads(finished.output.splitlines()[-1]).items()
+            for key, number in json.loads(output.splitlines()[-1]).items()
             if isinstance(number, int | float)
         }
     except (ValueError, AttributeError, IndexError):
         numbers = {}
     if not all(numbers.get(key, 0) > 0 and math.isfinite(numbers[key]) for key in keys):
         raise MeasurementError(f"{name} build: the last line is no JSON object with {', '.join(sorted(keys))} above 0")
-    return {"peak_mb": finished.peak_mb} | numbers
+    return numbers

@@ -19,7 +19,8 @@ def main() -> None:
     subprocess.run([sys.executable, "-c", _CODE], check=True)
     seconds = time.perf_counter() - begin
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(json.dumps({"seconds": seconds, "processor_seconds": used.ru_utime + used.ru_stime}))
+    worked, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3
+    print(json.dumps({"seconds": seconds, "processor_seconds": worked, "peak_mb": peak}))
 
 
 if __name__ == "__main__":
