@@ -51,7 +51,7 @@ def measure(
         quick: Whether each build has one turn only.
         about: Provenance of the results.
         reference: Tag, branch or commit to compare with; see `find_reference`.
-        chosen: Names of probes; none takes all.
+        chosen: Names of probes; none takes all that are not planned on request.
         places: Where to read and write. Rows that the results have of the same reference stay until they are measured
             again.
 
@@ -62,7 +62,9 @@ def measure(
         MeasurementError: If there is nothing to compare with.
     """
     earlier = find_reference(places.project, reference)
-    scripts = {name: file for name, file in list_probes(places.probes).items() if not chosen or name in chosen}
+    plans = {name: PLANS.get(name, Plan()) for name in list_probes(places.probes)}
+    wanted = chosen or [name for name, plan in plans.items() if not plan.on_request]
+    scripts = {name: file for name, file in list_probes(places.probes).items() if name in wanted}
     content = _stored(places.results, earlier.commit) | {"reference": asdict(earlier)}
     task = {"reference": earlier.commit, "code": code_checksum(places.project), "probes": [*scripts], "quick": quick}
     unfinished = Unfinished(places.scratch / "unfinished.json", task)
@@ -73,7 +75,7 @@ def measure(
     with interruptible(), two_builds(places.project, earlier, places.scratch / "builds") as builds:
         for number, name in enumerate(waiting, 1):
             say(f"[{number}/{len(waiting)}] {name}")
-            plan = replace(PLANS.get(name, Plan()), **{"rounds": 1} if quick else {})
+            plan = replace(plans[name], **{"rounds": 1} if quick else {})
             content["failed"].pop(name, None)
             try:
                 turns = measure_by_turns(scripts[name], keys_of(name), plan, builds, places.scratch / "work")

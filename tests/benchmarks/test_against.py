@@ -173,6 +173,14 @@ def test_rows_chosen_by_name_leave_the_others_as_they_are_but_not_those_of_anoth
     assert list(measure("tag-second", ["b"], quick=True)["probes"]) == ["b"]
 
 
+def test_what_takes_long_is_measured_only_on_request(measure, tmp_path, monkeypatch):
+    write_probe(tmp_path, "a")
+    write_probe(tmp_path, "long")
+    plan(monkeypatch, long=goals.Plan(on_request=True))
+    assert list(measure(quick=True)["probes"]) == ["a"]
+    assert list(measure(quick=True, chosen=["long"])["probes"]) == ["a", "long"]
+
+
 def test_a_second_comparison_at_the_same_time_is_refused(measure, tmp_path):
     write_probe(tmp_path, "a")
     (tmp_path / "scratch" / "builds").mkdir(parents=True)
