@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 import xml.etree.ElementTree as ElementTree
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from benchmarks.contestants import data_options
-from benchmarks.gpu.watch import watched
+from benchmarks.gpu.watch import Samples, watched
 from benchmarks.processes import CORES, PROJECT, SCRATCH, Finished, MeasurementError, run
 
 PAPER = ("resnet34_pretrained", "resnet34", "resnet50", "alexnet", "deepcardinal50", "u2net_lite")  # sweep=paper
@@ -33,7 +34,7 @@ class Settings:
         bare_steps: Steps of the bare loop.
         debug_size: Whether the networks are small ones, as for tests.
         resumed: The network that is stopped and resumed; it needs deterministic operations.
-        tests: What pytest is given.
+        tests: Files of tests; none takes those that have tests marked `gpu`, and of them only these tests.
         seconds: Time for everything.
         folder: Where the runs go.
     """
@@ -45,7 +46,7 @@ class Settings:
     bare_steps: int = 60
     debug_size: bool = False
     resumed: str = "resnet34"
-    tests: tuple[str, ...] = ("-m", "gpu", "tests")
+    tests: tuple[str, ...] = ()
     seconds: float = 460
     folder: Path = SCRATCH / "gpu"
 
@@ -84,7 +85,7 @@ def _train_all(settings: Settings, limit: float, on_device: bool) -> dict[str, A
         *_common(settings, folder, settings.epochs), f"data.on_device={str(on_device).lower()}", *clock,
     ]  # fmt: skip
     stopped, begin = "", time.monotonic()
-    with watched() as samples:
+    with watched() if settings.device == "cuda" else nullcontext(Samples()) as samples:
         try:
             settings.run(command, limit)
         except MeasurementError as error:
@@ -168,8 +169,10 @@ def run_tests(settings: Settings, limit: float, _: dict[str, Any]) -> dict[str, 
         How many `passed`, `failed` and were `skipped`, and the names of those that failed.
     """
     file = _empty(settings.folder / "tests") / "tests.xml"
+    marked = [str(test) for test in (PROJECT / "tests").rglob("test_*.py") if "mark.gpu" in test.read_text()]
+    tests = settings.tests or ["-m", "gpu", *sorted(marked)]
     try:
-        settings.run(["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={file}", *settings.tests],
+        settings.run(["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={file}", *tests],
                      limit)  # fmt: skip
     except MeasurementError:
         if not file.is_file():

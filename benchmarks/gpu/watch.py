@@ -3,14 +3,16 @@
 import os
 import subprocess
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from statistics import mean
 
 from benchmarks.processes import kill
 
-_SMI = ("nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits", "-lms", "250", "-i")
+_SMI = ("nvidia-smi", "--query-gpu=timestamp,utilization.gpu,memory.used", "--format=csv,noheader,nounits",
+        "-lms", "250", "-i")  # fmt: skip
+_TIME = "%Y/%m/%d %H:%M:%S.%f"  # as nvidia-smi writes it, in the machine's time zone
 
 
 class Samples:
@@ -36,7 +38,7 @@ def watched(command: Sequence[str] | None = None) -> Iterator[Samples]:
     """Watch while the block runs; without nvidia-smi there are no samples.
 
     Args:
-        command: Prints `percent, megabytes` again and again; by default nvidia-smi, for the first visible GPU.
+        command: Prints `time, percent, megabytes` again and again; by default nvidia-smi, for the first visible GPU.
     """
     samples = Samples()
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0] or "0"
@@ -61,8 +63,9 @@ def watched(command: Sequence[str] | None = None) -> Iterator[Samples]:
 
 
 def _read(process: "subprocess.Popen[str]", samples: Samples) -> None:
-    """Note each line with its time; what is no pair of numbers, such as `[N/A]`, is left out."""
+    """Note what each line says; one without numbers, such as `[N/A]`, is left out."""
     for line in process.stdout or ():
         with suppress(ValueError):
-            busy, used = map(float, line.split(","))
-            samples.seen.append((time.time(), busy, used))
+            when, busy, used = line.split(",")
+            moment = datetime.strptime(when.strip(), _TIME).timestamp()
+            samples.seen.append((moment, float(busy), float(used)))

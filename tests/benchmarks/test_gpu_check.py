@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import datetime
 
 import pytest
 
@@ -102,12 +103,14 @@ def test_without_networks_the_bare_loops_are_not_run(settings):
 
 
 def test_samples_are_means_over_the_time_that_is_asked_for():
-    lines = "echo '[N/A], 5'; echo '50, 2000'; sleep 0.3; echo '70, 1000'; sleep 600"
-    with watched(["sh", "-c", lines]) as samples:
+    lines = ("03.500, [N/A], 5", "04.000, 50, 2000", "04.250, 70, 1000")
+    printed = "; ".join(f"echo '2026/02/03 10:20:{line}'" for line in lines)
+    with watched(["sh", "-c", f"{printed}; sleep 600"]) as samples:
         deadline = time.monotonic() + 60
         while len(samples.seen) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
-    (first, *_), (second, *_) = samples.seen
+    first = datetime(2026, 2, 3, 10, 20, 4).timestamp()
+    second = first + 0.25
     assert samples.between(first, second) == {"utilisation": 60, "used_mb": 2000}
     assert samples.between(second, second + 1) == {"utilisation": 70, "used_mb": 1000}
     assert samples.between(second + 1, second + 2) is None
