@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
                         help="cpu: try the check itself; goes to results/quick/, README.md stays")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=8, help="time for everything (default: 8)")
     options = parser.parse_args(arguments)
+    if not 0 < options.minutes <= 60:
+        parser.error("--minutes: give a number above 0, at most 60")
     about = provenance() | {"command": shlex.join(["python", "-m", "benchmarks.gpu", *(arguments or sys.argv[1:])])}
     if options.device == "cuda" and not about["gpu"]:
         say("No GPU: PyTorch sees no CUDA device, so nothing was measured.")

@@ -143,6 +143,13 @@ def test_a_machine_without_a_gpu_is_one_line_and_an_error(monkeypatch, capsys):
     assert capsys.readouterr().out == "No GPU: PyTorch sees no CUDA device, so nothing was measured.\n"
 
 
+@pytest.mark.parametrize("minutes", ["0", "nan", "inf", "-1"])
+def test_a_time_that_is_none_is_refused(minutes, capsys):
+    with pytest.raises(SystemExit):
+        main([f"--minutes={minutes}"])
+    assert "--minutes: give a number above 0" in capsys.readouterr().err
+
+
 def test_without_results_the_page_says_that_nothing_was_measured(tmp_path):
     shown = page_tables(tmp_path)
     assert shown.keys() == {"gpu", "gpu_checks"}
