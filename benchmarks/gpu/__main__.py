@@ -6,7 +6,7 @@ import shutil
 import sys
 
 from benchmarks import report
-from benchmarks.gpu.check import check
+from benchmarks.gpu.check import check, is_well
 from benchmarks.gpu.parts import Settings
 from benchmarks.gpu.tables import SECTION, page_tables
 from benchmarks.processes import say
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        Exit code: 0, or 1 when there is no GPU or a part was not measured.
+        Exit code: 0, or 1 when there is no GPU, something was not measured, a test failed, or a resumed run differs.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda",
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.device == "cuda":
         report.render(made)
     say("\n\n".join(made.values()))
-    return int(bool(results["missing"]) or any(part.get("stopped") for part in results["parts"].values()))
+    return int(not is_well(results))
 
 
 if __name__ == "__main__":

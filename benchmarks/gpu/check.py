@@ -55,3 +55,11 @@ def check(settings: Settings, save: Callable[[dict[str, Any]], None]) -> dict[st
         results["seconds"][name] = round(time.monotonic() - begin, 1)
         save(results)
     return results
+
+
+def is_well(results: dict[str, Any]) -> bool:
+    """Tell whether everything was measured, all tests passed, and the resumed run is the undisturbed one."""
+    parts = results["parts"]
+    stopped = any(part.get("stopped") for part in parts.values())
+    failed = parts.get("tests", {}).get("failed") or not all(parts.get("resumed", {}).get("same", {}).values())
+    return not (results["missing"] or stopped or failed)

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from benchmarks.contestants import data_options
 from benchmarks.gpu.watch import Samples, watched
-from benchmarks.processes import CORES, PROJECT, SCRATCH, Finished, MeasurementError, run
+from benchmarks.processes import CORES, PROJECT, SCRATCH, Finished, MeasurementError, run, say
 
 PAPER = ("resnet34_pretrained", "resnet34", "resnet50", "alexnet", "deepcardinal50", "u2net_lite")  # sweep=paper
 _SAME = ("cases.csv", "metrics.json", "history.csv")  # of a resumed run and an undisturbed one
@@ -174,9 +174,10 @@ def run_tests(settings: Settings, limit: float, _: dict[str, Any]) -> dict[str, 
     try:
         settings.run(["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={file}", *tests],
                      limit)  # fmt: skip
-    except MeasurementError:
+    except MeasurementError as error:
         if not file.is_file():
             raise
+        say(str(error))
     cases = [*ElementTree.parse(file).getroot().iter("testcase")]
     bad = [case.get("name", "") for case in cases if case.find("failure") is not None or case.find("error") is not None]
     skipped = sum(case.find("skipped") is not None for case in cases)

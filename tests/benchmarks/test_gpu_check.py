@@ -186,6 +186,16 @@ def test_tables_name_the_card_and_mark_what_was_not_measured(results):
     ]
 
 
+@pytest.mark.parametrize("trouble", ["none", "missing", "stopped", "failed", "differs"])
+def test_trouble_is_an_error(results, trouble):
+    parts = results["parts"]
+    results["missing"] = {"tests": "exit code 4"} if trouble == "missing" else {}
+    parts["host"]["stopped"] = "exit code 1" if trouble == "stopped" else ""
+    parts["tests"] = {"passed": 1, "failed": ["test_a"] if trouble == "failed" else [], "skipped": 0}
+    parts["resumed"]["same"]["history.csv"] = trouble != "differs"
+    assert checking.is_well(results) is (trouble == "none")
+
+
 def test_the_grid_is_not_guessed_from_some_of_its_networks(results):
     del results["parts"]["device"]["networks"]["resnet50"]
     assert "| not known: resnet50 not measured |" in tables(results)["gpu_checks"]
