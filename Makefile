@@ -9,7 +9,7 @@ comma := ,
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .PHONY: help setup demo test test-browser test-cluster lint data audit grid evaluate report results leakage reproduce \
-        app wandb-sync wandb-dashboard chaos attack mutants bench bench-quick clean-cache clean
+        app wandb-sync wandb-dashboard chaos attack mutants bench bench-quick gpu-check clean-cache clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -114,6 +114,9 @@ bench: $(READY)  ## measure speed, start-up, growth and memory; see benchmarks/R
 
 bench-quick: $(READY)  ## measure a small part in three minutes and print it
 	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+gpu-check: $(READY)  ## measure on one GPU in eight minutes: speed, memory, a resumed run, the tests that need one
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 clean-cache:  ## remove audit results and decoded images (data/cache); they are made again when needed
 	rm -rf data/cache

@@ -6,6 +6,7 @@ import time
 from types import ModuleType
 
 from benchmarks import (
+    against,
     coverage,
     data,
     diagnosis,
@@ -19,8 +20,11 @@ from benchmarks import (
     startup,
     throughput,
 )
+from benchmarks.against.builds import FIRST
+from benchmarks.gpu import tables as gpu_tables
 from benchmarks.processes import MeasurementError, say
 from benchmarks.provenance import provenance
+from bus_lightning.core.interruption import Interrupted
 
 SECTIONS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
@@ -36,9 +40,11 @@ SECTIONS: dict[str, ModuleType] = {
         doubt,
         diagnosis,
         coverage,
+        against,
     )
 }
 QUICK = ("throughput", "startup")  # what --quick measures when no section is named
+ON_REQUEST = ("against",)  # needs the history, and hours
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,10 +57,15 @@ def parser() -> argparse.ArgumentParser:
         "BUSI; without it, synthetic images are drawn. Let nothing else run meanwhile.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    found.add_argument("sections", nargs="*", metavar="SECTION", help="what to measure (default: everything)")
+    found.add_argument("sections", nargs="*", metavar="SECTION", help="what to measure "
+                       f"(default: everything except {' and '.join(ON_REQUEST)})")  # fmt: skip
     found.add_argument("--quick", action="store_true",
                        help=f"few rounds, {' and '.join(QUICK)} alone unless sections are named: about three minutes; "
                        "the tables are printed, README.md stays")  # fmt: skip
+    found.add_argument("--reference", metavar="COMMIT", help="for against: the tag, branch or commit to compare with "
+                       f"(default: the newest tag before this commit, otherwise {FIRST})")  # fmt: skip
+    found.add_argument("--rows", nargs="+", metavar="ROW", default=[], choices=against.list_probes(),
+                       help=f"for against: only these of {', '.join(against.list_probes())}")  # fmt: skip
     found.add_argument("--render", action="store_true", help="measure nothing, only make the tables again")
     return found
 
@@ -63,29 +74,44 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        Exit code: 0, or 1 when a section could not be measured.
+        Exit code: 0, or 1 when a section or a row of it could not be measured.
     """
     options = parser().parse_args(arguments)
     if unknown := set(options.sections) - SECTIONS.keys():
         parser().error(f"no section {', '.join(sorted(unknown))}: choose from {', '.join(SECTIONS)}")
-    wanted = options.sections or (QUICK if options.quick else SECTIONS)
+    if (options.reference or options.rows) and "against" not in options.sections:
+        parser().error("--reference and --rows belong to the section against: name it")
+    everything = [name for name in SECTIONS if name not in ON_REQUEST]
+    wanted = options.sections or (QUICK if options.quick else SECTIONS if options.render else everything)
     chosen = [name for name in SECTIONS if name in wanted]
     folder = report.RESULTS / "quick" if options.quick else report.RESULTS
-    failed = []
+    failed, incomplete = [], False
     for name in [] if options.render else chosen:
         say(f"== {name}")
         begin, about = time.monotonic(), provenance()
         try:
-            report.save(folder, name, about, SECTIONS[name].measure(options.quick))
+            if name == "against":
+                results = against.measure(options.quick, about, options.reference, options.rows, against.Places(folder))
+            else:
+                results = SECTIONS[name].measure(options.quick)
+        except Interrupted as stop:
+            say(f"{stop}: the same command goes on where it was")
+            raise
         except MeasurementError as error:
             say(f"{name} could not be measured: {error}")
             failed.append(name)
             continue
+        report.save(folder, name, about, results)
+        for row, why in results.get("failed", {}).items():
+            say(f"{name}, {row} failed: {why}")
+            incomplete = True
         say(f"== {name}: {time.monotonic() - begin:.0f} s")
     tables: dict[str, str] = {}
     for name in chosen:
         if name not in failed:
             tables |= report.section_tables(folder, name, SECTIONS[name].tables)
+    if options.render and not options.sections:
+        tables |= gpu_tables.page_tables(folder)
     if options.quick:
         say("\n\n".join(f"## {name}\n{text}" for name, text in tables.items()))
     elif homeless := report.render(tables):
@@ -93,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.quick:
         for page in (report.RELIABILITY, report.RUNS):
             report.render(tables, page)
-    return 1 if failed else 0
+    return int(bool(failed) or incomplete)
 
 
 if __name__ == "__main__":

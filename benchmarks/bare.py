@@ -61,7 +61,7 @@ def composed(*overrides: str) -> DictConfig:
     return cfg
 
 
-def bare_loop(model: str, precision: str, layout: str, batch: int, size: int) -> BareLoop:
+def bare_loop(model: str, precision: str, layout: str, batch: int, size: int, debug_size: bool = False) -> BareLoop:
     """Build the loop of one of the project's models with the loss and the optimizer that its config names.
 
     Args:
@@ -70,11 +70,12 @@ def bare_loop(model: str, precision: str, layout: str, batch: int, size: int) ->
         layout: channels_last or contiguous.
         batch: Images per step.
         size: Side of an image, in pixels.
+        debug_size: Whether the network is a small one, as for tests.
     """
     torch.manual_seed(0)
     cfg = composed(f"model={model}")
     memory_format = getattr(torch, "channels_last" if layout == "channels_last" else "contiguous_format")
-    net = build_net(cfg.model, debug_size=False).to(DEVICE, memory_format=memory_format)
+    net = build_net(cfg.model, debug_size=debug_size).to(DEVICE, memory_format=memory_format)
     images = torch.randn(batch, 3, size, size, device=DEVICE).to(memory_format=memory_format)
     labels = torch.randint(0, 3, (batch,), device=DEVICE)
     masks = (torch.rand(batch, 1, size, size, device=DEVICE) > 0.9).float()

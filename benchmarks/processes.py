@@ -43,32 +43,37 @@ class Finished:
 
 
 def start(
-    command: Sequence[str | Path], stream: IO[str], threads: int = CORES, **environment: str
+    command: Sequence[str | Path], stream: IO[str], threads: int = CORES, folder: Path = PROJECT, **environment: str
 ) -> "subprocess.Popen[Any]":
-    """Start a command from the project's folder, as the head of a process group of its own.
+    """Start a command as the head of a process group of its own.
 
     Args:
         command: What to run; the word `python` stands for this interpreter.
         stream: File for its output and errors.
         threads: OMP_NUM_THREADS.
+        folder: Where it starts.
         environment: More variables.
     """
     words = [sys.executable if word == "python" else str(word) for word in command]
     settings = {"OMP_NUM_THREADS": str(threads), "WANDB_MODE": "offline", "NO_ALBUMENTATIONS_UPDATE": "1"}
     # This process has loaded little: a child's peak begins with the memory of its parent.
     return subprocess.Popen(
-        words, cwd=PROJECT, env=os.environ | settings | environment, stdin=subprocess.DEVNULL, stdout=stream,
+        words, cwd=folder, env=os.environ | settings | environment, stdin=subprocess.DEVNULL, stdout=stream,
         stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
 
 
-def run(command: Sequence[str | Path], threads: int = CORES, timeout: float = 1800, **environment: str) -> Finished:
-    """Run a command from the project's folder and wait for it.
+def run(
+    command: Sequence[str | Path], threads: int = CORES, timeout: float = 1800, folder: Path = PROJECT,
+    **environment: str,
+) -> Finished:  # fmt: skip
+    """Run a command and wait for it.
 
     Args:
         command: What to run; the word `python` stands for this interpreter.
         threads: OMP_NUM_THREADS.
         timeout: Seconds until the process and its children are killed.
+        folder: Where it starts; by default the project's.
         environment: More variables.
 
     Raises:
@@ -76,7 +81,7 @@ def run(command: Sequence[str | Path], threads: int = CORES, timeout: float = 18
     """
     with tempfile.TemporaryFile("w+", errors="replace") as stream:
         started, begin = time.time(), time.perf_counter()
-        process = start(command, stream, threads, **environment)
+        process = start(command, stream, threads, folder, **environment)
         alarm = threading.Timer(timeout, kill, [process])
         alarm.start()
         try:
@@ -86,6 +91,7 @@ def run(command: Sequence[str | Path], threads: int = CORES, timeout: float = 18
         finally:
             alarm.cancel()
             kill(process)
+            process.wait()  # where a signal has ended the waiting
         stream.seek(0)
         output = stream.read()
     if process.returncode:

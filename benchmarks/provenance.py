@@ -35,7 +35,7 @@ def provenance() -> dict[str, Any]:
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
         "gpu": said["gpu"],
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "lightning")},
-        "commit": _git("describe", "--always", "--dirty"),
+        "commit": commit(),
         "load": round(load, 1),
     }
 
@@ -43,8 +43,9 @@ def provenance() -> dict[str, Any]:
 def sentence(told: dict[str, Any]) -> str:
     """Put what `provenance` told into the line below a table."""
     versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
+    cores = "1 core" if told["cores"] == 1 else f"{told['cores']} cores"
     return (
-        f"*`{told['command']}`, {told['date']}, data: {told['data']}. {told['cpu']}, {told['cores']} cores "
+        f"*`{told['command']}`, {told['date']}, data: {told['data']}. {told['cpu']}, {cores} "
         f"({', '.join(told['capabilities']) or 'no vector extensions'}), {told['memory_gb']} GB, "
         f"{told['gpu'] or 'no GPU'}; {versions}; commit {told['commit']}; load average at the start {told['load']}.*"
     )
@@ -59,6 +60,11 @@ def _cpu() -> str:
     return names[0] if names else platform.machine()
 
 
-def _git(*arguments: str) -> str:
-    told = subprocess.run(["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=20)
-    return told.stdout.strip() or "unknown"
+def commit() -> str:
+    """Name the checked-out commit, `-dirty` if it has changes; `unknown` without git."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        answer = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=20)
+    except OSError:
+        return "unknown"
+    return answer.stdout.strip() or "unknown"

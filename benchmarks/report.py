@@ -36,6 +36,12 @@ def save(folder: Path, section: str, provenance: dict[str, Any], results: dict[s
     write_aside(folder / f"{section}.json", json.dumps(content, indent=1) + "\n")
 
 
+def load(folder: Path, section: str) -> dict[str, Any] | None:
+    """Read what a section measured; None if it was never measured."""
+    path = folder / f"{section}.json"
+    return json.loads(path.read_text())["results"] if path.is_file() else None
+
+
 def section_tables(folder: Path, section: str, tables: Tables) -> dict[str, str]:
     """Make a section's tables, each with its provenance below; none when it was never measured."""
     path = folder / f"{section}.json"

@@ -1,0 +1,67 @@
+"""The rows of the table: what is compared, its goal, and why it was missed where it was."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        probe: Name of the script in `rows/`.
+        what: What the table calls it.
+        goal: The most that new / old may be; None where no goal was set.
+        key: Which number of the probe is compared.
+        missed: Why the goal is missed, found by measurement; shown only where it is.
+    """
+
+    probe: str
+    what: str
+    goal: float | None = None
+    key: str = "seconds"
+    missed: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a probe is run.
+
+    Attributes:
+        rounds: How often each build takes its turn; with --quick, once.
+        keeps_work: Whether its folder stays from round to round, because its preparation takes long and it knows what
+            it finds there. Otherwise each turn begins with an empty one.
+        on_request: Whether it is run only where `--rows` names it.
+        limit_s: Seconds after which a turn is ended.
+    """
+
+    rounds: int = 5
+    keeps_work: bool = False
+    on_request: bool = False
+    limit_s: float = 3600
+
+
+ROWS = (
+    Row("report_demo", "report over the demo's four runs", 0.3),
+    Row("report_again", "a second report over the same runs", 0.1),
+    Row("report_100_runs", "report over 100 runs", 0.4),
+    Row("report_1000_runs", "report over 1,000 runs", 0.4),
+    Row("suite", "make test", 0.6),
+    Row("first_step", "from the command to the first training step", 0.7),
+    Row("import_training", "import what train.py imports"),
+    Row("command_help", "train.py --help"),
+)
+PLANS = {
+    "report_demo": Plan(keeps_work=True),
+    "report_again": Plan(keeps_work=True),
+    "report_100_runs": Plan(rounds=3, keeps_work=True),
+    "report_1000_runs": Plan(rounds=3, keeps_work=True),
+    "suite": Plan(rounds=2, on_request=True, limit_s=7200),
+    "first_step": Plan(keeps_work=True),
+    "import_training": Plan(rounds=7),
+    "command_help": Plan(rounds=7),
+}
+
+
+def keys_of(probe: str) -> set[str]:
+    """Name the numbers of a probe that the table shows."""
+    return {row.key for row in ROWS if row.probe == probe} or {"seconds"}
