@@ -52,7 +52,7 @@ with warnings.catch_warnings(), suppress(ImportError):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Leave what is imported and collected alone: all further collections of garbage need not visit a million objects."""
+    """Keep what is imported and collected out of further garbage collections, which would visit a million objects."""
     with collection_paused():
         result = yield
     gc.freeze()

@@ -84,7 +84,7 @@ def become(request, outputs):
     os.environ.clear()
     os.environ.update(request["environment"])
     script = request["arguments"][0]
-    first = request["cwd"] if script == "-m" else os.path.dirname(os.path.abspath(script))
+    first = request["cwd"] if script == "-m" else str(Path(script).absolute().parent)
     named = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = list(dict.fromkeys([first, *named, *sys.path[1:]]))
     sys.argv[:] = request["arguments"]
@@ -97,7 +97,7 @@ if __name__ == "__main__":
         del sys.argv[0]
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
-        __file__ = os.path.abspath(sys.argv[0])
+        __file__ = str(Path(sys.argv[0]).absolute())
         with open(__file__) as script:
             code = compile(script.read(), __file__, "exec")
         exec(code, globals())
