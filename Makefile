@@ -30,7 +30,7 @@ demo: $(READY)  ## train a small grid on synthetic images and write a report
 	$(BIN)/python -m bus_lightning.launch.report runs/demo --title "The demo, on synthetic images"
 
 test: $(READY)  ## run the fast tests
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-browser: $(READY)  ## open a report and the diagnosis page in Chromium
 	$(BIN)/python -m pytest -m browser $(ARGS)

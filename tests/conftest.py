@@ -1,5 +1,6 @@
 """What the tests share: a small phantom folder, drawn once, and the composed config."""
 
+import gc
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import torch
 from composing import compose_run
 from omegaconf import OmegaConf
 
+from bus_lightning.core.garbage import collection_paused
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.preprocess import RULES
@@ -37,6 +39,7 @@ CHROMIUM = [
 os.environ["WANDB_MODE"] = "offline"
 os.environ["SQLALCHEMY_SILENCE_UBER_WARNING"] = "1"  # optuna 2 imports in the old way
 os.environ["OMP_NUM_THREADS"] = "1"  # for processes that tests start
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of them would compile the package
 torch.set_num_threads(1)  # test workers share the cores: more threads would wait for each other
 if threading.current_thread() is threading.main_thread():
     # Where the tests run in the background, Ctrl-C is ignored, by them and by what they start.
@@ -45,6 +48,15 @@ with warnings.catch_warnings(), suppress(ImportError):
     warnings.simplefilter("ignore")  # of plugins, as they are imported
     prefer_our_configs()
     import_module("optuna")  # its plugin imports it late, when a warning would be an error and leave it half imported
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep what is imported and collected out of further garbage collections, which would visit a million objects."""
+    with collection_paused():
+        result = yield
+    gc.freeze()
+    return result
 
 
 @pytest.fixture(scope="session")

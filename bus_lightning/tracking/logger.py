@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import wandb
+import wandb.apis.public  # `wandb.init` imports it: see `_import_loggers` in training/train.py
 from lightning.pytorch.loggers import WandbLogger
 from torch import nn
 

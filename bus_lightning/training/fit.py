@@ -19,6 +19,7 @@ from bus_lightning.config.build import build, build_net
 from bus_lightning.config.limits import at_least_one_batch
 from bus_lightning.config.trusted import Origin
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.garbage import collection_paused
 from bus_lightning.core.ranks import is_first_process
 from bus_lightning.core.workarounds import (
     convert_before_loading,
@@ -93,8 +94,9 @@ def train_and_test(
     callbacks = [timing, History(folder.history), best, *callbacks]
     trainer = build_trainer(cfg.trainer, hardware, callbacks=callbacks, logger=loggers, **options)
     convert_before_loading(trainer, task)
-    for logger in loggers:
-        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+    with collection_paused():  # W&B imports its parts at the first use
+        for logger in loggers:
+            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
     if first:
         folder.update_status(parameters=parameters, **hardware.used, **probe)

@@ -4,8 +4,9 @@ import hashlib
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,6 +15,7 @@ from bus_lightning.config.rules import check, check_validation
 from bus_lightning.config.settle import settle, uses_masks, with_images
 from bus_lightning.config.stored import load_config, save_config
 from bus_lightning.core.errors import OccupiedError, UserError, disk_trouble
+from bus_lightning.core.garbage import collection_paused
 from bus_lightning.core.ranks import is_first_process
 from bus_lightning.core.reading import open_regular
 from bus_lightning.data.fingerprints import share_file
@@ -167,12 +169,24 @@ def _write_start(prepared: PreparedRun, folder: RunDir) -> None:
 
 
 def _train(prepared: PreparedRun, folder: RunDir, at_end: list[Callable[[int], None]]) -> float | None:
-    from bus_lightning.training.fit import train_and_test  # not for a finished run, which needs no torch
-    from bus_lightning.training.gpus import one_gpu
+    with collection_paused():  # here and not above: a finished run needs no torch
+        _import_loggers(prepared.config.logger)
+        from bus_lightning.training.fit import train_and_test
+        from bus_lightning.training.gpus import one_gpu
 
     trainer = prepared.config.trainer
     with one_gpu(trainer.devices, trainer.accelerator) as devices:
         return train_and_test(prepared, folder, devices, at_end)
+
+
+def _import_loggers(loggers: DictConfig) -> None:
+    """Import the modules of the chosen loggers before torch.
+
+    The import of W&B looks at all imported modules again and again, and torch brings thousands.
+    """
+    for logger in loggers.values():
+        with suppress(ImportError):  # building the logger explains it
+            import_module(str(logger._target_).rpartition(".")[0] if logger else __name__)
 
 
 def _hash_of_weights(file: str | None) -> dict[str, str]:

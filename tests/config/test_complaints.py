@@ -2,11 +2,10 @@
 
 import os
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
@@ -18,8 +17,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "SQLALCHEMY_SILENCE_UBER_WAR
 
 
 def run(*arguments, **environment):
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300,
-                          env=ENVIRONMENT | environment)  # fmt: skip
+    return warm.run(arguments, ROOT, 300, ENVIRONMENT | environment)
 
 
 @pytest.fixture

@@ -8,13 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 from held import CALLBACK, LIMIT_S, environment, is_gone, steps_of, wait_for
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments, cwd=ROOT):
-    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S)
+    return warm.run(arguments, cwd, LIMIT_S)
+
+
+def run_in_new_python(*arguments):
+    command = [sys.executable, "-X", "importtime", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S)
 
 
 @pytest.fixture
@@ -32,15 +38,15 @@ def command(phantom, audit_cache, tmp_path):
 def train(command):
     """Run train.py on the phantom; what it prints and its exit code come back."""
 
-    def go(*arguments, flags=()):
-        return run(*flags, "train.py", *command(*arguments))
+    def go(*arguments, by=run):
+        return by("train.py", *command(*arguments))
 
     return go
 
 
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
 def test_help_shows_examples_and_does_not_wait_for_torch(script):
-    done = run("-X", "importtime", script, "--help")
+    done = run_in_new_python(script, "--help")
     assert done.returncode == 0
     assert f"python {script}" in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
@@ -51,7 +57,7 @@ def test_help_shows_examples_and_does_not_wait_for_torch(script):
 def test_a_finished_grid_does_not_wait_for_torch(train):
     grid = ("-m", "model=alexnet", "debug=fast", "rerun=false", "seed=0,1", "logger=csv")
     assert train(*grid).returncode == 0
-    again = train(*grid, flags=["-X", "importtime"])
+    again = train(*grid, by=run_in_new_python)
     assert again.returncode == 0
     assert again.stderr.count("complete, skipped") + again.stdout.count("complete, skipped") == 2
     assert "macro F1" in again.stdout
@@ -146,8 +152,7 @@ def holding(tmp_path):
 
 def start(*arguments, hold=None):
     """Start train.py; with `hold`, its runs wait in the middle of their second epoch for a signal."""
-    launch = subprocess.Popen([sys.executable, "train.py", *arguments], cwd=ROOT, text=True, start_new_session=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(hold))  # fmt: skip
+    launch = warm.Process(["train.py", *arguments], ROOT, environment(hold), new_session=True)
     STARTED.append(launch)
     return launch
 

@@ -1,14 +1,13 @@
 """One run on two devices, here two processes on the CPU: the same experiment as on one."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import warm
 from held import CALLBACK, LIMIT_S, environment, is_gone, steps_of, wait_for
 
 from bus_lightning.core.errors import UserError
@@ -28,14 +27,13 @@ def command(phantom, audit_cache, tmp_path):
         fixed = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}", "group=mine",
                  f"name={name}", "data.size=64", "data.batch_size=8", "debug_size=true", "logger=csv",
                  "callbacks.progress=null", "trainer.max_epochs=2"]  # fmt: skip
-        return [sys.executable, "train.py", *fixed, *said], RunDir(tmp_path / "runs" / "mine" / name)
+        return ["train.py", *fixed, *said], RunDir(tmp_path / "runs" / "mine" / name)
 
     return make
 
 
 def run(command):
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S,
-                          env=environment())  # fmt: skip
+    done = warm.run(command, ROOT, LIMIT_S, environment())
     assert done.returncode == 0, done.stderr
     return done
 
@@ -61,8 +59,7 @@ def test_two_devices_stopped_at_any_step_go_on_to_the_same_bits(command, tmp_pat
     whole, undisturbed = command("whole", *said)
     broken, disturbed = command("broken", *said)
     run(whole)
-    process = subprocess.Popen(broken, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                               env=environment(holding))  # fmt: skip
+    process = warm.Process(broken, ROOT, environment(holding), new_session=True)
     wait_for(lambda: any(holding.iterdir()))
     process.send_signal(signal.SIGTERM)
     _, said_at_end = process.communicate(timeout=LIMIT_S)
