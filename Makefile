@@ -44,6 +44,7 @@ lint: $(READY)  ## check style, types and workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/zizmor --offline --quiet .github
 
 data: $(READY)  ## get BUSI into data/: download it, or unpack ZIP=file.zip
@@ -117,9 +118,10 @@ bench: $(READY)  ## measure speed, start-up, growth and memory; see benchmarks/R
 bench-quick: $(READY)  ## measure a small part in three minutes and print it
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
-docs: $(READY)  ## build the pages of docs/ into site/; open site/index.html
+docs: $(READY)  ## build the pages of docs/ into build/site/, without a warning or the internet
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[docs]'
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/pages . build/site
+	@echo "build/site/index.html"
 
 tutorials: $(READY)  ## run the tutorials of docs/tutorials/ from top to bottom (ARGS="-k first_grid")
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[docs]'
@@ -150,5 +152,5 @@ clean-cache:  ## remove audit results and decoded images (data/cache); they are 
 	rm -rf data/cache
 
 clean:  ## remove the environment, caches and phantoms; runs/ and real data stay
-	rm -rf $(VENV) data/phantom data/phantom_demo data/cache audit build dist site .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) data/phantom data/phantom_demo data/cache audit build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
