@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = ROOT / "docs" / "tutorials"
@@ -31,24 +32,20 @@ def run_tutorial(name, folder):
     os.environ |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(folder),
                    "WANDB_MODE": "offline", "COLUMNS": "100"}  # fmt: skip
     notebook = nbformat.read(folder / "docs" / "tutorials" / f"{name}.ipynb", as_version=4)
-    client = NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(folder / "docs/tutorials")}})
-    client.create_kernel_manager().transport = "ipc"  # no port that others on this machine could reach
-    return client.execute()
+    place = {"metadata": {"path": str(folder / "docs" / "tutorials")}}
+    # By sockets of files: a port could be reached by others on this machine. A busy machine starts a kernel slowly.
+    ipc = Config(KernelManager={"transport": "ipc"})
+    return NotebookClient(notebook, timeout=3600, startup_timeout=600, resources=place, config=ipc).execute()
 
 
 def short_outputs(cell):
     """Return the outputs of a cell that are kept: texts without progress bars, as one stream or result each."""
-    kept = []
-    for output in cell.outputs:
-        if output.output_type == "stream":
-            lines = [line.rstrip() for line in output.text.split("\n") if "━" not in line]
-            lines = [line for line in lines if line and not line.startswith("   ")]
-            if lines and output.name == "stdout":
-                kept.append(nbformat.v4.new_output("stream", name="stdout", text="\n".join(lines[:_LINES]) + "\n"))
-        elif output.output_type == "execute_result":
-            plain = {"text/plain": output.data["text/plain"]}
-            kept.append(nbformat.v4.new_output("execute_result", data=plain, execution_count=None))
-    return kept
+    texts = [output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stdout"]
+    lines = [line.rstrip() for line in "".join(texts).split("\n") if "━" not in line]
+    lines = [line for line in lines if line and not line.startswith("     ")]  # a bar's second line is indented
+    kept = [nbformat.v4.new_output("stream", name="stdout", text="\n".join(lines[:_LINES]) + "\n")] if lines else []
+    results = [output.data["text/plain"] for output in cell.outputs if output.output_type == "execute_result"]
+    return kept + [nbformat.v4.new_output("execute_result", data={"text/plain": text}) for text in results]
 
 
 def main():
