@@ -129,10 +129,11 @@ tutorials: $(READY)  ## run the tutorials of docs/tutorials/ from top to bottom 
 
 # The wheel is installed without its extras into an environment of its own, where it answers an image.
 wheel:  ## build the wheel into dist/ and try it in an empty environment
+	rm -rf build/lib dist  # of an earlier build, whose files would get into the wheel
 	$(PYTHON) -m venv --clear build/wheel
 	build/wheel/bin/python -m pip wheel --disable-pip-version-check -q --no-deps --wheel-dir dist .
 	build/wheel/bin/python -m pip install --disable-pip-version-check -q --force-reinstall dist/bus_lightning-*.whl
-	cd build/wheel && bin/python -m bus_lightning.diagnosis.predict ../../tests/kept/bundle '../../tests/kept/data/phantom/normal/normal (1).png' --out answers
+	build/wheel/bin/python -I -m bus_lightning.diagnosis.predict tests/kept/bundle 'tests/kept/data/phantom/normal/normal (1).png' --out build/answers
 
 check-links: $(READY)  ## ask each data set's address, and each other address in the pages, for an answer
 	$(BIN)/python -m pytest -m network tests/docs/test_addresses.py $(ARGS)

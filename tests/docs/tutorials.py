@@ -11,7 +11,6 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from traitlets.config import Config
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = ROOT / "docs" / "tutorials"
@@ -33,9 +32,7 @@ def run_tutorial(name, folder):
                    "WANDB_MODE": "offline", "COLUMNS": "100"}  # fmt: skip
     notebook = nbformat.read(folder / "docs" / "tutorials" / f"{name}.ipynb", as_version=4)
     place = {"metadata": {"path": str(folder / "docs" / "tutorials")}}
-    # By sockets of files: a port could be reached by others on this machine. A busy machine starts a kernel slowly.
-    ipc = Config(KernelManager={"transport": "ipc"})
-    return NotebookClient(notebook, timeout=3600, startup_timeout=600, resources=place, config=ipc).execute()
+    return NotebookClient(notebook, timeout=3600, startup_timeout=600, resources=place).execute()  # on a busy machine
 
 
 def short_outputs(cell):
