@@ -9,11 +9,12 @@ comma := ,
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .PHONY: help setup demo test test-browser test-cluster lint data audit grid evaluate report results leakage reproduce \
-        app wandb-sync wandb-dashboard chaos attack mutants bench bench-quick gpu-check clean-cache clean
+        app wandb-sync wandb-dashboard chaos attack mutants bench bench-quick gpu-check docs tutorials wheel check-links \
+        audit-dependencies clean-cache clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 setup: $(READY)  ## build .venv and install the project (TORCH=cpu: the CPU build of PyTorch)
 
@@ -39,10 +40,11 @@ test-cluster: $(READY)  ## run grids on a real Slurm (Debian's packages, as root
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[slurm,ray]'
 	$(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
 
-lint: $(READY)  ## check style and types
+lint: $(READY)  ## check style, types and workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/zizmor --offline --quiet .github
 
 data: $(READY)  ## get BUSI into data/: download it, or unpack ZIP=file.zip
 	$(BIN)/python -m bus_lightning.data.download $(if $(ZIP),--zip '$(ZIP)')
@@ -118,9 +120,40 @@ bench-quick: $(READY)  ## measure a small part in three minutes and print it
 gpu-check: $(READY)  ## measure on one GPU in eight minutes: speed, memory, a resumed run, the tests that need one
 	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
+docs: $(READY)  ## build the pages of docs/ into build/site/, without a warning or the internet
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/pages . build/site
+	@echo "build/site/index.html"
+
+tutorials: $(READY)  ## run the tutorials of docs/tutorials/ from top to bottom (ARGS="-k first_grid")
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[docs]'
+	$(BIN)/python -m pytest -m slow tests/docs/test_tutorials.py $(ARGS)
+
+# The wheel is installed without its extras into an environment of its own, where it answers an image.
+wheel:  ## build the wheel into dist/ and try it in an empty environment
+	rm -rf dist
+	$(PYTHON) -m venv --clear build/wheel
+	build/wheel/bin/python -m pip wheel --disable-pip-version-check -q --no-deps --wheel-dir dist .
+	build/wheel/bin/python -m pip install --disable-pip-version-check -q --force-reinstall dist/bus_lightning-*.whl
+	build/wheel/bin/bus-diagnose tests/kept/bundle 'tests/kept/data/phantom/normal/normal (1).png' --out build/answers
+
+check-links: $(READY)  ## ask each data set's address, and each other address in the pages, for an answer
+	$(BIN)/python -m pytest -m network tests/docs/test_addresses.py $(ARGS)
+
+ALL_EXTRAS := dev,docs,slurm,ray,tensorboard,mutants
+RESOLVED := import json; found = [item["metadata"] for item in json.load(open("build/resolved.json"))["install"]]; \
+  print(*sorted("{name}=={version}".format(**data) for data in found if data["name"] != "bus_lightning"), sep="\n")
+
+audit-dependencies:  ## compare the versions that pip would install for all extras with the published vulnerabilities
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --disable-pip-version-check -q pip-audit==2.10.1
+	build/audit/bin/python -m pip install --disable-pip-version-check -q --dry-run --ignore-installed --report build/resolved.json '.[$(ALL_EXTRAS)]'
+	build/audit/bin/python -c '$(RESOLVED)' > build/resolved.txt
+	build/audit/bin/python -m pip_audit --strict --no-deps --disable-pip --requirement build/resolved.txt
+
 clean-cache:  ## remove audit results and decoded images (data/cache); they are made again when needed
 	rm -rf data/cache
 
 clean:  ## remove the environment, caches and phantoms; runs/ and real data stay
-	rm -rf $(VENV) data/phantom data/phantom_demo data/cache audit .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) data/phantom data/phantom_demo data/cache audit build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

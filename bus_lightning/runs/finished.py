@@ -1,5 +1,7 @@
 """Open a finished run: one object for everything in its folder, each part read when it is first used.
 
+For example::
+
     from bus_lightning.runs.finished import find_runs, open_run
 
     run = open_run("runs/demo/resnet50")

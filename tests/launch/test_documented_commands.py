@@ -1,6 +1,7 @@
 """The commands in README.md, docs/ and the code work when they are pasted into a shell, and leave nothing for git."""
 
 import ast
+import json
 import re
 import shlex
 import shutil
@@ -14,14 +15,24 @@ from bus_lightning.core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 FIXED = ROOT / "docs" / "protocol.md"  # runs keep its hash, so its text is never changed; it holds no command
-PAGES = [ROOT / "README.md", *sorted({*(ROOT / "docs").glob("*.md")} - {FIXED})]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted({*(ROOT / "docs").glob("**/*.md")} - {FIXED}),
+         *sorted((ROOT / "docs/tutorials").glob("*.ipynb"))]  # fmt: skip
 PROGRAMS = ("python", "make", "pip", "wandb", "ray", "squeue")
 OVERRIDE = re.compile(r"['+~]*[a-z_]+[\w./@]*=\S")  # `seed=1`, `'data.classes=[a,b]'`
 
 
+def text_of(page):
+    """Read a page; the cells of a notebook that hold commands become code blocks."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".md":
+        return text
+    cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"]]
+    return "\n".join(f"```\n{cell}\n```" for cell in cells if cell.startswith("%%bash"))
+
+
 def commands_of(page):
     """List the commands of a page: lines of code blocks and spans of code; bare overrides are given to train.py."""
-    text = re.sub(r"<(\w+)>", r"\1", page.read_text(encoding="utf-8"))  # <group> stands for a name
+    text = re.sub(r"<(\w+)>", r"\1", text_of(page))  # <group> stands for a name
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
@@ -38,6 +49,7 @@ def test_the_commands_of_the_pages_are_found():
     assert len(COMMANDS) > 80
     assert any("data.classes=" in command for command in COMMANDS)
     assert any("--segmenter" in command and "--out-of-fold" in command for command in COMMANDS)
+    assert any("--config-dir" in command and "data=hospital" in command for command in COMMANDS)  # of a notebook
 
 
 def arguments_in(shell, commands, folder):
