@@ -15,7 +15,7 @@ SECTIONS = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
 def test_the_package_is_the_one_place_of_the_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "version" not in project["project"]
-    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "bus_lightning.__version__"}
+    assert project["tool"]["hatch"]["version"] == {"path": "bus_lightning/__init__.py"}
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == bus_lightning.__version__
 
 
