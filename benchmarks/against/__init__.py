@@ -16,6 +16,8 @@ from benchmarks.against.unfinished import Unfinished
 from benchmarks.processes import PROJECT, SCRATCH, MeasurementError, say
 from bus_lightning.core.interruption import interruptible
 
+_GUARD = '__name__ == "__main__"'  # of a script
+
 
 @dataclass(frozen=True)
 class Places:
@@ -36,7 +38,7 @@ class Places:
 
 def list_probes(folder: Path = Places.probes) -> dict[str, Path]:
     """List the probes by name; a module that is no script is none."""
-    return {file.stem: file for file in sorted(folder.glob("*.py")) if "__main__" in file.read_text()}
+    return {file.stem: file for file in sorted(folder.glob("*.py")) if _GUARD in file.read_text()}
 
 
 def measure(

@@ -265,6 +265,7 @@ def test_each_row_of_the_table_has_a_probe():
     probes = against.list_probes()
     assert {row.probe for row in goals.ROWS} <= probes.keys()
     assert goals.PLANS.keys() <= probes.keys()
+    assert not probes.keys() & {"__init__", "report_rows", "varied_runs"}
 
 
 @pytest.mark.parametrize("name", ["import_training", "command_help"])
