@@ -178,4 +178,12 @@ def _halve(x: Tensor) -> Tensor:
 def _resize_like(x: Tensor, target: Tensor) -> Tensor:
     if x.shape[2:] == target.shape[2:]:
         return x
-    return F.interpolate(x, size=target.shape[2:], mode="bilinear", align_corners=False)
+    larger = F.interpolate(x, size=target.shape[2:], mode="bilinear", align_corners=False)
+    if larger.requires_grad and larger.is_contiguous(memory_format=torch.channels_last):
+        larger.register_hook(_keep_channels_last)
+    return larger
+
+
+def _keep_channels_last(gradient: Tensor) -> Tensor:
+    # The gradient is a slice of that of a concatenation, which PyTorch would copy to channels first and back.
+    return gradient.contiguous(memory_format=torch.channels_last)
