@@ -47,6 +47,8 @@ ROWS = (
     Row("report_1000_runs", "report over 1,000 runs", 0.4),
     Row("suite", "make test", 0.6),
     Row("first_step", "from the command to the first training step", 0.7),
+    Row("u2net_lite_step", "a training step of U2NET-Lite, 8 images of 320 pixels", 1 / 1.2),
+    Row("grid", "five networks, two training steps each"),
     Row("import_training", "import what train.py imports"),
     Row("command_help", "train.py --help"),
 )
@@ -57,6 +59,8 @@ PLANS = {
     "report_1000_runs": Plan(rounds=3, keeps_work=True),
     "suite": Plan(rounds=2, on_request=True, limit_s=7200),
     "first_step": Plan(keeps_work=True),
+    "u2net_lite_step": Plan(rounds=3),
+    "grid": Plan(rounds=3, keeps_work=True),
     "import_training": Plan(rounds=7),
     "command_help": Plan(rounds=7),
 }
