@@ -50,6 +50,8 @@ ROWS = (
     Row("heat_maps", "heat maps of four runs, 40 images each", 0.3),
     Row("suite", "make test", 0.6),
     Row("first_step", "from the command to the first training step", 0.7),
+    Row("u2net_lite_step", "a training step of U2NET-Lite, 8 images of 320 pixels", 1 / 1.2),
+    Row("grid", "five networks, two training steps each"),
     Row("import_training", "import what train.py imports"),
     Row("command_help", "train.py --help"),
 )
@@ -63,6 +65,8 @@ PLANS = {
     "heat_maps": Plan(rounds=3, keeps_work=True),
     "suite": Plan(rounds=2, on_request=True, limit_s=7200),
     "first_step": Plan(keeps_work=True),
+    "u2net_lite_step": Plan(rounds=3),
+    "grid": Plan(rounds=3, keeps_work=True),
     "import_training": Plan(rounds=7),
     "command_help": Plan(rounds=7),
 }

@@ -1,6 +1,8 @@
 """Train as a typical project does: `python -m benchmarks.plain.train -m model=resnet34,u2net_lite`."""
 
+import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import hydra
 import lightning.pytorch as pl
@@ -61,7 +63,7 @@ class Module(pl.LightningModule):
 
 
 def loaders(cfg: DictConfig) -> list[DataLoader[tuple[Tensor, Tensor]]]:
-    """Split at random and serve train, validation and test; only training images are augmented."""
+    """Split and serve train, validation and test; only training images are augmented."""
     sets = [
         UltrasoundDataset(cfg.data_root, list(cfg.classes), cfg.size, augment, cfg.task == "segmentation")
         for augment in (True, False, False)
@@ -69,6 +71,10 @@ def loaders(cfg: DictConfig) -> list[DataLoader[tuple[Tensor, Tensor]]]:
     shares = [part / sum(cfg.ratio) for part in cfg.ratio]
     generator = torch.Generator().manual_seed(cfg.seed)
     parts = [part.indices for part in random_split(sets[0], shares, generator)]
+    if cfg.split:
+        chosen = json.loads(Path(cfg.split).read_text())
+        positions = {f"{path.parent.name}/{path.stem}": number for number, (path, _) in enumerate(sets[0].samples)}
+        parts = [[positions[id_] for id_ in chosen[part]] for part in ("train", "val", "test")]
     return [
         DataLoader(Subset(images, part), cfg.batch_size, shuffle=number == 0, num_workers=cfg.num_workers)
         for number, (images, part) in enumerate(zip(sets, parts, strict=True))
