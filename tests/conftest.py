@@ -20,8 +20,10 @@ from omegaconf import OmegaConf
 
 from bus_lightning.core.garbage import collection_paused
 from bus_lightning.core.randomness import stable_hash
+from bus_lightning.data.audit import cached_audit
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.preprocess import RULES
+from bus_lightning.data.sources.folder import read as read_folder
 from bus_lightning.data.splits import make_named_split
 from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.launch.plugins import prefer_our_configs
@@ -223,6 +225,14 @@ def busi():
     if not os.environ.get("BUSI_ROOT"):
         pytest.skip("BUSI_ROOT is not set: the real BUSI is not here")
     return Path(os.environ["BUSI_ROOT"])
+
+
+@pytest.fixture(scope="session")
+def busi_audit(busi, tmp_path_factory):
+    """The audit of the real data, made once for all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    return cached_audit(busi, read_folder(busi, {}), shared / "busi_audit")
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,9 @@
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass, field
+
+from wandb.util import get_core_path
 
 
 @dataclass
@@ -56,6 +57,8 @@ def _parts(folder):
 
 
 def _inspect(part, *options):
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", str(part), *options, "--json"]
+    # As `wandb leet inspect` calls it, without a Python that imports W&B for each recording.
+    (file,) = part.glob("*.wandb")
+    command = [get_core_path(), "leet", "inspect", "--no-observability", *options, "--json", "--run-file", file, part]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [json.loads(output)] if options else [json.loads(line) for line in output.splitlines()]

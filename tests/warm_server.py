@@ -73,6 +73,11 @@ def serve(connection):
             connection.send(json.dumps({"started": pid}).encode())
 
 
+def folders_named():
+    """List the folders in PYTHONPATH."""
+    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+
+
 def become(request, outputs):
     """Take over what a new process gets from the one that starts it."""
     for number, output in zip((1, 2), outputs, strict=True):
@@ -81,12 +86,12 @@ def become(request, outputs):
     if request["new_session"]:
         os.setsid()
     os.chdir(request["cwd"])
+    others = [path for path in sys.path[1:] if path not in folders_named()]
     os.environ.clear()
     os.environ.update(request["environment"])
     script = request["arguments"][0]
     first = request["cwd"] if script == "-m" else str(Path(script).absolute().parent)
-    named = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.path[:] = list(dict.fromkeys([first, *named, *sys.path[1:]]))
+    sys.path[:] = [first, *dict.fromkeys([*folders_named(), *others])]
     sys.argv[:] = request["arguments"]
 
 

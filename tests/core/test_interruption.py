@@ -29,7 +29,7 @@ ALEXNET = [
     "scheduler.patience=0",
     "+scheduler.threshold=0.9",
 ]
-U2NET_LITE = ["model=u2net_lite", "data.batch_size=8", "trainer.max_epochs=3", "scheduler=cosine"]
+U2NET_LITE = ["model=u2net_lite", "data.size=32", "data.batch_size=8", "trainer.max_epochs=3", "scheduler=cosine"]
 
 
 def folder_of(cfg):

@@ -290,8 +290,8 @@ def test_jobs_that_start_together_audit_once(small_phantom, tmp_path, monkeypatc
 
 
 @pytest.mark.busi
-def test_busi_has_the_published_duplicates(busi):
-    summary = audit_folder(busi, read_folder(busi, {})).summary()
+def test_busi_has_the_published_duplicates(busi_audit):
+    summary = busi_audit.summary()
     assert (summary["benign"], summary["malignant"], summary["normal"], summary["masks"]) == (437, 210, 133, 798)
     assert summary["unreadable"] == summary["mask_size_mismatch"] == summary["image_without_mask"] == 0
     assert summary["several_masks"] == 17

@@ -115,14 +115,13 @@ def test_measures_of_several_sets_stay_with_their_images(tmp_path):
 
 
 @pytest.mark.busi
-def test_busi_is_described(busi):
+def test_busi_is_described(busi, busi_audit):
     (dataset,) = read_sets({"sets": {"busi": {"source": "busi"}}, "root": busi})
-    audit = audit_folder(dataset.root, dataset.index, progress=False)
-    described = describe_set(dataset.index.frame, audit)
+    described = describe_set(dataset.index.frame, busi_audit)
     assert (described["images"], described["lesions"], described["patients"]) == (780, 647, None)
     assert (described["median_width"], described["median_height"]) == (564, 474)
     assert described["share_marked"] == pytest.approx(0.71, abs=0.005)
     assert described["share_tinted"] == 0
-    assert len(audit.problems["color_marks"]) == 16
+    assert len(busi_audit.problems["color_marks"]) == 16
     assert described["near_duplicate_groups"] == 149
-    assert audit.summary()["images_in_near_duplicate_groups"] == 329
+    assert busi_audit.summary()["images_in_near_duplicate_groups"] == 329

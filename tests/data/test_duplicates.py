@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bus_lightning.data.duplicates import Fingerprint, group_of, make_fingerprint, matching_pairs
+from bus_lightning.data.audit import Audit
+from bus_lightning.data.duplicates import group_of, make_fingerprint, matching_pairs
 
 Image = NDArray[np.uint8]
 
@@ -181,19 +182,10 @@ def test_groups_are_numbered_by_their_first_member() -> None:
 
 
 @pytest.fixture(scope="module")
-def grouped(busi: Path) -> tuple[list[str], list[int]]:
+def grouped(busi_audit: Audit) -> tuple[list[str], list[int]]:
     """Names ("benign 433") and groups of the images of BUSI."""
-    files = sorted(f for f in busi.glob("*/*.png") if "_mask" not in f.name)
-
-    def read(file: Path) -> Fingerprint:
-        image = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
-        assert image is not None
-        return make_fingerprint(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8))
-
-    with ThreadPoolExecutor(2) as pool:
-        fingerprints = list(pool.map(read, files))
-    groups = group_of(len(files), matching_pairs(fingerprints))
-    return [f.stem.replace("(", "").replace(")", "") for f in files], groups.tolist()
+    names = [id_.partition("/")[2].replace("(", "").replace(")", "") for id_ in busi_audit.groups]
+    return names, list(busi_audit.groups.values())
 
 
 @pytest.mark.busi

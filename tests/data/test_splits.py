@@ -10,9 +10,7 @@ import pytest
 
 from bus_lightning.config.split_options import shares
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.audit import audit_folder
 from bus_lightning.data.index import read_index
-from bus_lightning.data.sources.folder import read as read_folder
 from bus_lightning.data.splits import PARTS, load_split, make_split
 
 COUNTS = {"benign": 437, "malignant": 210, "normal": 133}
@@ -316,8 +314,8 @@ def test_the_file_must_be_given_and_be_there():
 
 
 @pytest.mark.busi
-def test_busi_has_the_sizes_of_the_paper_and_twins_stay_together(busi):
-    frame, groups = read_index(busi), audit_folder(busi, read_folder(busi, {})).groups
+def test_busi_has_the_sizes_of_the_paper_and_twins_stay_together(busi, busi_audit):
+    frame, groups = read_index(busi), busi_audit.groups
     assert sizes(make_split(frame, groups, "random", ratio=[11, 1, 3])) == (572, 52, 156)
     assert sizes(make_split(frame, groups, "random", ratio=[12, 3])) == (624, 0, 156)
     split = make_split(frame, groups, "grouped")

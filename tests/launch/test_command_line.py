@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import warm
 from held import CALLBACK, LIMIT_S, environment, is_gone, steps_of, wait_for
+from recordings import of_kind, read_records
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments, cwd=ROOT):
-    return warm.run(arguments, cwd, LIMIT_S)
+def run(*arguments):
+    return warm.run(arguments, ROOT, LIMIT_S)
 
 
 def run_in_new_python(*arguments):
@@ -292,13 +293,9 @@ def test_jobs_of_one_grid_are_w_and_b_runs_of_their_own(train, tmp_path):
     done = train("-m", "model=alexnet,resnet34", "debug=fast", "logger=wandb", "group=mine")
     assert done.returncode == 0, done.stderr
     seen = set()
-    for folder in (tmp_path / "runs" / "mine").glob("*/wandb/offline-run-*"):
-        shown = run("-m", "wandb", "leet", "inspect", str(folder), "--json", cwd=tmp_path).stdout
-        records = [json.loads(line) for line in shown.splitlines()]
-        (recorded,) = [
-            record["run"] for record in records if record["type"] == "run" and "display_name" in record["run"]
-        ]
-        assert recorded["display_name"] == folder.parent.parent.name
+    for folder in (file.parent for file in (tmp_path / "runs" / "mine").glob("*/wandb")):
+        (recorded,) = [record for record in of_kind(read_records(folder), "run") if "display_name" in record]
+        assert recorded["display_name"] == folder.name
         assert (recorded["run_group"], recorded["job_type"]) == ("mine", "classification")
         seen.add(recorded["display_name"].partition("__")[0])
     assert seen == {"alexnet", "resnet34"}
