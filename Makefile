@@ -44,6 +44,7 @@ lint: $(READY)  ## check style, types and workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/zizmor --offline --quiet .github
 
 data: $(READY)  ## get BUSI into data/: download it, or unpack ZIP=file.zip

@@ -7,6 +7,8 @@ page on a forge and on the site.
 import re
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 ROOT = Path(__file__).parents[1]
 
 project = "bus_lightning"
@@ -37,3 +39,14 @@ html_css_files = ["site.css"]
 html_extra_path = ["site"]  # index.html, which leads to docs/index.html
 html_copy_source = False
 html_show_sourcelink = False
+
+
+def keep_sentence(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Keep napoleon from taking the words before the colon of a property's sentence for its type."""
+    if what in ("property", "attribute", "data") and lines:
+        lines.insert(0, "")
+
+
+def setup(app: Sphinx) -> None:
+    """Read docstrings before napoleon does, whose priority is 500."""
+    app.connect("autodoc-process-docstring", keep_sentence, priority=400)

@@ -27,7 +27,7 @@ def refuse(read) -> str:
     return str(refused.value)
 
 
-def make_book(path: Path, *cells, **sheets) -> openpyxl.Workbook:
+def make_book(path: Path, *cells, **sheets):
     book = openpyxl.Workbook()
     for row in cells:
         book.active.append(row)

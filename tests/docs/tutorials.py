@@ -35,10 +35,11 @@ def run_tutorial(name, folder):
     return NotebookClient(notebook, timeout=3600, startup_timeout=600, resources=place).execute()  # on a busy machine
 
 
-def short_outputs(cell):
-    """Return the outputs of a cell that are kept: texts without progress bars, as one stream or result each."""
+def short_outputs(cell, folder):
+    """Return the outputs of a cell that are kept: texts without progress bars and without the path of the copy."""
     texts = [output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stdout"]
-    lines = [line.rstrip() for line in "".join(texts).split("\n") if "━" not in line]
+    text = "".join(texts).replace(f"{folder.resolve()}/", "")
+    lines = [line.rstrip() for line in text.split("\n") if "━" not in line]
     lines = [line for line in lines if line and not line.startswith("     ")]  # a bar's second line is indented
     kept = [nbformat.v4.new_output("stream", name="stdout", text="\n".join(lines[:_LINES]) + "\n")] if lines else []
     results = [output.data["text/plain"] for output in cell.outputs if output.output_type == "execute_result"]
@@ -57,7 +58,7 @@ def main():
     kept = nbformat.read(file, as_version=4)
     for cell, own in zip(executed.cells, kept.cells, strict=True):
         if cell.cell_type == "code":
-            outputs = short_outputs(cell)
+            outputs = short_outputs(cell, options.folder)
             if options.keep:
                 own.outputs = outputs
             elif [output.output_type for output in outputs] != [output.output_type for output in own.outputs]:
