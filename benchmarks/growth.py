@@ -1,4 +1,4 @@
-"""How seconds and memory grow with the number of images, and of runs in a grid."""
+"""How seconds and memory grow with the number of images, and of runs in a grid; also those of two whole commands."""
 
 import json
 import math
@@ -8,8 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from benchmarks.against.rows.varied_runs import make_runs
 from benchmarks.contestants import limits
-from benchmarks.processes import SCRATCH, probe, run, say
+from benchmarks.processes import SCRATCH, Finished, probe, run, say
 from benchmarks.report import table
 
 AUDIT_GOAL = 25  # minutes, for the largest folder, on two cores
@@ -20,6 +23,7 @@ _STAGES = {
     "epochs": "cache and two epochs",
     "metrics": "metrics of n cases",
 }
+_COMMANDS = {"audit": "audit of n images", "report": "report of n runs"}
 _FOLDER = SCRATCH / "growth"
 
 
@@ -34,7 +38,32 @@ def measure(quick: bool) -> dict[str, Any]:
         for stage in _STAGES:
             images[number][stage] = _stage(stage, folder, number)
     runs = {number: _stage("runs", _grid_of(number), number) for number in ((10, 100) if quick else (10, 100, 1000))}
-    return {"images": images, "runs": runs}
+    sizes = {"audit": (78, 156), "report": (20, 40)} if quick else {
+        "audit": (780, 1_560, 3_120, 6_240, 12_480, 31_200), "report": (20, 100, 1000)}  # fmt: skip
+    commands = {name: {size: _command(name, size) for size in sizes[name]} for name in _COMMANDS}
+    return {"images": images, "runs": runs, "commands": commands}
+
+
+def _command(name: str, number: int) -> dict[str, float]:
+    """Measure a command as users give it, without what an earlier one has kept."""
+    finished = _audit(number) if name == "audit" else _report(number)
+    say(f"{name:8s} {number:6d}: {finished.seconds:.1f} s, processor {finished.busy:.1f} s, {finished.peak_mb:.0f} MB")
+    return {"seconds": finished.seconds, "processor_seconds": finished.busy, "peak_mb": finished.peak_mb}
+
+
+def _audit(number: int) -> Finished:
+    folder, out = _FOLDER / f"images-{number}", _FOLDER / "audit"
+    probe("images", folder, number, timeout=3600)
+    shutil.rmtree(out, ignore_errors=True)
+    return run(["python", "-m", "bus_lightning.data.audit", folder, "--out", out, "--cache", out / "cache"],
+               timeout=7200)  # fmt: skip
+
+
+def _report(number: int) -> Finished:
+    group = make_runs(_FOLDER / "reported" / f"of_{number}", number)
+    for name in ("report", ".summaries", "wandb"):
+        shutil.rmtree(group / name, ignore_errors=True)
+    return run(["python", "-m", "bus_lightning.launch.report", group], timeout=7200)
 
 
 def _stage(stage: str, folder: Path, number: int) -> dict[str, float]:
@@ -68,12 +97,33 @@ def _grid_of(number: int) -> Path:
 
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
-    """Make the tables `growth` and `runs`."""
+    """Make the tables `growth`, `runs` and `growth_commands`."""
     # JSON knows no numbers as keys.
     images = {int(number): found for number, found in results["images"].items()}
     stages = {label: {number: found[stage] for number, found in images.items()} for stage, label in _STAGES.items()}
     runs = {"table of a grid": {int(number): found for number, found in results["runs"].items()}}
-    return {"growth": _growth(stages, "images"), "runs": _growth(runs, "runs")}
+    commands = {"growth_commands": _growth_of_commands(results["commands"])} if "commands" in results else {}
+    return {"growth": _growth(stages, "images"), "runs": _growth(runs, "runs")} | commands
+
+
+def _growth_of_commands(commands: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Make a table with a row per command and size; the exponent is fitted to all sizes of a command."""
+    rows = []
+    for name, by_size in commands.items():
+        of_sizes = {int(size): values for size, values in by_size.items()}
+        exponent = fit_exponent({size: values["processor_seconds"] for size, values in of_sizes.items()})
+        for place, (size, values) in enumerate(of_sizes.items()):
+            rows.append([
+                "" if place else _COMMANDS[name], f"{size:,}", f"{values['seconds']:.1f}",
+                f"{values['processor_seconds']:.1f}", f"{values['peak_mb']:,.0f}", "" if place else f"{exponent:.2f}",
+            ])  # fmt: skip
+    return table(["command", "n", "seconds", "of processor", "peak MB", "exponent of processor time"], rows)
+
+
+def fit_exponent(values: dict[int, float]) -> float:
+    """Fit the power of n with which a value grows, by least squares of the logarithms; n -> value."""
+    x, y = np.log(list(values)), np.log(list(values.values()))
+    return float(np.polyfit(x, y, 1)[0])
 
 
 def _growth(stages: dict[str, dict[int, Any]], what: str) -> str:

@@ -13,8 +13,10 @@ and 8 (Curated BUSI, https://doi.org/10.5281/zenodo.19047974).
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -26,6 +28,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 # 256 pixels still show the speckle and keep a fingerprint near 75 kB; 320 found the same pairs.
 _LONGER_SIDE = 256
+# Keypoints are searched at half of that in a quarter of the time; where that leaves a doubt, at all of it.
+_SEARCHED_SIDE = 128
 _MAX_KEYPOINTS = 200
 
 # Hashing. Codes of log2(number of descriptors) bits keep the mean bucket near one descriptor for any number of images.
@@ -36,6 +40,8 @@ _MAX_BUCKET = 64
 # With these two, every pair of BUSI that agrees at 0.4 or more becomes a candidate.
 _MAX_CANDIDATES = 10
 _MIN_VOTES = 3
+_ROWS = 64  # images whose votes are counted at a time
+_QUEUED = 4096  # pairs
 
 # Registration. Copies in BUSI have dozens of inliers. Burned-in text alone can give 20, so the agreement must decide.
 _RATIO = 0.85
@@ -54,6 +60,7 @@ _BLOCK = 16
 _MIN_OVERLAP = 0.33
 _MIN_CONTRAST = 0.3
 _MIN_AGREEMENT = 0.85
+_DOUBTFUL = 0.3
 
 
 @dataclass(frozen=True)
@@ -87,20 +94,33 @@ def make_fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
         Arandjelovic and Zisserman, Three things everyone should know to improve object retrieval, CVPR 2012 (square
         roots of SIFT).
     """
-    digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image))  # not joined with the shape: that would copy it
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     scale = _LONGER_SIDE / max(grey.shape)
     if scale < 1:
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    grey = np.asarray(grey, np.uint8)
+    return Fingerprint(digest.digest(), grey, *_find_keypoints(grey, _SEARCHED_SIDE))
+
+
+def _find_keypoints(grey: NDArray[np.uint8], longer_side: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Find the points and descriptors of a `Fingerprint` in an image that is first scaled down to a longer side."""
+    small, scale = grey, longer_side / max(grey.shape)
+    if scale < 1:
+        height, width = (max(1, round(side * scale)) for side in grey.shape)
+        small = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     # A detector for every call: OpenCV does not promise that threads can share one.
-    keypoints, raw = cv2.SIFT.create(nfeatures=_MAX_KEYPOINTS).detectAndCompute(grey, None)
+    keypoints, raw = cv2.SIFT.create(nfeatures=_MAX_KEYPOINTS).detectAndCompute(small, None)
     if raw is None or len(keypoints) == 0:
-        return Fingerprint(digest, grey.astype(np.uint8), np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8))
-    points = np.array([keypoint.pt for keypoint in keypoints[:_MAX_KEYPOINTS]], np.float32)
+        return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8)
     raw = raw[:_MAX_KEYPOINTS]
+    points = np.array([keypoint.pt for keypoint in keypoints[:_MAX_KEYPOINTS]], np.float64)
+    factors = grey.shape[1] / small.shape[1], grey.shape[0] / small.shape[0]
+    points = (points + 0.5) * factors - 0.5  # the middle of the first pixel is at 0
     root = np.sqrt(raw / np.maximum(raw.sum(axis=1, keepdims=True), 1))
-    return Fingerprint(digest, grey.astype(np.uint8), points, np.rint(255 * root).astype(np.uint8))
+    return points.astype(np.float32), np.rint(255 * root).astype(np.uint8)
 
 
 def matching_pairs(
@@ -125,12 +145,21 @@ def matching_pairs(
     equal = {(first_with.setdefault(f.digest, i), i) for i, f in enumerate(fingerprints)}
     pairs = {(i, j) for i, j in equal if i < j and (i < across <= j or not across)}
     # The matrices are too small for several threads of the linear algebra library.
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         candidates = [pair for pair in _candidate_pairs(fingerprints, across) if pair not in pairs]
-        for i, j in progress(candidates):
-            if agreement(fingerprints[i], fingerprints[j]) >= _MIN_AGREEMENT:
-                pairs.add((i, j))
+        agreements = _in_parts(pool, lambda pair: agreement(*(fingerprints[i] for i in pair)), candidates)
+        for pair, agreed in zip(progress(candidates), agreements, strict=True):
+            if agreed >= _MIN_AGREEMENT:
+                pairs.add(pair)
     return sorted(pairs)
+
+
+def _in_parts(
+    pool: ThreadPoolExecutor, measure: Callable[[tuple[int, int]], float], pairs: Sequence[tuple[int, int]]
+) -> Iterator[float]:
+    """Measure pairs in several threads, a part at a time: a queue of all pairs of a large set would fill the memory."""
+    for start in range(0, len(pairs), _QUEUED):
+        yield from pool.map(measure, pairs[start : start + _QUEUED])
 
 
 def group_of(n: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
@@ -148,7 +177,16 @@ def agreement(first: Fingerprint, second: Fingerprint) -> float:
         Median over blocks of 16 x 16 pixels of the correlation of the high-pass filtered images, in [-1, 1]; the median
         ignores calipers and text, which lie in few blocks. 0 if the images cannot be registered or overlap too little.
     """
-    transform = _register(first, second)
+    agreed = _agreement_after(_register(first, second), first, second)
+    if not _DOUBTFUL <= agreed < _MIN_AGREEMENT:
+        return agreed
+    fine = [replace(f, **dict(zip(("points", "descriptors"), _find_keypoints(f.grey, _LONGER_SIDE), strict=True)))
+            for f in (first, second)]  # fmt: skip
+    return max(agreed, _agreement_after(_register(*fine), first, second))
+
+
+def _agreement_after(transform: NDArray[np.float64] | None, first: Fingerprint, second: Fingerprint) -> float:
+    """Measure the agreement of two images, if the second is moved onto the first; 0 without a transform."""
     if transform is None:
         return 0.0
     height, width = first.grey.shape
@@ -202,16 +240,19 @@ def _codes(descriptors: NDArray[np.uint8], planes: NDArray[np.float32]) -> NDArr
 
 
 def _most_votes(image_buckets: sparse.csr_matrix, across: int) -> Iterator[tuple[int, int]]:
-    """Yield each image with those that share the most buckets; row by row, to limit the memory."""
+    """Yield each image with those that share the most buckets; some rows at a time, to limit the memory."""
     bucket_images = image_buckets.T.tocsr()
-    for i in range(image_buckets.shape[0]):
-        shared = image_buckets[i] @ bucket_images
-        eligible = (shared.indices != i) & (shared.data >= _MIN_VOTES)
-        if across:
-            eligible &= (shared.indices < across) != (i < across)
-        others, votes = shared.indices[eligible], shared.data[eligible]
-        for j in others[np.lexsort((others, -votes))][:_MAX_CANDIDATES].tolist():
-            yield min(i, j), max(i, j)
+    n = image_buckets.shape[0]
+    for start in range(0, n, _ROWS):
+        block = image_buckets[start : start + _ROWS] @ bucket_images
+        for i, low, high in zip(range(start, n), block.indptr, block.indptr[1:], strict=False):
+            images, votes = block.indices[low:high], block.data[low:high]
+            eligible = (images != i) & (votes >= _MIN_VOTES)
+            if across:
+                eligible &= (images < across) != (i < across)
+            others, votes = images[eligible], votes[eligible]
+            for j in others[np.lexsort((others, -votes))][:_MAX_CANDIDATES].tolist():
+                yield min(i, j), max(i, j)
 
 
 def _register(first: Fingerprint, second: Fingerprint) -> NDArray[np.float64] | None:
@@ -220,11 +261,16 @@ def _register(first: Fingerprint, second: Fingerprint) -> NDArray[np.float64] | 
         return None
     # Integers below 2**24 are exact in float32: the order of summation does not matter.
     a, b = first.descriptors.astype(np.float32), second.descriptors.astype(np.float32)
-    squared = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :] - 2 * (a @ b.T)
+    squared = a @ b.T
+    squared *= -2
+    squared += (a * a).sum(axis=1)[:, None]
+    squared += (b * b).sum(axis=1)
     nearest = squared.argmin(axis=1)
-    best, runner_up = np.partition(squared, 1, axis=1)[:, :2].T
-    mutual = squared.argmin(axis=0)[nearest] == np.arange(len(a))
-    matched = np.flatnonzero(mutual & (best < _RATIO**2 * runner_up))
+    mutual = np.flatnonzero(squared.argmin(axis=0)[nearest] == np.arange(len(a)))
+    of_mutual, row = squared[mutual], np.arange(len(mutual))
+    best = of_mutual[row, nearest[mutual]]
+    of_mutual[row, nearest[mutual]] = np.inf
+    matched = mutual[best < _RATIO**2 * of_mutual.min(axis=1, initial=np.inf)]
     if len(matched) < _MIN_INLIERS:
         return None
     transform, inliers = cv2.estimateAffine2D(  # OpenCV seeds this RANSAC with a constant

@@ -37,8 +37,11 @@ def save_fingerprints(path: Path, fingerprints: Mapping[str, Fingerprint]) -> No
         "points": np.concatenate([np.zeros((0, 2), np.float32), *(f.points for f in values)]),
         "descriptors": np.concatenate([np.zeros((0, 128), np.uint8), *(f.descriptors for f in values)]),
     }
-    with aside(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+    # As `np.savez_compressed`, but in half the time, and no larger: more effort finds nothing to pack in speckle.
+    with aside(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def load_fingerprints(path: Path) -> dict[str, Fingerprint]:

@@ -1,11 +1,11 @@
 """Find a data folder, label the images of its index, and read images and masks."""
 
 import os
-from contextlib import ExitStack
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -13,11 +13,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.reading import open_regular
 from bus_lightning.data.levels import OWN_SCALE, Scale, read_rgb
-from bus_lightning.data.masks import decode_mask, have_same_proportions, resize_mask
+from bus_lightning.data.masks import decode_mask, have_same_proportions, mask_of_plain, resize_mask
+from bus_lightning.data.plain_png import decode_plain_png
 from bus_lightning.data.sources import folder
 from bus_lightning.data.structure import checked
 
 DEFAULT_ROOT = Path("data/Dataset_BUSI_with_GT")
+_UNDECODED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class MaskSizeError(UserError):
@@ -116,25 +118,15 @@ def read_image(path: Path, scale: Scale = OWN_SCALE) -> np.ndarray:
     Raises:
         UserError: If the file is missing, empty, truncated, not an image, or has several images.
     """
-    stream = _open_picture(path)
     try:
-        with stream, Image.open(stream) as image:
-            if image.format != "MPO" and (number := getattr(image, "n_frames", 1)) > 1:
-                raise UserError(f"it holds {number} pictures; save each in a separate file")
-            return read_rgb(image, stream, scale)
-    except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _open_picture(path: Path) -> BufferedReader:
-    """Open a picture whose structure has been checked."""
-    try:
-        with ExitStack() as on_error:
-            stream = on_error.enter_context(open_regular(path))
-            checked(stream)
-            on_error.pop_all()
-            return stream
-    except (OSError, SyntaxError, UserError, Image.DecompressionBombError) as error:
+        with open_regular(path) as stream:
+            if (pixels := decode_plain_png(stream)) is not None:
+                return pixels if pixels.ndim == 3 else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB))
+            with Image.open(checked(stream)) as image:
+                if image.format != "MPO" and (number := getattr(image, "n_frames", 1)) > 1:
+                    raise UserError(f"it holds {number} pictures; save each in a separate file")
+                return read_rgb(image, stream, scale)
+    except (*_UNDECODED, UserError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -180,23 +172,33 @@ def read_single_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndar
     Raises:
         MaskSizeError, UserError: As `read_mask`.
     """
-    stream = _open_picture(path)
     try:
-        with stream, Image.open(stream) as image:
-            width, height = image.size
-            if (height, width) != shape and image.format != "TIFF":  # a TIFF states its upright size
-                width, height = ImageOps.exif_transpose(image).size
-        if shape is not None and (height, width) != shape and not have_same_proportions(shape, (height, width)):
-            raise MaskSizeError(
-                f"{path} is {width}x{height} pixels but its image {shape[1]}x{shape[0]}. "
-                "Fix the mask, or leave the image out with data.exclude=FILE.csv."
-            )
-        mask = decode_mask(path)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        with open_regular(path) as stream:
+            plain = decode_plain_png(stream)
+            height, width = _upright_shape(stream, shape) if plain is None else plain.shape[:2]
+    except (*_UNDECODED, UserError) as error:
+        raise _unreadable(path, error) from error
+    if shape is not None and (height, width) != shape and not have_same_proportions(shape, (height, width)):
+        raise MaskSizeError(
+            f"{path} is {width}x{height} pixels but its image {shape[1]}x{shape[0]}. "
+            "Fix the mask, or leave the image out with data.exclude=FILE.csv."
+        )
+    try:
+        mask = decode_mask(path) if plain is None else mask_of_plain(plain, path)
+    except _UNDECODED as error:
         raise _unreadable(path, error) from error
     if shape is None or mask.lesion.shape == shape:
         return mask.lesion, mask.rule, False
     return resize_mask(mask.lesion, shape), mask.rule, True
+
+
+def _upright_shape(stream: BufferedReader, expected: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the (H, W) of an opened picture after a check of its structure; it is turned if it is not as expected."""
+    with Image.open(checked(stream)) as image:
+        width, height = image.size
+        if (height, width) != expected and image.format != "TIFF":  # a TIFF states its upright size
+            width, height = ImageOps.exif_transpose(image).size
+    return height, width
 
 
 def read_predicted_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:

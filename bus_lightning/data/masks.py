@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import open_regular
+from bus_lightning.data.channels import brightest_channel
 from bus_lightning.data.levels import is_deep, read_levels
 
 _FAINT, _FAINT_SHARE = 31, 0.02  # up to this level, or this share of 16 bits, a level is a label or noise
@@ -61,6 +62,30 @@ def decode_mask(path: Path) -> Mask:
         if image.format != "TIFF":  # loading turns a TIFF upright
             ImageOps.exif_transpose(image, in_place=True)
         levels, source = _levels(image, path) if deep is None else (deep, "")
+    return _decide(levels, source, path)
+
+
+def mask_of_plain(pixels: np.ndarray, path: Path) -> Mask:
+    """Turn the pixels of `decode_plain_png` into a mask, as `decode_mask` does with their file.
+
+    Args:
+        pixels: (H, W) or (H, W, 3) uint8.
+        path: Their file.
+
+    Raises:
+        MaskValueError: If it is unclear which pixels are lesion.
+        OSError, SyntaxError, ValueError, Image.DecompressionBombError: As `decode_mask`, of colours that are all
+            equally bright.
+    """
+    if pixels.ndim == 2:
+        return _decide(pixels, "", path)
+    levels = brightest_channel(pixels)
+    are_equal_colors = 0 < levels.min() == levels.max()  # their hues count
+    return decode_mask(path) if are_equal_colors else _decide(levels, "", path)
+
+
+def _decide(levels: np.ndarray, source: str, path: Path) -> Mask:
+    """Decide which pixels are lesion from one level per pixel, (H, W) integers, and the rule that gave them."""
     low, top = int(levels.min()), int(levels.max())
     if low == top == 0:
         return Mask(np.zeros(levels.shape, np.uint8), source)
@@ -124,14 +149,15 @@ def _levels(image: Image.Image, path: Path) -> tuple[np.ndarray, str]:
 def _lesion(levels: np.ndarray, full: int, path: Path) -> tuple[np.ndarray, str]:
     """Decide which pixels are lesion, (H, W) bool, from levels that start at 0; also return the rule."""
     top = int(levels.max())
+    faint = top <= max(_FAINT, _FAINT_SHARE * full)
+    if not faint and np.count_nonzero(bright := levels == top) + np.count_nonzero(levels == 0) == levels.size:
+        return bright, ""  # a plain mask: nearly every file
+    levels = levels.astype(np.int64, copy=False)
     if top > 65535:
         values, counts = np.unique(levels, return_counts=True)
     else:  # ten times as fast as sorting
         counts = np.bincount(levels.ravel())
         values, counts = np.flatnonzero(counts), counts[counts > 0]
-    faint = top <= max(_FAINT, _FAINT_SHARE * full)
-    if len(values) == 2 and not faint:
-        return levels > top / 2, ""
     inner = _among_equals(levels, 4)
     if faint:
         solid = float(inner[levels > 0].mean())
