@@ -76,10 +76,12 @@ def make_bundle(
     with_head=True,
     trained_on=None,
     card="A tiny bundle.\n",
+    only=None,
 ):
     """Write a bundle of fp32 alone; its reference are images of `speckled`.
 
-    Without `trained_on` it says what it was trained on as little as bundles of earlier versions do.
+    Without `trained_on` it says what it was trained on as little as bundles of earlier versions do. `only` names the
+    one network that it has.
     """
     (segmenter, _), (classifier, head) = exported(Bright, 3, False), exported(SmallClassifier, channels, with_head)
     images = speckled()
@@ -103,5 +105,12 @@ def make_bundle(
             "default_precision": "fp32", "variants": {},
         }  # fmt: skip
         content |= {} if trained_on is None else {"trained_on": trained_on}
+        if only:
+            content["networks"] = {only: content["networks"][only]}
+        if only == "segmenter":
+            content |= {"classes": [], "temperature": None, "thresholds": None}
+            (folder / HEAD).unlink()
+        for name in {"segmenter", "classifier"} - content["networks"].keys():
+            (folder / f"{name}.onnx").unlink()
         (folder / MANIFEST).write_text(json.dumps(content))
     return out

@@ -61,7 +61,7 @@ def write_card(
         *([f"**{lacking}**"] if lacking else []),
         _networks(team, bundle),
         _data(team, images, bundle.trained_on),
-        _results(team, numbers),
+        _results(numbers, team.has_held_out_images),
         *([_calibration(team, calibration)] if bundle.classifies else []),
         _precisions(bundle, is_held_out),
         _USE.format(limits=(_OF_CLASSES if bundle.classifies else "") + (_OF_OUTLINES if bundle.outlines else "")),
@@ -138,7 +138,7 @@ def _data(team: Team, images: PreparedData, trained: Trained) -> str:
     return "\n\n".join(["## Data", origin, _table(names, rows)])
 
 
-def _results(team: Team, numbers: dict[str, Rows]) -> str:
+def _results(numbers: dict[str, Rows], has_held_out_images: bool) -> str:
     rows = [
         [heading_of(row["metric"]), f"{row['value']:.3f}", _interval(row), row["n"]]
         for of_output in numbers.values()
@@ -152,7 +152,7 @@ def _results(team: Team, numbers: dict[str, Rows]) -> str:
         "Probabilities are those before calibration, which does not change the most likely class. The recall of "
         "malignant is the sensitivity of the most likely class, without the threshold."
     ]
-    if not team.has_held_out_images:
+    if not has_held_out_images:
         notes.append(
             "**No image of the data set is held out from all networks**, which were trained on different folds. Each "
             "image was predicted by the networks that have not seen it, so these are not the results of the mean of "

@@ -65,15 +65,20 @@ def classifier(channels: int) -> dict:
 
 
 def write_run(runs: Path, root: Path, cache: Path, name: str, *overrides: str) -> Path:
-    """Write the folder that a finished run leaves, with random weights and the answers that they give in PyTorch."""
-    model = "u2net_lite" if name.startswith("seg") else "deepcardinal50"
+    """Write the folder that a finished run leaves, with random weights and the answers that they give in PyTorch.
+
+    The beginning of the name chooses the task: `seg`, `joint`, or `cls`.
+    """
+    kind = next((kind for kind in ("seg", "joint") if name.startswith(kind)), "cls")
+    model = {"seg": "u2net_lite", "joint": "joint_unet_efficientnet_lite0", "cls": "deepcardinal50"}[kind]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         said = [f"data.root={root}", f"data.cache={cache}", f"runs_dir={runs}", "logger=none", f"model={model}",
                 "data.size=64", "data.split.cross_folds=3", f"name={name}", "data.split.ratio=[11,1,3]"]  # fmt: skip
         cfg = compose("train", overrides=[*said, *overrides])
     cfg = settle(cfg, RULES)
-    cfg.model.net, cfg.model.debug_size = (SEGMENTER if model == "u2net_lite" else classifier(cfg.data.channels)), {}
+    nets = {"seg": SEGMENTER, "joint": {"_target_": "tiny_nets.TinyJoint"}, "cls": classifier(cfg.data.channels)}
+    cfg.model.net, cfg.model.debug_size = nets[kind], {}
     prepared = prepare_data(cfg.data, needs_masks=False)
     split = prepared.split(cfg.data.split)
     if cfg.overlay.source == "predicted":
@@ -83,29 +88,30 @@ def write_run(runs: Path, root: Path, cache: Path, name: str, *overrides: str) -
     run.checkpoints.mkdir(parents=True)
     save_config(cfg, run.config)
     split.save(run.split)
-    torch.manual_seed(0)
+    torch.manual_seed(cfg.seed)
     net = build_net(cfg.model, False)
     torch.save(net.state_dict(), run.best)
-    data, rows = BusDataModule(prepared, split, cfg, full_masks=model == "u2net_lite"), []
+    data, rows = BusDataModule(prepared, split, cfg, full_masks=kind != "cls"), []
     for part in ("val", "test"):
         for batch in data.evaluation_dataloader(part):
             with torch.inference_mode():
                 answers = net.eval()(batch["image"])
+            answers = list(zip(*answers, strict=True)) if kind == "joint" else answers
             for place, (id_, answer) in enumerate(zip(batch["id"], answers, strict=True)):
                 label = int(batch["label"][place])
                 row = {"id": id_, "split": part, "label": prepared.classes[label]}
-                if model == "u2net_lite":
-                    rows.append(row | {"tp": 5, "fp": 3, "fn": 2, "tn": 90, "hd95": np.nan})
+                answer, chances = answer if kind == "joint" else (answer, answer)
+                if kind != "seg":
+                    shares = chances.softmax(0).tolist()
+                    row |= dict(zip([f"prob_{name}" for name in prepared.classes], shares, strict=True))
+                if kind != "cls":
+                    row |= {"tp": 5, "fp": 3, "fn": 2, "tn": 90, "hd95": np.nan}
                     box, shape = batch["box"][place].tolist(), batch["full_mask"][place].shape
                     png = cv2.imencode(
                         ".png", 255 * predicted_mask(answer.sigmoid(), box, shape).numpy().astype(np.uint8)
                     )[1]
                     run.write_masks({id_: png.tobytes()})
-                else:
-                    row |= dict(
-                        zip([f"prob_{name}" for name in prepared.classes], answer.softmax(0).tolist(), strict=True)
-                    )
-                    rows.append(row)
+                rows.append(row)
     cases = pd.DataFrame(rows)
     run.write_cases(cases)
     run.update_status(state="complete", data=prepared.content, split=split.hash, epochs=1, commit=None)
