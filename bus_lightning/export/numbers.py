@@ -11,7 +11,7 @@ from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.stage import CLASS, MASK
-from bus_lightning.export.predictions import held_out_cases, test_cases
+from bus_lightning.export.predictions import cases_of_test, held_out_cases
 from bus_lightning.export.runs import RebuiltRun
 from bus_lightning.export.team import Team, by_test_images, least_score_of
 from bus_lightning.export.variants import diagnose_images
@@ -69,7 +69,7 @@ def _mask_cases(team: Team, bundle: Bundle, opened: Mapping[str, RebuiltRun]) ->
     names = {run.folder.path: name for name, run in team.runs.items()}
     for runs in by_test_images(team.outliners):
         if len(runs) == 1:
-            yield test_cases(runs[0])
+            yield cases_of_test(runs[0])
             continue
         networks = {(name := names[run.folder.path]): bundle.networks[name] for run in runs}
         classes = bundle.classes if any(stage.classifies for stage in networks.values()) else []

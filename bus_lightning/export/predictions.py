@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 _OF_A_FOLD = ("seed", "data.split.fold", "data.split.cross_fold", "data.split.cross_folds")
 
 
-def test_cases(run: FinishedRun) -> pd.DataFrame:
+def cases_of_test(run: FinishedRun) -> pd.DataFrame:
     """Read the cases of a run's test part.
 
     Raises:
@@ -35,7 +35,7 @@ def held_out_cases(teams: Sequence[Sequence[FinishedRun]]) -> pd.DataFrame:
     Args:
         teams: Runs with the same test images each, and with other test images than the other teams.
     """
-    return pd.concat([_mean([test_cases(run) for run in runs]) for runs in teams], ignore_index=True)
+    return pd.concat([_mean([cases_of_test(run) for run in runs]) for runs in teams], ignore_index=True)
 
 
 def validation_cases(runs: Sequence[FinishedRun]) -> pd.DataFrame | None:
@@ -61,7 +61,7 @@ def out_of_fold_cases(folds: Sequence[Sequence[FinishedRun]], exported: Sequence
 
 
 def _join_folds(runs: Sequence[FinishedRun], exported: FinishedRun) -> pd.DataFrame:
-    cases = pd.concat([test_cases(run) for run in runs], ignore_index=True)
+    cases = pd.concat([cases_of_test(run) for run in runs], ignore_index=True)
     if len(twice := cases[cases["id"].duplicated()]):
         raise UserError(
             f"--out-of-fold: {len(twice)} images were predicted by several runs, for example '{twice['id'].iloc[0]}': "

@@ -18,8 +18,7 @@ from bus_lightning.diagnosis.doubt import find_doubts, fit_reference, strangenes
 from bus_lightning.diagnosis.measurements import Measurements, measure
 from bus_lightning.export import calibration
 from bus_lightning.export.calibration import choose_threshold, find_temperature
-from bus_lightning.export.predictions import out_of_fold_cases
-from bus_lightning.export.predictions import test_cases as tested_cases
+from bus_lightning.export.predictions import cases_of_test, out_of_fold_cases
 from bus_lightning.runs.finished import FinishedRun
 from bus_lightning.runs.folder import RunDir
 
@@ -137,7 +136,7 @@ def cross_fitted(tmp_path):
 def calibrate(runs, classifier, sensitivity):
     """Calibrate a classifier on its folds, as an export does."""
     cases = out_of_fold_cases([runs], [classifier])
-    return calibration.calibrate(cases, OUT_OF_FOLD, len(runs), tested_cases(classifier), sensitivity)
+    return calibration.calibrate(cases, OUT_OF_FOLD, len(runs), cases_of_test(classifier), sensitivity)
 
 
 def tempered(cases, temperature):
