@@ -85,6 +85,8 @@ def _composition(team: Team, bundle: Bundle) -> Iterator[str]:
     for role, names in team.roles.items():
         if len(names) > 1:
             yield f"The answer is the mean of the probabilities of the {len(names)} networks ({role})."
+            if role != "classifier":
+                yield "Masks in the test results that several networks predicted were averaged by this bundle in fp32."
     for name, run in team.runs.items():
         if run.task == "classification":
             overlay = run.overlay
@@ -145,9 +147,8 @@ def _results(numbers: dict[str, Rows], has_held_out_images: bool) -> str:
         for row in of_output
     ]
     notes = [
-        "Results on the test images, computed in PyTorch after training, in the precision of the training; masks of an "
-        "ensemble are averaged by the bundle in fp32. The bundle computes in another precision, so single answers can "
-        "differ: see Precisions. Intervals: bootstrap over groups of near-duplicates, 2,000 draws; they do not include "
+        "Results on the test images, computed in PyTorch after training, in the precision of the training. The bundle "
+        "computes in another precision, so single answers can differ: see Precisions. Intervals: bootstrap over groups of near-duplicates, 2,000 draws; they do not include "
         "the variation between seeds. "
         "Probabilities are those before calibration, which does not change the most likely class. The recall of "
         "malignant is the sensitivity of the most likely class, without the threshold."
