@@ -21,6 +21,7 @@ from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.lacking import NO_CLASS, NO_OUTLINE
 from bus_lightning.diagnosis.networks import Network
+from bus_lightning.diagnosis.stage import PRECISIONS
 from bus_lightning.export import making
 from bus_lightning.export.making import make_bundle
 from bus_lightning.export.runs import open_for_bundle, rebuild
@@ -35,9 +36,10 @@ EXACT = "trainer.precision=32-true"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Leave the slow parts out that other tests cover: quantising, and comparing the precisions."""
-    score = {"images": 1, "ms": 1.0} | dict.fromkeys(("iou", "iou_difference", "auc", "auc_difference"), 0.0)
+    score = {"images": 1, "ms": 1.0, "answers_changed": 0}
+    score |= dict.fromkeys(("iou", "iou_difference", "auc", "auc_difference"), 0.0)
     monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
-    monkeypatch.setattr(making, "compare_variants", lambda *_: {"fp32": score | {"answers_changed": 0}})
+    monkeypatch.setattr(making, "compare_variants", lambda *_: dict.fromkeys(PRECISIONS, score))
 
 
 @pytest.fixture(scope="module")
@@ -186,18 +188,20 @@ def test_a_heat_map_of_an_ensemble_is_the_mean_of_those_of_its_members(copied, t
 
 @pytest.fixture
 def folds(copied):
-    return copied(*((f"cls-{fold}", "data.split.folds=3", f"data.split.fold={fold}") for fold in range(3)))
+    options = ("data.split.folds=3", "data.split.ratio=[2,10,3]")
+    return copied(*((f"cls-{fold}", f"seed={fold}", f"data.split.fold={fold}", *options) for fold in range(3)))
 
 
 def test_folds_make_a_bundle_whose_card_says_that_nothing_is_held_out(folds, tmp_path):
     bundle = make_bundle(folds, tmp_path / "bundle")
     card = " ".join(bundle.card.split())
-    assert "**No image of the data set is held out from all networks**" in card
+    assert "**No test image is held out from all networks**" in card
     calibration = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
     tested = pd.concat([open_run(run).cases.query("split == 'test'") for run in folds])
     assert (calibration["n"], calibration["tested"], calibration["on"]) == (len(tested), None, OUT_OF_FOLD)
     assert tested["id"].is_unique
-    assert f"Trained on {len(tested)} synthetic images" in card
+    trained = {id_ for run in folds for id_ in open_run(run).split.train}
+    assert f"Trained on {len(trained)} synthetic images" in card
     assert "each predicted by the networks that have not seen it" in card
     with pytest.raises(UserError, match="these runs are folds, which calibrate each other: leave it out"):
         make_bundle(folds, tmp_path / "never", out_of_fold=str(folds[0]))
