@@ -91,8 +91,8 @@ app: $(READY) $(if $(BUNDLE),,$(DEMO)/SHA256SUMS)  ## open the diagnosis page (B
 
 $(DEMO)/SHA256SUMS: | $(READY)
 	$(BIN)/python train.py sweep=two_stage experiment=two_stage_demo group=two_stage_demo model=unet_efficientnet_lite0,efficientnet_lite0 logger=none
-	$(BIN)/python -m bus_lightning.export --segmenter '$(call DEMO_RUN,unet_efficientnet_lite0,null)' \
-	  --classifier '$(call DEMO_RUN,efficientnet_lite0,null)' --out-of-fold '$(call DEMO_RUN,efficientnet_lite0,[0-9])' --samples 6 --out $(DEMO)
+	$(BIN)/python -m bus_lightning.export --run '$(call DEMO_RUN,unet_efficientnet_lite0,null)' \
+	  '$(call DEMO_RUN,efficientnet_lite0,null)' --out-of-fold '$(call DEMO_RUN,efficientnet_lite0,[0-9])' --samples 6 --out $(DEMO)
 
 wandb-sync: $(READY)  ## send offline recordings to W&B (RUNS=runs)
 	$(BIN)/python -m bus_lightning.tracking sync $(or $(RUNS),runs) $(ARGS)

@@ -71,5 +71,5 @@ def make_bundles(pairs: tuple[Pair, ...]) -> None:
              f"runs_dir={FOLDER / 'runs'}", "group=pairs", f"name={net.run.name}"])  # fmt: skip
     for pair in pairs:
         say(f"exporting the {pair.name}")
-        run(["python", "-m", "bus_lightning.export", "--segmenter", pair.segmenter.run, "--classifier",
+        run(["python", "-m", "bus_lightning.export", "--run", pair.segmenter.run,
              pair.classifier.run, "--out", pair.bundle])  # fmt: skip

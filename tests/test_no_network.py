@@ -86,7 +86,7 @@ def test_training_that_is_recorded_by_wandb_without_a_login_contacts_nobody(tmp_
 
 
 def test_export_with_all_precisions_contacts_nobody_and_leaves_nothing_in_the_home(project):
-    watched = watch(["-m", "bus_lightning.export", "--segmenter", "runs/two_stage/segmenter-null", "--classifier",
+    watched = watch(["-m", "bus_lightning.export", "--run", "runs/two_stage/segmenter-null",
                      "runs/two_stage/classifier-null", "--out", "bundle"], project)  # fmt: skip
     assert (project / "bundle" / "segmenter.int8.onnx").is_file()
     assert not watched.contacts()

@@ -62,7 +62,8 @@ def exported(kind, channels, with_head):
     net = kind() if kind is Bright else kind(channels)
     head = find_head(net.eval(), torch.rand(2, channels, SIZE, SIZE)) if with_head else None
     with TemporaryDirectory() as folder:
-        export_onnx(net.eval(), head, channels, SIZE, Path(folder) / "net.onnx")
+        outputs = ("mask",) if kind is Bright else ("class",)
+        export_onnx(net.eval(), head, channels, SIZE, Path(folder) / "net.onnx", outputs)
         return (Path(folder) / "net.onnx").read_bytes(), head
 
 
@@ -75,14 +76,16 @@ def make_bundle(
     with_head=True,
     trained_on=None,
     card="A tiny bundle.\n",
+    only=None,
 ):
     """Write a bundle of fp32 alone; its reference are images of `speckled`.
 
-    Without `trained_on` it says what it was trained on as little as bundles of earlier versions do.
+    Without `trained_on` it says what it was trained on as little as bundles of earlier versions do. `only` names the
+    one network that it has.
     """
     (segmenter, _), (classifier, head) = exported(Bright, 3, False), exported(SmallClassifier, channels, with_head)
     images = speckled()
-    stage = {"preprocessing": asdict(Preprocessing(size=SIZE)), "mean": MEAN, "std": STD}
+    stage = {"preprocessing": asdict(Preprocessing(size=SIZE)), "mean": MEAN, "std": STD, "flips": False}
     with new_bundle(out) as folder:
         (folder / "segmenter.onnx").write_bytes(segmenter)
         (folder / "classifier.onnx").write_bytes(classifier)
@@ -91,13 +94,23 @@ def make_bundle(
         (folder / CARD).write_text(card)
         content = {
             "format": FORMAT, "version": VERSION, "classes": CLASSES, "temperature": temperature,
-            "segmenter": stage | {"name": "bright", "channels": 3, "files": {"fp32": "segmenter.onnx"},
-                                  "overlay": None},
-            "classifier": stage | {"name": "small", "channels": channels, "files": {"fp32": "classifier.onnx"},
-                                   "overlay": asdict(overlay or Overlay())},
+            "networks": {
+                "segmenter": stage | {"name": "bright", "channels": 3, "files": {"fp32": "segmenter.onnx"},
+                                      "overlay": None, "outputs": ["mask"], "classes": [], "head": None},
+                "classifier": stage | {"name": "small", "channels": channels, "files": {"fp32": "classifier.onnx"},
+                                       "overlay": asdict(overlay or Overlay()), "outputs": ["class"],
+                                       "classes": CLASSES, "head": HEAD if head else None},
+            },
             "thresholds": thresholds, "reference": fit_reference(images[4:], images[:4]),
-            "head": HEAD if head else None, "default_precision": "fp32", "variants": {},
+            "default_precision": "fp32", "variants": {},
         }  # fmt: skip
         content |= {} if trained_on is None else {"trained_on": trained_on}
+        if only:
+            content["networks"] = {only: content["networks"][only]}
+        if only == "segmenter":
+            content |= {"classes": [], "temperature": None, "thresholds": None}
+            (folder / HEAD).unlink()
+        for name in {"segmenter", "classifier"} - content["networks"].keys():
+            (folder / f"{name}.onnx").unlink()
         (folder / MANIFEST).write_text(json.dumps(content))
     return out

@@ -17,24 +17,31 @@ from benchmarks.attack.broken import change, everywhere, of_json
 from benchmarks.attack.marking import Marker
 from benchmarks.attack.mutations import cut, flip
 
+_HEAD = "classifier.head.npy"
 _NAN, _INFINITY = float("nan"), float("inf")
 _VALUES: dict[str, list[Any]] = {
     "temperature": [0, -1, _NAN, _INFINITY, 1e-320, "x", [], True],
     "classes": [[], ["a"], ["a", "a", "a"], ["benign", "malignant"], "benign", [[]] * 3, ["x"] * 10_000],
     "version": [99, "x", None, -1],
-    "head": ["../bundle.json", "/etc/hostname", 7, "bundle.json"],
     "thresholds": [[], {"malignant": None}, {"malignant": {"threshold": _NAN}}, "x"],
     "reference": [{}, None, [1], {"center": "x"}],
     "default_precision": ["fp64", None, []],
     "variants": [None, [], "x"],
     "trained_on": ["x", [], {"images": -1}],
     "scale": [{"bits": 7}, {"bits": 10**9}, {"white": 0}, []],
-    "segmenter.mean": [[_NAN] * 3, [1], "xxx", [_INFINITY] * 3],
-    "segmenter.std": [[0, 0, 0], [_NAN] * 3, [-1] * 3, []],
-    "segmenter.channels": [0, 2, 10**9, "3"],
-    "segmenter.preprocessing.size": [0, -1, 10**6, "x", 2**31],
-    "segmenter.files": [{}, {"fp32": "../../x"}, {"fp32": "/etc/hostname"}, {"fp64": "segmenter.onnx"}, "x"],
-    "classifier.overlay": [None, {"style": "x"}, {"alpha": _NAN}, []],
+    "no_lesion": [-1, 2, _NAN, "x"],
+    "calibrated_on": ["x", 7, []],
+    "networks": [{}, [], None, "x"],
+    "networks.segmenter.outputs": [[], ["class"], ["mask", "mask"], ["x"], "mask"],
+    "networks.segmenter.flips": [None, 1, "x"],
+    "networks.classifier.classes": [[], ["a", "b", "c"], "x"],
+    "networks.classifier.head": ["../bundle.json", "/etc/hostname", 7, "bundle.json"],
+    "networks.segmenter.mean": [[_NAN] * 3, [1], "xxx", [_INFINITY] * 3],
+    "networks.segmenter.std": [[0, 0, 0], [_NAN] * 3, [-1] * 3, []],
+    "networks.segmenter.channels": [0, 2, 10**9, "3"],
+    "networks.segmenter.preprocessing.size": [0, -1, 10**6, "x", 2**31],
+    "networks.segmenter.files": [{}, {"fp32": "../../x"}, {"fp32": "/etc/hostname"}, {"fp64": "segmenter.onnx"}, "x"],
+    "networks.classifier.overlay": [None, {"style": "x"}, {"alpha": _NAN}, []],
 }
 
 
@@ -52,7 +59,7 @@ def foreign_bundles(intact: Path, folder: Path, markers: Path, rng: Random) -> l
     """
     made: list[Path] = []
     content = json.loads((intact / "bundle.json").read_text())
-    network = content["segmenter"]["files"][content["default_precision"]]
+    network = content["networks"]["segmenter"]["files"][content["default_precision"]]
 
     def copy(name: str, harm: Callable[[Path], Any], seal: bool = True) -> None:
         bundle = folder / name
@@ -67,12 +74,12 @@ def foreign_bundles(intact: Path, folder: Path, markers: Path, rng: Random) -> l
             copy(f"{key}-{k}", lambda bundle, key=key, value=value: change(bundle / "bundle.json", key, value))
     for name, damage in (everywhere() | of_json()).items():
         copy(f"manifest-{name}", lambda bundle, damage=damage: damage(bundle / "bundle.json"))
-    for file in ("SHA256SUMS", network, "head.npy", "MODEL_CARD.md"):
+    for file in ("SHA256SUMS", network, _HEAD, "MODEL_CARD.md"):
         for name, damage in everywhere().items():
             copy(f"{file}-{name}", lambda bundle, file=file, damage=damage: damage(bundle / file),
                  seal=file != "SHA256SUMS" and name not in ("pipe", "endless", "loop", "folder"))  # fmt: skip
     for name, content in _heads(markers / "head").items():
-        copy(f"head-{name}", lambda bundle, content=content: (bundle / "head.npy").write_bytes(content))
+        copy(f"head-{name}", lambda bundle, content=content: (bundle / _HEAD).write_bytes(content))
     for k in range(20):
         mutate = (cut, flip)[k % 2]
         copy(f"network-{k}", lambda bundle, mutate=mutate: _mutate(bundle / network, mutate, rng))

@@ -183,7 +183,7 @@ def _evaluate(runs: Path) -> tuple[str, ...]:
 
 
 def _export(ground: Ground, run: Path, folder: Path) -> tuple[str, ...]:
-    return ("-m", "bus_lightning.export", "--segmenter", str(ground.segmenter), "--classifier", str(run), "--out",
+    return ("-m", "bus_lightning.export", "--run", str(ground.segmenter), str(run), "--out",
             str(folder / "exported" / run.name))  # fmt: skip
 
 

@@ -71,5 +71,5 @@ class Ground:
             run(["python", "train.py", *self.training, *self.net(name), f"data.cache={self.cache}", "group=intact",
                  f"runs_dir={self.folder / 'runs'}", f"name={name}"])  # fmt: skip
         say("exporting both")
-        run(["python", "-m", "bus_lightning.export", "--segmenter", self.segmenter, "--classifier", self.classifier,
+        run(["python", "-m", "bus_lightning.export", "--run", self.segmenter, self.classifier,
              "--out", self.bundle])  # fmt: skip

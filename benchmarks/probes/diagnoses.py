@@ -12,7 +12,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from bus_lightning.diagnosis.bundle import Stage, load_bundle
+from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.doubt import is_like
 from bus_lightning.diagnosis.frames import Frame
@@ -20,6 +20,7 @@ from bus_lightning.diagnosis.measurements import measure
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.diagnosis.reading import read_frames
 from bus_lightning.diagnosis.results import Results
+from bus_lightning.diagnosis.stage import Stage
 
 T = TypeVar("T")
 _UNTIMED = 3
@@ -37,7 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     bundle = load_bundle(options.bundle)
     diagnoser = Diagnoser(bundle, options.precision, options.threads)
-    stages = (bundle.segmenter, bundle.classifier)
+    stages = (bundle.networks["segmenter"], bundle.networks["classifier"])
     segment, classify = (Network(stage, options.precision, options.threads) for stage in stages)
     to_segment, to_classify = map(_noise, stages)
     mask = np.asarray(cv2.imread(str(options.lesion), cv2.IMREAD_GRAYSCALE)) > 0

@@ -54,7 +54,7 @@ def openvino(options: argparse.Namespace) -> Answer:
     from bus_lightning.diagnosis.networks import Network
 
     bundle = load_bundle(options.bundle)
-    stage = bundle.segmenter if options.stage == "segmenter" else bundle.classifier
+    stage = bundle.networks[options.stage]
     return Network(stage, options.precision, options.threads)
 
 

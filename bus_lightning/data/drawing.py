@@ -10,13 +10,15 @@ _SIDE_PER_PIXEL = 220  # length of the image's shorter side for each pixel of th
 
 
 def draw_overlay(
-    image: np.ndarray, mask: np.ndarray, heat_map: np.ndarray | None = None, strength: float = STRENGTH
+    image: np.ndarray, mask: np.ndarray | None, heat_map: np.ndarray | None = None, strength: float = STRENGTH
 ) -> np.ndarray:
-    """Return a copy of an image, (H, W, 3) uint8 RGB, with the lesion outlined and, if given, the heat map over it.
+    """Return a copy of an image, (H, W, 3) uint8 RGB, with the lesion outlined and the heat map over it, if given.
 
     The mask is (H, W) bool, the heat map (H, W) float32 in [0, 1]; `strength` in [0, 1] is the opacity of its maximum.
     """
     drawn = image.copy() if heat_map is None or strength <= 0 else lay_heat_over(image, heat_map, strength)
+    if mask is None:
+        return drawn
     thickness = max(1, round(min(mask.shape) / _SIDE_PER_PIXEL))
     # A dark rim makes the line stand out from bright tissue and from the heat.
     draw_outline(drawn, mask, thickness + 2, (0, 0, 0))

@@ -3,66 +3,45 @@
 The checksums find damage and edits; they do not keep out an attacker who can write new checksums.
 """
 
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bus_lightning.core.arrays import read_array
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
-from bus_lightning.core.reading import MB, open_regular, read_json, read_text
+from bus_lightning.core.reading import MB, read_json, read_text
 from bus_lightning.data.levels import OWN_SCALE, Scale
-from bus_lightning.data.preprocess import Overlay, Preprocessing
-from bus_lightning.diagnosis.manifest import (
-    Entry,
-    read_overlay,
-    read_preprocessing,
-    read_reference,
-    read_scale,
-    read_thresholds,
-    read_trained_on,
-)
+from bus_lightning.diagnosis.manifest import Entry, read_reference, read_scale, read_thresholds, read_trained_on
+from bus_lightning.diagnosis.stage import PRECISIONS, Stage, read_stages
 from bus_lightning.diagnosis.trained_on import Trained
 
 FORMAT = "bus_lightning diagnosis bundle"
-VERSION = 2
+VERSION = 3  # 1 and 2: a segmenter and a classifier
 MANIFEST, CHECKSUMS, CARD, HEAD, SAMPLES = "bundle.json", "SHA256SUMS", "MODEL_CARD.md", "head.npy", "samples"
-PRECISIONS = ("fp32", "bf16", "int8")
+OUT_OF_FOLD = "out-of-fold predictions"
+VALIDATION = "predictions for validation images"
+CALIBRATED_ON = (OUT_OF_FOLD, VALIDATION)
 _CURE = "Export the runs again"
 _MANIFEST_BYTES, _CHECKSUMS_BYTES, _CARD_BYTES, _FILE_BYTES = 10 * MB, MB, MB, 2_000 * MB  # at most
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One of the two networks and the preprocessing of its images."""
-
-    name: str  # of the model
-    preprocessing: Preprocessing
-    mean: tuple[float, ...]  # per channel of the image, for inputs in [0, 1]
-    std: tuple[float, ...]
-    channels: int  # 1 (grey), 3 (RGB) or 4 (RGB and the mask)
-    files: dict[str, Path]  # ONNX file of each precision
-    overlay: Overlay | None = None  # how the mask enters the image
-
-
-@dataclass(frozen=True)
 class Bundle:
-    """The content of a bundle."""
+    """The content of a bundle: networks, and how an answer is composed from their outputs.
+
+    The outline is where the mean probability of all networks that outline is at least 0.5, the class follows from the
+    mean probabilities of all that classify.
+    """
 
     path: Path  # the folder
-    segmenter: Stage
-    classifier: Stage
-    classes: list[str]  # in the order of the classifier's logits
+    networks: dict[str, Stage]  # by name, such as `segmenter` or `joint-2`
+    classes: list[str]  # empty if no network classifies
     temperature: float | None  # divisor of the logits; None if the probabilities are not calibrated
     thresholds: dict[str, Any] | None  # {"malignant": {"threshold", "sensitivity", "specificity", ...}}
     reference: dict[str, Any]  # statistics of the training images from `doubt.fit_reference`
-    head: np.ndarray | None  # (K, C) float32 weights of the last layer, for the heat map; None: no heat map
     card: str  # the model card, Markdown
     default_precision: str  # fp32, bf16 or int8
     variants: dict[str, Any]  # measured loss and time of each precision
@@ -70,6 +49,30 @@ class Bundle:
     samples: tuple[Path, ...] = ()  # images to try
     trained_on: Trained = field(default_factory=dict)
     scale: Scale = OWN_SCALE  # of the training images, for files that do not state their bit depth
+    least_score: float = 0.0  # of the no-lesion rule: outlines with a lower lesion score are dropped; 0 drops none
+    calibrated_on: str = OUT_OF_FOLD  # what temperature and thresholds were chosen on
+
+    @property
+    def outlines(self) -> bool:
+        """Whether its answers have an outline."""
+        return any(stage.outlines for stage in self.networks.values())
+
+    @property
+    def classifies(self) -> bool:
+        """Whether its answers have a class."""
+        return bool(self.classes)
+
+    @property
+    def answers(self) -> str:
+        """What its answers have: `outline and class`, `class only` or `outline only`."""
+        if self.outlines and self.classifies:
+            return "outline and class"
+        return "class only" if self.classifies else "outline only"
+
+    @property
+    def precisions(self) -> list[str]:
+        """The precisions that every network has a file of."""
+        return [kind for kind in PRECISIONS if all(kind in stage.files for stage in self.networks.values())]
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -156,20 +159,20 @@ def _checksum_or_none(file: Path) -> str | None:
 
 def _read_bundle(path: Path, content: Entry, sums: dict[str, str]) -> Bundle:
     """Read a manifest; a ValueError names the first value that cannot be."""
-    classes = [name.text() for name in content["classes"].entries(2, 1000)]
+    classes = [name.text() for name in content["classes"].entries(0, 1000)]
     if len(set(classes)) < len(classes):
         raise ValueError("classes has a name twice")
+    if len(classes) == 1:
+        raise ValueError("classes is list, not a list of 2 to 1000 values, or none")
     card = read_text(_listed(path, Entry(CARD), sums), most=_CARD_BYTES, cure=_CURE)
-    temperature, head = content["temperature"], content["head"]
+    temperature, least_score, calibrated_on = content["temperature"], *map(content.get, ("no_lesion", "calibrated_on"))
     bundle = Bundle(
         path=path,
-        segmenter=_read_stage(path, content["segmenter"], sums),
-        classifier=_read_stage(path, content["classifier"], sums),
+        networks=read_stages(content, classes, lambda name: _listed(path, name, sums)),
         classes=classes,
         temperature=None if temperature.value is None else temperature.number(0.01, 100),
         thresholds=read_thresholds(content["thresholds"]),
         reference=read_reference(content["reference"]),
-        head=None if head.value is None else _read_head(_listed(path, head, sums), len(classes)),
         card=card,
         default_precision=content["default_precision"].one_of(PRECISIONS),
         variants=content["variants"].mapping(PRECISIONS),
@@ -177,40 +180,13 @@ def _read_bundle(path: Path, content: Entry, sums: dict[str, str]) -> Bundle:
         samples=tuple(path / name for name in sorted(sums) if name.startswith(f"{SAMPLES}/")),
         trained_on=read_trained_on(content, card),
         scale=read_scale(content.get("scale")),
+        least_score=0.0 if least_score is None else least_score.number(0, 1),
+        calibrated_on=OUT_OF_FOLD if calibrated_on is None else calibrated_on.one_of(CALIBRATED_ON),
     )
-    for stage in (bundle.segmenter, bundle.classifier):
+    for name, stage in bundle.networks.items():
         if bundle.default_precision not in stage.files:
-            raise ValueError(f"{stage.name} has no file of its default precision, {bundle.default_precision}")
-    if bundle.segmenter.channels == 4:
-        raise ValueError("the segmenter takes a mask")
+            raise ValueError(f"{name} has no file of its default precision, {bundle.default_precision}")
     return bundle
-
-
-def _read_stage(path: Path, content: Entry, sums: dict[str, str]) -> Stage:
-    channels, overlay = content["channels"].one_of((1, 3, 4)), content["overlay"]
-    names = {Entry(kind, f"{content.place}.files").one_of(PRECISIONS): name for kind, name in content["files"].items()}
-    if others := [name.place for name in names.values() if not name.text().endswith(".onnx")]:
-        raise ValueError(f"{others[0]} is not an ONNX file")
-    return Stage(
-        name=content["name"].text(),
-        preprocessing=read_preprocessing(content["preprocessing"]),
-        mean=tuple(value.number(0, 255) for value in content["mean"].entries(min(channels, 3), 3)),
-        std=tuple(value.number(1e-6, 255) for value in content["std"].entries(min(channels, 3), 3)),
-        channels=channels,
-        files={kind: _listed(path, name, sums) for kind, name in names.items()},
-        overlay=None if overlay.value is None else read_overlay(overlay, channels),
-    )
-
-
-def _read_head(file: Path, classes: int) -> np.ndarray:
-    try:
-        with open_regular(file) as stream:
-            head = read_array(stream, os.fstat(stream.fileno()).st_size)
-    except (OSError, UserError, ValueError, EOFError) as error:
-        raise ValueError(f"{file.name} cannot be read: {error}") from error
-    if head.dtype.kind != "f" or head.ndim != 2 or len(head) != classes or not np.isfinite(head).all():
-        raise ValueError(f"{file.name} does not hold a row of finite weights for each of the {classes} classes")
-    return head.astype(np.float32)
 
 
 def _listed(path: Path, name: Entry, sums: dict[str, str]) -> Path:

@@ -49,37 +49,46 @@ def find_doubts(
     is_ultrasound: bool,
     probabilities: Mapping[str, float],
     malignant_flag: bool | None,
-    measurements: Measurements,
+    measurements: Measurements | None,
     synthetic: bool = False,
     of_image: Sequence[str] = (),
 ) -> tuple[Doubt, ...]:
     """List the reasons not to trust an answer, the most important first.
 
-    `malignant_flag` says whether malignant is above its threshold, None without one; `synthetic` whether any network of
-    the bundle was trained on synthetic images; `of_image` holds the codes of doubts about the image, from its frame and
-    `is_blank`.
+    An answer without a class has no probabilities, and one without an outline no measurements. `malignant_flag` says
+    whether malignant is above its threshold, None without one; `synthetic` whether any network of the bundle was
+    trained on synthetic images; `of_image` holds the codes of doubts about the image, from its frame and `is_blank`.
     """
-    answer, probability = max(probabilities.items(), key=lambda item: item[1])
-    lesions = measurements.lesions
     checks = [
         (synthetic, "trained_on_synthetic",
          "A network was trained on synthetic images: the answer says nothing about real images."),
         (not is_ultrasound, "not_ultrasound",
          "This does not look like the breast ultrasound images that the networks were trained on."),
         *((code in of_image, code, text) for code, text in _OF_IMAGE.items()),
-        (probability < LOW_CONFIDENCE, "low_confidence",
-         f"The answer {answer} has a probability of only {probability:.0%}."),
-        (malignant_flag and answer != MALIGNANT, "malignant_not_excluded",
-         f"The most likely answer is {answer}, but malignant is above its threshold."),
-        (lesions and answer == HEALTHY, "lesion_but_normal",
-         f"A lesion was outlined, but the answer is {answer}."),
-        (not lesions and answer != HEALTHY, f"no_lesion_but_{answer}",
-         f"No lesion was outlined, but the answer is {answer}."),
-        (lesions > 1, "several_lesions",
-         f"Only the largest of {lesions} outlined lesions is measured."),
-        (measurements.touches_border, "at_the_border",
-         "The lesion reaches the border of the image: part of it may be missing."),
     ]  # fmt: skip
+    answer, probability = max(probabilities.items(), key=lambda item: item[1], default=(None, 1.0))
+    lesions = 0 if measurements is None else measurements.lesions
+    if answer is not None:
+        checks += [
+            (probability < LOW_CONFIDENCE, "low_confidence",
+             f"The answer {answer} has a probability of only {probability:.0%}."),
+            (bool(malignant_flag) and answer != MALIGNANT, "malignant_not_excluded",
+             f"The most likely answer is {answer}, but malignant is above its threshold."),
+        ]  # fmt: skip
+    if answer is not None and measurements is not None:
+        checks += [
+            (lesions > 0 and answer == HEALTHY, "lesion_but_normal",
+             f"A lesion was outlined, but the answer is {answer}."),
+            (lesions == 0 and answer != HEALTHY, f"no_lesion_but_{answer}",
+             f"No lesion was outlined, but the answer is {answer}."),
+        ]  # fmt: skip
+    if measurements is not None:
+        checks += [
+            (lesions > 1, "several_lesions",
+             f"Only the largest of {lesions} outlined lesions is measured."),
+            (measurements.touches_border, "at_the_border",
+             "The lesion reaches the border of the image: part of it may be missing."),
+        ]  # fmt: skip
     return tuple(Doubt(code, text) for is_raised, code, text in checks if is_raised)
 
 

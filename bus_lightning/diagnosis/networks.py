@@ -19,8 +19,8 @@ import numpy as np
 from bus_lightning.core.cache import mark_used, read_cached, write_cached
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
-from bus_lightning.diagnosis.bundle import Stage
 from bus_lightning.diagnosis.engine import openvino
+from bus_lightning.diagnosis.stage import Stage
 
 _INFERENCE = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # precision of the layers that are not in 8 bits
 _MOST_VALUES = 2**28  # of a layer: 64 channels of 2048 x 2048 pixels
@@ -30,7 +30,7 @@ _CACHE_SIZE = 16  # networks; the least recently used are deleted first
 
 
 class Network:
-    """A compiled stage of a bundle, on a number of CPU threads or (None) on all; several threads may call it at once.
+    """A compiled network of a bundle, on a number of CPU threads or (None) on all; several threads may call it at once.
 
     Raises:
         UserError: When the bundle does not have this precision, or OpenVINO cannot run its file.
@@ -41,7 +41,7 @@ class Network:
             raise UserError(f"The bundle has no {precision} of {stage.name}: choose one of {', '.join(stage.files)}.")
         compiled = _compile(stage, precision, threads)
         self._outputs = len(compiled.outputs)
-        # Of each output: classes, and channels of the feature map; None if the file leaves them open.
+        # Of each output: channels of the mask, classes, channels of the feature map; None if the file leaves them open.
         self.widths = [(*_lengths(output.partial_shape), None, None)[1] for output in compiled.outputs]
         # A request uses all threads of the engine: a second one at the same time would only take memory.
         self._request, self._lock = compiled.create_infer_request(), threading.Lock()
@@ -50,8 +50,8 @@ class Network:
         """Run the network on a batch of normalised images, (B, C, S, S) float32.
 
         Returns:
-            Copies, float32: the segmenter's logits, (B, 1, S, S); or the classifier's logits, (B, K), and, if the
-            bundle has a head, its last feature map, (B, F, h, w).
+            Copies, float32, in the order of the stage's outputs: logits of the mask, (B, 1, S, S); of the classes,
+            (B, K); and, if the stage has a head, the last feature map, (B, F, h, w).
         """
         images = np.ascontiguousarray(images, dtype=np.float32)
         with self._lock:

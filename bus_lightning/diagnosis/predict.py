@@ -25,7 +25,7 @@ reads:
 
 writes:
   results.csv        a row per image or frame: class, probabilities, lesion, doubts, what the networks were trained on
-  NAME_mask.png      the lesion, at the image's own resolution
+  NAME_mask.png      the lesion, at the image's own resolution, if the bundle outlines
   NAME_overlay.png   the image with the outline of the lesion and the heat map
   NAME.json          the values of the row, and the doubts in words
 
@@ -83,7 +83,7 @@ def _predict(options: argparse.Namespace) -> int:
         options.out,
         {"bundle": bundle.id, "precision": precision, "heat map": not options.no_heat_map,
          "file names": options.keep_names},
-        sentence(bundle.trained_on),
+        sentence(bundle.trained_on), bundle.answers,
     )  # fmt: skip
     with Decoders(1, options.decode_mb, options.decode_seconds) as decoders:  # starts while OpenVINO is imported
         return _diagnose(options, bundle, precision, results, decoders)
@@ -96,6 +96,7 @@ def _diagnose(
     from tqdm import tqdm
 
     from bus_lightning.diagnosis.diagnoser import Diagnoser
+    from bus_lightning.diagnosis.lacking import what_lacks
     from bus_lightning.diagnosis.pipeline import diagnose_files, name_files
     from bus_lightning.diagnosis.reading import find_files
     from bus_lightning.diagnosis.results import TABLE
@@ -117,8 +118,10 @@ def _diagnose(
                     on_frame=lambda number: bar.set_postfix_str(f"{number} images"), on_file=bar.update,
                 )  # fmt: skip
     finally:
-        rows = results.write_table([file.name for file in files], bundle.classes)
+        rows = results.write_table([file.name for file in files], bundle.classes, bundle.outlines)
     print(f"{rows} rows in {options.out / TABLE}")
+    if lacking := what_lacks(bundle):
+        print(lacking)
     print(printable(results.trained_on))
     failed = [file for file in files if file.failure is not None]
     if failed:

@@ -23,10 +23,9 @@ from bus_lightning.diagnosis.diagnoser import Diagnosis
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.trained_on import NOT_RECORDED
 
-VERSION = 2
+VERSION = 3
 TABLE = "results.csv"
 _MADE_WITH = ".made_with.json"
-_PICTURES = ("mask", "overlay")
 _COMPRESSION = [cv2.IMWRITE_PNG_COMPRESSION, 2]  # speckle hardly compresses
 _LESION = ("lesions", "area_px", "area_mm2", "long_axis_px", "short_axis_px", "long_axis_mm", "short_axis_mm",
            "orientation_deg", "touches_border")  # fmt: skip
@@ -47,13 +46,18 @@ class Results:
         folder: Created if it is missing.
         made_with: What the results depend on, such as the bundle's id.
         trained_on: What the networks were trained on; it is written to every result file.
+        answers: What the bundle answers, such as `class only`; it is written to every JSON and row.
 
     Raises:
         UserError: When the folder holds the results of another bundle or of other options, or other files.
     """
 
-    def __init__(self, folder: Path, made_with: dict[str, Any], trained_on: str = NOT_RECORDED) -> None:
+    def __init__(
+        self, folder: Path, made_with: dict[str, Any], trained_on: str = NOT_RECORDED,
+        answers: str = "outline and class",
+    ) -> None:  # fmt: skip
         self.folder, self.made_with, self.trained_on = folder, {"version": VERSION, **made_with}, trained_on
+        self.answers = answers
         marker = folder / _MADE_WITH
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +82,8 @@ class Results:
             return False
         if "frames" in record:
             return all(self.is_complete(frame_name(name, number)) for number in range(record["frames"]))
-        return all(self._picture(name, kind).is_file() for kind in _PICTURES)
+        pictures = ["overlay"] if record["lesion"] is None else ["mask", "overlay"]
+        return all(self._picture(name, kind).is_file() for kind in pictures)
 
     def adopt(self, names: Iterable[str]) -> None:
         """Rename results of an earlier list whose files now have other positions; `names` are of files, not frames."""
@@ -92,24 +97,31 @@ class Results:
 
     def save(self, name: str, frame: Frame, diagnosis: Diagnosis, source: str | None = None) -> None:
         """Save the results of a frame, the JSON last; `source` is the file's own name, if it may be kept."""
-        self._save_picture(name, "mask", diagnosis.mask.view(np.uint8) * np.uint8(255))
+        if diagnosis.mask is not None:
+            self._save_picture(name, "mask", diagnosis.mask.view(np.uint8) * np.uint8(255))
         overlay = draw_overlay(frame.image, diagnosis.mask, diagnosis.heat_map)
         self._save_picture(name, "overlay", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR, overlay))
         made_with = {key: self.made_with[key] for key in _IN_EACH_JSON if key in self.made_with}
-        self._write(name, _record(name, frame, diagnosis, source) | {"trained_on": self.trained_on} | made_with)
+        said = {"answers": self.answers, "trained_on": self.trained_on}
+        self._write(name, _record(name, frame, diagnosis, source) | said | made_with)
 
     def finish_file(self, name: str, frames: int) -> None:
         """Record that all frames of a file with several are saved."""
         self._write(name, {"name": name, "frames": frames, "trained_on": self.trained_on})
 
-    def write_table(self, names: Iterable[str], classes: list[str]) -> int:
-        """Write `results.csv` from the JSONs of these files, and return its number of rows."""
+    def write_table(self, names: Iterable[str], classes: list[str], outlines: bool = True) -> int:
+        """Write `results.csv` from the JSONs of these files, and return its number of rows.
+
+        Without classes, or without outlines, it lacks their columns.
+        """
         saved = self._saved()
         records = [self._read(stem) for name in names for stem in saved.get(name, [])]
         rows = [_row(record) for record in records if record is not None and "frames" not in record]
         source = ["file"] if any("file" in row for row in rows) else []
-        columns = ["name", *source, "class", *(f"prob_{name}" for name in classes), "calibrated", "malignant_flag",
-                   *_LESION, *(f"box_{side}" for side in _BOX), "height", "width", "doubts", "trained_on"]  # fmt: skip
+        of_classes = ["class", *(f"prob_{name}" for name in classes), "calibrated", "malignant_flag"]
+        of_lesion = [*_LESION, *(f"box_{side}" for side in _BOX)]
+        columns = ["name", *source, *(of_classes if classes else []), *(of_lesion if outlines else []), "height",
+                   "width", "doubts", "answers", "trained_on"]  # fmt: skip
         stream = StringIO()
         writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
         writer.writerow({name: escape_cell(name) for name in columns})
@@ -176,7 +188,7 @@ def _record(name: str, frame: Frame, diagnosis: Diagnosis, source: str | None) -
         "probabilities": diagnosis.probabilities,
         "calibrated": diagnosis.calibrated,
         "malignant_flag": diagnosis.malignant_flag,
-        "lesion": asdict(diagnosis.measurements),
+        "lesion": None if diagnosis.measurements is None else asdict(diagnosis.measurements),
         "height": height,
         "width": width,
         "spacing_mm": frame.spacing_mm,
@@ -193,12 +205,12 @@ def _description(text: str) -> bytes:
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
     """Flatten the JSON of an image into columns."""
-    lesion: dict[str, Any] = record["lesion"]
+    lesion: dict[str, Any] = record["lesion"] or {}
     lesion = {key: round(value, 3) if isinstance(value, float) else value for key, value in lesion.items()}
     return {
         **record,
         **lesion,
-        **{f"box_{side}": value for side, value in zip(_BOX, lesion["box"] or [None] * 4, strict=True)},
+        **{f"box_{side}": value for side, value in zip(_BOX, lesion.get("box") or [None] * 4, strict=True)},
         **{f"prob_{name}": f"{value:.6f}" for name, value in record["probabilities"].items()},
         "doubts": ";".join(doubt["code"] for doubt in record["doubts"]),
     }

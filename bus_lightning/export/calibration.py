@@ -1,7 +1,6 @@
-"""Calibrate a classifier on out-of-fold predictions of its training images, without the test images."""
+"""Calibrate probabilities on predictions for images that the networks were not trained on, without the test images."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,6 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.metrics.classification import clipped
 from bus_lightning.metrics.columns import classes_of, probabilities_of
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.runs.finished import FinishedRun
 from bus_lightning.statistics.thresholds import choose_threshold
 
 _TEMPERATURES = (0.05, 20.0)
@@ -32,32 +30,27 @@ class Calibration:
     temperature: float  # divisor of the logits
     thresholds: Thresholds | None  # {"malignant": {...}}; None if there is no such class
     n: int  # images
-    runs: int  # classifiers that predicted them
+    runs: int  # networks that predicted them
+    on: str  # what these predictions are
     before: dict[str, float | None]  # `log_loss` and `calibration_error` without the temperature
     after: dict[str, float | None]  # the same with it
-    tested: dict[str, Any]  # both, and the threshold's `sensitivity` and `specificity`, on the classifier's test images
+    tested: dict[str, Any] | None  # both, and the threshold's `sensitivity` and `specificity`, on test images
 
 
-def calibrate(runs: Sequence[FinishedRun], classifier: FinishedRun, sensitivity: float) -> Calibration:
+def calibrate(cases: pd.DataFrame, on: str, runs: int, tested: pd.DataFrame | None, sensitivity: float) -> Calibration:
     """Find the temperature, and the threshold for malignant with a sensitivity in (0, 1].
 
-    `runs` are classifiers whose test images are training images of the exported `classifier`.
+    Args:
+        cases: Predictions for images that the networks were not trained on: `id`, `label` and the probabilities.
+        on: What these predictions are, one of `bundle.CALIBRATED_ON`.
+        runs: Number of networks that predicted them.
+        tested: Predictions for the test images, which judge the result; None if there are none.
+        sensitivity: Sensitivity of the threshold.
 
     Raises:
-        UserError: When an image was predicted twice or never, or a class has too few images.
+        UserError: When a class has too few images.
     """
-    classes = classifier.classes
-    cases = pd.concat([_test_cases(run) for run in runs], ignore_index=True)
-    if len(twice := cases[cases["id"].duplicated()]):
-        raise UserError(
-            f"--out-of-fold: {len(twice)} images were predicted by several runs, for example '{twice['id'].iloc[0]}': "
-            "give the runs of one seed."
-        )
-    if missing := set(classifier.split.train) - set(cases["id"]):
-        raise UserError(
-            f"--out-of-fold: {len(missing)} training images were predicted by no run, for example '{min(missing)}': "
-            "give all folds."
-        )
+    classes = classes_of(cases)
     for name in classes:
         if (number := int((cases["label"] == name).sum())) < _LEAST_PER_CLASS:
             raise UserError(f"--out-of-fold: {number} images of {name} are too few to calibrate: give all folds.")
@@ -69,9 +62,15 @@ def calibrate(runs: Sequence[FinishedRun], classifier: FinishedRun, sensitivity:
         scores = probabilities_of(calibrated)[:, classes.index(MALIGNANT)]
         thresholds = {MALIGNANT: choose_threshold(scores, labels == classes.index(MALIGNANT), sensitivity)}
     return Calibration(
-        temperature, thresholds, len(cases), len(runs), confidence_scores(cases), confidence_scores(calibrated),
-        _score_test_images(classifier, temperature, thresholds),
+        temperature, thresholds, len(cases), runs, on, confidence_scores(cases), confidence_scores(calibrated),
+        None if tested is None else _score(tested, temperature, thresholds),
     )  # fmt: skip
+
+
+def has_enough(cases: pd.DataFrame) -> bool:
+    """Say whether every class has enough images for `calibrate`."""
+    counts = cases["label"].value_counts()
+    return all(counts.get(name, 0) >= _LEAST_PER_CLASS for name in classes_of(cases))
 
 
 def find_temperature(probabilities: Floats, labels: NDArray[np.int64]) -> float:
@@ -106,8 +105,8 @@ def confidence_scores(cases: pd.DataFrame) -> dict[str, float | None]:
     }
 
 
-def _score_test_images(classifier: FinishedRun, temperature: float, thresholds: Thresholds | None) -> dict[str, Any]:
-    cases = _test_cases(classifier)
+def _score(cases: pd.DataFrame, temperature: float, thresholds: Thresholds | None) -> dict[str, Any]:
+    """Score the calibration on test images."""
     calibrated = tempered(cases, temperature)
     scores = {"n": len(cases), "before": confidence_scores(cases), "after": confidence_scores(calibrated)}
     for name, chosen in (thresholds or {}).items():
@@ -115,12 +114,3 @@ def _score_test_images(classifier: FinishedRun, temperature: float, thresholds: 
         shares = {"sensitivity": flagged[is_positive], "specificity": ~flagged[~is_positive]}
         scores |= {name: {key: float(share.mean()) if len(share) else None for key, share in shares.items()}}
     return scores
-
-
-def _test_cases(run: FinishedRun) -> pd.DataFrame:
-    """Read the cases of a run's test part."""
-    cases = run.cases
-    tested = cases[cases["split"] == "test"]
-    if set(tested["id"]) != set(run.split.test):
-        raise UserError(f"{run.folder.cases} does not hold the test images of its split.json: train the run again.")
-    return tested

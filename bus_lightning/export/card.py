@@ -1,29 +1,23 @@
 """Write the model card of a bundle: training data, test results, calibration, limits."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.published import describe_divided
-from bus_lightning.diagnosis.bundle import Bundle
+from bus_lightning.diagnosis.bundle import VALIDATION, Bundle
+from bus_lightning.diagnosis.lacking import what_lacks
+from bus_lightning.diagnosis.stage import CLASS, MASK
 from bus_lightning.diagnosis.trained_on import Trained, sentence
 from bus_lightning.export.calibration import Calibration
-from bus_lightning.export.runs import left_out_of_bundles
-from bus_lightning.metrics.catalogue import CARD, heading_of, shown_in, title_of
-from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.export.numbers import Rows
+from bus_lightning.export.team import Team
+from bus_lightning.metrics.catalogue import heading_of, title_of
 from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.finished import FinishedRun
-from bus_lightning.statistics.intervals import percentile_interval
-from bus_lightning.statistics.summary import draws_of
 
 NOT_CALIBRATED = "not calibrated"
-OUTLINES = shown_in(CARD, "segmentation")
-CLASSES = (*shown_in(CARD, "classification"), "auroc_malignant", "recall_malignant", "specificity_malignant")
 _METHODS = {
     "grouped": "near-duplicates kept in one part, and the images of a patient",
     "stratified": "by class; near-duplicates or patients can be in two parts, so results may look too good",
@@ -31,75 +25,95 @@ _METHODS = {
     "file": "lists of the user",
     "published": "by the authors of the data set",
 }
+# Columns of the table of precisions: heading, key of `compare_variants`, format.
+_COLUMNS = (
+    ("IoU", "iou", ".4f"), ("difference", "iou_difference", "+.4f"), ("AUC", "auc", ".4f"),
+    ("difference", "auc_difference", "+.4f"), ("answers changed", "answers_changed", "d"),
+)  # fmt: skip
+_MEANINGS = {"iou": title_of("iou_image"), "auc": title_of("auroc_macro"),
+             "answers_changed": "the number of most likely classes that differ",
+             "sensitivity_malignant": "sensitivity and specificity of the threshold"}  # fmt: skip
+_ANSWERS = {MASK: "outline of the lesion", CLASS: "class"}
 
 
 def write_card(
-    segmenter: FinishedRun,
-    classifier: FinishedRun,
+    team: Team,
     images: PreparedData,
-    numbers: dict[str, list[dict[str, Any]]],
+    numbers: dict[str, Rows],
     calibration: Calibration | None,
     bundle: Bundle,
+    is_held_out: bool,
 ) -> str:
     """Write the card of a bundle in Markdown.
 
-    `images` are the classifier's; `numbers` are rows of `interval_rows` for `segmenter` and `classifier`.
+    Args:
+        team: Its runs.
+        images: The images of those that classify, or of all if none does.
+        numbers: Its test results, from `find_numbers`.
+        calibration: How it was calibrated.
+        bundle: The bundle, without the card.
+        is_held_out: Whether the precisions were compared on images that no network has seen.
     """
+    lacking = what_lacks(bundle)
     sections = [
-        "# Model card: breast ultrasound, outline and class",
+        f"# Model card: breast ultrasound, {bundle.answers.replace(' only', '')}",
         "**NOT A MEDICAL DEVICE.** For research and teaching. Do not use any answer for the care of a patient.",
-        _networks(segmenter, classifier, bundle.head is not None),
-        _data(segmenter, classifier, images, bundle.trained_on),
-        _results(numbers, {"segmenter": left_out_of_bundles(segmenter), "classifier": left_out_of_bundles(classifier)}),
-        _calibration(calibration),
-        _precisions(bundle.variants, bundle.default_precision),
-        _USE,
+        *([f"**{lacking}**"] if lacking else []),
+        _networks(team, bundle),
+        _data(team, images, bundle.trained_on),
+        _results(numbers, team.has_held_out_images),
+        *([_calibration(team, calibration)] if bundle.classifies else []),
+        _precisions(bundle, is_held_out),
+        _USE.format(limits=(_OF_CLASSES if bundle.classifies else "") + (_OF_OUTLINES if bundle.outlines else "")),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def interval_rows(cases: pd.DataFrame, names: Iterable[str]) -> list[dict[str, Any]]:
-    """Compute metrics of the cases of a part with their 95% intervals, by the bootstrap over groups of near-duplicates.
-
-    Undefined metrics are left out.
-
-    Returns:
-        `metric`, `value`, `low`, `high` (None if undefined) and `n`, the number of images.
-    """
-    values, draws = metrics_of(cases), draws_of(cases.assign(replicate=0))
+def _networks(team: Team, bundle: Bundle) -> str:
     rows = []
-    for name in names:
-        if values.get(name) is not None:
-            low, high = (None if np.isnan(end) else round(end, 4) for end in percentile_interval(draws[name]))
-            number = _count_images(name, cases)
-            rows.append({"metric": name, "value": round(values[name], 4), "low": low, "high": high, "n": number})
-    return rows
+    for name, run in team.runs.items():
+        outputs = ", ".join(_ANSWERS[output] for output in bundle.networks[name].outputs)
+        rows.append([_titled(name), run.config.model.name, _pixels(run), outputs])
+    table = _table(["", "model", "input", "output"], rows)
+    return "\n\n".join(["## Networks", table, " ".join(_composition(team, bundle))])
 
 
-def _count_images(metric: str, cases: pd.DataFrame) -> int:
-    """Count the images that a metric covers: all, or those with or without a lesion or the class malignant."""
-    if "tp" in cases:
-        lesions = int((cases["tp"] + cases["fn"] > 0).sum())
-        return len(cases) - lesions if metric == "false_alarm_rate" else lesions
-    malignant = int((cases["label"] == MALIGNANT).sum())
-    return {"recall_malignant": malignant, "specificity_malignant": len(cases) - malignant}.get(metric, len(cases))
+def _composition(team: Team, bundle: Bundle) -> Iterator[str]:
+    """Yield sentences that say how the answer follows from the outputs of the networks."""
+    if bundle.classifies:
+        yield f"Classes: {', '.join(bundle.classes)}."
+    for role, names in team.roles.items():
+        if len(names) > 1:
+            yield f"The answer is the mean of the probabilities of the {len(names)} networks ({role})."
+            if role != "classifier":
+                yield "Masks in the test results that several networks predicted were averaged by this bundle in fp32."
+    for name, run in team.runs.items():
+        if run.task == "classification":
+            overlay = run.overlay
+            yield f"The {name} sees " + (
+                f"the segmenter's mask (overlay={overlay.style})." if overlay else "only the image, without the mask."
+            )
+    if flipped := [name for name, stage in bundle.networks.items() if stage.flips]:
+        yield f"Probabilities are averaged over the image and its mirror image ({', '.join(flipped)})."
+    if bundle.least_score:
+        yield (
+            f"An outline with a lesion score below {bundle.least_score:.3f} is dropped: the answer is then no lesion. "
+            "The rule was chosen on validation images."
+        )
+    if bundle.classifies:
+        heads = [name for name, stage in bundle.networks.items() if stage.head is not None]
+        of = "" if all(stage.head is not None for stage in bundle.networks.values() if stage.classifies) else (
+            f" of {', '.join(heads)}"
+        )  # fmt: skip
+        yield (
+            f"The heat map is the class activation map{of}: the last feature map, weighted by the last layer."
+            if heads
+            else "**No heat map**: this bundle has no classifier that ends in an average and one linear layer."
+        )
 
 
-def _networks(segmenter: FinishedRun, classifier: FinishedRun, has_head: bool) -> str:
-    overlay = classifier.overlay
-    seen = f"the segmenter's mask (overlay={overlay.style})" if overlay else "only the image, without the mask"
-    rows = [
-        ["Segmenter", segmenter.config.model.name, _pixels(segmenter), "outline of the lesion"],
-        ["Classifier", classifier.config.model.name, _pixels(classifier), ", ".join(classifier.classes)],
-    ]
-    heat = (
-        "The heat map is the class activation map: the last feature map, weighted by the last layer."
-        if has_head
-        else "**No heat map**: this classifier does not end in an average and one linear layer."
-    )
-    return "\n\n".join(
-        ["## Networks", _table(["", "model", "input", "output"], rows), f"The classifier sees {seen}. {heat}"]
-    )
+def _titled(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 def _pixels(run: FinishedRun) -> str:
@@ -108,102 +122,129 @@ def _pixels(run: FinishedRun) -> str:
     return ", ".join([f"{data.size}x{data.size}, {data.resize}, {data.channels} channels", *steps])
 
 
-def _data(segmenter: FinishedRun, classifier: FinishedRun, images: PreparedData, trained: Trained) -> str:
+def _data(team: Team, images: PreparedData, trained: Trained) -> str:
     rows = []
-    for name, run in (("Segmenter", segmenter), ("Classifier", classifier)):
+    for name, run in team.runs.items():
         split, status = run.split, run.folder.status
         sizes = "/".join(str(len(split.part(part))) for part in ("train", "val", "test"))
         divides = f"; divides {text}, so results may look too good" if (text := describe_divided(split.divided)) else ""
         commits = ", ".join(dict.fromkeys(str(code.get("commit"))[:12] for code in codes_of(status)))
-        rows.append([name, f"{split.method}: {_METHODS[split.method]}{divides}", sizes, split.seed, run.config.seed,
-                     split.hash, status.get("epochs"), commits])  # fmt: skip
+        rows.append([_titled(name), f"{split.method}: {_METHODS[split.method]}{divides}", sizes, split.seed,
+                     run.config.seed, split.hash, status.get("epochs"), commits])  # fmt: skip
     counts = ", ".join(f"{number} {name}" for name, number in images.frame["class"].value_counts(sort=False).items())
     origin = f"**{_plain(sentence(trained))}**"
     if any(data.name == "BUSI" for data in trained.values()):
         origin += " BUSI: Al-Dhabyani et al., Data in Brief 28 (2020) 104863."
-    origin += f" Images of all parts: {counts}. Hash of the files: `{classifier.files_hash}`."
+    origin += f" Images of all parts: {counts}. Hash of the files: `{team.leaders[0].files_hash}`."
     names = ["", "split", "train/val/test images", "split seed", "seed", "split hash", "epochs", "commit"]
     return "\n\n".join(["## Data", origin, _table(names, rows)])
 
 
-def _results(numbers: dict[str, list[dict[str, Any]]], left_out: dict[str, str]) -> str:
+def _results(numbers: dict[str, Rows], has_held_out_images: bool) -> str:
     rows = [
         [heading_of(row["metric"]), f"{row['value']:.3f}", _interval(row), row["n"]]
-        for name in ("segmenter", "classifier")
-        for row in numbers[name]
+        for of_output in numbers.values()
+        for row in of_output
     ]
-    note = (
+    notes = [
         "Results on the test images, computed in PyTorch after training, in the precision of the training. The bundle "
         "computes in another precision, so single answers can differ: see Precisions. Intervals: bootstrap over groups "
-        "of near-duplicates, 2,000 draws; they do not include the variation between seeds. The classifier's "
-        "probabilities are those before calibration, which does not change the most likely class. The recall of "
-        "malignant is the sensitivity of the most likely class, without the threshold."
-    )
-    differ = [
-        f"**The results of the {name} are those with {options}, which the bundle does not have.**"
-        for name, options in left_out.items()
-        if options
+        "of near-duplicates, 2,000 draws; they do not include the variation between seeds. Probabilities are those "
+        "before calibration, which does not change the most likely class. The recall of malignant is the sensitivity "
+        "of the most likely class, without the threshold."
     ]
+    if not has_held_out_images:
+        notes.append(
+            "**No test image is held out from all networks**, which were trained on different folds. Each test image "
+            "was predicted by the networks that have not seen it, so these are not the results of the mean of all "
+            "networks, for which there are none."
+        )
     table = _table(["metric", "value", "95% interval", "images"], rows)
-    return "\n\n".join(["## Test results", note, *differ, table])
+    return "\n\n".join(["## Test results", *notes, table])
 
 
 def _interval(row: dict[str, Any]) -> str:
     return "undefined" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
 
 
-def _calibration(calibration: Calibration | None) -> str:
+def _calibration(team: Team, calibration: Calibration | None) -> str:
     if calibration is None:
         return (
             f"## Calibration\n\nThe probabilities are **{NOT_CALIBRATED}**, and there is no threshold for malignant: "
-            "no out-of-fold predictions were given."
+            "no out-of-fold predictions were given, and there are too few validation images."
         )
     tested, names = calibration.tested, ("log_loss", "calibration_error")
+    kinds = [(calibration.n, "validation" if calibration.on == VALIDATION else "out of fold", calibration.before,
+              calibration.after)]  # fmt: skip
+    if tested is not None:
+        kinds.append((tested["n"], "test", tested["before"], tested["after"]))
     rows = [
         [f"{number} {kind}", *(_number(scores[name]) for name in names for scores in (before, after))]
-        for number, kind, before, after in (
-            (calibration.n, "out of fold", calibration.before, calibration.after),
-            (tested["n"], "test", tested["before"], tested["after"]),
-        )
+        for number, kind, before, after in kinds
     ]
     lines = [
         "## Calibration",
-        f"Temperature {calibration.temperature:.3f}, fitted on {calibration.n} training images that "
-        f"{calibration.runs} classifiers of the same recipe predicted out of fold. No test image was used.",
+        f"Temperature {calibration.temperature:.3f}, fitted on {_source(team, calibration)}. No test image was used"
+        + (" that a network has seen." if tested is None else "."),
         _table(["images", *(f"{title_of(name)} {when}" for name in names for when in ("before", "after"))], rows),
     ]
+    where = "On the validation images" if calibration.on == VALIDATION else "Out of fold"
     for name, chosen in (calibration.thresholds or {}).items():
-        lines.append(
-            f"Threshold for {name}: {chosen['threshold']:.4f}, chosen for an out-of-fold sensitivity of at least "
-            f"{chosen['asked']:.0%}. Out of fold, its sensitivity is {chosen['sensitivity']:.3f} "
+        text = (
+            f"Threshold for {name}: {chosen['threshold']:.4f}, chosen for a sensitivity of at least "
+            f"{chosen['asked']:.0%}. {where}, its sensitivity is {chosen['sensitivity']:.3f} "
             f"({chosen['positives']} images) and its specificity {chosen['specificity']:.3f} ({chosen['negatives']} "
-            f"images); on the test images, {_number(tested[name]['sensitivity'])} and "
-            f"{_number(tested[name]['specificity'])}."
+            "images)"
         )
+        if tested is not None:
+            text += (
+                f"; on the test images, {_number(tested[name]['sensitivity'])} and "
+                f"{_number(tested[name]['specificity'])}"
+            )
+        lines.append(f"{text}.")
     return "\n\n".join(lines)
 
 
-def _precisions(variants: dict[str, dict[str, Any]], default: str) -> str:
+def _source(team: Team, calibration: Calibration) -> str:
+    """Say which predictions the calibration was fitted on."""
+    if calibration.on == VALIDATION:
+        return (
+            f"{calibration.n} validation images, which also chose the kept epochs, so it may be slightly too confident"
+        )
+    if team.has_held_out_images:
+        return (
+            f"{calibration.n} training images that {calibration.runs} networks of the same recipe predicted out of fold"
+        )
+    return (
+        f"{calibration.n} images, each predicted by the networks that have not seen it; the mean of all networks is a "
+        "little less confident than one of them"
+    )
+
+
+def _precisions(bundle: Bundle, is_held_out: bool) -> str:
+    variants, default = bundle.variants, bundle.default_precision
     first = next(iter(variants.values()))
-    scores = [key for key in first if key.startswith(("sensitivity_", "specificity_"))]
+    columns = [(heading, key, form) for heading, key, form in _COLUMNS if key in first]
+    columns += [(key.replace("_", ", "), key, ".3f") for key in first if key.startswith(("sensitivity_", "specific"))]
     rows = [
-        [
-            f"**{name}** (default)" if name == default else name,
-            _number(variant["iou"]), _number(variant["iou_difference"], "+.4f"),
-            _number(variant["auc"]), _number(variant["auc_difference"], "+.4f"), variant["answers_changed"],
-            *(f"{variant[key]:.3f}" for key in scores), f"{variant['ms']:.1f}",
-        ]
+        [f"**{name}** (default)" if name == default else name,
+         *(_number(variant[key], form) for _, key, form in columns), f"{variant['ms']:.1f}"]
         for name, variant in variants.items()
     ]  # fmt: skip
-    note = (
-        f"On the {first['images']} images that both runs held out (validation and test), from the image file to the "
-        f"answer, each precision against fp32: {title_of('iou_image')}; {title_of('auroc_macro')}; the number of most "
-        "likely classes that differ; sensitivity and specificity of the threshold. Time: median of a whole diagnosis "
-        "without heat map, on the machine of the export."
+    on = (
+        f"the {first['images']} images that all networks held out (validation and test)"
+        if is_held_out
+        else f"{first['images']} test images of single networks, which the others were trained on, so that only the "
+        "differences count"
     )
-    names = ["", "IoU", "difference", "AUC", "difference", "answers changed",
-             *(key.replace("_", ", ") for key in scores), "ms"]  # fmt: skip
-    return "\n\n".join(["## Precisions", note, _table(names, rows)])
+    means = [meaning for key, meaning in _MEANINGS.items() if key in first]
+    note = (
+        f"On {on}, from the image file to the answer, each precision against fp32: {'; '.join(means)}. Time: median of "
+        "a whole diagnosis without heat map, on the machine of the export."
+    )
+    if len(bundle.precisions) < len(variants):
+        note += f" This bundle holds {', '.join(bundle.precisions)} only."
+    return "\n\n".join(["## Precisions", note, _table(["", *(heading for heading, *_ in columns), "ms"], rows)])
 
 
 def _plain(text: str) -> str:
@@ -220,6 +261,8 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
+_OF_CLASSES = "- A heat map shows which places the answer comes from, not where the disease is.\n"
+_OF_OUTLINES = "- Lesions that touch the border, several lesions and very small ones are measured less accurately.\n"
 _USE = """## Intended use
 
 For people who know the limits of such networks: to demonstrate, check and compare them. Not for diagnosis, screening,
@@ -231,9 +274,7 @@ triage or any other use in the care of patients.
 - If the data have no patient ids, as in BUSI, frames of one patient may be in two parts of the split, and the results
   may look too good.
 - The check for other kinds of images uses simple statistics and misses some.
-- A heat map shows which places the answer comes from, not where the disease is.
-- Lesions that touch the border, several lesions and very small ones are measured less accurately.
-
+{limits}
 ## Licences
 
 The code is under Apache-2.0. The licence of the training images is not recorded: ask their source before you pass the

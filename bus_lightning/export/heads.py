@@ -20,7 +20,9 @@ class Head:
 
 
 def find_head(net: nn.Module, images: Tensor) -> Head | None:
-    """Find the head of a network in evaluation mode by running it on a batch of images, (B, C, H, W) -> (B, K) logits.
+    """Find the head of a network in evaluation mode by running it on a batch of images, (B, C, H, W).
+
+    The logits of the classes, (B, K), are its output, or the last one of several.
 
     Returns:
         None if the logits are not weighted means of a feature map.
@@ -33,22 +35,28 @@ def find_head(net: nn.Module, images: Tensor) -> Head | None:
     hooks = [layer.register_forward_pre_hook(keep) for layer in net.modules() if isinstance(layer, _POOLS)]
     try:
         with torch.inference_mode():
-            logits = net(images)
+            output = net(images)
+            logits = output if isinstance(output, Tensor) else output[-1]
     finally:
         for hook in hooks:
             hook.remove()
     linear = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
-    if not inputs_of_pools or not linear:
-        return None
-    (pool, features), last = inputs_of_pools[-1], linear[-1]
+    # A network with two heads may list and call them in any order.
+    for pool, features in reversed(inputs_of_pools):
+        for last in reversed(linear):
+            if _gives(logits, features, last):
+                return Head(pool, last.weight.detach().numpy().astype(np.float32).copy())
+    return None
+
+
+def _gives(logits: Tensor, features: Tensor, last: nn.Linear) -> bool:
+    """Return whether the logits are a linear layer of the average of a feature map."""
     if features.ndim != 4 or features.shape[1] != last.in_features or features[0, 0].numel() < 2:  # a point is no map
-        return None
+        return False
     with torch.inference_mode():
         expected = features.mean(dim=(2, 3)) @ last.weight.T + (0.0 if last.bias is None else last.bias)
     tolerance = _TOLERANCE * max(1.0, float(logits.abs().max()))
-    if expected.shape != logits.shape or (expected - logits).abs().max() > tolerance:
-        return None
-    return Head(pool, last.weight.detach().numpy().astype(np.float32).copy())
+    return expected.shape == logits.shape and bool((expected - logits).abs().max() <= tolerance)
 
 
 class WithFeatures(nn.Module):
@@ -59,10 +67,10 @@ class WithFeatures(nn.Module):
         self.net = net
         self._pool = [head.pool]  # a list, so that the layer is not registered twice
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (B, K) and the feature map (B, F, h, w)."""
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the network's outputs, the logits (B, K) last, and the feature map (B, F, h, w)."""
         kept: list[Tensor] = []
         hook = self._pool[0].register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
-        logits = self.net(image)
+        output = self.net(image)
         hook.remove()
-        return logits, kept[0]
+        return (*((output,) if isinstance(output, Tensor) else output), kept[0])

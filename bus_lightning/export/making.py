@@ -1,7 +1,7 @@
-"""Make a bundle from two runs: export, quantise, calibrate, measure, describe."""
+"""Make a bundle from runs: export, quantise, calibrate, measure, describe."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,46 +24,58 @@ from bus_lightning.diagnosis.bundle import (
     FORMAT,
     HEAD,
     MANIFEST,
+    OUT_OF_FOLD,
     SAMPLES,
+    VALIDATION,
     VERSION,
     Bundle,
-    Stage,
     files_of,
     load_bundle,
 )
 from bus_lightning.diagnosis.doubt import fit_reference
+from bus_lightning.diagnosis.stage import CLASS, MASK, OUTPUTS, Stage
 from bus_lightning.diagnosis.trained_on import check_name
-from bus_lightning.export import card, runs
-from bus_lightning.export.calibration import calibrate
-from bus_lightning.export.heads import Head, find_head
-from bus_lightning.export.runs import RebuiltRun
-from bus_lightning.export.to_onnx import export_onnx, quantise
-from bus_lightning.export.variants import check_agreement, choose_precision, compare_variants
+from bus_lightning.export import card
+from bus_lightning.export.calibration import Calibration, calibrate, has_enough
+from bus_lightning.export.heads import find_head
+from bus_lightning.export.numbers import find_numbers
+from bus_lightning.export.predictions import held_out_cases, out_of_fold_cases, read_folds, validation_cases
+from bus_lightning.export.runs import RebuiltRun, rebuild, refuse_other_masks, training_data
+from bus_lightning.export.team import Team, by_test_images, compose, least_score_of
+from bus_lightning.export.to_onnx import export_onnx, halve_weights, quantise
+from bus_lightning.export.variants import check_agreement, choose_compared, choose_precision, compare_variants
 from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.finished import FinishedRun
 
-_NAMES = ("segmenter", "classifier")
+OUTPUTS_OF = {"segmentation": (MASK,), "classification": (CLASS,), "joint": OUTPUTS}
 _SAMPLE_SEED = 1
 _RANGE_IMAGES = 64  # training images that the ranges of the 8-bit networks are found with
 
 
 def make_bundle(
-    segmenter: Path,
-    classifier: Path,
+    runs: Sequence[Path],
     out: Path,
     out_of_fold: str | None = None,
     sensitivity: float = 0.95,
     samples: int = 0,
     data_name: str | None = None,
+    only_default: bool = False,
     trusted: Sequence[str] = (),
     report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
-    """Make a bundle from the folders of two finished runs; an older bundle at `out` is replaced at the end.
+    """Make a bundle from the folders of finished runs; an older bundle at `out` is replaced at the end.
 
-    The classifiers that match the pattern `out_of_fold` predicted the training images; without them the bundle is not
-    calibrated. The threshold for malignant has at least the `sensitivity`, in (0, 1], on those predictions. A number of
-    synthetic `samples` is added. Without a `data_name`, the training data set is named only if it is BUSI. Networks
-    may come from the `trusted` packages, too. `report` takes a line for each step.
+    Args:
+        runs: A run of any task, a segmenter and a classifier, or the members of ensembles; see `team.compose`.
+        out: The folder.
+        out_of_fold: Pattern of runs that predicted the training images, for the calibration. Without it, folds are
+            calibrated on their own test images, and other networks on their validation images, if there are enough.
+        sensitivity: Sensitivity of the threshold for malignant on those predictions, in (0, 1].
+        samples: Number of synthetic images to add.
+        data_name: Name of the training data; without one, they are named only if they are BUSI.
+        only_default: Whether only the files of the default precision are kept, those of bf16 in half the size.
+        trusted: The user's own packages that the networks may come from.
+        report: Takes a line for each step.
 
     Raises:
         UserError: When the runs do not make a bundle.
@@ -72,47 +84,73 @@ def make_bundle(
         raise UserError(f"--sensitivity {sensitivity}: give a number above 0 and up to 1, such as 0.95.")
     name = None if data_name is None else check_name(data_name)
     _refuse_other(out)
-    pair = runs.open_for(segmenter, "segmentation", trusted), runs.open_for(classifier, "classification", trusted)
-    runs.refuse_strangers(*pair)
-    for kind, run in zip(_NAMES, pair, strict=True):
-        if options := runs.left_out_of_bundles(run):
-            report(f"{kind}: was tested with {options}, which a bundle does not have: its answers differ")
-    calibration = None
-    if out_of_fold:
-        calibration = calibrate(runs.read_folds(out_of_fold, pair[1]), pair[1], sensitivity)
-        report(f"calibrated on {calibration.n} images of {calibration.runs} runs")
-    opened = runs.rebuild(pair[0]), runs.rebuild(pair[1])
-    runs.refuse_other_masks(pair[0], opened[1])
+    team = compose(runs, trusted)
+    calibration = _calibrate(team, out_of_fold, sensitivity, report)
+    opened = {key: rebuild(run) for key, run in team.runs.items()}
+    for segmenter in (run for run in team.runs.values() if run.task == "segmentation"):
+        for key, run in team.runs.items():
+            if run.task == "classification":
+                refuse_other_masks(segmenter, opened[key])
+    leaders = [opened[key] for key, run in team.runs.items() if run.task != "segmentation" or not team.classifiers]
     with new_bundle(out) as folder:
         report("describing the training images")
-        reference = fit_reference(_read_images(opened[1], "train"), _read_images(opened[1], "val"))
-        (first, _), (second, head) = (_export(*named, folder, report) for named in zip(_NAMES, opened, strict=True))
-        if head:
-            np.save(folder / HEAD, head.weights)
+        reference = _describe_training(leaders)
+        stages = {key: _export(key, each, folder, only_default, report) for key, each in opened.items()}
+        trained = {role: training_data([opened[key] for key in keys], name) for role, keys in team.roles.items()}
         bundle = Bundle(
-            path=folder, segmenter=first, classifier=second, classes=pair[1].classes,
+            path=folder, networks=stages, classes=team.classifiers[0].classes if team.classifiers else [],
             temperature=calibration.temperature if calibration else None,
             thresholds=calibration.thresholds if calibration else None,
-            reference=reference, head=head.weights if head else None, card="", default_precision="fp32", variants={},
-            id="", scale=opened[1].prepared.scale,
-            trained_on={kind: runs.training_data(run, name) for kind, run in zip(_NAMES, opened, strict=True)},
+            reference=reference, card="", default_precision="fp32", variants={}, id="", trained_on=trained,
+            scale=leaders[0].prepared.scale, least_score=least_score_of(team.outliners),
+            calibrated_on=calibration.on if calibration else OUT_OF_FOLD,
         )  # fmt: skip
-        report("comparing the precisions on held-out images")
-        variants = compare_variants(bundle, *opened)
+        report("comparing the precisions")
+        compared, is_held_out = choose_compared(list(opened.values()))
+        variants = compare_variants(bundle, leaders[0], compared)
         bundle = replace(bundle, variants=variants, default_precision=choose_precision(variants))
         report(f"{bundle.default_precision} is the default")
-        numbers = {kind: _numbers(run) for kind, run in zip(_NAMES, pair, strict=True)}
-        text = card.write_card(*pair, opened[1].prepared, numbers, calibration, bundle)
+        numbers = find_numbers(team, bundle, opened)
+        if only_default:
+            bundle = _keep_only_default(bundle)
+        text = card.write_card(team, leaders[0].prepared, numbers, calibration, bundle, is_held_out)
         (folder / CARD).write_text(text, encoding="utf-8")
         manifest = _manifest(bundle) | {
             "calibration": asdict(calibration) if calibration else card.NOT_CALIBRATED,
             "numbers": numbers,
-            "trained_on": {kind: asdict(data) for kind, data in bundle.trained_on.items()},
-            "made_from": {kind: _origin(run) for kind, run in zip(_NAMES, pair, strict=True)},
+            "trained_on": {role: asdict(data) for role, data in bundle.trained_on.items()},
+            "made_from": {key: _origin(run) for key, run in team.runs.items()},
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         _draw_samples(folder / SAMPLES, samples)
     return load_bundle(out)
+
+
+def _calibrate(
+    team: Team, out_of_fold: str | None, sensitivity: float, report: Callable[[str], None]
+) -> Calibration | None:
+    """Calibrate the classes on out-of-fold or validation predictions; None if there are none, or too few."""
+    runs = team.classifiers
+    if out_of_fold and not (runs and team.has_held_out_images):
+        why = "these runs are folds, which calibrate each other" if runs else "a segmenter has no classes to calibrate"
+        raise UserError(f"--out-of-fold '{out_of_fold}': {why}: leave it out.")
+    if not runs:
+        return None
+    tested = held_out_cases([runs]) if team.has_held_out_images else None
+    on, number = OUT_OF_FOLD, len(runs)
+    if out_of_fold:
+        folds = read_folds(out_of_fold, runs)
+        cases, number = out_of_fold_cases(folds, runs), sum(map(len, folds))
+    elif tested is None:
+        cases = held_out_cases(by_test_images(runs))
+    else:
+        on, found = VALIDATION, validation_cases(runs)
+        if found is None or not has_enough(found):
+            report("not calibrated: there are too few validation images, and no --out-of-fold")
+            return None
+        cases = found
+    report(f"calibrated on {len(cases)} {on} of {number} runs")
+    return calibrate(cases, on, number, tested, sensitivity)
 
 
 @contextmanager
@@ -140,24 +178,41 @@ def _is_bundle(out: Path) -> bool:
     return False
 
 
-def _export(kind: str, opened: RebuiltRun, folder: Path, report: Callable[[str], None]) -> tuple[Stage, Head | None]:
-    """Write the ONNX files of a run, and compare them with PyTorch."""
+def _export(key: str, opened: RebuiltRun, folder: Path, halves: bool, report: Callable[[str], None]) -> Stage:
+    """Write the ONNX files and the head of a run, and compare the network with PyTorch."""
     run = opened.run
-    data = run.config.data
-    report(f"{kind}: exporting {run.config.model.name} to ONNX")
+    data, outputs = run.config.data, OUTPUTS_OF[run.task]
+    report(f"{key}: exporting {run.config.model.name} to ONNX")
     head = None
-    if kind == "classifier":
+    if CLASS in outputs:
         noise = torch.from_numpy(np.random.default_rng(0).normal(size=(2, data.channels, data.size, data.size)))
         head = find_head(opened.net, noise.float())
-    fp32, int8 = folder / f"{kind}.onnx", folder / f"{kind}.int8.onnx"
-    export_onnx(opened.net, head, data.channels, data.size, fp32)
+    fp32, int8 = folder / f"{key}.onnx", folder / f"{key}.int8.onnx"
+    export_onnx(opened.net, head, data.channels, data.size, fp32, outputs)
+    if head:
+        np.save(folder / f"{key}.{HEAD}", head.weights)
+    bf16 = folder / f"{key}.bf16.onnx" if halves else fp32
+    if halves:
+        halve_weights(fp32, bf16)
     stage = Stage(
-        name=run.config.model.name, preprocessing=run.preprocessing, mean=tuple(data.mean), std=tuple(data.std),
-        channels=data.channels, files={"fp32": fp32, "bf16": fp32, "int8": int8}, overlay=run.overlay,
+        name=run.config.model.name, outputs=outputs, preprocessing=run.preprocessing, mean=tuple(data.mean),
+        std=tuple(data.std), channels=data.channels, files={"fp32": fp32, "bf16": bf16, "int8": int8},
+        classes=tuple(run.classes) if CLASS in outputs else (), overlay=run.overlay,
+        head=head.weights if head else None, flips=bool(run.config.predict.flips),
     )  # fmt: skip
-    report(f"{kind}: differs from PyTorch by at most {check_agreement(opened, stage):.1e}; quantising to 8 bits")
+    report(f"{key}: differs from PyTorch by at most {check_agreement(opened, stage):.1e}; quantising to 8 bits")
     quantise(fp32, int8, _range_images(opened))
-    return stage, head
+    return stage
+
+
+def _keep_only_default(bundle: Bundle) -> Bundle:
+    """Delete the files of the other precisions."""
+    kind = bundle.default_precision
+    kept = {key: replace(stage, files={kind: stage.files[kind]}) for key, stage in bundle.networks.items()}
+    for key, stage in bundle.networks.items():
+        for file in set(stage.files.values()) - set(kept[key].files.values()):
+            file.unlink()
+    return replace(bundle, networks=kept)
 
 
 def _range_images(opened: RebuiltRun) -> list[np.ndarray]:
@@ -168,38 +223,39 @@ def _range_images(opened: RebuiltRun) -> list[np.ndarray]:
     return [opened.data.collate([dataset[positions[id_]]])["image"].numpy() for id_ in chosen]
 
 
-def _read_images(opened: RebuiltRun, part: str) -> Iterator[np.ndarray]:
-    """Read the original images of a part, near-duplicates one after another."""
-    split, frame = opened.run.split, opened.prepared.frame
+def _describe_training(leaders: Sequence[RebuiltRun]) -> dict[str, Any]:
+    """Describe the images that runs were trained on, and how far those are that none of them was."""
+    train = {id_ for each in leaders for id_ in each.run.split.train}
+    held_out = {id_ for each in leaders for id_ in each.run.split.val} - train
+    return fit_reference(_read_images(leaders[0], train), _read_images(leaders[0], held_out))
+
+
+def _read_images(opened: RebuiltRun, ids: Iterable[str]) -> Iterator[np.ndarray]:
+    """Read original images, near-duplicates one after another."""
+    groups, frame = opened.run.split.groups, opened.prepared.frame
     files = dict(zip(frame["id"], frame["image"], strict=True))
-    for id_ in sorted(split.part(part), key=lambda id_: (split.groups[id_], id_)):
+    for id_ in sorted(files.keys() & set(ids), key=lambda id_: (groups[id_], id_)):
         yield read_image(opened.prepared.root / files[id_], opened.prepared.scale)
-
-
-def _numbers(run: FinishedRun) -> list[dict[str, Any]]:
-    """Compute the test metrics of a run for the model card."""
-    cases = run.cases
-    names = card.OUTLINES if run.config.task.name == "segmentation" else card.CLASSES
-    return card.interval_rows(cases[cases["split"] == "test"], names)
 
 
 def _manifest(bundle: Bundle) -> dict[str, Any]:
     """List what `load_bundle` reads."""
 
-    def describe(stage: Stage) -> dict[str, Any]:
-        return asdict(replace(stage, files={})) | {"files": {kind: file.name for kind, file in stage.files.items()}}
+    def describe(key: str, stage: Stage) -> dict[str, Any]:
+        files = {kind: file.name for kind, file in stage.files.items()}
+        head = None if stage.head is None else f"{key}.{HEAD}"
+        return asdict(replace(stage, files={}, head=None)) | {"files": files, "head": head}
 
-    plain = ("temperature", "thresholds", "default_precision", "variants", "reference")
+    plain = ("temperature", "thresholds", "default_precision", "variants", "reference", "calibrated_on")
     return {
         "format": FORMAT,
         "version": VERSION,
         "bus_lightning": bus_lightning.__version__,
+        "answers": bundle.answers,
         "classes": bundle.classes,
         "scale": asdict(bundle.scale),
-        "segmenter": describe(bundle.segmenter),
-        "classifier": describe(bundle.classifier),
-        "head": None if bundle.head is None else HEAD,
-        "heat_map": "no heat map" if bundle.head is None else "class activation map",
+        "networks": {key: describe(key, stage) for key, stage in bundle.networks.items()},
+        "no_lesion": bundle.least_score,
     } | {key: getattr(bundle, key) for key in plain}
 
 

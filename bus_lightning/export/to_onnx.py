@@ -14,17 +14,20 @@ from torch import nn
 
 from bus_lightning.export.heads import Head, WithFeatures
 
-_INPUT, _LOGITS, _FEATURES = "image", "logits", "features"
+_INPUT, _FEATURES = "image", "features"
+_LEAST_HALVED, _MOST_HALF = 256, 65504.0  # values of a tensor that is stored in 16 bits, and the largest such number
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def export_onnx(net: nn.Module, head: Head | None, channels: int, size: int, file: Path) -> None:
+def export_onnx(
+    net: nn.Module, head: Head | None, channels: int, size: int, file: Path, outputs: Sequence[str]
+) -> None:
     """Export a network on the CPU for batches of any size, (B, channels, size, size) float32.
 
-    With a head, the feature map becomes a second output.
+    `outputs` names its outputs: mask, class, or both. With a head, the feature map becomes the last output.
     """
     whole = net if head is None else WithFeatures(net, head)
-    outputs = [_LOGITS] if head is None else [_LOGITS, _FEATURES]
+    outputs = [*outputs] if head is None else [*outputs, _FEATURES]
     example = torch.zeros(2, channels, size, size)  # a batch of 1 would become a constant
     with _quietly(), torch.no_grad():
         program = torch.onnx.export(
@@ -36,7 +39,7 @@ def export_onnx(net: nn.Module, head: Head | None, channels: int, size: int, fil
 
 
 def quantise(file: Path, out: Path, images: Sequence[np.ndarray]) -> None:
-    """Quantise weights and activations to 8 bits with NNCF, except for the layer that gives the logits.
+    """Quantise weights and activations to 8 bits with NNCF, except for the layers that give the logits.
 
     `out` has QuantizeLinear and DequantizeLinear; the ranges come from training images, (1, C, S, S) float32 each.
     """
@@ -49,18 +52,39 @@ def quantise(file: Path, out: Path, images: Sequence[np.ndarray]) -> None:
             nncf.Dataset(images, lambda image: {_INPUT: image}),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(images),
-            ignored_scope=nncf.IgnoredScope(names=[_last_layer(model)]),
+            ignored_scope=nncf.IgnoredScope(names=_last_layers(model)),
         )
     _save(quantised, out)
 
 
-def _last_layer(model: onnx.ModelProto) -> str:
-    """Name the layer that gives the logits: it is cheap, and its rounding would directly change them."""
+def halve_weights(file: Path, out: Path) -> None:
+    """Store the weights of an fp32 network in 16 bits, half the size; they are converted back when it is loaded."""
+    model = onnx.load(file)
+    graph, casts = model.graph, []
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < _LEAST_HALVED or np.abs(values).max() > _MOST_HALF:
+            continue
+        name, stored = tensor.name, f"{tensor.name}.half"
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+        casts.append(onnx.helper.make_node("Cast", [stored], [name], f"{name}.whole", to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    _save(model, out)
+
+
+def _last_layers(model: onnx.ModelProto) -> list[str]:
+    """Name the layers that give the logits: they are cheap, and their rounding would directly change them."""
     makers = {output: node for node in model.graph.node for output in node.output}
-    node = makers[_LOGITS]
-    while node.op_type not in _LAYERS:
-        node = makers[node.input[0]]
-    return str(node.name)
+    names = []
+    for output in model.graph.output:
+        if output.name != _FEATURES:
+            node = makers[output.name]
+            while node.op_type not in _LAYERS:
+                node = makers[node.input[0]]
+            names.append(str(node.name))
+    return names
 
 
 def _save(model: onnx.ModelProto, file: Path) -> None:

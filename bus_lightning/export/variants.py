@@ -12,11 +12,13 @@ from scipy.special import expit, softmax
 from tqdm import tqdm
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.randomness import shuffled
 from bus_lightning.data.index import read_image, read_mask
-from bus_lightning.diagnosis.bundle import Bundle, Stage
+from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.networks import Network
+from bus_lightning.diagnosis.stage import MASK, Stage
 from bus_lightning.export.runs import RebuiltRun
 from bus_lightning.metrics.columns import PROBABILITY, cases_of_task, probabilities_of
 from bus_lightning.metrics.per_case import metrics_of
@@ -25,6 +27,7 @@ from bus_lightning.tasks.segmentation import count_pixels
 AGREEMENT = 1e-4  # between the probabilities of OpenVINO and PyTorch
 ALLOWED_LOSS = 0.01  # of IoU and AUC, for the default precision
 _COMPARED = 24  # held-out images, enough to notice another computation
+_SEEN_IMAGES = 150  # that compare the precisions if no image is held out from all networks
 
 
 def check_agreement(opened: RebuiltRun, stage: Stage) -> float:
@@ -36,12 +39,12 @@ def check_agreement(opened: RebuiltRun, stage: Stage) -> float:
     network, largest = Network(stage, "fp32"), 0.0
     for images in _test_batches(opened):
         with torch.inference_mode():
-            logits = network(images)[0], opened.net(torch.from_numpy(images)).numpy()
-        if opened.run.config.task.name == "segmentation":
-            exported, original = map(expit, logits)
-        else:
-            exported, original = (softmax(values, axis=1) for values in logits)
-        largest = max(largest, float(np.abs(exported - original).max()))
+            output = opened.net(torch.from_numpy(images))
+        outputs = [output] if isinstance(output, torch.Tensor) else list(output)
+        for kind, exported, original in zip(stage.outputs, network(images), outputs, strict=False):
+            both = (exported, original.numpy())
+            ours, theirs = map(expit, both) if kind == MASK else (softmax(logits, axis=1) for logits in both)
+            largest = max(largest, float(np.abs(ours - theirs).max()))
     if not largest <= AGREEMENT:
         raise UserError(
             f"{opened.run.folder.path}: the exported network differs from PyTorch by {largest:.2g} in its "
@@ -50,28 +53,44 @@ def check_agreement(opened: RebuiltRun, stage: Stage) -> float:
     return largest
 
 
-def compare_variants(bundle: Bundle, segmenter: RebuiltRun, classifier: RebuiltRun) -> dict[str, dict[str, Any]]:
-    """Diagnose all images that both runs held out, with every precision.
+def choose_compared(runs: Sequence[RebuiltRun]) -> tuple[list[str], bool]:
+    """Choose the images that compare the precisions.
 
     Returns:
-        Precision -> `iou` (mean of lesions), `auc` (macro), `iou_difference` and `auc_difference` to fp32, None if
-        undefined; `images`; `ms`, the median of a whole diagnosis without heat map; `answers_changed`, number of most
-        likely classes that differ from fp32; `sensitivity_<class>` and `specificity_<class>` of each threshold.
+        The validation and test images that all runs held out; of folds, which have none in common, some test images.
+        And whether they are held out.
     """
-    held_out = set(segmenter.run.split.val + segmenter.run.split.test)
-    held_out &= set(classifier.run.split.val + classifier.run.split.test)
-    frame = classifier.prepared.frame
-    rows = list(frame[frame["id"].isin(held_out)].rename(columns={"class": "label_name"}).itertuples(index=False))
-    diagnosers = [Diagnoser(bundle, precision) for precision in bundle.segmenter.files]
+    held_out = [{*each.run.split.val, *each.run.split.test} for each in runs]
+    if any(set(each.run.split.test) & set(runs[0].run.split.test) for each in runs[1:]) or len(runs) == 1:
+        return sorted(set.intersection(*held_out)), True
+    tested = sorted({id_ for each in runs for id_ in each.run.split.test})
+    return sorted(shuffled(tested, "compared")[:_SEEN_IMAGES]), False
+
+
+def compare_variants(bundle: Bundle, reader: RebuiltRun, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Diagnose images with every precision.
+
+    Args:
+        bundle: The networks.
+        reader: The run whose folder the images are read from.
+        ids: The images.
+
+    Returns:
+        Precision -> `iou` (mean of lesions) and `iou_difference` to fp32, if the bundle outlines; `auc` (macro),
+        `auc_difference`, `answers_changed` (number of most likely classes that differ from fp32), and
+        `sensitivity_<class>` and `specificity_<class>` of each threshold, if it classifies; None if undefined;
+        `images`; `ms`, the median of a whole diagnosis without heat map.
+    """
+    diagnosers = [Diagnoser(bundle, precision) for precision in bundle.precisions]
     variants: dict[str, dict[str, Any]] = {}
-    diagnosed = _diagnose(diagnosers, classifier, rows)
+    diagnosed = diagnose_images(diagnosers, reader, ids, "comparing precisions")
     for precision, (cases, milliseconds) in diagnosed.items():
-        iou, auc = _scores(cases)
-        fp32 = variants.get("fp32", {"iou": iou, "auc": auc})  # fp32 comes first
+        scores = _scores(bundle, cases)
+        fp32 = variants.get("fp32", scores)  # fp32 comes first
+        differences = {f"{name}_difference": _difference(value, fp32[name]) for name, value in scores.items()}
+        decisions = _decisions(bundle, cases, diagnosed["fp32"][0]) if bundle.classifies else {}
         variants[precision] = {
-            "iou": iou, "iou_difference": _difference(iou, fp32["iou"]),
-            "auc": auc, "auc_difference": _difference(auc, fp32["auc"]),
-            "images": len(cases), "ms": round(milliseconds, 2), **_decisions(bundle, cases, diagnosed["fp32"][0]),
+            **scores, **differences, "images": len(cases), "ms": round(milliseconds, 2), **decisions,
         }  # fmt: skip
     return variants
 
@@ -80,29 +99,39 @@ def choose_precision(variants: Mapping[str, Mapping[str, Any]]) -> str:
     """Choose from `compare_variants` the fastest precision whose IoU and AUC are within 0.01 of those of fp32."""
 
     def is_close(variant: Mapping[str, Any]) -> bool:
-        differences = (variant["iou_difference"], variant["auc_difference"])
+        differences = [value for name, value in variant.items() if name.endswith("_difference")]
         return all(value is not None and abs(value) <= ALLOWED_LOSS for value in differences)
 
     close = {name: variant["ms"] for name, variant in variants.items() if name == "fp32" or is_close(variant)}
     return min(close, key=close.__getitem__)
 
 
-def _diagnose(
-    diagnosers: Sequence[Diagnoser], opened: RebuiltRun, rows: Sequence[Any]
+def diagnose_images(
+    diagnosers: Sequence[Diagnoser], reader: RebuiltRun, ids: Sequence[str], what: str
 ) -> dict[str, tuple[pd.DataFrame, float]]:
-    """Diagnose images one by one, in every precision in turn: the cases, and the median time in milliseconds."""
+    """Diagnose images one by one, with each diagnoser in turn.
+
+    Returns:
+        Precision -> cases, with `id`, `label`, counts of pixels and probabilities, as far as the bundle answers them;
+        and the median time in milliseconds.
+    """
+    frame = reader.prepared.frame
+    rows = frame[frame["id"].isin(set(ids))].rename(columns={"class": "label_name"}).itertuples(index=False)
     cases: dict[str, list[dict[str, Any]]] = {diagnoser.precision: [] for diagnoser in diagnosers}
     seconds: dict[str, list[float]] = {diagnoser.precision: [] for diagnoser in diagnosers}
-    for row in tqdm(rows, desc="comparing precisions", unit="image", disable=None, leave=False):
-        image = read_image(opened.prepared.root / row.image, opened.prepared.scale)
-        mask = torch.from_numpy(read_mask(opened.prepared.root, row.masks, image.shape[:2]))
+    for row in tqdm(list(rows), desc=what, unit="image", disable=None, leave=False):
+        image, mask = read_image(reader.prepared.root / row.image, reader.prepared.scale), None
         for diagnoser in diagnosers:
             start = time.perf_counter()
             (diagnosis,) = diagnoser.diagnose([Frame(image)], heat_map=False)
             seconds[diagnoser.precision].append(time.perf_counter() - start)
-            counts = count_pixels(torch.from_numpy(diagnosis.mask), mask)
-            probabilities = {f"{PROBABILITY}{name}": value for name, value in diagnosis.probabilities.items()}
-            cases[diagnoser.precision].append({"label": row.label_name, **counts, **probabilities})
+            case = {"id": row.id, "label": row.label_name}
+            if diagnosis.mask is not None:
+                if mask is None:
+                    mask = torch.from_numpy(read_mask(reader.prepared.root, row.masks, image.shape[:2]))
+                case |= count_pixels(torch.from_numpy(diagnosis.mask), mask)
+            case |= {f"{PROBABILITY}{name}": value for name, value in diagnosis.probabilities.items()}
+            cases[diagnoser.precision].append(case)
     return {
         name: (pd.DataFrame(cases[name]), statistics.median(times) * 1000 if times else float("nan"))
         for name, times in seconds.items()
@@ -122,13 +151,16 @@ def _decisions(bundle: Bundle, cases: pd.DataFrame, fp32: pd.DataFrame) -> dict[
     return scores
 
 
-def _scores(cases: pd.DataFrame) -> tuple[float | None, float | None]:
-    """Compute IoU and AUC of cases; None if undefined."""
-    if cases.empty:
-        return None, None
-    iou = metrics_of(cases_of_task("segmentation", cases))["iou_image"]
-    auc = metrics_of(cases_of_task("classification", cases))["auroc_macro"]
-    return _rounded(iou), _rounded(auc)
+def _scores(bundle: Bundle, cases: pd.DataFrame) -> dict[str, float | None]:
+    """Compute IoU and AUC of cases, as far as the bundle answers them; None if undefined."""
+    scores: dict[str, float | None] = {}
+    for key, metric, task, answers in (
+        ("iou", "iou_image", "segmentation", bundle.outlines),
+        ("auc", "auroc_macro", "classification", bundle.classifies),
+    ):
+        if answers:
+            scores[key] = None if cases.empty else _rounded(metrics_of(cases_of_task(task, cases))[metric])
+    return scores
 
 
 def _test_batches(opened: RebuiltRun) -> Iterator[np.ndarray]:

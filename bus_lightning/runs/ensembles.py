@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import OmegaConf
+
+from bus_lightning.config.schema import shown
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum, is_there, write_aside
 from bus_lightning.core.printable import printable
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from bus_lightning.runs.finished import FinishedRun
 
 SEEDS = "seeds"  # name of the ensembles of each condition over its seeds
+# What the report reads from the config of an ensemble, so that all its networks must agree: whether the input holds a
+# label or a copy of a test image, and how the images were divided.
+_SHARED = ("data.mistake", "data.split.method", "overlay.style", "overlay.source", "overlay.parts", "preprocess.parts",
+           "predict.no_lesion")  # fmt: skip
 _MAY_DIVIDE = ("random", "stratified", "published")  # methods that may divide near-duplicates and patients
 
 
@@ -138,6 +145,36 @@ def record_average(folder: RunDir, runs: Sequence["FinishedRun"], **values: Any)
         numbers = [state.get(key) for state in states]
         content[key] = None if None in numbers else sum(numbers)
     write_aside(folder.status_file, json.dumps(content | values, indent=1, allow_nan=False) + "\n")
+
+
+def refuse_differences(runs: Sequence["FinishedRun"], cure: str) -> None:
+    """Refuse to average runs of different tasks, classes or files, or whose inputs differ in what a reader must know.
+
+    Args:
+        runs: The runs.
+        cure: What to do instead, the end of the message.
+
+    Raises:
+        UserError: If they differ.
+    """
+    first, *others = runs
+    for run in others:
+        values = {
+            "task": (first.task, run.task),
+            "the classes": (sorted(first.classes), sorted(run.classes)),
+            "the data files (their hash)": (first.files_hash, run.files_hash),
+            **{key: (OmegaConf.select(first.config, key), OmegaConf.select(run.config, key)) for key in _SHARED},
+        }
+        for what, (own, other) in values.items():
+            if own != other:
+                raise UserError(
+                    f"{first.folder.path} and {run.folder.path} differ in {what} ({_text(own)} and {_text(other)}), so "
+                    f"their predictions cannot be averaged: {cure}"
+                )
+
+
+def _text(value: object) -> str:
+    return shown(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
 
 
 def refuse_seen(path: Path, split: Split, ids: Sequence[str], part: str) -> None:

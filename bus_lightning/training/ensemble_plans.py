@@ -7,22 +7,18 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from bus_lightning.config.schema import shown
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
 from bus_lightning.core.randomness import stable_hash
-from bus_lightning.runs.ensembles import SEEDS, refuse_seen
+from bus_lightning.runs.ensembles import SEEDS, refuse_differences, refuse_seen
 from bus_lightning.runs.finished import FinishedRun, open_run
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.conditions import condition_key, name_condition
 
 log = logging.getLogger(__name__)
-# What the report reads from the config of an ensemble, so that all its networks must agree: whether the input holds a
-# label or a copy of a test image, and how the images were divided.
-_SHARED = ("data.mistake", "data.split.method", "overlay.style", "overlay.source", "overlay.parts", "preprocess.parts",
-           "predict.no_lesion")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -148,7 +144,7 @@ def _divide(plan: EnsemblePlan, name: str) -> list[EnsembleOnSplit]:
     Raises:
         UserError: If they cannot be averaged.
     """
-    _refuse_differences(plan.runs)
+    refuse_differences(plan.runs, "choose others with runs=...")
     by_images: dict[frozenset[str], list[FinishedRun]] = {}
     for run in plan.runs:
         by_images.setdefault(frozenset(run.split.test), []).append(run)
@@ -176,28 +172,6 @@ def _suffix(config: DictConfig) -> str:
     values = {"data.split.seed": config.data.split.seed or None}  # the usual one is 0
     values |= {f"data.split.{key}": config.data.split.get(key) for key in ("fold", "cross_fold")}
     return "".join(f"__{key}-{value}" for key, value in values.items() if value is not None)
-
-
-def _refuse_differences(runs: Sequence[FinishedRun]) -> None:
-    """Refuse runs of different tasks, classes or files, or whose inputs differ in what a reader must know."""
-    first, *others = runs
-    for run in others:
-        values = {
-            "task": (first.task, run.task),
-            "the classes": (sorted(first.classes), sorted(run.classes)),
-            "the data files (their hash)": (first.files_hash, run.files_hash),
-            **{key: (OmegaConf.select(first.config, key), OmegaConf.select(run.config, key)) for key in _SHARED},
-        }
-        for what, (own, other) in values.items():
-            if own != other:
-                raise UserError(
-                    f"{first.folder.path} and {run.folder.path} differ in {what} ({_text(own)} and {_text(other)}), so "
-                    "their predictions cannot be averaged: choose others with runs=..."
-                )
-
-
-def _text(value: object) -> str:
-    return shown(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
 
 
 def _refuse_gaps(groups: Sequence[Sequence[FinishedRun]]) -> None:

@@ -17,7 +17,7 @@ from bus_lightning.config.schema import EVALUATE, check_kinds
 from bus_lightning.config.stored import load_config, save_config
 from bus_lightning.config.trusted import Origin
 from bus_lightning.core.errors import DamagedError, UserError
-from bus_lightning.export.runs import open_for, rebuild
+from bus_lightning.export.runs import open_for_bundle, rebuild
 from bus_lightning.launch.report import main as report
 from bus_lightning.report.costs import cost_frame
 from bus_lightning.report.making import make_report
@@ -98,7 +98,7 @@ def test_what_a_reader_does_not_need_is_not_built(copied, own, strange):
     out = evaluated(run, progress=True, part="all")
     assert out.metrics["test"] == own.metrics["test"]
     make_report([run.path.parent])
-    rebuild(open_for(run.path, "classification"))
+    rebuild(open_for_bundle(run.path))
     assert train.run(before) == own.status["score"]  # skipped, after the kept config was compared with it
     assert not strange.exists()
 
@@ -114,7 +114,7 @@ def test_no_command_builds_a_network_that_is_not_of_a_known_library(copied, stra
     with pytest.raises(UserError, match=line):
         evaluated(run)
     with pytest.raises(UserError, match=line):
-        rebuild(open_for(run.path, "classification"))
+        rebuild(open_for_bundle(run.path))
     costs = cost_frame(read_group(run.path.parent).conditions)  # of a report, which has the number from the status
     assert (costs["parameters"].tolist(), costs["macs"].tolist()) == ([run.status["parameters"]], [None])
     assert "'trusted_packages=[strange]' to evaluate.py, or --trust strange for a report" in caplog.text

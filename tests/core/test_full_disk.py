@@ -75,7 +75,7 @@ def lines_of(capsys):
 
 
 def commands(out):
-    pair = ["--segmenter", "runs/two_stage/segmenter-null", "--classifier", "runs/two_stage/classifier-null"]
+    pair = ["--run", "runs/two_stage/segmenter-null", "runs/two_stage/classifier-null"]
     return {
         "export": lambda: export([*pair, "--out", str(out)]),
         "report": lambda: report(["runs/two_stage", "--no-wandb", "--out", str(out)]),

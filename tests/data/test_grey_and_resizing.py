@@ -215,16 +215,19 @@ def rewritten(folder, change):
 
 def test_a_bundle_of_version_1_sees_images_by_the_first_rules(tmp_path):
     new = load_bundle(make_bundle(tmp_path / "new"))
-    assert new.classifier.preprocessing.rules == new.segmenter.preprocessing.rules == RULES
+    assert [stage.preprocessing.rules for stage in new.networks.values()] == [RULES, RULES]
 
     def age(content):
-        content["version"] = 1
-        for stage in ("segmenter", "classifier"):
-            del content[stage]["preprocessing"]["rules"]
+        networks = content.pop("networks")
+        content.update(networks, version=1, head=networks["classifier"]["head"])
+        for stage in networks.values():
+            del stage["preprocessing"]["rules"]
 
     old = rewritten(make_bundle(tmp_path / "old"), age)
-    assert old.classifier.preprocessing.rules == old.segmenter.preprocessing.rules == 1
-    assert asdict(old.classifier.preprocessing) | {"rules": RULES} == asdict(new.classifier.preprocessing)
+    assert [stage.preprocessing.rules for stage in old.networks.values()] == [1, 1]
+    for stage in new.networks:
+        aged, own = (asdict(bundle.networks[stage].preprocessing) for bundle in (old, new))
+        assert aged | {"rules": RULES} == own
     image = with_disc(speckled(1, shape=(40, 400))[0], (20, 200), 15)
     (one,), (other,) = (Diagnoser(bundle).diagnose([Frame(image)]) for bundle in (old, new))
     assert one.probabilities != other.probabilities

@@ -69,7 +69,7 @@ def made(tmp_path_factory):
         for name in ("segmenter", "classifier")
     }
     stages["classifier"] = stages["classifier"] | {"overlay": {"style": "crop", "source": "predicted", "margin": 0.5}}
-    content = {"format": FORMAT, "version": VERSION, "classes": ["benign", "malignant"], **stages, "head": "head.npy",
+    content = {"format": FORMAT, "version": 2, "classes": ["benign", "malignant"], **stages, "head": "head.npy",
                "temperature": 1.5, "thresholds": {"malignant": {"threshold": 0.3}}, "default_precision": "int8",
                "variants": {"int8": {"ms": 1.0}}, "reference": {"threshold": 2.0}}  # fmt: skip
     (folder / MANIFEST).write_text(json.dumps(content))
@@ -103,13 +103,14 @@ def test_a_bundle_says_what_was_written(bundle):
     assert found.classes == ["benign", "malignant"]
     assert found.temperature == 1.5
     assert found.thresholds == {"malignant": {"threshold": 0.3}}
-    assert found.head.shape == (2, 5)
+    assert list(found.networks) == ["segmenter", "classifier"]
+    assert found.networks["classifier"].head.shape == (2, 5)
     assert found.card == "# Card\n"
     assert found.default_precision == "int8"
-    assert found.segmenter.preprocessing.resize == "pad"
-    assert found.segmenter.files["bf16"] == bundle / "segmenter.onnx"
-    assert found.segmenter.overlay is None
-    assert found.classifier.overlay.margin == 0.5
+    assert found.networks["segmenter"].preprocessing.resize == "pad"
+    assert found.networks["segmenter"].files["bf16"] == bundle / "segmenter.onnx"
+    assert found.networks["segmenter"].overlay is None
+    assert found.networks["classifier"].overlay.margin == 0.5
     assert found.samples == (bundle / "samples" / "phantom.png",)
     assert len(found.id) == 12
 
@@ -243,7 +244,7 @@ def test_pickled_weights_are_never_run(bundle):
 
 
 def test_a_network_answers_batches_of_any_size(bundle, temporary):
-    stage = load_bundle(bundle).segmenter
+    stage = load_bundle(bundle).networks["segmenter"]
     for precision in ("fp32", "int8"):
         network = Network(stage, precision, threads=1)
         for number in (1, 4, 2):
@@ -254,7 +255,7 @@ def test_a_network_answers_batches_of_any_size(bundle, temporary):
 
 
 def test_several_threads_get_their_own_answers(bundle, temporary):
-    network = Network(load_bundle(bundle).segmenter, "fp32", threads=1)
+    network = Network(load_bundle(bundle).networks["segmenter"], "fp32", threads=1)
     images = [np.full((1, 3, 8, 8), value, np.float32) for value in range(64)]
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(network, images))
@@ -266,14 +267,14 @@ def test_a_file_that_is_no_network_is_refused_in_a_line(bundle, temporary):
     (bundle / "segmenter.onnx").write_bytes(b"no network")
     seal(bundle)
     with pytest.raises(UserError, match=r"segmenter\.onnx cannot be run") as raised:
-        Network(load_bundle(bundle).segmenter, "fp32")
+        Network(load_bundle(bundle).networks["segmenter"], "fp32")
     assert "\n" not in str(raised.value)
     with pytest.raises(UserError, match="no int4"):
-        Network(load_bundle(bundle).segmenter, "int4")
+        Network(load_bundle(bundle).networks["segmenter"], "int4")
 
 
 def test_a_compiled_network_is_kept_for_this_user_alone(bundle, temporary, monkeypatch):
-    stage, images = load_bundle(bundle).segmenter, np.ones((1, 3, 8, 8), np.float32)
+    stage, images = load_bundle(bundle).networks["segmenter"], np.ones((1, 3, 8, 8), np.float32)
     Network(stage, "int8")
     (kept,) = temporary.rglob("*.compiled")
     assert kept.parent.stat().st_mode & 0o077 == 0
@@ -299,7 +300,7 @@ def test_the_engine_reports_to_nobody_and_needs_no_torch(bundle, tmp_path):
         "from pathlib import Path\n"
         "from bus_lightning.diagnosis.bundle import load_bundle\n"
         "from bus_lightning.diagnosis.networks import Network\n"
-        f"Network(load_bundle(Path({str(bundle)!r})).segmenter, 'int8')\n"
+        f"Network(load_bundle(Path({str(bundle)!r})).networks['segmenter'], 'int8')\n"
         "heavy = {'torch', 'pandas', 'hydra', 'lightning', 'scipy', 'matplotlib', 'openvino_telemetry.main'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
     )

@@ -13,9 +13,12 @@ from sklearn.metrics import log_loss
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.splits import make_named_split
+from bus_lightning.diagnosis.bundle import OUT_OF_FOLD
 from bus_lightning.diagnosis.doubt import find_doubts, fit_reference, strangeness
 from bus_lightning.diagnosis.measurements import Measurements, measure
-from bus_lightning.export.calibration import calibrate, choose_threshold, find_temperature
+from bus_lightning.export import calibration
+from bus_lightning.export.calibration import choose_threshold, find_temperature
+from bus_lightning.export.predictions import cases_of_test, out_of_fold_cases
 from bus_lightning.runs.finished import FinishedRun
 from bus_lightning.runs.folder import RunDir
 
@@ -128,6 +131,12 @@ def cross_fitted(tmp_path):
     tested = [f"{k % 3}-{k}" for k in range(100, 111)]
     folds = [finished_run(tmp_path, k, ids[k::2], ids[1 - k :: 2], k) for k in (0, 1)]
     return folds, finished_run(tmp_path, 9, tested, ids, 9)
+
+
+def calibrate(runs, classifier, sensitivity):
+    """Calibrate a classifier on its folds, as an export does."""
+    cases = out_of_fold_cases([runs], [classifier])
+    return calibration.calibrate(cases, OUT_OF_FOLD, len(runs), cases_of_test(classifier), sensitivity)
 
 
 def tempered(cases, temperature):

@@ -99,8 +99,8 @@ def test_any_other_value_anywhere_is_refused_in_a_line_or_answered(bundle, frame
                 assert MANIFEST in line or "version" in line
                 refusals += 1
             else:
-                shown = (loaded.temperature, loaded.thresholds, loaded.segmenter, loaded.classifier, loaded.classes)
-                accepted.setdefault(repr((shown, loaded.reference, loaded.head)), content)
+                shown = (loaded.temperature, loaded.thresholds, loaded.networks, loaded.classes, loaded.least_score)
+                accepted.setdefault(repr((shown, loaded.reference, loaded.calibrated_on)), content)
     for content in accepted.values():  # what is accepted is answered, or refused in a line
         write(bundle, content)
         answers, line = refusal_of(lambda: Diagnoser(load_bundle(bundle), threads=1).diagnose([frame]))
@@ -165,7 +165,8 @@ def test_an_impossible_value_is_named_with_its_place(news, words, bundle):
 )
 def test_an_impossible_value_of_a_network_is_named(stage, news, words, bundle):
     content = json.loads((bundle / MANIFEST).read_text())
-    rewrite(bundle, **{stage: content[stage] | news})
+    networks = content["networks"]
+    rewrite(bundle, networks=networks | {stage: networks[stage] | news})
     assert words in refused(bundle)
 
 
@@ -259,20 +260,22 @@ def test_a_network_whose_file_lacks_what_it_announces_is_refused(kind, bundle):
 def test_an_xml_of_openvino_is_no_network_of_a_bundle(bundle):
     (bundle / "segmenter.onnx").rename(bundle / "segmenter.xml")
     content = json.loads((bundle / MANIFEST).read_text())
-    rewrite(bundle, segmenter=content["segmenter"] | {"files": {"fp32": "segmenter.xml"}})
-    assert "segmenter.files.fp32 is not an ONNX file" in refused(bundle)
+    networks = content["networks"]
+    networks["segmenter"]["files"] = {"fp32": "segmenter.xml"}
+    rewrite(bundle, networks=networks)
+    assert "networks.segmenter.files.fp32 is not an ONNX file" in refused(bundle)
 
 
 def test_networks_that_do_not_fit_the_classes_are_refused_at_the_start(bundle):
     (bundle / "classifier.onnx").write_bytes((bundle / "segmenter.onnx").read_bytes())
     seal(bundle)
-    assert "do not fit its classes" in refused(bundle)
+    assert "does not fit its classes" in refused(bundle)
 
 
 def test_a_head_of_other_features_is_refused_at_the_start(bundle):
     np.save(bundle / HEAD, np.ones((len(CLASSES), 7), np.float32))
     seal(bundle)
-    assert "do not fit its classes" in refused(bundle)
+    assert "does not fit its classes" in refused(bundle)
 
 
 @pytest.mark.parametrize("name", [MANIFEST, CHECKSUMS, HEAD, "segmenter.onnx", "MODEL_CARD.md", ".hidden", "new"])

@@ -147,7 +147,7 @@ def test_a_manifest_that_says_nonsense_of_it_is_refused(tmp_path, content):
 def test_a_name_that_is_a_path_or_none_is_refused_in_one_line(name, tmp_path, capsys):
     with pytest.raises(UserError, match="--data-name"):
         check_name(name)
-    runs = ["--segmenter", str(tmp_path), "--classifier", str(tmp_path)]
+    runs = ["--run", str(tmp_path), str(tmp_path)]
     assert export([*runs, "--out", str(tmp_path / "b"), "--data-name", name]) == 1
     assert capsys.readouterr().err.startswith("Error: --data-name")
 

@@ -1,4 +1,4 @@
-"""Two runs become a bundle that answers as they do, or are refused with the reason."""
+"""A segmenter and a classifier become a bundle that answers as they do, or are refused with the reason."""
 
 import json
 import shutil
@@ -37,7 +37,8 @@ from bus_lightning.export.__main__ import main
 from bus_lightning.export.calibration import find_temperature
 from bus_lightning.export.heads import WithFeatures, find_head
 from bus_lightning.export.making import make_bundle, new_bundle
-from bus_lightning.export.runs import open_for, rebuild, refuse_strangers
+from bus_lightning.export.runs import open_for_bundle, rebuild
+from bus_lightning.export.team import _refuse_strangers
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.classifiers import alexnet, resnet
 from bus_lightning.runs.folder import RunDir
@@ -64,15 +65,20 @@ def classifier(channels: int) -> dict:
 
 
 def write_run(runs: Path, root: Path, cache: Path, name: str, *overrides: str) -> Path:
-    """Write the folder that a finished run leaves, with random weights and the answers that they give in PyTorch."""
-    model = "u2net_lite" if name.startswith("seg") else "deepcardinal50"
+    """Write the folder that a finished run leaves, with random weights and the answers that they give in PyTorch.
+
+    The beginning of the name chooses the task: `seg`, `joint`, or `cls`.
+    """
+    kind = next((kind for kind in ("seg", "joint") if name.startswith(kind)), "cls")
+    model = {"seg": "u2net_lite", "joint": "joint_unet_efficientnet_lite0", "cls": "deepcardinal50"}[kind]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         said = [f"data.root={root}", f"data.cache={cache}", f"runs_dir={runs}", "logger=none", f"model={model}",
                 "data.size=64", "data.split.cross_folds=3", f"name={name}", "data.split.ratio=[11,1,3]"]  # fmt: skip
         cfg = compose("train", overrides=[*said, *overrides])
     cfg = settle(cfg, RULES)
-    cfg.model.net, cfg.model.debug_size = (SEGMENTER if model == "u2net_lite" else classifier(cfg.data.channels)), {}
+    nets = {"seg": SEGMENTER, "joint": {"_target_": "tiny_nets.TinyJoint"}, "cls": classifier(cfg.data.channels)}
+    cfg.model.net, cfg.model.debug_size = nets[kind], {}
     prepared = prepare_data(cfg.data, needs_masks=False)
     split = prepared.split(cfg.data.split)
     if cfg.overlay.source == "predicted":
@@ -82,29 +88,30 @@ def write_run(runs: Path, root: Path, cache: Path, name: str, *overrides: str) -
     run.checkpoints.mkdir(parents=True)
     save_config(cfg, run.config)
     split.save(run.split)
-    torch.manual_seed(0)
+    torch.manual_seed(cfg.seed)
     net = build_net(cfg.model, False)
     torch.save(net.state_dict(), run.best)
-    data, rows = BusDataModule(prepared, split, cfg, full_masks=model == "u2net_lite"), []
+    data, rows = BusDataModule(prepared, split, cfg, full_masks=kind != "cls"), []
     for part in ("val", "test"):
         for batch in data.evaluation_dataloader(part):
             with torch.inference_mode():
                 answers = net.eval()(batch["image"])
+            answers = list(zip(*answers, strict=True)) if kind == "joint" else answers
             for place, (id_, answer) in enumerate(zip(batch["id"], answers, strict=True)):
                 label = int(batch["label"][place])
                 row = {"id": id_, "split": part, "label": prepared.classes[label]}
-                if model == "u2net_lite":
-                    rows.append(row | {"tp": 5, "fp": 3, "fn": 2, "tn": 90, "hd95": np.nan})
+                answer, chances = answer if kind == "joint" else (answer, answer)
+                if kind != "seg":
+                    shares = chances.softmax(0).tolist()
+                    row |= dict(zip([f"prob_{name}" for name in prepared.classes], shares, strict=True))
+                if kind != "cls":
+                    row |= {"tp": 5, "fp": 3, "fn": 2, "tn": 90, "hd95": np.nan}
                     box, shape = batch["box"][place].tolist(), batch["full_mask"][place].shape
                     png = cv2.imencode(
                         ".png", 255 * predicted_mask(answer.sigmoid(), box, shape).numpy().astype(np.uint8)
                     )[1]
                     run.write_masks({id_: png.tobytes()})
-                else:
-                    row |= dict(
-                        zip([f"prob_{name}" for name in prepared.classes], answer.softmax(0).tolist(), strict=True)
-                    )
-                    rows.append(row)
+                rows.append(row)
     cases = pd.DataFrame(rows)
     run.write_cases(cases)
     run.update_status(state="complete", data=prepared.content, split=split.hash, epochs=1, commit=None)
@@ -135,7 +142,7 @@ def made(made_runs, tmp_path_factory):
     out = tmp_path_factory.mktemp("made") / "bundle"
     lines: list[str] = []
     pattern = str(made_runs / "cls-*")
-    bundle = make_bundle(made_runs / "seg", made_runs / "cls", out, pattern, samples=4, report=lines.append)
+    bundle = make_bundle([made_runs / "seg", made_runs / "cls"], out, pattern, samples=4, report=lines.append)
     assert lines
     return bundle
 
@@ -150,7 +157,7 @@ def change(run: Path, **news) -> None:
 
 def refusal(runs: Path, **options) -> str:
     with pytest.raises(UserError) as raised:
-        make_bundle(runs / "seg", runs / "cls", runs / "out", **options)
+        make_bundle([runs / "seg", runs / "cls"], runs / "out", **options)
     assert "\n" not in str(raised.value)
     assert not (runs / "out").exists()
     assert not list(runs.glob(".out*"))
@@ -158,7 +165,7 @@ def refusal(runs: Path, **options) -> str:
 
 
 def images_of(run: Path, part: str) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    opened = rebuild(open_for(run, load_config(run / "config.yaml").task.name))
+    opened = rebuild(open_for_bundle(run))
     rows = opened.prepared.frame[opened.prepared.frame["id"].isin(opened.run.split.part(part))]
     return rows, [read_image(opened.prepared.root / file) for file in rows["image"]]
 
@@ -189,9 +196,9 @@ def test_a_classifier_sees_a_mask_as_in_training(segmenters, phantom, audit_cach
     monkeypatch.setattr(making, "compare_variants", lambda *_: {"fp32": made_up})
     made_up = {"iou": 0.5, "iou_difference": 0.0, "auc": 0.5, "auc_difference": 0.0, "images": 1, "ms": 1.0,
                "answers_changed": 0}  # fmt: skip
-    bundle = make_bundle(segmenters / "seg", run, tmp_path / "bundle")
-    assert bundle.classifier.overlay.source == "predicted"
-    assert bundle.classifier.channels == (4 if style == "predicted_channel" else 3)
+    bundle = make_bundle([run, segmenters / "seg"], tmp_path / "bundle")  # in any order
+    assert bundle.networks["classifier"].overlay.source == "predicted"
+    assert bundle.networks["classifier"].channels == (4 if style == "predicted_channel" else 3)
     assert str(segmenters) not in (bundle.path / "bundle.json").read_text()
     cases = pd.read_csv(run / "cases.csv").set_index("id")
     rows, images = images_of(run, "test")
@@ -201,14 +208,17 @@ def test_a_classifier_sees_a_mask_as_in_training(segmenters, phantom, audit_cach
     answered = [[diagnosis.probabilities[name] for name in bundle.classes] for diagnosis in found]
     np.testing.assert_allclose(answered, expected, atol=2e-3)  # a pixel of the outline may fall on either side
     with pytest.raises(UserError, match="masks of another run"):
-        make_bundle(Path(shutil.copytree(segmenters / "seg", tmp_path / "other")), run, tmp_path / "never")
+        make_bundle([Path(shutil.copytree(segmenters / "seg", tmp_path / "other")), run], tmp_path / "never")
+    with pytest.raises(UserError, match="needs the masks of a segmenter"):
+        make_bundle([run], tmp_path / "never")
 
 
 def test_logits_are_the_weighted_means_of_the_features(made):
-    size = made.classifier.preprocessing.size
+    stage = made.networks["classifier"]
+    size = stage.preprocessing.size
     images = np.random.default_rng(0).normal(size=(3, 3, size, size)).astype(np.float32)
-    logits, features = Network(made.classifier, "fp32")(images)
-    explained = features.mean(axis=(2, 3)) @ made.head.T
+    logits, features = Network(stage, "fp32")(images)
+    explained = features.mean(axis=(2, 3)) @ stage.head.T
     without_bias = logits - explained
     np.testing.assert_allclose(without_bias, np.broadcast_to(without_bias[:1], logits.shape), atol=1e-4)
 
@@ -220,15 +230,15 @@ def test_every_precision_is_there_and_was_measured(made):
         assert one["ms"] > 0
         assert one["iou_difference"] == pytest.approx(one["iou"] - made.variants["fp32"]["iou"], abs=2e-5)
         assert 0 <= one["answers_changed"] <= (0 if one is made.variants["fp32"] else one["images"])
-        assert name in made.segmenter.files
-    for stage, last in ((made.segmenter, "Conv"), (made.classifier, "Gemm")):
+        assert name in made.networks["segmenter"].files
+    for stage, last in zip(made.networks.values(), ("Conv", "Gemm"), strict=True):
         graph = onnx.load(stage.files["int8"]).graph
         makers = {name: node.op_type for node in graph.node for name in node.output}
         fed = {node.op_type: {makers.get(name) for name in node.input} for node in graph.node}
         assert "DequantizeLinear" in {made for node in graph.node if node.op_type == "Conv" for made in
                                       (makers.get(name) for name in node.input)}  # fmt: skip
         assert "DequantizeLinear" not in fed[last]  # of the last such layer, which gives the logits
-    assert made.classifier.files["bf16"] == made.classifier.files["fp32"]
+    assert stage.files["bf16"] == stage.files["fp32"]
 
 
 def test_the_fastest_precision_is_chosen_among_those_that_lose_little():
@@ -278,40 +288,28 @@ def test_calibration_uses_every_training_image_once_and_no_test_image(made, made
 def test_a_bundle_says_when_it_is_not_calibrated_and_has_no_heat_map(made_runs, tmp_path, monkeypatch):
     monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
     monkeypatch.setattr(making, "find_head", lambda net, images: None)  # as for a network without one
-    bundle = make_bundle(made_runs / "seg", made_runs / "cls", tmp_path / "bundle")
+    bundle = make_bundle([made_runs / "seg", made_runs / "cls"], tmp_path / "bundle")
     content = json.loads((bundle.path / "bundle.json").read_text())
     assert bundle.temperature is None
     assert bundle.thresholds is None
     assert content["calibration"] == "not calibrated"
     assert "not calibrated" in bundle.card
-    assert bundle.head is None
-    assert content["heat_map"] == "no heat map"
+    stage = bundle.networks["classifier"]
+    assert stage.head is None
     assert "No heat map" in bundle.card
-    size = bundle.classifier.preprocessing.size
-    assert len(Network(bundle.classifier, "fp32")(np.zeros((1, 3, size, size), np.float32))) == 1
+    size = stage.preprocessing.size
+    assert len(Network(stage, "fp32")(np.zeros((1, 3, size, size), np.float32))) == 1
     assert not bundle.samples
 
 
-def test_a_bundle_says_which_options_of_its_runs_it_does_not_have(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
-    monkeypatch.setattr(making, "find_head", lambda net, images: None)
-    change(runs / "seg", predict__flips=True)
-    lines: list[str] = []
-    bundle = make_bundle(runs / "seg", runs / "cls", tmp_path / "bundle", report=lines.append)
-    assert [line for line in lines if "predict." in line] == [
-        "segmenter: was tested with predict.flips=true, which a bundle does not have: its answers differ"
-    ]
-    assert "results of the segmenter are those with predict.flips=true" in bundle.card
-    assert "results of the classifier are those with" not in bundle.card
-
-
 def test_another_computation_than_pytorch_s_is_refused(made_runs, made, monkeypatch):
-    opened = rebuild(open_for(made_runs / "cls", "classification"))
-    assert variants.check_agreement(opened, made.classifier) < 1e-5
+    opened = rebuild(open_for_bundle(made_runs / "cls"))
+    stage = made.networks["classifier"]
+    assert variants.check_agreement(opened, stage) < 1e-5
     with torch.no_grad():
         next(iter(opened.net.parameters())).mul_(1.1)
     with pytest.raises(UserError, match="differs from PyTorch"):
-        variants.check_agreement(opened, made.classifier)
+        variants.check_agreement(opened, stage)
 
 
 @pytest.mark.parametrize(
@@ -375,14 +373,12 @@ def test_a_segmenter_that_saw_the_classifier_s_test_images_is_refused(runs):
 
 
 def test_a_twin_of_a_test_image_in_the_segmenter_s_training_is_refused(runs):
-    segmenter, classifier = (
-        open_for(runs / name, task) for name, task in (("seg", "segmentation"), ("cls", "classification"))
-    )
-    refuse_strangers(segmenter, classifier)
+    segmenter, classifier = (open_for_bundle(runs / name) for name in ("seg", "cls"))
+    _refuse_strangers(segmenter, classifier)
     twin = segmenter.split.train[0]
     classifier.split.groups[classifier.split.test[0]] = segmenter.split.groups[twin]
     with pytest.raises(UserError, match="near-duplicates"):
-        refuse_strangers(segmenter, classifier)
+        _refuse_strangers(segmenter, classifier)
 
 
 def test_runs_that_are_not_finished_or_not_runs_are_refused(runs):
@@ -394,7 +390,7 @@ def test_runs_that_are_not_finished_or_not_runs_are_refused(runs):
     shutil.rmtree(runs / "cls")
     assert "is not a run folder" in refusal(runs)
     shutil.copytree(runs / "seg", runs / "cls")
-    assert "is a segmentation run" in refusal(runs)
+    assert "have the same weights: one is a copy" in refusal(runs)
 
 
 def test_runs_of_other_data_are_refused(runs):
@@ -469,19 +465,23 @@ def test_an_export_that_fails_leaves_the_old_bundle(made, tmp_path):
 
 
 def test_the_command_says_in_a_line_what_is_wrong(runs, capsys):
-    arguments = ["--segmenter", str(runs / "cls"), "--classifier", str(runs / "cls"), "--out", str(runs / "out")]
-    assert main(arguments) == 1
+    assert main(["--run", str(runs / "cls"), str(runs / "cls"), "--out", str(runs / "out")]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("Error: ")
     assert captured.err.count("\n") == 1
+    assert main(["--out", str(runs / "out")]) == 1
+    assert capsys.readouterr().err == "Error: --run has no value: give the folders of finished runs, --run RUN...\n"
 
 
 @pytest.mark.slow
 def test_trained_runs_become_a_bundle_by_the_command(trained, tmp_path, capsys):
     segmenter, classifier = trained("model=u2net_lite"), trained("model=deepcardinal50")
+    # The options of earlier versions still work, and name the one that has replaced them.
     arguments = ["--segmenter", str(segmenter.path), "--classifier", str(classifier.path), "--out", str(tmp_path / "b")]
     assert main(arguments) == 0
     bundle = load_bundle(tmp_path / "b")
-    assert bundle.id in capsys.readouterr().out
-    assert bundle.head.shape == (3, 2048)
-    assert not onnx.load(bundle.segmenter.files["fp32"]).graph.node[0].metadata_props
+    captured = capsys.readouterr()
+    assert bundle.id in captured.out
+    assert f"are now --run: --run {segmenter.path} {classifier.path}\n" in captured.err
+    assert bundle.networks["classifier"].head.shape == (3, 2048)
+    assert not onnx.load(bundle.networks["segmenter"].files["fp32"]).graph.node[0].metadata_props

@@ -48,7 +48,7 @@ COMMANDS = [command for page in PAGES for command in commands_of(page)]
 def test_the_commands_of_the_pages_are_found():
     assert len(COMMANDS) > 80
     assert any("data.classes=" in command for command in COMMANDS)
-    assert any("--segmenter" in command and "--out-of-fold" in command for command in COMMANDS)
+    assert any("--run" in command and "--out-of-fold" in command for command in COMMANDS)
     assert any("--config-dir" in command and "data=hospital" in command for command in COMMANDS)  # of a notebook
 
 

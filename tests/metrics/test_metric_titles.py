@@ -51,8 +51,7 @@ def test_the_alternative_text_of_a_figure_names_metrics_by_their_titles():
 
 def test_the_card_and_the_table_after_a_grid_read_the_titles():
     row = {"metric": "iou_image", "value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
-    text = card._results({"segmenter": [row], "classifier": [row | {"metric": "auroc_malignant"}]},
-                         {"segmenter": "", "classifier": ""})  # fmt: skip
+    text = card._results({"mask": [row], "class": [row | {"metric": "auroc_malignant"}]}, True)
     assert f"| {heading_of('iou_image')} | 0.500" in text
     assert "| AUC of malignant | 0.500" in text
     assert set(table._SCORES) <= set(TITLES)

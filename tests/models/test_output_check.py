@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bus_lightning.config.build import build_net
 from bus_lightning.core.errors import UserError
-from bus_lightning.export.runs import open_for, rebuild
+from bus_lightning.export.runs import open_for_bundle, rebuild
 from bus_lightning.models.output_check import check_output, shapes_of
 from bus_lightning.models.u2net import u2net_lite
 from bus_lightning.runs.folder import RunDir
@@ -323,4 +323,4 @@ def test_an_older_run_of_probabilities_is_refused_when_it_is_evaluated(trained):
     with pytest.raises(UserError, match=r"returns probabilities for the mask in evaluation"):
         evaluate_run(run, request(part="test"))
     with pytest.raises(UserError, match=r"returns probabilities for the mask in evaluation"):
-        rebuild(open_for(run.path, "segmentation"))
+        rebuild(open_for_bundle(run.path))

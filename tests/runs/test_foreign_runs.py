@@ -22,7 +22,7 @@ from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.fingerprints import load_fingerprints
 from bus_lightning.data.splits import load_split
 from bus_lightning.export.making import _origin
-from bus_lightning.export.runs import read_folds
+from bus_lightning.export.predictions import read_folds
 from bus_lightning.launch.report import main as report
 from bus_lightning.report.costs import cost_frame
 from bus_lightning.report.figures.history import history
@@ -291,8 +291,8 @@ def test_a_damaged_fold_is_left_out_of_the_calibration(tmp_path, caplog):
     classifier = copy_run(tmp_path / "exported")
     for file in ("status.json", "split.json", "config.yaml", "cases.csv"):
         DAMAGES["nested"](copy_run(tmp_path / "folds" / file).path / file)
-    with pytest.raises(UserError, match="matches no run of a classifier"):
-        read_folds(str(tmp_path / "folds" / "*"), open_run(classifier.path))
+    with pytest.raises(UserError, match="matches no classification run"):
+        read_folds(str(tmp_path / "folds" / "*"), [open_run(classifier.path)])
     for file in ("status.json", "split.json", "config.yaml", "cases.csv"):
         assert f"Left out of the calibration: {tmp_path}/folds/{file}/{file} is damaged" in caplog.text
 

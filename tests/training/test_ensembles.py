@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.splits import load_split, make_named_split
-from bus_lightning.export.runs import open_for
+from bus_lightning.export.runs import open_for_bundle
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.ensembles import read_ensemble, refuse_seen
 from bus_lightning.runs.finished import open_run
@@ -270,7 +270,7 @@ def test_an_ensemble_is_neither_exported_nor_evaluated_as_a_run(seeds):
     runs = seeds()
     average(runs[0].path.parent / "*")
     (folder,) = ensembles_in(runs[0].path.parent)
-    with pytest.raises(UserError, match=r"has no network to export: give one of its runs, such as .*seed-0"):
-        open_for(folder, "classification")
+    with pytest.raises(UserError, match=r"has no network to export: give its runs, --run .*seed-0 .*seed-1"):
+        open_for_bundle(folder)
     with pytest.raises(UserError, match="These are ensembles: name the runs that they average"):
         evaluate_runs(OmegaConf.create({"runs": str(folder), "part": "test", "split": None, "data": {"root": None}}))

@@ -15,13 +15,14 @@ from bus_lightning.data.drawing import STRENGTH
 from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Limits
+from bus_lightning.diagnosis.lacking import what_lacks
 from bus_lightning.diagnosis.page.kept import Kept
 from bus_lightning.diagnosis.page.printout import write_pdf, write_png
 from bus_lightning.diagnosis.page.rendering import render, render_picture, thumbnail
 from bus_lightning.diagnosis.page.turns import Turns
 from bus_lightning.diagnosis.page.uploads import REFUSALS, Uploads
 from bus_lightning.diagnosis.page.view import View, make_view
-from bus_lightning.diagnosis.page.wording import NOTICE, TITLE, describe
+from bus_lightning.diagnosis.page.wording import NOTICE, describe, title_of
 from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
 
 T = TypeVar("T")
@@ -54,7 +55,8 @@ def build_page(
     diagnoser: Diagnoser, decoders: Decoders, limits: Limits, uploads: Uploads, turns: Turns, kept: Kept
 ) -> Any:
     """Build the page as Gradio's Blocks; of the visitors' files only those in `uploads` are read."""
-    bundle = diagnoser.bundle
+    bundle, title = diagnoser.bundle, title_of(diagnoser.bundle)
+    nothing_yet = render("nothing_yet", "class" if bundle.classifies else "outline")
     samples, thumbnails = _load_samples(bundle.samples, decoders, limits)
 
     async def on_upload(event: gr.EventData, request: gr.Request) -> list[Any]:
@@ -97,7 +99,7 @@ def build_page(
         kept.put(_visitor(request), None)
         message, button = gr.update(value=render("failure", line), visible=True), gr.update(interactive=False)
         return [message, gr.update(value="", visible=False), gr.update(visible=False),
-                render("nothing_yet"), "", button, button]  # fmt: skip
+                nothing_yet, "", button, button]  # fmt: skip
 
     def make_writer(kind: str) -> Callable[..., Any]:
         write, mime = (write_pdf, "application/pdf") if kind == "pdf" else (write_png, "image/png")
@@ -116,11 +118,13 @@ def build_page(
 
         return write_file
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+    with gr.Blocks(title=title, analytics_enabled=False) as page:
         file = gr.JSON(visible=False)
-        gr.HTML(f"<h1>{TITLE}</h1>", elem_id="title")
+        gr.HTML(f"<h1>{title}</h1>", elem_id="title")
         gr.HTML(render("notice", NOTICE), elem_id="notice")
         gr.HTML(render("trained_on", sentence(bundle.trained_on), is_synthetic(bundle.trained_on)))
+        if lacking := what_lacks(bundle):
+            gr.HTML(render("lacks", lacking))
         with gr.Row(elem_id="columns"):  # page.css puts both columns into one on a phone
             with gr.Column(scale=6, min_width=320):
                 script = (FOLDER / "intake.js").read_text(encoding="utf-8")
@@ -131,7 +135,7 @@ def build_page(
                                      label="Strength of the heat map", elem_id="strength")  # fmt: skip
             with gr.Column(scale=5, min_width=320):
                 announce = "element.setAttribute('aria-live', 'polite')"
-                answer = gr.HTML(render("nothing_yet"), elem_id="answer", js_on_load=announce)
+                answer = gr.HTML(nothing_yet, elem_id="answer", js_on_load=announce)
                 details = gr.HTML("", elem_id="details", js_on_load=None)
                 with gr.Row(elem_id="files"):
                     as_pdf = gr.Button("Report as PDF", interactive=False, elem_id="pdf", min_width=120)

@@ -18,7 +18,7 @@ class _Packed:
 
     view: View  # without arrays
     image: np.ndarray  # (H, W, 3 or 1) uint8: one channel if all are equal
-    mask: np.ndarray  # bits
+    mask: np.ndarray | None  # bits
     heat_map: np.ndarray | None
     since: float = field(default_factory=time.monotonic)
     left_at: float | None = None
@@ -26,7 +26,7 @@ class _Packed:
     @property
     def bytes(self) -> int:
         """Size of the arrays."""
-        return self.image.nbytes + self.mask.nbytes + (0 if self.heat_map is None else self.heat_map.nbytes)
+        return sum(array.nbytes for array in (self.image, self.mask, self.heat_map) if array is not None)
 
 
 class Kept:
@@ -71,13 +71,16 @@ def _pack(view: View) -> _Packed:
     image, nothing = view.image, np.empty(0)
     if (image == image[..., :1]).all():
         image = image[..., :1].copy()
-    bare = replace(view, image=nothing, diagnosis=replace(view.diagnosis, mask=nothing, heat_map=None))
-    return _Packed(bare, image, np.packbits(view.diagnosis.mask), view.diagnosis.heat_map)
+    bare = replace(view, image=nothing, diagnosis=replace(view.diagnosis, mask=None, heat_map=None))
+    mask = view.diagnosis.mask
+    return _Packed(bare, image, None if mask is None else np.packbits(mask), view.diagnosis.heat_map)
 
 
 def _unpack(packed: _Packed) -> View:
     height, width = packed.image.shape[:2]
-    mask = np.unpackbits(packed.mask, count=height * width).reshape(height, width).astype(bool)
+    mask = None
+    if packed.mask is not None:
+        mask = np.unpackbits(packed.mask, count=height * width).reshape(height, width).astype(bool)
     diagnosis = replace(packed.view.diagnosis, mask=mask, heat_map=packed.heat_map)
     image = np.ascontiguousarray(np.broadcast_to(packed.image, (height, width, 3)))
     return replace(packed.view, image=image, diagnosis=diagnosis)

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bus_lightning.data.drawing import draw_overlay
 from bus_lightning.diagnosis.page.view import View
-from bus_lightning.diagnosis.page.wording import NOTICE, TITLE, Words
+from bus_lightning.diagnosis.page.wording import NOTICE, Words
 
 _DARK, _RED, _GREY = (25, 28, 35), (163, 20, 20), (90, 95, 105)
 _PICTURE_MM = (174, 112)  # largest size on an A4 page of 210 x 297
@@ -26,7 +26,7 @@ def write_pdf(view: View, words: Words, strength: float) -> bytes:
     pdf.set_margin(18)
     pdf.set_auto_page_break(True, 16)
     pdf.add_page()
-    _add_lines(pdf, _heading())
+    _add_lines(pdf, _heading(words))
     picture = _picture(view, strength)
     scale = min(side / pixels for side, pixels in zip(_PICTURE_MM, picture.size, strict=True))
     pdf.image(picture, x=Align.C, w=picture.width * scale, h=picture.height * scale)
@@ -41,7 +41,7 @@ def write_png(view: View, words: Words, strength: float) -> bytes:
     picture = _picture(view, strength)
     scale = min(width / picture.width, _PICTURE_HEIGHT / picture.height)  # a small picture is enlarged
     picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
-    above, below = _rows(_heading(), width), _rows(list_lines(words), width)
+    above, below = _rows(_heading(words), width), _rows(list_lines(words), width)
     sheet = Image.new("RGB", (_WIDTH, sum(2 * _STYLES[style][2] for style, _ in above + below) + 1200), "white")
     bottom = _draw_rows(sheet, above, _MARGIN)
     sheet.paste(picture, ((_WIDTH - picture.width) // 2, bottom + _MARGIN // 2))
@@ -56,15 +56,17 @@ def list_lines(words: Words) -> list[Line]:
     lines: list[Line] = [("doubt" if words.is_synthetic else "text", words.trained_on), ("head", "Doubts")]
     lines += [("doubt" if words.is_doubted else "text", f"- {doubt}") for doubt in words.doubts]
     lines.append(("head", words.answer))
-    lines.append(("text", "; ".join(f"{name} {share}" for name, share, _ in words.probabilities) + "."))
+    if words.probabilities:
+        lines.append(("text", "; ".join(f"{name} {share}" for name, share, _ in words.probabilities) + "."))
     lines.append(("doubt" if words.is_flagged else "text", words.malignant))
-    lines += [("text", words.calibration), ("head", "Measurements")]
+    lines += [("text", words.calibration)] if words.calibration else []
+    lines.append(("head", "Measurements"))
     lines += [("text", f"{label}: {value}") for label, value in words.measurements]
-    return lines + [("small", note) for note in [*words.notes, f"Blue line: outline of the lesion. {words.heat_map}"]]
+    return lines + [("small", note) for note in [*words.notes, words.caption]]
 
 
-def _heading() -> list[Line]:
-    return [("doubt", " ".join(NOTICE)), ("title", TITLE)]
+def _heading(words: Words) -> list[Line]:
+    return [("doubt", " ".join(NOTICE)), ("title", words.title)]
 
 
 def _picture(view: View, strength: float) -> Image.Image:

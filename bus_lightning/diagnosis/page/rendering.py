@@ -36,9 +36,9 @@ def render_picture(view: View, words: Words) -> str:
     return render("picture", width, height, *layers, words)
 
 
-def outline_layer(view: View) -> str:
-    """Encode the outline on a transparent ground as a data URI."""
-    return _transparent(view.diagnosis.mask, None)
+def outline_layer(view: View) -> str | None:
+    """Encode the outline on a transparent ground as a data URI; None without an outline."""
+    return None if view.diagnosis.mask is None else _transparent(view.diagnosis.mask, None)
 
 
 def heat_layer(view: View) -> str | None:

@@ -7,11 +7,13 @@ from typing import Any
 from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.diagnoser import Diagnosis
+from bus_lightning.diagnosis.lacking import NO_CLASS, NO_OUTLINE
 from bus_lightning.diagnosis.measurements import Measurements
 from bus_lightning.diagnosis.page.view import View
 from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
 
-TITLE = "Breast ultrasound: outline, class and doubts"
+_TITLES = {"outline and class": "outline, class and doubts", "class only": "class and doubts",
+           "outline only": "outline and doubts"}  # fmt: skip
 NOTICE = ("NOT A MEDICAL DEVICE.", "For research and teaching; do not use any answer for the care of a patient.")
 NO_DOUBT = "No check raised a doubt. The checks miss some errors, so the answer can still be wrong."
 
@@ -20,17 +22,19 @@ NO_DOUBT = "No check raised a doubt. The checks miss some errors, so the answer 
 class Words:
     """A diagnosis in words; each text is one or more sentences."""
 
+    title: str
     trained_on: str
     is_synthetic: bool
     doubts: list[str]  # `NO_DOUBT` if there is none
     is_doubted: bool
     answer: str
     probabilities: list[tuple[str, str, float]]  # class, share in words, share; the most likely first
-    calibration: str
+    calibration: str  # empty without classes, like `malignant`
     malignant: str
     is_flagged: bool  # malignant is at or above its threshold
     measurements: list[tuple[str, str]]  # label, value
-    heat_map: str
+    picture: str  # what the picture shows, for who does not see it
+    caption: str
     notes: list[str]
 
 
@@ -46,19 +50,26 @@ def describe(view: View, bundle: Bundle) -> Words:
     if view.frames is not None:
         notes.insert(0, f"The file has {view.frames} images: this is the first. The command predict diagnoses all.")
     return Words(
+        title=title_of(bundle),
         trained_on=sentence(bundle.trained_on),
         is_synthetic=is_synthetic(bundle.trained_on),
         doubts=[doubt.text for doubt in diagnosis.doubts] or [NO_DOUBT],
         is_doubted=bool(diagnosis.doubts),
-        answer=f"Most likely {diagnosis.answer}: {percent(diagnosis.probabilities[diagnosis.answer])}",
+        answer=_answer(diagnosis),
         probabilities=[(name, percent(share), share) for name, share in shares],
-        calibration=_calibration(diagnosis, bundle),
-        malignant=_malignant(diagnosis, (bundle.thresholds or {}).get(MALIGNANT)),
+        calibration=_calibration(diagnosis, bundle) if bundle.classifies else "",
+        malignant=_malignant(diagnosis, bundle) if bundle.classifies else NO_CLASS,
         is_flagged=bool(diagnosis.malignant_flag),
         measurements=_measurements(diagnosis.measurements, view.spacing_mm),
-        heat_map=_heat_map(diagnosis),
+        picture=_picture(diagnosis),
+        caption=_caption(diagnosis),
         notes=notes,
     )
+
+
+def title_of(bundle: Bundle) -> str:
+    """Return the title of the page and of its reports."""
+    return f"Breast ultrasound: {_TITLES[bundle.answers]}"
 
 
 def percent(probability: float) -> str:
@@ -68,20 +79,29 @@ def percent(probability: float) -> str:
     return "less than 1%" if probability < 0.005 else f"{probability:.0%}"
 
 
+def _answer(diagnosis: Diagnosis) -> str:
+    if diagnosis.answer is not None:
+        return f"Most likely {diagnosis.answer}: {percent(diagnosis.probabilities[diagnosis.answer])}"
+    assert diagnosis.measurements is not None
+    lesions = diagnosis.measurements.lesions
+    return "No lesion outlined" if not lesions else f"{lesions} lesion{'s' if lesions > 1 else ''} outlined"
+
+
 def _calibration(diagnosis: Diagnosis, bundle: Bundle) -> str:
     if not diagnosis.calibrated:
         return "The probabilities are not calibrated: they rank the classes, but 70% does not mean 70 of 100 images."
     counts = (bundle.thresholds or {}).get(MALIGNANT, {})
     number = f"{counts['positives'] + counts['negatives']:,} " if {"positives", "negatives"} <= counts.keys() else ""
-    share = round(100 * diagnosis.probabilities[diagnosis.answer])
+    share = round(100 * max(diagnosis.probabilities.values()))
     kind = " of synthetic images" if is_synthetic(bundle.trained_on) else ""
     return (
-        f"The probabilities are calibrated on {number}out-of-fold predictions{kind}: of 100 images like the training "
+        f"The probabilities are calibrated on {number}{bundle.calibrated_on}{kind}: of 100 images like the training "
         f"images with this probability, about {share} should be {diagnosis.answer}."
     )
 
 
-def _malignant(diagnosis: Diagnosis, threshold: Mapping[str, Any] | None) -> str:
+def _malignant(diagnosis: Diagnosis, bundle: Bundle) -> str:
+    threshold: Mapping[str, Any] | None = (bundle.thresholds or {}).get(MALIGNANT)
     if threshold is None or diagnosis.malignant_flag is None:
         return "Malignant: this bundle has no threshold for it, so nothing is flagged and nothing is ruled out."
     side = "at or above" if diagnosis.malignant_flag else "below"
@@ -93,13 +113,15 @@ def _malignant(diagnosis: Diagnosis, threshold: Mapping[str, Any] | None) -> str
         hits = round(threshold["sensitivity"] * threshold["positives"])
         alarms = threshold["negatives"] - round(threshold["specificity"] * threshold["negatives"])
         text += (
-            f" On out-of-fold predictions it found {hits} of {threshold['positives']} malignant images and flagged "
+            f" On {bundle.calibrated_on} it found {hits} of {threshold['positives']} malignant images and flagged "
             f"{alarms} of {threshold['negatives']} others."
         )
     return text if diagnosis.malignant_flag else f"{text} Malignant is not ruled out."
 
 
-def _measurements(lesion: Measurements, spacing_mm: tuple[float, float] | None) -> list[tuple[str, str]]:
+def _measurements(lesion: Measurements | None, spacing_mm: tuple[float, float] | None) -> list[tuple[str, str]]:
+    if lesion is None:
+        return [("Lesion", NO_OUTLINE)]
     if not lesion.lesions or lesion.box is None:
         return [("Lesion", "none outlined")]
     top, left, height, width = lesion.box
@@ -121,6 +143,17 @@ def _measurements(lesion: Measurements, spacing_mm: tuple[float, float] | None) 
         ("At the image's border", "yes" if lesion.touches_border else "no"),
         ("Size of a pixel", pixel),
     ]
+
+
+def _picture(diagnosis: Diagnosis) -> str:
+    layers = {"the outline of the lesion": diagnosis.mask, "the heat map": diagnosis.heat_map}
+    shown = [name for name, layer in layers.items() if layer is not None]
+    return f"The image, with {' and '.join(shown)}" if shown else "The image"
+
+
+def _caption(diagnosis: Diagnosis) -> str:
+    line = "Blue line: outline of the lesion." if diagnosis.mask is not None else "No outline: this bundle has none."
+    return line if diagnosis.answer is None else f"{line} {_heat_map(diagnosis)}"
 
 
 def _heat_map(diagnosis: Diagnosis) -> str:
