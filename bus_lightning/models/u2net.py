@@ -199,7 +199,7 @@ def _resize_like(x: Tensor, target: Tensor) -> Tensor:
         return x
     larger = F.interpolate(x, size=target.shape[2:], mode="bilinear", align_corners=False)
     if larger.requires_grad and larger.is_contiguous(memory_format=torch.channels_last):
-        larger.register_hook(_keep_channels_last)
+        larger.register_hook(_keep_channels_last)  # type: ignore[no-untyped-call]
     return larger
 
 

@@ -6,13 +6,10 @@ folder while the first one clears it.
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import processes_of_torchrun
-
-if TYPE_CHECKING:
-    from torch.distributed import TCPStore
 
 _KEY = "bus_lightning/is_trained"
 _CONNECT = timedelta(minutes=1)  # torchrun has opened the store before; later it is gone
@@ -46,8 +43,8 @@ def _name() -> str:
     return f"{_KEY}/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
 
 
-def _store() -> "TCPStore":
-    from torch.distributed import TCPStore
+def _store() -> Any:
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # documented, but not in its __all__
 
     store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=_CONNECT)
     store.set_timeout(_WAIT)
