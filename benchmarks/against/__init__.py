@@ -58,7 +58,7 @@ def measure(
             again.
 
     Returns:
-        `reference`, the turns of each probe in `probes`, and in `failed` why a probe has none.
+        `reference`, the turns of each probe in `probes`, and in `failed` why a probe failed this time.
 
     Raises:
         MeasurementError: If there is nothing to compare with.
@@ -67,7 +67,7 @@ def measure(
     plans = {name: PLANS.get(name, Plan()) for name in list_probes(places.probes)}
     wanted = chosen or [name for name, plan in plans.items() if not plan.on_request]
     scripts = {name: file for name, file in list_probes(places.probes).items() if name in wanted}
-    content = _stored(places.results, earlier.commit) | {"reference": asdict(earlier)}
+    content = {"reference": asdict(earlier), "probes": _stored(places.results, earlier.commit), "failed": {}}
     task = {"reference": earlier.commit, "code": code_checksum(places.project), "probes": [*scripts], "quick": quick}
     unfinished = Unfinished(places.scratch / "unfinished.json", task)
     waiting = [name for name in scripts if name not in content["probes"] or not unfinished.has(scripts[name])]
@@ -78,7 +78,6 @@ def measure(
         for number, name in enumerate(waiting, 1):
             say(f"[{number}/{len(waiting)}] {name}")
             plan = replace(plans[name], **{"rounds": 1} if quick else {})
-            content["failed"].pop(name, None)
             try:
                 turns = measure_by_turns(scripts[name], keys_of(name), plan, builds, places.scratch / "work")
             except MeasurementError as error:
@@ -88,9 +87,10 @@ def measure(
                 when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
                 load = round(getloadavg()[0], 1)
                 content["probes"][name] = {"turns": turns, "commit": about["commit"], "date": when, "load": load}
-                unfinished.add(scripts[name])
             report.save(places.results, "against", about, content)
-    if not content["failed"].keys() & scripts:
+            if name not in content["failed"]:
+                unfinished.add(scripts[name])  # after the result: a stop in between loses nothing
+    if not content["failed"]:
         unfinished.forget()
     return content
 
@@ -99,5 +99,5 @@ def _stored(results: Path, commit: str) -> dict[str, Any]:
     """Read the rows that were measured against a commit before."""
     stored = report.load(results, "against")
     if stored and stored["reference"]["commit"] == commit:
-        return stored
-    return {"probes": {}, "failed": {}}
+        return dict(stored["probes"])
+    return {}
