@@ -59,7 +59,7 @@ class _Depthwise(torch.autograd.Function):
     """Convolve each channel with its own weights: (B, C, H, W) and (C, 1, k, k), k odd, bfloat16."""
 
     @staticmethod
-    @custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
+    @custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
@@ -67,8 +67,8 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @custom_bwd(device_type="cpu")
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
+    @custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
         padding, side = ctx.padding, weight.shape[-1]
         height, width = (length + 2 * padding - side + 1 for length in x.shape[2:])
