@@ -16,6 +16,7 @@ from bus_lightning.metrics.catalogue import EPOCH, shown_in
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.tasks.averaging import Logits as Logits
 from bus_lightning.tasks.averaging import average_over_flips
+from bus_lightning.tasks.depthwise import FastDepthwise
 from bus_lightning.tasks.processes import gather, interleave, sum_over_processes
 
 Batch = dict[str, Any]
@@ -95,7 +96,8 @@ class BusTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a training batch."""
-        logits = self.training_logits(batch["image"])
+        with FastDepthwise():
+            logits = self.training_logits(batch["image"])
         loss: Tensor = self.loss(logits, self.target(batch))
         size = len(batch["id"])
         with torch.no_grad():
