@@ -28,7 +28,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 # 256 pixels still show the speckle and keep a fingerprint near 75 kB; 320 found the same pairs.
 _LONGER_SIDE = 256
-# Keypoints are searched at half of that in a quarter of the time; where that leaves a doubt, at all of it.
+# Keypoints are searched at half of that, in a third of the time; if two images can be registered but do not agree, at
+# all of it. Of 130 images of BUSI that were cropped by a fifth, scaled by 0.7, annotated and saved as JPEG of quality
+# 60, 127 were found so, as many as with a search at 256 pixels; of 158 of BUS-BRA 119 instead of 120.
 _SEARCHED_SIDE = 128
 _MAX_KEYPOINTS = 200
 
@@ -60,7 +62,6 @@ _BLOCK = 16
 _MIN_OVERLAP = 0.33
 _MIN_CONTRAST = 0.3
 _MIN_AGREEMENT = 0.85
-_DOUBTFUL = 0.3
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def agreement(first: Fingerprint, second: Fingerprint) -> float:
         ignores calipers and text, which lie in few blocks. 0 if the images cannot be registered or overlap too little.
     """
     agreed = _agreement_after(_register(first, second), first, second)
-    if not _DOUBTFUL <= agreed < _MIN_AGREEMENT:
+    if not 0 < agreed < _MIN_AGREEMENT:
         return agreed
     fine = [replace(f, **dict(zip(("points", "descriptors"), _find_keypoints(f.grey, _LONGER_SIDE), strict=True)))
             for f in (first, second)]  # fmt: skip
