@@ -31,7 +31,7 @@ from bus_lightning.data.masks import MaskValueError
 from bus_lightning.data.measures import Measures, by_column, measure_image
 from bus_lightning.data.sources.source_index import SourceIndex
 
-VERSION = 6  # part of the cache's key: raise it when a finding changes
+VERSION = 7  # part of the cache's key: raise it when a finding changes
 DEFAULT_CACHE = Path("data/cache")  # as in conf/data/default.yaml
 _MASK_CURE = (
     "Put masks next to their image as <image>_mask.png, move them out of the folder, or leave them out with "
