@@ -19,7 +19,11 @@ _FEWEST = 8  # pixels of strokes; a logo that is cut off has so few
 
 def has_burned_in_marks(image: np.ndarray) -> bool:
     """Return whether an image, (H, W, 3) uint8 RGB, has text, calipers or frames burned in."""
-    levels = brightest_channel(image)  # marks can be yellow
+    return has_marks_in(brightest_channel(image))
+
+
+def has_marks_in(levels: np.ndarray) -> bool:
+    """Return whether marks are burned into an image, of which the `brightest_channel` is given: marks can be yellow."""
     if levels.shape[1] <= 2 * _DISTANCE:
         return False
     inner = levels[:, _DISTANCE:-_DISTANCE]

@@ -10,7 +10,12 @@ def brightest_channel(image: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.max(cv2.max(red, green), blue))
 
 
-def color_spread(image: np.ndarray) -> np.ndarray:
-    """Return the difference between the largest and the smallest value of each pixel, (H, W) uint8; 0 is grey."""
+def brightest_and_spread(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the `brightest_channel`, and the difference between the largest and the smallest value of each pixel.
+
+    Returns:
+        Two arrays, (H, W) uint8; the difference is 0 where the image is grey.
+    """
     red, green, blue = cv2.split(image)
-    return np.asarray(cv2.subtract(brightest_channel(image), cv2.min(cv2.min(red, green), blue)))
+    brightest = np.asarray(cv2.max(cv2.max(red, green), blue))
+    return brightest, np.asarray(cv2.subtract(brightest, cv2.min(cv2.min(red, green), blue)))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bus_lightning.data.burned_in import has_burned_in_marks
-from bus_lightning.data.channels import color_spread
+from bus_lightning.data.burned_in import has_marks_in
+from bus_lightning.data.channels import brightest_and_spread
 
 COLUMNS = {"width": "Int64", "height": "Int64", "tinted": "boolean", "marked": "boolean", "lesion": "Int64"}
 _COLOR_SPREAD, _COLOR_PIXELS = 5, 20  # grey levels between channels, pixels: BUSI has 16 images with coloured marks
@@ -44,10 +44,11 @@ def measure_image(image: np.ndarray, lesion: np.ndarray | None) -> Measures:
         lesion: (H, W) uint8, 0 outside the lesion; None if it is unknown.
     """
     height, width = image.shape[:2]
-    colored = int(np.count_nonzero(color_spread(image) > _COLOR_SPREAD))
+    brightest, spread = brightest_and_spread(image)
+    colored = int(np.count_nonzero(spread > _COLOR_SPREAD))
     tinted = colored > _TINTED_SHARE * height * width
     pixels = None if lesion is None else int(np.count_nonzero(lesion))
-    return Measures(width, height, tinted, colored > _COLOR_PIXELS and not tinted, has_burned_in_marks(image), pixels)
+    return Measures(width, height, tinted, colored > _COLOR_PIXELS and not tinted, has_marks_in(brightest), pixels)
 
 
 def by_column(measures: Iterable[Measures | None]) -> dict[str, list[Any]]:
