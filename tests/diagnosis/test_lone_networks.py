@@ -70,9 +70,12 @@ def test_predict_says_what_is_lacking_in_the_console_the_table_and_each_json(
     (tmp_path / "images").mkdir()
     Image.fromarray(frame.image).save(tmp_path / "images" / "a.png")
     arguments = [str(bundles[only]), str(tmp_path / "images"), "--out", str(tmp_path / "out")]
-    for _ in range(2):  # the second time everything is complete
+    written = []
+    for _ in range(2):  # the second time everything is complete, and nothing is diagnosed again
         assert predict(arguments) == 0
         assert sentence in capsys.readouterr().out
+        written.append({file.name: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("[0-9]*")})
+    assert written[0] == written[1]
     with (tmp_path / "out" / "results.csv").open() as stream:
         (row,) = csv.DictReader(stream)
     (file,) = (tmp_path / "out").glob("[0-9]*.json")

@@ -22,7 +22,7 @@ from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.lacking import NO_CLASS, NO_OUTLINE
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.diagnosis.stage import PRECISIONS
-from bus_lightning.export import making
+from bus_lightning.export import calibration, making
 from bus_lightning.export.making import make_bundle
 from bus_lightning.export.runs import open_for_bundle, rebuild
 from bus_lightning.export.to_onnx import halve_weights
@@ -188,7 +188,7 @@ def test_a_heat_map_of_an_ensemble_is_the_mean_of_those_of_its_members(copied, t
 
 @pytest.fixture
 def folds(copied):
-    options = ("data.split.folds=3", "data.split.ratio=[2,10,3]")
+    options = ("data.split.folds=3", "data.split.ratio=[6,6,3]")
     return copied(*((f"cls-{fold}", f"seed={fold}", f"data.split.fold={fold}", *options) for fold in range(3)))
 
 
@@ -196,9 +196,9 @@ def test_folds_make_a_bundle_whose_card_says_that_nothing_is_held_out(folds, tmp
     bundle = make_bundle(folds, tmp_path / "bundle")
     card = " ".join(bundle.card.split())
     assert "**No test image is held out from all networks**" in card
-    calibration = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
+    found = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
     tested = pd.concat([open_run(run).cases.query("split == 'test'") for run in folds])
-    assert (calibration["n"], calibration["tested"], calibration["on"]) == (len(tested), None, OUT_OF_FOLD)
+    assert (found["n"], found["tested"], found["on"]) == (len(tested), None, OUT_OF_FOLD)
     assert tested["id"].is_unique
     trained = {id_ for run in folds for id_ in open_run(run).split.train}
     assert f"Trained on {len(trained)} synthetic images" in card
@@ -209,16 +209,18 @@ def test_folds_make_a_bundle_whose_card_says_that_nothing_is_held_out(folds, tmp
 
 def test_the_other_folds_calibrate_a_fold(folds, tmp_path):
     bundle = make_bundle(folds[:1], tmp_path / "bundle", out_of_fold=str(folds[0].parent / "*"))
-    calibration = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
+    found = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
     split = open_run(folds[0]).split
-    assert (calibration["n"], calibration["on"]) == (len(split.train) + len(split.val), OUT_OF_FOLD)
-    assert calibration["tested"]["n"] == len(split.test)
+    assert (found["n"], found["on"]) == (len(split.train) + len(split.val), OUT_OF_FOLD)
+    assert found["tested"]["n"] == len(split.test)
 
 
-def test_validation_images_calibrate_without_folds(folds, tmp_path):
+def test_validation_images_calibrate_without_folds(folds, tmp_path, monkeypatch):
+    assert make_bundle(folds[:1], tmp_path / "bundle").temperature is None  # too few of a class
+    monkeypatch.setattr(calibration, "_LEAST_PER_CLASS", 1)
     bundle = make_bundle(folds[:1], tmp_path / "bundle")
-    calibration = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
-    assert (calibration["n"], calibration["on"]) == (len(open_run(folds[0]).split.val), VALIDATION)
+    found = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
+    assert (found["n"], found["on"]) == (len(open_run(folds[0]).split.val), VALIDATION)
     assert load_bundle(bundle.path).calibrated_on == VALIDATION
     assert "validation images, which also chose the kept epochs" in bundle.card
     assert "On the validation images, its sensitivity is" in bundle.card

@@ -418,8 +418,8 @@ def test_out_of_fold_runs_have_to_be_folds_of_the_classifier(runs):
     change(runs / "cls-1", overlay__style="none")
     (runs / "cls-2" / "metrics.json").unlink()
     assert "not complete" in refusal(runs, out_of_fold=pattern)
-    assert "matches no run" in refusal(runs, out_of_fold=str(runs / "seg"))
-    assert "matches no run" in refusal(runs, out_of_fold=str(runs / "cls"))
+    assert "matches no classification run" in refusal(runs, out_of_fold=str(runs / "seg"))
+    assert "matches no classification run" in refusal(runs, out_of_fold=str(runs / "cls"))
 
 
 def test_predictions_of_test_images_never_calibrate(runs):
