@@ -5,7 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bus_lightning.config.schema import GROUP, NAME, check_option, check_value, nullable
+from bus_lightning.config.kinds import GROUP, NAME, nullable
+from bus_lightning.config.schema import check_option, check_value
 from bus_lightning.config.user_configs import find_config_folders
 from bus_lightning.core.errors import UserError
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bus_lightning.config.schema import Kind, check_value
+from bus_lightning.config.kinds import Kind
+from bus_lightning.config.schema import check_value
 from bus_lightning.core.errors import UserError
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bus_lightning.config.schema import TRAIN, check_kinds, shown
+from bus_lightning.config.kinds import shown
+from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.config.settle import overlay_is_used
 from bus_lightning.config.split_options import METHODS, refuse_parts, shares
 from bus_lightning.config.trainer_options import check_trainer

@@ -6,7 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bus_lightning.config.schema import TESTED_DATA, shown
+from bus_lightning.config.kinds import shown
+from bus_lightning.config.schema import TESTED_DATA
 from bus_lightning.core.errors import UserError
 
 _OF_OWN_DATA = ("skip_unreadable", "resize_masks")  # these hold for the run's own images, too

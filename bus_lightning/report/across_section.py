@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bus_lightning.config.schema import shown as written
+from bus_lightning.config.kinds import shown as written
 from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.metrics.catalogue import heading_of, title_of
 from bus_lightning.report.estimates import metric_row, write_score

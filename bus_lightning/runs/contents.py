@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.config.schema import FLAG, Kind, list_of, nullable, number, one_of, whole
+from bus_lightning.config.kinds import FLAG, Kind, list_of, nullable, number, one_of, whole
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.reading import LARGEST_WHOLE, read_json
 

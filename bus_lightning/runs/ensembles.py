@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from bus_lightning.config.schema import shown
+from bus_lightning.config.kinds import shown
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum, is_there, write_aside
 from bus_lightning.core.printable import printable

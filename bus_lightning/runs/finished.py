@@ -26,7 +26,8 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.build import build_net
-from bus_lightning.config.schema import TRAIN, check_kinds, fill_plain, one_of
+from bus_lightning.config.kinds import one_of
+from bus_lightning.config.schema import TRAIN, check_kinds, fill_plain
 from bus_lightning.config.stored import create_config, read_values
 from bus_lightning.config.trusted import Origin
 from bus_lightning.core.errors import DamagedError, UserError

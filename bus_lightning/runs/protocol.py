@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.fields import check_fields
 from bus_lightning.config.identity import find_meaning
-from bus_lightning.config.schema import NAMES, TRAIN, Kind, check_value, list_of, nullable, one_of, shown, whole
+from bus_lightning.config.kinds import NAMES, Kind, list_of, nullable, one_of, shown, whole
+from bus_lightning.config.schema import TRAIN, check_value
 from bus_lightning.config.split_options import METHODS
 from bus_lightning.core.errors import RESTORE, DamagedError, UserError
 from bus_lightning.core.reading import MB, parse_yaml, read_bytes

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from bus_lightning.config.schema import shown
+from bus_lightning.config.kinds import shown
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
 from bus_lightning.core.randomness import stable_hash

@@ -12,8 +12,8 @@ from lightning.pytorch.callbacks import RichProgressBar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bus_lightning.config.kinds import shown
 from bus_lightning.config.limits import at_least_one_batch
-from bus_lightning.config.schema import shown
 from bus_lightning.config.tested_data import with_tested_data
 from bus_lightning.config.trusted import TRAINER
 from bus_lightning.core.errors import DamagedError, UserError, disk_trouble

@@ -6,19 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bus_lightning.config.fields import check_fields
-from bus_lightning.config.schema import (
-    FLAG,
-    NAME,
-    NAMES,
-    TEXT,
-    Kind,
-    check_value,
-    list_of,
-    nullable,
-    number,
-    one_of,
-    whole,
-)
+from bus_lightning.config.kinds import FLAG, NAME, NAMES, TEXT, Kind, list_of, nullable, number, one_of, whole
+from bus_lightning.config.schema import check_value
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import read_yaml
 from bus_lightning.metrics.catalogue import BY_TASK, TITLES, title_of
