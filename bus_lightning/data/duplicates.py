@@ -16,7 +16,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -98,14 +98,14 @@ def make_fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
         roots of SIFT).
     """
     digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image))  # not joined with the shape: that would copy it
+    digest.update(np.ascontiguousarray(image).data)  # not joined with the shape: that would copy it
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     scale = _LONGER_SIDE / max(grey.shape)
     if scale < 1:
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-    grey = np.asarray(grey, np.uint8)
-    return Fingerprint(digest.digest(), grey, *find_keypoints(grey, _SEARCHED_SIDE))
+    small: NDArray[np.uint8] = grey.astype(np.uint8)
+    return Fingerprint(digest.digest(), small, *find_keypoints(small, _SEARCHED_SIDE))
 
 
 def matching_pairs(
@@ -175,9 +175,12 @@ def agreement(first: Fingerprint, second: Fingerprint, is_likely: bool = True) -
     agreed = _agreement_after(_register(first, second), first, second)
     if agreed >= _MIN_AGREEMENT or (agreed <= 0 and not is_likely):
         return agreed
-    fine = [replace(f, **dict(zip(("points", "descriptors"), find_keypoints(f.grey, _LONGER_SIDE), strict=True)))
-            for f in (first, second)]  # fmt: skip
-    return max(agreed, _agreement_after(_register(*fine), first, second))
+    transform = _register(_search_finely(first), _search_finely(second))
+    return max(agreed, _agreement_after(transform, first, second))
+
+
+def _search_finely(image: Fingerprint) -> Fingerprint:
+    return Fingerprint(image.digest, image.grey, *find_keypoints(image.grey, _LONGER_SIDE))
 
 
 def _agreement_after(transform: NDArray[np.float64] | None, first: Fingerprint, second: Fingerprint) -> float:
