@@ -77,14 +77,16 @@ def test_a_png_that_lacks_pixels_or_announces_too_many_is_refused_in_one_line(tm
     (tmp_path / "cut.png").write_bytes(whole[:-40])
     capfd.readouterr()
     assert decoded(tmp_path / "cut.png") is None
+    assert decoded(tmp_path / "a large picture of few bytes.png") is None
     assert capfd.readouterr().err == ""  # nothing was given to the decoder, which would complain
 
 
-def test_a_damaged_chunk_is_not_taken_as_whole(tmp_path):
+def test_a_damaged_chunk_is_not_taken_as_whole(tmp_path, capfd):
     content = bytearray(written(tmp_path / "i.png").read_bytes())
     content[-20] ^= 1
     (tmp_path / "i.png").write_bytes(content)
     assert decoded(tmp_path / "i.png") is None
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB"])
