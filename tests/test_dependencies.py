@@ -18,7 +18,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OWN = {"bus_lightning", "benchmarks", *(file.stem for file in (ROOT / "tests").rglob("*.py"))}
+# Scripts that import their neighbours.
+SCRIPTS = (*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks/against/rows").glob("*.py"))
+OWN = {"bus_lightning", "benchmarks", *(file.stem for file in SCRIPTS)}
 # The beginning of a file's path -> the extras that its users install; the longest one counts.
 EXTRAS_OF = {
     "bus_lightning/": ("train",),

@@ -39,7 +39,8 @@ def _convolve(x: Tensor, weight: Tensor, stride: int, padding: int) -> tuple[Ten
     y = functional.conv2d(x, weight, stride=stride, padding=padding, groups=_CHANNELS)
     # A weight per value, so that a shifted or mirrored gradient would differ.
     loss = (y.float() * torch.linspace(-1, 1, y.numel()).reshape(y.shape)).sum()
-    return y.detach(), *torch.autograd.grad(loss, (x, weight))
+    of_x, of_weight = torch.autograd.grad(loss, (x, weight))
+    return y.detach(), of_x, of_weight
 
 
 @pytest.mark.parametrize("side", [11, 14])
