@@ -102,8 +102,8 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     images = {int(number): found for number, found in results["images"].items()}
     stages = {label: {number: found[stage] for number, found in images.items()} for stage, label in _STAGES.items()}
     runs = {"table of a grid": {int(number): found for number, found in results["runs"].items()}}
-    commands = {"growth_commands": _growth_of_commands(results["commands"])} if "commands" in results else {}
-    return {"growth": _growth(stages, "images"), "runs": _growth(runs, "runs")} | commands
+    commands = _growth_of_commands(results["commands"]) if "commands" in results else "Not measured."
+    return {"growth": _growth(stages, "images"), "runs": _growth(runs, "runs"), "growth_commands": commands}
 
 
 def _growth_of_commands(commands: dict[str, dict[str, dict[str, float]]]) -> str:

@@ -168,6 +168,13 @@ def test_the_audit_of_dependencies_covers_every_extra():
     assert names_of(declared(*audited.split(","))) == names_of(declared(*PROJECT["optional-dependencies"]))
 
 
+def test_the_public_workflow_audits_every_extra():
+    (audited,) = re.findall(r"^ALL_EXTRAS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    everything = names_of(declared(*PROJECT["optional-dependencies"]))
+    assert names_of(declared(*audited.split(","))) == everything
+    assert "make audit-dependencies" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+
+
 @pytest.mark.parametrize("extra", sorted(set(PROMISES) - {"dev"}))
 def test_an_extra_does_what_it_promises_without_other_packages(extra, tmp_path):
     brought = brought_by(extra)

@@ -99,7 +99,7 @@ def kinds(small_phantom, tmp_path_factory):
     cases["prob_normal"] = 1 - cases["prob_benign"]
     folder = tmp_path_factory.mktemp("network")
     write_onnx(folder / "net.onnx")
-    stage = Stage("net", Preprocessing(size=8), (0.5,) * 3, (0.25,) * 3, 3, {"int8": folder / "net.onnx"})
+    stage = Stage("net", ("class",), Preprocessing(size=8), (0.5,) * 3, (0.25,) * 3, 3, {"int8": folder / "net.onnx"})
 
     def pixels(cache):
         prepared = PreparedData(

@@ -160,4 +160,4 @@ def test_a_missing_pycocotools_is_named_with_its_install_command(tmp_path: Path,
     root = make_coco(tmp_path / "set")
     monkeypatch.setitem(__import__("sys").modules, "pycocotools", None)
     line = refuse(lambda: read_coco(root))
-    assert line == "data=coco needs pycocotools, which is not installed: pip install -e '.[coco]'"
+    assert line == "data=coco needs pycocotools, which is not installed: pip install 'bus_lightning[coco]'"

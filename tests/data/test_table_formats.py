@@ -261,7 +261,7 @@ def test_a_missing_package_is_named_with_its_install_command(tmp_path: Path, mon
     make_parquet(path, {"File": ["a"]}) if package == "pyarrow" else make_book(path, ["File"], ["a"])
     monkeypatch.setitem(__import__("sys").modules, package, None)
     line = refuse(lambda: read_any_table(path))
-    assert line == f"{path} needs {package}, which is not installed: pip install -e '.[{extra}]'"
+    assert line == f"{path} needs {package}, which is not installed: pip install 'bus_lightning[{extra}]'"
 
 
 def test_a_folder_is_no_table(tmp_path: Path):

@@ -228,7 +228,7 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
     monkeypatch.delattr("bus_lightning.diagnosis.page.building", raising=False)
     monkeypatch.delitem(sys.modules, "bus_lightning.diagnosis.page.application", raising=False)
     assert app.main([str(bundle), "--port", "0"]) == 2
-    assert "pip install -e '.[app]'" in capsys.readouterr().err
+    assert "pip install 'bus_lightning[app]'" in capsys.readouterr().err
 
 
 def test_port_0_takes_a_free_one():

@@ -41,7 +41,7 @@ def test_our_config_is_the_one_that_is_taken_and_nothing_warns(choice):
 def test_a_missing_plugin_is_one_line_that_says_how_to_get_it(choice, tmp_path):
     done = train("-m", f"hydra/{choice}", "seed=0,1", f"runs_dir={tmp_path / 'runs'}", plugins=False)
     assert done.returncode == 1
-    assert f"pip install -e '.[{PLUGINS[choice][1]}]'" in done.stderr
+    assert f"pip install 'bus_lightning[{PLUGINS[choice][1]}]'" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.glob("runs/*/*"))
 

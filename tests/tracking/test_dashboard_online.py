@@ -279,4 +279,4 @@ def test_building_without_an_account_or_the_package_says_what_to_do(capsys, monk
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     monkeypatch.delitem(sys.modules, "bus_lightning.tracking.workspace", raising=False)
     assert main(["build", "--entity", "me"]) == 1
-    assert "pip install -e '.[dashboard]'" in capsys.readouterr().err
+    assert "pip install 'bus_lightning[dashboard]'" in capsys.readouterr().err
