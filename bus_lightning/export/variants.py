@@ -99,8 +99,8 @@ def compare_variants(bundle: Bundle, reader: RebuiltRun, ids: Sequence[str]) -> 
 def choose_precision(variants: Mapping[str, Mapping[str, Any]]) -> str:
     """Choose from `compare_variants` the fastest precision that answers like fp32.
 
-    IoU and AUC are within 0.01 of those of fp32. So are, within 0.02, the sensitivity and specificity of each threshold:
-    an AUC hardly shows that a threshold, which was chosen in fp32, has moved against the probabilities.
+    Its IoU and AUC are within 0.01 of those of fp32, and its sensitivity and specificity at each threshold within 0.02:
+    probabilities that move against a threshold hardly change the AUC.
     """
 
     def is_close(variant: Mapping[str, Any]) -> bool:

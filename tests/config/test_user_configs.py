@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from yaml import MarkedYAMLError
 
 from bus_lightning.config.complaints import describe, is_complaint
 from bus_lightning.config.user_configs import check_user_configs
@@ -51,7 +52,7 @@ def test_a_file_that_is_not_text_is_named(tmp_path, elsewhere):
 
 def test_broken_yaml_is_named_with_its_line(elsewhere):
     (elsewhere / "tiny.yaml").write_text("a: [1,\n b: {")
-    with pytest.raises(Exception) as caught, (elsewhere / "tiny.yaml").open() as stream:  # as Hydra opens it
+    with pytest.raises(MarkedYAMLError) as caught, (elsewhere / "tiny.yaml").open() as stream:  # as Hydra opens it
         OmegaConf.load(stream)
     assert is_complaint(caught.value)
     assert describe(caught.value).startswith(f"{elsewhere / 'tiny.yaml'}, line 2, is no valid YAML")
