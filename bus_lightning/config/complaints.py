@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from bus_lightning.config import CONF
 from bus_lightning.config.schema import TRAIN
@@ -25,7 +26,7 @@ _AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'\n", re.DOTALL)
 
 def is_complaint(error: Exception) -> bool:
     """Tell whether an error is about the command line, so that a traceback would not help the user."""
-    if isinstance(error, UserError | HydraException | OmegaConfBaseException):
+    if isinstance(error, UserError | HydraException | OmegaConfBaseException | MarkedYAMLError):
         return True
     # Hydra raises a ValueError if flags exclude each other, and for `logger=null`.
     frames = traceback.extract_tb(error.__traceback__)
@@ -43,6 +44,10 @@ def describe(error: Exception) -> str:
         above = str(cause.full_key).rpartition(".")[0]
         where = f"of {above}" if above else "at the top level"
         return f"'{cause.full_key}' does not exist.{hint} Keys {where}: {', '.join(known)}."
+    if isinstance(error, MarkedYAMLError):  # of the user's own configs
+        mark = error.problem_mark
+        place = f"{mark.name}, line {mark.line + 1}" if mark else "a config"
+        return f"{place}, is no valid YAML ({error.problem}): mend this file."
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value: set {error.full_key}=..."
     if isinstance(error, OverrideParseException):

@@ -6,24 +6,29 @@ from hydra.core.hydra_config import HydraConfig
 
 from bus_lightning.config import CONF
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import read_text
+
+_PLACES = ("*.yaml", "*/*.yaml", "*/*/*.yaml")  # of our own files; `**` would not follow links
 
 
 def check_user_configs(folder: Path) -> None:
     """Refuse a folder of configs without a file, or with a file that has the place of one of ours.
 
-    Hydra would take our file without a word.
+    Hydra would take our file without a word. As Hydra does, this follows links to folders.
 
     Raises:
         UserError: The folder or the file, and what to do.
     """
     if not folder.is_dir():
         raise UserError(f"--config-dir {folder}: there is no such folder.")
-    files = sorted(path.relative_to(folder) for path in folder.rglob("*.yaml"))
+    files = [file for pattern in _PLACES for file in folder.glob(pattern) if not file.is_dir()]
+    for file in files:
+        read_text(file, cure="Save it as UTF-8")  # else Hydra does not name it
     if not files:
         raise UserError(f"--config-dir {folder} has no YAML file: write one, such as model/my_network.yaml.")
-    for file in files:
-        if (CONF / file).is_file():
-            raise UserError(f"{folder / file} has the name of a file of bus_lightning, which would be used: rename it.")
+    for ours in sorted(CONF.rglob("*.yaml")):
+        if (file := folder / ours.relative_to(CONF)).is_file():
+            raise UserError(f"{file} has the name of a file of bus_lightning, which would be used: rename it.")
 
 
 def find_config_folders() -> list[Path]:

@@ -171,7 +171,7 @@ def _read_bundle(path: Path, content: Entry, sums: dict[str, str]) -> Bundle:
         networks=read_stages(content, classes, lambda name: _listed(path, name, sums)),
         classes=classes,
         temperature=None if temperature.value is None else temperature.number(0.01, 100),
-        thresholds=read_thresholds(content["thresholds"]),
+        thresholds=read_thresholds(content["thresholds"], classes),
         reference=read_reference(content["reference"]),
         card=card,
         default_precision=content["default_precision"].one_of(PRECISIONS),

@@ -135,10 +135,11 @@ def _naming(place: str) -> Iterator[None]:
         raise ValueError(f"{place}: {str(error).rstrip('.')}") from error
 
 
-def read_thresholds(content: Entry) -> dict[str, Any] | None:
-    """Read the thresholds by class, with their scores on out-of-fold predictions."""
+def read_thresholds(content: Entry, classes: Sequence[str]) -> dict[str, Any] | None:
+    """Read the thresholds of some of the classes, with their scores on out-of-fold predictions."""
     if content.value is None:
         return None
+    content.mapping(classes)
     for _, chosen in content.items():
         chosen["threshold"].number(0, 1)
         for name in ("sensitivity", "specificity", "asked"):

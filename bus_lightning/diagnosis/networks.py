@@ -71,7 +71,7 @@ def _compile(stage: Stage, precision: str, threads: int | None) -> Any:
         options["INFERENCE_NUM_THREADS"] = threads
     core = openvino.Core()
     try:
-        cached = _cache_file(core, file, options) if precision == _CACHED_PRECISION else None
+        cached = _cache_file(core, stage, file, options) if precision == _CACHED_PRECISION else None
         if cached and (kept := read_cached(cached, lambda network: core.import_model(network, "CPU", options))):
             mark_used(cached)
             return kept
@@ -112,8 +112,11 @@ def _lengths(shape: Any) -> list[int | None]:
     return [int(length.get_length()) if length.is_static else None for length in shape] if shape.rank.is_static else []
 
 
-def _cache_file(core: Any, file: Path, options: dict[str, Any]) -> Path | None:
-    """Choose the file that caches a compiled network; None without a folder that only this user can write."""
+def _cache_file(core: Any, stage: Stage, file: Path, options: dict[str, Any]) -> Path | None:
+    """Choose the file that caches a compiled network; None without a folder that only this user can write.
+
+    It belongs to the images that the network was checked to take.
+    """
     if not hasattr(os, "getuid"):
         return None
     folder = Path(tempfile.gettempdir()) / f"bus_lightning-{os.getuid()}"
@@ -125,7 +128,10 @@ def _cache_file(core: Any, file: Path, options: dict[str, Any]) -> Path | None:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         return None
     machine = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    key = repr([_FORMAT, checksum(file), openvino.__version__, machine, os.cpu_count(), sorted(options.items())])
+    images = [stage.channels, stage.preprocessing.size]
+    key = repr(
+        [_FORMAT, checksum(file), images, openvino.__version__, machine, os.cpu_count(), sorted(options.items())]
+    )
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.compiled"
 
 

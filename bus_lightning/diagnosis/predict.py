@@ -78,6 +78,8 @@ def _predict(options: argparse.Namespace) -> int:
     from bus_lightning.diagnosis.trained_on import sentence
 
     bundle = load_bundle(options.bundle)
+    if options.out.resolve().is_relative_to(options.bundle.resolve()):
+        raise UserError(f"--out {options.out} lies in the bundle, which it would damage: choose another folder.")
     precision = options.precision or bundle.default_precision
     results = Results(
         options.out,

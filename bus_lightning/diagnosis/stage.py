@@ -106,6 +106,9 @@ def _check_together(stages: dict[str, Stage], classes: Sequence[str]) -> None:
         raise ValueError(f"networks has {len(stages)} entries, not 1 to {_MOST}")
     if any(stage.classifies for stage in stages.values()) != bool(classes):
         raise ValueError("classes and the outputs of the networks do not fit")
+    files = [file for stage in stages.values() for file in set(stage.files.values())]
+    if len(set(files)) < len(files):
+        raise ValueError("two networks have the same file, which would count twice")
     for name, stage in stages.items():
         if stage.outlines and stage.channels == 4:
             raise ValueError(f"{name} outlines the lesion and takes a mask")

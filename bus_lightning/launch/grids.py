@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep
+from hydra.core.override_parser.types import ChoiceSweep, Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config import CONF
@@ -136,7 +136,8 @@ def _params(arguments: list[str]) -> list[str]:
     parsed = OverridesParser.create().parse_overrides(overrides_of(arguments))
     shared = [override.input_line for override in parsed if override.input_line and not override.is_sweep_override()]
     if folder := user_configs_of(arguments):
-        shared.append(f"hydra.searchpath=[file://{folder.absolute()}]")
+        path = f"file://{folder.absolute()}"
+        shared.append(f"hydra.searchpath=[{QuotedString(path, Quote.double).with_quotes()}]")
     with initialize_config_dir(str(CONF), version_base="1.3"):
         sweeper = compose("train", overrides=shared, return_hydra_config=True).hydra.sweeper
     params = (sweeper.get("params") or {}) if sweeper._target_.endswith("BasicSweeper") else {}

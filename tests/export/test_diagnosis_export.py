@@ -4,6 +4,7 @@ import json
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -249,6 +250,26 @@ def test_the_fastest_precision_is_chosen_among_those_that_lose_little():
     assert variants.choose_precision({"fp32": fp32, "bf16": one(5, -0.01, 0), "int8": one(3, 0, 0)}) == "int8"
     assert variants.choose_precision({"fp32": fp32, "bf16": one(5, -0.01, 0), "int8": one(3, -0.011, 0)}) == "bf16"
     assert variants.choose_precision({"fp32": fp32, "bf16": one(5, 0, -0.02), "int8": one(3, 0, None)}) == "fp32"
+
+
+@pytest.mark.parametrize("moved", ["sensitivity_malignant", "specificity_malignant"])
+def test_a_precision_that_moves_the_threshold_is_not_the_default(moved):
+    def one(ms, share):
+        shares = {"sensitivity_malignant": 0.9, "specificity_malignant": 0.8} | {moved: share}
+        return {"ms": ms, "iou_difference": 0.0, "auc_difference": 0.0, **shares}
+
+    for near in (0.7, 0.68, 0.72):
+        assert variants.choose_precision({"fp32": one(9, 0.7), "int8": one(3, near)}) == "int8"
+    for far in (0.679, 0.721, None):
+        assert variants.choose_precision({"fp32": one(9, 0.7), "int8": one(3, far)}) == "fp32"
+    assert variants.choose_precision({"fp32": one(9, None), "int8": one(3, None)}) == "fp32"  # nothing shows it
+
+
+def test_a_threshold_without_a_malignant_image_has_no_sensitivity():
+    bundle = SimpleNamespace(thresholds={"malignant": {"threshold": 0.5}})
+    cases = pd.DataFrame({"label": ["benign"] * 2, "prob_benign": [0.9, 0.2], "prob_malignant": [0.1, 0.8]})
+    scores = variants._decisions(bundle, cases, cases)
+    assert scores == {"answers_changed": 0, "sensitivity_malignant": None, "specificity_malignant": 0.5}
 
 
 def test_the_card_says_what_must_be_known(made, made_runs):

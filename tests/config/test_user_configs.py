@@ -1,0 +1,67 @@
+"""A folder of the user's own configs may have links and any path, and a file that cannot be read is named."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from yaml import MarkedYAMLError
+
+from bus_lightning.config.complaints import describe, is_complaint
+from bus_lightning.config.user_configs import check_user_configs
+from bus_lightning.core.errors import UserError
+from bus_lightning.launch.grids import _params
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder of models, outside the folder of configs."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "tiny.yaml").write_text("name: tiny\n")
+    return tmp_path / "elsewhere"
+
+
+def linked(tmp_path: Path, elsewhere: Path) -> Path:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "model").symlink_to(elsewhere)
+    return tmp_path / "configs"
+
+
+def test_a_group_behind_a_link_counts(tmp_path, elsewhere):
+    check_user_configs(linked(tmp_path, elsewhere))
+
+
+def test_a_file_behind_a_link_does_not_hide_one_of_ours(tmp_path, elsewhere):
+    (elsewhere / "resnet50.yaml").write_text("name: mine\n")
+    configs = linked(tmp_path, elsewhere)
+    (configs / "own.yaml").write_text("a: 1\n")
+    with pytest.raises(UserError, match=r"model/resnet50.yaml has the name of a file of bus_lightning"):
+        check_user_configs(configs)
+
+
+def test_a_link_to_the_folder_itself_ends(tmp_path, elsewhere):
+    configs = linked(tmp_path, elsewhere)
+    (configs / "again").symlink_to(configs)
+    check_user_configs(configs)
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path, elsewhere):
+    (elsewhere / "tiny.yaml").write_bytes("name: Brüste\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"model/tiny.yaml .*not text in UTF-8 .*Save it as UTF-8"):
+        check_user_configs(linked(tmp_path, elsewhere))
+
+
+def test_broken_yaml_is_named_with_its_line(elsewhere):
+    (elsewhere / "tiny.yaml").write_text("a: [1,\n b: {")
+    with pytest.raises(MarkedYAMLError) as caught, (elsewhere / "tiny.yaml").open() as stream:  # as Hydra opens it
+        OmegaConf.load(stream)
+    assert is_complaint(caught.value)
+    assert describe(caught.value).startswith(f"{elsewhere / 'tiny.yaml'}, line 2, is no valid YAML")
+
+
+@pytest.mark.parametrize("name", ["a,b", "a=b", "a[b", "it's", 'a"b', "Brüste", "with space"])
+def test_a_grid_is_shown_with_configs_at_any_path(tmp_path, name):
+    (tmp_path / name / "sweep").mkdir(parents=True)
+    (tmp_path / name / "sweep" / "mine.yaml").write_text(
+        "# @package _global_\nhydra: {sweeper: {params: {seed: '1,2'}}}\n"
+    )
+    assert _params(["--config-dir", str(tmp_path / name), "-m", "sweep=mine"]) == ["seed=1,2"]
