@@ -11,7 +11,7 @@ from bus_lightning.core.errors import UserError
 def check_user_configs(folder: Path) -> None:
     """Refuse a folder of configs without a file, or with a file that has the place of one of ours.
 
-    Hydra would take our file without a word.
+    Hydra would silently use our file.
 
     Raises:
         UserError: The folder or the file, and what to do.
