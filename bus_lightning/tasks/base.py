@@ -97,7 +97,8 @@ class BusTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a training batch."""
-        with FastDepthwise() if batch["image"].device.type == "cpu" else nullcontext():
+        mode: Any = FastDepthwise() if batch["image"].device.type == "cpu" else nullcontext()
+        with mode:
             logits = self.training_logits(batch["image"])
         loss: Tensor = self.loss(logits, self.target(batch))
         size = len(batch["id"])
