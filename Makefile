@@ -130,7 +130,7 @@ tutorials: $(READY)  ## run the tutorials of docs/tutorials/ from top to bottom 
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[docs]'
 	$(BIN)/python -m pytest -m slow tests/docs/test_tutorials.py $(ARGS)
 
-# The wheel is installed without its extras into an environment of its own, where it answers an image.
+# The wheel is installed without its extras into an empty environment, where it answers an image.
 wheel:  ## build the wheel into dist/ and try it in an empty environment
 	rm -rf dist
 	$(PYTHON) -m venv --clear build/wheel
@@ -142,8 +142,8 @@ check-links: $(READY)  ## ask each data set's address, and each other address in
 	$(BIN)/python -m pytest -m network tests/docs/test_addresses.py $(ARGS)
 
 ALL_EXTRAS := dev,docs,slurm,ray,tensorboard,mutants
-RESOLVED := import json; found = [item["metadata"] for item in json.load(open("build/resolved.json"))["install"]]; \
-  print(*sorted("{name}=={version}".format(**data) for data in found if data["name"] != "bus_lightning"), sep="\n")
+RESOLVED := import json; packages = [item["metadata"] for item in json.load(open("build/resolved.json"))["install"]]; \
+  print(*sorted("{name}=={version}".format(**data) for data in packages if data["name"] != "bus_lightning"), sep="\n")
 
 audit-dependencies:  ## compare the versions that pip would install for all extras with the published vulnerabilities
 	$(PYTHON) -m venv build/audit

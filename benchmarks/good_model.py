@@ -35,17 +35,17 @@ def measure(seeds: tuple[int, ...], contestants: tuple[str, ...] = (OURS, PLAIN)
     """Train with each seed, first ours, whose split plain takes; skip what was measured before."""
     if not os.environ.get("BUSI_ROOT"):
         raise MeasurementError("set BUSI_ROOT: only BUSI has the score that is to be reached")
-    found: dict[str, dict[str, Any]] = {name: {} for name in contestants}
+    measurements: dict[str, dict[str, Any]] = {name: {} for name in contestants}
     for seed in seeds:
         for name in contestants:
             kept = _FOLDER / f"{name}-{seed}.json"
             if not kept.is_file():
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(_ours(seed) if name == OURS else _plain(seed)))
-            found[name][str(seed)] = measured = json.loads(kept.read_text())
+            measurements[name][str(seed)] = measured = json.loads(kept.read_text())
             reached = f"{measured['seconds']:.0f} s" if measured["seconds"] else "not reached"
             say(f"{name:5s} seed {seed}: {reached}, scores {', '.join(f'{x:.3f}' for x in measured['scores'])}")
-    return {"auc": AUC, "contestants": found}
+    return {"auc": AUC, "contestants": measurements}
 
 
 def _ours(seed: int) -> dict[str, Any]:
@@ -94,11 +94,11 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     contestants = results["contestants"]
     rows = []
     for name, by_seed in contestants.items():
-        row = [name, *(_shown([one[key] for one in by_seed.values()]) for key in ("seconds", "busy"))]
-        row.append(_shown([len(one["scores"]) if one["seconds"] else None for one in by_seed.values()]))
+        row = [name, *(_shown([training[key] for training in by_seed.values()]) for key in ("seconds", "busy"))]
+        row.append(_shown([len(training["scores"]) if training["seconds"] else None for training in by_seed.values()]))
         shares = []
         if name == OURS and PLAIN in contestants:
-            pairs = [(one, contestants[PLAIN].get(seed)) for seed, one in by_seed.items()]
+            pairs = [(training, contestants[PLAIN].get(seed)) for seed, training in by_seed.items()]
             shares = [mine["seconds"] / other["seconds"] for mine, other in pairs
                       if other and mine["seconds"] and other["seconds"]]  # fmt: skip
         rows.append([*row, report.spread(shares) if shares else "", f"{SHARE_GOAL:.2f}" if name == OURS else ""])
@@ -131,7 +131,8 @@ def main() -> int:
     report.save(report.RESULTS / "quick" if len(options.seeds) < len(SEEDS) else report.RESULTS, "good_model", about,
                 results)  # fmt: skip
     times = [
-        [one["seconds"] or float("inf") for one in results["contestants"][name].values()] for name in (OURS, PLAIN)
+        [training["seconds"] or float("inf") for training in results["contestants"][name].values()]
+        for name in (OURS, PLAIN)
     ]
     return int(median(times[0]) > SHARE_GOAL * median(times[1]))
 

@@ -45,7 +45,7 @@ class Finished:
 def start(
     command: Sequence[str | Path], stream: IO[str], threads: int = CORES, folder: Path = PROJECT, **environment: str
 ) -> "subprocess.Popen[Any]":
-    """Start a command as the head of a process group of its own.
+    """Start a command as the head of a new process group.
 
     Args:
         command: What to run; the word `python` stands for this interpreter.

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = report.RESULTS if options.device == "cuda" else report.RESULTS / "quick"
     try:
         with interruptible():
-            results = check(settings, lambda found: report.save(folder, SECTION, about, found | {"card": card}))
+            results = check(settings, lambda parts: report.save(folder, SECTION, about, parts | {"card": card}))
     finally:
         shutil.rmtree(settings.folder, ignore_errors=True)
     made = page_tables(folder)

@@ -112,7 +112,7 @@ def _train_all(settings: Settings, limit: float, on_device: bool) -> dict[str, A
             "peak_mb": measured["peak_mb"],
             "seen": samples.between(starts[1], starts[-1]),
         }
-    start = max(0.0, wall - sum(found["seconds"] for found in networks.values()))
+    start = max(0.0, wall - sum(network["seconds"] for network in networks.values()))
     return {"networks": networks, "start": start, "epochs": settings.epochs, "stopped": stopped}
 
 
@@ -123,8 +123,8 @@ def run_bare_loops(settings: Settings, limit: float, parts: dict[str, Any]) -> d
         raise MeasurementError("no network was trained to compare it with")
     out = _empty(settings.folder / "bare") / "rates.json"
     networks = [
-        f"{model}:{found['precision']}:{found['layout']}:{found['shape'][0]}:{found['shape'][-1]}"
-        for model, found in trained.items()
+        f"{model}:{numbers['precision']}:{numbers['layout']}:{numbers['shape'][0]}:{numbers['shape'][-1]}"
+        for model, numbers in trained.items()
     ]
     command = ["python", "-m", "benchmarks.probes.bare_epochs", *networks, "--steps", str(settings.bare_steps),
                "--out", out, *(["--debug-size"] if settings.debug_size else [])]  # fmt: skip

@@ -29,13 +29,13 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     bare = parts.get("bare", {}).get("images_per_second", {})
     lines = []
     for model in PAPER:
-        found = device.get(model, {})
-        rate, rates = found.get("images_per_second"), (bare.get(model), host.get(model, {}).get("images_per_second"))
+        numbers = device.get(model, {})
+        rate, rates = numbers.get("images_per_second"), (bare.get(model), host.get(model, {}).get("images_per_second"))
         ratios = [f"{rate / other:.2f}" if rate and other else "" for other in rates]
         shown = [f"{number:.0f}" if number else "not measured" for number in (rate, *rates)]
-        seen, peak = found.get("seen"), found.get("peak_mb")
-        lines.append([_label(model, found), *shown[:2], ratios[0], BARE_GOAL, shown[2], ratios[1],
-                      f"{found['epoch']:.2f}" if found else "", f"{seen['utilisation']:.0f}%" if seen else "",
+        seen, peak = numbers.get("seen"), numbers.get("peak_mb")
+        lines.append([_label(model, numbers), *shown[:2], ratios[0], BARE_GOAL, shown[2], ratios[1],
+                      f"{numbers['epoch']:.2f}" if numbers else "", f"{seen['utilisation']:.0f}%" if seen else "",
                       f"{peak:.0f}" if peak else ""])  # fmt: skip
     return {
         "gpu": f"On **{results['card']}**.\n\n{table(_HEADINGS, lines)}",
@@ -43,15 +43,15 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _label(model: str, found: dict[str, Any]) -> str:
-    if not found:
+def _label(model: str, numbers: dict[str, Any]) -> str:
+    if not numbers:
         return model
-    batch, side = found["shape"][0], found["shape"][-1]
-    return f"{model}, {batch} x {side}², {found['precision']}, {found['layout']}"
+    batch, side = numbers["shape"][0], numbers["shape"][-1]
+    return f"{model}, {batch} x {side}², {numbers['precision']}, {numbers['layout']}"
 
 
 def _checks(results: dict[str, Any]) -> list[list[str]]:
-    """List what has a result of its own, and then what was not measured and why."""
+    """List the results of the checks, and then what was not measured and why."""
     parts = results["parts"]
     rows = []
     if "device" in parts:
@@ -61,10 +61,11 @@ def _checks(results: dict[str, Any]) -> list[list[str]]:
         result = f"other bits in {', '.join(differing)}" if differing else "the same bits as without a stop"
         rows.append(["a stopped and resumed run", result, "the same bits"])
     if "tests" in parts:
-        found = parts["tests"]
-        failed = f"{len(found['failed'])} failed ({', '.join(found['failed'])})" if found["failed"] else "0 failed"
+        numbers = parts["tests"]
+        names = f" ({', '.join(numbers['failed'])})" if numbers["failed"] else ""
+        failed = f"{len(numbers['failed'])} failed{names}"
         rows.append(
-            ["the tests marked gpu", f"{found['passed']} passed, {failed}, {found['skipped']} skipped", "all pass"]
+            ["the tests marked gpu", f"{numbers['passed']} passed, {failed}, {numbers['skipped']} skipped", "all pass"]
         )
     missing = {name: f"not measured: {why}" for name, why in results["missing"].items()}
     missing |= {name: f"in part: {part['stopped']}" for name, part in parts.items() if part.get("stopped")}
@@ -76,6 +77,6 @@ def _grid(part: dict[str, Any]) -> str:
     networks, epochs = part["networks"], recipe_epochs()
     if lacking := [model for model in PAPER if model not in networks]:
         return f"not known: {', '.join(lacking)} not measured"
-    rest = sum(max(0.0, found["seconds"] - part["epochs"] * found["epoch"]) for found in networks.values())
-    seconds = part["start"] + rest + epochs * sum(found["epoch"] for found in networks.values())
+    rest = sum(max(0.0, numbers["seconds"] - part["epochs"] * numbers["epoch"]) for numbers in networks.values())
+    seconds = part["start"] + rest + epochs * sum(numbers["epoch"] for numbers in networks.values())
     return f"{seconds / 60:.1f} minutes for {len(networks)} networks of {epochs} epochs, computed from {part['epochs']}"

@@ -14,7 +14,7 @@ _PLACES = ("*.yaml", "*/*.yaml", "*/*/*.yaml")  # of our own files; `**` would n
 def check_user_configs(folder: Path) -> None:
     """Refuse a folder of configs without a file, or with a file that has the place of one of ours.
 
-    Hydra would take our file without a word. As Hydra does, this follows links to folders.
+    Hydra would silently use our file. As Hydra does, this follows links to folders.
 
     Raises:
         UserError: The folder or the file, and what to do.

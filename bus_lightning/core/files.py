@@ -13,7 +13,7 @@ from pathlib import Path
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import open_regular
 
-_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 
 
 def checksum(file: Path) -> str:
@@ -125,10 +125,11 @@ def folder_aside(out: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _swap(one: Path, other: Path) -> bool:
+def _swap(first: Path, second: Path) -> bool:
     """Swap two folders in one step; say whether that was possible. Python has no call for it, Linux has."""
-    call = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" and other.is_dir() else None
-    return call is not None and call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
+    call = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" and second.is_dir() else None
+    paths = _AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second)
+    return call is not None and call(*paths, _RENAME_EXCHANGE) == 0
 
 
 def write_aside(path: Path, text: str) -> None:

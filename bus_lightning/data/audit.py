@@ -124,7 +124,7 @@ def audit_folder(root: Path, index: SourceIndex, progress: bool = True) -> Audit
 
 @contextmanager
 def _single_threads_of_opencv() -> Iterator[None]:
-    """Keep OpenCV from dividing each image among threads of its own, which would wait for the processors at work."""
+    """Let OpenCV use one thread per image: images are decoded in parallel already, so more threads would only wait."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

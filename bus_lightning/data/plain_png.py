@@ -1,7 +1,7 @@
-"""Decode the most common kind of PNG in a third of the time: grey or RGB of 8 bits, or grey of one bit, and whole.
+"""Decode the most common kinds of PNG in a third of the time: whole files, grey or RGB of 8 bits, or grey of one bit.
 
-Pillow decodes everything else. Both give the same pixels. A picture is unpacked once here, and not first by the check
-for missing pixels: libpng refuses a picture that lacks some.
+Pillow decodes everything else, to the same pixels. Time is saved because the pixels are unpacked only once: libpng
+itself refuses a picture that lacks some, so no check for missing pixels has to unpack them before.
 """
 
 import struct
@@ -17,7 +17,7 @@ _KINDS = {(1, 0), (8, 0), (8, 2)}  # bit depth and kind of colour
 _HARMLESS = {b"IDAT", b"pHYs", b"tIME", b"gAMA", b"sRGB", b"tEXt"}
 _NOTES = b"Raw profile type"
 _MOST_BYTES = 100_000_000  # unpacked; larger pictures are checked first
-_MOST_PACKED = 1032  # times smaller than unpacked: no packed data of this kind hold more
+_MOST_PACKED = 1032  # unpacked bytes for each packed byte: zlib cannot pack more
 
 
 def decode_plain_png(stream: BufferedReader) -> np.ndarray | None:

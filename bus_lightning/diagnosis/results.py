@@ -46,7 +46,7 @@ class Results:
         folder: Created if it is missing.
         made_with: What the results depend on, such as the bundle's id.
         trained_on: What the networks were trained on; it is written to every result file.
-        answers: What the bundle answers, such as `class only`; it is written to every JSON and row.
+        answers: What the bundle answers, such as `class only`; it is written to the JSON and the row of every image.
 
     Raises:
         UserError: When the folder holds the results of another bundle or of other options, or other files.
@@ -102,8 +102,8 @@ class Results:
         overlay = draw_overlay(frame.image, diagnosis.mask, diagnosis.heat_map)
         self._save_picture(name, "overlay", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR, overlay))
         made_with = {key: self.made_with[key] for key in _IN_EACH_JSON if key in self.made_with}
-        said = {"answers": self.answers, "trained_on": self.trained_on}
-        self._write(name, _record(name, frame, diagnosis, source) | said | made_with)
+        of_bundle = {"answers": self.answers, "trained_on": self.trained_on}
+        self._write(name, _record(name, frame, diagnosis, source) | of_bundle | made_with)
 
     def finish_file(self, name: str, frames: int) -> None:
         """Record that all frames of a file with several are saved."""

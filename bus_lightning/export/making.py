@@ -144,11 +144,11 @@ def _calibrate(
     elif tested is None:
         cases = held_out_cases(by_test_images(runs))
     else:
-        on, found = VALIDATION, validation_cases(runs)
-        if found is None or not has_enough(found):
+        on, validated = VALIDATION, validation_cases(runs)
+        if validated is None or not has_enough(validated):
             report("not calibrated: there are too few validation images, and no --out-of-fold")
             return None
-        cases = found
+        cases = validated
     report(f"calibrated on {len(cases)} {on} of {number} runs")
     return calibrate(cases, on, number, tested, sensitivity)
 

@@ -39,7 +39,7 @@ def held_out_cases(teams: Sequence[Sequence[FinishedRun]]) -> pd.DataFrame:
 
 
 def validation_cases(runs: Sequence[FinishedRun]) -> pd.DataFrame | None:
-    """Average the predictions of runs for their validation images; None if they have not the same, or none."""
+    """Average the predictions of runs for their validation images; None if these differ, or there are none."""
     tables = [run.cases[run.cases["split"] == "val"].reset_index(drop=True) for run in runs]
     known = [sorted(run.split.val) for run in runs]
     is_whole = all(sorted(table["id"]) == known[0] for table in tables)
@@ -104,7 +104,7 @@ def read_folds(pattern: str, exported: Sequence[FinishedRun]) -> list[list[Finis
         UserError: When there are none, one is not complete, or is of another model, overlay, data or split.
     """
     task, own = exported[0].task, {run.folder.path.resolve() for run in exported}
-    found: list[FinishedRun] = []
+    matching: list[FinishedRun] = []
     for folder in find_runs(pattern):
         if not is_there(folder.config) or folder.is_ensemble or folder.path.resolve() in own:
             continue
@@ -113,13 +113,13 @@ def read_folds(pattern: str, exported: Sequence[FinishedRun]) -> list[list[Finis
             if run.task == task:
                 run.require_complete()
                 run.split, run.cases, run.status  # noqa: B018 (read here, where a damaged file leaves the run out)
-                found.append(run)
+                matching.append(run)
         except DamagedError as error:
             log.warning("Left out of the calibration: %s", error)
-    if not found:
+    if not matching:
         raise UserError(f"--out-of-fold '{pattern}' matches no {task} run except the exported ones.")
     folds: list[list[FinishedRun]] = [[] for _ in exported]
-    for run in found:
+    for run in matching:
         position = _find_exported(run, exported)
         _refuse_seen_or_tested(run, exported[position])
         folds[position].append(run)

@@ -1,4 +1,4 @@
-"""The runs of a bundle: one network, a segmenter and a classifier, or ensembles; what makes no bundle is refused."""
+"""The runs of a bundle: one network, a segmenter and a classifier, or ensembles; other combinations are refused."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

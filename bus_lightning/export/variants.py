@@ -35,7 +35,7 @@ def check_agreement(opened: RebuiltRun, stage: Stage) -> float:
     """Compare the probabilities of OpenVINO in fp32 and PyTorch on held-out images, and return the largest difference.
 
     Raises:
-        UserError: When it is above 1e-4.
+        UserError: When it is above 1e-4, or a probability is not a number.
     """
     network, largest = Network(stage, "fp32"), 0.0
     for images in _test_batches(opened):
@@ -44,8 +44,8 @@ def check_agreement(opened: RebuiltRun, stage: Stage) -> float:
         outputs = [output] if isinstance(output, torch.Tensor) else list(output)
         for kind, exported, original in zip(stage.outputs, network(images), outputs, strict=False):
             both = (exported, original.numpy())
-            ours, theirs = map(expit, both) if kind == MASK else (softmax(logits, axis=1) for logits in both)
-            largest = max(largest, float(np.abs(ours - theirs).max()))
+            shares = [expit(logits) if kind == MASK else softmax(logits, axis=1) for logits in both]
+            largest = float(np.maximum(largest, np.abs(shares[0] - shares[1]).max()))  # NaN stays NaN
     if not largest <= AGREEMENT:
         raise UserError(
             f"{opened.run.folder.path}: the exported network differs from PyTorch by {largest:.2g} in its "
@@ -58,14 +58,13 @@ def choose_compared(runs: Sequence[RebuiltRun]) -> tuple[list[str], bool]:
     """Choose the images that compare the precisions.
 
     Returns:
-        The validation and test images that all runs held out; of folds, which have none in common, some test images.
-        And whether they are held out.
+        The validation and test images that all runs held out; some test images, if the runs have none in common, as
+        folds. And whether they are held out.
     """
-    held_out = [{*each.run.split.val, *each.run.split.test} for each in runs]
-    if any(set(each.run.split.test) & set(runs[0].run.split.test) for each in runs[1:]) or len(runs) == 1:
-        return sorted(set.intersection(*held_out)), True
-    tested = sorted({id_ for each in runs for id_ in each.run.split.test})
-    return sorted(shuffled(tested, "compared")[:_SEEN_IMAGES]), False
+    tested = [set(each.run.split.test) for each in runs]
+    if len(runs) == 1 or set.intersection(*tested):
+        return sorted(set.intersection(*({*each.run.split.val, *each.run.split.test} for each in runs))), True
+    return sorted(shuffled(sorted(set.union(*tested)), "compared")[:_SEEN_IMAGES]), False
 
 
 def compare_variants(bundle: Bundle, reader: RebuiltRun, ids: Sequence[str]) -> dict[str, dict[str, Any]]:

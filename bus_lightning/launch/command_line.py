@@ -72,9 +72,6 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
         if not is_first_process():
             return 0  # the first process tells; what follows it was not at fault
         code = stop.code if isinstance(stop, Interrupted) else 130  # type: ignore[assignment]
-    except BrokenPipeError:  # the reader of the output has closed it, as in `--help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
     except Refused as refusal:
         print(f"Error: {refusal}", file=sys.stderr)
         code = 1
@@ -84,7 +81,9 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
         code = 128 + told[0]  # Ray makes an exit of its own of every signal
     except Exception as error:
         code = 1
-        if REPORTED not in getattr(error, "__notes__", ()):  # else its job has kept the traceback
+        if isinstance(error, BrokenPipeError) and _is_output_closed():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        elif REPORTED not in getattr(error, "__notes__", ()):  # else its job has kept the traceback
             missing = missing_plugin(error)
             if not missing and not _reported() and not is_complaint(error):
                 raise
@@ -96,6 +95,15 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     if code > 128:
         print(_how_to_continue(sys.argv) if resumes else "Stopped.", file=sys.stderr)
     return code or lacking
+
+
+def _is_output_closed() -> bool:
+    """Say whether the reader of the output has closed it, as in `--help | head`; other pipes can break, too."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        return True
+    return False
 
 
 class Refused(SystemExit):

@@ -1,7 +1,7 @@
 """Tell whether a report shows its runs as they are now, so that it need not be made again.
 
 A record says what a report was made from: the options, this program and its libraries, and the content of every folder
-that was read. It stands among the cached summaries and holds only hashes. A report with such a record is up to date
+that was read. It is kept next to the cached summaries and holds only hashes. A report with such a record is up to date
 while all of these are the same, and its own files are still those that were written: their inodes and times of change
 count, so that a report which came from elsewhere, with a record or without, is always made again.
 """
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 SUMMARIES = ".summaries"  # folder in a group for what is kept from one report to the next
 _PACKAGE = Path(__file__).parents[1]
-_NOT_READ = {"wandb", "fingerprints.npz", "train.log"}  # what stands in a run and no report reads
+_NOT_READ = {"wandb", "fingerprints.npz", "train.log"}  # in a run, but read by no report
 _BY_TIME = {"checkpoints"}  # a report tells the size of a checkpoint and does not open it
 _PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".dcm"}
 
@@ -131,12 +131,12 @@ def _program(packages: Sequence[Path]) -> list[str]:
 
 def _versions(folder: Path) -> dict[str, list[int]]:
     """Tell the versions of all files in a folder: path -> inode, size and times."""
-    found = {}
+    versions = {}
     for path in sorted(folder.rglob("*")):
         with suppress(OSError):
             if not path.is_dir():
-                found[str(path.relative_to(folder))] = version_of(path.lstat())
-    return found
+                versions[str(path.relative_to(folder))] = version_of(path.lstat())
+    return versions
 
 
 def _hash(text: str) -> str:

@@ -184,9 +184,10 @@ def _import_loggers(loggers: DictConfig) -> None:
 
     The import of W&B looks at all imported modules again and again, and torch brings thousands.
     """
-    for logger in loggers.values():
-        with suppress(ImportError):  # building the logger explains it
-            import_module(str(logger._target_).rpartition(".")[0] if logger else __name__)
+    for logger in filter(None, loggers.values()):
+        if module := str(logger._target_).rpartition(".")[0]:
+            with suppress(ImportError):  # building the logger explains it
+                import_module(module)
 
 
 def _hash_of_weights(file: str | None) -> dict[str, str]:

@@ -50,7 +50,7 @@ def test_every_part_runs_on_a_cpu(settings, tmp_path):
 
 @pytest.fixture
 def waiting(monkeypatch):
-    """Parts that take their time, each a process of its own."""
+    """Parts that take a given time, each in a separate process."""
 
     def replace(**seconds):
         def wait(length):

@@ -66,19 +66,16 @@ def copied(written, tmp_path):
     return copy
 
 
-def test_images(run: Path) -> tuple[list[str], list[Frame]]:
+def read_tested(run: Path) -> tuple[list[str], list[Frame]]:
     opened = rebuild(open_for_bundle(run, TRUSTED))
     frame = opened.prepared.frame
     rows = frame[frame["id"].isin(opened.run.split.test)]
     return list(rows["id"]), [Frame(read_image(opened.prepared.root / file)) for file in rows["image"]]
 
 
-test_images.__test__ = False  # type: ignore[attr-defined]
-
-
 def answers_of(bundle, run):
     """Diagnose the test images of a run, in fp32 and without the temperature: id -> diagnosis."""
-    ids, frames = test_images(run)
+    ids, frames = read_tested(run)
     plain = Diagnoser(replace(bundle, temperature=None), "fp32", threads=1)
     return dict(zip(ids, plain.diagnose(frames), strict=True))
 
@@ -173,7 +170,7 @@ def test_members_have_preprocessing_and_an_order_of_classes_of_their_own(copied,
 def test_a_heat_map_of_an_ensemble_is_the_mean_of_those_of_its_members(copied, tmp_path):
     runs = copied(("cls-a", "seed=1"), ("cls-b", "seed=2"))
     bundle = make_bundle(runs, tmp_path / "bundle")
-    _, frames = test_images(runs[0])
+    _, frames = read_tested(runs[0])
     (whole,) = Diagnoser(bundle, "fp32", 1).diagnose(frames[:1])
     maps = []
     for name, stage in bundle.networks.items():
@@ -250,7 +247,7 @@ def test_a_bundle_of_the_default_precision_alone_is_small_and_answers_alike(writ
     assert "This bundle holds bf16 only." in small.card
     with pytest.raises(UserError, match="no fp32"):
         Diagnoser(small, "fp32")
-    _, frames = test_images(run)
+    _, frames = read_tested(run)
     for own, other in zip(
         Diagnoser(small, threads=1).diagnose(frames), Diagnoser(whole, "fp32", 1).diagnose(frames), strict=True
     ):

@@ -331,6 +331,10 @@ def test_another_computation_than_pytorch_s_is_refused(made_runs, made, monkeypa
         next(iter(opened.net.parameters())).mul_(1.1)
     with pytest.raises(UserError, match="differs from PyTorch"):
         variants.check_agreement(opened, stage)
+    with torch.no_grad():
+        next(iter(opened.net.parameters())).fill_(float("nan"))
+    with pytest.raises(UserError, match="differs from PyTorch by nan"):
+        variants.check_agreement(opened, stage)
 
 
 @pytest.mark.parametrize(

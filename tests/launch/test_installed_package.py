@@ -43,12 +43,12 @@ def installed(tmp_path_factory):
     subprocess.run(["git", "init", "-q", str(project)], check=True)
     git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "Another project"], check=True)
-    here = Path.cwd()
+    before = Path.cwd()
     os.chdir(ROOT)  # where the build reads pyproject.toml
     try:
         wheel = project / build_wheel(str(project))
     finally:
-        os.chdir(here)
+        os.chdir(before)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(project / "site")
     return project
@@ -139,7 +139,7 @@ def test_a_folder_of_configs_that_hides_one_of_ours_or_holds_none_is_refused(tmp
         check_user_configs(tmp_path)
 
 
-def test_output_that_nobody_reads_to_its_end_is_no_error(installed):
+def test_output_that_nobody_reads_to_its_end_is_no_error():
     reader = subprocess.Popen(
         f"{sys.executable} train.py --help | head -n 1", shell=True, cwd=ROOT, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,

@@ -194,9 +194,9 @@ def test_a_second_report_at_the_same_time_waits_and_says_so(group):
     with alone(group / "report"):
         command = [sys.executable, "-m", "bus_lightning.launch.report", str(group), "--no-wandb"]
         second = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        said = second.stderr.readline()
-        assert "Another process is writing" in said
-        assert str(group / "report") in said
+        line = second.stderr.readline()
+        assert "Another process is writing" in line
+        assert str(group / "report") in line
         assert second.poll() is None
     out, _ = second.communicate(timeout=600)
     assert second.returncode == 0

@@ -373,12 +373,15 @@ def test_nothing_to_compare_is_an_empty_table():
     assert {"a", "b", "p_holm", "verdict", "text"} <= set(table)
 
 
-def test_each_condition_is_drawn_once(monkeypatch):
+def test_each_metric_of_each_condition_is_drawn_once(monkeypatch):
     drawn = []
     real = paired_bootstrap.draws_of
-    monkeypatch.setattr(paired_bootstrap, "draws_of", lambda cases, draws: drawn.append(cases) or real(cases, draws))
+    monkeypatch.setattr(
+        paired_bootstrap, "draws_of",
+        lambda cases, draws, only: drawn.append((id(cases), only)) or real(cases, draws, only=only),
+    )  # fmt: skip
     compare_all([condition(f"m{i}", right(0.9)) for i in range(6)], "test", ["accuracy", "log_loss"], draws=20)
-    assert len(drawn) == 6
+    assert len(drawn) == len(set(drawn)) == 12
 
 
 def test_equal_conditions_are_seldom_called_different_though_images_come_in_copies():

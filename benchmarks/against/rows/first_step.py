@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-# A callback in a module of its own: the processor time of a training must be read in its process.
+# The callback is in its own module: the processor time of a training must be read in its process.
 _CLOCK = """
 import json, os, time
 import lightning.pytorch as pl

@@ -43,7 +43,7 @@ def forget(group: Path) -> None:
 
 
 def time_report(group: Path) -> dict[str, Any]:
-    """Make a report in a process of its own.
+    """Make a report in a separate process.
 
     Returns:
         `seconds`, `processor_seconds` of it and its children, `peak_mb` of the largest of these processes.

@@ -33,7 +33,7 @@ class Words:
     malignant: str
     is_flagged: bool  # malignant is at or above its threshold
     measurements: list[tuple[str, str]]  # label, value
-    picture: str  # what the picture shows, for who does not see it
+    picture: str  # what the picture shows, for those who do not see it
     caption: str
     notes: list[str]
 
