@@ -107,6 +107,7 @@ def alone(out: Path) -> Iterator[None]:
         try:
             lock.acquire(blocking=False)
         except Timeout:
+            file.touch()  # filelock also waits where no file can be made, for ever
             log.warning("Another process is writing %s; waiting until it has finished.", out)
             lock.acquire()
     except (OSError, NotImplementedError):
