@@ -39,8 +39,17 @@ def held_out_cases(teams: Sequence[Sequence[FinishedRun]]) -> pd.DataFrame:
 
 
 def validation_cases(runs: Sequence[FinishedRun]) -> pd.DataFrame | None:
-    """Average the predictions of runs for their validation images; None if these differ, or there are none."""
+    """Average the predictions of runs for their validation images; None if these differ, or there are none.
+
+    Raises:
+        UserError: If some are missing.
+    """
     tables = [run.cases[run.cases["split"] == "val"].reset_index(drop=True) for run in runs]
+    for run, table in zip(runs, tables, strict=True):
+        if len(table) and sorted(table["id"]) != sorted(run.split.val):
+            raise UserError(
+                f"{run.folder.cases} does not hold the validation images of its split.json: train the run again."
+            )
     known = [sorted(run.split.val) for run in runs]
     is_whole = all(sorted(table["id"]) == known[0] for table in tables)
     has_one_split = len({run.split.hash for run in runs}) == 1
