@@ -8,7 +8,8 @@ import pandas as pd
 from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.runs.baselines import BASELINES, read_baseline
-from bus_lightning.statistics.conditions import Condition, make_names_unique, number_replicates
+from bus_lightning.statistics.conditions import Condition, make_names_unique
+from bus_lightning.statistics.replicates import number_replicates
 
 _Member = tuple[str, pd.DataFrame]  # name of a run, its cases
 

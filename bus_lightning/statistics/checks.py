@@ -37,7 +37,7 @@ CHECKS = {
     "counts": "Every run has one case for each validation and test image of its saved split.",
     "classes": "Every class has images in each part that was evaluated.",
     "ensembles": "Every ensemble is the mean over its networks as they are now.",
-    "folds": "Every seed has all of its folds.",
+    "folds": "Every seed that is shown has all of its folds.",
     "code": "All runs of a condition were trained with the same code.",
     "data": "Runs with the same options have the same images.",
     "scope": "All classifiers predict the same classes.",

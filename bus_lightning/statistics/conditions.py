@@ -20,6 +20,7 @@ from bus_lightning.metrics.columns import cases_of_task
 from bus_lightning.runs.ensembles import Ensemble
 from bus_lightning.runs.finished import FinishedRun, open_run
 from bus_lightning.runs.folder import RunDir, groups_below, groups_near
+from bus_lightning.statistics.replicates import number_runs, separate_unfinished
 
 WEIGHTS_MISSING = "weights missing"
 _LUCK = ("seed", "data.split.fold", "data.split.seed")  # what may differ among the runs of a condition
@@ -165,7 +166,11 @@ def read_group(path: Path, trusted: Iterable[str] = ()) -> Group:
             read.setdefault(condition_key(opened), []).append(opened)
         except UserError as error:
             left_out.append(_left_out(run, error))
-    conditions = [_condition(members) for members in read.values()]
+    conditions = []
+    for members in read.values():
+        used, unfinished = separate_unfinished(members)
+        conditions.append(_condition(used))
+        left_out += [_left_out(run.folder, UserError(reason)) for run, reason in unfinished]
     make_names_unique(conditions)
     conditions.sort(key=lambda condition: (condition.task, condition.name))
     return Group(path, conditions, pd.DataFrame(left_out, columns=["run", "model", "state", "reason"]))
@@ -224,9 +229,7 @@ def name_condition(run: Path) -> str:
 
 def _condition(members: list[FinishedRun]) -> Condition:
     """Combine runs; those with the same seeds and different test images are the folds of one replicate."""
-    seeds = [(run.config.seed, run.config.data.split.seed) for run in members]
-    numbers = number_replicates(seeds, [run.split.test for run in members])
-    first = members[0]
+    numbers, first = number_runs(members), members[0]
     return Condition(
         name=name_condition(first.folder.path),
         model=first.config.model.name,
@@ -246,25 +249,6 @@ def _condition(members: list[FinishedRun]) -> Condition:
             ignore_index=True,
         ),
     )  # fmt: skip
-
-
-def number_replicates(seeds: Iterable[object], tested: Iterable[Iterable[str]]) -> list[int]:
-    """Number the replicates of runs: those with equal seeds and different test images are the folds of one.
-
-    Args:
-        seeds: For each run, what its folds have in common.
-        tested: For each run, the ids of its test images.
-    """
-    replicates: list[tuple[object, set[str]]] = []  # seeds, images that were tested so far
-    numbers = []
-    for own, ids in zip(seeds, map(set, tested), strict=True):
-        fits = (n for n, (other, seen) in enumerate(replicates) if other == own and seen.isdisjoint(ids))
-        number = next(fits, len(replicates))
-        if number == len(replicates):
-            replicates.append((own, set()))
-        replicates[number][1].update(ids)
-        numbers.append(number)
-    return numbers
 
 
 def _averaged(run: FinishedRun) -> list[Path]:

@@ -17,25 +17,38 @@ _WAIT = timedelta(hours=2)  # the first process may decode a large data set befo
 
 
 def announce_decision(is_trained: bool) -> None:
-    """Tell the other processes of torchrun whether they train; does nothing without torchrun."""
-    if processes_of_torchrun():
+    """Tell the other processes of torchrun whether they train; does nothing without torchrun.
+
+    Raises:
+        UserError: If torchrun has opened no store.
+    """
+    if not processes_of_torchrun():
+        return
+    from torch.distributed import DistError  # not needed for a run on one device
+
+    try:
         _store().set(_name(), str(is_trained))
+    except DistError as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise UserError(f"torchrun has opened no store at {where}: start it as docs/grids.md shows.") from error
 
 
 def await_decision() -> bool:
     """Wait until the first process of torchrun has decided; without torchrun, training has been decided.
 
     Raises:
-        UserError: If the first process has ended before.
+        UserError: If the first process has ended before, or took too long.
     """
     if not processes_of_torchrun():
         return True
-    from torch.distributed import DistError  # not needed for a run on one device
+    from torch.distributed import DistError
 
     try:
         decision: bytes = _store().get(_name())
     except DistError as error:
-        raise UserError("The first process has ended before the training; its output says why.") from error
+        raise UserError(
+            "The first process has ended before the training, or took too long; its output says why."
+        ) from error
     return decision == b"True"
 
 

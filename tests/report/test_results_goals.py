@@ -41,7 +41,7 @@ def test_a_plan_can_name_the_ensemble_as_the_planned_condition():
 def test_a_planned_condition_without_a_number_is_not_replaced_by_the_best():
     assert answers(GOAL, ROWS[1:]) == [("planned", None), ("best of 2", "ensemble")]
     assert "planned: not measured<br>best of 2" in make_goals([GOAL], ROWS[1:])
-    assert answers(GOAL, ROWS[2:]) == [("planned", None), ("best of 1", "joint")]
+    assert answers(GOAL, ROWS[2:]) == [("planned", None), ("the only one", "joint")]
     assert "| not measured | - | - |" in make_goals([GOAL], ROWS[3:])
 
 

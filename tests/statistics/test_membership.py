@@ -41,16 +41,40 @@ def test_checks_that_have_nothing_to_check_are_not_called_passed(folds, finished
     assert not {CHECKS[kind] for kind in kinds} & set(passed_checks([], single))
 
 
-def test_a_missing_fold_is_named_with_its_seed_and_the_rest_is_reported(folds):
-    stopped = folds[1, 2]
-    stopped.metrics_file.unlink()
-    stopped.update_status(state="interrupted")
+def stop(run):
+    run.metrics_file.unlink()
+    run.update_status(state="interrupted")
+    return run
+
+
+def test_a_seed_that_lacks_a_fold_is_left_out_if_another_seed_is_complete(folds):
+    stopped = stop(folds[1, 2])
+    assert found(folds) == []
+    group = read_group(stopped.path.parent)
+    (condition,) = group.conditions
+    assert [run.path for run in condition.runs] == [folds[0, fold].path for fold in range(3)]
+    reasons = dict(zip(group.left_out["run"], group.left_out["reason"], strict=True))
+    assert reasons == {
+        folds[1, 0].path.name: "its seed has 2 of 3 folds so far, and another seed has all",
+        folds[1, 1].path.name: "its seed has 2 of 3 folds so far, and another seed has all",
+        stopped.path.name: "is not complete: interrupted",
+    }
+    report = make_report([stopped.path.parent]).with_name("report.md").read_text()
+    assert "3 runs are not in this report: its numbers are of the others." in report
+
+
+def test_a_missing_fold_of_every_seed_is_named_with_its_seed_and_the_rest_is_reported(folds):
+    stop(folds[0, 1])
+    stopped = stop(folds[1, 2])
     ((kind, about, text),) = found(folds)
     assert (kind, about) == ("folds", "resnet34__data.split.folds-3")
-    assert text == ("seed 1 lacks fold 2 of 3 and has tested 28 images; its numbers cover the other folds only")
+    assert text == (
+        "seed 0 lacks fold 1 of 3 and has tested 28 images; seed 1 lacks fold 2 of 3 and has tested 28 images; its numbers "
+        "cover the other folds only"
+    )
     report = make_report([stopped.path.parent]).with_name("report.md").read_text()
     assert text in report
-    assert "1 run is not in this report: its numbers are of the others." in report
+    assert "2 runs are not in this report: its numbers are of the others." in report
     assert f"{stopped.path.name} | resnet34 | interrupted" in report
     assert "Classification" in report
 
@@ -69,7 +93,7 @@ def test_other_files_among_the_runs_of_a_group_are_named_and_are_no_part_of_the_
     problems = found(folds)
     (other,) = (text for kind, _, text in problems if kind == "data")
     assert other == (
-        "1 run has the same options as 5 runs of resnet34__data.split.folds-3, but other files (data e-1 instead of "
+        "1 run has the same options as 3 runs of resnet34__data.split.folds-3, but other files (data e-1 instead of "
         "d): they are not one condition"
     )
     assert {kind for kind, _, _ in problems} == {"data", "folds"}

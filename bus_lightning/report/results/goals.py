@@ -16,7 +16,8 @@ class Answer:
     """What one condition reached.
 
     Attributes:
-        role: `planned`, or `best of N`: chosen among N conditions by this very score, which is therefore optimistic.
+        role: `planned`; `best of N`: chosen among N conditions by this very score, which is therefore optimistic; or
+            `the only one`: another than the planned condition, without a choice.
         row: The number; None if the planned condition was not measured.
     """
 
@@ -39,7 +40,7 @@ def find_answers(goal: Goal, rows: Sequence[Row]) -> list[Answer]:
     answers = [Answer("planned", row) for row in planned] or [Answer("planned", None)]
     if (len(candidates) > 1 or not planned) and (defined := [row for row in candidates if row.value is not None]):
         best = min(defined, key=lambda row: _distance(goal, row))
-        answers.append(Answer(f"best of {len(candidates)}", best))
+        answers.append(Answer(f"best of {len(candidates)}" if len(candidates) > 1 else "the only one", best))
     return answers
 
 
