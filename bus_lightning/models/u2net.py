@@ -139,20 +139,13 @@ class U2Net(nn.Module):
         for level in range(2, 7):
             skips.append(self.get_submodule(f"stage{level}")(_halve(skips[-1])))
         up = skips.pop()  # (B, C, h, w) with h and w a 32nd of H and W, rounded up
-        sides = [self._side(6, up)]
+        sides = [self.get_submodule("side6")(up)]
         for level in range(5, 0, -1):
             skip = skips.pop()
             up = torch.cat([_resize_like(up, skip), skip], dim=1)
             up = self.get_submodule(f"stage{level}d")(up)
-            sides.append(self._side(level, up))
+            sides.append(self.get_submodule(f"side{level}")(up))
         return torch.cat([_resize_like(side, image) for side in reversed(sides)], dim=1)
-
-    def _side(self, level: int, x: Tensor) -> Tensor:
-        """Compute the side logits of a stage, (B, out_channels, h, w)."""
-        convolution = self.get_submodule(f"side{level}")
-        assert isinstance(convolution, nn.Conv2d)
-        # Evaluations and exports use the plain layer, which rounds once.
-        return _convolve_thin(convolution, x) if self.training and x.device.type == "cpu" else convolution(x)
 
 
 def u2net_lite(in_channels: int = 3, out_channels: int = 1, width: int = 64) -> U2Net:
@@ -175,18 +168,6 @@ def _stages(channels: list[tuple[int, int]], width: int) -> list[StageShape]:
 
 def _block(in_channels: int, stage: StageShape) -> ResidualUBlock:
     return ResidualUBlock(in_channels, stage.middle, stage.out, stage.height, stage.dilated)
-
-
-def _convolve_thin(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """Apply a 3x3 convolution with few outputs as one of size 1x1 with nine times as many, shifted and added.
-
-    A CPU computes at least 16 outputs, so one output costs as much as 16. This takes a third of the time.
-    """
-    weight = convolution.weight.flip(2, 3).permute(0, 2, 3, 1)  # (out, 3, 3, in)
-    products = F.conv2d(x, weight.reshape(-1, convolution.in_channels, 1, 1))  # (B, 9 * out, H, W)
-    summed = F.fold(products.flatten(2), x.shape[2:], kernel_size=3, padding=1)  # (B, out, H, W)
-    assert convolution.bias is not None
-    return summed + convolution.bias.to(summed.dtype)[:, None, None]
 
 
 def _halve(x: Tensor) -> Tensor:

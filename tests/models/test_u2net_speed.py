@@ -52,24 +52,6 @@ def test_gradients_arrive_at_the_upsampling_with_channels_last(net: nn.Module, i
         assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_side_outputs_in_training_are_those_of_the_plain_convolution(net: nn.Module) -> None:
-    x = torch.randn(2, 8, 20, 13, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    side = net.get_submodule("side1")
-    assert isinstance(net, u2net.U2Net)
-    assert isinstance(side, nn.Conv2d)
-    assert side.bias is not None
-    parameters = [x, side.weight, side.bias]
-    fast, plain = net._side(1, x), side(x)
-    torch.testing.assert_close(fast, plain, rtol=0, atol=1e-6)
-    # A weight per pixel, so that a shifted or mirrored sum would not give the same gradients.
-    weights = torch.arange(plain.numel(), dtype=torch.float32).reshape(plain.shape) / plain.numel()
-    fast_gradients = torch.autograd.grad((fast * weights).sum(), parameters)
-    for gradient, expected in zip(
-        fast_gradients, torch.autograd.grad((plain * weights).sum(), parameters), strict=True
-    ):
-        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 def test_the_layout_of_gradients_changes_no_bit_of_them(
     net: nn.Module, images: Tensor, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
