@@ -1,11 +1,13 @@
 """What a run's folder says of epochs, where the best is not the last."""
 
+import shutil
 import subprocess
 
 import pandas as pd
 import pytest
 
 from bus_lightning.core.errors import DamagedError
+from bus_lightning.runs import code
 from bus_lightning.runs.folder import RunDir, groups_below
 
 
@@ -82,6 +84,11 @@ def test_a_run_names_the_commit_and_outside_of_a_checkout_none(run, tmp_path, mo
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    run.start()
+    assert run.status["commit"] is None  # it is the checkout of another project
+    shutil.copy(code.__file__, tmp_path)
+    subprocess.run([*git, "add", "code.py"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "second"], check=True)
     run.start()
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert (run.status["commit"], run.status["dirty"]) == (commit, False)
