@@ -61,6 +61,18 @@ def pytest_collection():
     return result
 
 
+@pytest.fixture(autouse=True)
+def plain_ends_of_processes():
+    """Remove the handler that PyTorch's loader of images leaves for the ends of processes.
+
+    It runs on the alternate stack that faulthandler sets up. After tests of other native libraries, the kernel could
+    not use that stack when a later test waited for a process, and ended pytest with SIGSEGV and without a traceback.
+    """
+    yield
+    if callable(signal.getsignal(signal.SIGCHLD)):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="session")
 def decoders():
     """A child process that reads files."""
