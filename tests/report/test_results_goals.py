@@ -9,11 +9,11 @@ from bus_lightning.report.results.rows import Row
 GOAL = Goal("three classes", ("first", "second"), "classification", "accuracy", 0.88)
 
 
-def row(group, condition, value, networks=1, table="scores", metric="accuracy"):
+def row(group, condition, value, networks=1, table="scores", metric="accuracy", n=780):
     return Row(
         table=table, group=group, condition=condition, label=condition, model="resnet34", ensemble=networks,
         task="classification", trained=("busi",), data="busi", classes=(), protocol="", protocol_sha256=None,
-        part="test", metric=metric, value=value, low=value, high=value, reason="", n=780, runs=networks,
+        part="test", metric=metric, value=value, low=value, high=value, reason="", n=n, runs=networks,
         sd_of_runs=None, commit="", command=(),
     )  # fmt: skip
 
@@ -67,3 +67,10 @@ def test_the_headline_shows_the_planned_condition_and_says_so_where_it_stands_on
     assert "| three classes | accuracy | 0.800 (0.800 to 0.800) | single | 780 | - |" in make_headline([GOAL], ROWS)
     assert "| 0.900 (0.900 to 0.900) | ensemble; best of 2 | 780 | - |" in make_headline([GOAL], ROWS[1:])
     assert "| three classes | accuracy | not measured | - | - | - |" in make_headline([GOAL], ROWS[3:])
+
+
+def test_a_condition_that_has_tested_fewer_images_than_another_is_no_headline():
+    rows = [row("first", "single fold", 0.99, n=156), *ROWS[2:]]
+    assert "| three classes | accuracy | 0.860 (0.860 to 0.860) | joint; the only one | 780 | - |" in make_headline(
+        [GOAL], rows
+    )

@@ -72,10 +72,15 @@ def make_goals(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
 
 
 def make_headline(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
-    """Make the short table of what was reached: the planned condition of each goal, else the best one."""
+    """Make the short table of what was reached: the planned condition of each goal, else the best one.
+
+    Only conditions that have tested as many images as any other count, so that a single fold is no headline.
+    """
     lines = []
     for goal in goals:
-        answers = [answer for answer in find_answers(goal, rows) if answer.row]
+        candidates = _candidates(goal, rows)
+        whole = [row for row in candidates if row.n == max(other.n for other in candidates)]
+        answers = [answer for answer in find_answers(goal, whole) if answer.row]
         cells = ["not measured", "-", "-"]
         if answers and (row := answers[0].row):
             role = "" if answers[0].role == "planned" else f"; {answers[0].role}"
