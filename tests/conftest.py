@@ -65,8 +65,8 @@ def pytest_collection():
 def plain_ends_of_processes():
     """Remove the handler that PyTorch's loader of images leaves for the ends of processes.
 
-    It runs on the alternate stack that faulthandler sets up. After tests of other native libraries, the kernel could
-    not use that stack when a later test waited for a process, and ended pytest with SIGSEGV and without a traceback.
+    It runs on the thread's alternate signal stack, which OpenVINO replaces by its own and does not give back if it is
+    unloaded in another thread. The end of a process then ended pytest, with SIGSEGV and without a traceback.
     """
     yield
     if callable(signal.getsignal(signal.SIGCHLD)):
