@@ -5,14 +5,13 @@ and the cache of decoded images are there already.
 """
 
 import argparse
-import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from timed import print_result, time_command
 
 _MODELS = "deepcardinal50,resnet50,resnet34_pretrained,resnet34,alexnet"
 
@@ -29,16 +28,10 @@ def main() -> None:
     if not (options.work / "ready").is_file():
         _train(options, "resnet34", "debug_size=true", "trainer.limit_train_batches=1")
         (options.work / "ready").touch()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    begin = time.perf_counter()
-    _train(options, options.models, f"trainer.limit_train_batches={options.steps}")
-    seconds = time.perf_counter() - begin
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    worked = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(json.dumps({"seconds": seconds, "processor_seconds": worked, "peak_mb": after.ru_maxrss / 1e3}))
+    print_result(_train(options, options.models, f"trainer.limit_train_batches={options.steps}"))
 
 
-def _train(options: argparse.Namespace, models: str, *overrides: str) -> None:
+def _train(options: argparse.Namespace, models: str, *overrides: str) -> dict[str, float]:
     runs = options.work / "runs"
     shutil.rmtree(runs, ignore_errors=True)
     data = [] if os.environ.get("BUSI_ROOT") else ["data=phantom", f"data.root={options.work / 'phantom'}"]
@@ -46,7 +39,7 @@ def _train(options: argparse.Namespace, models: str, *overrides: str) -> None:
                "model.weights=null", f"data.size={options.size}", f"data.cache={options.work / 'cache'}",
                f"runs_dir={runs}", "group=grid", *data, *overrides]  # fmt: skip
     environment = os.environ | {"WANDB_MODE": "offline", "WANDB_DATA_DIR": str(options.work)}
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time_command(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

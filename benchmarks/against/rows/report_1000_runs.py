@@ -1,6 +1,7 @@
 """Time the first report over 1,000 runs of 20 conditions, and measure its peak memory."""
 
-from report_rows import forget, print_result, time_report, work_folder
+from report_rows import forget, time_report
+from timed import print_result, work_folder
 from varied_runs import make_runs
 
 if __name__ == "__main__":

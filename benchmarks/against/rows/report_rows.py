@@ -1,29 +1,17 @@
-"""What the four probes of the report share: a command in its own process, timed."""
+"""What the four probes of the report share: the runs of the demo, and the command."""
 
-import argparse
-import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
+
+from timed import time_command
 
 import bus_lightning
 
 ROOT = Path(bus_lightning.__file__).parents[1]  # of the build that PYTHONPATH names
 MODELS = "efficientnet_lite0,resnet50,deepcardinal50,u2net_lite"
-
-
-def work_folder() -> Path:
-    """Read the option `--work` of a probe."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--work", type=Path, required=True, help="folder for what the probe prepares")
-    folder = Path(parser.parse_args().work).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def demo_runs(work: Path) -> Path:
@@ -42,23 +30,10 @@ def forget(group: Path) -> None:
         shutil.rmtree(group / name, ignore_errors=True)
 
 
-def time_report(group: Path) -> dict[str, Any]:
-    """Make a report in a separate process.
-
-    Returns:
-        `seconds`, `processor_seconds` of it and its children, `peak_mb` of the largest of these processes.
-    """
+def time_report(group: Path) -> dict[str, float]:
+    """Make a report in its own process; see `time_command`."""
     command = [sys.executable, "-m", "bus_lightning.launch.report", str(group)]
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, cwd=group.parents[1], check=True, env=_environment(), stdout=subprocess.DEVNULL)
-    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": seconds, "processor_seconds": used, "peak_mb": after.ru_maxrss / 1024}
-
-
-def print_result(result: dict[str, Any]) -> None:
-    """Print the numbers of a probe as its last line."""
-    print(json.dumps(result))
+    return time_command(command, cwd=group.parents[1], env=_environment(), stdout=subprocess.DEVNULL)
 
 
 def _environment() -> dict[str, str]:
