@@ -73,6 +73,16 @@ def test_a_second_report_over_unchanged_runs_is_the_first_one(group, capsys):
     assert "nothing" not in capsys.readouterr().out
 
 
+def test_a_report_that_is_kept_repeats_its_warnings(group, capsys, caplog):
+    config = group / "finished" / "config.yaml"
+    config.write_text(config.read_text().replace("    entity: null\n", "    entity: stranger\n"))
+    for kept in (False, True, True):
+        caplog.clear()
+        assert main([str(group)]) == 0
+        assert ("nothing that it shows has changed" in capsys.readouterr().out) == kept
+        assert caplog.text.count("its runs name the owner stranger") == 1
+
+
 CHANGES = {
     "a digit of a case, with the old times": lambda at: change_a_digit(at / "runs/grid/finished/cases.csv"),
     "a metric": lambda at: (at / "runs/grid/finished/metrics.json").write_text("{}"),
