@@ -62,16 +62,13 @@ def pytest_collection():
 
 
 @pytest.fixture(autouse=True)
-def plain_signals():
-    """Undo what libraries do to signals, so that the next test and the processes that it starts get the usual ones.
+def plain_ends_of_processes():
+    """Remove the handler that PyTorch's loader of images leaves for the ends of processes.
 
-    Lightning ignores Ctrl-C after a first one. PyTorch's loader of images leaves a handler for the ends of processes.
-    That one runs on the thread's alternate signal stack, which OpenVINO replaces by its own and does not give back if
-    it is unloaded in another thread. The end of a process then ended pytest, with SIGSEGV and without a traceback.
+    It runs on the thread's alternate signal stack, which OpenVINO replaces by its own and does not give back if it is
+    unloaded in another thread. The end of a process then ended pytest, with SIGSEGV and without a traceback.
     """
     yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     if callable(signal.getsignal(signal.SIGCHLD)):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 

@@ -11,11 +11,3 @@ def test_the_loader_of_images_installs_a_handler_for_the_ends_of_its_workers():
 
 def test_no_handler_is_left_by_the_test_before():
     assert not callable(signal.getsignal(signal.SIGCHLD))
-
-
-def test_a_library_may_ignore_ctrl_c():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def test_ctrl_c_is_not_ignored_after_it():
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
