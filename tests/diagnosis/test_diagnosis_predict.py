@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from tiny_bundle import CLASSES, MEAN, STD, Bright, SmallClassifier, make_bundle, speckled, with_disc
 
-from bus_lightning.data.dataset import Normalisation
+from bus_lightning.data.normalisation import Normalisation
 from bus_lightning.data.preprocess import Overlay
 from bus_lightning.diagnosis import predict
 from bus_lightning.diagnosis.bundle import load_bundle
