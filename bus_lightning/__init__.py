@@ -2,6 +2,6 @@
 
 from bus_lightning.core.telemetry import switch_off
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 switch_off()
