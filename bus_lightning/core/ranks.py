@@ -24,7 +24,7 @@ def starter() -> str | None:
 
 
 def processes_started_together() -> tuple[int, int] | None:
-    """Return the numbers of machines, and of processes on each, that torchrun or srun has started; None without them."""
+    """Return the numbers of machines and of processes on each, if torchrun or srun has started them; else None."""
     if starter() is None:
         return None
     return int(os.environ["GROUP_WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])

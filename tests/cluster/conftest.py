@@ -136,7 +136,7 @@ def _cluster(script, place, programs=(), modules=()):
     """Bring a cluster up by its script; what it says has to be in the environment comes back."""
     for program in programs:
         if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin"):
-            pytest.skip(f"{program} is not installed: {script} says what it needs")
+            pytest.skip(f"{program} is not installed: `make test-cluster` prints the command that brings it")
     for module in modules:
         if not find_spec(module):
             pytest.skip(f"{module} is not installed: see the extras of pyproject.toml")

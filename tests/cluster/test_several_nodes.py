@@ -54,7 +54,7 @@ def test_two_nodes_write_one_run_with_the_metrics_of_one_and_skip_it_when_it_is_
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("complete, skipped") == 1
     refused = train(alone, *two_nodes, env=slurm)
-    expected = "srun has started 1 processes on each of 2 machines: add trainer=ddp trainer.devices=1 trainer.num_nodes=2."
+    expected = f"srun has started 1 processes on each of 2 machines: add {' '.join(ON_TWO)}."
     assert refused.returncode  # of the first process, or of the other one, which srun ends
     assert expected in refused.stderr
     assert "Traceback" not in refused.stderr
