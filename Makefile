@@ -36,8 +36,13 @@ test: $(READY)  ## run the fast tests
 test-browser: $(READY)  ## open a report and the diagnosis page in Chromium
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
+SLURM_PACKAGES := slurmctld slurmd slurm-client munge
+
 test-cluster: $(READY)  ## run grids on a real Slurm (Debian's packages, as root) and a real Ray
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[slurm,ray]'
+	$(BIN)/python -m pip check
+	@PATH="$$PATH:/usr/sbin:/sbin" command -v slurmctld > /dev/null || \
+	  echo "Slurm is not installed, so its tests are skipped. This brings it: sudo apt-get install --yes --no-install-recommends $(SLURM_PACKAGES)"
 	$(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
 
 lint: $(READY)  ## check style, types and workflows

@@ -14,7 +14,7 @@ from bus_lightning.config.settle import overlay_is_used
 from bus_lightning.config.split_options import METHODS, refuse_parts, shares
 from bus_lightning.config.trainer_options import check_trainer
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.ranks import processes_of_torchrun
+from bus_lightning.core.ranks import processes_started_together, starter
 
 BALANCES = ("none", "oversample", "class_weights")
 _RECIPES = ("experiment", "leak", "sweep", "debug", "local")  # groups whose files set keys of other groups
@@ -100,25 +100,29 @@ def _check_devices(trainer: DictConfig, seed: int | None, in_grid: bool) -> None
             f"trainer.devices={devices}: in a grid, each additional process would start the whole grid again. Use "
             "trainer.devices=1 there, and trainer=ddp for a single run."
         )
+    if in_grid and starter():
+        raise UserError(f"{starter()} starts this grid in each of its processes: start a grid without {starter()}.")
     if several and "ddp" not in str(trainer.get("strategy")):
         option = f"trainer.devices={shown(OmegaConf.to_container(devices) if OmegaConf.is_list(devices) else devices)}"
-        raise UserError(f"{option}: several devices need trainer=ddp {shlex.quote(option)}.")
+        options = f"{shlex.quote(option)} trainer.num_nodes={nodes}" if nodes > 1 else shlex.quote(option)
+        raise UserError(f"{option}: several devices need trainer=ddp {options}.")
     if several and seed is None:
         raise UserError("seed=null: several devices divide one order of the images, which needs a seed: set one.")
     _check_machines(devices, nodes)
 
 
 def _check_machines(devices: Any, nodes: int) -> None:
-    """Refuse other numbers of machines and devices than those for which torchrun has started processes."""
-    started = processes_of_torchrun()
+    """Refuse other numbers of machines and devices than those for which torchrun or srun has started processes."""
+    started = processes_started_together()
     if nodes > 1 and not started:
         raise UserError(
-            f"trainer.num_nodes={nodes}: start the same command on each machine with torchrun, as docs/grids.md shows."
+            f"trainer.num_nodes={nodes}: start the same command on each machine with torchrun or srun, as "
+            "docs/grids.md shows."
         )
     if started and started != (nodes, len(devices) if OmegaConf.is_list(devices) else devices):
         machines, processes = started
         raise UserError(
-            f"torchrun has started {processes} processes on each of {machines} machines: add trainer=ddp "
+            f"{starter()} has started {processes} processes on each of {machines} machines: add trainer=ddp "
             f"trainer.devices={processes} trainer.num_nodes={machines}."
         )
 

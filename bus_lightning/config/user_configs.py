@@ -12,9 +12,10 @@ _PLACES = ("*.yaml", "*/*.yaml", "*/*/*.yaml")  # of our own files; `**` would n
 
 
 def check_user_configs(folder: Path) -> None:
-    """Refuse a folder of configs without a file, or with a file that has the place of one of ours.
+    """Refuse a folder of configs without a file, or with a file that Hydra would not read.
 
-    Hydra would silently use our file. As Hydra does, this follows links to folders.
+    Hydra would silently use our file instead of one in its place, and reads no file that ends in `.yml`. As Hydra does,
+    this follows links to folders.
 
     Raises:
         UserError: The folder or the file, and what to do.
@@ -24,6 +25,10 @@ def check_user_configs(folder: Path) -> None:
     files = [file for pattern in _PLACES for file in folder.glob(pattern) if not file.is_dir()]
     for file in files:
         read_text(file, cure="Save it as UTF-8")  # else Hydra does not name it
+    for file in sorted(file for place in _PLACES for file in folder.glob(place.replace("yaml", "yml"))):
+        group = file.parent.relative_to(folder)
+        if not files or (group != Path() and (CONF / group).is_dir()):  # a project may hold other files at its top
+            raise UserError(f"{file} would be ignored: rename it to {file.stem}.yaml.")
     if not files:
         raise UserError(f"--config-dir {folder} has no YAML file: write one, such as model/my_network.yaml.")
     for ours in sorted(CONF.rglob("*.yaml")):

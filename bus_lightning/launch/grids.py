@@ -149,8 +149,13 @@ def user_configs_of(arguments: list[str]) -> Path | None:
 
     Args:
         arguments: Without the script.
+
+    Raises:
+        UserError: If it is empty, as where a variable of a script is not set; Hydra would take the present folder.
     """
     folder = get_args_parser().parse_known_args(arguments)[0].config_dir
+    if folder == "":
+        raise UserError("--config-dir is empty: name your folder of configs, or leave the option out.")
     return Path(folder) if folder else None
 
 

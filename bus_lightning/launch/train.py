@@ -1,9 +1,13 @@
 """Train one run or a grid: `python train.py -m model=resnet50,alexnet,deepcardinal50`."""
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
 
 from bus_lightning.config import CONF
+from bus_lightning.core.errors import UserError
+from bus_lightning.core.ranks import adopt_ranks_of_srun
 from bus_lightning.launch.command_line import launch
 
 
@@ -21,4 +25,9 @@ def main() -> int:
     Returns:
         Exit code.
     """
+    try:
+        adopt_ranks_of_srun()
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
     return launch(train)

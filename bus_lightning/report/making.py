@@ -4,11 +4,11 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
+from bus_lightning import __version__
 from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.errors import UserError
 from bus_lightning.report.checklist_section import CHECKLISTS
@@ -138,6 +138,6 @@ def _facts(group: Group, as_planned: AsPlanned | None = None) -> dict[str, str]:
         "device": ", ".join(devices),
         "training": f"{seconds / 3600:.1f} hours in all",
         "commit": ", ".join(commits) + (f"; {mixed} of the runs were continued with other code" if mixed else ""),
-        "versions": f"bus_lightning {version('bus_lightning')}, trained with torch {', '.join(torch)}",
+        "versions": f"bus_lightning {__version__}, trained with torch {', '.join(torch)}",
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }

@@ -7,7 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("bus_lightning", "torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "albumentations",
+from bus_lightning import __version__
+
+_LIBRARIES = ("torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "albumentations",
              "opencv-python-headless", "numpy")  # fmt: skip
 _KEYS = ("commit", "dirty", "changes", "versions")
 _SHORT = 12  # digits of a commit
@@ -18,7 +20,9 @@ def present_code() -> dict[str, Any]:
 
     The first three are None outside of a git checkout, also if the installed package lies in another project's.
     """
-    return _checkout() | {"versions": {name: version(name) for name in _PACKAGES}}
+    # Not what pip has installed: an editable installation keeps the number of its day.
+    versions = {"bus_lightning": __version__} | {name: version(name) for name in _LIBRARIES}
+    return _checkout() | {"versions": versions}
 
 
 def codes_of(status: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.protocol import keep_protocol, list_deviations, read_protocol
 from bus_lightning.runs.record import recorded
 from bus_lightning.runs.sets import write_sets
-from bus_lightning.training.agreement import announce_decision, await_decision
+from bus_lightning.training.agreement import announce_decision, await_decision, open_store
 from bus_lightning.training.decide import Action, Decision, decide, must_restart, read_kept
 from bus_lightning.training.prepared_run import PreparedRun
 
@@ -65,6 +65,7 @@ def _run(cfg: DictConfig, optimised: bool, in_grid: bool, launch: str | None) ->
         if not await_decision():
             return None
         return _train(_prepare(cfg, folder, optimised, in_grid), folder, at_end=[])
+    open_store()
     afresh = must_restart(cfg.rerun, launch, folder.launch)
     # The inner context names the option in the recorded error; the outer one does so if the record cannot be written.
     with _naming_options(cfg), recorded(folder, cfg.model.name, afresh, cfg.debug_run) as record, _naming_options(cfg):

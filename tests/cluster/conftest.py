@@ -136,7 +136,7 @@ def _cluster(script, place, programs=(), modules=()):
     """Bring a cluster up by its script; what it says has to be in the environment comes back."""
     for program in programs:
         if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin"):
-            pytest.skip(f"{program} is not installed: {script} says what it needs")
+            pytest.skip(f"{program} is not installed: `make test-cluster` prints the command that brings it")
     for module in modules:
         if not find_spec(module):
             pytest.skip(f"{module} is not installed: see the extras of pyproject.toml")
@@ -151,19 +151,20 @@ def _cluster(script, place, programs=(), modules=()):
 
 
 def _free_port():
-    """Find a port whose neighbour is free, too."""
+    """Find a port whose two next neighbours are free, too."""
     while True:
-        with socket.socket() as first, socket.socket() as second:
+        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
             first.bind(("127.0.0.1", 0))
             port = first.getsockname()[1]
             with suppress(OSError):
                 second.bind(("127.0.0.1", port + 1))
+                third.bind(("127.0.0.1", port + 2))
                 return str(port)
 
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory):
-    """A Slurm of one node; the environment that its programs need."""
+    """A Slurm of two nodes; the environment that its programs need."""
     if os.geteuid():
         pytest.skip("munge and slurmd are started as root")
     place = {"SLURM_FOLDER": str(tmp_path_factory.mktemp("slurm")), "SLURM_PORT": _free_port()}

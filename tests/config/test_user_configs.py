@@ -9,7 +9,7 @@ from yaml import MarkedYAMLError
 from bus_lightning.config.complaints import describe, is_complaint
 from bus_lightning.config.user_configs import check_user_configs
 from bus_lightning.core.errors import UserError
-from bus_lightning.launch.grids import _params
+from bus_lightning.launch.grids import _params, user_configs_of
 
 
 @pytest.fixture
@@ -36,6 +36,29 @@ def test_a_file_behind_a_link_does_not_hide_one_of_ours(tmp_path, elsewhere):
     (configs / "own.yaml").write_text("a: 1\n")
     with pytest.raises(UserError, match=r"model/resnet50.yaml has the name of a file of bus_lightning"):
         check_user_configs(configs)
+
+
+@pytest.mark.parametrize("place", ["model/own.yml", "hydra/launcher/own.yml"])
+def test_a_config_whose_ending_hydra_does_not_read_is_named_with_the_ending_it_needs(tmp_path, place):
+    (tmp_path / "own.yaml").write_text("name: mine\n")
+    (tmp_path / "compose.yml").write_text("services: {}\n")  # of another program
+    check_user_configs(tmp_path)
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).write_text("name: mine\n")
+    with pytest.raises(UserError, match=rf"{place} would be ignored: rename it to own\.yaml\.$"):
+        check_user_configs(tmp_path)
+
+
+def test_a_folder_whose_only_file_has_the_other_ending_is_refused_with_its_name(tmp_path):
+    (tmp_path / "own.yml").write_text("name: mine\n")
+    with pytest.raises(UserError, match=r"own\.yml would be ignored: rename it to own\.yaml\.$"):
+        check_user_configs(tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [["--config-dir", ""], ["--config-dir="], ["-cd", "", "model=alexnet"]])
+def test_an_empty_folder_of_configs_is_refused(arguments):
+    with pytest.raises(UserError, match="--config-dir is empty: name your folder of configs, or leave the option out"):
+        user_configs_of(arguments)
 
 
 def test_a_link_to_the_folder_itself_ends(tmp_path, elsewhere):
