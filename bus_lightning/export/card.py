@@ -141,7 +141,7 @@ def _data(team: Team, images: PreparedData, trained: Trained) -> str:
         commits = ", ".join(dict.fromkeys(str(code.get("commit"))[:12] for code in codes_of(status)))
         rows.append([_titled(name), f"{split.method}: {_METHODS[split.method]}{divides}", sizes, split.seed,
                      run.config.seed, split.hash, status.get("epochs"), commits,
-                     escape(run.folder.path.resolve().name)])  # fmt: skip
+                     "`" + run.folder.path.resolve().name.replace("`", "'").replace("|", "-") + "`"])  # fmt: skip
     counts = ", ".join(f"{number} {name}" for name, number in images.frame["class"].value_counts(sort=False).items())
     origin = f"**{escape(sentence(trained))}**"
     for card in find_cards(trained):
