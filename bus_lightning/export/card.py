@@ -205,8 +205,8 @@ def _calibration(team: Team, calibration: Calibration | None) -> str:
         )
         if tested is not None:
             text += (
-                f"; on the test images, {format_number(tested[name]['sensitivity'])} and "
-                f"{format_number(tested[name]['specificity'])}"
+                f"; on the test images, {format_number(tested[name]['sensitivity'], '.3f')} and "
+                f"{format_number(tested[name]['specificity'], '.3f')}"
             )
         lines.append(f"{text}.")
     return "\n\n".join(lines)
@@ -220,7 +220,8 @@ def _fitted_on(team: Team, calibration: Calibration) -> str:
         )
     if team.has_held_out_images:
         return (
-            f"{calibration.n} training images that {calibration.runs} networks of the same recipe predicted out of fold"
+            f"{calibration.n} images that {calibration.runs} other networks of the same recipe predicted out of fold: "
+            "each of these images was new to the network that predicted it"
         )
     return (
         f"{calibration.n} images, each predicted by the networks that have not seen it; the mean of all networks is a "
