@@ -87,12 +87,12 @@ reproduce: $(READY)  ## train the paper's grid and segmenters, run the leak stud
 	-$(BIN)/python evaluate.py runs='runs/paper/*' explain=true $(if $(QUICK),explain_options.images=40)
 	$(BIN)/python -m bus_lightning.launch.report runs/paper runs/leakage
 
-# The default bundle: a small pair of networks, trained on synthetic images in minutes.
+# `make app BUNDLE=bundles/demo` trains a small pair of networks on synthetic images first, in ten minutes.
 DEMO := bundles/demo
 DEMO_RUN = runs/two_stage_demo/$(1)__data.split.cross_fold-$(2)__experiment-two_stage_demo
 
-app: $(READY) $(if $(BUNDLE),,$(DEMO)/SHA256SUMS)  ## open the diagnosis page (BUNDLE=folder; default: a bundle trained on synthetic images)
-	$(BIN)/python -m bus_lightning.diagnosis.app '$(or $(BUNDLE),$(DEMO))' $(ARGS)
+app: $(READY) $(if $(filter $(DEMO),$(BUNDLE)),$(DEMO)/SHA256SUMS)  ## open the diagnosis page (BUNDLE=folder; default: the model in the package)
+	$(BIN)/python -m bus_lightning.diagnosis.app $(if $(BUNDLE),'$(BUNDLE)') $(ARGS)
 
 $(DEMO)/SHA256SUMS: | $(READY)
 	$(BIN)/python train.py sweep=two_stage experiment=two_stage_demo group=two_stage_demo model=unet_efficientnet_lite0,efficientnet_lite0 logger=none

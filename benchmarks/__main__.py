@@ -17,6 +17,7 @@ from benchmarks import (
     machine,
     precision,
     report,
+    shipped,
     startup,
     throughput,
 )
@@ -39,6 +40,7 @@ SECTIONS: dict[str, ModuleType] = {
         precision,
         doubt,
         diagnosis,
+        shipped,
         coverage,
         against,
     )

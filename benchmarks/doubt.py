@@ -63,20 +63,30 @@ def measure(quick: bool) -> dict[str, Any]:
     """Fit on the training part of grouped splits, and look at everything else."""
     phantoms = SCRATCH / "doubt"
     draw_phantom(phantoms, images=60 if quick else 240, seed=0)
-    others = {"photos": _photos(), "charts and pages": _charts(), "CT and MR": _scans(),
-              "made frames: flat, noise, ramps, clouds": _made()}  # fmt: skip
-    others["photos, in grey"] = [_grey(image) for image in others["photos"]]
-    ultrasound = _other_ultrasound()
+    others = find_other_images()
     real = find_root(None) if os.environ.get("BUSI_ROOT") else phantoms
-    found = {"fitted on BUSI" if real != phantoms else "fitted on phantoms": _splits(real, quick, others, ultrasound)}
+    found = {"fitted on BUSI" if real != phantoms else "fitted on phantoms": _splits(real, quick, others)}
     if real != phantoms:
-        found["fitted on BUSI"]["phantoms"] = _flagged_by(_fit_whole(real), _all_images(phantoms))
-        found["fitted on phantoms"] = _splits(phantoms, True, others, ultrasound)
-        found["fitted on phantoms"]["BUSI"] = _flagged_by(_fit_whole(phantoms), _all_images(real))
+        found["fitted on BUSI"]["phantoms"] = flagged_by(_fit_whole(real), _all_images(phantoms))
+        found["fitted on phantoms"] = _splits(phantoms, True, others)
+        found["fitted on phantoms"]["BUSI"] = flagged_by(_fit_whole(phantoms), _all_images(real))
     return found
 
 
-def _splits(root: Path, quick: bool, others: dict[str, Images], ultrasound: dict[str, Images]) -> dict[str, Any]:
+def find_other_images() -> dict[str, Images]:
+    """Gather pictures that are no breast ultrasound, by kind."""
+    others = {"photos": _photos(), "charts and pages": _charts(), "CT and MR": _scans(),
+              "made frames: flat, noise, ramps, clouds": _made()}  # fmt: skip
+    return others | {"photos, in grey": [_grey(image) for image in others["photos"]]} | _other_ultrasound()
+
+
+def change_images(images: Images) -> dict[str, Images]:
+    """Change some of the images, those that stay fine first: kind of change -> images."""
+    some = images[:: max(1, len(images) // _TURNED)]
+    return {f"held out, {name}": [change(image) for image in some] for name, change in (_FINE | _SPOILT).items()}
+
+
+def _splits(root: Path, quick: bool, others: dict[str, Images]) -> dict[str, Any]:
     """Measure on several splits of a folder."""
     frame, groups = read_index(root), audit_folder(root, read_folder(root, {}), progress=False).groups
     images = {row.id: read_image(root / row.image) for row in frame.itertuples()}
@@ -86,11 +96,9 @@ def _splits(root: Path, quick: bool, others: dict[str, Images], ultrasound: dict
         split = make_split(frame, groups, seed=seed)
         part = {name: [images[id_] for id_ in split.part(name)] for name in ("train", "val", "test")}
         reference = fit_reference(part["train"], part["val"])
-        some = part["test"][:: max(1, len(part["test"]) // _TURNED)]
-        kinds = {"held out": part["test"], **others, **ultrasound}
-        kinds |= {f"held out, {name}": [change(image) for image in some] for name, change in (_FINE | _SPOILT).items()}
+        kinds = {"held out": part["test"], **others, **change_images(part["test"])}
         for name, shown in kinds.items():
-            rates.setdefault(name, []).append(_flagged_by(reference, shown)["share"])
+            rates.setdefault(name, []).append(flagged_by(reference, shown)["share"])
             counts[name] = len(shown)
         say(f"split {seed}: {rates['held out'][-1]:.1%} of {len(part['test'])} held-out images are flagged")
     return {"flagged": {name: {"shares": shares, "images": counts[name]} for name, shares in rates.items()}}
@@ -104,7 +112,8 @@ def _all_images(root: Path) -> Images:
     return [read_image(root / image) for image in read_index(root)["image"]]
 
 
-def _flagged_by(reference: dict[str, Any], images: Images) -> dict[str, Any]:
+def flagged_by(reference: dict[str, Any], images: Images) -> dict[str, Any]:
+    """Count the images that are taken for something else than the images behind a reference: their share, and all."""
     return {"share": float(np.mean([strangeness(image, reference) > 1 for image in images])), "images": len(images)}
 
 

@@ -1,6 +1,6 @@
 """A process that has imported the libraries and forks itself for each command (see `warm.py`).
 
-It imports nothing of the package. A forked process becomes the command: it takes over the arguments, the environment,
+Of the package it imports only what switches the libraries' reports off. A forked process becomes the command: it takes over the arguments, the environment,
 the folder and the output, and ends as any Python does.
 """
 
@@ -14,7 +14,7 @@ import socket
 import sys
 from pathlib import Path
 
-from bus_lightning import __version__  # noqa: F401 (the package's first lines set the switches of the libraries)
+from bus_lightning.core.telemetry import switch_off
 
 
 def import_libraries():
@@ -89,6 +89,7 @@ def become(request, outputs):
     others = [path for path in sys.path[1:] if path not in folders_named()]
     os.environ.clear()
     os.environ.update(request["environment"])
+    switch_off()  # as the first import of the package does, which is done already
     script = request["arguments"][0]
     first = request["cwd"] if script == "-m" else str(Path(script).absolute().parent)
     sys.path[:] = [first, *dict.fromkeys([*folders_named(), *others])]

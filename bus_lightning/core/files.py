@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.interruption import interruptible
 from bus_lightning.core.reading import open_regular
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
@@ -98,7 +99,8 @@ def folder_aside(out: Path) -> Iterator[Path]:
     """Yield a new, empty folder next to `out`, and replace `out` by it when the block succeeds.
 
     The old folder stays complete until then, and comes back if the new one cannot replace it. On Linux the two are
-    swapped in one step, so that a kill at any moment leaves one of them in place.
+    swapped in one step, so that a kill at any moment leaves one of them in place. SIGTERM and a closed terminal end the
+    block with `Interrupted`, so that the new folder is removed.
     """
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -106,9 +108,10 @@ def folder_aside(out: Path) -> Iterator[Path]:
     old = fresh.with_name(f"{fresh.name}.old")
     shutil.rmtree(fresh, ignore_errors=True)  # left by a killed process of the same number
     try:
-        fresh.mkdir()
-        with _naming(out):
-            yield fresh
+        with interruptible(keyboard=False):
+            fresh.mkdir()
+            with _naming(out):
+                yield fresh
         if _swap(fresh, out):
             return
         shutil.rmtree(old, ignore_errors=True)

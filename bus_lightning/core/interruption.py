@@ -35,7 +35,7 @@ class Interrupted(SystemExit):
 
 
 @contextmanager
-def interruptible(received: list[int] | None = None) -> Iterator[None]:
+def interruptible(received: list[int] | None = None, keyboard: bool = True) -> Iterator[None]:
     """Let SIGTERM and Ctrl-C raise `Interrupted` while the block runs, so that open files can be cleaned up.
 
     A handler that another library has installed stays. submitit ignores SIGTERM: Slurm sends it as a warning before it
@@ -43,6 +43,7 @@ def interruptible(received: list[int] | None = None) -> Iterator[None]:
 
     Args:
         received: Gets the signal, because some libraries replace `Interrupted` by another exception.
+        keyboard: False leaves Ctrl-C as it is.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -54,6 +55,7 @@ def interruptible(received: list[int] | None = None) -> Iterator[None]:
 
     free = [number for number in _STOPS if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)]
     free += [number for number in (*_STOPS, *WARNINGS) if signal.getsignal(number) is _keep]
+    free = [number for number in free if keyboard or number != signal.SIGINT]
     before: dict[Any, Any] = {number: signal.getsignal(number) for number in free}
     _install(dict.fromkeys(free, stop))
     try:

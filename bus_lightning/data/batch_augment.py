@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.augment import Augmentation, at_strength
+from bus_lightning.data.normalisation import grey
 
 # Name -> its strengths, each with its neutral value; in the order of application.
 _STRENGTHS: dict[str, dict[str, float]] = {
@@ -102,11 +103,6 @@ class BatchAugmentation:
         # Pillow's rule for the size of the kernel, which albumentations follows; a kernel of 1 changes nothing.
         kernel = np.exp(-0.5 * (taps / sigma.clip(1e-3)) ** 2) * (abs(taps) <= (3.5 * sigma).astype(int))
         return np.concatenate([warp, factors, kernel / kernel.sum(0)]).T.astype(np.float32, order="C")
-
-
-def grey(pixels: Tensor) -> Tensor:
-    """Weigh red, green and blue as ITU-R BT.601 and OpenCV do: (B, 3, H, W) float to (B, 1, H, W)."""
-    return 0.299 * pixels[:, :1] + 0.587 * pixels[:, 1:2] + 0.114 * pixels[:, 2:]
 
 
 def _grid(warp: Tensor, height: int, width: int) -> Tensor:

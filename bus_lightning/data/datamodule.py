@@ -18,8 +18,9 @@ from bus_lightning.core.interruption import leave_to_the_parent
 from bus_lightning.core.randomness import shuffled
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
-from bus_lightning.data.dataset import BusDataset, Collate, EpochBatches, EpochSampler, Normalisation
+from bus_lightning.data.dataset import BusDataset, Collate, EpochBatches, EpochSampler
 from bus_lightning.data.device_set import DeviceBatches, Keys
+from bus_lightning.data.normalisation import Normalisation
 from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from copy import copy
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from torch.utils.data import BatchSampler, Dataset, Sampler
 
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.augment import Augmentation
-from bus_lightning.data.batch_augment import grey
 from bus_lightning.data.index import read_mask, rows_of
 from bus_lightning.data.levels import OWN_SCALE, Scale
+from bus_lightning.data.normalisation import Normalisation
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 
 Draw = tuple[int, int]  # position of an image, seed of its augmentation
@@ -121,33 +119,6 @@ class BusDataset(Dataset[dict[str, Any]]):
 def colors(image: np.ndarray) -> np.ndarray:
     """Return the colours of a sample's image: (H, W, 1, 3 or 4) uint8 to (H, W, 3), without a mask in channel 4."""
     return np.ascontiguousarray(np.broadcast_to(image[..., :3], (*image.shape[:2], 3)))
-
-
-class Normalisation:
-    """Normalise uint8 images to float32 inputs of a network.
-
-    Args:
-        mean, std: Per channel, for inputs in [0, 1].
-        channels: 3; or 1 for grey, which uses the first mean and deviation; or 4, the last a mask: -1 outside the
-            lesion and 1 on it.
-    """
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float], channels: int = 3) -> None:
-        means, deviations = (torch.tensor([*values, 0.5][:channels]) for values in (mean, std))
-        self.scale = (1 / (255 * deviations)).reshape(1, -1, 1, 1)
-        self.shift = (means / deviations).reshape(1, -1, 1, 1)
-        self.channels = channels
-
-    def on(self, device: torch.device) -> "Normalisation":
-        """Copy the factors to a device, once: a copy in each batch would wait for the device."""
-        moved = copy(self)
-        moved.scale, moved.shift = self.scale.to(device), self.shift.to(device)
-        return moved
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Normalise (B, 3 or 4, H, W) uint8 to (B, channels, H, W) float32, in the same memory layout."""
-        levels = grey(images.float()) if self.channels == 1 else images.float()
-        return levels.mul_(self.scale).sub_(self.shift)
 
 
 class Collate:

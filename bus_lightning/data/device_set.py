@@ -6,7 +6,8 @@ import torch
 from torch.utils.data import Dataset
 
 from bus_lightning.data.batch_augment import BatchAugmentation
-from bus_lightning.data.dataset import BusDataset, Draw, Normalisation, collate_ground_truth
+from bus_lightning.data.dataset import BusDataset, Draw, collate_ground_truth
+from bus_lightning.data.normalisation import Normalisation
 
 
 class Keys(Dataset[int | Draw]):

@@ -64,6 +64,7 @@ DENOISERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 RULES = 2  # rules 1, of version 0.1, choose the interpolation by the height alone and clean in the LAB colour space
 STYLES = ("none", "contour", "fill", "class_mark", "channel", "crop")
 SOURCES = ("ground_truth", "predicted")
+_NEW = "test"  # new images are preprocessed like this part of the split
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,32 @@ class Overlay:
             cv2.putText(drawn, name, (round(8 * scale), round(28 * scale)), cv2.FONT_HERSHEY_SIMPLEX,
                         scale, color, max(1, round(2 * scale)), cv2.LINE_AA)  # fmt: skip
         return drawn
+
+
+def prepare_new(
+    image: np.ndarray, preprocessing: Preprocessing, overlay: Overlay | None = None, mask: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[slice, slice]]:
+    """Prepare a new image for a network as a test image: crop, clean, resize, draw the mask.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        preprocessing: How to clean and resize.
+        overlay: How to draw the mask; None draws none.
+        mask: (H, W) bool or uint8 in {0, 1}; without it, nothing is drawn.
+
+    Returns:
+        (size, size, 3) uint8, or (size, size, 4) with the mask as the last channel; and the rows and columns of the
+        image that it shows.
+    """
+    part = slice(0, image.shape[0]), slice(0, image.shape[1])
+    drawn = None if mask is None or overlay is None or not overlay.applies_to(_NEW) else mask.astype(np.uint8)
+    if drawn is not None and overlay is not None and overlay.crops(_NEW):
+        part = overlay.box(drawn)
+        image, drawn = image[part], np.ascontiguousarray(drawn[part])
+    square = preprocessing.fit(preprocessing.clean(image) if _NEW in preprocessing.parts else image)
+    if drawn is not None and overlay is not None:
+        square = overlay.draw(square, preprocessing.fit(drawn, is_mask=True))
+    return square, part
 
 
 def _choose(option: str, value: str, known: Iterable[str]) -> None:

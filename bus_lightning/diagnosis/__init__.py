@@ -2,3 +2,32 @@
 
 May import core and the parts of data that need no PyTorch.
 """
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bus_lightning.diagnosis.answering import Answerer
+
+
+def load(bundle: Path | str, precision: str | None = None, threads: int | None = None) -> "Answerer":
+    """Load a bundle, which answers images without torch.
+
+    For example::
+
+        import bus_lightning
+
+        answer = bus_lightning.diagnosis.load("bundle/").answer("image.png")
+        print(answer.answer, answer.probabilities)
+
+    Args:
+        bundle: Folder written by `python -m bus_lightning.export`.
+        precision: fp32, bf16 or int8; None for the default of the bundle.
+        threads: CPU threads; None for all.
+
+    Raises:
+        UserError: If the folder is no bundle, damaged, or without this precision.
+    """
+    from bus_lightning.diagnosis.answering import Answerer  # OpenVINO and more, which others need not wait for
+
+    return Answerer(Path(bundle), precision, threads)

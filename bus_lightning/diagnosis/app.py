@@ -1,13 +1,14 @@
-"""Open a page on this machine to diagnose images with a bundle."""
+"""Open a page on this machine to diagnose images with the model in the package, or with another bundle."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError
-from bus_lightning.diagnosis.options import bundle_parser, positive
+from bus_lightning.diagnosis.options import BUNDLE_HELP, bundle_parser, positive
 
 _EPILOG = """\
 Only this machine can open the page, unless you set --host. The page loads nothing from the internet and sends nothing
@@ -22,6 +23,7 @@ For research: this is not a medical device.
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     options = bundle_parser(name_command("app"), __doc__, _EPILOG, decode_mb=300)  # of each of two processes
+    options.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE", help=BUNDLE_HELP)
     options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     options.add_argument("--allow-host", action="append", default=[], metavar="NAME",
                          help="answer to this name, too, as in http://NAME/ (may be repeated)")  # fmt: skip
@@ -35,11 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 after Ctrl-C, 2 if the page cannot start."""
     options = parser().parse_args(arguments)
     try:
-        from bus_lightning.diagnosis.frames import Limits  # not needed for --help
+        from bus_lightning.diagnosis.bundle import SHIPPED  # these are not needed for --help
+        from bus_lightning.diagnosis.frames import Limits
         from bus_lightning.diagnosis.page.serving import serve
 
         limits = replace(Limits(), file_bytes=options.max_mb * 1_000_000)
-        serve(options.bundle, options.host, options.port, options.precision, options.threads, limits,
+        serve(options.bundle or SHIPPED, options.host, options.port, options.precision, options.threads, limits,
               options.decode_mb, options.decode_seconds, options.allow_host)  # fmt: skip
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)

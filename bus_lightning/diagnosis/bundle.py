@@ -5,6 +5,7 @@ The checksums find damage and edits; they do not keep out an attacker who can wr
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from bus_lightning.diagnosis.trained_on import Trained
 FORMAT = "bus_lightning diagnosis bundle"
 VERSION = 3  # 1 and 2: a segmenter and a classifier
 MANIFEST, CHECKSUMS, CARD, HEAD, SAMPLES = "bundle.json", "SHA256SUMS", "MODEL_CARD.md", "head.npy", "samples"
+CASES = "cases.csv"  # predictions for held-out images, which numbers of the card rest on; only in some bundles
+SHIPPED = Path(__file__).parent / "shipped"  # the bundle that comes with the package
 OUT_OF_FOLD = "out-of-fold predictions"
 VALIDATION = "predictions for validation images"
 CALIBRATED_ON = (OUT_OF_FOLD, VALIDATION)
@@ -73,6 +76,13 @@ class Bundle:
     def precisions(self) -> list[str]:
         """The precisions that every network has a file of."""
         return [kind for kind in PRECISIONS if all(kind in stage.files for stage in self.networks.values())]
+
+
+def is_bundle(path: Path) -> bool:
+    """Say whether a path is the folder of a bundle, which may be damaged."""
+    with suppress(OSError):
+        return any((path / name).is_file() for name in (MANIFEST, CHECKSUMS))
+    return False
 
 
 def load_bundle(path: Path) -> Bundle:

@@ -3,9 +3,8 @@
 import cv2
 import numpy as np
 
+from bus_lightning.data.preprocess import prepare_new
 from bus_lightning.diagnosis.stage import Stage
-
-_PART = "test"  # new images are preprocessed like this part of the split
 
 
 class Input:
@@ -16,17 +15,8 @@ class Input:
     """
 
     def __init__(self, stage: Stage, image: np.ndarray, mask: np.ndarray | None = None) -> None:
-        overlay, preprocessing = stage.overlay, stage.preprocessing
-        self.part = (slice(0, image.shape[0]), slice(0, image.shape[1]))
-        drawn = None if mask is None or overlay is None or not overlay.applies_to(_PART) else mask.astype(np.uint8)
-        if drawn is not None and overlay is not None and overlay.crops(_PART):
-            self.part = overlay.box(drawn)
-            image, drawn = image[self.part], np.ascontiguousarray(drawn[self.part])
-        cleaned = preprocessing.clean(image) if _PART in preprocessing.parts else image
-        square = preprocessing.fit(cleaned)
-        if drawn is not None and overlay is not None:
-            square = overlay.draw(square, preprocessing.fit(drawn, is_mask=True))
-        self.box = preprocessing.box(image.shape[:2])
+        square, self.part = prepare_new(image, stage.preprocessing, stage.overlay, mask)
+        self.box = stage.preprocessing.box(image[self.part].shape[:2])
         self.normalised = _normalise(square, stage)
 
 

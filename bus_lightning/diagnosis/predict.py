@@ -1,4 +1,8 @@
-"""Diagnose images, DICOM files and videos with a bundle, and write the results into a folder."""
+"""Diagnose images, DICOM files and videos, and write the results into a folder.
+
+The model in the package answers, or the bundle that --bundle names. A first path that is the folder of a bundle is the
+bundle, too: IMAGE... --out results/ and BUNDLE IMAGE... --out results/ are both understood.
+"""
 
 import argparse
 import sys
@@ -11,8 +15,8 @@ from typing import TYPE_CHECKING
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, at_first_signal
-from bus_lightning.core.printable import printable
-from bus_lightning.diagnosis.options import bundle_parser, positive
+from bus_lightning.core.printable import printable, printable_lines
+from bus_lightning.diagnosis.options import BUNDLE_HELP, bundle_parser, positive
 
 if TYPE_CHECKING:
     from bus_lightning.diagnosis.bundle import Bundle
@@ -43,8 +47,10 @@ For research: this is not a medical device.
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     options = bundle_parser(name_command("diagnose"), __doc__, _EPILOG)
-    options.add_argument("paths", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER", help="files to diagnose")
-    options.add_argument("--out", type=Path, required=True, help="folder of the results, new or of the same command")
+    options.add_argument("paths", type=Path, nargs="*", metavar="IMAGE_OR_FOLDER", help="files to diagnose")
+    options.add_argument("--out", type=Path, help="folder of the results, new or of the same command")
+    options.add_argument("--bundle", type=Path, metavar="BUNDLE", help=BUNDLE_HELP)
+    options.add_argument("--card", action="store_true", help="print the model card, and diagnose nothing")
     options.add_argument("--batch", type=positive, default=1, metavar="N", help="images at once (default: %(default)s)")
     options.add_argument("--no-heat-map", action="store_true", help="draw only the outline")
     options.add_argument("--keep-names", action="store_true",
@@ -54,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; after a signal, 128 plus its number."""
-    options = parser().parse_args(arguments)
+    options = parser().parse_intermixed_args(arguments)  # the bundle may stand before the options
     try:
         with at_first_signal(_interrupt):
             return _predict(options)
@@ -71,14 +77,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    """Check the bundle and the folder of results, start to decode, and diagnose all files."""
-    from bus_lightning.diagnosis.bundle import load_bundle  # these are not needed for --help
+    """Check the bundle and the folder of results, start to decode, and diagnose all files; or print the card."""
+    from bus_lightning.diagnosis.bundle import SHIPPED, is_bundle, load_bundle  # these are not needed for --help
     from bus_lightning.diagnosis.decoding import Decoders
     from bus_lightning.diagnosis.results import Results
     from bus_lightning.diagnosis.trained_on import sentence
 
-    bundle = load_bundle(options.bundle)
-    if options.out.resolve().is_relative_to(options.bundle.resolve()):
+    if not options.bundle and options.paths and is_bundle(options.paths[0]):
+        options.bundle = options.paths.pop(0)
+    _check(options)
+    bundle = load_bundle(options.bundle or SHIPPED)
+    if options.card:
+        print(printable_lines(bundle.card), end="")
+        return 0
+    if options.out.resolve().is_relative_to(bundle.path.resolve()):
         raise UserError(f"--out {options.out} lies in the bundle, which it would damage: choose another folder.")
     precision = options.precision or bundle.default_precision
     results = Results(
@@ -89,6 +101,21 @@ def _predict(options: argparse.Namespace) -> int:
     )  # fmt: skip
     with Decoders(1, options.decode_mb, options.decode_seconds) as decoders:  # starts while OpenVINO is imported
         return _diagnose(options, bundle, precision, results, decoders)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse a command that lacks images or a folder for the results, or that has images for a card."""
+    if options.card:
+        if options.paths:
+            raise UserError("--card prints a model card and diagnoses nothing: leave the images out.")
+        return
+    command = f"{name_command('diagnose')} IMAGE... --out results/"
+    if not options.paths:
+        raise UserError(f"No image is given: {command}")
+    if options.out is None:
+        raise UserError(f"--out is missing, the folder of the results: {command}")
+    if not options.bundle and _is_missing(options.paths[0]):  # it may be a bundle, and then no other one answers
+        raise UserError("The first path does not exist: give images, folders of images, or a bundle before them.")
 
 
 def _diagnose(
@@ -107,6 +134,8 @@ def _diagnose(
     paths = find_files(options.paths, left_out)
     files = name_files([path for path in paths if not _lies_in(options.out, path)])
     left_out = {path: kind for path, kind in left_out.items() if not _lies_in(options.out, path)}
+    if all(_is_missing(path) or path.is_dir() for path in paths):
+        raise UserError("No image, DICOM file or video is in the paths that were given.")
     _report_left_out(left_out, options.keep_names)
     results.adopt([file.name for file in files])
     waiting = [file for file in files if file.failure is None and not results.is_complete(file.name)]
@@ -122,6 +151,8 @@ def _diagnose(
     finally:
         rows = results.write_table([file.name for file in files], bundle.classes, bundle.outlines)
     print(f"{rows} rows in {options.out / TABLE}")
+    if not options.bundle:
+        print(f"Answered by the model in the package ({bundle.id}); its card: {name_command('diagnose')} --card")
     if lacking := what_lacks(bundle):
         print(lacking)
     print(printable(results.trained_on))
@@ -146,6 +177,12 @@ def _report_left_out(left_out: dict[Path, str], keep_names: bool) -> None:
 
 def _interrupt(number: int) -> None:
     raise Interrupted(number)
+
+
+def _is_missing(path: Path) -> bool:
+    with suppress(OSError):  # a name that is too long, or a folder that is closed
+        return not path.exists()
+    return False
 
 
 def _lies_in(folder: Path, path: Path) -> bool:

@@ -40,7 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
         "--data-name", metavar="NAME", help="name of the data set, shown with every answer; not a path or a person"
     )
     parser.add_argument("--only-default", action="store_true",
-                        help="keep only the files of the default precision; bf16 takes half the size")  # fmt: skip
+                        help="keep only the default precision; fp32 and bf16 share a file, of half size")  # fmt: skip
+    parser.add_argument("--precision", choices=("fp32", "bf16", "int8"),
+                        help="the default one, if it answers like fp32 (default: the fastest that does)")  # fmt: skip
+    parser.add_argument("--cases", action="store_true", dest="with_cases",
+                        help="add cases.csv, the predictions for held-out images with their ids, and the results in "
+                             "the model card that rest on them: only if no id is a person's name")  # fmt: skip
+    parser.add_argument("--note", default="", metavar="TEXT",
+                        help="sentence for the model card, such as how the run was chosen")  # fmt: skip
     parser.add_argument("--samples", type=int, default=0, metavar="N", help="add N synthetic images to try")
     parser.add_argument("--trust", action="append", default=[], dest="trusted", metavar="PACKAGE",
                         help="package of your own that a network may come from; its code is run")  # fmt: skip

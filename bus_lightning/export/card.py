@@ -1,8 +1,6 @@
 """Write the model card of a bundle: training data, test results, calibration, limits."""
 
-import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.published import describe_divided
@@ -11,8 +9,13 @@ from bus_lightning.diagnosis.lacking import what_lacks
 from bus_lightning.diagnosis.stage import CLASS, MASK
 from bus_lightning.diagnosis.trained_on import Trained, sentence
 from bus_lightning.export.calibration import Calibration
+from bus_lightning.export.card_evidence import describe_evidence
+from bus_lightning.export.card_limits import describe_licences, describe_use, find_cards
+from bus_lightning.export.evidence import Evidence
+from bus_lightning.export.markdown import escape, format_interval, format_number, make_table
 from bus_lightning.export.numbers import Rows
 from bus_lightning.export.team import Team
+from bus_lightning.export.variants import HALVED
 from bus_lightning.metrics.catalogue import heading_of, title_of
 from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.finished import FinishedRun
@@ -43,6 +46,8 @@ def write_card(
     calibration: Calibration | None,
     bundle: Bundle,
     is_held_out: bool,
+    evidence: Evidence | None = None,
+    note: str = "",
 ) -> str:
     """Write the card of a bundle in Markdown.
 
@@ -53,18 +58,23 @@ def write_card(
         calibration: How it was calibrated.
         bundle: The bundle, without the card.
         is_held_out: Whether the precisions were compared on images that no network has seen.
+        evidence: What `find_evidence` computed from the cases in the bundle; None if it has none.
+        note: A sentence of the exporting user, such as how the run was chosen.
     """
     lacking = what_lacks(bundle)
     sections = [
         f"# Model card: breast ultrasound, {bundle.answers.replace(' only', '')}",
         "**NOT A MEDICAL DEVICE.** For research and teaching. Do not use any answer for the care of a patient.",
         *([f"**{lacking}**"] if lacking else []),
+        *([escape(note)] if note else []),
         _networks(team, bundle),
         _data(team, images, bundle.trained_on),
         _results(numbers, team.has_held_out_images),
         *([_calibration(team, calibration)] if bundle.classifies else []),
+        *(describe_evidence(evidence) if evidence else []),
         _precisions(bundle, is_held_out),
-        _USE.format(limits=(_OF_CLASSES if bundle.classifies else "") + (_OF_OUTLINES if bundle.outlines else "")),
+        describe_use(bundle, is_tested_elsewhere=evidence is not None and len(evidence["results"]) > 1),
+        describe_licences(bundle.trained_on),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -74,7 +84,7 @@ def _networks(team: Team, bundle: Bundle) -> str:
     for name, run in team.runs.items():
         outputs = ", ".join(_ANSWERS[output] for output in bundle.networks[name].outputs)
         rows.append([_titled(name), run.config.model.name, _pixels(run), outputs])
-    table = _table(["", "model", "input", "output"], rows)
+    table = make_table(["", "model", "input", "output"], rows)
     return "\n\n".join(["## Networks", table, " ".join(_composition(team, bundle))])
 
 
@@ -130,19 +140,20 @@ def _data(team: Team, images: PreparedData, trained: Trained) -> str:
         divides = f"; divides {text}, so results may look too good" if (text := describe_divided(split.divided)) else ""
         commits = ", ".join(dict.fromkeys(str(code.get("commit"))[:12] for code in codes_of(status)))
         rows.append([_titled(name), f"{split.method}: {_METHODS[split.method]}{divides}", sizes, split.seed,
-                     run.config.seed, split.hash, status.get("epochs"), commits])  # fmt: skip
+                     run.config.seed, split.hash, status.get("epochs"), commits,
+                     escape(run.folder.path.resolve().name)])  # fmt: skip
     counts = ", ".join(f"{number} {name}" for name, number in images.frame["class"].value_counts(sort=False).items())
-    origin = f"**{_plain(sentence(trained))}**"
-    if any(data.name == "BUSI" for data in trained.values()):
-        origin += " BUSI: Al-Dhabyani et al., Data in Brief 28 (2020) 104863."
+    origin = f"**{escape(sentence(trained))}**"
+    for card in find_cards(trained):
+        origin += f" {card.title}: {escape(card.citation)}. Origin: {escape(card.origin or 'not known')}."
     origin += f" Images of all parts: {counts}. Hash of the files: `{team.leaders[0].files_hash}`."
-    names = ["", "split", "train/val/test images", "split seed", "seed", "split hash", "epochs", "commit"]
-    return "\n\n".join(["## Data", origin, _table(names, rows)])
+    names = ["", "split", "train/val/test images", "split seed", "seed", "split hash", "epochs", "commit", "run"]
+    return "\n\n".join(["## Data", origin, make_table(names, rows)])
 
 
 def _results(numbers: dict[str, Rows], has_held_out_images: bool) -> str:
     rows = [
-        [heading_of(row["metric"]), f"{row['value']:.3f}", _interval(row), row["n"]]
+        [heading_of(row["metric"]), f"{row['value']:.3f}", format_interval(row), row["n"]]
         for of_output in numbers.values()
         for row in of_output
     ]
@@ -159,12 +170,8 @@ def _results(numbers: dict[str, Rows], has_held_out_images: bool) -> str:
             "was predicted by the networks that have not seen it, so these are not the results of the mean of all "
             "networks, for which there are none."
         )
-    table = _table(["metric", "value", "95% interval", "images"], rows)
+    table = make_table(["metric", "value", "95% interval", "images"], rows)
     return "\n\n".join(["## Test results", *notes, table])
-
-
-def _interval(row: dict[str, Any]) -> str:
-    return "undefined" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
 
 
 def _calibration(team: Team, calibration: Calibration | None) -> str:
@@ -179,14 +186,14 @@ def _calibration(team: Team, calibration: Calibration | None) -> str:
     if tested is not None:
         kinds.append((tested["n"], "test", tested["before"], tested["after"]))
     rows = [
-        [f"{number} {kind}", *(_number(scores[name]) for name in names for scores in (before, after))]
+        [f"{number} {kind}", *(format_number(scores[name]) for name in names for scores in (before, after))]
         for number, kind, before, after in kinds
     ]
     lines = [
         "## Calibration",
-        f"Temperature {calibration.temperature:.3f}, fitted on {_source(team, calibration)}. No test image was used"
+        f"Temperature {calibration.temperature:.3f}, fitted on {_fitted_on(team, calibration)}. No test image was used"
         + (" that a network has seen." if tested is None else "."),
-        _table(["images", *(f"{title_of(name)} {when}" for name in names for when in ("before", "after"))], rows),
+        make_table(["images", *(f"{title_of(name)} {when}" for name in names for when in ("before", "after"))], rows),
     ]
     where = "On the validation images" if calibration.on == VALIDATION else "Out of fold"
     for name, chosen in (calibration.thresholds or {}).items():
@@ -198,14 +205,14 @@ def _calibration(team: Team, calibration: Calibration | None) -> str:
         )
         if tested is not None:
             text += (
-                f"; on the test images, {_number(tested[name]['sensitivity'])} and "
-                f"{_number(tested[name]['specificity'])}"
+                f"; on the test images, {format_number(tested[name]['sensitivity'])} and "
+                f"{format_number(tested[name]['specificity'])}"
             )
         lines.append(f"{text}.")
     return "\n\n".join(lines)
 
 
-def _source(team: Team, calibration: Calibration) -> str:
+def _fitted_on(team: Team, calibration: Calibration) -> str:
     """Say which predictions the calibration was fitted on."""
     if calibration.on == VALIDATION:
         return (
@@ -228,7 +235,7 @@ def _precisions(bundle: Bundle, is_held_out: bool) -> str:
     columns += [(key.replace("_", ", "), key, ".3f") for key in first if key.startswith(("sensitivity_", "specific"))]
     rows = [
         [f"**{name}** (default)" if name == default else name,
-         *(_number(variant[key], form) for _, key, form in columns), f"{variant['ms']:.1f}"]
+         *(format_number(variant[key], form) for _, key, form in columns), f"{variant['ms']:.1f}"]
         for name, variant in variants.items()
     ]  # fmt: skip
     on = (
@@ -244,38 +251,9 @@ def _precisions(bundle: Bundle, is_held_out: bool) -> str:
     )
     if len(bundle.precisions) < len(variants):
         note += f" This bundle holds {', '.join(bundle.precisions)} only."
-    return "\n\n".join(["## Precisions", note, _table(["", *(heading for heading, *_ in columns), "ms"], rows)])
-
-
-def _plain(text: str) -> str:
-    """Escape the markup of Markdown and HTML."""
-    return re.sub(r"([\\`*_<>\[\]|~$&#])", r"\\\1", text)
-
-
-def _number(value: float | None, form: str = ".4f") -> str:
-    return "undefined" if value is None else format(value, form).replace("-0.0000", "0.0000")
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [names, ["---"] * len(names), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
-_OF_CLASSES = "- A heat map shows which places the answer comes from, not where the disease is.\n"
-_OF_OUTLINES = "- Lesions that touch the border, several lesions and very small ones are measured less accurately.\n"
-_USE = """## Intended use
-
-For people who know the limits of such networks: to demonstrate, check and compare them. Not for diagnosis, screening,
-triage or any other use in the care of patients.
-
-## Limits
-
-- Trained on few images of few devices. Other devices, settings, populations and organs were not tested.
-- If the data have no patient ids, as in BUSI, frames of one patient may be in two parts of the split, and the results
-  may look too good.
-- The check for other kinds of images uses simple statistics and misses some.
-{limits}
-## Licences
-
-The code is under Apache-2.0. The licence of the training images is not recorded: ask their source before you pass the
-networks on."""
+        if "fp32" in bundle.precisions:
+            note += (
+                " Its weights are stored in 16 bits. On 24 images this changed the probabilities of classes by less "
+                f"than {HALVED[CLASS]}, and those of single pixels by less than {HALVED[MASK]}."
+            )
+    return "\n\n".join(["## Precisions", note, make_table(["", *(heading for heading, *_ in columns), "ms"], rows)])

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 import bus_lightning
+from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import folder_aside, list_checksums, refuse_foreign
 from bus_lightning.core.randomness import shuffled
 from bus_lightning.core.reading import read_json
 from bus_lightning.data.index import read_image
-from bus_lightning.data.phantom import KINDS, burn_in, draw_frame, generator, plan_case, save_png
 from bus_lightning.diagnosis.bundle import (
     CARD,
+    CASES,
     CHECKSUMS,
     FORMAT,
     HEAD,
@@ -37,18 +37,19 @@ from bus_lightning.diagnosis.stage import CLASS, MASK, OUTPUTS, Stage
 from bus_lightning.diagnosis.trained_on import check_name
 from bus_lightning.export import card
 from bus_lightning.export.calibration import Calibration, calibrate, has_enough
+from bus_lightning.export.evidence import collect_cases, find_evidence
 from bus_lightning.export.heads import find_head
 from bus_lightning.export.numbers import find_numbers
 from bus_lightning.export.predictions import held_out_cases, out_of_fold_cases, read_folds, validation_cases
 from bus_lightning.export.runs import RebuiltRun, rebuild, refuse_other_masks, training_data
+from bus_lightning.export.samples import draw_samples
 from bus_lightning.export.team import Team, by_test_images, compose, least_score_of
 from bus_lightning.export.to_onnx import export_onnx, halve_weights, quantise
-from bus_lightning.export.variants import check_agreement, choose_compared, choose_precision, compare_variants
+from bus_lightning.export.variants import HALVED, check_agreement, choose_compared, choose_precision, compare_variants
 from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.finished import FinishedRun
 
 OUTPUTS_OF = {"segmentation": (MASK,), "classification": (CLASS,), "joint": OUTPUTS}
-_SAMPLE_SEED = 1
 _RANGE_IMAGES = 64  # training images that the ranges of the 8-bit networks are found with
 
 
@@ -60,6 +61,9 @@ def make_bundle(
     samples: int = 0,
     data_name: str | None = None,
     only_default: bool = False,
+    precision: str | None = None,
+    with_cases: bool = False,
+    note: str = "",
     trusted: Sequence[str] = (),
     report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
@@ -73,7 +77,11 @@ def make_bundle(
         sensitivity: Sensitivity of the threshold for malignant on those predictions, in (0, 1].
         samples: Number of synthetic images to add.
         data_name: Name of the training data; without one, they are named only if they are BUSI.
-        only_default: Whether only the files of the default precision are kept, those of bf16 in half the size.
+        only_default: Whether only the file of the default precision is kept; that of fp32 and bf16 in half the size.
+        precision: The default precision; without one, the fastest that answers like fp32.
+        with_cases: Whether the bundle of one network gets its predictions for held-out images, with their ids, and its
+            card the sections that rest on them.
+        note: A sentence for the model card.
         trusted: The user's own packages that the networks may come from.
         report: Takes a line for each step.
 
@@ -85,7 +93,9 @@ def make_bundle(
     name = None if data_name is None else check_name(data_name)
     _refuse_other(out)
     team = compose(runs, trusted)
-    calibration = _calibrate(team, out_of_fold, sensitivity, report)
+    folds = _read_folds(team, out_of_fold)
+    calibration = _calibrate(team, folds, sensitivity, report)
+    cases = collect_cases(team, folds) if with_cases else None
     opened = {key: rebuild(run) for key, run in team.runs.items()}
     for segmenter in (run for run in team.runs.values() if run.task == "segmentation"):
         for key, run in team.runs.items():
@@ -108,38 +118,51 @@ def make_bundle(
         report("comparing the precisions")
         compared, is_held_out = choose_compared(list(opened.values()))
         variants = compare_variants(bundle, leaders[0], compared)
-        bundle = replace(bundle, variants=variants, default_precision=choose_precision(variants))
+        bundle = replace(bundle, variants=variants, default_precision=choose_precision(variants, precision))
         report(f"{bundle.default_precision} is the default")
         numbers = find_numbers(team, bundle, opened)
         if only_default:
             bundle = _keep_only_default(bundle)
-        text = card.write_card(team, leaders[0].prepared, numbers, calibration, bundle, is_held_out)
+        evidence = None if cases is None else find_evidence(cases, bundle.temperature, sensitivity)
+        if cases is not None:
+            write_csv(cases, folder / CASES)
+        text = card.write_card(
+            team, leaders[0].prepared, numbers, calibration, bundle, is_held_out, evidence, " ".join(note.split())
+        )
         (folder / CARD).write_text(text, encoding="utf-8")
         manifest = _manifest(bundle) | {
             "calibration": asdict(calibration) if calibration else card.NOT_CALIBRATED,
             "numbers": numbers,
+            "evidence": evidence,
             "trained_on": {role: asdict(data) for role, data in bundle.trained_on.items()},
             "made_from": {key: _origin(run) for key, run in team.runs.items()},
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        _draw_samples(folder / SAMPLES, samples)
+        draw_samples(folder / SAMPLES, samples)
     return load_bundle(out)
 
 
+def _read_folds(team: Team, out_of_fold: str | None) -> list[list[FinishedRun]]:
+    """Read the runs that `--out-of-fold` names; none without it."""
+    if not out_of_fold:
+        return []
+    runs = team.classifiers
+    if not (runs and team.has_held_out_images):
+        why = "these runs are folds, which calibrate each other" if runs else "a segmenter has no classes to calibrate"
+        raise UserError(f"--out-of-fold '{out_of_fold}': {why}: leave it out.")
+    return read_folds(out_of_fold, runs)
+
+
 def _calibrate(
-    team: Team, out_of_fold: str | None, sensitivity: float, report: Callable[[str], None]
+    team: Team, folds: Sequence[Sequence[FinishedRun]], sensitivity: float, report: Callable[[str], None]
 ) -> Calibration | None:
     """Calibrate the classes on out-of-fold or validation predictions; None if there are none, or too few."""
     runs = team.classifiers
-    if out_of_fold and not (runs and team.has_held_out_images):
-        why = "these runs are folds, which calibrate each other" if runs else "a segmenter has no classes to calibrate"
-        raise UserError(f"--out-of-fold '{out_of_fold}': {why}: leave it out.")
     if not runs:
         return None
     tested = held_out_cases([runs]) if team.has_held_out_images else None
     on, number = OUT_OF_FOLD, len(runs)
-    if out_of_fold:
-        folds = read_folds(out_of_fold, runs)
+    if folds:
         cases, number = out_of_fold_cases(folds, runs), sum(map(len, folds))
     elif tested is None:
         cases = held_out_cases(by_test_images(runs))
@@ -191,24 +214,27 @@ def _export(key: str, opened: RebuiltRun, folder: Path, halves: bool, report: Ca
     export_onnx(opened.net, head, data.channels, data.size, fp32, outputs)
     if head:
         np.save(folder / f"{key}.{HEAD}", head.weights)
-    bf16 = folder / f"{key}.bf16.onnx" if halves else fp32
-    if halves:
-        halve_weights(fp32, bf16)
     stage = Stage(
         name=run.config.model.name, outputs=outputs, preprocessing=run.preprocessing, mean=tuple(data.mean),
-        std=tuple(data.std), channels=data.channels, files={"fp32": fp32, "bf16": bf16, "int8": int8},
+        std=tuple(data.std), channels=data.channels, files={"fp32": fp32, "bf16": fp32, "int8": int8},
         classes=tuple(run.classes) if CLASS in outputs else (), overlay=run.overlay,
         head=head.weights if head else None, flips=bool(run.config.predict.flips),
     )  # fmt: skip
     report(f"{key}: differs from PyTorch by at most {check_agreement(opened, stage):.1e}; quantising to 8 bits")
     quantise(fp32, int8, _range_images(opened))
+    if halves:
+        halve_weights(fp32, fp32)
+        report(f"{key}: differs by at most {check_agreement(opened, stage, HALVED):.1e} with weights in 16 bits")
     return stage
 
 
 def _keep_only_default(bundle: Bundle) -> Bundle:
-    """Delete the files of the other precisions."""
-    kind = bundle.default_precision
-    kept = {key: replace(stage, files={kind: stage.files[kind]}) for key, stage in bundle.networks.items()}
+    """Delete the files that the default precision does not use; fp32 and bf16 share one."""
+    default = bundle.default_precision
+    kept = {
+        key: replace(stage, files={kind: file for kind, file in stage.files.items() if file == stage.files[default]})
+        for key, stage in bundle.networks.items()
+    }
     for key, stage in bundle.networks.items():
         for file in set(stage.files.values()) - set(kept[key].files.values()):
             file.unlink()
@@ -266,13 +292,3 @@ def _origin(run: FinishedRun) -> dict[str, Any]:
     if len(codes := codes_of(run.status)) > 1:
         status["later_commits"] = [code.get("commit") for code in codes[1:]]
     return {"run": run.folder.path.resolve().name, "seed": run.config.seed, **status}
-
-
-def _draw_samples(folder: Path, number: int) -> None:
-    """Draw synthetic images, of each class in turn."""
-    for position in range(number):
-        folder.mkdir(exist_ok=True)
-        kind, count = KINDS[position % len(KINDS)], position // len(KINDS) + 1
-        image, masks = draw_frame(plan_case(kind, count), _SAMPLE_SEED)
-        picture = burn_in(image, masks, generator(_SAMPLE_SEED, kind, count, 2), yellow=False)
-        save_png(Image.fromarray(picture), folder / f"phantom-{kind}-{count}.png")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bus_lightning.core.class_names import MALIGNANT
+from bus_lightning.core.class_names import BENIGN, MALIGNANT
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.stage import CLASS, MASK
@@ -56,12 +56,14 @@ def interval_rows(cases: pd.DataFrame, names: Iterable[str]) -> Rows:
 
 
 def _count_images(metric: str, cases: pd.DataFrame) -> int:
-    """Count the images that a metric covers: all, or those with or without a lesion or the class malignant."""
+    """Count the images that a metric covers: all, or those with or without a lesion or some class."""
     if "tp" in cases:
         lesions = int((cases["tp"] + cases["fn"] > 0).sum())
         return len(cases) - lesions if metric == "false_alarm_rate" else lesions
-    malignant = int((cases["label"] == MALIGNANT).sum())
-    return {"recall_malignant": malignant, "specificity_malignant": len(cases) - malignant}.get(metric, len(cases))
+    malignant, benign = (int((cases["label"] == name).sum()) for name in (MALIGNANT, BENIGN))
+    counted = {"recall_malignant": malignant, "specificity_malignant": len(cases) - malignant,
+               "malignant_vs_benign_auroc": malignant + benign}  # fmt: skip
+    return counted.get(metric, len(cases))
 
 
 def _mask_cases(team: Team, bundle: Bundle, opened: Mapping[str, RebuiltRun]) -> Iterable[pd.DataFrame]:

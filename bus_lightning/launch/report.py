@@ -148,9 +148,12 @@ def _make_or_keep(groups: list[Path], out: Path, options: argparse.Namespace) ->
         if options.protocol:
             decisive["protocol"] = [str(options.protocol), digest_folder(options.protocol)]
         made_from = MadeFrom(out, groups, decisive, list(_packages()))
-        if made_from.is_shown() and not options.again:
+        if not options.again and made_from.is_shown():
+            for line in made_from.warnings:
+                log.warning("%s", line)
             return f"The report is {out / 'index.html'}; nothing that it shows has changed since it was made."
-    with PrintableConsole(stderr=True).status("reading the runs") as status:
+    noting = made_from.keeping_warnings() if made_from else nullcontext()
+    with noting, PrintableConsole(stderr=True).status("reading the runs") as status:
         from bus_lightning.report.making import make_report  # after --help
 
         page = make_report(

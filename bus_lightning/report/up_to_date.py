@@ -1,9 +1,10 @@
 """Tell whether a report shows its runs as they are now, so that it need not be made again.
 
 A record says what a report was made from: the options, this program and its libraries, and the content of every folder
-that was read. It is kept next to the cached summaries and holds only hashes. A report with such a record is up to date
-while all of these are the same, and its own files are still those that were written: their inodes and times of change
-count, so that a report which came from elsewhere, with a record or without, is always made again.
+that was read. It is kept next to the cached summaries and holds hashes, and the warnings of that time. A report with
+such a record is up to date while all of these are the same, and its own files are still those that were written: their
+inodes and times of change count, so that a report which came from elsewhere, with a record or without, is always made
+again.
 """
 
 import hashlib
@@ -38,6 +39,9 @@ class MadeFrom:
         groups: The groups of runs.
         options: What else decides what the report shows: option -> value.
         packages: Further folders of code that adds to the report.
+
+    Attributes:
+        warnings: What was logged as a warning when the report was made; a kept report repeats it.
     """
 
     def __init__(
@@ -48,9 +52,10 @@ class MadeFrom:
         self._file = groups[0] / SUMMARIES / f"report-{_hash(str(out.resolve()))}.json"
         self._command = _hash(json.dumps([sorted(options.items()), *_program(packages)], default=str))
         self._sources = {str(group): self._digest(group) for group in self._groups}
+        self.warnings: list[str] = []
 
     def is_shown(self) -> bool:
-        """Say whether the report was made from the same and is still whole."""
+        """Say whether the report was made from the same and is still whole; its warnings are then those of that time."""
         record = read_cached(self._file, json.loads)
         if not isinstance(record, dict) or record.get("command") != self._command:
             return False
@@ -60,7 +65,23 @@ class MadeFrom:
         if any(sources.get(group) != digest for group, digest in self._sources.items()):
             return False
         others = sources.keys() - self._sources.keys()
-        return files == _versions(self._out) and all(self._digest(Path(other)) == sources[other] for other in others)
+        if files != _versions(self._out) or any(self._digest(Path(other)) != sources[other] for other in others):
+            return False
+        self.warnings = [str(line) for line in record.get("warnings") or ()]
+        return True
+
+    @contextmanager
+    def keeping_warnings(self) -> Iterator[None]:
+        """Keep what is logged as a warning while the block runs."""
+        self.warnings = []
+        handler = logging.Handler(logging.WARNING)
+        handler.emit = lambda record: self.warnings.append(record.getMessage())  # type: ignore[method-assign]
+        logger = logging.getLogger(_PACKAGE.name)
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
 
     def add(self, paths: Iterable[Path]) -> None:
         """Add what the runs lead to, before it is read: data folders, and runs in other groups."""
@@ -70,7 +91,8 @@ class MadeFrom:
 
     def record(self) -> None:
         """Record that the report shows this; a folder that cannot be written has no record."""
-        content = {"command": self._command, "sources": self._sources, "files": _versions(self._out)}
+        content = {"command": self._command, "sources": self._sources, "files": _versions(self._out),
+                   "warnings": self.warnings}  # fmt: skip
         keep_cached(self._file, json.dumps(content).encode())
 
     def forget(self) -> None:

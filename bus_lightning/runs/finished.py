@@ -7,12 +7,13 @@ For example::
     run = open_run("runs/demo/resnet50")
     print(run.config.model.name, run.metrics["test"]["auroc_macro"])
     print(run.cases)  # a row per validation and test image
+    print(run.predict("image.png").probabilities)  # of a new image
     net = run.network()  # a torch module with the kept weights
 
     for folder in find_runs("runs/demo/*"):
         print(folder.path, folder.is_complete)
 
-torch is imported only to build the network.
+`bus_lightning.runs.load` is the same as `open_run`. torch is imported only to build the network.
 """
 
 import glob
@@ -41,7 +42,10 @@ from bus_lightning.runs.ensembles import Ensemble, read_ensemble
 from bus_lightning.runs.folder import RunDir
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
+
+    from bus_lightning.runs.prediction import Prediction, Predictor
 
 _STORED = TRAIN | {"data.channels": one_of(1, 3, 4)}  # `settle` counts the channel of overlay.style=channel
 
@@ -84,6 +88,18 @@ class FinishedRun:
     def ensemble(self) -> Ensemble | None:
         """The runs whose predictions these are the mean of; None for a run, which has a network."""
         return read_ensemble(self.folder)
+
+    @cached_property
+    def history(self) -> pd.DataFrame | None:
+        """A row per epoch; None without `history.csv`, as of an ensemble."""
+        return self.folder.read_history()
+
+    @cached_property
+    def predictor(self) -> "Predictor":
+        """The network with its preprocessing, on the CPU; `predictor.to("cuda")` moves it."""
+        from bus_lightning.runs.prediction import Predictor
+
+        return Predictor(self)
 
     @property
     def task(self) -> str:
@@ -163,6 +179,21 @@ class FinishedRun:
         load_kept_weights(net, self.folder.best)
         return net.eval()
 
+    def predict(self, image: "np.ndarray | Path | str", mask: "np.ndarray | None" = None) -> "Prediction":
+        """Predict an image with the kept weights, as the evaluation of the run predicts a test image.
+
+        The first call builds the network.
+
+        Args:
+            image: Path of a picture file, or (H, W) or (H, W, 3) uint8, grey or RGB.
+            mask: The lesion, (H, W) bool, for a classifier whose input shows it; None for all other networks.
+
+        Raises:
+            UserError: If the run has no network (see `network`), the image or the mask cannot be used, or the true
+                class is drawn into the images of the run.
+        """
+        return self.predictor.predict(image, mask)
+
 
 def open_run(path: Path | str, complete: bool = True, trusted: Iterable[str] = ()) -> FinishedRun:
     """Open the folder of a run.
@@ -178,7 +209,10 @@ def open_run(path: Path | str, complete: bool = True, trusted: Iterable[str] = (
     """
     folder = RunDir(Path(path))
     if not folder.is_run:
-        raise UserError(f"{path} is not a run folder: it has no config.yaml.")
+        why = "it has no config.yaml" if folder.path.is_dir() else "there is no such folder"
+        inside = sorted(config.parent for config in folder.path.glob("[!.]*/config.yaml"))
+        cure = f" Give one of the runs in it, such as {inside[0]}." if inside else ""
+        raise UserError(f"{path} is not a run folder: {why}.{cure}")
     values = read_values(folder.config)
     is_fitting = fill_plain(values, _STORED)
     config = create_config(values, folder.config)

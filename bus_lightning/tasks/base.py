@@ -15,8 +15,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from bus_lightning.core.errors import DivergedError
 from bus_lightning.metrics.catalogue import EPOCH, shown_in
 from bus_lightning.metrics.per_case import metrics_of
-from bus_lightning.tasks.averaging import Logits as Logits
-from bus_lightning.tasks.averaging import average_over_flips
+from bus_lightning.models.averaging import Logits as Logits
+from bus_lightning.models.averaging import average_over_flips
 from bus_lightning.tasks.depthwise import FastDepthwise
 from bus_lightning.tasks.processes import gather, interleave, sum_over_processes
 

@@ -9,20 +9,17 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 from torchmetrics.functional.classification import binary_stat_scores
 
-from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.metrics.columns import BEFORE_RULE, LESION_SCORE
 from bus_lightning.metrics.lesions import count_lesions
 from bus_lightning.metrics.millimetres import millimetre_scores
 from bus_lightning.metrics.no_lesion import LesionRule, choose_rule
 from bus_lightning.metrics.surface import surface_scores
+from bus_lightning.models.maps import THRESHOLD, full_size, lesion_scores
 from bus_lightning.tasks.base import Batch, BusTask, Logits
 from bus_lightning.tasks.processes import interleave
-
-THRESHOLD = 0.5
 
 
 class SegmentationTask(BusTask):
@@ -71,15 +68,8 @@ class SegmentationTask(BusTask):
         return {"tp_share": tp, "fp_share": fp, "fn_share": fn, "tn_share": tn}
 
     def lesion_scores(self, heads: dict[str, Tensor]) -> Tensor:
-        """Score how sure it is that each image has a lesion at all, (B,) in [0, 1].
-
-        The score is the highest probability of a pixel. If the network also predicts classes, and one of them is
-        `normal`, it is multiplied by the probability of all other classes.
-        """
-        scores = heads["mask"].amax(dim=(1, 2, 3)).sigmoid()
-        if "class" in heads and HEALTHY in self.classes:
-            scores = scores * (1 - heads["class"].softmax(dim=1)[:, self.classes.index(HEALTHY)])
-        return scores
+        """Score how sure it is that each image has a lesion at all, (B,) in [0, 1]; see `models.maps`."""
+        return lesion_scores(heads, self.classes)
 
     def adopt_rule(self, cases: pd.DataFrame, cost: float) -> LesionRule:
         """Choose the no-lesion rule on validation cases of the task, and apply it from now on; see `choose_rule`."""
@@ -140,27 +130,6 @@ class SegmentationTask(BusTask):
         """Log the metrics of all cases, and join their masks over all processes."""
         super().on_test_epoch_end()
         self.predicted_masks = dict(interleave(self.trainer, list(self.predicted_masks.items())))
-
-
-def predicted_mask(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tensor:
-    """Threshold `full_size` at 0.5, (H, W) bool; the arguments are the same."""
-    return full_size(probability, box, shape) >= THRESHOLD
-
-
-def full_size(probability: Tensor, box: list[int], shape: tuple[int, ...]) -> Tensor:
-    """Resize a map from the network's square to the image's own resolution.
-
-    Args:
-        probability: (1, size, size) float32 in [0, 1].
-        box: Where the image is in the square: top, left, height, width.
-        shape: (H, W) of the image.
-
-    Returns:
-        (H, W) float32 in [0, 1].
-    """
-    top, left, height, width = box
-    inside = probability[None, :, top : top + height, left : left + width]
-    return functional.interpolate(inside, size=tuple(shape), mode="bilinear", align_corners=False)[0, 0]
 
 
 def count_pixels(predicted: Tensor, mask: Tensor) -> dict[str, int]:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from bus_lightning.core.progress import watched
 from bus_lightning.metrics.columns import PROBABILITY, classes_of
+from bus_lightning.models.maps import full_size
 from bus_lightning.tasks.base import Batch
-from bus_lightning.tasks.segmentation import SegmentationTask, full_size
+from bus_lightning.tasks.segmentation import SegmentationTask
 from bus_lightning.training.evaluate import PreparedNetwork
 
 

@@ -1,6 +1,9 @@
 """Files are whole or not there: what is on the disk before a file takes its name, and how it takes it."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +88,26 @@ def test_a_folder_takes_its_place_as_a_whole_and_the_old_one_stays_until_then(tm
             assert not out.exists() or (out / "file").read_text() == "old"
         assert (out.stat().st_ino, (out / "file").read_text()) == (inode, content)
         assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_folder_whose_writer_is_stopped_leaves_the_old_one_and_nothing_else(tmp_path, number, code):
+    out = tmp_path / "bundle"
+    out.mkdir()
+    (out / "file").write_text("old")
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom bus_lightning.core.files import folder_aside\n"
+        "with folder_aside(Path(sys.argv[1])) as fresh:\n"
+        "    (fresh / 'file').write_text('new')\n    print('writing', flush=True)\n    time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, out], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "writing\n"
+        process.send_signal(number)
+        assert process.wait(60) == code
+    assert [(path.name, (path / "file").read_text()) for path in tmp_path.iterdir()] == [("bundle", "old")]
+
+
+def test_ctrl_c_stays_what_it_is_while_a_folder_is_written(tmp_path):
+    with pytest.raises(KeyboardInterrupt), folder_aside(tmp_path / "bundle"):
+        signal.raise_signal(signal.SIGINT)
+    assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ from bus_lightning.data.preprocess import Preprocessing
 from bus_lightning.diagnosis.activation_map import class_activation, place, restore
 from bus_lightning.explain.heatmaps import HeatMaps, Settings
 from bus_lightning.export.heads import WithFeatures, find_head
-from bus_lightning.tasks.segmentation import predicted_mask
+from bus_lightning.models.maps import predicted_mask
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def test_page_and_reports_say_it_in_the_same_words(told, decoders, picture):
     assert (expected in first, style == "doubt") == (True, is_synthetic(trained))
     assert any("synthetic" in doubt for doubt in words.doubts) == is_synthetic(trained)
     assert words.is_doubted or not is_synthetic(trained)
-    assert ("of synthetic images" in words.calibration) == is_synthetic(trained)
+    assert ("(synthetic images)" in words.calibration) == is_synthetic(trained)
     assert printout.write_pdf(shown, words, 0.5).startswith(b"%PDF")
 
 

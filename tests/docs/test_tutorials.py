@@ -21,7 +21,8 @@ def test_a_tutorial_runs_from_top_to_bottom(notebook, tmp_path):
 
 
 def test_the_tutorials_of_the_pages_are_there():
-    assert [notebook.stem for notebook in NOTEBOOKS] == ["first_grid", "own_data", "own_network", "read_a_run"]
+    names = [notebook.stem for notebook in NOTEBOOKS]
+    assert names == ["first_grid", "grid_to_page", "own_data", "own_network", "read_a_run"]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)

@@ -240,13 +240,13 @@ def test_a_lone_run_makes_a_bundle_that_says_what_it_lacks(written, tmp_path):
 def test_a_bundle_of_the_default_precision_alone_is_small_and_answers_alike(written, tmp_path, monkeypatch):
     run = written("joint")
     whole = make_bundle([run], tmp_path / "whole", trusted=TRUSTED)
-    monkeypatch.setattr(making, "choose_precision", lambda variants: "bf16")
-    small = make_bundle([run], tmp_path / "small", trusted=TRUSTED, only_default=True)
-    assert small.precisions == ["bf16"]
-    assert [file.name for file in small.path.glob("*.onnx")] == ["joint.bf16.onnx"]
-    assert "This bundle holds bf16 only." in small.card
-    with pytest.raises(UserError, match="no fp32"):
-        Diagnoser(small, "fp32")
+    monkeypatch.setattr(making, "choose_precision", lambda variants, wanted: wanted)
+    small = make_bundle([run], tmp_path / "small", trusted=TRUSTED, only_default=True, precision="bf16")
+    assert small.precisions == ["fp32", "bf16"]
+    assert [file.name for file in small.path.glob("*.onnx")] == ["joint.onnx"]
+    assert "This bundle holds fp32, bf16 only." in small.card
+    with pytest.raises(UserError, match="no int8"):
+        Diagnoser(small, "int8")
     _, frames = read_tested(run)
     for own, other in zip(
         Diagnoser(small, threads=1).diagnose(frames), Diagnoser(whole, "fp32", 1).diagnose(frames), strict=True

@@ -42,10 +42,10 @@ from bus_lightning.export.runs import open_for_bundle, rebuild
 from bus_lightning.export.team import _refuse_strangers
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.classifiers import alexnet, resnet
+from bus_lightning.models.maps import predicted_mask
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.statistics.thresholds import choose_threshold
-from bus_lightning.tasks.segmentation import predicted_mask
 
 ROOT = Path(__file__).parents[2]
 

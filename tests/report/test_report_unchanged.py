@@ -73,6 +73,16 @@ def test_a_second_report_over_unchanged_runs_is_the_first_one(group, capsys):
     assert "nothing" not in capsys.readouterr().out
 
 
+def test_a_report_that_is_kept_repeats_its_warnings(group, capsys, caplog):
+    config = group / "finished" / "config.yaml"
+    config.write_text(config.read_text().replace("    entity: null\n", "    entity: stranger\n"))
+    for kept in (False, True, True):
+        caplog.clear()
+        assert main([str(group)]) == 0
+        assert ("nothing that it shows has changed" in capsys.readouterr().out) == kept
+        assert caplog.text.count("its runs name the owner stranger") == 1
+
+
 CHANGES = {
     "a digit of a case, with the old times": lambda at: change_a_digit(at / "runs/grid/finished/cases.csv"),
     "a metric": lambda at: (at / "runs/grid/finished/metrics.json").write_text("{}"),
@@ -190,9 +200,9 @@ def test_a_report_killed_at_any_moment_leaves_a_whole_one(tmp_path):
 
 
 def test_a_second_report_at_the_same_time_waits_and_says_so(group):
-    assert main([str(group), "--no-wandb"]) == 0
+    command = [sys.executable, "-m", "bus_lightning.launch.report", str(group), "--no-wandb"]
+    subprocess.run(command, check=True, capture_output=True)  # not in this process, whose sys.path has grown
     with alone(group / "report"):
-        command = [sys.executable, "-m", "bus_lightning.launch.report", str(group), "--no-wandb"]
         second = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         line = second.stderr.readline()
         assert "Another process is writing" in line

@@ -64,13 +64,11 @@ def test_the_best_is_the_lowest_of_a_loss_and_the_nearest_to_the_middle_of_a_ran
 
 
 def test_the_headline_shows_the_planned_condition_and_says_so_where_it_stands_on_the_best():
-    assert "| three classes | accuracy | 0.800 (0.800 to 0.800) | single | 780 | - |" in make_headline([GOAL], ROWS)
-    assert "| 0.900 (0.900 to 0.900) | ensemble; best of 2 | 780 | - |" in make_headline([GOAL], ROWS[1:])
-    assert "| three classes | accuracy | not measured | - | - | - |" in make_headline([GOAL], ROWS[3:])
+    assert "| three classes: accuracy | 0.800 (0.800 to 0.800) | 780 | first | - |" in make_headline([GOAL], ROWS)
+    assert "| 0.900 (0.900 to 0.900) | 780 | first, ensemble of 3; best of 2 | - |" in make_headline([GOAL], ROWS[1:])
+    assert "| three classes: accuracy | not measured | - | - | - |" in make_headline([GOAL], ROWS[3:])
 
 
 def test_a_condition_that_has_tested_fewer_images_than_another_is_no_headline():
     rows = [row("first", "single fold", 0.99, n=156), *ROWS[2:]]
-    assert "| three classes | accuracy | 0.860 (0.860 to 0.860) | joint; the only one | 780 | - |" in make_headline(
-        [GOAL], rows
-    )
+    assert "| 0.860 (0.860 to 0.860) | 780 | second; another was planned | - |" in make_headline([GOAL], rows)

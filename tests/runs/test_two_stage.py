@@ -16,8 +16,8 @@ from bus_lightning.core.errors import OccupiedError, UserError
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
 from bus_lightning.data.datamodule import BusDataModule
-from bus_lightning.data.dataset import Normalisation
 from bus_lightning.data.index import read_predicted_mask
+from bus_lightning.data.normalisation import Normalisation
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.preprocess import Overlay
 from bus_lightning.data.splits import load_split, make_named_split

@@ -6,7 +6,7 @@ import torch
 from tiny_tasks import CLASSES, KINDS, Both, Outlines, batches, loader, make, trainer
 from torch import nn
 
-from bus_lightning.tasks.averaging import average_over_flips, mean_logits
+from bus_lightning.models.averaging import average_over_flips, mean_logits
 
 
 class LeftNames(nn.Module):

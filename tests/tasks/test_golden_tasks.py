@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from bus_lightning.core.errors import DivergedError, UserError
+from bus_lightning.models.maps import predicted_mask
 from bus_lightning.tasks.losses import DiceBCELoss, JointLoss
-from bus_lightning.tasks.segmentation import SegmentationTask, predicted_mask
+from bus_lightning.tasks.segmentation import SegmentationTask
 
 
 @pytest.mark.parametrize("kind", KINDS)

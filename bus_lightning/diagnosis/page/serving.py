@@ -24,6 +24,7 @@ from bus_lightning.diagnosis.page.folders import private_folder
 from bus_lightning.diagnosis.trained_on import sentence
 
 _AT_ONCE = 2  # images; networks compute one at a time, and a large image takes much memory
+_WAKE_S = 0.5
 _EVERYWHERE = ("0.0.0.0", "::")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SETTINGS = {
@@ -62,7 +63,9 @@ def serve(
             if host not in _LOOPBACK:
                 print("Warning: the page has no password and no encryption. Anyone on this network can open it.",
                       flush=True)  # fmt: skip
-            stopped.wait()
+            # Not without end: the system may give a signal to another thread, and then this one must wake by itself.
+            while not stopped.wait(_WAKE_S):
+                pass
 
 
 def _url(host: str, port: int) -> str:

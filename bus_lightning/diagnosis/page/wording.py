@@ -93,7 +93,7 @@ def _calibration(diagnosis: Diagnosis, bundle: Bundle) -> str:
     counts = (bundle.thresholds or {}).get(MALIGNANT, {})
     number = f"{counts['positives'] + counts['negatives']:,} " if {"positives", "negatives"} <= counts.keys() else ""
     share = round(100 * max(diagnosis.probabilities.values()))
-    kind = " of synthetic images" if is_synthetic(bundle.trained_on) else ""
+    kind = " (synthetic images)" if is_synthetic(bundle.trained_on) else ""
     return (
         f"The probabilities are calibrated on {number}{bundle.calibrated_on}{kind}: of 100 images like the training "
         f"images with this probability, about {share} should be {diagnosis.answer}."

@@ -72,7 +72,7 @@ def make_goals(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
 
 
 def make_headline(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
-    """Make the short table of what was reached: the planned condition of each goal, else the best one.
+    """Make the short table of what was reached: the planned condition of each goal, else the best one, by its recipe.
 
     Only conditions that have tested as many images as any other count, so that a single fold is no headline.
     """
@@ -83,10 +83,11 @@ def make_headline(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
         answers = [answer for answer in find_answers(goal, whole) if answer.row]
         cells = ["not measured", "-", "-"]
         if answers and (row := answers[0].row):
-            role = "" if answers[0].role == "planned" else f"; {answers[0].role}"
-            cells = [_value(row), plain(f"{row.label}{role}"), str(row.n)]
-        lines.append([plain(goal.question), title_of(goal.metric), *cells, plain(goal.elsewhere or "-")])
-    headings = ["question", "metric", "reached", "condition", "images", "best found elsewhere"]
+            role = {"planned": "", "the only one": "; another was planned"}.get(answers[0].role, f"; {answers[0].role}")
+            networks = f", ensemble of {row.ensemble}" if row.ensemble > 1 else ""
+            cells = [_value(row), str(row.n), plain(f"{row.group}{networks}{role}")]
+        lines.append([plain(f"{goal.question}: {title_of(goal.metric)}"), *cells, plain(goal.elsewhere or "-")])
+    headings = ["question", "reached", "images", "recipe", "best found elsewhere"]
     return markdown_table(headings, lines, words=len(headings))
 
 

@@ -10,8 +10,8 @@ from bus_lightning.core.files import aside
 from bus_lightning.data.dataset import BusDataset, Collate
 from bus_lightning.data.index import pick_evenly, read_image, read_mask
 from bus_lightning.data.resizing import resize
+from bus_lightning.models.maps import predicted_mask
 from bus_lightning.tasks.base import BusTask
-from bus_lightning.tasks.segmentation import predicted_mask
 
 _TILE, _COLUMNS = 240, 4  # pixels, tiles
 TRUTH, PREDICTION = (90, 200, 250), (250, 180, 60)  # sky blue and orange, which colour-blind readers can distinguish

@@ -1,0 +1,73 @@
+"""The model in the package: the first answer of `predict` in a fresh process, and doubts about other pictures."""
+
+import os
+import shutil
+from collections import defaultdict
+from itertools import product
+from statistics import median
+from typing import Any
+
+from benchmarks.doubt import change_images, find_other_images, flagged_by
+from benchmarks.processes import SCRATCH, run, say
+from benchmarks.report import spread, table
+from bus_lightning.core.csv_files import read_table
+from bus_lightning.data.index import find_root, read_image, read_index
+from bus_lightning.diagnosis.bundle import CASES, SHIPPED, load_bundle
+
+PRECISIONS = ("fp32", "bf16")
+GOAL = 1.0  # s
+_LIBRARIES = "import numpy, cv2, openvino; openvino.Core()"
+_PICTURE = SHIPPED / "samples" / "phantom-malignant-1.png"
+_FOLDER = SCRATCH / "shipped"
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """Measure the first answer in turns with the import of the libraries alone, and count doubts."""
+    return {"first": _first(3 if quick else 15), "flagged": _doubts()}
+
+
+def _first(rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Time `predict` on one picture, start included: wall time, and the time that processors worked for it."""
+    taken: dict[str, dict[str, list[float]]] = defaultdict(lambda: {"seconds": [], "busy": []})
+    for _, name in product(range(rounds), ("libraries", *PRECISIONS)):
+        shutil.rmtree(_FOLDER, ignore_errors=True)
+        _FOLDER.mkdir(parents=True)  # for temporary files, so that nothing is kept from an earlier start
+        command = ["python", "-m", "bus_lightning.diagnosis.predict", _PICTURE, "--out", _FOLDER / "out",
+                   f"--precision={name}"]  # fmt: skip
+        finished = run(["python", "-c", _LIBRARIES] if name == "libraries" else command, TMPDIR=str(_FOLDER))
+        taken[name]["seconds"].append(finished.seconds)
+        taken[name]["busy"].append(finished.busy)
+    shutil.rmtree(_FOLDER)
+    for name, times in taken.items():
+        say(f"{name:10s} {median(times['seconds']):.2f} s, processors {median(times['busy']):.2f} s")
+    return dict(taken)
+
+
+def _doubts() -> dict[str, Any]:
+    """Count the pictures that are taken for something else than breast ultrasound; of BUSI the test images."""
+    kinds = find_other_images()
+    if os.environ.get("BUSI_ROOT"):
+        root, cases = find_root(None), read_table(SHIPPED / CASES, ["id", "part"], ["id", "part"])
+        tested = set(cases["id"][cases["part"] == "test"])
+        images = [read_image(root / row.image) for row in read_index(root).itertuples() if row.id in tested]
+        kinds = {"test images of BUSI": images} | kinds | change_images(images)
+    found = {name: flagged_by(load_bundle(SHIPPED).reference, images) for name, images in kinds.items()}
+    for name, counted in found.items():
+        say(f"{name}: {counted['share']:.1%} of {counted['images']} are taken for something else")
+    return found
+
+
+def tables(results: dict[str, Any]) -> dict[str, str]:
+    """Make the tables `shipped_first` and `shipped_doubts`."""
+    base = results["first"]["libraries"]
+    rows = [
+        [name, spread(times["seconds"]), GOAL if name in PRECISIONS else "", spread(times["busy"]),
+         f"{median(times['busy']) / median(base['busy']):.1f}"]
+        for name, times in results["first"].items()
+    ]  # fmt: skip
+    headings = ["first answer", "s", "goal, under", "s of processors", "ratio to the libraries alone"]
+    doubts = [[name, f"{kind['share']:.1%} of {kind['images']}"] for name, kind in results["flagged"].items()]
+    return {
+        "shipped_first": table(headings, rows),
+        "shipped_doubts": table(["pictures", "taken for something else"], doubts),
+    }

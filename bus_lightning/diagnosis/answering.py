@@ -1,0 +1,97 @@
+"""Answer images in Python, as the commands do."""
+
+import weakref
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.drawing import draw_overlay
+from bus_lightning.data.given_arrays import check_image
+from bus_lightning.diagnosis.bundle import load_bundle
+from bus_lightning.diagnosis.decoding import Decoders
+from bus_lightning.diagnosis.diagnoser import Diagnoser, Diagnosis
+from bus_lightning.diagnosis.frames import Frame, Limits
+
+
+@dataclass(frozen=True, repr=False)
+class Answer(Diagnosis):
+    """A diagnosis with its image."""
+
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+
+    def overlay(self) -> np.ndarray:
+        """Return a copy of the image with the outline and the heat map, as the commands draw it, (H, W, 3) uint8."""
+        return draw_overlay(self.image, self.mask, self.heat_map)
+
+    def __repr__(self) -> str:
+        doubts = [doubt.code for doubt in self.doubts]
+        return f"Answer(answer={self.answer!r}, probabilities={self.probabilities}, doubts={doubts})"
+
+
+class Answerer:
+    """A loaded bundle; several threads may use it at once.
+
+    Files are read in another process, which starts with the first file and ends when the bundle is no longer used.
+
+    Args:
+        path: The folder of the bundle.
+        precision: fp32, bf16 or int8; None for the default of the bundle.
+        threads: CPU threads; None for all.
+
+    Attributes:
+        bundle: Its content: classes, threshold, model card.
+
+    Raises:
+        UserError: If the folder is no bundle, damaged, or without this precision.
+    """
+
+    def __init__(self, path: Path, precision: str | None = None, threads: int | None = None) -> None:
+        self.bundle = load_bundle(path)
+        self._diagnoser = Diagnoser(self.bundle, precision, threads)
+
+    @cached_property
+    def _decoders(self) -> Decoders:
+        decoders = Decoders()
+        weakref.finalize(self, decoders.close)
+        return decoders
+
+    def answer(self, image: np.ndarray | Path | str, heat_map: bool = True) -> Answer:
+        """Answer one image.
+
+        Args:
+            image: Path of a picture or DICOM file with one image, or (H, W) or (H, W, 3) uint8, grey or RGB. An array
+                states no pixel size, so its lesions are measured in pixels only.
+            heat_map: Whether to compute the heat map.
+
+        Raises:
+            UserError: If the file or the array cannot be used, or the file has several images.
+        """
+        if isinstance(image, str | Path):
+            number, frames = self._decoders.read(Path(image), scale=self.bundle.scale)
+            with closing(frames):
+                if number != 1:
+                    raise UserError(f"The file has {number} images: use answers(path), which answers each of them.")
+                return self._answer(next(frames), heat_map)
+        pixels = check_image(image)
+        Limits().check_size(pixels.shape[1], pixels.shape[0])
+        return self._answer(Frame(pixels), heat_map)
+
+    def answers(self, path: Path | str, heat_map: bool = True) -> Iterator[Answer]:
+        """Answer the images of a file one after another: of a video, a DICOM clip, a TIFF of several pages.
+
+        Raises:
+            UserError: If the file cannot be used.
+        """
+        _, frames = self._decoders.read(Path(path), scale=self.bundle.scale)
+        with closing(frames):
+            for frame in frames:
+                yield self._answer(frame, heat_map)
+
+    def _answer(self, frame: Frame, heat_map: bool) -> Answer:
+        (diagnosis,) = self._diagnoser.diagnose([frame], heat_map)
+        return Answer(**vars(diagnosis), image=frame.image)
