@@ -9,8 +9,8 @@ comma := ,
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .PHONY: help setup demo test test-browser test-cluster lint data audit grid evaluate report results leakage reproduce \
-        app wandb-sync wandb-dashboard chaos attack mutants bench bench-quick gpu-check docs tutorials wheel check-links \
-        audit-dependencies clean-cache clean
+        app wandb-sync wandb-dashboard chaos attack mutants bench bench-quick gpu-check docs tutorials wheel try-package \
+        test-lowest check-links audit-dependencies clean-cache clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -135,13 +135,42 @@ tutorials: $(READY)  ## run the tutorials of docs/tutorials/ from top to bottom 
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[docs]'
 	$(BIN)/python -m pytest -m slow tests/docs/test_tutorials.py $(ARGS)
 
-# The wheel is installed without its extras into an empty environment, where it answers an image.
-wheel:  ## build the wheel into dist/ and try it in an empty environment
-	rm -rf dist
+# The wheel is installed without its extras into an empty environment, where the model in it answers an image.
+wheel:  ## build the wheel and the sdist into dist/, and try the wheel in an empty environment
+	rm -rf dist build/answers
 	$(PYTHON) -m venv --clear build/wheel
-	build/wheel/bin/python -m pip wheel --disable-pip-version-check -q --no-deps --wheel-dir dist .
-	build/wheel/bin/python -m pip install --disable-pip-version-check -q --force-reinstall dist/bus_lightning-*.whl
-	build/wheel/bin/bus-diagnose tests/kept/bundle 'tests/kept/data/phantom/normal/normal (1).png' --out build/answers
+	build/wheel/bin/python -m pip install --disable-pip-version-check -q 'hatchling>=1.27'
+	build/wheel/bin/python -m hatchling build -d dist
+	$(PYTHON) -m venv --clear build/wheel
+	build/wheel/bin/python -m pip install --disable-pip-version-check -q dist/bus_lightning-*.whl
+	build/wheel/bin/python -m pip check
+	build/wheel/bin/bus-diagnose 'tests/kept/data/phantom/normal/normal (1).png' --out build/answers
+
+# With TORCH=cpu, the CPU build of PyTorch is installed first, which the package then finds.
+try-package: wheel  ## train, report, audit, evaluate and answer in an empty folder, with the installed wheel and then the sdist
+	$(PYTHON) -m venv --clear build/package
+	$(if $(filter cpu,$(TORCH)),build/package/bin/python -m pip install --disable-pip-version-check -q --index-url $(CPU_INDEX) torch torchvision)
+	build/package/bin/python -m pip install --disable-pip-version-check -q "$$(echo dist/bus_lightning-*.whl)[train]"
+	build/package/bin/python -m pip check
+	.ci/try_package.sh build/package
+	build/package/bin/python -m pip install --disable-pip-version-check -q --no-deps --force-reinstall dist/bus_lightning-*.tar.gz
+	.ci/try_package.sh build/package
+
+# uv finds the oldest versions, pip installs them: it also looks where PyTorch's CPU build is.
+OLDEST := build/lowest/bin/python -m pip install --disable-pip-version-check -q --no-deps
+ONLY_FOR_GPUS := ^(nvidia|cuda|triton)
+test-lowest:  ## run the fast tests with the oldest versions that pyproject.toml allows (ARGS="tests/metrics"; TORCH=cpu)
+	$(PYTHON) -m venv --clear build/lowest
+	build/lowest/bin/python -m pip install --disable-pip-version-check -q 'uv>=0.13'
+	build/lowest/bin/uv pip compile -q --python build/lowest/bin/python --resolution lowest-direct \
+	  $(addprefix --extra ,$(subst $(comma), ,$(ALL_EXTRAS))) pyproject.toml -o build/lowest.txt
+	$(if $(filter cpu,$(TORCH)),grep -E '^torch(vision)?==' build/lowest.txt > build/lowest-torch.txt)
+	$(if $(filter cpu,$(TORCH)),$(OLDEST) --index-url $(CPU_INDEX) -r build/lowest-torch.txt)
+	$(if $(filter cpu,$(TORCH)),sed -i -E '/$(ONLY_FOR_GPUS)/d' build/lowest.txt)
+	$(OLDEST) -r build/lowest.txt
+	$(OLDEST) -e .
+	build/lowest/bin/python -m pip check
+	build/lowest/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check-links: $(READY)  ## ask each data set's address, and each other address in the pages, for an answer
 	$(BIN)/python -m pytest -m network tests/docs/test_addresses.py $(ARGS)

@@ -32,7 +32,9 @@ def test_runs_reports_and_pages_take_the_version_from_the_package():
 def test_no_other_file_of_the_project_states_the_version_by_hand():
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
     stated = re.compile(rf"(?<![\d.]){re.escape(bus_lightning.__version__)}(?![\d.])")
-    texts = [name for name in files.split("\0") if Path(name).suffix in {".py", ".md", ".toml", ".cff", ".yaml", ".rst"}]
+    texts = [
+        name for name in files.split("\0") if Path(name).suffix in {".py", ".md", ".toml", ".cff", ".yaml", ".rst"}
+    ]
     named = {name for name in texts if (ROOT / name).is_file() and stated.search((ROOT / name).read_text("utf-8"))}
     assert named == {"bus_lightning/__init__.py", "CITATION.cff", "CHANGELOG.md"}
 

@@ -1,6 +1,7 @@
 """The public workflows run the project's own commands, with actions that cannot change, and only read."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -50,11 +51,20 @@ def test_a_change_passes_the_same_targets_here_and_in_public():
     assert local - {"test-browser"} <= public  # the pages are opened where Chromium is installed
 
 
+def test_the_package_and_the_oldest_versions_are_tried_in_public_and_the_addresses_every_night():
+    ci, nightly = ({step.get("run") for step in steps_of(ROOT / ".github/workflows" / name)}
+                   for name in ("ci.yml", "nightly.yml"))  # fmt: skip
+    assert {"make try-package TORCH=cpu", "make test-lowest TORCH=cpu"} <= ci
+    assert {"make bench-quick", "make check-links"} <= nightly
+
+
 def test_three_pythons_are_tested_and_the_oldest_is_the_one_that_is_required():
     (required,) = re.findall(r'^requires-python = ">=(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     pythons = jobs_of(ROOT / ".github/workflows/ci.yml")["test"]["strategy"]["matrix"]["python"]
     assert len(pythons) == 3
     assert pythons[0] == required
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    assert [name.rpartition(" ")[2] for name in classifiers if re.search(r":: 3\.\d+$", name)] == pythons
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form.stem != "config"], ids=lambda form: form.stem)

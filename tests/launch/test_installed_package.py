@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hatchling.build import build_wheel
+from hatchling.build import build_sdist, build_wheel
 
 from bus_lightning.config.user_configs import check_user_configs
 from bus_lightning.core.commands import name_command, name_program
@@ -43,15 +45,27 @@ def installed(tmp_path_factory):
     subprocess.run(["git", "init", "-q", str(project)], check=True)
     git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "Another project"], check=True)
-    before = Path.cwd()
-    os.chdir(ROOT)  # where the build reads pyproject.toml
-    try:
+    with working_in(ROOT):  # where the build reads pyproject.toml
         wheel = project / build_wheel(str(project))
-    finally:
-        os.chdir(before)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(project / "site")
     return project
+
+
+@contextmanager
+def working_in(folder):
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def sizes_of(wheel):
+    """Return the size of each file in a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {file.filename: file.file_size for file in archive.infolist()}
 
 
 def run(installed, command, *arguments):
@@ -76,6 +90,25 @@ def test_the_wheel_holds_every_config_and_each_file_that_the_package_reads(insta
     assert len(expected) > 400
     assert not expected - packed
     assert "bus_lightning/py.typed" in packed
+
+
+def test_the_wheel_is_small_and_holds_only_the_package(installed):
+    (wheel,) = installed.glob("*.whl")
+    assert wheel.stat().st_size < 20e6
+    assert {Path(name).parts[0].partition("-")[0] for name in sizes_of(wheel)} == {"bus_lightning"}
+    assert not [name for name in sizes_of(wheel) if {"tests", "docs", "benchmarks"} & set(Path(name).parts)]
+
+
+def test_the_sdist_is_small_and_gives_the_same_wheel(installed, tmp_path):
+    (wheel,) = installed.glob("*.whl")
+    with working_in(ROOT):
+        sdist = tmp_path / build_sdist(str(tmp_path))
+    assert sdist.stat().st_size < 20e6
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    with working_in(tmp_path / sdist.name.removesuffix(".tar.gz")):
+        again = tmp_path / build_wheel(str(tmp_path))
+    assert sizes_of(again) == sizes_of(wheel)
 
 
 def test_the_wheel_trains_a_network_of_the_users_own_file_and_names_no_commit_of_another_project(installed):
