@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import struct
 import zlib
 from dataclasses import asdict
