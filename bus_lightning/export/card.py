@@ -140,15 +140,17 @@ def _data(team: Team, images: PreparedData, trained: Trained) -> str:
         divides = f"; divides {text}, so results may look too good" if (text := describe_divided(split.divided)) else ""
         commits = ", ".join(dict.fromkeys(str(code.get("commit"))[:12] for code in codes_of(status)))
         rows.append([_titled(name), f"{split.method}: {_METHODS[split.method]}{divides}", sizes, split.seed,
-                     run.config.seed, split.hash, status.get("epochs"), commits,
-                     "`" + run.folder.path.resolve().name.replace("`", "'").replace("|", "-") + "`"])  # fmt: skip
+                     run.config.seed, split.hash, status.get("epochs"), commits])  # fmt: skip
     counts = ", ".join(f"{number} {name}" for name, number in images.frame["class"].value_counts(sort=False).items())
     origin = f"**{escape(sentence(trained))}**"
     for card in find_cards(trained):
         origin += f" {card.title}: {escape(card.citation)}. Origin: {escape(card.origin or 'not known')}."
     origin += f" Images of all parts: {counts}. Hash of the files: `{team.leaders[0].files_hash}`."
-    names = ["", "split", "train/val/test images", "split seed", "seed", "split hash", "epochs", "commit", "run"]
-    return "\n\n".join(["## Data", origin, make_table(names, rows)])
+    names = ["", "split", "train/val/test images", "split seed", "seed", "split hash", "epochs", "commit"]
+    runs = ((name, run.folder.path.resolve().name.replace("`", "'")) for name, run in team.runs.items())
+    origins = [f"{_titled(name)}: `{run}`" for name, run in runs]
+    named = f"The name of a run holds its config. {'; '.join(origins)}."
+    return "\n\n".join(["## Data", origin, make_table(names, rows), named])
 
 
 def _results(numbers: dict[str, Rows], has_held_out_images: bool) -> str:
@@ -248,7 +250,8 @@ def _precisions(bundle: Bundle, is_held_out: bool) -> str:
     means = [meaning for key, meaning in _MEANINGS.items() if key in first]
     note = (
         f"On {on}, from the image file to the answer, each precision against fp32: {'; '.join(means)}. Time: median of "
-        "a whole diagnosis without heat map, on the machine of the export."
+        "a whole diagnosis without heat map, on the machine of the export and next to its other work: it compares the "
+        "precisions and is no benchmark."
     )
     if len(bundle.precisions) < len(variants):
         note += f" This bundle holds {', '.join(bundle.precisions)} only."
