@@ -66,8 +66,8 @@ class Server:
                        "PYTHONPATH": str(Path(app.__file__).parents[2])}  # fmt: skip
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code, str(bundle), "--port", "0", "--threads", "1", "--max-mb", "2",
-                 *options],
+                [sys.executable, "-c", code, *([str(bundle)] if bundle else []), "--port", "0", "--threads", "1",
+                 "--max-mb", "2", *options],
                 stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=self.work,
             )  # fmt: skip
         for _ in range(1200):
