@@ -5,6 +5,7 @@ page on a forge and on the site.
 """
 
 import re
+from inspect import getdoc
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -15,7 +16,13 @@ project = "bus_lightning"
 (release,) = re.findall(r'^__version__ = "(.*)"$', (ROOT / "bus_lightning/__init__.py").read_text(), re.MULTILINE)
 project_copyright = "the bus_lightning authors. Apache-2.0. Not a medical device"
 root_doc = "docs/index"
-include_patterns = ["*.md", "benchmarks/README.md", "benchmarks/mutants/survivors.md", "docs/**"]
+include_patterns = [
+    "*.md",
+    "benchmarks/README.md",
+    "benchmarks/mutants/survivors.md",
+    "docs/**",
+    "bus_lightning/diagnosis/shipped/MODEL_CARD.md",
+]
 exclude_patterns = ["docs/tutorials/.ipynb_checkpoints"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
@@ -42,11 +49,11 @@ html_show_sourcelink = False
 
 
 def keep_sentence(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Keep napoleon from taking the words before the colon of a property's sentence for its type."""
-    if what in ("property", "attribute", "data") and lines:
-        lines.insert(0, "")
+    """Put back the sentence of a property of which napoleon has taken the words before a colon for its type."""
+    if what in ("property", "attribute", "data") and any(line.startswith(":type:") for line in lines):
+        lines[:] = (getdoc(obj) or "").splitlines()
 
 
 def setup(app: Sphinx) -> None:
-    """Read docstrings before napoleon does, whose priority is 500."""
-    app.connect("autodoc-process-docstring", keep_sentence, priority=400)
+    """Read docstrings after napoleon does, whose priority is 500."""
+    app.connect("autodoc-process-docstring", keep_sentence, priority=600)

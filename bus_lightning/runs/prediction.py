@@ -66,7 +66,8 @@ class Predictor(nn.Module):
         name, _, kind = str(run.status.get("precision")).partition("-")
         computed = _TYPES.get(name, torch.float32)
         is_mixed = computed in (torch.bfloat16, torch.float16) and kind != "true"
-        self.autocast, self.weights = (computed, torch.float32) if is_mixed else (None, computed)
+        self.autocast: torch.dtype | None = computed if is_mixed else None
+        self.weights = torch.float32 if is_mixed else computed
         self.layout = torch.channels_last if run.status.get("channels_last") else torch.contiguous_format
         self.net = run.network().to(self.weights).to(memory_format=self.layout)
         data: Any = run.config.data

@@ -6,7 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks/README.md",
-                   ROOT / "benchmarks/mutants/survivors.md", ROOT / ".github/pull_request_template.md"])  # fmt: skip
+                   ROOT / "benchmarks/mutants/survivors.md", ROOT / ".github/pull_request_template.md",
+                   ROOT / "bus_lightning/diagnosis/shipped/MODEL_CARD.md"])  # fmt: skip
 NOTEBOOKS = sorted(ROOT.glob("docs/tutorials/*.ipynb"))
 RESTRUCTURED = sorted(ROOT.glob("docs/**/*.rst"))
 _FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[^\n]*\n.*?^\1\2[ \t]*$", re.MULTILINE | re.DOTALL)

@@ -55,7 +55,9 @@ def test_every_page_is_built(site):
 
 @pytest.mark.slow
 def test_the_reference_has_the_docstrings(site):
-    assert "Open the folder of a run." in (site / "docs/reference/runs.html").read_text()
+    page = (site / "docs/reference/runs.html").read_text()
+    assert "Open the folder of a run." in page
+    assert "The content of status.json: state, hashes, hardware, time." in page  # of a property
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import wandb
 from recordings import of_kind, read_recording, read_records
 
 from bus_lightning.launch.report import send_to_wandb
-from bus_lightning.report.making import make_report
+from bus_lightning.statistics.conditions import read_group
 from bus_lightning.tracking.links import link_to_report, link_to_run, report_id, was_sent
 
 
@@ -21,14 +21,14 @@ def test_offline_the_report_links_the_folders_of_its_runs_and_has_one_id(run, fi
     monkeypatch.setenv("WANDB_MODE", "offline")
     other = finished("group=grid", "model=resnet50", "logger=wandb", "logger.wandb.project=p")
     group = run.path.parent
-    make_report([group], send=send_to_wandb)
+    send_to_wandb(read_group(group), [])
     columns, rows = read_recording(group).table("runs")
     assert columns == ["run", "model", "link"]
     assert sorted(rows) == sorted(
         [folder.path.name, model, f"grid/{folder.path.name}"]
         for folder, model in ((run, "resnet34"), (other, "resnet50"))
     )
-    make_report([group], send=send_to_wandb)
+    send_to_wandb(read_group(group), [])
     ids = {record["run_id"] for record in of_kind(read_records(group), "run")}
     assert ids == {report_id("grid")}
     assert report_id("grid") != report_id("other")
@@ -51,6 +51,8 @@ def test_online_the_links_are_the_addresses_of_the_pages(run):
     for project in ("p", None):
         assert link_to_run(report, run, project) == online("abcd1234").url
     assert link_to_run(report, run, "an other") == online("abcd1234", "an other").url
+    offline = SimpleNamespace(offline=True, disabled=False, project_url=None, url=None)
+    assert link_to_run(offline, run, "p") == f"grid/{run.path.name}", "the report is only here"
     (run.path / "wandb_id.txt").write_text("../../x?y")
     assert link_to_run(report, run, "p").endswith("/me/p/runs/..%2F..%2Fx%3Fy")
 
