@@ -133,6 +133,26 @@ def test_the_commands_of_the_package_are_named_in_its_help_and_its_errors(instal
     assert refused.returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments", "named"),
+    [
+        ("bus-train", ("model=alexnet", "data.root=data/gone"), "data/gone"),
+        ("bus-train", ("--config-dir", "configs/gone"), "configs/gone"),
+        ("bus-train", ("--config-dir", ""), "--config-dir is empty"),
+        ("bus-evaluate", ("runs=runs/gone",), "runs/gone"),
+        ("bus-report", ("runs/gone",), "runs/gone"),
+        ("bus-audit", ("data/gone",), "data/gone"),
+        ("bus-app", ("bundles/gone",), "bundles/gone"),
+    ],
+)  # fmt: skip
+def test_a_relative_path_that_is_missing_outside_a_checkout_is_named_in_one_line(installed, command, arguments, named):
+    done = run(installed, command, *arguments)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if named in line]
+    assert done.returncode in (1, 2)
+    assert len(lines) == 1
+    assert "Traceback" not in done.stderr
+
+
 def test_a_checkout_names_its_scripts(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/project/train.py"])
     assert (name_command("report"), name_program()) == (
