@@ -8,9 +8,13 @@ READY := $(VENV)/.ready
 comma := ,
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
+# npm brings the engine of the browser; the page serves its files only if their checksums are the known ones.
+ORT := build/onnxruntime-web
+ORT_VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' bus_lightning/diagnosis/page/local/runtime.py)
+
 .PHONY: help setup demo test test-browser test-cluster lint data audit grid evaluate report results leakage reproduce \
-        app wandb-sync wandb-dashboard chaos attack mutants bench bench-quick gpu-check docs tutorials wheel try-package \
-        test-lowest check-links audit-dependencies clean-cache clean
+        app app-local wandb-sync wandb-dashboard chaos attack mutants bench bench-quick gpu-check docs tutorials wheel \
+        try-package test-lowest check-links audit-dependencies clean-cache clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -33,7 +37,7 @@ demo: $(READY)  ## train a small grid on synthetic images and write a report
 test: $(READY)  ## run the fast tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-test-browser: $(READY)  ## open a report and the diagnosis page in Chromium
+test-browser: $(READY) $(if $(shell command -v npm),$(ORT)/$(ORT_VERSION))  ## open a report and the diagnosis page in Chromium
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge
@@ -93,6 +97,17 @@ DEMO_RUN = runs/two_stage_demo/$(1)__data.split.cross_fold-$(2)__experiment-two_
 
 app: $(READY) $(if $(filter $(DEMO),$(BUNDLE)),$(DEMO)/SHA256SUMS)  ## open the diagnosis page (BUNDLE=folder; default: the model in the package)
 	$(BIN)/python -m bus_lightning.diagnosis.app $(if $(BUNDLE),'$(BUNDLE)') $(ARGS)
+
+app-local: $(READY) $(ORT)/$(ORT_VERSION)  ## open the diagnosis page that answers in the browser, so that no image leaves it (BUNDLE=folder; needs npm)
+	$(BIN)/python -m bus_lightning.diagnosis.app $(if $(BUNDLE),'$(BUNDLE)') --local --runtime $(ORT) $(ARGS)
+
+$(ORT)/$(ORT_VERSION):
+	@command -v npm > /dev/null || { echo "npm is needed once, to get onnxruntime-web: install Node.js, then make app-local again"; exit 1; }
+	rm -rf $(ORT) && mkdir -p $(ORT)
+	cd $(ORT) && npm pack --silent onnxruntime-web@$(ORT_VERSION) > /dev/null
+	tar -xzf $(ORT)/*.tgz -C $(ORT) --strip-components=2 $(addprefix package/dist/,ort.wasm.min.mjs ort-wasm-simd-threaded.mjs ort-wasm-simd-threaded.wasm)
+	rm $(ORT)/*.tgz
+	@touch $@
 
 $(DEMO)/SHA256SUMS: | $(READY)
 	$(BIN)/python train.py sweep=two_stage experiment=two_stage_demo group=two_stage_demo model=unet_efficientnet_lite0,efficientnet_lite0 logger=none

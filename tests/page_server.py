@@ -58,7 +58,7 @@ def make_page_bundle(folder):
 class Server:
     """The page in a process of its own, with a folder for all temporary files."""
 
-    def __init__(self, bundle, folder, exist_ok=False, code=WATCHED):
+    def __init__(self, bundle, folder, exist_ok=False, options=(), code=WATCHED):
         self.temporary, self.work, self.log = folder / "tmp", folder / "work", folder / f"log-{time.monotonic_ns()}"
         for made in (self.temporary, self.work):
             made.mkdir(exist_ok=exist_ok)
@@ -66,7 +66,8 @@ class Server:
                        "PYTHONPATH": str(Path(app.__file__).parents[2])}  # fmt: skip
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code, str(bundle), "--port", "0", "--threads", "1", "--max-mb", "2"],
+                [sys.executable, "-c", code, str(bundle), "--port", "0", "--threads", "1", "--max-mb", "2",
+                 *options],
                 stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=self.work,
             )  # fmt: skip
         for _ in range(1200):

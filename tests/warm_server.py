@@ -1,7 +1,7 @@
 """A process that has imported the libraries and forks itself for each command (see `warm.py`).
 
-Of the package it imports only what switches the libraries' reports off. A forked process becomes the command: it takes over the arguments, the environment,
-the folder and the output, and ends as any Python does.
+Of the package it imports only what switches the reports of libraries off. A forked process becomes the command: it
+takes over the arguments, the environment, the folder and the output, and ends as any Python does.
 """
 
 import gc

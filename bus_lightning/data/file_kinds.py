@@ -15,15 +15,15 @@ VIDEOS = (".mp4", ".mov", ".avi")
 HEAD_BYTES = 132  # the part of a file that `recognise` needs
 _SYSTEM_FILES = frozenset(["thumbs.db", "desktop.ini", "icon\r"])  # of Windows and macOS
 _DICOM_MAGIC = 128  # byte offset
-_FORMATS = (
+FORMATS = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
     (b"BM", "BMP"),
     *((start, "TIFF") for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
 )
-_VIDEO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # the first box of an MP4 or MOV
-_PHOTO_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
-_OTHERS = (
+VIDEO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # the first box of an MP4 or MOV
+PHOTO_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
+OTHERS = (
     (b"%PDF", "a PDF: save its pictures as PNG"),
     (b"PK\x03\x04", "a ZIP archive or an office document: unpack it and use the pictures in it"),
     (b"\x1f\x8b", "packed with gzip: unpack it"),
@@ -70,16 +70,16 @@ def recognise(head: bytes) -> str:
     """
     if head[_DICOM_MAGIC:] == b"DICM":
         return "DICOM"
-    for start, kind in _FORMATS:
+    for start, kind in FORMATS:
         if head.startswith(start):
             return kind
-    if head[4:8] == b"ftyp" and head[8:12] in _PHOTO_BRANDS:
+    if head[4:8] == b"ftyp" and head[8:12] in PHOTO_BRANDS:
         raise UserError("The file is a HEIC or AVIF photo: save it as PNG.")
-    if head[4:8] in _VIDEO_BOXES or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
+    if head[4:8] in VIDEO_BOXES or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
         return "video"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         raise UserError("The file is a WebP picture: save it as PNG.")
-    for start, description in _OTHERS:
+    for start, description in OTHERS:
         if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(start) or head.startswith(start):
             raise UserError(f"The file is {description}.")
     text = not any(byte < 9 for byte in head)

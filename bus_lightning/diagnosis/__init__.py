@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from bus_lightning.diagnosis.answering import Answerer
 
 
-def load(bundle: Path | str, precision: str | None = None, threads: int | None = None) -> "Answerer":
+def load(bundle: Path | str | None = None, precision: str | None = None, threads: int | None = None) -> "Answerer":
     """Load a bundle, which answers images without torch.
 
     For example::
 
         import bus_lightning
 
-        answer = bus_lightning.diagnosis.load("bundle/").answer("image.png")
+        answer = bus_lightning.diagnosis.load().answer("image.png")
         print(answer.answer, answer.probabilities)
 
     Args:
-        bundle: Folder written by `python -m bus_lightning.export`.
+        bundle: Folder written by `python -m bus_lightning.export`; None for the model in the package.
         precision: fp32, bf16 or int8; None for the default of the bundle.
         threads: CPU threads; None for all.
 
@@ -29,5 +29,6 @@ def load(bundle: Path | str, precision: str | None = None, threads: int | None =
         UserError: If the folder is no bundle, damaged, or without this precision.
     """
     from bus_lightning.diagnosis.answering import Answerer  # OpenVINO and more, which others need not wait for
+    from bus_lightning.diagnosis.bundle import SHIPPED
 
-    return Answerer(Path(bundle), precision, threads)
+    return Answerer(SHIPPED if bundle is None else Path(bundle), precision, threads)

@@ -30,6 +30,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--port", type=_port, default=7860, help="0 takes a free one (default: %(default)s)")
     options.add_argument("--max-mb", type=positive, default=100, metavar="N",
                          help="size of the largest file that is accepted (default: %(default)s)")  # fmt: skip
+    options.add_argument("--local", action="store_true",
+                         help="diagnose in the browser, so that no image leaves it; needs onnxruntime-web")  # fmt: skip
+    options.add_argument("--runtime", type=Path, metavar="FOLDER",
+                         help="for --local: `dist` of onnxruntime-web (default: where npm installs it)")  # fmt: skip
     return options
 
 
@@ -42,7 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from bus_lightning.diagnosis.page.serving import serve
 
         limits = replace(Limits(), file_bytes=options.max_mb * 1_000_000)
-        serve(options.bundle or SHIPPED, options.host, options.port, options.precision, options.threads, limits,
+        bundle = options.bundle or SHIPPED
+        if options.local:
+            from bus_lightning.diagnosis.page.local.runtime import FOLDER
+            from bus_lightning.diagnosis.page.local.serving import serve_local
+
+            serve_local(bundle, options.host, options.port, options.precision, options.threads, limits,
+                        options.runtime or FOLDER, options.allow_host)  # fmt: skip
+            return 0
+        serve(bundle, options.host, options.port, options.precision, options.threads, limits,
               options.decode_mb, options.decode_seconds, options.allow_host)  # fmt: skip
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)

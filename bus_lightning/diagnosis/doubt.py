@@ -29,11 +29,22 @@ _FOLDS = 10  # of the training images, each held out once
 _LEAST_IMAGES = 2 * _FOLDS
 
 
-_OF_IMAGE = {
+_NO_LESION = "no_lesion_but"
+# Code of a doubt -> its sentence, with open places; `no_lesion_but` is followed by the answer.
+SENTENCES = {
+    "trained_on_synthetic": "A network was trained on synthetic images: the answer says nothing about real images.",
+    "not_ultrasound": "This does not look like the breast ultrasound images that the networks were trained on.",
     BLANK: "Nearly all pixels of the image have the same colour.",
     POSSIBLY_INCOMPLETE: "Nothing in the file shows whether it is complete: part of the image may be missing.",
     FEW_LEVELS: "The file's window or table shows few of its grey levels: the image may hide what was recorded.",
+    "low_confidence": "The answer {answer} has a probability of only {probability:.0%}.",
+    "malignant_not_excluded": "The most likely answer is {answer}, but malignant is above its threshold.",
+    "lesion_but_normal": "A lesion was outlined, but the answer is {answer}.",
+    _NO_LESION: "No lesion was outlined, but the answer is {answer}.",
+    "several_lesions": "Only the largest of {lesions} outlined lesions is measured.",
+    "at_the_border": "The lesion reaches the border of the image: part of it may be missing.",
 }
+_OF_IMAGE = (BLANK, POSSIBLY_INCOMPLETE, FEW_LEVELS)
 _SAME = 0.95  # share of the pixels of a blank image; the commonest level of real ultrasound has 0.44 at most
 
 
@@ -59,37 +70,31 @@ def find_doubts(
     whether malignant is above its threshold, None without one; `synthetic` whether any network of the bundle was
     trained on synthetic images; `of_image` holds the codes of doubts about the image, from its frame and `is_blank`.
     """
-    checks = [
-        (synthetic, "trained_on_synthetic",
-         "A network was trained on synthetic images: the answer says nothing about real images."),
-        (not is_ultrasound, "not_ultrasound",
-         "This does not look like the breast ultrasound images that the networks were trained on."),
-        *((code in of_image, code, text) for code, text in _OF_IMAGE.items()),
-    ]  # fmt: skip
     answer, probability = max(probabilities.items(), key=lambda item: item[1], default=(None, 1.0))
     lesions = 0 if measurements is None else measurements.lesions
+    checks = [
+        (synthetic, "trained_on_synthetic"),
+        (not is_ultrasound, "not_ultrasound"),
+        *((code in of_image, code) for code in _OF_IMAGE),
+    ]
     if answer is not None:
         checks += [
-            (probability < LOW_CONFIDENCE, "low_confidence",
-             f"The answer {answer} has a probability of only {probability:.0%}."),
-            (bool(malignant_flag) and answer != MALIGNANT, "malignant_not_excluded",
-             f"The most likely answer is {answer}, but malignant is above its threshold."),
-        ]  # fmt: skip
+            (probability < LOW_CONFIDENCE, "low_confidence"),
+            (bool(malignant_flag) and answer != MALIGNANT, "malignant_not_excluded"),
+        ]
     if answer is not None and measurements is not None:
         checks += [
-            (lesions > 0 and answer == HEALTHY, "lesion_but_normal",
-             f"A lesion was outlined, but the answer is {answer}."),
-            (lesions == 0 and answer != HEALTHY, f"no_lesion_but_{answer}",
-             f"No lesion was outlined, but the answer is {answer}."),
-        ]  # fmt: skip
+            (lesions > 0 and answer == HEALTHY, "lesion_but_normal"),
+            (lesions == 0 and answer != HEALTHY, _NO_LESION),
+        ]
     if measurements is not None:
-        checks += [
-            (lesions > 1, "several_lesions",
-             f"Only the largest of {lesions} outlined lesions is measured."),
-            (measurements.touches_border, "at_the_border",
-             "The lesion reaches the border of the image: part of it may be missing."),
-        ]  # fmt: skip
-    return tuple(Doubt(code, text) for is_raised, code, text in checks if is_raised)
+        checks += [(lesions > 1, "several_lesions"), (measurements.touches_border, "at_the_border")]
+    values = {"answer": answer, "probability": probability, "lesions": lesions}
+    return tuple(
+        Doubt(f"{code}_{answer}" if code == _NO_LESION else code, SENTENCES[code].format(**values))
+        for is_raised, code in checks
+        if is_raised
+    )
 
 
 def is_blank(image: np.ndarray) -> bool:

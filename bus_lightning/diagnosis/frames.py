@@ -16,8 +16,14 @@ from bus_lightning.data.structure_errors import POSSIBLY_INCOMPLETE
 FEW_LEVELS, BLANK = "few_levels", "blank"
 FILE_DOUBTS = (POSSIBLY_INCOMPLETE, FEW_LEVELS)  # those that a frame may carry
 LARGE = 4_000_000  # pixels of an image or a batch that is handled alone, so that the memory has a bound
-_LONGEST_SIDE = 65_535  # of a JPEG, and well below PNG's
-_LEAST_SIDE = 16
+LONGEST_SIDE = 65_535  # of a JPEG, and well below PNG's
+LEAST_SIDE = 16
+REFUSALS = {
+    "too_small": "The image has {width} x {height} pixels: give one of at least {least} x {least}.",
+    "too_long": "The image has {width} x {height} pixels, more than {longest} on a side: crop it.",
+    "too_many_pixels": "The image has {width} x {height} pixels, more than {most:g} million: make it smaller.",
+    "too_many_bytes": "The file has {size:.0f} MB, more than {most:g} MB: make it smaller.",
+}
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,13 @@ class Limits:
 
     def check_size(self, width: int, height: int) -> None:
         """Raise UserError for an image that is too small to show anything, or too large."""
-        size = f"The image has {width} x {height} pixels"
-        if min(width, height) < _LEAST_SIDE:
-            raise UserError(f"{size}: give one of at least {_LEAST_SIDE} x {_LEAST_SIDE}.")
-        if max(width, height) > _LONGEST_SIDE:
-            raise UserError(f"{size}, more than {_LONGEST_SIDE} on a side: crop it.")
+        size = {"width": width, "height": height}
+        if min(width, height) < LEAST_SIDE:
+            raise UserError(REFUSALS["too_small"].format(**size, least=LEAST_SIDE))
+        if max(width, height) > LONGEST_SIDE:
+            raise UserError(REFUSALS["too_long"].format(**size, longest=LONGEST_SIDE))
         if width * height > self.pixels:
-            raise UserError(f"{size}, more than {self.pixels / 1e6:g} million: make it smaller.")
+            raise UserError(REFUSALS["too_many_pixels"].format(**size, most=self.pixels / 1e6))
 
     def check_number(self, number: int) -> None:
         """Raise UserError for a file with too many images."""
@@ -59,9 +65,7 @@ class Limits:
     def check_bytes(self, size: int) -> None:
         """Raise UserError for a file that is too large."""
         if size > self.file_bytes:
-            raise UserError(
-                f"The file has {size / 1e6:.0f} MB, more than {self.file_bytes / 1e6:g} MB: make it smaller."
-            )
+            raise UserError(REFUSALS["too_many_bytes"].format(size=size / 1e6, most=self.file_bytes / 1e6))
 
 
 def silence(library: str) -> None:

@@ -92,6 +92,7 @@ def _predict(options: argparse.Namespace) -> int:
         return 0
     if options.out.resolve().is_relative_to(bundle.path.resolve()):
         raise UserError(f"--out {options.out} lies in the bundle, which it would damage: choose another folder.")
+    paths, left_out = _find_files(options)
     precision = options.precision or bundle.default_precision
     results = Results(
         options.out,
@@ -100,7 +101,8 @@ def _predict(options: argparse.Namespace) -> int:
         sentence(bundle.trained_on), bundle.answers,
     )  # fmt: skip
     with Decoders(1, options.decode_mb, options.decode_seconds) as decoders:  # starts while OpenVINO is imported
-        return _diagnose(options, bundle, precision, results, decoders)
+        _report_left_out(left_out, options.keep_names)
+        return _diagnose(options, paths, bundle, precision, results, decoders)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -118,25 +120,34 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError("The first path does not exist: give images, folders of images, or a bundle before them.")
 
 
+def _find_files(options: argparse.Namespace) -> tuple[list[Path], dict[Path, str]]:
+    """List the files to diagnose, without results, and those in folders that are not read with their kinds.
+
+    Raises:
+        UserError: If there is nothing to diagnose.
+    """
+    from bus_lightning.diagnosis.reading import find_files
+
+    left_out: dict[Path, str] = {}
+    paths = [path for path in find_files(options.paths, left_out) if not _lies_in(options.out, path)]
+    if all(_is_missing(path) or _is_folder(path) for path in paths):
+        raise UserError("No image, DICOM file or video is in the paths that were given.")
+    return paths, {path: kind for path, kind in left_out.items() if not _lies_in(options.out, path)}
+
+
 def _diagnose(
-    options: argparse.Namespace, bundle: "Bundle", precision: str, results: "Results", decoders: "Decoders"
-) -> int:
+    options: argparse.Namespace, paths: Sequence[Path], bundle: "Bundle", precision: str, results: "Results",
+    decoders: "Decoders",
+) -> int:  # fmt: skip
     """Diagnose all files and report the failures."""
     from tqdm import tqdm
 
     from bus_lightning.diagnosis.diagnoser import Diagnoser
     from bus_lightning.diagnosis.lacking import what_lacks
     from bus_lightning.diagnosis.pipeline import diagnose_files, name_files
-    from bus_lightning.diagnosis.reading import find_files
     from bus_lightning.diagnosis.results import TABLE
 
-    left_out: dict[Path, str] = {}
-    paths = find_files(options.paths, left_out)
-    files = name_files([path for path in paths if not _lies_in(options.out, path)])
-    left_out = {path: kind for path, kind in left_out.items() if not _lies_in(options.out, path)}
-    if all(_is_missing(path) or path.is_dir() for path in paths):
-        raise UserError("No image, DICOM file or video is in the paths that were given.")
-    _report_left_out(left_out, options.keep_names)
+    files = name_files(paths)
     results.adopt([file.name for file in files])
     waiting = [file for file in files if file.failure is None and not results.is_complete(file.name)]
     try:
@@ -182,6 +193,12 @@ def _interrupt(number: int) -> None:
 def _is_missing(path: Path) -> bool:
     with suppress(OSError):  # a name that is too long, or a folder that is closed
         return not path.exists()
+    return False
+
+
+def _is_folder(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_dir()
     return False
 
 

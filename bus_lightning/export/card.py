@@ -141,7 +141,7 @@ def _data(team: Team, images: PreparedData, trained: Trained) -> str:
         commits = ", ".join(dict.fromkeys(str(code.get("commit"))[:12] for code in codes_of(status)))
         rows.append([_titled(name), f"{split.method}: {_METHODS[split.method]}{divides}", sizes, split.seed,
                      run.config.seed, split.hash, status.get("epochs"), commits,
-                     escape(run.folder.path.resolve().name)])  # fmt: skip
+                     "`" + run.folder.path.resolve().name.replace("`", "'").replace("|", "-") + "`"])  # fmt: skip
     counts = ", ".join(f"{number} {name}" for name, number in images.frame["class"].value_counts(sort=False).items())
     origin = f"**{escape(sentence(trained))}**"
     for card in find_cards(trained):
@@ -205,8 +205,8 @@ def _calibration(team: Team, calibration: Calibration | None) -> str:
         )
         if tested is not None:
             text += (
-                f"; on the test images, {format_number(tested[name]['sensitivity'])} and "
-                f"{format_number(tested[name]['specificity'])}"
+                f"; on the test images, {format_number(tested[name]['sensitivity'], '.3f')} and "
+                f"{format_number(tested[name]['specificity'], '.3f')}"
             )
         lines.append(f"{text}.")
     return "\n\n".join(lines)
@@ -220,7 +220,8 @@ def _fitted_on(team: Team, calibration: Calibration) -> str:
         )
     if team.has_held_out_images:
         return (
-            f"{calibration.n} training images that {calibration.runs} networks of the same recipe predicted out of fold"
+            f"{calibration.n} images that {calibration.runs} other networks of the same recipe predicted out of fold: "
+            "each of these images was new to the network that predicted it"
         )
     return (
         f"{calibration.n} images, each predicted by the networks that have not seen it; the mean of all networks is a "

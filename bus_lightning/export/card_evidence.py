@@ -79,8 +79,8 @@ def _other_data(results: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 def _operating_points(points: Sequence[Mapping[str, Any]]) -> str:
     note = (
         "Thresholds for the calibrated probability of malignant, each the highest with the sensitivity in the first "
-        "column on the out-of-fold images, and what they give on images that did not choose them. **On other data the "
-        "specificity is lower: choose a threshold on images of your own before you rely on one.**"
+        "column on the out-of-fold images, and what they give on images that did not choose them. **A threshold "
+        "that suits one data set can fail on another: choose one on images of your own before you rely on it.**"
     )
     rows = [
         [f"{point['asked']:.0%}", f"{point['threshold']:.4f}", _title(point["tested_on"]),

@@ -1,6 +1,6 @@
 """The test results in a model card: metrics with intervals, of the networks that have not seen the images."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +37,7 @@ def find_numbers(team: Team, bundle: Bundle, opened: Mapping[str, RebuiltRun]) -
     return numbers
 
 
-def interval_rows(cases: pd.DataFrame, names: Iterable[str]) -> Rows:
+def interval_rows(cases: pd.DataFrame, names: Collection[str]) -> Rows:
     """Compute metrics of the cases of a part with their 95% intervals, by the bootstrap over groups of near-duplicates.
 
     Undefined metrics are left out.
@@ -45,7 +45,7 @@ def interval_rows(cases: pd.DataFrame, names: Iterable[str]) -> Rows:
     Returns:
         `metric`, `value`, `low`, `high` (None if undefined) and `n`, the number of images.
     """
-    values, draws = metrics_of(cases), draws_of(cases.assign(replicate=0))
+    values, draws = metrics_of(cases, names), draws_of(cases.assign(replicate=0), only=names)
     rows = []
     for name in names:
         if values.get(name) is not None:

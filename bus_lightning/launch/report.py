@@ -66,9 +66,10 @@ def send_to_wandb(group: Group, sections: list[Section], entity: str | None = No
         entity: Team or user that the report may go to, besides the user's own default. What the runs name is not
             enough: a run from elsewhere could name a stranger's project.
     """
-    configs = [condition.config for condition in group.conditions]
-    logged = [config for config in configs if (config.get("logger") or {}).get("wandb")]
-    named = {config.logger.wandb.get("entity") for config in logged} - {None, entity, os.environ.get("WANDB_ENTITY")}
+    runs = [(run, condition.config) for condition in group.conditions for run in condition.runs]
+    logged = [(run, config) for run, config in runs if (config.get("logger") or {}).get("wandb")]
+    owners = {config.logger.wandb.get("entity") for _, config in logged}
+    named = owners - {None, entity, os.environ.get("WANDB_ENTITY")}
     if named:
         log.warning("The report is not sent to W&B because its runs name the owner %s: add --wandb-entity %s if you "
                     "trust this owner, or --no-wandb.", min(named), min(named))  # fmt: skip

@@ -55,7 +55,7 @@ class MadeFrom:
         self.warnings: list[str] = []
 
     def is_shown(self) -> bool:
-        """Say whether the report was made from the same and is still whole; its warnings are then those of that time."""
+        """Say whether the report was made from the same and is still whole; then take over its warnings."""
         record = read_cached(self._file, json.loads)
         if not isinstance(record, dict) or record.get("command") != self._command:
             return False

@@ -87,7 +87,7 @@ class Predictor(nn.Module):
         """
         device = next(self.net.parameters()).device
         images = images.to(device, self.weights, memory_format=self.layout)
-        precision = torch.autocast(device.type, self.autocast) if self.autocast else nullcontext()
+        precision: Any = torch.autocast(device.type, self.autocast) if self.autocast else nullcontext()
         with torch.inference_mode(), precision:
             logits = average_over_flips(self.net, images) if self.flips else self.net(images)
         heads = logits if isinstance(logits, tuple) else (logits,)

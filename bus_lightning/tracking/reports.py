@@ -8,37 +8,45 @@ from typing import Any
 import wandb
 from omegaconf import DictConfig
 
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.tracking.links import link_to_run, report_id
 from bus_lightning.tracking.privacy import may_name_images
 from bus_lightning.tracking.settings import wandb_mode, wandb_settings
 
 
-def send_report(group: Path, configs: list[DictConfig], items: Iterable[Any]) -> None:
-    """Send tables and figures to the W&B project of the runs.
+def send_report(group: Path, runs: list[tuple[RunDir, DictConfig]], items: Iterable[Any]) -> None:
+    """Send tables and figures to the W&B project of the runs, with a link to each run; a later report replaces them.
 
     If a run has `logger.wandb.image_names=false`, tables and figures that name images are not sent.
 
     Args:
         group: Folder of the runs.
-        configs: Configs of the runs that were logged to W&B; the first names project and entity.
+        runs: The runs that were logged to W&B, with their configs; the first names project and entity.
         items: Tables with `slug`, `frame` and `names_images`; figures with `slug`, `figure`, `caption` and
             `names_images`. Other items are not sent.
     """
-    node, mode = configs[0].logger.wandb, wandb_mode()
-    with_names = all(map(may_name_images, configs))
+    first, mode = runs[0][1], wandb_mode()
+    node, with_names = first.logger.wandb, all(may_name_images(config) for _, config in runs)
     with (
         tempfile.TemporaryDirectory() as folder,
         wandb.init(
             project=node.get("project"),
             entity=node.get("entity"),
-            group=configs[0].group,
+            group=first.group,
             job_type="report",
             name=f"report-{group.name}",
+            id=report_id(group.name),
+            resume="allow",
             dir=str(group),
             settings=wandb_settings(mode),
             mode=mode,  # type: ignore[arg-type]  # what WANDB_MODE says
         ) as run,
     ):
-        shown: dict[str, Any] = {}
+        links = [
+            [folder.path.name, config.model.name, link_to_run(run, folder, config.logger.wandb.get("project"))]
+            for folder, config in runs
+        ]
+        shown: dict[str, Any] = {"runs": wandb.Table(columns=["run", "model", "link"], data=links)}
         for item in items:
             if getattr(item, "names_images", False) and not with_names:
                 continue

@@ -27,6 +27,7 @@ from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.classification import ClassificationTask
 from bus_lightning.tasks.segmentation import SegmentationTask
 from bus_lightning.tracking.images import pictures
+from bus_lightning.tracking.links import link_to_report
 from bus_lightning.tracking.privacy import may_name_images
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def _send(
     for kind, pairs in load_split(run.split).divided.items():
         summary |= {f"split/{kind} in {pair}": number for pair, number in pairs.items()}
     summary |= {key: status[key] for key in _STATUS if status.get(key) is not None}
+    summary["report"] = link_to_report(wandb_run, str(cfg.group))
     with _staging_in(Path(wandb_run.dir).parents[1]):
         # The numbers come first, in case a picture fails. The extra row flushes that of the last epoch, which would
         # overwrite the summary.

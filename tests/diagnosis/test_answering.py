@@ -15,6 +15,7 @@ from PIL import Image
 
 import bus_lightning
 from bus_lightning.core.errors import UserError
+from bus_lightning.diagnosis.bundle import SHIPPED
 from bus_lightning.diagnosis.predict import main
 
 KEPT = Path(__file__).parents[1] / "kept"
@@ -76,6 +77,12 @@ def test_a_precision_is_chosen(model):
     assert small.probabilities != model.answer(PIXELS).probabilities
     with pytest.raises(UserError, match="choose one of fp32"):
         bus_lightning.diagnosis.load(KEPT / "bundle", precision="int4")
+
+
+def test_without_a_bundle_the_model_in_the_package_answers(model, monkeypatch):
+    assert SHIPPED.is_relative_to(Path(bus_lightning.__file__).parent)
+    monkeypatch.setattr("bus_lightning.diagnosis.bundle.SHIPPED", KEPT / "bundle")
+    assert bus_lightning.diagnosis.load().answer(PIXELS).probabilities == model.answer(PIXELS).probabilities
 
 
 def test_answers_come_without_torch():

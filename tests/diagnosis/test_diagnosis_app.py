@@ -26,7 +26,7 @@ from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page import printout, rendering
 from bus_lightning.diagnosis.page.building import _given, _share
-from bus_lightning.diagnosis.page.serving import _listen
+from bus_lightning.diagnosis.page.serving import listen
 from bus_lightning.diagnosis.page.view import SIDE, make_view
 from bus_lightning.diagnosis.page.wording import NO_DOUBT, describe, percent
 
@@ -232,5 +232,5 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
 
 
 def test_port_0_takes_a_free_one():
-    with _listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         assert listener.getsockname()[1] > 1023

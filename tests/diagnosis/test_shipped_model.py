@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tiny_bundle import make_bundle, speckled, with_disc
 
+from bus_lightning.core.files import list_checksums
 from bus_lightning.core.reading import MB
 from bus_lightning.diagnosis import predict
-from bus_lightning.diagnosis.bundle import CARD, MANIFEST, SHIPPED, load_bundle
-from bus_lightning.diagnosis.page.addresses import Addresses  # noqa: F401 (the page is installed)
+from bus_lightning.diagnosis.bundle import CARD, CHECKSUMS, MANIFEST, SHIPPED, files_of, load_bundle
 
 SAMPLE = SHIPPED / "samples" / "phantom-malignant-1.png"
 WITHOUT_TRAINING = """
@@ -73,8 +74,6 @@ def test_its_answer_is_the_same_whether_it_is_named_or_not(answered, tmp_path):
 
 def test_a_bundle_before_the_images_answers_as_before(bundle, tmp_path, capsys):
     image = with_disc(speckled(1)[0])
-    from PIL import Image
-
     Image.fromarray(image).save(tmp_path / "image.png")
     for number, arguments in enumerate((
         [bundle, tmp_path / "image.png", "--out"],
@@ -84,7 +83,7 @@ def test_a_bundle_before_the_images_answers_as_before(bundle, tmp_path, capsys):
         out = tmp_path / f"out-{number}"
         rest = ["--", tmp_path / "image.png"] if number == 2 else []
         assert predict.main([str(argument) for argument in (*arguments, out, *rest)]) == 0
-        (record,) = (json.loads(file.read_text()) for file in out.glob("*.json"))
+        (record,) = (json.loads(file.read_text()) for file in out.glob("0*.json"))
         assert record["bundle"] == load_bundle(bundle).id
     assert "in the package" not in capsys.readouterr().out
 
@@ -108,9 +107,6 @@ def test_a_bundle_of_a_later_version_is_refused_in_a_line(tmp_path, capsys):
     later = make_bundle(tmp_path / "later")
     content = json.loads((later / MANIFEST).read_text()) | {"version": 99}
     (later / MANIFEST).write_text(json.dumps(content))
-    from bus_lightning.core.files import list_checksums
-    from bus_lightning.diagnosis.bundle import CHECKSUMS, files_of
-
     (later / CHECKSUMS).write_text(list_checksums(later, files_of(later)))
     for arguments in ((later, SAMPLE), ("--bundle", later, SAMPLE)):
         error = error_of(capsys, *arguments, "--out", tmp_path / "out")
@@ -127,6 +123,7 @@ def test_a_command_without_images_says_so_in_a_line(bundle, tmp_path, capsys):
     assert "--out is missing" in error_of(capsys, SAMPLE)
     assert "No image, DICOM file or video" in error_of(capsys, tmp_path / "empty", *out)
     assert "No image, DICOM file or video" in error_of(capsys, "--bundle", bundle, tmp_path / "missing.png", *out)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_card_of_the_package_or_of_a_bundle_is_printed(bundle, capsys):

@@ -20,8 +20,8 @@ from bus_lightning.diagnosis.page.view import make_view
 from bus_lightning.diagnosis.page.wording import describe
 from bus_lightning.diagnosis.predict import main as predict
 from bus_lightning.diagnosis.trained_on import NOT_RECORDED, TrainingData, check_name, is_synthetic, sentence
-from bus_lightning.export import card
 from bus_lightning.export.__main__ import main as export
+from bus_lightning.export.markdown import escape
 from bus_lightning.export.runs import BUSI_CONTENT
 
 PHANTOMS = TrainingData("", True, 44, "0123456789abcdef")
@@ -155,7 +155,7 @@ def test_a_name_that_is_a_path_or_none_is_refused_in_one_line(name, tmp_path, ca
 def test_a_name_of_any_letters_is_kept_as_plain_text():
     assert check_name("  Klinik Süd,\n Ultraschall <2024> ") == "Klinik Süd, Ultraschall <2024>"
     for mark in "`*_<>[]|~$&#":
-        assert f"\\{mark}" in card._plain(mark)
+        assert f"\\{mark}" in escape(mark)
 
 
 def test_results_of_an_earlier_version_are_not_gone_on_with(told, picture, tmp_path, capsys):

@@ -204,26 +204,48 @@ def test_no_key_is_in_any_file_of_a_run(grid):
         assert not [file for file in files if KEY.encode() in file.read_bytes()]
 
 
-def test_every_key_of_the_ready_dashboard_occurs_in_a_recorded_run(recorded):
-    workspace = pytest.importorskip("bus_lightning.tracking.workspace")
-    view = workspace.workspace("me", "mine", "grid")._to_model().spec.model_dump(by_alias=True, exclude_none=True)
-    logged = {"config:model.name"} if all(run.config["model"]["name"] for run in recorded.values()) else set()
-    for run in recorded.values():
-        logged |= {*run.summary, *(key for row in run.history for key in row)}
-    prefixes = ("val/", "test/", "train/", "summary:", "config:")
-    named = {text for text in strings(view) if text.startswith(prefixes) and " " not in text} | {"epoch", "lr"}
-    assert len(named) > 30
-    assert {"test/cases", "test/images", "test/confusion_matrix_table", "summary:test/dice_image_low"} <= named
-    assert not {text.removeprefix("summary:") for text in named} - logged
+@pytest.fixture
+def view():
+    """The ready dashboard of a group."""
+    return pytest.importorskip("bus_lightning.tracking.workspace").workspace("me", "mine", "grid")
 
 
-def strings(value):
-    if isinstance(value, dict):
-        yield from (text for pair in value.items() for one in pair for text in strings(one))
-    elif isinstance(value, list):
-        yield from (text for one in value for text in strings(one))
-    elif isinstance(value, str):
-        yield value
+def test_the_ready_dashboard_is_read_by_wandb_as_it_was_defined(view):
+    from panel_keys import sent_and_read
+
+    text, read = sent_and_read(view)
+    assert json.loads(sent_and_read(read)[0]) == json.loads(text)
+    assert [section.name for section in read.sections] == [section.name for section in view.sections]
+    kinds = [[type(panel) for panel in section.panels] for section in read.sections]
+    assert kinds == [[type(panel) for panel in section.panels] for section in view.sections]
+
+
+def test_every_panel_of_the_ready_dashboard_has_its_keys_in_a_recorded_run(view, recorded):
+    from panel_keys import keys_of, sent_and_read
+
+    panels = [panel for section in sent_and_read(view)[1].sections for panel in section.panels]
+    assert len(panels) > 20
+    for panel in panels:
+        missing = {task: keys_of(panel).missing_in(run) for task, run in recorded.items()}
+        assert not all(missing.values()), f"{panel}: {missing}"
+
+
+def test_the_columns_and_filters_of_the_ready_dashboard_are_those_of_recorded_runs(view, recorded, records):
+    from panel_keys import sent_and_read
+
+    settings = sent_and_read(view)[1].runset_settings
+    summaries = {f"summary:{key}" for run in recorded.values() for key in run.summary}
+    columns = {column for column in settings.pinned_columns if not column.startswith("run:")}
+    assert columns - {"config:model.name"} <= summaries
+    assert "summary:test/dice_image_low" in columns
+    assert settings.filters == "Metric(\"JobType\") != 'report' and Metric(\"Group\") == 'grid'"
+    for task, run in recorded.items():
+        (named,) = [record for record in of_kind(records[task], "run") if "display_name" in record]
+        assert (named["run_group"], named["job_type"], run.config["model"]["name"] != "") == ("mine", task, True)
+
+
+def test_a_run_names_the_page_of_its_report(recorded):
+    assert {run.summary["report"] for run in recorded.values()} == {"mine/report/index.html"}
 
 
 class Interruption(pl.Callback):

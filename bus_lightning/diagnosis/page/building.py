@@ -19,6 +19,7 @@ from bus_lightning.diagnosis.lacking import what_lacks
 from bus_lightning.diagnosis.page.kept import Kept
 from bus_lightning.diagnosis.page.printout import write_pdf, write_png
 from bus_lightning.diagnosis.page.rendering import render, render_picture, thumbnail
+from bus_lightning.diagnosis.page.sentences import SENTENCES
 from bus_lightning.diagnosis.page.turns import Turns
 from bus_lightning.diagnosis.page.uploads import REFUSALS, Uploads
 from bus_lightning.diagnosis.page.view import View, make_view
@@ -132,7 +133,7 @@ def build_page(
                 message = gr.HTML("", elem_id="message", js_on_load=None, visible=False)
                 picture = gr.HTML("", elem_id="picture", js_on_load=None, visible=False)
                 strength = gr.Slider(0, 1, STRENGTH, step=0.05, visible=False, interactive=True, buttons=[],
-                                     label="Strength of the heat map", elem_id="strength")  # fmt: skip
+                                     label=SENTENCES["strength"], elem_id="strength")  # fmt: skip
             with gr.Column(scale=5, min_width=320):
                 announce = "element.setAttribute('aria-live', 'polite')"
                 answer = gr.HTML(nothing_yet, elem_id="answer", js_on_load=announce)
@@ -140,7 +141,7 @@ def build_page(
                 with gr.Row(elem_id="files"):
                     as_pdf = gr.Button("Report as PDF", interactive=False, elem_id="pdf", min_width=120)
                     as_png = gr.Button("Report as PNG", interactive=False, elem_id="png", min_width=120)
-        with gr.Accordion("Model card: training data and test results of the networks", open=False):
+        with gr.Accordion(SENTENCES["card"], open=False):
             gr.Markdown(bundle.card, elem_id="card")
 
         outputs = [message, picture, strength, answer, details, as_pdf, as_png]

@@ -6,7 +6,7 @@ one that a newer Gradio adds.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -65,18 +65,18 @@ DOORS = (
 class Doors:
     """An ASGI application in front of another one.
 
-    Every answer has the security headers. A request must name the page's own address in Host (421), come from the page
-    itself where a browser says where it comes from (403), and match an entry of `doors` to the letter (404): method,
-    undecoded path and query. A body is read here, bounded in size and time (413, 408). If a client does not read its
-    answer, the connection is closed.
+    Every answer has the security headers, `fields`. A request must name the page's own address in Host (421), come from
+    the page itself where a browser says where it comes from (403), and match an entry of `doors` to the letter (404):
+    method, undecoded path and query. A body is read here, bounded in size and time (413, 408). If a client does not
+    read its answer, the connection is closed.
     """
 
     def __init__(
         self, app: App, addresses: Addresses, doors: Sequence[Door] = DOORS, silent_s: float = _SILENT_S,
-        unread_s: float = _UNREAD_S,
+        unread_s: float = _UNREAD_S, fields: Mapping[str, str] = HEADERS,
     ) -> None:  # fmt: skip
         self._app, self._addresses, self._doors = app, addresses, doors
-        self._silent_s, self._unread_s = silent_s, unread_s
+        self._silent_s, self._unread_s, self._fields = silent_s, unread_s, fields
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let it through."""
@@ -154,8 +154,9 @@ class Doors:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                kept = [pair for pair in message.get("headers", []) if pair[0].decode("latin-1").lower() not in HEADERS]
+                own = [(name.encode(), value.encode()) for name, value in self._fields.items()]
+                given = message.get("headers", [])
+                kept = [pair for pair in given if pair[0].decode("latin-1").lower() not in self._fields]
                 message = {**message, "headers": [*kept, *own]}
             async with asyncio.timeout(self._unread_s):
                 await send(message)

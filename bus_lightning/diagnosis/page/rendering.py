@@ -14,11 +14,13 @@ from PIL import Image, ImageOps
 
 from bus_lightning.data.drawing import draw_overlay
 from bus_lightning.data.resizing import resize
+from bus_lightning.diagnosis.page.sentences import SENTENCES
 from bus_lightning.diagnosis.page.view import View
 from bus_lightning.diagnosis.page.wording import Words
 
 _TEMPLATE = Path(__file__).with_name("parts.html.j2").read_text(encoding="utf-8")
-_PARTS: Any = Environment(autoescape=True, undefined=StrictUndefined).from_string(_TEMPLATE).module
+_ENVIRONMENT = Environment(autoescape=True, undefined=StrictUndefined)
+_PARTS: Any = _ENVIRONMENT.from_string(_TEMPLATE, globals={"sentences": SENTENCES}).module
 _HEAT_SIDE = 320  # of the heat's layer, which is smooth, so the browser can enlarge it
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 92]
 _THUMBNAIL = (160, 160)

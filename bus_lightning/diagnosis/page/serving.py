@@ -14,7 +14,7 @@ import numpy as np
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.interruption import at_first_signal
 from bus_lightning.core.printable import printable
-from bus_lightning.diagnosis.bundle import load_bundle
+from bus_lightning.diagnosis.bundle import Bundle, load_bundle
 from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame, Limits
@@ -46,7 +46,7 @@ def serve(
     Raises:
         UserError: When the bundle cannot be opened, a library is missing, or the address cannot be used.
     """
-    with _listen(host, port) as listener:
+    with listen(host, port) as listener:
         port = listener.getsockname()[1]
         addresses = Addresses(host, port, allowed_hosts)
         diagnoser = Diagnoser(load_bundle(bundle), precision, threads)
@@ -58,14 +58,22 @@ def serve(
             Decoders(_AT_ONCE, memory_mb, seconds) as decoders,
             _open(diagnoser, decoders, folder, limits, addresses, listener),
         ):
-            print(f"Open {_url(host, port)} (bundle {diagnoser.bundle.id}). Stop with Ctrl-C.", flush=True)
-            print(printable(sentence(diagnoser.bundle.trained_on)), flush=True)
-            if host not in _LOOPBACK:
-                print("Warning: the page has no password and no encryption. Anyone on this network can open it.",
-                      flush=True)  # fmt: skip
-            # Not without end: the system may give a signal to another thread, and then this one must wake by itself.
-            while not stopped.wait(_WAKE_S):
-                pass
+            announce(host, port, diagnoser.bundle)
+            wait_until(stopped)
+
+
+def wait_until(stopped: threading.Event) -> None:
+    """Wait for the end of a page; wake again and again, because the system may give a signal to another thread."""
+    while not stopped.wait(_WAKE_S):
+        pass
+
+
+def announce(host: str, port: int, bundle: Bundle) -> None:
+    """Print the page's address, what the bundle was trained on, and a warning if others can open the page."""
+    print(f"Open {_url(host, port)} (bundle {bundle.id}). Stop with Ctrl-C.", flush=True)
+    print(printable(sentence(bundle.trained_on)), flush=True)
+    if host not in _LOOPBACK:
+        print("Warning: the page has no password and no encryption. Anyone on this network can open it.", flush=True)
 
 
 def _url(host: str, port: int) -> str:
@@ -104,7 +112,7 @@ def _open(
                 decoders.close()  # the threads need not wait for what is being decoded
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Listen on an address before any slow step, so that nobody else takes it.
 
     Raises:

@@ -9,13 +9,14 @@ from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.diagnoser import Diagnosis
 from bus_lightning.diagnosis.lacking import NO_CLASS, NO_OUTLINE
 from bus_lightning.diagnosis.measurements import Measurements
+from bus_lightning.diagnosis.page.sentences import SENTENCES
 from bus_lightning.diagnosis.page.view import View
 from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
 
 _TITLES = {"outline and class": "outline, class and doubts", "class only": "class and doubts",
            "outline only": "outline and doubts"}  # fmt: skip
 NOTICE = ("NOT A MEDICAL DEVICE.", "For research and teaching; do not use any answer for the care of a patient.")
-NO_DOUBT = "No check raised a doubt. The checks miss some errors, so the answer can still be wrong."
+NO_DOUBT = SENTENCES["no_doubt"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ def describe(view: View, bundle: Bundle) -> Words:
     shares = sorted(diagnosis.probabilities.items(), key=lambda item: -item[1])
     height, width = view.shape
     notes = [
-        f"Image {view.name}, {width} x {height} pixels; {view.made_with}.",
-        "Text that is burned into the image stays in it: check it for names before you pass it on.",
+        say("image_note", name=view.name, width=width, height=height, made_with=view.made_with),
+        SENTENCES["burned_in_note"],
     ]
     if view.frames is not None:
         notes.insert(0, f"The file has {view.frames} images: this is the first. The command predict diagnoses all.")
@@ -72,40 +73,38 @@ def title_of(bundle: Bundle) -> str:
     return f"Breast ultrasound: {_TITLES[bundle.answers]}"
 
 
+def say(sentence: str, **values: Any) -> str:
+    """Fill a sentence."""
+    return SENTENCES[sentence].format(**values)
+
+
 def percent(probability: float) -> str:
     """Write a probability; never as 0% or 100%, because no answer is certain."""
     if probability >= 0.995:
-        return "more than 99%"
-    return "less than 1%" if probability < 0.005 else f"{probability:.0%}"
+        return SENTENCES["almost_certain"]
+    return SENTENCES["hardly_possible"] if probability < 0.005 else say("share", share=probability)
 
 
-def _answer(diagnosis: Diagnosis) -> str:
-    if diagnosis.answer is not None:
-        return f"Most likely {diagnosis.answer}: {percent(diagnosis.probabilities[diagnosis.answer])}"
-    assert diagnosis.measurements is not None
-    lesions = diagnosis.measurements.lesions
-    return "No lesion outlined" if not lesions else f"{lesions} lesion{'s' if lesions > 1 else ''} outlined"
-
-
-def _calibration(diagnosis: Diagnosis, bundle: Bundle) -> str:
-    if not diagnosis.calibrated:
-        return "The probabilities are not calibrated: they rank the classes, but 70% does not mean 70 of 100 images."
+def calibration_of(bundle: Bundle) -> str:
+    """Say how the probabilities of a bundle are calibrated, with {share}, in percent, and {answer} left open."""
+    if bundle.temperature is None:
+        return SENTENCES["not_calibrated"]
     counts = (bundle.thresholds or {}).get(MALIGNANT, {})
     number = f"{counts['positives'] + counts['negatives']:,} " if {"positives", "negatives"} <= counts.keys() else ""
-    share = round(100 * max(diagnosis.probabilities.values()))
     kind = " (synthetic images)" if is_synthetic(bundle.trained_on) else ""
     return (
         f"The probabilities are calibrated on {number}{bundle.calibrated_on}{kind}: of 100 images like the training "
-        f"images with this probability, about {share} should be {diagnosis.answer}."
+        "images with this probability, about {share} should be {answer}."
     )
 
 
-def _malignant(diagnosis: Diagnosis, bundle: Bundle) -> str:
+def malignant_of(bundle: Bundle, is_flagged: bool | None) -> str:
+    """Compare malignant with its threshold, with {probability:.1%} left open; None if there is nothing to compare."""
     threshold: Mapping[str, Any] | None = (bundle.thresholds or {}).get(MALIGNANT)
-    if threshold is None or diagnosis.malignant_flag is None:
+    if threshold is None or is_flagged is None:
         return "Malignant: this bundle has no threshold for it, so nothing is flagged and nothing is ruled out."
-    side = "at or above" if diagnosis.malignant_flag else "below"
-    text = f"Malignant: {diagnosis.probabilities[MALIGNANT]:.1%}, {side} the threshold of {threshold['threshold']:.1%}"
+    side = "at or above" if is_flagged else "below"
+    text = f"Malignant: {{probability:.1%}}, {side} the threshold of {threshold['threshold']:.1%}"
     if "asked" in threshold:
         text += f", chosen for a sensitivity of at least {threshold['asked']:.0%}"
     text += "."
@@ -116,49 +115,69 @@ def _malignant(diagnosis: Diagnosis, bundle: Bundle) -> str:
             f" On {bundle.calibrated_on} it found {hits} of {threshold['positives']} malignant images and flagged "
             f"{alarms} of {threshold['negatives']} others."
         )
-    return text if diagnosis.malignant_flag else f"{text} Malignant is not ruled out."
+    return text if is_flagged else f"{text} Malignant is not ruled out."
+
+
+def _answer(diagnosis: Diagnosis) -> str:
+    if diagnosis.answer is not None:
+        share = percent(diagnosis.probabilities[diagnosis.answer])
+        return say("most_likely", answer=diagnosis.answer, share=share)
+    assert diagnosis.measurements is not None
+    lesions = diagnosis.measurements.lesions
+    kind = "none_outlined" if not lesions else "one_outlined" if lesions == 1 else "many_outlined"
+    return say(kind, lesions=lesions)
+
+
+def _calibration(diagnosis: Diagnosis, bundle: Bundle) -> str:
+    share = round(100 * max(diagnosis.probabilities.values()))
+    text = calibration_of(bundle) if diagnosis.calibrated else SENTENCES["not_calibrated"]
+    return text.format(share=share, answer=diagnosis.answer)
+
+
+def _malignant(diagnosis: Diagnosis, bundle: Bundle) -> str:
+    text = malignant_of(bundle, diagnosis.malignant_flag)
+    return text.format(probability=diagnosis.probabilities.get(MALIGNANT))
 
 
 def _measurements(lesion: Measurements | None, spacing_mm: tuple[float, float] | None) -> list[tuple[str, str]]:
     if lesion is None:
-        return [("Lesion", NO_OUTLINE)]
+        return [(SENTENCES["lesion"], NO_OUTLINE)]
     if not lesion.lesions or lesion.box is None:
-        return [("Lesion", "none outlined")]
+        return [(SENTENCES["lesion"], SENTENCES["no_lesion"])]
     top, left, height, width = lesion.box
 
     def size(millimetres: float | None, pixels: float | None, unit: str) -> str:
-        text = f"{pixels or 0:,.0f} px"
+        text = say("pixels", pixels=pixels or 0)
         return text if millimetres is None else f"{millimetres:,.1f} {unit} ({text})"
 
-    pixel = "not known, so sizes are in pixels"
+    pixel = SENTENCES["pixel_unknown"]
     if spacing_mm is not None:
         pixel = f"{spacing_mm[1]:.3g} x {spacing_mm[0]:.3g} mm, from the file"
-    return [
-        ("Lesions", "1" if lesion.lesions == 1 else f"{lesion.lesions}, the largest is measured"),
-        ("Area", size(lesion.area_mm2, lesion.area_px, "mm²")),
-        ("Long axis", size(lesion.long_axis_mm, lesion.long_axis_px, "mm")),
-        ("Short axis", size(lesion.short_axis_mm, lesion.short_axis_px, "mm")),
-        ("Direction of the long axis", f"{lesion.orientation_deg or 0:.0f}° (0° is level)"),
-        ("Box", f"{width} x {height} px, {left} px from the left and {top} px from the top"),
-        ("At the image's border", "yes" if lesion.touches_border else "no"),
-        ("Size of a pixel", pixel),
-    ]
+    values = {
+        "lesions": "1" if lesion.lesions == 1 else say("several_lesions_measured", lesions=lesion.lesions),
+        "area": size(lesion.area_mm2, lesion.area_px, "mm²"),
+        "long_axis": size(lesion.long_axis_mm, lesion.long_axis_px, "mm"),
+        "short_axis": size(lesion.short_axis_mm, lesion.short_axis_px, "mm"),
+        "direction": say("degrees", degrees=lesion.orientation_deg or 0),
+        "box": say("box_place", width=width, height=height, left=left, top=top),
+        "at_border": SENTENCES["yes" if lesion.touches_border else "no"],
+        "pixel": pixel,
+    }
+    return [(SENTENCES[label], value) for label, value in values.items()]
 
 
 def _picture(diagnosis: Diagnosis) -> str:
-    layers = {"the outline of the lesion": diagnosis.mask, "the heat map": diagnosis.heat_map}
-    shown = [name for name, layer in layers.items() if layer is not None]
-    return f"The image, with {' and '.join(shown)}" if shown else "The image"
+    layers = {"picture_outline": diagnosis.mask, "picture_heat": diagnosis.heat_map}
+    shown = [SENTENCES[name] for name, layer in layers.items() if layer is not None]
+    return say("picture_with", layers=SENTENCES["and"].join(shown)) if shown else SENTENCES["picture"]
 
 
 def _caption(diagnosis: Diagnosis) -> str:
-    line = "Blue line: outline of the lesion." if diagnosis.mask is not None else "No outline: this bundle has none."
+    line = SENTENCES["no_outline_caption" if diagnosis.mask is None else "outline_caption"]
     return line if diagnosis.answer is None else f"{line} {_heat_map(diagnosis)}"
 
 
 def _heat_map(diagnosis: Diagnosis) -> str:
     if diagnosis.heat_map is None:
-        return "No heat map: this classifier has none."
-    if not diagnosis.heat_map.any():
-        return f"The heat map is empty: no single place supports the answer {diagnosis.answer}."
-    return f"The heat map shows the places that support the answer {diagnosis.answer}, not where the disease is."
+        return SENTENCES["no_heat_caption"]
+    return say("heat_caption" if diagnosis.heat_map.any() else "empty_heat_caption", answer=diagnosis.answer)

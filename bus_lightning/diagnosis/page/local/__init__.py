@@ -1,0 +1,1 @@
+"""A page that diagnoses in the browser: the image never leaves it."""

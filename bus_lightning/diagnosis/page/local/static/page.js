@@ -1,0 +1,128 @@
+// The page: takes an image, lets the worker diagnose it in this browser, and shows the answer.
+
+import { showCard } from "./card.js";
+import { drawLayers } from "./drawing.js";
+import { make } from "./elements.js";
+import { fill } from "./sentences.js";
+import { describe } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+const drop = document.querySelector(".drop");
+const input = document.querySelector("input[type=file]");
+const slider = byId("strength").querySelector("input");
+const bundle = await (await fetch("bundle.json")).json();
+const hint = byId("answer").querySelector(".hint");
+const worker = new Worker("worker.js", { type: "module" });
+let latest = 0;
+
+function give(file) {
+  if (!file) return;
+  latest += 1;
+  drop.classList.add("busy");
+  byId("answer").ariaBusy = "true";
+  byId("loading")?.replaceChildren(bundle.sentences.working);
+  worker.postMessage({ number: latest, file });
+}
+
+worker.addEventListener("message", ({ data }) => {
+  if (data.kind === "ready" && !latest) byId("loading")?.replaceChildren();
+  else if (data.kind === "failed") fail(fill(bundle.sentences.cannot_open, data));
+  else if (data.number === latest) {
+    if (data.kind === "answer") show(data);
+    else fail(data.line ?? fill(bundle.sentences.cannot_diagnose, data));
+  }
+});
+worker.addEventListener("error", (event) => fail(fill(bundle.sentences.cannot_open, { reason: event.message ?? "" })));
+
+function rest() {
+  drop.classList.remove("busy");
+  byId("answer").ariaBusy = "false";
+}
+
+function fail(line) {
+  rest();
+  for (const part of ["picture", "details"]) byId(part).replaceChildren();
+  byId("strength").hidden = true;
+  byId("print").disabled = true;
+  byId("answer").replaceChildren(hint);
+  byId("message").replaceChildren(make("p", { className: "failure", role: "alert" }, line));
+  byId("message").scrollIntoView({ block: "nearest" });
+}
+
+function show(answered) {
+  rest();
+  const words = describe(answered, bundle);
+  byId("message").replaceChildren();
+  byId("picture").replaceChildren(showPicture(answered, words));
+  byId("strength").hidden = !answered.found.heat;
+  byId("answer").replaceChildren(...showAnswer(words));
+  byId("details").replaceChildren(...showDetails(words));
+  byId("print").disabled = false;
+  document.body.dataset.milliseconds = Math.round(answered.milliseconds);
+  const [part, block] = innerWidth <= 700 ? [".doubts", "start"] : [".picture", "nearest"];
+  document.querySelector(part).scrollIntoView({ block });
+}
+
+function showPicture(answered, words) {
+  const { height, width } = answered.image;
+  const layers = make("div", { className: "layers", role: "img", ariaLabel: words.picture });
+  layers.append(...drawLayers(answered, bundle.colors));
+  layers.style.aspectRatio = `${width} / ${height}`;
+  layers.style.maxWidth = `calc(72vh * ${(width / height).toFixed(4)})`;
+  return make("figure", { className: "picture" }, layers, make("figcaption", {}, words.caption));
+}
+
+function showAnswer(words) {
+  const { sentences } = bundle;
+  const doubts = make(
+    "section",
+    { className: `doubts ${words.isDoubted ? "raised" : "none"}` },
+    make("h2", {}, words.isDoubted ? sentences.doubts : sentences.without_doubts),
+    make("ul", {}, ...words.doubts.map((doubt) => make("li", {}, doubt))),
+  );
+  const answer = make("section", {}, make("h2", { className: "answer" }, words.answer));
+  if (words.probabilities.length) {
+    const rows = words.probabilities.map(([name, share, value]) => {
+      const bar = make("span");
+      bar.style.width = `${(100 * value).toFixed(1)}%`;
+      return make("tr", {}, heading(name), make("td", { className: "bar" }, bar), make("td", {}, share));
+    });
+    const caption = make("caption", {}, sentences.probabilities);
+    answer.append(make("table", { className: "probabilities" }, caption, make("tbody", {}, ...rows)));
+  }
+  answer.append(make("p", { className: words.isFlagged ? "flagged" : "unflagged" }, words.malignant));
+  return [doubts, answer];
+}
+
+function showDetails(words) {
+  const rows = words.measurements.map(([label, value]) => make("tr", {}, heading(label), make("td", {}, value)));
+  const table = make("table", { className: "sizes" }, make("tbody", {}, ...rows));
+  const notes = words.notes.map((note) => make("p", { className: "small" }, note));
+  const calibration = words.calibration ? [make("section", {}, make("p", {}, words.calibration))] : [];
+  const measured = make("section", {}, make("h2", {}, bundle.sentences.measurements), table);
+  return [...calibration, measured, make("section", {}, ...notes)];
+}
+
+function heading(text) {
+  return make("th", { scope: "row" }, text);
+}
+
+input.addEventListener("change", () => {
+  const [file] = input.files;
+  give(file);
+  input.value = ""; // allows the same file again, and leaves no name in the page
+});
+for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
+  drop.addEventListener(kind, (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
+  });
+}
+drop.addEventListener("drop", (event) => give(event.dataTransfer.files[0]));
+for (const button of document.querySelectorAll("[data-sample]")) {
+  button.addEventListener("click", async () => give(await (await fetch(button.dataset.sample)).blob()));
+}
+slider.addEventListener("input", () => document.documentElement.style.setProperty("--strength", slider.value));
+byId("print").addEventListener("click", () => print());
+showCard(byId("card").querySelector("div"), bundle.card);

@@ -1,0 +1,20 @@
+// Fill the sentences that Python writes, such as "Most likely {answer}: {share:.0%}".
+
+const FORMATS = {
+  "": (value) => String(value),
+  ",": (value) => number(value, 0),
+  ",.0f": (value) => number(value, 0),
+  ".0f": (value) => number(value, 0, false),
+  g: (value) => String(Number(value.toPrecision(6))),
+  ".0%": (value) => `${number(100 * value, 0)}%`,
+  ".1%": (value) => `${number(100 * value, 1)}%`,
+};
+
+export function fill(sentence, values) {
+  return sentence.replace(/\{(\w+)(?::([^}]*))?\}/g, (_, name, format = "") => FORMATS[format](values[name]));
+}
+
+function number(value, digits, groups = true) {
+  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: groups };
+  return new Intl.NumberFormat("en-US", { ...options, roundingMode: "halfEven" }).format(value);
+}

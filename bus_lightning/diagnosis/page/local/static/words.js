@@ -1,0 +1,76 @@
+// Put a diagnosis into words, as wording.py does, with the sentences that Python wrote.
+
+import { fill } from "./sentences.js";
+
+const MALIGNANT = "malignant";
+
+// Returns the texts of the page; each probability is [class, share in words, share], the most likely first.
+export function describe({ image, found, name }, bundle) {
+  const say = (sentence, values = {}) => fill(bundle.sentences[sentence], values);
+  const shares = [...found.probabilities].sort(([, a], [, b]) => b - a);
+  const doubts = found.doubts.map(({ code, ...values }) => say(code, values));
+  return {
+    doubts: doubts.length ? doubts : [say("no_doubt")],
+    isDoubted: doubts.length > 0,
+    answer: answerOf(found, shares, say),
+    probabilities: shares.map(([label, share]) => [label, percent(share, say), share]),
+    calibration: shares.length ? say("calibration", { share: Math.round(100 * shares[0][1]), answer: found.answer }) : "",
+    malignant: malignantOf(found, say),
+    isFlagged: Boolean(found.flagged),
+    measurements: measurementsOf(found.measurements, say),
+    picture: pictureOf(found, say),
+    caption: captionOf(found, say),
+    notes: [
+      say("image_note", { name, width: image.width, height: image.height, made_with: bundle.made_with }),
+      say("burned_in_note"),
+      say("precision_note"),
+      say("not_computed"),
+    ],
+  };
+}
+
+function percent(share, say) {
+  if (share >= 0.995) return say("almost_certain");
+  return share < 0.005 ? say("hardly_possible") : say("share", { share });
+}
+
+function answerOf({ answer, measurements }, shares, say) {
+  if (answer !== null) return say("most_likely", { answer, share: percent(shares[0][1], say) });
+  const { lesions } = measurements;
+  return say(!lesions ? "none_outlined" : lesions === 1 ? "one_outlined" : "many_outlined", { lesions });
+}
+
+function malignantOf({ flagged, probabilities }, say) {
+  if (flagged === null) return say("no_threshold");
+  const probability = probabilities.find(([label]) => label === MALIGNANT)[1];
+  return say(flagged ? "flagged" : "not_flagged", { probability });
+}
+
+function measurementsOf(lesion, say) {
+  if (!lesion) return [[say("lesion"), say("no_outline")]];
+  if (!lesion.lesions) return [[say("lesion"), say("no_lesion")]];
+  const pixels = (length) => say("pixels", { pixels: length });
+  return [
+    [say("lesions"), lesion.lesions === 1 ? "1" : say("several_lesions_measured", { lesions: lesion.lesions })],
+    [say("area"), pixels(lesion.area)],
+    [say("long_axis"), pixels(lesion.longAxis)],
+    [say("short_axis"), pixels(lesion.shortAxis)],
+    [say("direction"), say("degrees", { degrees: lesion.direction })],
+    [say("box"), say("box_place", lesion.box)],
+    [say("at_border"), say(lesion.touchesBorder ? "yes" : "no")],
+    [say("pixel"), say("pixel_unknown")],
+  ];
+}
+
+function pictureOf({ mask, heat }, say) {
+  const layers = [mask && say("picture_outline"), heat && say("picture_heat")].filter(Boolean);
+  return layers.length ? say("picture_with", { layers: layers.join(say("and")) }) : say("picture");
+}
+
+function captionOf({ mask, heat, answer }, say) {
+  const line = say(mask ? "outline_caption" : "no_outline_caption");
+  if (answer === null) return line;
+  if (!heat) return `${line} ${say("no_heat_caption")}`;
+  const isEmpty = heat.every((value) => value === 0);
+  return `${line} ${say(isEmpty ? "empty_heat_caption" : "heat_caption", { answer })}`;
+}

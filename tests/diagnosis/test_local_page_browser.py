@@ -1,0 +1,376 @@
+"""The page that diagnoses in a real Chromium: its answers are the server's, and no image leaves the browser."""
+
+import base64
+import json
+import struct
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from page_server import NAME, THRESHOLDS, Server, make_page_bundle, save
+from PIL import Image
+from tiny_bundle import CLASSES, MEAN, SIZE, STD, Bright, SmallClassifier, make_bundle, speckled, with_disc
+from torch import nn
+
+pytest.importorskip("uvicorn", reason="needs uvicorn: pip install 'bus_lightning[app]'")
+
+from bus_lightning.data.preprocess import Overlay, Preprocessing
+from bus_lightning.diagnosis.bundle import CARD, FORMAT, MANIFEST, VERSION, load_bundle
+from bus_lightning.diagnosis.diagnoser import Diagnoser
+from bus_lightning.diagnosis.doubt import fit_reference, strangeness
+from bus_lightning.diagnosis.frames import Limits
+from bus_lightning.diagnosis.page.local.runtime import SHA256
+from bus_lightning.diagnosis.page.local.runtime import VERSION as ENGINE
+from bus_lightning.diagnosis.page.view import make_view
+from bus_lightning.diagnosis.page.wording import describe
+from bus_lightning.diagnosis.reading import read_frames
+from bus_lightning.export.heads import find_head
+from bus_lightning.export.making import new_bundle
+from bus_lightning.export.to_onnx import export_onnx
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "tests" / "kept"
+RUNTIME = ROOT / "build" / "onnxruntime-web"
+# Diagnoses in a worker like that of the page, and gives its numbers.
+ANSWER = """async (encoded) => {
+    const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
+    const worker = new Worker("worker.js", {type: "module"});
+    const data = await new Promise((resolve) => {
+        worker.onmessage = ({data}) => data.kind === "ready" || resolve(data);
+        worker.postMessage({number: 1, file: new Blob([bytes])});
+    });
+    worker.terminate();
+    const {found, image, line, reason} = data;
+    if (!found) return {line, reason};
+    return {
+        ...found, probabilities: Object.fromEntries(found.probabilities), image: [...image.data],
+        mask: found.mask && [...found.mask.data], heat: found.heat && [...found.heat],
+        doubts: found.doubts.map(({code, answer}) => code === "no_lesion_but" ? `${code}_${answer}` : code),
+    };
+}"""
+
+
+class Joint(nn.Module):
+    """A tiny joint network: the logits of the mask and those of the classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.outlines, self.classifies = Bright(), SmallClassifier(3)
+
+    def forward(self, image):
+        return self.outlines(image + 0.2 * image.roll(3, dims=3)), self.classifies(image)
+
+
+def make_joint_bundle(out):
+    """Write a bundle of one tiny joint network with a head, which averages over mirror images and pads."""
+    net, images = Joint().eval(), speckled()
+    with new_bundle(out) as folder:
+        head = find_head(net, torch.rand(2, 3, SIZE, SIZE))
+        export_onnx(net, head, 3, SIZE, folder / "joint.onnx", ("mask", "class"))
+        np.save(folder / "head.npy", head.weights)
+        (folder / CARD).write_text("A tiny joint bundle.\n")
+        stage = {
+            "name": "joint", "preprocessing": asdict(Preprocessing(size=SIZE, resize="pad")), "mean": MEAN, "std": STD,
+            "channels": 3, "files": {"fp32": "joint.onnx"}, "overlay": None, "outputs": ["mask", "class"],
+            "classes": CLASSES, "head": "head.npy", "flips": True,
+        }  # fmt: skip
+        content = {
+            "format": FORMAT, "version": VERSION, "classes": CLASSES, "temperature": 1.5, "networks": {"joint": stage},
+            "thresholds": THRESHOLDS, "reference": fit_reference(images[4:], images[:4]), "default_precision": "fp32",
+            "variants": {}, "no_lesion": 0.1,
+        }  # fmt: skip
+        (folder / MANIFEST).write_text(json.dumps(content))
+    return out
+
+
+MAKERS = {
+    "kept pair": lambda out: KEPT / "bundle",
+    "joint": make_joint_bundle,
+    "mask as a channel": lambda out: make_bundle(out, Overlay(style="channel", source="predicted"), channels=4),
+    "crop": lambda out: make_bundle(out, Overlay(style="crop", source="predicted")),
+    "fill": lambda out: make_bundle(out, Overlay(style="fill", source="predicted", color=[9, 200, 80])),
+    "class only": lambda out: make_bundle(out, only="classifier"),
+    "outline only": lambda out: make_bundle(out, only="segmenter", with_head=True),
+}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    if not all((RUNTIME / name).is_file() for name in SHA256):
+        pytest.skip(f"needs onnxruntime-web: make {RUNTIME.relative_to(ROOT)}/{ENGINE}")
+    return RUNTIME
+
+
+@pytest.fixture(scope="module")
+def serve(engine, tmp_path_factory):
+    """A function that serves the page of a bundle; each server ends with the tests."""
+    servers = []
+
+    def start(bundle):
+        server = Server(bundle, tmp_path_factory.mktemp("server"), options=("--local", "--runtime", str(engine)))
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        assert server.end() == 0
+        assert "OUTSIDE" not in server.said()
+        assert "Traceback" not in server.said()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_page_bundle(tmp_path_factory.mktemp("page") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def server(serve, bundle):
+    return serve(bundle)
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    return save(with_disc(speckled(1, seed=99)[0]), tmp_path_factory.mktemp("given") / f"{NAME}.png")
+
+
+@pytest.fixture
+def visit(browser, server):
+    """A function that opens the page; nobody may ask for anything outside, send a body, or fail."""
+    contexts, asked, failed = [], [], []
+
+    def enter(address=server.address, width=1280, height=900, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        contexts.append(context)
+        context.on("request", lambda request: asked.append((address, request.method, request.url, request.post_data)))
+        page = context.new_page()
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.on("console", lambda message: failed.append(message.text) if message.type == "error" else None)
+        page.goto(address)
+        page.wait_for_selector("#loading:empty", state="attached")
+        return page
+
+    yield enter
+    for context in contexts:
+        context.close()
+    assert asked
+    assert [request for request in asked if request[1] != "GET" or request[3] is not None] == []
+    assert [url for address, _, url, _ in asked if not url.startswith(address)] == []
+    assert failed == []
+
+
+def give(page, path):
+    page.set_input_files("input[type=file]", path)
+    page.wait_for_selector(".answer, .failure")
+
+
+def ask(page, path):
+    return page.evaluate(ANSWER, base64.b64encode(path.read_bytes()).decode())
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Pictures that shrink, grow, and do one of both on each side; with colours, without a lesion, and a JPEG."""
+    folder = tmp_path_factory.mktemp("pictures")
+    plain = speckled(1, seed=3)[0]
+    made = {
+        "shrinks.png": with_disc(plain), "grows.png": with_disc(plain)[40:100, 60:118],
+        "both.png": with_disc(plain)[:, 62:120], "whole.png": with_disc(plain)[:128, :128],
+        "nothing.png": plain, "two.png": with_disc(with_disc(plain, (40, 40), 14), (110, 0), 20),
+    }  # fmt: skip
+    colored = with_disc(plain)
+    colored[5:20, 5:60] = (250, 220, 10)
+    made["colored.png"] = colored
+    paths = [save(image, folder / name) for name, image in made.items()]
+    Image.fromarray(with_disc(plain)).save(folder / "photo.jpg", quality=90)
+    return [*paths, folder / "photo.jpg"]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_the_browser_answers_as_the_server(visit, serve, pictures, tmp_path, kind):
+    folder = MAKERS[kind](tmp_path / "bundle")
+    page = visit(serve(folder).address)
+    bundle = load_bundle(folder)
+    diagnoser = Diagnoser(bundle, "fp32", threads=1)
+    phantoms = [KEPT / "data" / "phantom" / name for name in ("benign/benign (3).png", "normal/normal (1).png")]
+    for path in (*pictures, *phantoms):
+        (frame,) = read_frames(path)
+        (expected,) = diagnoser.diagnose([frame])
+        given = ask(page, path)
+        assert given["image"] == frame.image.ravel().tolist(), path.name
+        assert given["probabilities"] == pytest.approx(expected.probabilities, abs=1e-3), path.name
+        assert (given["answer"], given["flagged"]) == (expected.answer, expected.malignant_flag), path.name
+        assert given["strangeness"] == pytest.approx(strangeness(frame.image, bundle.reference), rel=1e-3)
+        assert given["doubts"] == [doubt.code for doubt in expected.doubts], path.name
+        if expected.heat_map is None:
+            assert given["heat"] is None
+        else:
+            assert np.abs(np.array(given["heat"]) - expected.heat_map.ravel()).max() < 0.01, path.name
+        if expected.mask is None:
+            assert given["mask"] is None
+            continue
+        assert np.mean(np.array(given["mask"], bool) != expected.mask.ravel()) < 0.001, path.name
+        compare_measurements(given["measurements"], expected.measurements, path.name)
+
+
+def compare_measurements(given, expected, name):
+    assert given["lesions"] == expected.lesions, name
+    assert given["touchesBorder"] == expected.touches_border, name
+    if not expected.lesions:
+        return
+    box = [given["box"][side] for side in ("top", "left", "height", "width")]
+    assert np.abs(np.subtract(box, expected.box)).max() <= 1, name
+    assert given["area"] == pytest.approx(expected.area_px, rel=0.02), name
+    assert given["longAxis"] == pytest.approx(expected.long_axis_px, abs=1.5), name
+    assert given["shortAxis"] == pytest.approx(expected.short_axis_px, abs=3), name
+
+
+def test_the_page_says_what_the_page_of_the_server_says(visit, bundle, picture, decoders):
+    page = visit()
+    give(page, picture)
+    opened = load_bundle(bundle)
+    words = describe(make_view(Diagnoser(opened, threads=1), decoders, picture, Limits()), opened)
+    cells = "(row) => [...row.cells].map((cell) => cell.innerText)"
+    assert page.locator(".doubts li").all_inner_texts() == words.doubts
+    assert page.inner_text(".answer") == words.answer
+    assert page.inner_text(".unflagged, .flagged") == words.malignant
+    assert page.inner_text("figcaption") == words.caption
+    assert page.get_attribute(".layers", "aria-label") == words.picture
+    assert page.inner_text("#details section:first-child") == words.calibration
+    rows = page.evaluate(f"[...document.querySelectorAll('.sizes tr')].map({cells})")
+    assert [tuple(row) for row in rows] == words.measurements
+    rows = page.evaluate(f"[...document.querySelectorAll('.probabilities tr')].map({cells})")
+    assert [(name, share) for name, _, share in rows] == [(name, share) for name, share, _ in words.probabilities]
+    for note in words.notes[1:]:
+        assert note in page.inner_text("#details")
+    assert "NOT A MEDICAL DEVICE" in page.inner_text("#notice")
+    assert "Not computed in the browser" in page.inner_text("#details")
+
+
+def test_an_answer_asks_nothing_of_any_server_and_keeps_no_name(visit, server, picture):
+    page = visit()
+    asked = []
+    page.context.on("request", lambda request: asked.append(request.url))
+    give(page, picture)
+    page.locator("#strength input").fill("1")
+    assert page.inner_text(".answer").startswith("Most likely")
+    assert asked == []
+    held = page.evaluate("document.documentElement.outerHTML + document.querySelector('input[type=file]').value")
+    assert NAME not in held
+    assert NAME not in server.said()
+    assert "NAMED" not in server.said()
+    assert server.given() == []
+
+
+def test_the_page_cannot_send_anything_to_another_server(browser, server, serve, bundle):
+    other = serve(bundle).address
+    page = browser.new_page()
+    asked = []
+    page.on("requestfinished", lambda request: asked.append(request.url))
+    page.goto(server.address)
+    sent = page.evaluate(
+        """async (other) => {
+            const ended = (promise) => promise.then(() => "sent", () => "refused");
+            const image = new Image();
+            const loaded = new Promise((resolve, reject) => Object.assign(image, {onload: resolve, onerror: reject}));
+            image.src = `${other}icon.svg?an-image`;
+            const script = document.createElement("script");
+            script.textContent = "window.ran = true";
+            document.body.append(script);
+            return [
+                await ended(fetch(other, {method: "POST", body: "an image", mode: "no-cors"})),
+                await ended(loaded), window.ran ?? "refused",
+            ];
+        }""",
+        other,
+    )
+    page.close()
+    assert sent == ["refused"] * 3
+    assert [url for url in asked if url.startswith(other)] == []
+
+
+def png(width, height, depth=8, kind=0):
+    """Write the header of a PNG that announces a size, and its end."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_a_bad_file_gives_one_line_and_takes_the_former_answer_away(visit, picture, tmp_path):
+    page = visit()
+    give(page, picture)
+    whole = picture.read_bytes()
+    photo = tmp_path / "photo.jpg"
+    Image.open(picture).save(photo)
+    see_through = tmp_path / "see_through.png"
+    Image.open(picture).convert("RGBA").point(lambda level: level // 2).save(see_through)
+    wrong = {
+        "text.png": (b"no picture at all", "The file is a text file"),
+        "empty.png": (b"", "0 bytes"),
+        "heavy.png": (b"\x89PNG\r\n\x1a\n" + bytes(3_000_000), "more than 2 MB"),
+        "wide.png": (png(70_000, 20), "70000 x 20 pixels, more than 65535 on a side"),
+        "large.png": (png(6_000, 5_000), "6000 x 5000 pixels, more than 25 million"),
+        "small.png": (png(8, 8), "give one of at least 16 x 16"),
+        "hollow.png": (png(64, 64), "The PNG cannot be decoded"),
+        "cut.png": (whole[:2000], "The PNG cannot be decoded"),
+        "edited.png": (whole[:900] + bytes([whole[900] ^ 1]) + whole[901:], "The PNG cannot be decoded"),
+        "cut.jpg": (photo.read_bytes()[:1500], "The JPEG cannot be decoded"),
+        "deep.png": (png(64, 64, depth=16), "levels of more than 8 bits"),
+        "page.tif": (b"II*\0" + bytes(200), "not TIFF"),
+        "scan.dcm": (bytes(128) + b"DICM" + bytes(50), "not DICOM"),
+        "clip.mp4": (b"\0\0\0\x18ftypisom" + bytes(50), "not video"),
+        "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC"),
+        "page.pdf": (b"%PDF-1.7 and more", "The file is a PDF"),
+        "see_through.png": (see_through.read_bytes(), "transparent"),
+    }
+    for name, (content, expected) in wrong.items():
+        file = tmp_path / f"{NAME}-{name}"
+        file.write_bytes(content)
+        page.set_input_files("input[type=file]", file)
+        line = page.locator(".failure", has_text=expected)
+        line.wait_for(timeout=10_000)
+        assert "\n" not in line.inner_text()
+        assert page.locator(".answer, .layers").count() == 0
+        assert page.locator("#print").is_disabled()
+    assert NAME not in page.content()
+    give(page, picture)
+    page.wait_for_selector(".answer")
+    assert page.locator(".failure").count() == 0
+
+
+def test_a_sample_is_answered_by_the_keyboard_alone(visit):
+    page = visit()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.dataset.sample ?? ''").endswith("1.png"):
+            break
+    else:
+        pytest.fail("no sample comes up")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".answer")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_a_phone_and_follows_the_scheme(visit, picture, width, scheme):
+    page = visit(width=width, height=844, scheme=scheme)
+    give(page, picture)
+    page.locator("#card summary").click()
+    page.get_by_text("A tiny bundle.").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    levels = (
+        page.evaluate("getComputedStyle(document.body).backgroundColor").removeprefix("rgb(").rstrip(")").split(",")
+    )
+    assert (sum(map(int, levels)) < 200) == (scheme == "dark")
+    tops = [page.locator(part).bounding_box()["y"] for part in (".drop", ".doubts", ".answer", ".layers", ".sizes")]
+    if width == 390:
+        assert tops == sorted(tops)
+    page.evaluate("scrollTo(0, 500)")
+    assert page.evaluate("document.querySelector('#notice').getBoundingClientRect().top") >= 0  # it stays in sight
