@@ -82,7 +82,7 @@ def run(installed, command, *arguments):
 
 
 def test_the_wheel_holds_every_config_and_each_file_that_the_package_reads(installed):
-    packed = {path.relative_to(installed / "site").as_posix() for path in (installed / "site").rglob("*.*")}
+    packed = {path.relative_to(installed / "site").as_posix() for path in (installed / "site").rglob("*")}
     tracked = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "conf", "bus_lightning"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
