@@ -186,7 +186,10 @@ def test_an_extra_does_what_it_promises_without_other_packages(extra, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("extra", sorted(PROMISES))
 def test_an_extra_in_an_empty_environment_does_what_it_promises(extra, tmp_path):
-    """Installs up to 6 GB. With TORCH=cpu, the CPU build of PyTorch comes from the index named by CPU_INDEX."""
+    """Installs up to 6 GB. With TORCH=cpu, the CPU build of PyTorch comes from the index named by CPU_INDEX.
+
+    The other extras come on top of `dev`, as `make setup` is followed by `make test-cluster` or `make docs`.
+    """
     venv.create(tmp_path / "venv", with_pip=True)
     python, checkout = tmp_path / "venv" / "bin" / "python", tmp_path / "checkout"
     copytree(ROOT / "bus_lightning", checkout / "bus_lightning")
@@ -195,7 +198,9 @@ def test_an_extra_in_an_empty_environment_does_what_it_promises(extra, tmp_path)
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-cache-dir"]
     if extra in ("train", "dev") and os.environ.get("TORCH") == "cpu":
         run([*pip, "--index-url", os.environ["CPU_INDEX"], "torch", "torchvision"])
-    run([*pip, f"{checkout}[{extra}]" if extra else checkout])
+    for further in [extra, *(sorted(set(PROMISES) - {"", "dev"}) if extra == "dev" else [])]:
+        run([*pip, f"{checkout}[{further}]" if further else checkout])
+        run([python, "-m", "pip", "check"])
     run([python, "-W", "ignore", "-P", "-c", script(extra), tmp_path / "out"], PYTHONPATH="")
 
 

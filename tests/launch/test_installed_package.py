@@ -82,7 +82,7 @@ def run(installed, command, *arguments):
 
 
 def test_the_wheel_holds_every_config_and_each_file_that_the_package_reads(installed):
-    packed = {path.relative_to(installed / "site").as_posix() for path in (installed / "site").rglob("*.*")}
+    packed = {path.relative_to(installed / "site").as_posix() for path in (installed / "site").rglob("*")}
     tracked = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "conf", "bus_lightning"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -131,6 +131,26 @@ def test_the_commands_of_the_package_are_named_in_its_help_and_its_errors(instal
     refused = run(installed, "bus-train", "model=resnet50,alexnet")
     assert refused.stderr.endswith("which needs -m: bus-train -m model=resnet50,alexnet\n")
     assert refused.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "named"),
+    [
+        ("bus-train", ("model=alexnet", "data.root=data/gone"), "data/gone"),
+        ("bus-train", ("--config-dir", "configs/gone"), "configs/gone"),
+        ("bus-train", ("--config-dir", ""), "--config-dir is empty"),
+        ("bus-evaluate", ("runs=runs/gone",), "runs/gone"),
+        ("bus-report", ("runs/gone",), "runs/gone"),
+        ("bus-audit", ("data/gone",), "data/gone"),
+        ("bus-app", ("bundles/gone",), "bundles/gone"),
+    ],
+)  # fmt: skip
+def test_a_relative_path_that_is_missing_outside_a_checkout_is_named_in_one_line(installed, command, arguments, named):
+    done = run(installed, command, *arguments)
+    lines = [sum(named in line for line in text.splitlines()) for text in (done.stdout, done.stderr)]
+    assert done.returncode in (1, 2)
+    assert max(lines) == 1  # a run's error is in the log and in the table
+    assert "Traceback" not in done.stderr
 
 
 def test_a_checkout_names_its_scripts(monkeypatch):
