@@ -20,7 +20,7 @@ from bus_lightning.diagnosis.frames import Limits
 pytest.importorskip("uvicorn", reason="needs uvicorn: pip install 'bus_lightning[app]'")
 
 from bus_lightning.diagnosis.page.addresses import Addresses
-from bus_lightning.diagnosis.page.local import runtime
+from bus_lightning.diagnosis.page.local import runtime, serving
 from bus_lightning.diagnosis.page.local.content import check_bundle
 from bus_lightning.diagnosis.page.local.serving import contents_of, guard
 from bus_lightning.diagnosis.page.sentences import SENTENCES
@@ -40,6 +40,16 @@ def engine(tmp_path, monkeypatch):
         (folder / name).write_text(f"// {name}")
     monkeypatch.setattr(runtime, "SHA256", {name: checksum(folder / name) for name in runtime.SHA256})
     return folder
+
+
+@pytest.fixture(autouse=True)
+def closed(monkeypatch):
+    """A page that should have been refused fails the test instead of being served."""
+
+    def serve_nothing(*_):
+        raise AssertionError("the page opens")
+
+    monkeypatch.setattr(serving, "running", serve_nothing)
 
 
 @pytest.fixture

@@ -1,49 +1,39 @@
 """The page that diagnoses in a real Chromium: its answers are the server's, and no image leaves the browser."""
 
 import base64
-import json
-import struct
-import zlib
-from dataclasses import asdict
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from page_server import NAME, THRESHOLDS, Server, make_page_bundle, save
+from local_page import KEPT, MAKERS, png, save_pictures
+from page_server import NAME, Server, make_page_bundle, save
 from PIL import Image
-from tiny_bundle import CLASSES, MEAN, SIZE, STD, Bright, SmallClassifier, make_bundle, speckled, with_disc
-from torch import nn
+from tiny_bundle import speckled, with_disc
 
 pytest.importorskip("uvicorn", reason="needs uvicorn: pip install 'bus_lightning[app]'")
 
-from bus_lightning.data.preprocess import Overlay, Preprocessing
-from bus_lightning.diagnosis.bundle import CARD, FORMAT, MANIFEST, VERSION, load_bundle
+from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
-from bus_lightning.diagnosis.doubt import fit_reference, strangeness
+from bus_lightning.diagnosis.doubt import strangeness
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page.local.runtime import SHA256
 from bus_lightning.diagnosis.page.local.runtime import VERSION as ENGINE
 from bus_lightning.diagnosis.page.view import make_view
 from bus_lightning.diagnosis.page.wording import describe
 from bus_lightning.diagnosis.reading import read_frames
-from bus_lightning.export.heads import find_head
-from bus_lightning.export.making import new_bundle
-from bus_lightning.export.to_onnx import export_onnx
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
-KEPT = ROOT / "tests" / "kept"
 RUNTIME = ROOT / "build" / "onnxruntime-web"
 # Diagnoses in a worker like that of the page, and gives its numbers.
 ANSWER = """async (encoded) => {
     const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
-    const worker = new Worker("worker.js", {type: "module"});
+    window.worker ??= new Worker("worker.js", {type: "module"});
     const data = await new Promise((resolve) => {
         worker.onmessage = ({data}) => data.kind === "ready" || resolve(data);
         worker.postMessage({number: 1, file: new Blob([bytes])});
     });
-    worker.terminate();
     const {found, image, line, reason} = data;
     if (!found) return {line, reason};
     return {
@@ -52,50 +42,6 @@ ANSWER = """async (encoded) => {
         doubts: found.doubts.map(({code, answer}) => code === "no_lesion_but" ? `${code}_${answer}` : code),
     };
 }"""
-
-
-class Joint(nn.Module):
-    """A tiny joint network: the logits of the mask and those of the classes."""
-
-    def __init__(self):
-        super().__init__()
-        self.outlines, self.classifies = Bright(), SmallClassifier(3)
-
-    def forward(self, image):
-        return self.outlines(image + 0.2 * image.roll(3, dims=3)), self.classifies(image)
-
-
-def make_joint_bundle(out):
-    """Write a bundle of one tiny joint network with a head, which averages over mirror images and pads."""
-    net, images = Joint().eval(), speckled()
-    with new_bundle(out) as folder:
-        head = find_head(net, torch.rand(2, 3, SIZE, SIZE))
-        export_onnx(net, head, 3, SIZE, folder / "joint.onnx", ("mask", "class"))
-        np.save(folder / "head.npy", head.weights)
-        (folder / CARD).write_text("A tiny joint bundle.\n")
-        stage = {
-            "name": "joint", "preprocessing": asdict(Preprocessing(size=SIZE, resize="pad")), "mean": MEAN, "std": STD,
-            "channels": 3, "files": {"fp32": "joint.onnx"}, "overlay": None, "outputs": ["mask", "class"],
-            "classes": CLASSES, "head": "head.npy", "flips": True,
-        }  # fmt: skip
-        content = {
-            "format": FORMAT, "version": VERSION, "classes": CLASSES, "temperature": 1.5, "networks": {"joint": stage},
-            "thresholds": THRESHOLDS, "reference": fit_reference(images[4:], images[:4]), "default_precision": "fp32",
-            "variants": {}, "no_lesion": 0.1,
-        }  # fmt: skip
-        (folder / MANIFEST).write_text(json.dumps(content))
-    return out
-
-
-MAKERS = {
-    "kept pair": lambda out: KEPT / "bundle",
-    "joint": make_joint_bundle,
-    "mask as a channel": lambda out: make_bundle(out, Overlay(style="channel", source="predicted"), channels=4),
-    "crop": lambda out: make_bundle(out, Overlay(style="crop", source="predicted")),
-    "fill": lambda out: make_bundle(out, Overlay(style="fill", source="predicted", color=[9, 200, 80])),
-    "class only": lambda out: make_bundle(out, only="classifier"),
-    "outline only": lambda out: make_bundle(out, only="segmenter", with_head=True),
-}
 
 
 @pytest.fixture(scope="module")
@@ -173,20 +119,7 @@ def ask(page, path):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Pictures that shrink, grow, and do one of both on each side; with colours, without a lesion, and a JPEG."""
-    folder = tmp_path_factory.mktemp("pictures")
-    plain = speckled(1, seed=3)[0]
-    made = {
-        "shrinks.png": with_disc(plain), "grows.png": with_disc(plain)[40:100, 60:118],
-        "both.png": with_disc(plain)[:, 62:120], "whole.png": with_disc(plain)[:128, :128],
-        "nothing.png": plain, "two.png": with_disc(with_disc(plain, (40, 40), 14), (110, 0), 20),
-    }  # fmt: skip
-    colored = with_disc(plain)
-    colored[5:20, 5:60] = (250, 220, 10)
-    made["colored.png"] = colored
-    paths = [save(image, folder / name) for name, image in made.items()]
-    Image.fromarray(with_disc(plain)).save(folder / "photo.jpg", quality=90)
-    return [*paths, folder / "photo.jpg"]
+    return save_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -292,16 +225,6 @@ def test_the_page_cannot_send_anything_to_another_server(browser, server, serve,
     assert [url for url in asked if url.startswith(other)] == []
 
 
-def png(width, height, depth=8, kind=0):
-    """Write the header of a PNG that announces a size, and its end."""
-
-    def chunk(name, content):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
 def test_a_bad_file_gives_one_line_and_takes_the_former_answer_away(visit, picture, tmp_path):
     page = visit()
     give(page, picture)
@@ -365,10 +288,8 @@ def test_the_page_fits_a_phone_and_follows_the_scheme(visit, picture, width, sch
     page.locator("#card summary").click()
     page.get_by_text("A tiny bundle.").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    levels = (
-        page.evaluate("getComputedStyle(document.body).backgroundColor").removeprefix("rgb(").rstrip(")").split(",")
-    )
-    assert (sum(map(int, levels)) < 200) == (scheme == "dark")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", ground))) < 200) == (scheme == "dark")
     tops = [page.locator(part).bounding_box()["y"] for part in (".drop", ".doubts", ".answer", ".layers", ".sizes")]
     if width == 390:
         assert tops == sorted(tops)

@@ -172,7 +172,7 @@ def _sentences(bundle: Bundle) -> dict[str, str]:
 def _refusal(content: bytes) -> str:
     """Return the line with which a file of this content is refused."""
     try:
-        recognise(read_head(BufferedReader(BytesIO(content))))  # type: ignore[arg-type]
+        recognise(read_head(BufferedReader(BytesIO(content))))
     except UserError as error:
         return str(error)
     raise AssertionError("it is read")

@@ -4,6 +4,7 @@ import * as ort from "./ort.wasm.min.mjs";
 import { Diagnoser } from "./diagnoser.js";
 import { Refusal, decode, fingerprint } from "./file.js";
 
+let isAsked = false; // whether an image already waits
 const ready = open();
 
 async function open() {
@@ -12,7 +13,8 @@ async function open() {
   ort.env.wasm.numThreads = self.crossOriginIsolated ? (bundle.threads ?? Math.min(navigator.hardwareConcurrency, 4)) : 1;
   const read = async (file) => new Uint8Array(await (await fetchWhole(file)).arrayBuffer());
   const diagnoser = await Diagnoser.open(ort, bundle, read);
-  await diagnoser.diagnose({ data: new Uint8Array(3 * 64 * 64), height: 64, width: 64, channels: 3 }); // warms up
+  const blank = { data: new Uint8Array(3 * 64 * 64), height: 64, width: 64, channels: 3 };
+  if (!isAsked) await diagnoser.diagnose(blank); // the first call of an engine takes longer
   return diagnoser;
 }
 
@@ -36,6 +38,7 @@ ready.then(
 );
 
 self.addEventListener("message", async ({ data: { number, file } }) => {
+  isAsked = true;
   try {
     const answered = await answer(file);
     const { image, found } = answered;

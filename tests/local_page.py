@@ -1,0 +1,93 @@
+"""What the tests of the page in the browser share: bundles of each kind of network, and pictures."""
+
+import json
+import struct
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from page_server import THRESHOLDS, save
+from PIL import Image
+from tiny_bundle import CLASSES, MEAN, SIZE, STD, Bright, SmallClassifier, make_bundle, speckled, with_disc
+from torch import nn
+
+from bus_lightning.data.preprocess import Overlay, Preprocessing
+from bus_lightning.diagnosis.bundle import CARD, FORMAT, MANIFEST, VERSION
+from bus_lightning.diagnosis.doubt import fit_reference
+from bus_lightning.export.heads import find_head
+from bus_lightning.export.making import new_bundle
+from bus_lightning.export.to_onnx import export_onnx
+
+KEPT = Path(__file__).parent / "kept"
+
+
+class Joint(nn.Module):
+    """A tiny joint network: the logits of the mask and those of the classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.outlines, self.classifies = Bright(), SmallClassifier(3)
+
+    def forward(self, image):
+        return self.outlines(image + 0.2 * image.roll(3, dims=3)), self.classifies(image)
+
+
+def make_joint_bundle(out):
+    """Write a bundle of one tiny joint network with a head, which averages over mirror images and pads."""
+    net, images = Joint().eval(), speckled()
+    with new_bundle(out) as folder:
+        head = find_head(net, torch.rand(2, 3, SIZE, SIZE))
+        export_onnx(net, head, 3, SIZE, folder / "joint.onnx", ("mask", "class"))
+        np.save(folder / "head.npy", head.weights)
+        (folder / CARD).write_text("A tiny joint bundle.\n")
+        stage = {
+            "name": "joint", "preprocessing": asdict(Preprocessing(size=SIZE, resize="pad")), "mean": MEAN, "std": STD,
+            "channels": 3, "files": {"fp32": "joint.onnx"}, "overlay": None, "outputs": ["mask", "class"],
+            "classes": CLASSES, "head": "head.npy", "flips": True,
+        }  # fmt: skip
+        content = {
+            "format": FORMAT, "version": VERSION, "classes": CLASSES, "temperature": 1.5, "networks": {"joint": stage},
+            "thresholds": THRESHOLDS, "reference": fit_reference(images[4:], images[:4]), "default_precision": "fp32",
+            "variants": {}, "no_lesion": 0.1,
+        }  # fmt: skip
+        (folder / MANIFEST).write_text(json.dumps(content))
+    return out
+
+
+MAKERS = {
+    "kept pair": lambda out: KEPT / "bundle",
+    "joint": make_joint_bundle,
+    "mask as a channel": lambda out: make_bundle(out, Overlay(style="channel", source="predicted"), channels=4),
+    "crop": lambda out: make_bundle(out, Overlay(style="crop", source="predicted")),
+    "fill": lambda out: make_bundle(out, Overlay(style="fill", source="predicted", color=[9, 200, 80])),
+    "class only": lambda out: make_bundle(out, only="classifier"),
+    "outline only": lambda out: make_bundle(out, only="segmenter", with_head=True),
+}
+
+
+def save_pictures(folder):
+    """Save pictures that shrink, grow, and do one of both on each side; with colours, without a lesion, and a JPEG."""
+    plain = speckled(1, seed=3)[0]
+    made = {
+        "shrinks.png": with_disc(plain), "grows.png": with_disc(plain)[40:100, 60:118],
+        "both.png": with_disc(plain)[:, 62:120], "whole.png": with_disc(plain)[:128, :128],
+        "nothing.png": plain, "two.png": with_disc(with_disc(plain, (40, 40), 14), (110, 0), 20),
+    }  # fmt: skip
+    colored = with_disc(plain)
+    colored[5:20, 5:60] = (250, 220, 10)
+    made["colored.png"] = colored
+    paths = [save(image, folder / name) for name, image in made.items()]
+    Image.fromarray(with_disc(plain)).save(folder / "photo.jpg", quality=90)
+    return [*paths, folder / "photo.jpg"]
+
+
+def png(width, height, depth=8, kind=0):
+    """Write the header of a PNG that announces a size, and its end."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
