@@ -102,14 +102,14 @@ def recording_server():
     arrived = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802 (the library's name)
+        def do_GET(self):
             arrived.append(self.path)
             self.send_response(200)
             self.send_header("access-control-allow-origin", "*")
             self.send_header("cross-origin-resource-policy", "cross-origin")
             self.end_headers()
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815 (the library's name)
 
         def log_message(self, *_):
             pass

@@ -206,7 +206,7 @@ def test_the_page_cannot_send_anything_to_another_server(browser, server):
             """async (other) => {
                 const ended = (promise) => promise.then(() => "sent", () => "refused");
                 const image = new Image();
-                const loaded = new Promise((resolve, reject) => Object.assign(image, {onload: resolve, onerror: reject}));
+                const loaded = new Promise((onload, onerror) => Object.assign(image, {onload, onerror}));
                 image.src = `${other}picture?an-image`;
                 const script = document.createElement("script");
                 script.textContent = "window.ran = true";
