@@ -2,8 +2,11 @@
 
 import json
 import struct
+import threading
 import zlib
+from contextlib import contextmanager
 from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +94,29 @@ def png(width, height, depth=8, kind=0):
 
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@contextmanager
+def recording_server():
+    """Run a server that takes everything from everybody: its address, and what has arrived there."""
+    arrived = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            arrived.append(self.path)
+            self.send_response(200)
+            self.send_header("access-control-allow-origin", "*")
+            self.send_header("cross-origin-resource-policy", "cross-origin")
+            self.end_headers()
+
+        do_POST = do_GET  # noqa: N815 (the library's name)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/", arrived
+        server.shutdown()
+        thread.join()

@@ -46,12 +46,17 @@ function inline(text) {
   let end = 0;
   for (const match of text.matchAll(INLINE)) {
     const [whole, strong, emphasis, code, label, address] = match;
-    parts.push(text.slice(end, match.index));
-    if (strong) parts.push(make("strong", {}, strong));
-    else if (emphasis) parts.push(make("em", {}, emphasis));
+    parts.push(plain(text.slice(end, match.index)));
+    if (strong) parts.push(make("strong", {}, plain(strong)));
+    else if (emphasis) parts.push(make("em", {}, plain(emphasis)));
     else if (code) parts.push(make("code", {}, code));
-    else parts.push(make("a", { href: address, rel: "noreferrer", target: "_blank" }, label));
+    else parts.push(make("a", { href: address, rel: "noreferrer", target: "_blank" }, plain(label)));
     end = match.index + whole.length;
   }
-  return [...parts, text.slice(end)];
+  return [...parts, plain(text.slice(end))];
+}
+
+// Remove the backslash before a character that Markdown would read.
+function plain(text) {
+  return text.replace(/\\([!-/:-@[-`{-~])/g, "$1");
 }

@@ -11,7 +11,7 @@ export function drawLayers({ image, found }, colors) {
   const size = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
   const layers = [drawPixels(height, width, size, (rgba) => paintImage(rgba, image.data))];
   if (found.heat) layers.push(drawHeat(found.heat, height, width, colors.heat));
-  if (found.mask) layers.push(drawOutline(found.mask, size, scale, colors.outline));
+  if (found.mask) layers.push(drawOutline(found.mask, colors.outline));
   return layers;
 }
 
@@ -60,8 +60,10 @@ function paintHeat(rgba, heat, colors) {
   }
 }
 
-// A dark rim makes the line stand out from bright tissue and from the heat.
-function drawOutline(mask, size, scale, color) {
+// A dark rim makes the line stand out from bright tissue and from the heat; a small image gets a fine line, too.
+function drawOutline(mask, color) {
+  const scale = SIDE / Math.max(mask.height, mask.width);
+  const size = [Math.max(1, Math.round(mask.width * scale)), Math.max(1, Math.round(mask.height * scale))];
   const canvas = makeCanvas(...size);
   const context = canvas.getContext("2d");
   const path = new Path2D();
