@@ -217,11 +217,11 @@ def test_the_projects_page_has_a_place_for_each_table_of_its_plan_and_no_other()
 def test_another_page_shows_the_goals_in_short_and_keeps_its_prose(runs, place, tmp_path):
     page, plan = place
     summary = tmp_path / "README.md"
-    summary.write_text("Before.\n<!-- table:headline -->\nold\n<!-- end -->\nAfter.\n")
+    summary.write_text("Before.\n<!-- table:headline -->\nbefore\n<!-- end -->\nAfter.\n")
     make_results(tmp_path / "runs", page, plan, extensions=extensions(), summary=summary)
     text = summary.read_text()
     assert text.startswith("Before.\n<!-- table:headline -->\n| question | reached | images | recipe |")
     assert text.endswith("<!-- end -->\nAfter.\n")
-    assert "old" not in text
+    assert "before" not in text
     with pytest.raises(UserError, match="there is no such page"):
         make_results(tmp_path / "runs", page, plan, summary=tmp_path / "gone.md")
