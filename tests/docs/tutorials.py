@@ -42,8 +42,9 @@ def short_outputs(cell, folder):
     lines = [line.rstrip() for line in text.split("\n") if "━" not in line]
     lines = [line for line in lines if line and not line.startswith("     ")]  # a bar's second line is indented
     kept = [nbformat.v4.new_output("stream", name="stdout", text="\n".join(lines[:_LINES]) + "\n")] if lines else []
-    results = [output.data["text/plain"] for output in cell.outputs if output.output_type == "execute_result"]
-    return kept + [nbformat.v4.new_output("execute_result", data={"text/plain": text}) for text in results]
+    results = [output.data for output in cell.outputs if output.output_type == "execute_result"]
+    shown = [{kind: data[kind] for kind in ("text/plain", "image/jpeg") if kind in data} for data in results]
+    return kept + [nbformat.v4.new_output("execute_result", data=data) for data in shown]
 
 
 def main():
