@@ -41,7 +41,7 @@ def adopt_ranks_of_srun() -> None:
         return
     machines = int(os.environ["SLURM_STEP_NUM_NODES"])
     each, rest = divmod(processes, machines)
-    if rest:
+    if rest or "," in os.environ.get("SLURM_STEP_TASKS_PER_NODE", ""):  # such as "4(x2)", or "3,1" if they differ
         raise UserError(f"srun has started {processes} processes on {machines} machines: give it --ntasks-per-node.")
     node, local = int(os.environ["SLURM_NODEID"]), int(os.environ["SLURM_LOCALID"])
     numbers = {"LOCAL_RANK": local, "GROUP_RANK": node, "RANK": node * each + local}

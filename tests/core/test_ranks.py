@@ -10,7 +10,8 @@ from bus_lightning.core.ranks import adopt_ranks_of_srun, is_first_process, proc
 from bus_lightning.launch import train
 
 STEP = {"SLURM_JOB_ID": "412", "SLURM_STEP_ID": "3", "SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2",
-        "SLURM_STEP_NODELIST": "gpu[07-08]", "SLURM_NODEID": "1", "SLURM_LOCALID": "2"}  # fmt: skip
+        "SLURM_STEP_TASKS_PER_NODE": "4(x2)", "SLURM_STEP_NODELIST": "gpu[07-08]", "SLURM_NODEID": "1",
+        "SLURM_LOCALID": "2"}  # fmt: skip
 RANKS = ("LOCAL_RANK", "GROUP_RANK", "RANK", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -66,12 +67,12 @@ def test_one_process_of_srun_and_a_torchrun_below_it_stay_as_they_are(step):
     assert (starter(), os.environ["LOCAL_RANK"], processes_started_together()) == ("torchrun", "5", (1, 8))
 
 
-def test_machines_with_different_numbers_of_processes_are_refused_in_one_line(step, capsys):
-    step(SLURM_STEP_NUM_TASKS="3")
+@pytest.mark.parametrize(("processes", "each"), [("3", "2,1"), ("4", "3,1")])
+def test_machines_with_different_numbers_of_processes_are_refused_in_one_line(step, capsys, processes, each):
+    step(SLURM_STEP_NUM_TASKS=processes, SLURM_STEP_TASKS_PER_NODE=each)
     assert train.main() == 1
-    assert capsys.readouterr().err == (
-        "Error: srun has started 3 processes on 2 machines: give it --ntasks-per-node.\n"
-    )  # fmt: skip
+    expected = f"Error: srun has started {processes} processes on 2 machines: give it --ntasks-per-node.\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_a_grid_is_not_started_once_for_each_process_of_srun(step, composed):

@@ -42,8 +42,8 @@ def port():
 def start(node, port, *steps):
     """Start a process as srun does on one of two nodes."""
     step = {"SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "2",
-            "SLURM_STEP_NODELIST": "vm[1-2]", "SLURM_NODEID": str(node), "SLURM_LOCALID": "0",
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
+            "SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_STEP_NODELIST": "vm[1-2]", "SLURM_NODEID": str(node),
+            "SLURM_LOCALID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
     return subprocess.Popen([sys.executable, "-c", PROCESS, *steps], env=os.environ | step, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
 
