@@ -37,6 +37,7 @@ ROOT = Path(__file__).parent.parent
 CHROMIUM = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--host-resolver-rules=MAP other-machine.test 127.0.0.1",  # its pages are no secure context
 ]
 os.environ["WANDB_MODE"] = "offline"
 os.environ["SQLALCHEMY_SILENCE_UBER_WARNING"] = "1"  # optuna 2 imports in the old way

@@ -31,20 +31,20 @@ export class Diagnoser {
     const mask = everyone.length ? outline(everyone, bundle.least_score, height, width) : null;
     everyone.push(...(await predictAll(this.classifiers, image, mask)));
     const classified = everyone.filter(({ logs }) => logs);
-    const found = { mask, heat: null, answer: null, probabilities: [], flagged: null };
-    found.measurements = mask && measure(mask);
+    const diagnosis = { mask, heat: null, answer: null, probabilities: [], flagged: null };
+    diagnosis.measurements = mask && measure(mask);
     if (classified.length) {
       const logs = meanOfLogs(classified.map((predicted) => predicted.logs));
       const shares = softmax(logs.map((value) => value / (bundle.temperature ?? 1)));
-      found.probabilities = bundle.classes.map((name, k) => [name, shares[k]]);
-      found.answer = bundle.classes[shares.indexOf(Math.max(...shares))];
+      diagnosis.probabilities = bundle.classes.map((name, k) => [name, shares[k]]);
+      diagnosis.answer = bundle.classes[shares.indexOf(Math.max(...shares))];
       const place = bundle.classes.indexOf(MALIGNANT);
-      if (bundle.malignant && place >= 0) found.flagged = shares[place] >= bundle.malignant.threshold;
-      found.heat = meanHeat(classified, found.answer, height, width);
+      if (bundle.malignant && place >= 0) diagnosis.flagged = shares[place] >= bundle.malignant.threshold;
+      diagnosis.heat = meanHeat(classified, diagnosis.answer, height, width);
     }
-    found.strangeness = strangeness(image, bundle.reference);
-    found.doubts = findDoubts(found, bundle, isBlank(image));
-    return found;
+    diagnosis.strangeness = strangeness(image, bundle.reference);
+    diagnosis.doubts = findDoubts(diagnosis, bundle, isBlank(image));
+    return diagnosis;
   }
 }
 

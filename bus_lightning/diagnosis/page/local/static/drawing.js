@@ -5,13 +5,13 @@ const HEAT_SIDE = 320;
 const SIDE_PER_PIXEL = 220; // length of the shorter side for each pixel of the outline's thickness
 
 // Returns the layers from the bottom: image, heat map, outline; without a heat map or an outline, no layer.
-export function drawLayers({ image, found }, colors) {
+export function drawLayers({ image, diagnosis }, colors) {
   const { height, width } = image;
   const scale = Math.min(1, SIDE / Math.max(height, width));
   const size = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
   const layers = [drawPixels(height, width, size, (rgba) => paintImage(rgba, image.data))];
-  if (found.heat) layers.push(drawHeat(found.heat, height, width, colors.heat));
-  if (found.mask) layers.push(drawOutline(found.mask, colors.outline));
+  if (diagnosis.heat) layers.push(drawHeat(diagnosis.heat, height, width, colors.heat));
+  if (diagnosis.mask) layers.push(drawOutline(diagnosis.mask, colors.outline));
   return layers;
 }
 

@@ -40,8 +40,10 @@ export async function decode(file, bundle) {
   return pixelsOf(bitmap, refuse);
 }
 
-// Return the first 12 hex digits of the SHA-256 of a file's content, by which an answer is named.
+// Return the first 12 hex digits of the SHA-256 of a file's content, by which an answer is named; else its CRC-32, because
+// browsers compute SHA-256 only for pages of this machine or of HTTPS.
 export async function fingerprint(file) {
+  if (!crypto.subtle) return checksum(new Uint8Array(await file.arrayBuffer())).toString(16).padStart(8, "0");
   const digest = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
   return Array.from(new Uint8Array(digest).subarray(0, 6), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

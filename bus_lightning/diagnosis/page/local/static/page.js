@@ -54,7 +54,7 @@ function show(answered) {
   const words = describe(answered, bundle);
   byId("message").replaceChildren();
   byId("picture").replaceChildren(showPicture(answered, words));
-  byId("strength").hidden = !answered.found.heat;
+  byId("strength").hidden = !answered.diagnosis.heat;
   byId("answer").replaceChildren(...showAnswer(words));
   byId("details").replaceChildren(...showDetails(words));
   byId("print").disabled = false;

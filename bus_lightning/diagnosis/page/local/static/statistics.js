@@ -57,8 +57,8 @@ function greyLevels(grey) {
   const mean = total(shares.map((share, level) => (share * level) / 255));
   const statistics = {};
   for (const part of [5, 25, 50, 75, 95]) {
-    const found = below.findIndex((share) => share >= part / 100 - 1e-9);
-    statistics[`grey_${part}`] = (found < 0 ? 256 : found) / 255;
+    const first = below.findIndex((share) => share >= part / 100 - 1e-9);
+    statistics[`grey_${part}`] = (first < 0 ? 256 : first) / 255;
   }
   statistics.grey_deviation = Math.sqrt(total(shares.map((share, level) => share * (level / 255 - mean) ** 2)));
   statistics.black = logarithm(below[7], 0.01);

@@ -5,21 +5,21 @@ import { fill } from "./sentences.js";
 const MALIGNANT = "malignant";
 
 // Returns the texts of the page; each probability is [class, share in words, share], the most likely first.
-export function describe({ image, found, name }, bundle) {
+export function describe({ image, diagnosis, name }, bundle) {
   const say = (sentence, values = {}) => fill(bundle.sentences[sentence], values);
-  const shares = [...found.probabilities].sort(([, a], [, b]) => b - a);
-  const doubts = found.doubts.map(({ code, ...values }) => say(code, values));
+  const shares = [...diagnosis.probabilities].sort(([, a], [, b]) => b - a);
+  const doubts = diagnosis.doubts.map(({ code, ...values }) => say(code, values));
   return {
     doubts: doubts.length ? doubts : [say("no_doubt")],
     isDoubted: doubts.length > 0,
-    answer: answerOf(found, shares, say),
+    answer: answerOf(diagnosis, shares, say),
     probabilities: shares.map(([label, share]) => [label, percent(share, say), share]),
-    calibration: shares.length ? say("calibration", { share: Math.round(100 * shares[0][1]), answer: found.answer }) : "",
-    malignant: malignantOf(found, say),
-    isFlagged: Boolean(found.flagged),
-    measurements: measurementsOf(found.measurements, say),
-    picture: pictureOf(found, say),
-    caption: captionOf(found, say),
+    calibration: shares.length ? say("calibration", { share: Math.round(100 * shares[0][1]), answer: diagnosis.answer }) : "",
+    malignant: malignantOf(diagnosis, say),
+    isFlagged: Boolean(diagnosis.flagged),
+    measurements: measurementsOf(diagnosis.measurements, say),
+    picture: pictureOf(diagnosis, say),
+    caption: captionOf(diagnosis, say),
     notes: [
       say("image_note", { name, width: image.width, height: image.height, made_with: bundle.made_with }),
       say("burned_in_note"),

@@ -28,8 +28,8 @@ async function answer(file) {
   const diagnoser = await ready;
   const image = await decode(file, diagnoser.bundle);
   const began = performance.now();
-  const found = await diagnoser.diagnose(image);
-  return { image, found, name: await fingerprint(file), milliseconds: performance.now() - began };
+  const diagnosis = await diagnoser.diagnose(image);
+  return { image, diagnosis, name: await fingerprint(file), milliseconds: performance.now() - began };
 }
 
 ready.then(
@@ -41,8 +41,8 @@ self.addEventListener("message", async ({ data: { number, file } }) => {
   isAsked = true;
   try {
     const answered = await answer(file);
-    const { image, found } = answered;
-    const sent = [image, found.mask, found.heat && { data: found.heat }].filter(Boolean);
+    const { image, diagnosis } = answered;
+    const sent = [image, diagnosis.mask, diagnosis.heat && { data: diagnosis.heat }].filter(Boolean);
     self.postMessage({ kind: "answer", number, ...answered }, sent.map(({ data }) => data.buffer));
   } catch (error) {
     const line = error instanceof Refusal ? error.message : null;
