@@ -51,10 +51,11 @@ def _doubts() -> dict[str, Any]:
         tested = set(cases["id"][cases["part"] == "test"])
         images = [read_image(root / row.image) for row in read_index(root).itertuples() if row.id in tested]
         kinds = {"test images of BUSI": images} | kinds | change_images(images)
-    found = {name: flagged_by(load_bundle(SHIPPED).reference, images) for name, images in kinds.items()}
-    for name, counted in found.items():
+    reference = load_bundle(SHIPPED).reference
+    flagged = {name: flagged_by(reference, images) for name, images in kinds.items()}
+    for name, counted in flagged.items():
         say(f"{name}: {counted['share']:.1%} of {counted['images']} are taken for something else")
-    return found
+    return flagged
 
 
 def tables(results: dict[str, Any]) -> dict[str, str]:

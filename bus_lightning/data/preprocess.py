@@ -64,7 +64,7 @@ DENOISERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 RULES = 2  # rules 1, of version 0.1, choose the interpolation by the height alone and clean in the LAB colour space
 STYLES = ("none", "contour", "fill", "class_mark", "channel", "crop")
 SOURCES = ("ground_truth", "predicted")
-_NEW = "test"  # new images are preprocessed like this part of the split
+NEW_IMAGES = "test"  # new images are preprocessed like this part of the split
 
 
 @dataclass(frozen=True)
@@ -252,11 +252,11 @@ def prepare_new(
         image that it shows.
     """
     part = slice(0, image.shape[0]), slice(0, image.shape[1])
-    drawn = None if mask is None or overlay is None or not overlay.applies_to(_NEW) else mask.astype(np.uint8)
-    if drawn is not None and overlay is not None and overlay.crops(_NEW):
+    drawn = None if mask is None or overlay is None or not overlay.applies_to(NEW_IMAGES) else mask.astype(np.uint8)
+    if drawn is not None and overlay is not None and overlay.crops(NEW_IMAGES):
         part = overlay.box(drawn)
         image, drawn = image[part], np.ascontiguousarray(drawn[part])
-    square = preprocessing.fit(preprocessing.clean(image) if _NEW in preprocessing.parts else image)
+    square = preprocessing.fit(preprocessing.clean(image) if NEW_IMAGES in preprocessing.parts else image)
     if drawn is not None and overlay is not None:
         square = overlay.draw(square, preprocessing.fit(drawn, is_mask=True))
     return square, part

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError, disk_trouble
+from bus_lightning.core.files import is_there
 from bus_lightning.core.interruption import Interrupted, at_first_signal
 from bus_lightning.core.printable import printable, printable_lines
 from bus_lightning.diagnosis.options import BUNDLE_HELP, bundle_parser, positive
@@ -116,7 +117,7 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"No image is given: {command}")
     if options.out is None:
         raise UserError(f"--out is missing, the folder of the results: {command}")
-    if not options.bundle and _is_missing(options.paths[0]):  # it may be a bundle, and then no other one answers
+    if not options.bundle and not is_there(options.paths[0]):  # it may be a bundle, and then no other one answers
         raise UserError("The first path does not exist: give images, folders of images, or a bundle before them.")
 
 
@@ -130,7 +131,7 @@ def _find_files(options: argparse.Namespace) -> tuple[list[Path], dict[Path, str
 
     left_out: dict[Path, str] = {}
     paths = [path for path in find_files(options.paths, left_out) if not _lies_in(options.out, path)]
-    if all(_is_missing(path) or _is_folder(path) for path in paths):
+    if all(not is_there(path) or _is_folder(path) for path in paths):
         raise UserError("No image, DICOM file or video is in the paths that were given.")
     return paths, {path: kind for path, kind in left_out.items() if not _lies_in(options.out, path)}
 
@@ -188,12 +189,6 @@ def _report_left_out(left_out: dict[Path, str], keep_names: bool) -> None:
 
 def _interrupt(number: int) -> None:
     raise Interrupted(number)
-
-
-def _is_missing(path: Path) -> bool:
-    with suppress(OSError):  # a name that is too long, or a folder that is closed
-        return not path.exists()
-    return False
 
 
 def _is_folder(path: Path) -> bool:

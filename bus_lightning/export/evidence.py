@@ -116,15 +116,15 @@ def find_evidence(cases: pd.DataFrame, temperature: float | None, sensitivity: f
 
 def _results(cases: pd.DataFrame, temperature: float | None, is_own: bool) -> dict[str, Rows]:
     """Compute metrics with their intervals; on other data those that need no normal image."""
-    found = {}
+    rows = {}
     if "tp" in cases:
-        found[MASK] = interval_rows(cases_of_task("segmentation", cases), OUTLINES)
+        rows[MASK] = interval_rows(cases_of_task("segmentation", cases), OUTLINES)
     if classes_of(cases):
         classes = cases_of_task("classification", cases)
-        found[CLASS] = interval_rows(classes, (*CLASSES, _AUC) if is_own else ("accuracy", _AUC))
+        rows[CLASS] = interval_rows(classes, (*CLASSES, _AUC) if is_own else ("accuracy", _AUC))
         if temperature and not is_own:  # the temperature was fitted on the others
-            found[CLASS] += interval_rows(tempered(classes, temperature), (_ERROR,))
-    return found
+            rows[CLASS] += interval_rows(tempered(classes, temperature), (_ERROR,))
+    return rows
 
 
 def _operating_points(cases: pd.DataFrame, temperature: float, sensitivity: float) -> Rows:
@@ -133,11 +133,11 @@ def _operating_points(cases: pd.DataFrame, temperature: float, sensitivity: floa
     kinds = {part: calibrated[calibrated["part"] == part] for part in (OUT_OF_FOLD, TEST)}
     kinds |= {str(name): table for name, table in calibrated[calibrated["part"] == OTHER_DATA].groupby("set")}
     chosen_on, column = kinds[OUT_OF_FOLD], f"{PROBABILITY}{MALIGNANT}"
-    if not (chosen_on["label"] == MALIGNANT).any():
+    is_malignant = (chosen_on["label"] == MALIGNANT).to_numpy()
+    if not is_malignant.any():
         return []
     rows = []
     for asked in sorted({*_SENSITIVITIES, sensitivity}):
-        is_malignant = (chosen_on["label"] == MALIGNANT).to_numpy()
         chosen = choose_threshold(chosen_on[column].to_numpy("float64"), is_malignant, asked)["threshold"]
         for name, table in kinds.items():
             flagged, positive = (table[column] >= chosen).to_numpy(), (table["label"] == MALIGNANT).to_numpy()
@@ -172,19 +172,19 @@ def _subgroups(kinds: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, Any]]:
 
 def _strata(cases: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
     """Divide images: kind of subgroup -> name -> ids; kinds with a single group are left out."""
-    found = {"class": {str(name): set(table["id"]) for name, table in cases.groupby("label")}}
+    strata = {"class": {str(name): set(table["id"]) for name, table in cases.groupby("label")}}
     if "marked" in cases:
-        found["burned-in marks"] = {name: set(cases["id"][cases["marked"] == value])
+        strata["burned-in marks"] = {name: set(cases["id"][cases["marked"] == value])
                                     for name, value in (("without", 0), ("with", 1))}  # fmt: skip
     if "tp" in cases:
         lesions = cases[has_lesion(cases)]
         shares = (lesions["tp"] + lesions["fn"]) / lesions[[*COUNTS]].sum(axis=1)
-        found["lesion"] = {name: set(lesions["id"][(shares > low) & (shares <= high)])
+        strata["lesion"] = {name: set(lesions["id"][(shares > low) & (shares <= high)])
                            for name, (low, high) in _SIZES.items()}  # fmt: skip
     if "device" in cases:
         known = cases[cases["device"].notna() & (cases["device"] != "unknown")]
-        found["device"] = {str(name): set(table["id"]) for name, table in known.groupby("device")}
-    groups = {by: {name: ids for name, ids in own.items() if ids} for by, own in found.items()}
+        strata["device"] = {str(name): set(table["id"]) for name, table in known.groupby("device")}
+    groups = {by: {name: ids for name, ids in own.items() if ids} for by, own in strata.items()}
     return {by: own for by, own in groups.items() if len(own) > 1}
 
 

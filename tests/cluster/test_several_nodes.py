@@ -39,17 +39,17 @@ def train(arguments, *srun, env=()):
 
 def test_two_nodes_write_one_run_with_the_metrics_of_one_and_skip_it_when_it_is_complete(slurm, options):
     two_nodes = ("--partition=pair", "--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--kill-on-bad-exit=1")
-    alone, one = options("one")
-    together, two = options("two", *ON_TWO)
+    alone, single = options("one")
+    together, pair = options("two", *ON_TWO)
     assert train(alone).returncode == 0
     done = train(together, *two_nodes, "--label", env=slurm)
     assert done.returncode == 0, done.stderr
     writers = {line.partition(":")[0].strip() for line in done.stdout.splitlines()}
     assert writers == {"0"}  # the second process prints nothing
     assert "Test results" in done.stdout
-    assert (two.status["state"], two.status["epochs"]) == ("complete", 1)
-    assert sorted(path.name for path in two.path.parent.iterdir() if path.is_dir()) == ["one", "two"]
-    pd.testing.assert_frame_equal(pd.read_csv(two.cases), pd.read_csv(one.cases), rtol=1e-3)
+    assert (pair.status["state"], pair.status["epochs"]) == ("complete", 1)
+    assert sorted(path.name for path in pair.path.parent.iterdir() if path.is_dir()) == ["one", "two"]
+    pd.testing.assert_frame_equal(pd.read_csv(pair.cases), pd.read_csv(single.cases), rtol=1e-3)
     again = train(together, *two_nodes, env=slurm)
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("complete, skipped") == 1

@@ -37,8 +37,8 @@ def place(tmp_path, monkeypatch):
 
 
 def blocks(kind):
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    return [block for name, block in found if name == kind]
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return [block for name, block in fenced if name == kind]
 
 
 def test_the_python_of_the_page_runs_from_top_to_bottom(place, capsys):

@@ -55,10 +55,10 @@ def words_in(content) -> Iterator[str]:
         yield content
 
 
-def assert_alike(found, kept) -> None:
+def assert_alike(computed, kept) -> None:
     """Check that two nested values have the same texts and, to the last rounded digit, the same numbers."""
-    assert list(words_in(found)) == list(words_in(kept))
-    assert list(numbers_in(found)) == pytest.approx(list(numbers_in(kept)), abs=2e-4)
+    assert list(words_in(computed)) == list(words_in(kept))
+    assert list(numbers_in(computed)) == pytest.approx(list(numbers_in(kept)), abs=2e-4)
 
 
 def test_each_image_was_predicted_once_by_a_network_that_saw_no_near_duplicate(cases):
@@ -84,11 +84,11 @@ def test_the_sections_of_the_card_are_rebuilt_from_its_cases(cases, manifest, ca
 
 def test_the_test_results_of_the_card_are_rebuilt_from_its_cases(cases, manifest, card):
     test = cases[cases["part"] == TEST].reset_index(drop=True)
-    found = {
+    computed = {
         "mask": interval_rows(cases_of_task("segmentation", test), OUTLINES),
         "class": interval_rows(cases_of_task("classification", test), CLASSES),
     }
-    assert_alike(found, manifest["numbers"])
+    assert_alike(computed, manifest["numbers"])
     for row in (*manifest["numbers"]["mask"], *manifest["numbers"]["class"]):
         assert f"| {heading_of(row['metric'])} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} |" in card
 
@@ -97,13 +97,13 @@ def test_temperature_and_threshold_are_fitted_on_images_that_other_networks_pred
     classes = cases_of_task("classification", cases)
     parts = {part: classes[classes["part"] == part].reset_index(drop=True) for part in (OUT_OF_FOLD, TEST)}
     kept = manifest["calibration"]
-    found = calibrate(parts[OUT_OF_FOLD], kept["on"], 4, parts[TEST], 0.95)
-    assert found.temperature == pytest.approx(manifest["temperature"], rel=1e-3)
-    assert_alike(found.thresholds, manifest["thresholds"])
-    assert_alike(found.tested, kept["tested"])
+    fitted = calibrate(parts[OUT_OF_FOLD], kept["on"], 4, parts[TEST], 0.95)
+    assert fitted.temperature == pytest.approx(manifest["temperature"], rel=1e-3)
+    assert_alike(fitted.thresholds, manifest["thresholds"])
+    assert_alike(fitted.tested, kept["tested"])
     assert kept["n"] == len(parts[OUT_OF_FOLD]) == 624
-    assert f"Temperature {found.temperature:.3f}" in card
-    assert f"Threshold for malignant: {found.thresholds['malignant']['threshold']:.4f}" in card
+    assert f"Temperature {fitted.temperature:.3f}" in card
+    assert f"Threshold for malignant: {fitted.thresholds['malignant']['threshold']:.4f}" in card
 
 
 def test_the_leading_numbers_of_the_card_agree_with_other_code(cases, manifest, card):

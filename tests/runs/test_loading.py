@@ -62,8 +62,8 @@ def test_flips_padding_cleaning_grey_precision_and_the_no_lesion_rule_are_those_
     folder.update_status(lesion_rule=rule)
     run = bus_lightning.runs.load(folder.path)
     for id_ in (scores.idxmin(), scores.idxmax()):
-        found = run.predict(phantom / f"{id_}.png")
-        assert found.mask.any() == (scores[id_] >= limit)
+        predicted = run.predict(phantom / f"{id_}.png")
+        assert predicted.mask.any() == (scores[id_] >= limit)
 
 
 def test_a_path_and_its_pixels_get_the_same_prediction_grey_or_colour():

@@ -99,7 +99,10 @@ def calibration_of(bundle: Bundle) -> str:
 
 
 def malignant_of(bundle: Bundle, is_flagged: bool | None) -> str:
-    """Compare malignant with its threshold, with {probability:.1%} left open; None if there is nothing to compare."""
+    """Say on which side of its threshold malignant is, with {probability:.1%} left open.
+
+    `is_flagged` is None if no threshold was compared.
+    """
     threshold: Mapping[str, Any] | None = (bundle.thresholds or {}).get(MALIGNANT)
     if threshold is None or is_flagged is None:
         return "Malignant: this bundle has no threshold for it, so nothing is flagged and nothing is ruled out."

@@ -12,7 +12,7 @@ from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.drawing import OUTLINE, STRENGTH
 from bus_lightning.data.file_kinds import FORMATS, OTHERS, PHOTO_BRANDS, VIDEO_BOXES, read_head, recognise
-from bus_lightning.data.preprocess import Overlay, Preprocessing
+from bus_lightning.data.preprocess import NEW_IMAGES, Overlay, Preprocessing
 from bus_lightning.diagnosis import doubt, frames
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.frames import LEAST_SIDE, LONGEST_SIDE, Limits
@@ -23,7 +23,6 @@ from bus_lightning.diagnosis.stage import Stage
 from bus_lightning.diagnosis.trained_on import is_synthetic
 
 PRECISIONS = ("fp32", "bf16", "int8")  # the first that a bundle has; bf16 is computed in fp32 there
-_PART = "test"
 _CONTOUR_SIDE = 200  # from this side on, a drawn contour has more than one pixel
 _READ = "PNG, JPEG and BMP"
 _OWN = {
@@ -69,10 +68,10 @@ def check_bundle(bundle: Bundle, precision: str | None) -> str:
     for name, stage in bundle.networks.items():
         cleaning, overlay = stage.preprocessing, stage.overlay
         lacking = ""
-        if (cleaning.denoise, cleaning.contrast) != ("none", "none") and _PART in cleaning.parts:
+        if (cleaning.denoise, cleaning.contrast) != ("none", "none") and NEW_IMAGES in cleaning.parts:
             lacking = "cleans its images"
-        elif _applies(overlay) and overlay is not None and overlay.style == "contour":
-            lacking = "draws a thick outline into its images" if cleaning.size >= _CONTOUR_SIDE else ""
+        elif overlay and _applies(overlay) and overlay.style == "contour" and cleaning.size >= _CONTOUR_SIDE:
+            lacking = "draws a thick outline into its images"
         if lacking:
             command = name_command("app")
             raise UserError(f"{name} {lacking}, which --local cannot do in the browser: use {command} without --local.")
@@ -136,14 +135,14 @@ def _preprocessing(chosen: Preprocessing) -> dict[str, Any]:
 
 
 def _overlay(overlay: Overlay | None) -> dict[str, Any] | None:
-    if overlay is None or not _applies(overlay):
+    if not overlay or not _applies(overlay):
         return None
     color = (overlay.color_by_class or [overlay.color])[0]
     return {"style": overlay.style, "color": [*color], "alpha": overlay.alpha, "margin": overlay.margin}
 
 
-def _applies(overlay: Overlay | None) -> bool:
-    return overlay is not None and overlay.applies_to(_PART) and overlay.style != "class_mark"
+def _applies(overlay: Overlay) -> bool:
+    return overlay.applies_to(NEW_IMAGES) and overlay.style != "class_mark"
 
 
 def _sentences(bundle: Bundle) -> dict[str, str]:
