@@ -1,7 +1,9 @@
 """Every number in the card of the model in the package is computed from the predictions that ship with it."""
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -135,3 +137,12 @@ def test_the_card_says_what_a_reader_must_know(card):
         "data.split.fold-0", "## Subgroups",
     ):  # fmt: skip
         assert words in card.replace("\\", "")
+
+
+def test_the_numbers_of_the_model_in_the_readme_are_those_of_its_card(card):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## A model in the box")[2].partition("\n## ")[0].replace("\n", " ")
+    numbers = re.findall(r"([\d.]+) \(([\d.]+ to [\d.]+)\)", section)
+    assert len(numbers) == 4
+    for value, interval in numbers:
+        assert f"| {value} | {interval} |" in card or f"{value} ({interval})" in card
