@@ -62,7 +62,7 @@ def contents_of(bundle: Bundle, precision: str, threads: int | None, limits: Lim
         UserError: When a file of the runtime is missing or another one, or the bundle's statistics are of another
             version.
     """
-    is_like(np.zeros((2, 2, 3), np.uint8), bundle.reference)
+    is_like(np.zeros((2, 2, 3), np.uint8), bundle.reference)  # raises for statistics that this version does not have
     described = describe_bundle(bundle, precision, threads, limits)
     samples = {f"samples/{number}.png": path for number, path in enumerate(bundle.samples) if path.suffix == ".png"}
     described["samples"] = [*samples]
