@@ -130,8 +130,10 @@ def _find_files(options: argparse.Namespace) -> tuple[list[Path], dict[Path, str
     from bus_lightning.diagnosis.reading import find_files
 
     left_out: dict[Path, str] = {}
-    paths = [path for path in find_files(options.paths, left_out) if not _lies_in(options.out, path)]
-    if all(not is_there(path) or _is_folder(path) for path in paths):
+    everything = find_files(options.paths, left_out)
+    paths = [path for path in everything if not _lies_in(options.out, path)]
+    # Without `everything`, images that lie in --out would count as none; `Results` refuses such a folder.
+    if all(not is_there(path) or _is_folder(path) for path in paths or everything):
         raise UserError("No image, DICOM file or video is in the paths that were given.")
     return paths, {path: kind for path, kind in left_out.items() if not _lies_in(options.out, path)}
 
