@@ -78,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     """Check the bundle and the folder of results, start to decode, and diagnose all files; or print the card."""
-    from bus_lightning.diagnosis.bundle import SHIPPED, find_bundle_around, is_bundle, load_bundle  # not needed for --help
+    # These are not needed for --help.
+    from bus_lightning.diagnosis.bundle import SHIPPED, find_bundle_around, is_bundle, load_bundle
     from bus_lightning.diagnosis.decoding import Decoders
     from bus_lightning.diagnosis.results import Results
     from bus_lightning.diagnosis.trained_on import sentence

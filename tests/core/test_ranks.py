@@ -107,7 +107,9 @@ def test_a_wrong_or_missing_variable_of_the_processes_is_one_line(step, capsys, 
     os.environ |= {} if value is None else {name: value}
     assert train.main() == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"Error: {name}") and "docs/grids.md" in error and error.count("\n") == 1
+    assert error.startswith(f"Error: {name}")
+    assert "docs/grids.md" in error
+    assert error.count("\n") == 1
 
 
 def test_an_evaluation_with_a_wrong_rank_is_one_line(step, capsys):
