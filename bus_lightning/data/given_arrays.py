@@ -1,10 +1,28 @@
-"""Check the arrays that a caller gives as an image, or as the mask of its lesion."""
+"""Check what a caller gives as an image, a path or an array, or as the mask of its lesion."""
 
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bus_lightning.core.errors import UserError
+
+
+def path_of(image: Any) -> Path | None:
+    """Return the path of an image; None if it is given as something else.
+
+    Raises:
+        UserError: If it is a folder.
+    """
+    if not isinstance(image, str | os.PathLike):
+        return None
+    path = Path(image)
+    with suppress(OSError, ValueError):  # reading it says what is wrong with its name
+        if path.is_dir():
+            raise UserError("The image is a folder: give the path of one file.")
+    return path
 
 
 def check_image(image: Any) -> np.ndarray:

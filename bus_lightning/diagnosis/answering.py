@@ -1,17 +1,17 @@
 """Answer images in Python, as the commands do."""
 
+import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.drawing import draw_overlay
-from bus_lightning.data.given_arrays import check_image
+from bus_lightning.data.given_arrays import check_image, path_of
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser, Diagnosis
@@ -36,7 +36,8 @@ class Answer(Diagnosis):
 class Answerer:
     """A loaded bundle; several threads may use it at once.
 
-    Files are read in another process, which starts with the first file and ends when the bundle is no longer used.
+    Files are read in another process, which starts with the first file and ends when the bundle is no longer used; each
+    file of several images that is not yet read to its end has a process of its own.
 
     Args:
         path: The folder of the bundle.
@@ -47,18 +48,32 @@ class Answerer:
         bundle: Its content: classes, threshold, model card.
 
     Raises:
-        UserError: If the folder is no bundle, damaged, or without this precision.
+        UserError: If the folder is no bundle, damaged, or without this precision, or the threads are less than 1.
     """
 
     def __init__(self, path: Path, precision: str | None = None, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise UserError(f"threads={threads}: give a number of at least 1, or None for all.")
         self.bundle = load_bundle(path)
         self._diagnoser = Diagnoser(self.bundle, precision, threads)
 
-    @cached_property
-    def _decoders(self) -> Decoders:
-        decoders = Decoders()
-        weakref.finalize(self, decoders.close)
-        return decoders
+        self._started: list[Decoders] = []  # each reads one file at a time
+        self._idle: list[Decoders] = []
+        self._turn = threading.Lock()  # threads that answer single images share a process
+        weakref.finalize(self, _close, self._started)  # also at the end of this process
+
+    @contextmanager
+    def _decoders(self) -> Iterator[Decoders]:
+        """Lend decoders that read no other file: one that waits for the end of another may wait for ever."""
+        try:
+            decoders = self._idle.pop()
+        except IndexError:
+            decoders = Decoders()
+            self._started.append(decoders)
+        try:
+            yield decoders
+        finally:
+            self._idle.append(decoders)
 
     def answer(self, image: np.ndarray | Path | str, heat_map: bool = True) -> Answer:
         """Answer one image.
@@ -71,12 +86,13 @@ class Answerer:
         Raises:
             UserError: If the file or the array cannot be used, or the file has several images.
         """
-        if isinstance(image, str | Path):
-            number, frames = self._decoders.read(Path(image), scale=self.bundle.scale)
-            with closing(frames):
-                if number != 1:
-                    raise UserError(f"The file has {number} images: use answers(path), which answers each of them.")
-                return self._answer(next(frames), heat_map)
+        if (path := path_of(image)) is not None:
+            with self._turn, self._decoders() as decoders:
+                number, frames = decoders.read(path, scale=self.bundle.scale)
+                with closing(frames):
+                    if number != 1:
+                        raise UserError(f"The file has {number} images: use answers(path), which answers each of them.")
+                    return self._answer(next(frames), heat_map)
         pixels = check_image(image)
         Limits().check_size(pixels.shape[1], pixels.shape[0])
         return self._answer(Frame(pixels), heat_map)
@@ -87,11 +103,19 @@ class Answerer:
         Raises:
             UserError: If the file cannot be used.
         """
-        _, frames = self._decoders.read(Path(path), scale=self.bundle.scale)
-        with closing(frames):
-            for frame in frames:
-                yield self._answer(frame, heat_map)
+        if (file := path_of(path)) is None:
+            raise UserError(f"The file is of type {type(path).__name__}: give its path, or an image to answer(image).")
+        with self._decoders() as decoders:
+            _, frames = decoders.read(file, scale=self.bundle.scale)
+            with closing(frames):
+                for frame in frames:
+                    yield self._answer(frame, heat_map)
 
     def _answer(self, frame: Frame, heat_map: bool) -> Answer:
         (diagnosis,) = self._diagnoser.diagnose([frame], heat_map)
         return Answer(**vars(diagnosis), image=frame.image)
+
+
+def _close(started: list[Decoders]) -> None:
+    for decoders in started:
+        decoders.close()

@@ -85,6 +85,19 @@ def is_bundle(path: Path) -> bool:
     return False
 
 
+def find_bundle_around(path: Path) -> Path | None:
+    """Return the folder of the bundle in which a path lies, or which it is; None outside of any bundle."""
+    whole = path.resolve()
+    return next((folder for folder in (whole, *whole.parents) if has_manifest(folder)), None)
+
+
+def has_manifest(path: Path) -> bool:
+    """Say whether a path is the folder of a bundle, and not of other files with checksums."""
+    with suppress(OSError):
+        return (path / MANIFEST).is_file()
+    return False
+
+
 def load_bundle(path: Path) -> Bundle:
     """Check the files of a bundle's folder and read it.
 

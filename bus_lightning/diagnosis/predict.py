@@ -79,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     """Check the bundle and the folder of results, start to decode, and diagnose all files; or print the card."""
-    from bus_lightning.diagnosis.bundle import SHIPPED, is_bundle, load_bundle  # these are not needed for --help
+    # These are not needed for --help.
+    from bus_lightning.diagnosis.bundle import SHIPPED, find_bundle_around, is_bundle, load_bundle
     from bus_lightning.diagnosis.decoding import Decoders
     from bus_lightning.diagnosis.results import Results
     from bus_lightning.diagnosis.trained_on import sentence
@@ -91,10 +92,12 @@ def _predict(options: argparse.Namespace) -> int:
     if options.card:
         print(printable_lines(bundle.card), end="")
         return 0
-    if options.out.resolve().is_relative_to(bundle.path.resolve()):
-        raise UserError(f"--out {options.out} lies in the bundle, which it would damage: choose another folder.")
-    paths, left_out = _find_files(options)
+    if find_bundle_around(options.out):  # also in another one, such as that of the package
+        raise UserError(f"--out {options.out} lies in a bundle, which it would damage: choose another folder.")
     precision = options.precision or bundle.default_precision
+    if precision not in bundle.precisions:  # before the folder of the results is marked with it
+        raise UserError(f"The bundle has no {precision}: choose one of {', '.join(bundle.precisions)}.")
+    paths, left_out = _find_files(options)
     results = Results(
         options.out,
         {"bundle": bundle.id, "precision": precision, "heat map": not options.no_heat_map,
@@ -107,7 +110,9 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse a command that lacks images or a folder for the results, or that has images for a card."""
+    """Refuse a command that lacks images or a folder for the results, that has images for a card, or two bundles."""
+    from bus_lightning.diagnosis.bundle import has_manifest
+
     if options.card:
         if options.paths:
             raise UserError("--card prints a model card and diagnoses nothing: leave the images out.")
@@ -115,6 +120,8 @@ def _check(options: argparse.Namespace) -> None:
     command = f"{name_command('diagnose')} IMAGE... --out results/"
     if not options.paths:
         raise UserError(f"No image is given: {command}")
+    if any(map(has_manifest, options.paths)):  # another one would answer, and its samples would be the images
+        raise UserError("A bundle stands among the images: give one bundle, before all images or with --bundle.")
     if options.out is None:
         raise UserError(f"--out is missing, the folder of the results: {command}")
     if not options.bundle and not is_there(options.paths[0]):  # it may be a bundle, and then no other one answers

@@ -50,10 +50,14 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
         Exit code: 0 when all jobs are well, else 1; 128 and the signal when interrupted.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: what is shown is decided here
-    if is_first_process():
-        os.environ.pop(JOBS, None)
-    else:
-        logging.disable(logging.INFO)  # the first process says it
+    try:
+        if is_first_process():
+            os.environ.pop(JOBS, None)
+        else:
+            logging.disable(logging.INFO)  # the first process says it
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
     prefer_our_configs()
     raise_errors_of_jobs()
     code, told = 0, list[int]()

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from bus_lightning.config import CONF
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.ranks import adopt_ranks_of_srun
+from bus_lightning.core.ranks import adopt_ranks_of_srun, check_ranks
 from bus_lightning.launch.command_line import launch
 
 
@@ -27,6 +27,7 @@ def main() -> int:
     """
     try:
         adopt_ranks_of_srun()
+        check_ranks()
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

@@ -154,6 +154,8 @@ class FinishedRun:
         """Raise a UserError if the run is not complete."""
         if not self.folder.is_complete:
             state = self.status.get("state")
+            if state == "complete":
+                raise DamagedError(self.folder.metrics_file, "it is missing, although the run was complete")
             raise UserError(f"{self.folder.path} is not complete ({state}): finish its training first.")
 
     def network(self) -> "nn.Module":

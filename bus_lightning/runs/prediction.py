@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.drawing import draw_overlay
-from bus_lightning.data.given_arrays import check_image, check_mask
+from bus_lightning.data.given_arrays import check_image, check_mask, path_of
 from bus_lightning.data.index import read_image
 from bus_lightning.data.levels import Scale
 from bus_lightning.data.normalisation import Normalisation
@@ -115,10 +115,10 @@ class Predictor(nn.Module):
 
     def _read(self, image: np.ndarray | Path | str) -> np.ndarray:
         """Return (H, W, 3) uint8 RGB, read on the scale of the training images."""
-        if not isinstance(image, str | Path):
+        if (path := path_of(image)) is None:
             return check_image(image)
         try:
-            return read_image(Path(image), self.scale)
+            return read_image(path, self.scale)
         except UserError as error:
             raise UserError(f"{str(error).partition(' Replace the file')[0]} Give another file.") from error
 

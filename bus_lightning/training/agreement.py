@@ -14,8 +14,8 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import processes_started_together, starter
 
 _KEY = "bus_lightning/is_trained"
-# torchrun opens the store before it starts a process. With srun, the first process opens it, which may start later.
-_CONNECT = {"torchrun": timedelta(minutes=1), "srun": timedelta(minutes=10)}
+_CONNECT = timedelta(minutes=1)  # to a store that is open, or that this process opens
+_START = timedelta(minutes=10)  # with srun, the first process opens the store, and may start later than the others
 _WAIT = timedelta(hours=2)  # the first process may decode a large data set before it decides
 _LEAVE = timedelta(minutes=10)  # the slowest of the others may start as much later
 
@@ -95,8 +95,8 @@ def _store(opens: bool) -> Any:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]  # documented, but not in its __all__
 
     store = TCPStore(
-        os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=opens, timeout=_CONNECT[str(starter())],
-        wait_for_workers=False, multi_tenant=opens,
+        os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=opens, wait_for_workers=False,
+        timeout=_START if starter() == "srun" and not opens else _CONNECT, multi_tenant=opens,
     )  # fmt: skip
     store.set_timeout(_WAIT)
     return store

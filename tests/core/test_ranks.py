@@ -7,7 +7,7 @@ import pytest
 from bus_lightning.config.rules import check
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import adopt_ranks_of_srun, is_first_process, processes_started_together, starter
-from bus_lightning.launch import train
+from bus_lightning.launch import evaluate, train
 
 STEP = {"SLURM_JOB_ID": "412", "SLURM_STEP_ID": "3", "SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2",
         "SLURM_STEP_TASKS_PER_NODE": "4(x2)", "SLURM_STEP_NODELIST": "gpu[07-08]", "SLURM_NODEID": "1",
@@ -80,3 +80,40 @@ def test_a_grid_is_not_started_once_for_each_process_of_srun(step, composed):
     adopt_ranks_of_srun()
     with pytest.raises(UserError, match="srun starts this grid in each of its processes: start a grid without srun"):
         check(composed("model=alexnet"), in_grid=True)
+
+
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "LOCAL_RANK": "0", "GROUP_RANK": "0", "RANK": "0", "LOCAL_WORLD_SIZE": "1",
+            "GROUP_WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        ("srun", "SLURM_STEP_NUM_TASKS", "many"),
+        ("srun", "SLURM_STEP_NUM_NODES", "0"),
+        ("srun", "SLURM_LOCALID", "-1"),
+        ("srun", "SLURM_STEP_NODELIST", None),
+        ("srun", "MASTER_PORT", "0"),
+        ("torchrun", "LOCAL_RANK", ""),
+        ("torchrun", "GROUP_WORLD_SIZE", None),
+        ("torchrun", "RANK", None),
+        ("torchrun", "MASTER_ADDR", None),
+        ("torchrun", "MASTER_PORT", "port"),
+        ("torchrun", "MASTER_PORT", "70000"),
+    ],
+)
+def test_a_wrong_or_missing_variable_of_the_processes_is_one_line(step, capsys, kind, name, value):
+    os.environ |= STEP if kind == "srun" else TORCHRUN
+    os.environ.pop(name, None)
+    os.environ |= {} if value is None else {name: value}
+    assert train.main() == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"Error: {name}")
+    assert "docs/grids.md" in error
+    assert error.count("\n") == 1
+
+
+def test_an_evaluation_with_a_wrong_rank_is_one_line(step, capsys):
+    os.environ["LOCAL_RANK"] = "first"
+    assert evaluate.main() == 1
+    assert capsys.readouterr().err.startswith("Error: LOCAL_RANK=first is not a whole number")

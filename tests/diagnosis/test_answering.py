@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -61,7 +62,8 @@ def test_an_answer_is_that_of_the_command(model, tmp_path, pages):
 def test_a_path_and_its_pixels_get_the_same_answer_grey_or_colour(model):
     first = model.answer(str(IMAGE))
     assert (PIXELS[..., :1] == PIXELS).all()
-    for image in (PIXELS, PIXELS[..., 0], IMAGE):
+    (entry,) = (entry for entry in os.scandir(IMAGE.parent) if entry.name == IMAGE.name)
+    for image in (PIXELS, PIXELS[..., 0], IMAGE, entry):
         again = model.answer(image, heat_map=False)
         assert again.probabilities == first.probabilities
         np.testing.assert_array_equal(again.mask, first.mask)
@@ -77,6 +79,9 @@ def test_a_precision_is_chosen(model):
     assert small.probabilities != model.answer(PIXELS).probabilities
     with pytest.raises(UserError, match="choose one of fp32"):
         bus_lightning.diagnosis.load(KEPT / "bundle", precision="int4")
+    for threads in (0, -1):
+        with pytest.raises(UserError, match=f"threads={threads}: give a number of at least 1"):
+            bus_lightning.diagnosis.load(KEPT / "bundle", threads=threads)
 
 
 def test_without_a_bundle_the_model_in_the_package_answers(model, monkeypatch):
@@ -101,7 +106,7 @@ def test_answers_come_without_torch():
 def test_the_process_that_reads_files_ends_with_the_model():
     own = bus_lightning.diagnosis.load(KEPT / "bundle")
     own.answer(IMAGE)
-    (child,) = own._decoders._children
+    ((child,),) = (decoders._children for decoders in own._started)
     assert child.is_alive()
     process = child._process
     del own, child
@@ -114,7 +119,8 @@ def test_the_process_that_reads_files_ends_with_the_model():
     (np.zeros((8, 8), np.uint8), "The image has 8 x 8 pixels: give one of at least 16 x 16"),
     (Image.fromarray(PIXELS), "of type Image: give the path of a file, or a NumPy array"),
     (KEPT / "no.png", r"The file does not exist.*\.$"), (KEPT / "README.md", "The file is a text file"),
-], ids=["float", "channels first", "small", "Pillow", "missing", "text"])  # fmt: skip
+    (KEPT, "The image is a folder: give the path of one file"),
+], ids=["float", "channels first", "small", "Pillow", "missing", "text", "folder"])  # fmt: skip
 def test_an_image_that_cannot_be_used_gets_one_line(model, image, message):
     with pytest.raises(UserError, match=message):
         model.answer(image)
@@ -123,6 +129,8 @@ def test_an_image_that_cannot_be_used_gets_one_line(model, image, message):
 def test_a_file_of_several_images_is_answered_one_after_another(model, pages):
     with pytest.raises(UserError, match=r"The file has 2 images: use answers\(path\)"):
         model.answer(pages)
+    with pytest.raises(UserError, match="The file is of type ndarray: give its path"):
+        next(model.answers(PIXELS))
     first, second = model.answers(pages)
     assert first.probabilities == model.answer(PIXELS).probabilities
     assert second.probabilities != first.probabilities
@@ -136,3 +144,18 @@ def test_a_folder_that_is_no_bundle_or_damaged_gets_one_line(tmp_path):
     (tmp_path / "bundle" / "head.npy").write_bytes(b"")
     with pytest.raises(UserError, match=r"head\.npy has changed"):
         bus_lightning.diagnosis.load(tmp_path / "bundle")
+
+
+def test_files_are_read_while_others_are_not_read_to_their_end(pages):
+    script = (
+        "import bus_lightning\n"
+        f"model = bus_lightning.diagnosis.load({str(KEPT / 'bundle')!r})\n"
+        f"kept = model.answers({str(pages)!r})\n"
+        "next(kept)\n"
+        f"for pair in zip(model.answers({str(pages)!r}), model.answers({str(pages)!r})):\n"
+        f"    print(model.answer({str(IMAGE)!r}).probabilities == pair[0].probabilities == pair[1].probabilities)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert (done.stdout.split(), done.stderr) == (["True", "False"], "")

@@ -60,5 +60,5 @@ def test_results_are_not_written_into_the_bundle(bundle, tmp_path, capsys):
     (tmp_path / "link").symlink_to(bundle)
     for out in (bundle / "results", tmp_path / "link" / "results", bundle):
         assert predict.main([str(bundle), str(tmp_path / "image.png"), "--out", str(out), "--threads", "1"]) == 2
-        assert "lies in the bundle, which it would damage" in capsys.readouterr().err
+        assert "lies in a bundle, which it would damage" in capsys.readouterr().err
     load_bundle(bundle)

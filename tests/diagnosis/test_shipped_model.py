@@ -144,3 +144,23 @@ def test_the_model_is_small_and_names_its_run_and_no_machine():
     assert origin["seed"] == 0
     for file in files:
         assert not re.search(rb"/(work|home|tmp|root)/", file.read_bytes()), file.name
+
+
+def test_results_are_written_into_no_bundle_whichever_answers(bundle, tmp_path, capsys):
+    out = Path(shutil.copytree(bundle, tmp_path / "other")) / "results" / "of today"
+    assert "lies in a bundle" in error_of(capsys, SAMPLE, "--out", out)
+    assert "lies in a bundle" in error_of(capsys, bundle, SAMPLE, "--out", out.parents[1])
+    assert files_of(out.parents[1]) == files_of(bundle)
+
+
+def test_a_bundle_among_the_images_is_refused_and_nothing_else_answers(bundle, tmp_path, capsys):
+    out = ("--out", tmp_path / "out")
+    assert "A bundle stands among the images" in error_of(capsys, SAMPLE, bundle, *out)
+    assert "A bundle stands among the images" in error_of(capsys, "--bundle", bundle, bundle, SAMPLE, *out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_precision_that_the_bundle_lacks_claims_no_folder(tmp_path, capsys):
+    out = ("--out", tmp_path / "out")
+    assert "has no int8: choose one of fp32" in error_of(capsys, SAMPLE, "--precision", "int8", *out)
+    assert not (tmp_path / "out").exists()

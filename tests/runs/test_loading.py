@@ -126,7 +126,10 @@ def test_without_the_libraries_of_training_one_line_says_what_to_install():
     ([[0, 1]], "of type list"),
     (KEPT / "no.png", r"no\.png cannot be read: The file does not exist.* Give another file\.$"),
     (KEPT / "README.md", r"README\.md is not an image\. Give another file\.$"),
-], ids=["float", "int64", "channels first", "alpha", "batch", "empty", "Pillow", "list", "none", "text"])  # fmt: skip
+    (KEPT, "The image is a folder: give the path of one file"),
+], ids=[
+    "float", "int64", "channels first", "alpha", "batch", "empty", "Pillow", "list", "none", "text", "folder",
+])  # fmt: skip
 def test_an_image_that_cannot_be_used_gets_one_line(image, message):
     with pytest.raises(UserError, match=message):
         load("joint/finished").predict(image)
@@ -160,7 +163,7 @@ def test_a_run_that_cannot_be_loaded_or_predict_gets_one_line(tmp_path, finished
     with pytest.raises(UserError, match=r"has no checkpoints/best\.ckpt: train it again, or copy its checkpoint back"):
         run.predict(PIXELS)
     (copy / "metrics.json").unlink()
-    with pytest.raises(UserError, match=r"is not complete \(complete\): finish its training first"):
+    with pytest.raises(UserError, match=r"metrics\.json is damaged: it is missing, although the run was complete"):
         bus_lightning.runs.load(copy)
     leak = bus_lightning.runs.load(finished("model=resnet34", "overlay=class_mark").path)
     with pytest.raises(UserError, match="the true class is drawn into its images: it predicts no new ones"):

@@ -10,14 +10,18 @@ import pytest
 LIMIT_S = 200
 PROCESS = """
 import sys
+from datetime import timedelta
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import adopt_ranks_of_srun
+from bus_lightning.training import agreement
 from bus_lightning.training.agreement import _store, announce_decision, await_decision, open_store
 
 adopt_ranks_of_srun()
 try:
     for step in sys.argv[1:]:
-        if step == "open":
+        if step == "hurry":
+            agreement._CONNECT = timedelta(seconds=2)
+        elif step == "open":
             open_store()
             print("opened", flush=True)
         elif step == "meet":  # both are connected
@@ -39,11 +43,11 @@ def port():
         return free.getsockname()[1]
 
 
-def start(node, port, *steps):
+def start(node, port, *steps, address="127.0.0.1"):
     """Start a process as srun does on one of two nodes."""
     step = {"SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "2",
             "SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_STEP_NODELIST": "vm[1-2]", "SLURM_NODEID": str(node),
-            "SLURM_LOCALID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
+            "SLURM_LOCALID": "0", "MASTER_ADDR": address, "MASTER_PORT": str(port)}  # fmt: skip
     return subprocess.Popen([sys.executable, "-c", PROCESS, *steps], env=os.environ | step, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
 
@@ -77,3 +81,9 @@ def test_a_port_that_is_taken_is_named_with_the_variables_to_set():
         code, _, (line,) = end(start(0, port, "open"))
     assert code == 1
     assert line == f"No store can be opened at 127.0.0.1:{port}: set MASTER_ADDR and MASTER_PORT for srun."
+
+
+def test_an_address_that_is_not_of_this_machine_is_not_waited_for_as_for_another_one(port):
+    code, _, (line,) = end(start(0, port, "hurry", "open", address="no-machine.invalid"))
+    assert code == 1
+    assert line == f"No store can be opened at no-machine.invalid:{port}: set MASTER_ADDR and MASTER_PORT for srun."
