@@ -1,7 +1,6 @@
 """Diagnose images, DICOM files and videos, and write the results into a folder.
 
-The model in the package answers, or the bundle that --bundle names. A first path that is the folder of a bundle is the
-bundle, too: IMAGE... --out results/ and BUNDLE IMAGE... --out results/ are both understood.
+The model in the package answers, or the bundle that --bundle names or that stands before the images.
 """
 
 import argparse
@@ -25,13 +24,19 @@ if TYPE_CHECKING:
     from bus_lightning.diagnosis.results import Results
 
 _EPILOG = """\
+examples, after the name of the command:
+  image.png folder/ --out results/             the model in the package answers
+  --bundle bundle/ folder/ --out results/      the networks in bundle/ answer
+  bundle/ folder/ --out results/               the same
+
 reads:
   PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV and AVI, recognised by content; in folders, all files below them
 
 writes:
   results.csv        a row per image or frame: class, probabilities, lesion, doubts, what the networks were trained on
   NAME_mask.png      the lesion, at the image's own resolution, if the bundle outlines
-  NAME_overlay.png   the image with the outline of the lesion and the heat map
+  NAME_overlay.png   the image with the outline of the lesion and the heat map, which shows the places that support the
+                     answer, not where the disease is
   NAME.json          the values of the row, and the doubts in words
 
 A file name can be a patient's name. NAME is therefore the position in the list and the first digits of the file's
@@ -48,8 +53,9 @@ For research: this is not a medical device.
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     options = bundle_parser(name_command("diagnose"), __doc__, _EPILOG)
-    options.add_argument("paths", type=Path, nargs="*", metavar="IMAGE_OR_FOLDER", help="files to diagnose")
-    options.add_argument("--out", type=Path, help="folder of the results, new or of the same command")
+    options.add_argument("paths", type=Path, nargs="*", metavar="IMAGE_OR_FOLDER",
+                         help="files to diagnose, or folders of them")  # fmt: skip
+    options.add_argument("--out", type=Path, help="needed: folder of the results, new or of the same command")
     options.add_argument("--bundle", type=Path, metavar="BUNDLE", help=BUNDLE_HELP)
     options.add_argument("--card", action="store_true", help="print the model card, and diagnose nothing")
     options.add_argument("--batch", type=positive, default=1, metavar="N", help="images at once (default: %(default)s)")
@@ -152,6 +158,7 @@ def _diagnose(
     """Diagnose all files and report the failures."""
     from tqdm import tqdm
 
+    from bus_lightning.diagnosis.answer_lines import answer_lines
     from bus_lightning.diagnosis.diagnoser import Diagnoser
     from bus_lightning.diagnosis.lacking import what_lacks
     from bus_lightning.diagnosis.pipeline import diagnose_files, name_files
@@ -170,13 +177,15 @@ def _diagnose(
                     on_frame=lambda number: bar.set_postfix_str(f"{number} images"), on_file=bar.update,
                 )  # fmt: skip
     finally:
-        rows = results.write_table([file.name for file in files], bundle.classes, bundle.outlines)
-    print(f"{rows} rows in {options.out / TABLE}")
+        records = results.write_table([file.name for file in files], bundle.classes, bundle.outlines)
+    for line in answer_lines(records):
+        print(printable(line))
+    print(f"{len(records)} row{'' if len(records) == 1 else 's'} in {options.out / TABLE}")
     if not options.bundle:
         print(f"Answered by the model in the package ({bundle.id}); its card: {name_command('diagnose')} --card")
     if lacking := what_lacks(bundle):
         print(lacking)
-    print(printable(results.trained_on))
+    print(f"{printable(results.trained_on)} For research: this is not a medical device.")
     failed = [file for file in files if file.failure is not None]
     if failed:
         print(f"{len(failed)} of {len(files)} files could not be diagnosed:", file=sys.stderr)

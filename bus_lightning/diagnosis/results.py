@@ -109,14 +109,15 @@ class Results:
         """Record that all frames of a file with several are saved."""
         self._write(name, {"name": name, "frames": frames, "trained_on": self.trained_on})
 
-    def write_table(self, names: Iterable[str], classes: list[str], outlines: bool = True) -> int:
-        """Write `results.csv` from the JSONs of these files, and return its number of rows.
+    def write_table(self, names: Iterable[str], classes: list[str], outlines: bool = True) -> list[dict[str, Any]]:
+        """Write `results.csv` from the JSONs of these files, and return these JSONs, one for each row.
 
         Without classes, or without outlines, it lacks their columns.
         """
         saved = self._saved()
-        records = [self._read(stem) for name in names for stem in saved.get(name, [])]
-        rows = [_row(record) for record in records if record is not None and "frames" not in record]
+        read = [self._read(stem) for name in names for stem in saved.get(name, [])]
+        records = [record for record in read if record is not None and "frames" not in record]
+        rows = [_row(record) for record in records]
         source = ["file"] if any("file" in row for row in rows) else []
         of_classes = ["class", *(f"prob_{name}" for name in classes), "calibrated", "malignant_flag"]
         of_lesion = [*_LESION, *(f"box_{side}" for side in _BOX)]
@@ -127,7 +128,7 @@ class Results:
         writer.writerow({name: escape_cell(name) for name in columns})
         writer.writerows({key: escape_cell(value) for key, value in row.items()} for row in rows)
         write_aside(self.folder / TABLE, stream.getvalue())
-        return len(rows)
+        return records
 
     def _saved(self) -> dict[str, list[str]]:
         """List the JSONs of the folder: name of the file -> its own and its frames' names, sorted."""

@@ -37,4 +37,4 @@ def test_a_damaged_result_is_made_again(bundle, tmp_path, capsys, change):
     assert predict.main(command) == 0
     assert file.read_text() == text
     assert (tmp_path / "out/results.csv").read_text() == table
-    assert capsys.readouterr().out.count("1 rows in") == 2
+    assert capsys.readouterr().out.count("1 row in") == 2

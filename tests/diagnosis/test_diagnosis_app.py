@@ -81,8 +81,12 @@ def test_a_malignant_flag_stands_out_and_its_absence_rules_nothing_out(shown, di
         assert ("not ruled out" in words.malignant) != flag
 
 
-def test_no_probability_is_said_to_be_certain():
+def test_no_probability_is_said_to_be_certain(shown, diagnoser):
     assert [percent(value) for value in (1.0, 0.72, 0.0)] == ["more than 99%", "72%", "less than 1%"]
+    for probability, share in ((0.999, "about 99 should be"), (0.72, "about 72 should be")):
+        sure = replace(shown.diagnosis, answer="malignant",
+                       probabilities={"malignant": probability, "benign": 1 - probability})  # fmt: skip
+        assert share in describe(replace(shown, diagnosis=sure), diagnoser.bundle).calibration
 
 
 def test_sizes_come_in_millimetres_where_the_pixels_are_known(shown, diagnoser):

@@ -36,7 +36,7 @@ def page(browser, server, request):
 @pytest.mark.parametrize("page", [1280, 390], indirect=True)
 def test_a_sample_is_answered_and_the_whole_card_can_be_read(page):
     assert "Trained on 520 images of BUSI." in page.inner_text("body")
-    assert page.locator(".samples button").count() == 6
+    assert page.locator(".samples button").all_inner_texts() == [f"Synthetic {number}" for number in range(1, 7)]
     page.locator(".samples button").nth(2).click()
     page.wait_for_selector(".answer")
     assert "Most likely" in page.inner_text("#answer")

@@ -132,7 +132,7 @@ def _answer(diagnosis: Diagnosis) -> str:
 
 
 def _calibration(diagnosis: Diagnosis, bundle: Bundle) -> str:
-    share = round(100 * max(diagnosis.probabilities.values()))
+    share = min(99, round(100 * max(diagnosis.probabilities.values())))  # never "about 100 of 100"
     text = calibration_of(bundle) if diagnosis.calibrated else SENTENCES["not_calibrated"]
     return text.format(share=share, answer=diagnosis.answer)
 

@@ -38,8 +38,8 @@ _OWN = {
     "loading": "The networks are being loaded…",
     "working": "The image is being diagnosed…",
     "print": "Print, or save as PDF",
-    "sample": "Sample {number}",
-    "samples": "Samples",
+    "sample": "Synthetic {number}",
+    "samples": "Synthetic images to try",
     "server_only": (
         f"The page in the browser reads {_READ}, not {{kind}}: save the image as PNG, or use the page of "
         "{command} without --local."

@@ -14,7 +14,7 @@ export function describe({ image, diagnosis, name }, bundle) {
     isDoubted: doubts.length > 0,
     answer: answerOf(diagnosis, shares, say),
     probabilities: shares.map(([label, share]) => [label, percent(share, say), share]),
-    calibration: shares.length ? say("calibration", { share: Math.round(100 * shares[0][1]), answer: diagnosis.answer }) : "",
+    calibration: shares.length ? calibrationOf(diagnosis.answer, shares[0][1], say) : "",
     malignant: malignantOf(diagnosis, say),
     isFlagged: Boolean(diagnosis.flagged),
     measurements: measurementsOf(diagnosis.measurements, say),
@@ -32,6 +32,10 @@ export function describe({ image, diagnosis, name }, bundle) {
 function percent(share, say) {
   if (share >= 0.995) return say("almost_certain");
   return share < 0.005 ? say("hardly_possible") : say("share", { share });
+}
+
+function calibrationOf(answer, share, say) {
+  return say("calibration", { share: Math.min(99, Math.round(100 * share)), answer }); // never "about 100 of 100"
 }
 
 function answerOf({ answer, measurements }, shares, say) {
