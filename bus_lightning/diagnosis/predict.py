@@ -136,7 +136,10 @@ def _find_files(options: argparse.Namespace) -> tuple[list[Path], dict[Path, str
     from bus_lightning.diagnosis.reading import find_files
 
     left_out: dict[Path, str] = {}
-    paths = [path for path in find_files(options.paths, left_out) if not _lies_in(options.out, path)]
+    files = find_files(options.paths, left_out)
+    paths = [path for path in files if not _lies_in(options.out, path)]
+    if not paths and not all(_is_missing(path) or _is_folder(path) for path in files):
+        raise UserError(f"--out {options.out} holds other files than results, such as these images: choose another.")
     if all(_is_missing(path) or _is_folder(path) for path in paths):
         raise UserError("No image, DICOM file or video is in the paths that were given.")
     return paths, {path: kind for path, kind in left_out.items() if not _lies_in(options.out, path)}
