@@ -150,7 +150,17 @@ def _data(team: Team, images: PreparedData, trained: Trained) -> str:
     runs = ((name, run.folder.path.resolve().name.replace("`", "'")) for name, run in team.runs.items())
     origins = [f"{_titled(name)}: `{run}`" for name, run in runs]
     named = f"The name of a run holds its config. {'; '.join(origins)}."
-    return "\n\n".join(["## Data", origin, make_table(names, rows), named])
+    starts = "; ".join(f"{_titled(name)}: {_start(run)}" for name, run in team.runs.items())
+    return "\n\n".join(["## Data", origin, make_table(names, rows), named, f"Weights before training: {starts}."])
+
+
+def _start(run: FinishedRun) -> str:
+    """Name the weights that a training began with; the path of a file is not shown."""
+    weights, source = run.config.model.get("weights"), run.config.model.get("imagenet") or {}
+    if weights != "imagenet":
+        return "from a file of the user" if weights else "random"
+    name = source.get("name") or str(source.get("_target_", "")).rpartition(".")[2]
+    return f"trained on ImageNet (`{name}`), and random where these do not fit" if name else "trained on ImageNet"
 
 
 def _results(numbers: dict[str, Rows], has_held_out_images: bool) -> str:
