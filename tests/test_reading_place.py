@@ -54,6 +54,8 @@ ALLOWED = {
     "diagnosis/networks.py: core.read_model": "a bundle's file whose checksum was checked, and that is regular",
     "diagnosis/page/building.py: (FOLDER / 'intake.js').read_text": "a file of the package",
     "diagnosis/page/folders.py: os.open": "opens a folder to lock it, never through a link",
+    "diagnosis/page/local/serving.py: _TEMPLATE.read_text": "a file of the package",
+    "diagnosis/page/local/serving.py: path.read_bytes": "files of the package, and others whose checksum was checked",
     "diagnosis/page/rendering.py: Path(__file__).with_name('parts.html.j2').read_text": "a file of the package",
     "diagnosis/video.py: cv2.VideoCapture": "takes the descriptor of a stream that is open already",
     "launch/command_line.py: os.open": "the null device, for output that nobody reads",
