@@ -18,6 +18,7 @@ from rich.text import Text
 
 from bus_lightning.config.composing import compose_data
 from bus_lightning.config.data_sets import options_by_set
+from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.csv_files import write_csv
@@ -67,13 +68,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=name_command("audit"), description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     parser.add_argument(
         "data", nargs="*", metavar="DIR | data=NAME data.KEY=VALUE",
         help="a folder with a folder per class, or a data set as in training, such as data=bus_bra data.root=DIR; "
         "data='[busi,bus_bra]' takes several (default: data=busi)",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("audit"), help="folder for the results (default: %(default)s)")
-    parser.add_argument("--cache", type=Path, help=f"cache of training (default: data.cache, {DEFAULT_CACHE})")
+    parser.add_argument("--out", type=path_of, default=Path("audit"), help="folder of results (default: %(default)s)")
+    parser.add_argument("--cache", type=path_of, help=f"cache of training (default: data.cache, {DEFAULT_CACHE})")
     return parser.parse_args(arguments)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 import pooch  # type: ignore[import-untyped]
 from tqdm import tqdm
 
+from bus_lightning.core.arguments import path_of
 from bus_lightning.core.class_names import BENIGN, COUNTS_IN_BUSI
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.reading import open_regular
@@ -149,8 +150,8 @@ def compare_with_known(root: Path) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 0 if the set is complete, else 1."""
     parser = argparse.ArgumentParser(prog="python -m bus_lightning.data.download", description=__doc__)
-    parser.add_argument("--zip", type=Path, help=f"zip downloaded by hand; without it, {ADDRESS} is tried")
-    parser.add_argument("--out", type=Path, default=DEFAULT_ROOT, help=f"new data folder (default: {DEFAULT_ROOT})")
+    parser.add_argument("--zip", type=path_of, help=f"zip downloaded by hand; without it, {ADDRESS} is tried")
+    parser.add_argument("--out", type=path_of, default=DEFAULT_ROOT, help=f"new data folder (default: {DEFAULT_ROOT})")
     options = parser.parse_args(arguments)
     try:
         if options.out.exists():

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from bus_lightning.core.arguments import path_of
 from bus_lightning.core.class_names import COUNTS_IN_BUSI
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import folder_aside, refuse_foreign
@@ -181,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bus_lightning.data.phantom", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="new folder; an earlier phantom there is replaced")
+    parser.add_argument("out", type=path_of, metavar="OUT", help="new folder; an earlier phantom there is replaced")
     parser.add_argument("--images", type=int, default=240, metavar="N", help="number of images (default: %(default)s)")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="same seed, same pixels (default: %(default)s)"

@@ -4,11 +4,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from bus_lightning.core.arguments import path_of, port, positive
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError
-from bus_lightning.diagnosis.options import BUNDLE_HELP, bundle_parser, positive
+from bus_lightning.diagnosis.options import BUNDLE_HELP, bundle_parser
 
 _EPILOG = """\
 Only this machine can open the page, unless you set --host. The page loads nothing from the internet and sends nothing
@@ -23,16 +23,16 @@ For research: this is not a medical device.
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     options = bundle_parser(name_command("app"), __doc__, _EPILOG, decode_mb=300)  # of each of two processes
-    options.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE", help=BUNDLE_HELP)
+    options.add_argument("bundle", type=path_of, nargs="?", metavar="BUNDLE", help=BUNDLE_HELP)
     options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     options.add_argument("--allow-host", action="append", default=[], metavar="NAME",
                          help="answer to this name, too, as in http://NAME/ (may be repeated)")  # fmt: skip
-    options.add_argument("--port", type=_port, default=7860, help="0 takes a free one (default: %(default)s)")
+    options.add_argument("--port", type=port, default=7860, help="0 takes a free one (default: %(default)s)")
     options.add_argument("--max-mb", type=positive, default=100, metavar="N",
                          help="size of the largest file that is accepted (default: %(default)s)")  # fmt: skip
     options.add_argument("--local", action="store_true",
                          help="diagnose in the browser, so that no image leaves it; needs onnxruntime-web")  # fmt: skip
-    options.add_argument("--runtime", type=Path, metavar="FOLDER",
+    options.add_argument("--runtime", type=path_of, metavar="FOLDER",
                          help="for --local: `dist` of onnxruntime-web (default: where npm installs it)")  # fmt: skip
     return options
 
@@ -60,13 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise ValueError
-    return number
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import argparse
 
+from bus_lightning.core.arguments import add_version, positive
+
 DECODE_SECONDS = 10
 DECODE_MB = 400
 BUNDLE_HELP = "folder written by python -m bus_lightning.export (default: the model in the package)"
@@ -14,6 +16,7 @@ def bundle_parser(
     parser = argparse.ArgumentParser(
         prog=program, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     parser.add_argument("--precision", choices=("fp32", "bf16", "int8"), help="default: that of the bundle")
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: all)")
     parser.add_argument("--decode-seconds", type=positive, default=DECODE_SECONDS, metavar="N",
@@ -21,11 +24,3 @@ def bundle_parser(
     parser.add_argument("--decode-mb", type=positive, default=decode_mb, metavar="N",
                         help="megabytes that decoding a file may take (default: %(default)s)")  # fmt: skip
     return parser
-
-
-def positive(text: str) -> int:
-    """Parse a whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number

@@ -11,12 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bus_lightning.core.arguments import path_of, positive
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.files import is_there
 from bus_lightning.core.interruption import Interrupted, at_first_signal
 from bus_lightning.core.printable import printable, printable_lines
-from bus_lightning.diagnosis.options import BUNDLE_HELP, bundle_parser, positive
+from bus_lightning.diagnosis.options import BUNDLE_HELP, bundle_parser
 
 if TYPE_CHECKING:
     from bus_lightning.diagnosis.bundle import Bundle
@@ -53,10 +54,10 @@ For research: this is not a medical device.
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     options = bundle_parser(name_command("diagnose"), __doc__, _EPILOG)
-    options.add_argument("paths", type=Path, nargs="*", metavar="IMAGE_OR_FOLDER",
+    options.add_argument("paths", type=path_of, nargs="*", metavar="IMAGE_OR_FOLDER",
                          help="files to diagnose, or folders of them")  # fmt: skip
-    options.add_argument("--out", type=Path, help="needed: folder of the results, new or of the same command")
-    options.add_argument("--bundle", type=Path, metavar="BUNDLE", help=BUNDLE_HELP)
+    options.add_argument("--out", type=path_of, help="needed: folder of the results, new or of the same command")
+    options.add_argument("--bundle", type=path_of, metavar="BUNDLE", help=BUNDLE_HELP)
     options.add_argument("--card", action="store_true", help="print the model card, and diagnose nothing")
     options.add_argument("--batch", type=positive, default=1, metavar="N", help="images at once (default: %(default)s)")
     options.add_argument("--no-heat-map", action="store_true", help="draw only the outline")

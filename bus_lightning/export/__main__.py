@@ -2,8 +2,8 @@
 
 import argparse
 import sys
-from pathlib import Path
 
+from bus_lightning.core.arguments import path_of
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.printable import log_to_terminal, printable
 
@@ -25,11 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m bus_lightning.export", description=__doc__, epilog=_EPILOG, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--run", type=Path, nargs="+", action="extend", default=[], dest="runs", metavar="RUN",
+    parser.add_argument("--run", type=path_of, nargs="+", action="extend", default=[], dest="runs", metavar="RUN",
                         help="folders of finished runs")  # fmt: skip
     for earlier in ("--segmenter", "--classifier"):
-        parser.add_argument(earlier, type=Path, action="append", dest="earlier", help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder; an older bundle is replaced")
+        parser.add_argument(earlier, type=path_of, action="append", dest="earlier", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=path_of, required=True, metavar="BUNDLE", help="an older bundle is replaced")
     parser.add_argument(
         "--out-of-fold", metavar="'RUNS'",
         help="runs that predicted the training images, for the calibration (default: the validation images calibrate)",

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
@@ -89,10 +90,15 @@ def main(arguments: list[str] | None = None) -> int:
         prog=name_command("report"),
         description="Write a report of the runs of one or more groups: index.html, report.md, tables, figures.",
     )
+    add_version(parser)
     parser.add_argument(
-        "groups", nargs="*", type=Path, metavar="runs/GROUP", help=f"folder of runs; default: {USUAL}, or the only one"
+        "groups",
+        nargs="*",
+        type=path_of,
+        metavar="runs/GROUP",
+        help=f"folders of runs (default: {USUAL}, or the only one)",
     )
-    parser.add_argument("--out", type=Path, help="folder of the report; default: report/ in the first group")
+    parser.add_argument("--out", type=path_of, help="folder of the report; default: report/ in the first group")
     parser.add_argument("--title", default="Breast ultrasound: what was measured", help="title of the page")
     parser.add_argument(
         "--no-wandb", action="store_true", help="send nothing to W&B, even if the runs were logged there"
@@ -111,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="share of malignant at which PPV and NPV are stated (default: %(default)s, of screening with ultrasound)"
     )  # fmt: skip
     parser.add_argument(
-        "--protocol", type=Path, metavar="FILE",
+        "--protocol", type=path_of, metavar="FILE",
         help="protocol to compare the runs with; default: the one under which they were trained",
     )  # fmt: skip
     parser.add_argument("--again", action="store_true", help="make the report even if nothing has changed since")

@@ -5,6 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
+from bus_lightning.core.arguments import path_of
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.printable import log_to_terminal, printable
@@ -23,18 +24,18 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m bus_lightning.launch.results",
         description="Fill the tables of the page of results from the runs, and write the same numbers as JSON.",
     )
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the groups (default: %(default)s)")
-    parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="the page (default: %(default)s)")
+    parser.add_argument("--runs", type=path_of, default=Path("runs"), help="folder of groups (default: %(default)s)")
+    parser.add_argument("--page", type=path_of, default=Path("docs/results.md"), help="the page (default: %(default)s)")
     parser.add_argument(
-        "--summary", type=Path, metavar="PAGE",
+        "--summary", type=path_of, metavar="PAGE",
         help="another page, such as README.md, whose table `headline` shows the goals in short",
     )  # fmt: skip
     parser.add_argument(
-        "--plan", type=Path, default=Path("docs/results.yaml"), metavar="FILE",
+        "--plan", type=path_of, default=Path("docs/results.yaml"), metavar="FILE",
         help="which groups make which table, and the goals (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--protocol", type=Path, default=Path("docs/protocol.md"), metavar="FILE",
+        "--protocol", type=path_of, default=Path("docs/protocol.md"), metavar="FILE",
         help="the protocol of the runs (default: %(default)s, if it is there)",
     )  # fmt: skip
     options = parser.parse_args(arguments)

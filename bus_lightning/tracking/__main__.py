@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from bus_lightning.core.arguments import path_of
 from bus_lightning.core.errors import UserError
 
 
@@ -16,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bus_lightning.tracking", description="Weights & Biases.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     sync = commands.add_parser("sync", help="send what was recorded offline")
-    sync.add_argument("runs_dir", nargs="?", type=Path, default=Path("runs"), help="folder of the groups (runs)")
+    sync.add_argument("runs_dir", nargs="?", type=path_of, default=Path("runs"), help="folder of the groups (runs)")
     sync.add_argument("--dry-run", action="store_true", help="only list what would be sent")
     build = commands.add_parser("build", help="save the ready dashboard online, and mark each group's champion")
     build.add_argument("--entity", required=True, help="user or team")
