@@ -96,14 +96,18 @@ def test_a_folder_whose_writer_is_stopped_leaves_the_old_one_and_nothing_else(tm
     out.mkdir()
     (out / "file").write_text("old")
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom bus_lightning.core.files import folder_aside\n"
+        "import signal, sys, time\nfrom pathlib import Path\nfrom bus_lightning.core.files import folder_aside\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # under nohup it is ignored
         "with folder_aside(Path(sys.argv[1])) as fresh:\n"
         "    (fresh / 'file').write_text('new')\n    print('writing', flush=True)\n    time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script, out], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "writing\n"
         process.send_signal(number)
-        assert process.wait(60) == code
+        try:
+            assert process.wait(60) == code
+        finally:
+            process.kill()
     assert [(path.name, (path / "file").read_text()) for path in tmp_path.iterdir()] == [("bundle", "old")]
 
 
