@@ -300,7 +300,7 @@ def test_runs_that_make_no_bundle_are_refused_in_a_line_before_any_compute(copie
     (other / "checkpoints" / "best.ckpt").unlink()
     assert "has no checkpoints/best.ckpt" in refusal([classifier, other], tmp_path)
     (joint / "metrics.json").unlink()
-    assert "is not complete" in refusal([joint], tmp_path)
+    assert "metrics.json is damaged: it is missing, although the run was complete" in refusal([joint], tmp_path)
     change(segmenter, overlay__style="contour")
     assert "train it with overlay=none" in refusal([segmenter], tmp_path)
     assert "is not a run folder" in refusal([tmp_path / "nothing"], tmp_path)

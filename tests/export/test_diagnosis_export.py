@@ -406,11 +406,18 @@ def test_a_twin_of_a_test_image_in_the_segmenter_s_training_is_refused(runs):
         _refuse_strangers(segmenter, classifier)
 
 
+def stop(run):
+    """Make a run what it is before its end."""
+    (run / "metrics.json").unlink()
+    status = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(json.dumps(status | {"state": "interrupted"}))
+
+
 def test_runs_that_are_not_finished_or_not_runs_are_refused(runs):
     shutil.move(runs / "cls" / "checkpoints" / "best.ckpt", runs / "kept.ckpt")
     assert "best.ckpt" in refusal(runs)
     shutil.move(runs / "kept.ckpt", runs / "cls" / "checkpoints" / "best.ckpt")
-    (runs / "cls" / "metrics.json").unlink()
+    stop(runs / "cls")
     assert "not complete" in refusal(runs)
     shutil.rmtree(runs / "cls")
     assert "is not a run folder" in refusal(runs)
@@ -441,7 +448,7 @@ def test_out_of_fold_runs_have_to_be_folds_of_the_classifier(runs):
     change(runs / "cls-1", data__classes=["benign", "malignant", "normal"], overlay__style="channel")
     assert "overlay.style" in refusal(runs, out_of_fold=pattern)
     change(runs / "cls-1", overlay__style="none")
-    (runs / "cls-2" / "metrics.json").unlink()
+    stop(runs / "cls-2")
     assert "not complete" in refusal(runs, out_of_fold=pattern)
     assert "matches no classification run" in refusal(runs, out_of_fold=str(runs / "seg"))
     assert "matches no classification run" in refusal(runs, out_of_fold=str(runs / "cls"))
