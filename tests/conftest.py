@@ -259,3 +259,17 @@ def browser():
         launched = running.chromium.launch(executable_path=chromium, headless=True, args=CHROMIUM)
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def options_of_two(phantom, audit_cache, tmp_path):
+    """Make the options of a small training that one machine or two run, and the folder that it writes."""
+
+    def make(name, *own):
+        fixed = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}", "group=mine",
+                 f"name={name}", "data.size=64", "data.batch_size=8", "debug_size=true", "logger=csv", "model=alexnet",
+                 "model.net.dropout=0.0", "trainer.precision=32-true", "channels_last=false",
+                 "callbacks.progress=null", "trainer.max_epochs=1"]  # fmt: skip
+        return [*fixed, *own], RunDir(tmp_path / "runs" / "mine" / name)
+
+    return make

@@ -8,26 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bus_lightning.runs.folder import RunDir
-
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 400
 ON_TWO = ("trainer=ddp", "trainer.devices=1", "trainer.num_nodes=2")
-
-
-@pytest.fixture
-def options(phantom, audit_cache, tmp_path):
-    """Make the options of a small training, and the folder that it writes."""
-
-    def make(name, *own):
-        fixed = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}", "group=mine",
-                 f"name={name}", "data.size=64", "data.batch_size=8", "debug_size=true", "logger=csv", "model=alexnet",
-                 "model.net.dropout=0.0", "trainer.precision=32-true", "channels_last=false",
-                 "callbacks.progress=null", "trainer.max_epochs=1"]  # fmt: skip
-        return [*fixed, *own], RunDir(tmp_path / "runs" / "mine" / name)
-
-    return make
 
 
 def train(arguments, *srun, env=()):
@@ -37,10 +21,10 @@ def train(arguments, *srun, env=()):
                           env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(env), timeout=LIMIT_S)  # fmt: skip
 
 
-def test_two_nodes_write_one_run_with_the_metrics_of_one_and_skip_it_when_it_is_complete(slurm, options):
+def test_two_nodes_write_one_run_with_the_metrics_of_one_and_skip_it_when_it_is_complete(slurm, options_of_two):
     two_nodes = ("--partition=pair", "--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--kill-on-bad-exit=1")
-    alone, single = options("one")
-    together, pair = options("two", *ON_TWO)
+    alone, single = options_of_two("one")
+    together, pair = options_of_two("two", *ON_TWO)
     assert train(alone).returncode == 0
     done = train(together, *two_nodes, "--label", env=slurm)
     assert done.returncode == 0, done.stderr

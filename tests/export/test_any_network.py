@@ -21,7 +21,6 @@ from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.lacking import NO_CLASS, NO_OUTLINE
 from bus_lightning.diagnosis.networks import Network
-from bus_lightning.diagnosis.stage import PRECISIONS
 from bus_lightning.export import calibration, making
 from bus_lightning.export.making import make_bundle
 from bus_lightning.export.runs import open_for_bundle, rebuild
@@ -29,17 +28,9 @@ from bus_lightning.export.to_onnx import halve_weights
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.folder import RunDir
 
+pytestmark = pytest.mark.usefixtures("quick_export")
 TRUSTED = ["tiny_nets"]
 EXACT = "trainer.precision=32-true"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Leave the slow parts out that other tests cover: quantising, and comparing the precisions."""
-    score = {"images": 1, "ms": 1.0, "answers_changed": 0}
-    score |= dict.fromkeys(("iou", "iou_difference", "auc", "auc_difference"), 0.0)
-    monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
-    monkeypatch.setattr(making, "compare_variants", lambda *_: dict.fromkeys(PRECISIONS, score))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """A bundle of one network holds its predictions for held-out images if that is asked for, and only then."""
 
 import json
-import shutil
 
 import pytest
 from test_diagnosis_export import write_run
@@ -9,22 +8,13 @@ from test_diagnosis_export import write_run
 from bus_lightning.core.csv_files import read_table
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.bundle import CASES, MANIFEST
-from bus_lightning.diagnosis.stage import PRECISIONS
-from bus_lightning.export import making, variants
+from bus_lightning.export import variants
 from bus_lightning.export.making import make_bundle
 from bus_lightning.runs.finished import open_run
 
+pytestmark = pytest.mark.usefixtures("quick_export")
 TRUSTED = ["tiny_nets"]
 NOTE = "Chosen by <b>number</b>."
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Leave the slow parts out that other tests cover: quantising, and comparing the precisions."""
-    score = {"images": 1, "ms": 1.0, "answers_changed": 0}
-    score |= dict.fromkeys(("iou", "iou_difference", "auc", "auc_difference"), 0.0)
-    monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
-    monkeypatch.setattr(making, "compare_variants", lambda *_: dict.fromkeys(PRECISIONS, score))
 
 
 @pytest.fixture(scope="module")

@@ -11,25 +11,10 @@ import pytest
 from held import LIMIT_S, environment
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
 
 ROOT = Path(__file__).parents[2]
 ON_TWO = ("trainer=ddp", "trainer.devices=1", "trainer.num_nodes=2")
-
-
-@pytest.fixture
-def options(phantom, audit_cache, tmp_path):
-    """Make the options of a small training, and the folder that it writes."""
-
-    def make(name, *own):
-        fixed = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}", "group=mine",
-                 f"name={name}", "data.size=64", "data.batch_size=8", "debug_size=true", "logger=csv", "model=alexnet",
-                 "model.net.dropout=0.0", "trainer.precision=32-true", "channels_last=false",
-                 "callbacks.progress=null", "trainer.max_epochs=1"]  # fmt: skip
-        return [*fixed, *own], RunDir(tmp_path / "runs" / "mine" / name)
-
-    return make
 
 
 def on_two_machines(arguments):
@@ -48,9 +33,9 @@ def on_two_machines(arguments):
     return [(process.returncode, *texts) for process, texts in zip(processes, outputs, strict=True)]
 
 
-def test_two_machines_give_the_metrics_of_one_and_a_complete_run_is_skipped_on_both(options):
-    alone, one = options("one")
-    together, two = options("two", *ON_TWO)
+def test_two_machines_give_the_metrics_of_one_and_a_complete_run_is_skipped_on_both(options_of_two):
+    alone, one = options_of_two("one")
+    together, two = options_of_two("two", *ON_TWO)
     subprocess.run([sys.executable, "train.py", *alone], cwd=ROOT, check=True, timeout=LIMIT_S, env=environment())
     (first_code, first_said, first_log), (other_code, other_said, other_log) = on_two_machines(together)
     assert (first_code, other_code) == (0, 0), first_log + other_log
