@@ -79,9 +79,9 @@ class Bundle:
 
 
 def is_bundle(path: Path) -> bool:
-    """Say whether a path is the folder of a bundle, which may be damaged."""
-    with suppress(OSError):
-        return any((path / name).is_file() for name in (MANIFEST, CHECKSUMS))
+    """Say whether a path is the folder of a bundle, which may be damaged: other folders have checksums, too."""
+    with suppress(UserError):
+        return has_manifest(path) or MANIFEST in read_checksums(path)
     return False
 
 
@@ -92,7 +92,7 @@ def find_bundle_around(path: Path) -> Path | None:
 
 
 def has_manifest(path: Path) -> bool:
-    """Say whether a path is the folder of a bundle, and not of other files with checksums."""
+    """Say whether a path is the folder of a bundle that has its manifest."""
     with suppress(OSError):
         return (path / MANIFEST).is_file()
     return False

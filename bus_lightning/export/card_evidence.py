@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bus_lightning.data.sources.card import Card
-from bus_lightning.data.sources.registry import SOURCES, get_source
+from bus_lightning.data.sources.registry import find_card
 from bus_lightning.diagnosis.bundle import CASES
 from bus_lightning.export.evidence import ALL, OUT_OF_FOLD, TEST, Evidence
 from bus_lightning.export.markdown import escape, format_interval, make_table
@@ -26,16 +25,8 @@ def describe_evidence(evidence: Evidence) -> list[str]:
     return [*sections, _subgroups(evidence["subgroups"])]
 
 
-def card_of(name: str) -> Card | None:
-    """Return what is published about a data set; None for one that is known by its layout only."""
-    if name not in SOURCES:
-        return None
-    card = get_source(name).CARD
-    return card if card.counts else None
-
-
 def _title(name: str) -> str:
-    card = card_of(name)
+    card = find_card(name)
     return _TITLES.get(name) or (card.title if card else escape(name))
 
 
@@ -69,7 +60,7 @@ def _other_data(results: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
     }
     metrics = list(dict.fromkeys(metric for metric, _ in cells))
     rows = [[title_of(metric), *(cells.get((metric, name), "-") for name in results)] for metric in metrics]
-    cards = {name: card for name in results if (card := card_of(name))}
+    cards = {name: card for name in results if (card := find_card(name))}
     sources = [f"{card.title}: {escape(card.citation)}." for card in cards.values()]
     return "\n\n".join(
         ["## Results on other data", note, make_table(["metric", *map(_title, results)], rows), " ".join(sources)]

@@ -7,15 +7,16 @@ from typing import Any
 import pandas as pd
 
 from bus_lightning.config.data_sets import options_by_set
-from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.sources.card import Card
-from bus_lightning.data.sources.registry import SOURCES, get_source
+from bus_lightning.data.sources.registry import find_card
 from bus_lightning.report.sections import Section, TableItem
 from bus_lightning.report.studied_images import Studied
 from bus_lightning.runs.evaluations import find_evaluations
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.sets import read_sets_of
 
+_UNKNOWN = Card(title="", citation="", licence="", homepage="")
 _BY_OWNER = "to be stated by the owner of the data"
 _SYNTHETIC = Card(
     title="Synthetic images", citation="", licence="none needed: the program draws them", homepage="",
@@ -68,10 +69,10 @@ def find_cards(studied: Sequence[Studied]) -> dict[str, Card]:
             for name, values in each.sets.described.items():
                 source = str(options.get(str(values.get("data")), {}).get("source"))
                 is_synthetic = bool(condition.config.data.get("phantom"))
-                cards.setdefault(name, _SYNTHETIC if is_synthetic else _card_of(source))
+                cards.setdefault(name, _SYNTHETIC if is_synthetic else find_card(source) or _UNKNOWN)
             for run in condition.runs:
                 for name, values in _evaluated_sets(run).items():
-                    cards.setdefault(name, _card_of(str(values.get("data"))))
+                    cards.setdefault(name, find_card(str(values.get("data"))) or _UNKNOWN)
     return cards
 
 
@@ -83,14 +84,6 @@ def _evaluated_sets(run: RunDir) -> dict[str, Mapping[str, Any]]:
             with suppress(DamagedError):
                 described.update(read_sets_of(folder).described)
     return described
-
-
-def _card_of(source: str) -> Card:
-    """Return the card of a published data set; an empty one for a layout that any set may have."""
-    with suppress(UserError):
-        if source in SOURCES and get_source(source).CARD.counts:
-            return get_source(source).CARD
-    return Card(title="", citation="", licence="", homepage="")
 
 
 def _write_counts(counts: Mapping[str, int]) -> str:

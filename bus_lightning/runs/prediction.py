@@ -77,6 +77,10 @@ class Predictor(nn.Module):
         self.least_score = 0.0 if run.config.predict.no_lesion is False else run.least_score
         self.eval()
 
+    def train(self, mode: bool = True) -> "Predictor":
+        """Stay in evaluation mode, also where `mode` asks for training: a predictor is not trained."""
+        return super().train(False)
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the logits of normalised images, without gradients.
 
@@ -117,10 +121,7 @@ class Predictor(nn.Module):
         """Return (H, W, 3) uint8 RGB, read on the scale of the training images."""
         if (path := path_of(image)) is None:
             return check_image(image)
-        try:
-            return read_image(path, self.scale)
-        except UserError as error:
-            raise UserError(f"{str(error).partition(' Replace the file')[0]} Give another file.") from error
+        return read_image(path, self.scale, cure="Give another file")
 
     def _check_mask(self, mask: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
         """Return the mask that is drawn into the input, (H, W) bool; None if the network takes none."""

@@ -61,6 +61,12 @@ def test_an_empty_folder_of_configs_is_refused(arguments):
         user_configs_of(arguments)
 
 
+@pytest.mark.parametrize("first", [["--config-dir", "a"], ["--config-dir=a"], ["-cd", "a"]])
+def test_two_folders_of_configs_are_refused(first):
+    with pytest.raises(UserError, match="--config-dir is given twice: put the files into one folder"):
+        user_configs_of([*first, "model=alexnet", "--config-dir", "b"])
+
+
 def test_a_link_to_the_folder_itself_ends(tmp_path, elsewhere):
     configs = linked(tmp_path, elsewhere)
     (configs / "again").symlink_to(configs)

@@ -88,9 +88,12 @@ def test_a_bundle_before_the_images_answers_as_before(bundle, tmp_path, capsys):
     assert "in the package" not in capsys.readouterr().out
 
 
-def test_a_folder_of_images_first_is_no_bundle(tmp_path):
+@pytest.mark.parametrize("checksums", ["", "no checksums", f"{'0' * 64}  image.png\n"])
+def test_a_folder_of_images_first_is_no_bundle_with_or_without_checksums_of_its_own(tmp_path, checksums):
     (tmp_path / "images").mkdir()
     shutil.copy(SAMPLE, tmp_path / "images" / "image.png")
+    if checksums:
+        (tmp_path / "images" / CHECKSUMS).write_text(checksums)
     assert predict.main([str(tmp_path / "images"), "--out", str(tmp_path / "out")]) == 0
     assert len(rows_of(tmp_path / "out")) == 1
 

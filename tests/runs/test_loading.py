@@ -82,6 +82,13 @@ def test_a_path_and_its_pixels_get_the_same_prediction_grey_or_colour():
     assert (drawn != first.image).any() == first.mask.any()
 
 
+def test_a_predictor_stays_in_evaluation_mode():
+    run = load("joint/finished")
+    expected = run.predict(PIXELS)
+    assert not any(part.training for part in run.predictor.train().modules())
+    assert run.predict(PIXELS).probabilities == expected.probabilities
+
+
 def test_a_run_has_its_metrics_cases_config_and_history_without_torch():
     script = (
         "import sys, bus_lightning; "

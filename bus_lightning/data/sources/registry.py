@@ -10,6 +10,7 @@ from typing import Any, cast
 from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import find_root
+from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.class_map import dropped_words, fold, map_classes
 from bus_lightning.data.sources.guessing import guess_layout
 from bus_lightning.data.sources.source_index import LayoutError, Source, SourceIndex
@@ -29,6 +30,12 @@ def get_source(name: str) -> Source:
     if name not in SOURCES:
         raise UserError(f"source: {name} is unknown: choose one of {', '.join(SOURCES)}.")
     return cast(Source, import_module(f"bus_lightning.data.sources.{name}"))
+
+
+def find_card(name: str) -> Card | None:
+    """Return what is published about a data set; None for a layout that any set may have, and for an unknown name."""
+    card = get_source(name).CARD if name in SOURCES else None
+    return card if card and card.counts else None
 
 
 @dataclass(frozen=True)
