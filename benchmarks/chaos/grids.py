@@ -92,8 +92,8 @@ class Grid:
         if not self.witness.is_file():
             return []
         lines = [line.split() for line in self.witness.read_text().splitlines()]
-        found = [Event(float(at), job, doing, int(epoch), int(batch)) for at, job, doing, epoch, batch in lines]
-        return [event for event in found if event.time >= since]
+        recorded = [Event(float(at), job, doing, int(epoch), int(batch)) for at, job, doing, epoch, batch in lines]
+        return [event for event in recorded if event.time >= since]
 
     def half_written(self, since: float = 0.0) -> Iterator[tuple[Path, str]]:
         """Find files and folders that were being written when a process died.

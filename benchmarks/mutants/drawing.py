@@ -61,14 +61,14 @@ def chosen_modules(root: Path, wanted: list[str]) -> dict[str, list[str]]:
         root: The checkout.
         wanted: Beginnings of paths below the package; empty takes every module of the table.
     """
-    found = {}
+    files_of = {}
     for pattern, tests in TESTS.items():
         for path in sorted((root / PACKAGE).glob(pattern)):
             module = path.relative_to(root / PACKAGE).as_posix()
             if path.name != "__init__.py" and (not wanted or module.startswith(tuple(wanted))):
                 files = [path for name in tests.split() for path in sorted(root.glob(f"tests/**/test_{name}.py"))]
-                found[module] = [path.relative_to(root).as_posix() for path in files]
-    return found
+                files_of[module] = [path.relative_to(root).as_posix() for path in files]
+    return files_of
 
 
 def draw(root: Path, modules: list[str], sample: int, seed: int) -> list[Mutant]:
