@@ -44,9 +44,9 @@ def steps_of(run):
     return [tuple(map(int, line.split())) for line in (run / "steps.txt").read_text().splitlines()]
 
 
-def wait_for(found, seconds=LIMIT_S):
+def wait_for(condition, seconds=LIMIT_S):
     deadline = time.monotonic() + seconds
-    while not found():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

@@ -71,11 +71,11 @@ class Server:
                 stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=self.work,
             )  # fmt: skip
         for _ in range(1200):
-            if found := re.search(r"http://\S+/", self.said()):
+            if match := re.search(r"http://\S+/", self.said()):
                 break
             assert self.process.poll() is None, self.said()
             time.sleep(0.1)
-        self.address = found[0]
+        self.address = match[0]
 
     def said(self):
         return self.log.read_text()

@@ -87,8 +87,8 @@ def _address(process: "subprocess.Popen[Any]", output: Path) -> str:
     """Wait for the line that tells the address."""
     end = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < end:
-        if address := re.search(r"http://\S+/", output.read_text()):
-            return address[0]
+        if match := re.search(r"http://\S+/", output.read_text()):
+            return match[0]
         time.sleep(0.1)
     raise RuntimeError(f"the page did not start: {output.read_text()[-500:]}")
 

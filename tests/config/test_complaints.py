@@ -44,8 +44,8 @@ PATHS = ["/a/b (1)", "/a/b=c", "/a,b", "/data/Brüste", "/数据/乳腺", "/a/{b
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_quoted_path_is_read_as_it_is(path):
-    (told,) = shlex.split(quoted(f"data.root={path}"))
-    assert OverridesParser.create().parse_override(told).value() == path
+    (argument,) = shlex.split(quoted(f"data.root={path}"))
+    assert OverridesParser.create().parse_override(argument).value() == path
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -63,8 +63,8 @@ def test_the_argument_that_cannot_be_read_is_named_with_its_cure(path):
 
 
 def test_the_names_in_a_list_are_quoted_each():
-    (told,) = shlex.split(quoted("data.classes=[benign (a),malignant]"))
-    assert OverridesParser.create().parse_override(told).value() == ["benign (a)", "malignant"]
+    (argument,) = shlex.split(quoted("data.classes=[benign (a),malignant]"))
+    assert OverridesParser.create().parse_override(argument).value() == ["benign (a)", "malignant"]
 
 
 @pytest.mark.parametrize(("argument", "value"), [
@@ -115,19 +115,19 @@ def test_several_options_of_a_group_are_a_grid_and_only_callbacks_and_loggers_a_
 
 
 @pytest.mark.parametrize(
-    "said",
+    "overrides",
     [["model=[resnet50,resnet34]"], ["-m", "optimizer=[adam,sgd]", "seed=0,1"], ["-m", "model=[unet,u2net],u2net"]],
 )
-def test_options_that_would_be_merged_into_one_object_are_refused(train, tmp_path, said):
-    (named,) = [argument for argument in said if "[" in argument]
+def test_options_that_would_be_merged_into_one_object_are_refused(train, tmp_path, overrides):
+    (named,) = [argument for argument in overrides if "[" in argument]
     group = named.partition("=")[0]
-    assert only_line(train(*said)).startswith(f"Error: {named}: a run has one {group}; ")
+    assert only_line(train(*overrides)).startswith(f"Error: {named}: a run has one {group}; ")
     assert not list((tmp_path / "runs").glob("*/*"))
 
 
-@pytest.mark.parametrize("said", ["data.size=[320,240]", "group=.."])
-def test_a_wrong_value_is_one_line_and_leaves_no_folder(train, tmp_path, said):
-    assert only_line(train(said)).startswith(f"Error: {said}: give ")
+@pytest.mark.parametrize("override", ["data.size=[320,240]", "group=.."])
+def test_a_wrong_value_is_one_line_and_leaves_no_folder(train, tmp_path, override):
+    assert only_line(train(override)).startswith(f"Error: {override}: give ")
     assert not list((tmp_path / "runs").glob("*/*"))
 
 
@@ -181,14 +181,14 @@ def test_the_config_of_every_job_of_a_grid_is_shown_and_nothing_is_trained(train
     done = train(*flags, "model=alexnet,resnet34", "seed=3,4")
     assert done.returncode == 0, done.stderr
     shown = list(yaml.safe_load_all(done.stdout))
-    assert [(one["model"]["name"], one["seed"]) for one in shown] == [("alexnet", 3), ("alexnet", 4), ("resnet34", 3),
-                                                                      ("resnet34", 4)]  # fmt: skip
+    jobs = [(config["model"]["name"], config["seed"]) for config in shown]
+    assert jobs == [("alexnet", 3), ("alexnet", 4), ("resnet34", 3), ("resnet34", 4)]
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_part_of_the_config_of_every_job_is_shown_with_the_flags_of_hydra(train):
     done = train("-m", "--cfg", "job", "--resolve", "--package", "optimizer", "optimizer.lr=0.1,0.2")
-    assert [one["lr"] for one in yaml.safe_load_all(done.stdout)] == [0.1, 0.2]
+    assert [config["lr"] for config in yaml.safe_load_all(done.stdout)] == [0.1, 0.2]
 
 
 def test_an_empty_wandb_mode_is_as_unset(train, tmp_path):

@@ -236,7 +236,7 @@ def test_a_large_file_is_hashed_once_by_a_process_until_it_changes(tmp_path, mon
     write_cached(file, b"content")
     os.utime(file, (0, 0))
     digest = module._digest
-    monkeypatch.setattr(module, "_digest", lambda *given: hashed.append(given) or digest(*given))
+    monkeypatch.setattr(module, "_digest", lambda *args: hashed.append(args) or digest(*args))
     assert is_whole(file)
     mark_used(file)
     assert is_whole(file)

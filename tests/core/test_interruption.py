@@ -65,7 +65,7 @@ class Watch(pl.Callback):
 def watch(monkeypatch):
     watch, usual = Watch(), fit.build_trainer
     monkeypatch.setattr(
-        fit, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[watch, *callbacks], **o)
+        fit, "build_trainer", lambda *args, callbacks, **options: usual(*args, callbacks=[watch, *callbacks], **options)
     )
     monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
     test = pl.Trainer.test
@@ -82,12 +82,12 @@ def known():
 def undisturbed(composed, watch, known):
     """Train without a disturbance, once; the results and the images of each step come back."""
 
-    def go(*said):
-        if said not in known:
-            cfg = composed(*said, "group=undisturbed")
+    def go(*overrides):
+        if overrides not in known:
+            cfg = composed(*overrides, "group=undisturbed")
             train.run(cfg)
-            known[said], watch.steps = (results_of(folder_of(cfg)), watch.steps), []
-        return known[said]
+            known[overrides], watch.steps = (results_of(folder_of(cfg)), watch.steps), []
+        return known[overrides]
 
     return go
 
@@ -108,11 +108,13 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "number", "moment"), MOMENTS)
-def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(composed, undisturbed, watch, said, number, moment, caplog):
-    expected, steps = undisturbed(*said)
+@pytest.mark.parametrize(("overrides", "number", "moment"), MOMENTS)
+def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(
+    composed, undisturbed, watch, overrides, number, moment, caplog
+):
+    expected, steps = undisturbed(*overrides)
     per_epoch = len(steps) // 3
-    cfg = composed(*said)
+    cfg = composed(*overrides)
     watch.at[(1, per_epoch - 1) if moment == (1, "last") else moment] = told(number)
     with pytest.raises(Interrupted) as stop:
         train.run(cfg)
@@ -122,7 +124,7 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(composed, undisturbed,
     assert run.last.is_file()
     assert "the same command continues it" in caplog.text
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    train.run(composed(*said))
+    train.run(composed(*overrides))
     assert results_of(run) == expected
     assert watch.steps == steps, "a batch was repeated or left out"
     assert run.status["state"] == "complete"
@@ -171,16 +173,16 @@ def test_a_second_ctrl_c_stops_at_once(composed, watch):
 
 
 @pytest.mark.parametrize(
-    "said", [ALEXNET, U2NET_LITE, [*ALEXNET, "data.workers=2"]], ids=["alexnet", "u2net_lite", "workers"]
+    "overrides", [ALEXNET, U2NET_LITE, [*ALEXNET, "data.workers=2"]], ids=["alexnet", "u2net_lite", "workers"]
 )
-def test_a_killed_run_goes_on_from_the_last_epoch_to_the_same_bits(composed, undisturbed, watch, said):
-    expected, steps = undisturbed(*said)
+def test_a_killed_run_goes_on_from_the_last_epoch_to_the_same_bits(composed, undisturbed, watch, overrides):
+    expected, steps = undisturbed(*overrides)
     watch.at[1, 2] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        train.run(composed(*said))
+        train.run(composed(*overrides))
     done = len(watch.steps)
-    train.run(composed(*said))
-    assert results_of(folder_of(composed(*said))) == expected
+    train.run(composed(*overrides))
+    assert results_of(folder_of(composed(*overrides))) == expected
     assert watch.steps[done:] == [step for step in steps if step[0] >= 1]
 
 
@@ -188,44 +190,44 @@ def test_a_killed_run_goes_on_from_the_last_epoch_to_the_same_bits(composed, und
     "more", [(), ("trainer.accumulate_grad_batches=3",), ("data.workers=2",), ("data.balance=oversample",)], ids=str
 )
 def test_a_checkpoint_within_an_epoch_neither_repeats_nor_leaves_out_a_batch(composed, undisturbed, watch, more):
-    said = [*ALEXNET, "callbacks.checkpoint.every_n_train_steps=2", *more]
-    expected, steps = undisturbed(*said)
+    overrides = [*ALEXNET, "callbacks.checkpoint.every_n_train_steps=2", *more]
+    expected, steps = undisturbed(*overrides)
     assert len(steps) // 3 > 6
     watch.at[1, 6] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        train.run(composed(*said))
+        train.run(composed(*overrides))
     done = len(watch.steps)
-    train.run(composed(*said))
+    train.run(composed(*overrides))
     first = watch.steps[done]
     assert first[0] == 1, "it began the epoch anew"
     assert first[1] > 0, "it began the epoch anew"
     assert watch.steps[done:] == steps[steps.index(first) :]
-    assert results_of(folder_of(composed(*said))) == expected
+    assert results_of(folder_of(composed(*overrides))) == expected
 
 
 def test_an_early_stopped_run_that_was_killed_before_its_test_does_not_train_on(composed, undisturbed, watch):
-    said = [*ALEXNET, "callbacks=early_stopping", "callbacks.progress=null", "callbacks.early_stopping.patience=1",
-            "callbacks.early_stopping.min_delta=1", "trainer.max_epochs=6"]  # fmt: skip
-    expected, steps = undisturbed(*said)
+    overrides = [*ALEXNET, "callbacks=early_stopping", "callbacks.progress=null", "callbacks.early_stopping.patience=1",
+                 "callbacks.early_stopping.min_delta=1", "trainer.max_epochs=6"]  # fmt: skip
+    expected, steps = undisturbed(*overrides)
     assert steps[-1][0] < 5
     watch.at["test"] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        train.run(composed(*said))
-    train.run(composed(*said))
-    assert results_of(folder_of(composed(*said))) == expected
+        train.run(composed(*overrides))
+    train.run(composed(*overrides))
+    assert results_of(folder_of(composed(*overrides))) == expected
     assert watch.steps == steps
 
 
 def test_a_signal_that_somebody_else_handles_reaches_them_after_the_state_is_saved(composed, watch):
     cfg = composed(*ALEXNET)
-    found = []
-    before = signal.signal(signal.SIGUSR2, lambda *_: found.append(folder_of(cfg).last.is_file()))
+    was_saved = []
+    before = signal.signal(signal.SIGUSR2, lambda *_: was_saved.append(folder_of(cfg).last.is_file()))
     try:
         watch.at[0, 2] = told(signal.SIGUSR2)
         train.run(cfg)
     finally:
         signal.signal(signal.SIGUSR2, before)
-    assert found == [True]
+    assert was_saved == [True]
     assert folder_of(cfg).status["state"] == "complete"
 
 
@@ -334,7 +336,7 @@ def test_a_killed_job_is_named_so_in_the_table(composed, watch):
 def test_a_run_killed_before_its_last_word_is_complete_when_looked_at_again(composed, watch, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(
-            RunDir, "write_metrics", lambda self, found, usual=RunDir.write_metrics: (usual(self, found), kill())
+            RunDir, "write_metrics", lambda self, metrics, usual=RunDir.write_metrics: (usual(self, metrics), kill())
         )
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             train.run(composed(*ALEXNET, "trainer.max_epochs=1"))

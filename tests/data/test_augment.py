@@ -118,7 +118,7 @@ def test_one_channel_gives_the_grey_levels_of_three_equal_ones():
     grey, mask = rng.integers(0, 256, (61, 47, 1), dtype=np.uint8), rng.integers(0, 2, (61, 47), dtype=np.uint8)
     augmentation = Augmentation(PAPER)
     for seed in range(60):
-        one, its_mask = augmentation(grey, mask, seed)
+        grey_result, its_mask = augmentation(grey, mask, seed)
         three, other_mask = augmentation(np.repeat(grey, 3, axis=2), mask, seed)
-        np.testing.assert_array_equal(three, np.broadcast_to(one.reshape(61, 47, 1), three.shape))
+        np.testing.assert_array_equal(three, np.broadcast_to(grey_result.reshape(61, 47, 1), three.shape))
         np.testing.assert_array_equal(its_mask, other_mask)

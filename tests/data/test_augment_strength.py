@@ -28,7 +28,7 @@ def change(image, mask, strength, seeds=range(12)):
     batch = torch.from_numpy(image).permute(2, 0, 1)[None].repeat(len(seeds), 1, 1, 1)
     masks = torch.zeros(len(seeds), 1, 64, 64, dtype=torch.uint8)
     changed = BatchAugmentation(transforms)(batch, masks, list(seeds))[0].permute(0, 2, 3, 1).numpy()
-    return [np.abs(np.stack(found) - image.astype(float)).mean() for found in (single, changed)]
+    return [np.abs(np.stack(images) - image.astype(float)).mean() for images in (single, changed)]
 
 
 def test_more_strength_changes_more_on_both_paths(picture):

@@ -216,13 +216,15 @@ def moments(images, masks):
 def test_moments_are_those_of_the_cpu_path(transforms, coloured):
     """Means, and variances about the common mean, over 500 seeds: within four standard errors."""
     image, mask = draw_ultrasound(coloured)
-    ours, theirs = (moments(*path(transforms, image, mask, range(500))) for path in (all_at_once, one_by_one))
-    for name, values in ours.items():
-        centre = torch.cat([values, theirs[name]]).mean()
+    batch_moments, image_moments = (
+        moments(*path(transforms, image, mask, range(500))) for path in (all_at_once, one_by_one)
+    )
+    for name, values in batch_moments.items():
+        centre = torch.cat([values, image_moments[name]]).mean()
         # The CPU path cuts off the decimals of brightness and of contrast: half a grey value each time.
         bias = 1 if name == "mean" and "color_jitter" in transforms else 1e-6
         for power in (1, 2):
-            a, b = ((part - centre) ** power for part in (values, theirs[name]))
+            a, b = ((part - centre) ** power for part in (values, image_moments[name]))
             error = ((a.var() + b.var()) / len(a)).sqrt()
             assert (a.mean() - b.mean()).abs() < 4 * error + bias, (name, power)
 
@@ -289,12 +291,12 @@ def test_defaults_are_those_of_the_cpu_path():
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # it says that it is a prototype
 def test_a_gpu_gives_what_the_cpu_gives_and_is_never_waited_for(batch):
-    augmentation, there = BatchAugmentation(PAPER), [part.cuda() for part in batch]
+    augmentation, on_gpu = BatchAugmentation(PAPER), [part.cuda() for part in batch]
     expected = augmentation(*batch, range(8))
-    augmentation(*there, range(8))  # the first call loads what it needs
+    augmentation(*on_gpu, range(8))  # the first call loads what it needs
     torch.cuda.set_sync_debug_mode("error")
     try:
-        images, masks = augmentation(*there, range(8))
+        images, masks = augmentation(*on_gpu, range(8))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert images.is_cuda

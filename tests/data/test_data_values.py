@@ -46,12 +46,12 @@ def test_fingerprints_are_read_back_as_they_were_written(tmp_path):
     prints = {"a": make_fingerprint(phantom(0)), "b": make_fingerprint(np.zeros((40, 50, 3), np.uint8))}
     prints["c"] = make_fingerprint(phantom(1)[:200])
     save_fingerprints(tmp_path / "p.npz", prints)
-    found = load_fingerprints(tmp_path / "p.npz")
-    assert list(found) == ["a", "b", "c"]
+    loaded = load_fingerprints(tmp_path / "p.npz")
+    assert list(loaded) == ["a", "b", "c"]
     for id_, written in prints.items():
-        assert found[id_].digest == written.digest
+        assert loaded[id_].digest == written.digest
         for name in ("grey", "points", "descriptors"):
-            np.testing.assert_array_equal(getattr(found[id_], name), getattr(written, name))
+            np.testing.assert_array_equal(getattr(loaded[id_], name), getattr(written, name))
 
 
 class Trap:

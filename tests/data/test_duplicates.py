@@ -100,7 +100,7 @@ def a_quarter(image: Image) -> Image:
 def test_most_of_the_blocks_of_the_smaller_image_decide(change: Callable[[Image], Image], seed: int) -> None:
     image = phantom(seed, anatomy_seed=seed)
     for pair in ((image, change(image)), (change(image), image)):
-        assert matching_pairs([make_fingerprint(one) for one in pair]) == [(0, 1)]
+        assert matching_pairs([make_fingerprint(image) for image in pair]) == [(0, 1)]
 
 
 def test_across_two_sets_only_pairs_of_both_are_found_and_every_equal_one() -> None:

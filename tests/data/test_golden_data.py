@@ -90,11 +90,11 @@ def test_neither_an_image_nor_a_group_stands_in_two_parts(parts):
     lists = {"train": ids[0:2], "val": ids[2:4], "test": ids[4:6]}
     alone = {id_: n for n, id_ in enumerate(ids)}
     check_disjoint(make_named_split(lists, "file", alone))
-    one, other = parts
-    twice = lists | {other: [*lists[other], lists[one][0]]}
+    first, second = parts
+    twice = lists | {second: [*lists[second], lists[first][0]]}
     with pytest.raises(UserError, match=r"in two parts of the split \(1 such images\)"):
         make_named_split(twice, "file", alone)
-    twins = alone | {lists[other][0]: alone[lists[one][1]]}
+    twins = alone | {lists[second][0]: alone[lists[first][1]]}
     with pytest.raises(UserError, match="divides near-duplicates"):
         make_named_split(lists, "grouped", twins)
 
@@ -142,10 +142,10 @@ def test_a_mask_in_the_fourth_channel_moves_as_the_lesion_does_and_keeps_its_lev
 
 
 def test_strength_multiplies_numbers_and_both_ends_of_a_range():
-    given = {"strength": 0.5, "rotation": {"p": 0.3, "limit": [-10, 30]}, "horizontal_flip": {"p": 0.5},
-             "gaussian_blur": {"p": 1, "sigma_limit": [1, 4]},
-             "color_jitter": {"p": 1, "brightness": 0.4, "hue": 0.1}}  # fmt: skip
-    assert at_strength(given) == {
+    options = {"strength": 0.5, "rotation": {"p": 0.3, "limit": [-10, 30]}, "horizontal_flip": {"p": 0.5},
+               "gaussian_blur": {"p": 1, "sigma_limit": [1, 4]},
+               "color_jitter": {"p": 1, "brightness": 0.4, "hue": 0.1}}  # fmt: skip
+    assert at_strength(options) == {
         "rotation": {"p": 0.3, "limit": [-5, 15]}, "gaussian_blur": {"p": 1, "sigma_limit": [0.5, 2]},
         "color_jitter": {"p": 1, "brightness": 0.2, "hue": 0.05}, "horizontal_flip": {"p": 0.5},
     }  # fmt: skip
@@ -158,18 +158,18 @@ def test_strength_multiplies_numbers_and_both_ends_of_a_range():
 
 def test_grey_weighs_the_colours_as_opencv_does(picture):
     image, _ = picture
-    found = grey(torch.from_numpy(image).permute(2, 0, 1)[None].float())[0, 0]
-    assert (found - torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)).float()).abs().max() <= 0.51
+    result = grey(torch.from_numpy(image).permute(2, 0, 1)[None].float())[0, 0]
+    assert (result - torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)).float()).abs().max() <= 0.51
 
 
 @pytest.mark.parametrize("angle", [25, -60])
 def test_a_turn_of_a_batch_is_that_of_an_affine_map_where_the_sides_differ(picture, angle):
     image, mask = picture
     images, masks = torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(mask)[None, None]
-    found, moved = BatchAugmentation({"rotation": {"p": 1, "limit": [angle, angle]}})(images, masks, [3])
+    result, moved = BatchAugmentation({"rotation": {"p": 1, "limit": [angle, angle]}})(images, masks, [3])
     centre = ((56 - 1) / 2, (40 - 1) / 2)
     turned = cv2.warpAffine(image, cv2.getRotationMatrix2D(centre, angle, 1), (56, 40))
-    away = (found[0].permute(1, 2, 0).int() - torch.from_numpy(turned).int()).abs()
+    away = (result[0].permute(1, 2, 0).int() - torch.from_numpy(turned).int()).abs()
     assert away.float().mean() < 1.5
     expected = cv2.warpAffine(mask, cv2.getRotationMatrix2D(centre, angle, 1), (56, 40), flags=cv2.INTER_NEAREST)
     assert (moved[0, 0].numpy() != expected).sum() < 0.1 * mask.sum()
@@ -178,12 +178,12 @@ def test_a_turn_of_a_batch_is_that_of_an_affine_map_where_the_sides_differ(pictu
 def test_a_blur_is_a_gaussian_of_the_chosen_width_mirrored_at_the_borders(picture):
     image, mask = picture
     images, masks = torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(mask)[None, None]
-    found, kept = BatchAugmentation({"gaussian_blur": {"p": 1, "sigma_limit": [1.5, 1.5]}})(images, masks, [0])
+    result, kept = BatchAugmentation({"gaussian_blur": {"p": 1, "sigma_limit": [1.5, 1.5]}})(images, masks, [0])
     taps = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
     expected = cv2.sepFilter2D(
         image.astype(np.float64), -1, taps / taps.sum(), taps / taps.sum(), borderType=cv2.BORDER_REFLECT_101
     )
-    assert (found[0].permute(1, 2, 0).numpy() - expected).max() < 0.51
+    assert (result[0].permute(1, 2, 0).numpy() - expected).max() < 0.51
     assert torch.equal(kept, masks)
     narrow, _ = BatchAugmentation({"gaussian_blur": {"p": 1, "sigma_limit": [0.5, 4]}})(
         images.repeat(30, 1, 1, 1), masks.repeat(30, 1, 1, 1), range(30)

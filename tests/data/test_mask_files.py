@@ -39,11 +39,11 @@ def test_a_mask_of_any_name_beside_its_image_is_refused_by_name(name, small_copy
     Image.fromarray(mask_of(small_copy)).save(small_copy / f"benign/{name}.png")
     with pytest.raises(UserError) as caught:
         prepared(small_copy)
-    said = str(caught.value)
-    assert said.startswith(f"{small_copy}/benign/{name}.png looks like a mask")
-    assert ("of benign/benign (1).png" in said) == (name != "other")
-    assert "data.exclude=FILE.csv" in said
-    assert "\n" not in said
+    message = str(caught.value)
+    assert message.startswith(f"{small_copy}/benign/{name}.png looks like a mask")
+    assert ("of benign/benign (1).png" in message) == (name != "other")
+    assert "data.exclude=FILE.csv" in message
+    assert "\n" not in message
 
 
 CHANGES = {

@@ -114,8 +114,8 @@ def test_exactly_one_pair_repeats_its_pixels(drawn: Path) -> None:
     for path in image_files(drawn):
         contents.setdefault(pixels(path).tobytes(), []).append(path.stem)
     assert [names for names in contents.values() if len(names) > 1] == [["benign (13)", "benign (14)"]]
-    one, other = (drawn / "benign" / f"benign ({number})_mask.png" for number in (13, 14))
-    assert np.array_equal(pixels(one), pixels(other))
+    first, second = (drawn / "benign" / f"benign ({number})_mask.png" for number in (13, 14))
+    assert np.array_equal(pixels(first), pixels(second))
 
 
 def find_shift(frame: NDArray[np.uint8], twin: NDArray[np.uint8]) -> tuple[float, tuple[slice, slice]]:
@@ -191,8 +191,8 @@ def test_lesions_are_darker_than_what_lies_beside_them() -> None:
         contrast = []
         for seed in range(30):
             image, (mask,) = draw_case(kind, np.random.default_rng(seed))
-            beside = np.logical_and(mask.any(axis=1, keepdims=True), ~mask)
-            contrast.append(image[mask].mean() / image[beside].mean())
+            around = np.logical_and(mask.any(axis=1, keepdims=True), ~mask)
+            contrast.append(image[mask].mean() / image[around].mean())
         assert np.mean(contrast) < 0.8
         assert np.std(contrast) > 0.05
 

@@ -79,9 +79,9 @@ def test_images_are_decoded_once_for_all_jobs(opened, decoded):
 
 
 def test_jobs_that_start_together_decode_once(opened, decoded, together):
-    found = together(opened, 4)
+    results = together(opened, 4)
     assert len(decoded) == 12
-    assert len(found) == 4
+    assert len(results) == 4
 
 
 def test_what_a_job_writes_into_its_pixels_stays_its_own(opened):

@@ -185,12 +185,12 @@ def test_jobs_that_start_together_draw_and_audit_once(composed, tmp_path):
     jobs = [subprocess.Popen(command, **pipes) for _ in range(2)]
     for job in jobs:
         job.stdin.close()  # both have begun to import
-    said = [job.stdout.read().split() for job in jobs]
+    words_of_jobs = [job.stdout.read().split() for job in jobs]
     assert [job.wait() for job in jobs] == [0, 0]
     for job in jobs:
         job.stdout.close()
-    assert sorted(word for words in said for word in words[:-1]) == ["audited", "drawn"]
-    assert said[0][-1] == said[1][-1]
+    assert sorted(word for words in words_of_jobs for word in words[:-1]) == ["audited", "drawn"]
+    assert words_of_jobs[0][-1] == words_of_jobs[1][-1]
 
 
 def test_a_phantom_that_was_drawn_otherwise_is_used_with_a_warning(prepared, phantom, caplog):

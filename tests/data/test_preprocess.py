@@ -92,8 +92,8 @@ def test_image_and_mask_stay_aligned_and_crop_back_to_where_they_were(resize, sh
     assert dice(fitted[np.ix_(rows, columns)], mask) > 0.96
 
 
-def dice(one, other):
-    return 2 * np.logical_and(one, other).sum() / (np.sum(one > 0) + np.sum(other > 0))
+def dice(mask_a, mask_b):
+    return 2 * np.logical_and(mask_a, mask_b).sum() / (np.sum(mask_a > 0) + np.sum(mask_b > 0))
 
 
 def test_nothing_changes_its_input(scan):  # the arrays are read-only: a write would raise

@@ -29,8 +29,8 @@ def grouped_as_in_busi():
     sizes = [2] * 130 + [3] * 10 + [4] * 6 + [5, 5, 6]
     assert (len(sizes), sum(sizes)) == (149, 330)
     crossing, rest = ids[:16], ids[16:]
-    for one, other in crossing.reshape(8, 2):
-        groups[one] = groups[other]
+    for first, second in crossing.reshape(8, 2):
+        groups[first] = groups[second]
     by_class = {kind: [id_ for id_ in rest if id_.startswith(kind)] for kind in COUNTS}
     for size in sizes[8:]:
         kind = rng.choice(list(COUNTS), p=[0.56, 0.27, 0.17])
@@ -336,7 +336,7 @@ def test_cross_folds_part_the_training_images_and_leave_the_test_images_out(meth
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"cross_fold": 0}, "needs data.split.cross_folds"),
         ({"cross_folds": 3, "cross_fold": 3}, "cross_fold from 0 to 2; it is 3"),
@@ -344,8 +344,8 @@ def test_cross_folds_part_the_training_images_and_leave_the_test_images_out(meth
         ({"cross_folds": 2, "cross_fold": 0, "method": "file"}, "does not work with data.split.method=file"),
     ],
 )
-def test_cross_folds_that_make_no_sense_are_refused(options, said):
-    with pytest.raises(UserError, match=said):
+def test_cross_folds_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
         make_split(FRAME, GROUPS, **options)
 
 

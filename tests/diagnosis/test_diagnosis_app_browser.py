@@ -50,15 +50,15 @@ def server(bundle, tmp_path_factory):
 @pytest.fixture
 def visit(browser, server):
     """A function that opens the page as another visitor; nobody may ask for anything outside, or fail."""
-    contexts, asked, said = [], [], []
+    contexts, requests, console_errors = [], [], []
 
     def enter(width=1280, height=900, scheme="light"):
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: console_errors.append(str(error)))
+        page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
         page.goto(server.address)
         page.wait_for_selector(".drop")
         return page
@@ -66,9 +66,9 @@ def visit(browser, server):
     yield enter
     for context in contexts:
         context.close()
-    outside = [url for url in asked if not url.startswith((server.address, "data:", f"blob:{server.address}"))]
+    outside = [url for url in requests if not url.startswith((server.address, "data:", f"blob:{server.address}"))]
     assert outside == []
-    assert said == []
+    assert console_errors == []
 
 
 def give(page, path):

@@ -99,20 +99,20 @@ def refused(folder: Path) -> str:
 
 
 def test_a_bundle_says_what_was_written(bundle):
-    found = load_bundle(bundle)
-    assert found.classes == ["benign", "malignant"]
-    assert found.temperature == 1.5
-    assert found.thresholds == {"malignant": {"threshold": 0.3}}
-    assert list(found.networks) == ["segmenter", "classifier"]
-    assert found.networks["classifier"].head.shape == (2, 5)
-    assert found.card == "# Card\n"
-    assert found.default_precision == "int8"
-    assert found.networks["segmenter"].preprocessing.resize == "pad"
-    assert found.networks["segmenter"].files["bf16"] == bundle / "segmenter.onnx"
-    assert found.networks["segmenter"].overlay is None
-    assert found.networks["classifier"].overlay.margin == 0.5
-    assert found.samples == (bundle / "samples" / "phantom.png",)
-    assert len(found.id) == 12
+    loaded = load_bundle(bundle)
+    assert loaded.classes == ["benign", "malignant"]
+    assert loaded.temperature == 1.5
+    assert loaded.thresholds == {"malignant": {"threshold": 0.3}}
+    assert list(loaded.networks) == ["segmenter", "classifier"]
+    assert loaded.networks["classifier"].head.shape == (2, 5)
+    assert loaded.card == "# Card\n"
+    assert loaded.default_precision == "int8"
+    assert loaded.networks["segmenter"].preprocessing.resize == "pad"
+    assert loaded.networks["segmenter"].files["bf16"] == bundle / "segmenter.onnx"
+    assert loaded.networks["segmenter"].overlay is None
+    assert loaded.networks["classifier"].overlay.margin == 0.5
+    assert loaded.samples == (bundle / "samples" / "phantom.png",)
+    assert len(loaded.id) == 12
 
 
 def test_the_checksums_are_those_of_sha256sum(bundle):

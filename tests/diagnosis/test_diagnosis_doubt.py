@@ -104,7 +104,7 @@ def test_a_clear_answer_has_no_doubt():
     assert codes((0.02, 0.03, 0.95), Measurements()) == []
 
 
-@pytest.mark.parametrize(("expected", "given"), [
+@pytest.mark.parametrize(("expected", "options"), [
     ("not_ultrasound", {"ultrasound": False}),
     ("low_confidence", {"probabilities": (0.5, 0.3, 0.2)}),
     ("malignant_not_excluded", {"probabilities": (0.8, 0.15, 0.05), "flag": True}),
@@ -114,8 +114,8 @@ def test_a_clear_answer_has_no_doubt():
     ("no_lesion_but_malignant", {"measurements": Measurements(), "probabilities": (0.1, 0.9, 0)}),
     ("lesion_but_normal", {"probabilities": (0.1, 0, 0.9)}),
 ])  # fmt: skip
-def test_each_reason_to_doubt_is_told(expected, given):
-    assert codes(**given) == [expected]
+def test_each_reason_to_doubt_is_told(expected, options):
+    assert codes(**options) == [expected]
 
 
 def test_a_doubt_is_a_sentence():

@@ -14,32 +14,32 @@ def ellipse(shape=(400, 500), center=(250, 200), axes=(120, 60), angle=0.0):
 
 @pytest.mark.parametrize("angle", [0, 30, 60, 90, -45])
 def test_axes_and_direction_of_an_ellipse_are_those_it_was_drawn_with(angle):
-    found = measure(ellipse(angle=angle))
-    assert found.long_axis_px == pytest.approx(241, abs=2)
-    assert found.short_axis_px == pytest.approx(121, abs=2)
+    measured = measure(ellipse(angle=angle))
+    assert measured.long_axis_px == pytest.approx(241, abs=2)
+    assert measured.short_axis_px == pytest.approx(121, abs=2)
     # Near its ends an ellipse is so round that pixels decide between a few degrees.
-    assert (found.orientation_deg - angle + 90) % 180 - 90 == pytest.approx(0, abs=4)
-    assert -90 < found.orientation_deg <= 90
-    assert found.area_px == pytest.approx(np.pi * 120 * 60, rel=0.02)
+    assert (measured.orientation_deg - angle + 90) % 180 - 90 == pytest.approx(0, abs=4)
+    assert -90 < measured.orientation_deg <= 90
+    assert measured.area_px == pytest.approx(np.pi * 120 * 60, rel=0.02)
 
 
 def test_a_level_bar_is_as_long_as_its_diagonal():
     mask = np.zeros((100, 100), bool)
     mask[20:24, 10:60] = True
-    found = measure(mask)
-    assert found.box == (20, 10, 4, 50)
-    assert found.area_px == 200
-    assert found.long_axis_px == pytest.approx(np.hypot(50, 4))
-    assert abs(found.orientation_deg) == pytest.approx(np.degrees(np.arctan2(4, 50)))
+    measured = measure(mask)
+    assert measured.box == (20, 10, 4, 50)
+    assert measured.area_px == 200
+    assert measured.long_axis_px == pytest.approx(np.hypot(50, 4))
+    assert abs(measured.orientation_deg) == pytest.approx(np.degrees(np.arctan2(4, 50)))
 
 
 def test_millimetres_are_right_where_pixels_are_not_square():
     # A circle of 20 mm, whose pixels are 0.2 mm high and 0.1 mm wide: upright on the screen it looks flat.
-    found = measure(ellipse(axes=(100, 50)), spacing_mm=(0.2, 0.1))
-    assert found.long_axis_mm == pytest.approx(20.1, abs=0.5)
-    assert found.short_axis_mm == pytest.approx(20.1, abs=0.5)
-    assert found.area_mm2 == pytest.approx(np.pi * 10**2, rel=0.02)
-    assert found.long_axis_px == pytest.approx(201, abs=2)
+    measured = measure(ellipse(axes=(100, 50)), spacing_mm=(0.2, 0.1))
+    assert measured.long_axis_mm == pytest.approx(20.1, abs=0.5)
+    assert measured.short_axis_mm == pytest.approx(20.1, abs=0.5)
+    assert measured.area_mm2 == pytest.approx(np.pi * 10**2, rel=0.02)
+    assert measured.long_axis_px == pytest.approx(201, abs=2)
     # The long axis of the pixels is the short one in truth.
     upright = measure(ellipse(axes=(60, 50)), spacing_mm=(0.3, 0.1))
     assert upright.long_axis_mm == pytest.approx(30.3, abs=0.5)
@@ -47,16 +47,16 @@ def test_millimetres_are_right_where_pixels_are_not_square():
 
 
 def test_without_spacing_nothing_is_in_millimetres():
-    found = measure(ellipse())
-    assert (found.area_mm2, found.long_axis_mm, found.short_axis_mm) == (None, None, None)
+    measured = measure(ellipse())
+    assert (measured.area_mm2, measured.long_axis_mm, measured.short_axis_mm) == (None, None, None)
 
 
 def test_the_largest_lesion_is_measured_and_specks_are_no_lesions():
     mask = ellipse(axes=(60, 40)) | ellipse(center=(450, 350), axes=(20, 20))
     mask[5:8, 5:8] = True
-    found = measure(mask)
-    assert found.lesions == 2
-    assert found.box == measure(ellipse(axes=(60, 40))).box
+    measured = measure(mask)
+    assert measured.lesions == 2
+    assert measured.box == measure(ellipse(axes=(60, 40))).box
     speck = np.zeros((400, 500), bool)
     speck[5:8, 5:8] = True
     assert measure(speck) == Measurements() == measure(np.zeros((400, 500), bool))
@@ -99,15 +99,15 @@ def test_of_several_lesions_the_largest_is_measured_and_specks_are_none():
     mask[100:125, 200:240] = True  # 1000, the largest
     mask[150:156, 10:15] = True  # 30: 0.05% of the image, just a lesion
     mask[180:184, 280:287] = True  # 28, a speck
-    found = measure(mask, spacing_mm=(0.5, 0.25))
-    assert (found.lesions, found.area_px, found.box) == (3, 1000, (100, 200, 25, 40))
-    assert found.area_mm2 == pytest.approx(1000 * 0.5 * 0.25)
-    assert found.long_axis_px == pytest.approx(np.hypot(25, 40))
-    assert found.short_axis_px == pytest.approx(2 * 25 * 40 / np.hypot(25, 40))
+    measured = measure(mask, spacing_mm=(0.5, 0.25))
+    assert (measured.lesions, measured.area_px, measured.box) == (3, 1000, (100, 200, 25, 40))
+    assert measured.area_mm2 == pytest.approx(1000 * 0.5 * 0.25)
+    assert measured.long_axis_px == pytest.approx(np.hypot(25, 40))
+    assert measured.short_axis_px == pytest.approx(2 * 25 * 40 / np.hypot(25, 40))
     # In millimetres the same box is 12.5 high and 10 wide: its diagonal is steeper.
-    assert found.long_axis_mm == pytest.approx(np.hypot(12.5, 10))
-    assert abs(found.orientation_deg) == pytest.approx(np.degrees(np.arctan2(12.5, 10)))
-    assert not found.touches_border
+    assert measured.long_axis_mm == pytest.approx(np.hypot(12.5, 10))
+    assert abs(measured.orientation_deg) == pytest.approx(np.degrees(np.arctan2(12.5, 10)))
+    assert not measured.touches_border
 
 
 @pytest.mark.parametrize(

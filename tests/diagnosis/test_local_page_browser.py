@@ -134,33 +134,33 @@ def test_the_browser_answers_as_the_server(visit, serve, pictures, tmp_path, kin
     for path in (*pictures, *phantoms):
         (frame,) = read_frames(path)
         (expected,) = diagnoser.diagnose([frame])
-        given = ask(page, path)
-        assert given["image"] == frame.image.ravel().tolist(), path.name
-        assert given["probabilities"] == pytest.approx(expected.probabilities, abs=1e-3), path.name
-        assert (given["answer"], given["flagged"]) == (expected.answer, expected.malignant_flag), path.name
-        assert given["strangeness"] == pytest.approx(strangeness(frame.image, bundle.reference), rel=1e-3)
-        assert given["doubts"] == [doubt.code for doubt in expected.doubts], path.name
+        actual = ask(page, path)
+        assert actual["image"] == frame.image.ravel().tolist(), path.name
+        assert actual["probabilities"] == pytest.approx(expected.probabilities, abs=1e-3), path.name
+        assert (actual["answer"], actual["flagged"]) == (expected.answer, expected.malignant_flag), path.name
+        assert actual["strangeness"] == pytest.approx(strangeness(frame.image, bundle.reference), rel=1e-3)
+        assert actual["doubts"] == [doubt.code for doubt in expected.doubts], path.name
         if expected.heat_map is None:
-            assert given["heat"] is None
+            assert actual["heat"] is None
         else:
-            assert np.abs(np.array(given["heat"]) - expected.heat_map.ravel()).max() < 0.01, path.name
+            assert np.abs(np.array(actual["heat"]) - expected.heat_map.ravel()).max() < 0.01, path.name
         if expected.mask is None:
-            assert given["mask"] is None
+            assert actual["mask"] is None
             continue
-        assert np.mean(np.array(given["mask"], bool) != expected.mask.ravel()) < 0.001, path.name
-        compare_measurements(given["measurements"], expected.measurements, path.name)
+        assert np.mean(np.array(actual["mask"], bool) != expected.mask.ravel()) < 0.001, path.name
+        compare_measurements(actual["measurements"], expected.measurements, path.name)
 
 
-def compare_measurements(given, expected, name):
-    assert given["lesions"] == expected.lesions, name
-    assert given["touchesBorder"] == expected.touches_border, name
+def compare_measurements(actual, expected, name):
+    assert actual["lesions"] == expected.lesions, name
+    assert actual["touchesBorder"] == expected.touches_border, name
     if not expected.lesions:
         return
-    box = [given["box"][side] for side in ("top", "left", "height", "width")]
+    box = [actual["box"][side] for side in ("top", "left", "height", "width")]
     assert np.abs(np.subtract(box, expected.box)).max() <= 1, name
-    assert given["area"] == pytest.approx(expected.area_px, rel=0.02), name
-    assert given["longAxis"] == pytest.approx(expected.long_axis_px, abs=1.5), name
-    assert given["shortAxis"] == pytest.approx(expected.short_axis_px, abs=3), name
+    assert actual["area"] == pytest.approx(expected.area_px, rel=0.02), name
+    assert actual["longAxis"] == pytest.approx(expected.long_axis_px, abs=1.5), name
+    assert actual["shortAxis"] == pytest.approx(expected.short_axis_px, abs=3), name
 
 
 def test_the_page_says_what_the_page_of_the_server_says(visit, bundle, picture, decoders):

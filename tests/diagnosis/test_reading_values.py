@@ -34,11 +34,11 @@ def greys(read, levels, **elements):
 
 
 def table(number, entries, depth):
-    found = Dataset()
-    found.LUTDescriptor, found.LUTData = [number, 0, depth], entries
-    found["LUTDescriptor"].VR, found["LUTData"].VR = "US", "OW"
-    found.ModalityLUTType = "US"
-    return [found]
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [number, 0, depth], entries
+    item["LUTDescriptor"].VR, item["LUTData"].VR = "US", "OW"
+    item.ModalityLUTType = "US"
+    return [item]
 
 
 def test_a_table_ends_where_its_descriptor_says(read):
@@ -114,9 +114,9 @@ def test_a_kind_is_told_by_the_first_bytes(tmp_path):
         b"\x00\x01" * 90: "of an unknown kind",
         b"": "empty",
     }
-    for head, said in others.items():
+    for head, message in others.items():
         (tmp_path / "x").write_bytes(head)
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             kind_of(tmp_path / "x")
 
 

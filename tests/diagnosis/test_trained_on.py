@@ -40,7 +40,7 @@ TOLD = {
 
 
 @pytest.fixture(scope="module", params=TOLD)
-def told(request, tmp_path_factory):
+def bundle_of_kind(request, tmp_path_factory):
     """A bundle, what it was trained on, and what has to be said of it."""
     trained, expected = TOLD[request.param]
     folder = tmp_path_factory.mktemp("told") / "bundle"
@@ -56,20 +56,20 @@ def picture(tmp_path):
     return file
 
 
-def test_every_file_of_results_and_the_console_say_it(told, picture, tmp_path, capsys):
-    folder, trained, expected = told
+def test_every_file_of_results_and_the_console_say_it(bundle_of_kind, picture, tmp_path, capsys):
+    folder, trained, expected = bundle_of_kind
     pages = [Image.fromarray(image) for image in speckled(2, seed=3)]
     pages[0].save(picture.with_name("two.tiff"), save_all=True, append_images=pages[1:])
     assert predict([str(folder), str(picture.parent), "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr()
-    assert expected in said.out + said.err
+    printed = capsys.readouterr()
+    assert expected in printed.out + printed.err
     with (tmp_path / "out" / "results.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     records = [json.loads(file.read_text()) for file in (tmp_path / "out").glob("[0-9]*.json")]
     assert (len(rows), len(records)) == (3, 4)
-    for one in rows + records:
-        assert expected in one["trained_on"]
-        assert str(tmp_path) not in one["trained_on"]
+    for record in rows + records:
+        assert expected in record["trained_on"]
+        assert str(tmp_path) not in record["trained_on"]
     for row in rows:
         assert ("trained_on_synthetic" in row["doubts"].split(";")) == is_synthetic(trained)
     for file in (tmp_path / "out").glob("*.png"):
@@ -78,11 +78,11 @@ def test_every_file_of_results_and_the_console_say_it(told, picture, tmp_path, c
             assert drawn.info["Description"] == sentence(trained)
 
 
-def test_page_and_reports_say_it_in_the_same_words(told, decoders, picture):
+def test_page_and_reports_say_it_in_the_same_words(bundle_of_kind, decoders, picture):
     from html import unescape
 
     rendering = pytest.importorskip("bus_lightning.diagnosis.page.rendering")
-    folder, trained, expected = told
+    folder, trained, expected = bundle_of_kind
     bundle = load_bundle(folder)
     shown = make_view(Diagnoser(bundle, threads=1), decoders, picture, Limits())
     words = describe(shown, bundle)
@@ -98,8 +98,8 @@ def test_page_and_reports_say_it_in_the_same_words(told, decoders, picture):
     assert printout.write_pdf(shown, words, 0.5).startswith(b"%PDF")
 
 
-def test_the_printouts_show_the_line(told, decoders, picture, monkeypatch):
-    folder, _, expected = told
+def test_the_printouts_show_the_line(bundle_of_kind, decoders, picture, monkeypatch):
+    folder, _, expected = bundle_of_kind
     bundle = load_bundle(folder)
     shown = make_view(Diagnoser(bundle, threads=1), decoders, picture, Limits())
     written = []
@@ -119,8 +119,8 @@ def test_the_printouts_show_the_line(told, decoders, picture, monkeypatch):
 
 def test_the_doubt_of_synthetic_training_comes_first_for_who_calls_from_python(tmp_path):
     make_bundle(tmp_path / "bundle", trained_on={"segmenter": asdict(PHANTOMS), "classifier": asdict(BUSI)})
-    (found,) = Diagnoser(load_bundle(tmp_path / "bundle"), threads=1).diagnose([Frame(with_disc(speckled(1)[0]))])
-    assert found.doubts[0].code == "trained_on_synthetic"
+    (diagnosis,) = Diagnoser(load_bundle(tmp_path / "bundle"), threads=1).diagnose([Frame(with_disc(speckled(1)[0]))])
+    assert diagnosis.doubts[0].code == "trained_on_synthetic"
 
 
 def test_a_bundle_of_an_earlier_version_says_it_from_its_card(tmp_path):
@@ -158,8 +158,8 @@ def test_a_name_of_any_letters_is_kept_as_plain_text():
         assert f"\\{mark}" in escape(mark)
 
 
-def test_results_of_an_earlier_version_are_not_gone_on_with(told, picture, tmp_path, capsys):
-    folder = told[0]
+def test_results_of_an_earlier_version_are_not_gone_on_with(bundle_of_kind, picture, tmp_path, capsys):
+    folder = bundle_of_kind[0]
     out = tmp_path / "out"
     assert predict([str(folder), str(picture), "--out", str(out)]) == 0
     marker = out / ".made_with.json"

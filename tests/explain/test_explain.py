@@ -96,7 +96,7 @@ def test_every_classifier_gets_every_map(name):
     torch.testing.assert_close(net(batch), before)
     seen = [HeatMaps(net, settings(), batch)(batch, torch.full((2,), label)) for label in range(before.shape[1])]
     # What speaks for one class of a network without training may be nothing at all, not for every class.
-    dark = [method for method in TITLES if not any(found[method].any() for found in seen)]
+    dark = [method for method in TITLES if not any(maps[method].any() for maps in seen)]
     assert dark == []
 
 
@@ -173,8 +173,8 @@ def measured(pointing, label="benign", method="gradcam", weights="trained"):
 def test_belief_is_summed_up_by_method_weights_and_class():
     maps = pd.concat([measured([1, 1, 1, 0]), measured([0, 0], "malignant"), measured([None] * 2,
                       "normal").assign(chance=None), measured([0, 0, 0, 0], weights="random")])  # fmt: skip
-    found = summarise_maps(maps, {id_: number for number, id_ in enumerate(maps["id"].unique())})
-    keyed = found.set_index(["weights", "class"])
+    summary = summarise_maps(maps, {id_: number for number, id_ in enumerate(maps["id"].unique())})
+    keyed = summary.set_index(["weights", "class"])
     assert list(keyed.index) == [
         (weights, name) for weights in ("trained", "random") for name in ("benign", "malignant", "all")
     ]
@@ -228,8 +228,8 @@ def test_a_run_gets_a_table_a_sheet_and_its_tiles(trained):
     assert set(measured_by[measured_by > 0].index) >= set(TITLES) - {"gradcam"}
     assert (trained_energy != random_energy).mean() > 0.8  # a few are 0 in both
     cases = pd.read_csv(result.cases).set_index("id")
-    said = cases.filter(like="prob_").idxmax(axis=1).str.removeprefix("prob_")
-    assert (maps["predicted"] == maps["id"].map(said)).mean() > 0.9  # bfloat16 may tip an even choice
+    answers = cases.filter(like="prob_").idxmax(axis=1).str.removeprefix("prob_")
+    assert (maps["predicted"] == maps["id"].map(answers)).mean() > 0.9  # bfloat16 may tip an even choice
     sheet = cv2.imread(str(run.path / "explain" / "heatmaps.png"))
     assert min(sheet.shape[:2]) > 600
     tiles = {

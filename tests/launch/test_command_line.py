@@ -172,13 +172,13 @@ def nothing_runs_on():
 def test_two_launches_of_one_grid_share_its_jobs_and_never_a_folder(command, tmp_path):
     grid = command("-m", "model=alexnet", "debug_size=true", "seed=0,1,2", "logger=csv", "trainer.max_epochs=2")
     launches = [start(*grid), start(*grid)]
-    said = [launch.communicate(timeout=LIMIT_S) for launch in launches]
+    outputs = [launch.communicate(timeout=LIMIT_S) for launch in launches]
     runs = sorted((tmp_path / "runs" / "classification").glob("alexnet*"))
     assert len(runs) == 3
     for run_folder in runs:
         log = (run_folder / "train.log").read_text()
         assert log.count(": starting") == 1, "trained twice"
-    for launch, (_, errors) in zip(launches, said, strict=True):
+    for launch, (_, errors) in zip(launches, outputs, strict=True):
         assert launch.returncode == (1 if "is being trained by process" in errors else 0), errors
     again = start(*grid)
     output, errors = again.communicate(timeout=LIMIT_S)

@@ -110,8 +110,8 @@ def test_the_tested_sets_can_be_swept_by_hand(values):
 
 
 def test_every_job_of_a_sweep_is_shown_and_none_is_trained(tmp_path):
-    said = ["-m", "sweep=leave_one_dataset_out", "data=[busi,bus_bra]", f"runs_dir={tmp_path}", "--cfg", "job"]
-    shown = subprocess.run([sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True)
+    overrides = ["-m", "sweep=leave_one_dataset_out", "data=[busi,bus_bra]", f"runs_dir={tmp_path}", "--cfg", "job"]
+    shown = subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     assert [yaml.safe_load(job)["data"]["test"] for job in shown.stdout.split("---")] == ["busi", "bus_bra"]
     assert not list(tmp_path.iterdir())
@@ -122,11 +122,11 @@ def test_every_job_of_a_sweep_is_shown_and_none_is_trained(tmp_path):
 def test_each_data_set_is_tested_by_a_run_that_is_trained_on_the_others(phantom, audit_cache, tmp_path, launcher):
     other = tmp_path / "other"
     draw_phantom(other, images=36, seed=1)
-    said = ["sweep=leave_one_dataset_out", "data=[busi,udiat]", "model=resnet34", "data.sets.udiat.source=folder",
-            f"data.sets.busi.root={phantom}", f"data.sets.udiat.root={other}", f"data.cache={audit_cache}",
-            "data.size=32", "debug_size=true", "trainer.max_epochs=1", "logger=none", f"runs_dir={tmp_path / 'runs'}",
-            "data.split.ratio=[2,1,1]", f"hydra/launcher={launcher}"]  # fmt: skip
-    done = subprocess.run([sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True,
+    overrides = ["sweep=leave_one_dataset_out", "data=[busi,udiat]", "model=resnet34", "data.sets.udiat.source=folder",
+                 f"data.sets.busi.root={phantom}", f"data.sets.udiat.root={other}", f"data.cache={audit_cache}",
+                 "data.size=32", "debug_size=true", "trainer.max_epochs=1", "logger=none",
+                 f"runs_dir={tmp_path / 'runs'}", "data.split.ratio=[2,1,1]", f"hydra/launcher={launcher}"]  # fmt: skip
+    done = subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, capture_output=True, text=True,
                           env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
     assert done.returncode == 0, done.stderr
     splits = [
@@ -180,8 +180,8 @@ class Trials:
             if next(self.number) == self.stop_before:
                 raise SystemExit(143)
             name = run_name("resnet34", job)
-            found = {key: float(value) for key, _, value in (part.partition("=") for part in job) if "." in key}
-            score = -abs(np.log10(found["optimizer.lr"]) + 3) - found["augment.strength"]
+            options = {key: float(value) for key, _, value in (part.partition("=") for part in job) if "." in key}
+            score = -abs(np.log10(options["optimizer.lr"]) + 3) - options["augment.strength"]
             self.trained.setdefault(name, score)  # as a run that is complete keeps its score
             returned.append(JobReturn(overrides=job, status=JobStatus.COMPLETED, _return_value=self.trained[name]))
         return returned
@@ -249,7 +249,7 @@ def draw(seed):
             return float(np.exp(rng.uniform(np.log(min), np.log(max))))
         return float(rng.uniform(min, max))
 
-    return {name: value(**given) for name, given in WANDB_SWEEP["parameters"].items()}
+    return {name: value(**options) for name, options in WANDB_SWEEP["parameters"].items()}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -279,10 +279,10 @@ def test_a_search_trains_and_again_trains_only_what_is_new(phantom, audit_cache,
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
 
     def go(trials):
-        said = ["sweep=search", "model=alexnet", f"data.root={phantom}", f"data.cache={audit_cache}", "data.size=64",
-                "debug_size=true", "trainer.max_epochs=1", "logger=none", f"runs_dir={tmp_path}",
-                f"hydra.sweeper.n_trials={trials}"]  # fmt: skip
-        return subprocess.run([sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True,
+        overrides = ["sweep=search", "model=alexnet", f"data.root={phantom}", f"data.cache={audit_cache}",
+                     "data.size=64", "debug_size=true", "trainer.max_epochs=1", "logger=none", f"runs_dir={tmp_path}",
+                     f"hydra.sweeper.n_trials={trials}"]  # fmt: skip
+        return subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, capture_output=True, text=True,
                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
 
     assert go(2).returncode == 0

@@ -21,8 +21,8 @@ def test_the_same_outline_has_no_distance():
 
 def test_distance_is_in_per_cent_of_the_diagonal():
     # A band across the image, moved down by 20 of 500 pixels (the diagonal of 300 x 400).
-    found = surface_scores(box(120, 0, 50, 400), box(100, 0, 50, 400))
-    assert found["hd95"] == pytest.approx(100 * 20 / math.hypot(300, 400))
+    scores = surface_scores(box(120, 0, 50, 400), box(100, 0, 50, 400))
+    assert scores["hd95"] == pytest.approx(100 * 20 / math.hypot(300, 400))
 
 
 def test_within_one_per_cent_of_the_diagonal_outlines_agree():
@@ -47,5 +47,5 @@ def test_an_image_without_a_lesion_has_no_distance():
 
 
 def test_a_lesion_at_the_border_has_an_outline_there():
-    found = surface_scores(box(0, 0, 300, 400), box(0, 0, 300, 400))
-    assert found == {"hd95": 0, "surface_dice": 1}
+    scores = surface_scores(box(0, 0, 300, 400), box(0, 0, 300, 400))
+    assert scores == {"hd95": 0, "surface_dice": 1}

@@ -24,8 +24,8 @@ def test_weights_for_colours_answer_as_before_for_any_number_of_channels(name, c
     torch.manual_seed(0)
     colour, other = BUILDERS[name](3).eval(), BUILDERS[name](channels).eval()
     lines = load_weights(other, colour.state_dict(), "file").lines
-    said = {1: "summed", 3: None, 4: "by a channel of zeros"}[channels]
-    assert [said in line for line in lines] == ([] if said is None else [True])
+    phrase = {1: "summed", 3: None, 4: "by a channel of zeros"}[channels]
+    assert [phrase in line for line in lines] == ([] if phrase is None else [True])
     image = torch.rand(2, channels, 70, 90)
     shown = image[:, :3] if channels > 1 else image.expand(-1, 3, -1, -1)
     with torch.no_grad():

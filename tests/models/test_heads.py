@@ -286,9 +286,11 @@ def test_a_trained_network_is_evaluated_without_a_new_head(trained, caplog):
         run = trained(*asked)
         assert caplog.text.count("initialised the head classification_head.3.weight again") == 1
         before = pd.read_csv(run.cases)
-        found = evaluate_run(run, request(part="test"))
+        evaluation = evaluate_run(run, request(part="test"))
         assert caplog.text.count("initialised the head") == 1
         trained(*asked, "trainer.max_epochs=2")
         assert "extended from 1 to 2 epochs" in caplog.text
         assert caplog.text.count("initialised the head") == 1, "a run that goes on has its weights"
-    pd.testing.assert_frame_equal(pd.read_csv(found.cases), before[before["split"] == "test"].reset_index(drop=True))
+    pd.testing.assert_frame_equal(
+        pd.read_csv(evaluation.cases), before[before["split"] == "test"].reset_index(drop=True)
+    )

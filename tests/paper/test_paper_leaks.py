@@ -49,10 +49,10 @@ def test_a_handling_is_said_in_words(composed, overrides, words):
 
 
 def leak_row(val, test, loss):
-    found = {"validation accuracy": val, "test accuracy": test, "test loss": loss, "gap": val - test}
+    values = {"validation accuracy": val, "test accuracy": test, "test loss": loss, "gap": val - test}
     ends = {
         f"{name}_{end}": value + shift
-        for name, value in found.items()
+        for name, value in values.items()
         for end, shift in (("low", -0.04), ("high", 0.04))
     }
     return {"handling": "it", "split": "random"} | ends
@@ -83,8 +83,8 @@ def test_runs_that_were_cross_fitted_stand_beside_nothing_of_the_paper_and_nothi
     finished(NET, "name=part", "overlay=predicted", "data.split.cross_folds=2", "data.split.cross_fold=0")
     group = read_group(run.path.parent)
     main, experiments = separate_leaks(group.conditions)
-    assert {one.name for one in experiments} == {"told", "alone"}
-    assert {"predicted", "part"} <= {one.name for one in main}
+    assert {condition.name for condition in experiments} == {"told", "alone"}
+    assert {"predicted", "part"} <= {condition.name for condition in main}
     sections = {section.title: section for section in contents(group, [EXTENSION])}
     assert "What a mask gives the classifier" in sections
     items = sections["Compared with the paper"].items

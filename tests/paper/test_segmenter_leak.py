@@ -32,8 +32,8 @@ def group(finished):
 
 
 def test_the_difference_is_that_of_the_means_over_the_splits(group):
-    found = group(gain=30)
-    (table, note) = segmenter_leak_section(found.conditions).items
+    contents = group(gain=30)
+    (table, note) = segmenter_leak_section(contents.conditions).items
     random, grouped = table.frame.to_dict("records")
     assert (random["split"], grouped["split"]) == ("random", "grouped")
     assert random["runs"] == grouped["runs"] == 2
@@ -41,7 +41,7 @@ def test_the_difference_is_that_of_the_means_over_the_splits(group):
         condition.config.data.split.method: np.mean(
             [metrics_of(cases)["dice_image"] for _, cases in condition.part("test").groupby("run")]
         )
-        for condition in found.conditions
+        for condition in contents.conditions
     }
     expected = means["random"] - means["grouped"]
     value, low, high = (float(text.strip("()")) for text in random["Dice, mean of lesions, random minus grouped"]

@@ -29,11 +29,11 @@ def test_parameters_and_bytes_are_the_known_ones(composed, model):
     if thousand != three:
         assert costs_of(cfg)["parameters"] == thousand
         cfg.data.num_classes = 3
-    found = costs_of(cfg)
-    assert found["parameters"] == three
+    costs = costs_of(cfg)
+    assert costs["parameters"] == three
     with torch.device("meta"):
         tensors = len(build_net(cfg.model, False).state_dict())
-    assert 0 < file_bytes - found["weight_bytes"] < 2_000 + 350 * tensors  # a file has names and alignment besides
+    assert 0 < file_bytes - costs["weight_bytes"] < 2_000 + 350 * tensors  # a file has names and alignment besides
 
 
 @pytest.mark.parametrize("model", TORCHVISION)

@@ -20,7 +20,11 @@ def group(finished):
 
 
 def table_of(group):
-    test = {one.name: summarise(one, "test") for one in group.conditions if one.task == "classification"}
+    test = {
+        condition.name: summarise(condition, "test")
+        for condition in group.conditions
+        if condition.task == "classification"
+    }
     section = mask_section(group.conditions, test, {})
     return section.items[0].frame if section else None
 

@@ -92,16 +92,16 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize("said", SAID)
-def test_the_page_says_everything_as_it_is(report, said):
-    assert said in page_of(report).text
+@pytest.mark.parametrize("text", SAID)
+def test_the_page_says_everything_as_it_is(report, text):
+    assert text in page_of(report).text
 
 
-@pytest.mark.parametrize("said", SAID)
-def test_markdown_says_everything_as_it_is(report, said):
+@pytest.mark.parametrize("text", SAID)
+def test_markdown_says_everything_as_it_is(report, text):
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     page = Page(markdown.render((report / "report.md").read_text("utf-8")))
-    assert said in page.text
+    assert text in page.text
     assert not page.all("em")
 
 

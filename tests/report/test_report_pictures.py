@@ -217,8 +217,8 @@ def test_an_image_whose_twin_carries_another_label_is_marked(classified):
 
 
 def test_probabilities_of_several_runs_are_averaged(classified):
-    one = (classified.cases["run"] == "b") & (classified.cases["id"] == "malignant/malignant (1)")
-    classified.cases.loc[one, [f"prob_{name}" for name in CLASSES]] = [0.6, 0.4, 0.0]
+    changed = (classified.cases["run"] == "b") & (classified.cases["id"] == "malignant/malignant (1)")
+    classified.cases.loc[changed, [f"prob_{name}" for name in CLASSES]] = [0.6, 0.4, 0.0]
     item = worst_errors(classified)
     assert titles(item)[0] == "malignant (2)\nprediction: benign 0.97"
     assert "mean of 2 runs" in item.caption

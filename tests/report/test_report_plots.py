@@ -62,8 +62,8 @@ def condition(name="resnet34", cases=None, task="classification", runs=()):
 
 
 def panel(item, title):
-    (found,) = [axes for axes in item.figure.axes if axes.get_title().startswith(title)]
-    return found
+    (panel_axes,) = [axes for axes in item.figure.axes if axes.get_title().startswith(title)]
+    return panel_axes
 
 
 def lines(axes, **wanted):
@@ -267,8 +267,8 @@ def test_rows_with_gaps_do_not_count():
     cases = classified()
     gaps = classified(n=3).assign(id=["x", "y", "z"])
     gaps.loc[0, "prob_benign"], gaps.loc[1, "label"], gaps.loc[2, "label"] = np.nan, None, "cyst"
-    found = usable(condition(cases=pd.concat([cases, gaps])), "test")
-    pd.testing.assert_frame_equal(found, cases)
+    rows = usable(condition(cases=pd.concat([cases, gaps])), "test")
+    pd.testing.assert_frame_equal(rows, cases)
 
 
 @pytest.mark.parametrize("draw", FIGURES)
@@ -288,9 +288,9 @@ def test_words_can_be_read_and_no_more_than_six_models_share_a_figure(draw):
 def test_a_name_keeps_its_colour_and_six_together_differ():
     names = [f"model{number}" for number in range(20)]
     assert [color_of(name) for name in names] == [color_of(name) for name in names]
-    found = colors_of([*names, "resnet50", "alexnet"])
-    assert all(len({found[name] for name in names[start : start + 6]}) == 6 for start in (0, 6, 12))
-    assert found["resnet50"] == color_of("resnet50")
+    colors = colors_of([*names, "resnet50", "alexnet"])
+    assert all(len({colors[name] for name in names[start : start + 6]}) == 6 for start in (0, 6, 12))
+    assert colors["resnet50"] == color_of("resnet50")
 
 
 def test_labels_say_what_tells_conditions_apart():

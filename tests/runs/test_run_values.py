@@ -13,11 +13,11 @@ from bus_lightning.runs.folder import RunDir, groups_below
 
 @pytest.fixture
 def run(tmp_path):
-    found = RunDir(tmp_path / "run")
-    found.path.mkdir()
+    folder = RunDir(tmp_path / "run")
+    folder.path.mkdir()
     scores = {"epoch": [0, 1, 2, 3], "val/auroc_macro": [0.5, 0.9, None, 0.7], "val/loss": [1.0, 0.8, 0.4, 0.6]}
-    pd.DataFrame(scores).to_csv(found.history, index=False)
-    return found
+    pd.DataFrame(scores).to_csv(folder.history, index=False)
+    return folder
 
 
 def test_the_epochs_of_a_run_are_the_rows_of_its_history(run, tmp_path):

@@ -120,8 +120,8 @@ def test_a_folder_of_nothing_new_has_no_unseen_images(run, elsewhere):
 
 def test_the_unseen_images_of_the_own_data_are_those_without_a_twin_in_training(run):
     split = load_split(run.split)
-    found = load_split(evaluate_run(run, request(split="unseen")).split)
-    assert found.test == split.test
+    unseen = load_split(evaluate_run(run, request(split="unseen")).split)
+    assert unseen.test == split.test
 
 
 def test_ids_that_are_other_images_are_no_own_parts(run, phantom_copy):
@@ -183,10 +183,10 @@ def test_other_data_at_the_old_place_are_not_taken_for_the_trainings(run, strang
 
 def test_runs_on_the_same_data_compare_once(run, finished, elsewhere, monkeypatch):
     calls = []
-    monkeypatch.setattr(seen, "same_frames", lambda *given: calls.append(1) or [])
+    monkeypatch.setattr(seen, "same_frames", lambda *args: calls.append(1) or [])
     root = elsewhere(json.loads(run.split.read_text())["test"][:2])
-    for one in (run, finished, run):
-        evaluate_run(one, request(root))
+    for each_run in (run, finished, run):
+        evaluate_run(each_run, request(root))
     assert len(calls) == 1
 
 

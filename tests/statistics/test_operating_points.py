@@ -65,9 +65,9 @@ def test_the_numbers_are_those_of_the_table_at_the_threshold():
         "npv_stated": 0.9 * specificity / (0.9 * specificity + 0.1 * (1 - sensitivity)),
     }  # fmt: skip
     for name, value in wanted.items():
-        found, low, high = point.estimates[name]
-        assert found == pytest.approx(value)
-        assert low <= found <= high
+        estimate, low, high = point.estimates[name]
+        assert estimate == pytest.approx(value)
+        assert low <= estimate <= high
 
 
 def test_the_most_probable_class_needs_no_threshold():

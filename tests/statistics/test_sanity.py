@@ -33,8 +33,8 @@ def test_a_label_in_the_input_is_found_and_whose_scores_it_makes(finished):
 
 def test_twins_across_the_split_are_counted(finished):
     twins = {"benign/benign (9999)": 7777, "benign/benign (30)": 7777}
-    (found,) = found_in(finished("model=resnet34", method="random", groups=twins))
-    assert found.text == (
+    (finding,) = found_in(finished("model=resnet34", method="random", groups=twins))
+    assert finding.text == (
         "1 of 40 test images have a near-duplicate in training, or an image of their patient; the scores are too "
         "optimistic"
     )
@@ -43,14 +43,14 @@ def test_twins_across_the_split_are_counted(finished):
 def test_cases_that_are_not_all_of_the_split_are_found(finished):
     run = finished("model=resnet34")
     run.write_cases(pd.read_csv(run.cases).drop(index=59))
-    (found,) = found_in(run)
-    assert (found.about, found.kind) == (run.path.name, "counts")
-    assert found.text == "39 test cases, but its split has 40 test images"
+    (finding,) = found_in(run)
+    assert (finding.about, finding.kind) == (run.path.name, "counts")
+    assert finding.text == "39 test cases, but its split has 40 test images"
 
 
 @pytest.mark.parametrize("missing", ["normal", "benign"])
 def test_a_class_without_test_images_is_found(finished, missing):
     cases = pd.read_csv(finished("group=whole", "model=resnet34").cases)
     left = cases[(cases["label"] != missing) | (cases["split"] == "val")]
-    found = found_in(finished("group=part", "model=resnet34", cases=left))
-    assert f"no test image of class {missing}" in [finding.text for finding in found]
+    findings = found_in(finished("group=part", "model=resnet34", cases=left))
+    assert f"no test image of class {missing}" in [finding.text for finding in findings]

@@ -87,8 +87,8 @@ def test_the_standard_error_of_the_summary_is_that_of_the_images(finished):
 
 def test_the_smallest_difference_is_found_in_four_of_five_experiments():
     se = 0.01
-    found = np.random.default_rng(0).normal(smallest_difference(se), se, 20_000)
-    assert (np.abs(found) > norm.ppf(0.975) * se).mean() == pytest.approx(0.8, abs=0.01)
+    differences = np.random.default_rng(0).normal(smallest_difference(se), se, 20_000)
+    assert (np.abs(differences) > norm.ppf(0.975) * se).mean() == pytest.approx(0.8, abs=0.01)
 
 
 def test_four_times_the_images_show_half_the_difference():

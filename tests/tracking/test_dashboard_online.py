@@ -200,8 +200,8 @@ def stand_in():
             self.rfile.read(int(self.headers["Content-Length"]))
             self.say({})
 
-        def say(self, said):
-            body = json.dumps(said).encode()
+        def say(self, content):
+            body = json.dumps(content).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -265,7 +265,7 @@ def test_the_champions_checkpoint_gets_the_alias_and_all_others_lose_it():
     runs = [online_run("a", "g", 0.7), online_run("b", "g", 0.9), online_run("c", "g", 0.8), online_run("d", "g", 0.1)]
     (line,) = mark_champions(SimpleNamespace(artifact=artifact), runs)
     assert "b" in line
-    assert {name[11]: found.aliases for name, found in artifacts.items()} == {
+    assert {name[11]: artifact.aliases for name, artifact in artifacts.items()} == {
         "a": ["best"], "b": ["best", "champion"], "c": ["best"],
     }  # fmt: skip
     assert sorted(saved) == ["a", "b"]

@@ -47,8 +47,8 @@ def undisturbed_and_resumed(composed, monkeypatch):
             if name == "resumed":
                 stop, usual = Stop(), fit.build_trainer
 
-                def build(*given, callbacks, stop=stop, usual=usual, **options):
-                    return usual(*given, callbacks=[stop, *callbacks], **options)
+                def build(*args, callbacks, stop=stop, usual=usual, **options):
+                    return usual(*args, callbacks=[stop, *callbacks], **options)
 
                 monkeypatch.setattr(fit, "build_trainer", build)
                 with pytest.raises(Interrupted):
@@ -72,9 +72,9 @@ def test_a_resumed_run_has_the_bits_of_an_undisturbed_one_when_it_is_determinist
 
 def test_a_resumed_run_stays_within_the_stated_tolerance_when_it_is_not_deterministic(undisturbed_and_resumed):
     undisturbed, resumed = undisturbed_and_resumed()
-    found, expected = pd.read_csv(resumed.history), pd.read_csv(undisturbed.history)
-    assert found["epoch"].tolist() == expected["epoch"].tolist() == [0, 1, 2]
+    actual, expected = pd.read_csv(resumed.history), pd.read_csv(undisturbed.history)
+    assert actual["epoch"].tolist() == expected["epoch"].tolist() == [0, 1, 2]
     for column in ("train/loss", "val/loss"):
-        assert found[column].tolist() == pytest.approx(expected[column].tolist(), rel=LOSS_TOLERANCE)
+        assert actual[column].tolist() == pytest.approx(expected[column].tolist(), rel=LOSS_TOLERANCE)
     auc = [run.metrics["test"]["macro_auc"] for run in (resumed, undisturbed)]
     assert auc[0] == pytest.approx(auc[1], abs=AUC_TOLERANCE)

@@ -99,15 +99,15 @@ def test_a_device_that_is_not_here_is_refused_with_the_cure(accelerator, monkeyp
 @pytest.fixture
 def gpu(monkeypatch):
     """What a GPU of 8 GB answers when it is asked, and what is set on it."""
-    said = {}
+    settings = {}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=8 * 10**9))
-    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda value: said.update(matmul=value))
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda value: settings.update(matmul=value))
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    return said
+    return settings
 
 
 @pytest.mark.parametrize(
