@@ -83,7 +83,7 @@ def test_a_lost_job_and_a_half_written_file_are_seen(grid, other):
     assert other.doing(0.0) == "writing metrics.json"
 
 
-def test_one_thing_that_is_not_well_makes_the_whole_not_well():
+def test_one_failed_check_fails_the_whole_result():
     kill = {"sent": "SIGTERM", "doing": "training", "marked": True, "code": 143}
     steps = {"trained": 10, "repeated": 2, "seconds_per_step": 0.1}
     good = {"kills": [kill], "launches": [{"seconds": 9.0, "start_up": 5.0}], "errors": 0, "lost": [], "differ": {},
@@ -132,7 +132,7 @@ def test_a_process_that_ends_before_its_kill_was_not_killed(grid, tmp_path):
         assert deal(process, Plan(signal.SIGKILL, 50.0), grid, time.time()) is None
 
 
-def test_a_process_that_outlives_its_launch_is_seen_even_in_a_session_apart(tmp_path):
+def test_a_process_that_outlives_its_launch_is_found_even_in_another_session(tmp_path):
     sleeper = "import time; time.sleep(60)"
     parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleeper!r}], start_new_session=True)"
     with (tmp_path / "log").open("w") as stream:
@@ -155,7 +155,7 @@ def pids_of(value):
     return pids
 
 
-def test_a_recording_under_another_id_or_none_at_all_is_seen(grid):
+def test_a_recording_under_another_id_and_a_missing_recording_are_found(grid):
     with_wandb = replace(grid, options=("logger=wandb",))
     for run in with_wandb.runs.values():
         (run.path / "wandb_id.txt").write_text("aaaa1111")

@@ -147,7 +147,7 @@ def test_a_machine_without_a_gpu_is_one_line_and_an_error(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("minutes", ["0", "nan", "inf", "-1"])
-def test_a_time_that_is_none_is_refused(minutes, capsys):
+def test_a_time_that_is_not_a_positive_number_is_refused(minutes, capsys):
     with pytest.raises(SystemExit):
         main([f"--minutes={minutes}"])
     assert "--minutes: give a number above 0" in capsys.readouterr().err
@@ -190,7 +190,7 @@ def test_tables_name_the_card_and_mark_what_was_not_measured(results):
 
 
 @pytest.mark.parametrize("trouble", ["none", "missing", "stopped", "failed", "differs"])
-def test_trouble_is_an_error(results, trouble):
+def test_any_trouble_in_the_results_is_an_error(results, trouble):
     parts = results["parts"]
     results["missing"] = {"tests": "exit code 4"} if trouble == "missing" else {}
     parts["host"]["stopped"] = "exit code 1" if trouble == "stopped" else ""

@@ -62,7 +62,7 @@ def test_the_same_seed_draws_the_same_mutants_and_a_smaller_sample_is_its_beginn
     assert draw(checkout, modules, 3, 1) == first[:3]
 
 
-def test_mutants_change_what_is_done_and_never_what_is_said(checkout):
+def test_mutants_change_code_and_never_texts(checkout):
     mutants = draw(checkout, ["spread.py"], 1000, 0)
     lines = {(mutant.before, mutant.after) for mutant in mutants}
     assert len(lines) == len(mutants)

@@ -80,14 +80,14 @@ def test_the_values_of_a_group_are_quoted_each(argument, value):
 
 
 @pytest.mark.parametrize("value", ["{class: {benign: [gutärtig], malignant: [b]}}", "{benign: [gutärtig}", "{}}"])
-def test_a_group_that_quotes_do_not_mend_gets_no_wrong_cure(value):
+def test_a_group_that_quotes_do_not_fix_gets_no_wrong_cure(value):
     assert quoted(f"data.map={value}") is None
 
 
 @pytest.mark.parametrize(("argument", "cure"), [("data.root", "data.root: write key=value"),
                                                 ("dätä.root=x", "'dätä.root' is not a key"),
                                                 ("data root=x(", "'data root' is not a key")])  # fmt: skip
-def test_what_quotes_do_not_mend_has_another_cure(argument, cure):
+def test_an_argument_that_quotes_do_not_fix_gets_another_cure(argument, cure):
     with pytest.raises(HydraException) as error:
         OverridesParser.create().parse_overrides([argument])
     assert cure in describe(error.value)
@@ -158,7 +158,7 @@ def test_a_search_without_a_score_is_refused_once(train):
     assert "A search needs a validation set for its score" in line
 
 
-def test_a_search_that_varies_what_matters_is_not_refused_for_what_it_does_not_try(train):
+def test_a_search_is_not_refused_for_a_value_that_it_varies(train):
     done = train("sweep=search", "model=u2net_lite", "data.split.val_from_train=choice(1,2)", "debug=fast", "seed=0",
                  "hydra.sweeper.n_trials=1", "logger=none")  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -210,7 +210,7 @@ def test_a_value_that_names_no_option_of_a_group_is_one_line(value):
     assert line == f"Error: debug={value}: choose one of its options, or remove it with '~debug'"
 
 
-def test_what_is_taken_out_is_done_without(train, tmp_path):
+def test_a_run_trains_without_the_parts_that_are_taken_out(train, tmp_path):
     out = ("~logger", "~callbacks", "~scheduler", "~augment", "~seed")
     done = train("model=alexnet", "trainer.max_epochs=1", "debug_size=true", "data.size=64", "name=one", *out)
     assert done.returncode == 0, done.stderr

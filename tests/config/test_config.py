@@ -160,7 +160,7 @@ def test_two_values_never_give_one_name(first, second):
     assert [run_name("m", text.split(" ") if text.count("=") > 1 else [text]) for text in (first, second)] == names
 
 
-def test_the_same_values_give_one_name_however_they_are_said():
+def test_the_same_values_give_one_name_however_they_are_written():
     assert run_name("m", ["b=2", "+a=[1,2]"]) == run_name("m", ["++a=[1,2]", "b=2"])
     assert run_name("m", ["a=True"]) == run_name("m", ["a=true"])
 

@@ -46,7 +46,7 @@ def test_a_folder_of_an_earlier_version_is_found_by_its_name(composed, made, ove
     assert folder_name(cfg, overrides) == older
 
 
-def test_a_group_that_is_chosen_may_lie_and_show_itself_elsewhere(composed, made):
+def test_an_older_folder_is_found_though_places_and_display_differ(composed, made):
     older = made("callbacks=early_stopping", "data=phantom", RATIO)
     overrides = ["callbacks=early_stopping", "data=phantom", "data.cache=elsewhere", "callbacks.progress=null", RATIO]
     assert folder_name(composed(*overrides), overrides) == older
@@ -77,7 +77,7 @@ def test_a_folder_of_the_new_name_goes_before_an_older_one(composed, made):
     assert folder_name(cfg, [RATIO]) == name
 
 
-def test_a_damaged_folder_of_an_older_name_is_nobodys(composed, made):
+def test_a_damaged_folder_of_an_older_name_is_not_taken(composed, made):
     older = made(RATIO)
     cfg = composed(RATIO)
     RunDir(group_of(cfg) / older).config.write_text("- no config")

@@ -113,7 +113,7 @@ def test_what_is_needed_cannot_be_taken_out(whole, key):
 
 @pytest.mark.parametrize("key", ["logger", "callbacks", "scheduler", "augment", "seed", "name", "data.exclude",
                                  "data.split.fold", "trainer.limit_val_batches", "model.weights"])  # fmt: skip
-def test_what_may_be_none_is_none_where_it_was_taken_out(whole, key):
+def test_a_key_that_may_be_none_is_none_after_it_is_taken_out(whole, key):
     cfg = OmegaConf.create(OmegaConf.to_container(whole))
     parent, _, name = key.rpartition(".")
     del (OmegaConf.select(cfg, parent) if parent else cfg)[name]
@@ -126,7 +126,7 @@ def test_what_may_be_none_is_none_where_it_was_taken_out(whole, key):
 @pytest.mark.parametrize("override", ["runs=5", "runs=[]", "runs=[5]", "part=1", "progress=yes", "explain=1",
                                       "data.root=[a]", "explain_options.images=0", "explain_options.methods=gradcam",
                                       "explain_options.random_seed=-1"])  # fmt: skip
-def test_what_evaluate_takes_is_checked_as_well(override):
+def test_options_of_evaluate_are_checked_too(override):
     cfg = configured("runs=x", name="evaluate")
     with pytest.raises(UserError, match=f"^{override.partition('=')[0]}=.*: give "):
         check_kinds(with_value(cfg, override), EVALUATE)

@@ -47,7 +47,7 @@ def config(**options):
 
 
 @pytest.mark.parametrize(("says", "error"), SAYS.items())
-def test_the_cause_is_told_with_key_and_target_in_one_line_whatever_its_kind(says, error):
+def test_an_error_of_any_kind_is_one_line_with_key_and_target(says, error):
     with pytest.raises(UserError) as caught:
         build(config(says=says))
     line = explain(caught.value)
@@ -65,7 +65,7 @@ def test_an_error_without_words_shows_the_line_that_raised_it(says, shows):
     assert shows in str(caught.value)
 
 
-def test_what_lies_below_a_librarys_own_words_is_told_as_well():
+def test_the_cause_below_a_message_of_a_library_is_shown_too():
     with pytest.raises(UserError, match=r"something went wrong.*from KeyError: 'the_reason'"):
         build(config(says="wrapped"))
 
@@ -89,7 +89,7 @@ def test_a_network_is_named_by_its_key_also_where_a_debug_size_is_merged_into_it
     "node", [{"_target_": "no_such_module.Thing"}, {"_target_": "torch.no_such"}, {"_target_": "torch.pi"},
              {"_target_": "torch.nn.Linear", "feature": 3}, {"_target_": "os.system", "command": "true"}]
 )  # fmt: skip
-def test_a_target_that_cannot_be_called_so_is_one_line_with_its_name(node):
+def test_a_target_that_cannot_be_called_is_one_line_with_its_name(node):
     with pytest.raises(UserError) as caught:
         build(OmegaConf.create({"task": {"loss": node}}).task.loss)
     assert str(caught.value).startswith("task.loss (")
@@ -162,7 +162,7 @@ def test_a_bug_of_our_own_keeps_its_traceback(composed, monkeypatch):
     assert "return [][0]" in kept
 
 
-def test_a_batch_norm_of_one_value_is_told_what_to_raise():
+def test_the_error_of_a_batch_norm_of_one_value_names_what_to_raise():
     with pytest.raises(ValueError, match="Expected more than 1 value") as caught:
         nn.BatchNorm2d(4)(torch.zeros(1, 4, 1, 1))
     assert "raise data.batch_size or data.size" in explain(caught.value)

@@ -18,7 +18,7 @@ def no_pictures(monkeypatch):
     monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
 
 
-def test_with_a_validation_every_second_epoch_all_that_needs_one_waits_for_it(composed):
+def test_what_needs_a_validation_waits_if_it_runs_every_second_epoch(composed):
     # A plateau scheduler without patience, and an improvement that cannot be: each new validation loss lowers the rate.
     overrides = [*SMALL, "+trainer.check_val_every_n_epoch=2", "trainer.max_epochs=5", "scheduler.patience=0",
                  "+scheduler.threshold=100", "+scheduler.threshold_mode=abs", "optimizer.lr=0.01",
@@ -85,7 +85,7 @@ def test_an_option_trains_to_a_complete_run_that_can_be_evaluated_again(trained,
         assert run.metrics["val"]["auroc_macro"] == pytest.approx(run.status["score"], rel=1e-6)
 
 
-def test_decoration_after_the_training_never_costs_the_result(trained, monkeypatch, caplog):
+def test_a_failing_extra_after_the_training_never_loses_the_result(trained, monkeypatch, caplog):
     def broken(*_, **__):
         raise RuntimeError("several\nlines of trouble")
 
@@ -104,7 +104,7 @@ def test_decoration_after_the_training_never_costs_the_result(trained, monkeypat
     assert "not all results went to W&B" in messages[2]
 
 
-def test_what_is_refused_is_refused_before_any_compute(composed, monkeypatch):
+def test_impossible_options_are_refused_before_any_compute(composed, monkeypatch):
     monkeypatch.setattr(train, "prepare_data", lambda *_, **__: pytest.fail("it read the data"))
     with pytest.raises(UserError, match=r"trainer\.max_steps=3: .* trainer\.max_epochs"):
         train.run(composed(*SMALL, "+trainer.max_steps=3"))

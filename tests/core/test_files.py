@@ -72,7 +72,7 @@ def test_what_was_there_stays_when_the_block_fails(calls, tmp_path, error):
     assert (path.read_text(), calls, list(tmp_path.iterdir())) == ("old", [], [path])
 
 
-def test_the_temporary_file_lies_beside_its_place(tmp_path):
+def test_the_temporary_file_lies_next_to_its_target(tmp_path):
     with aside(tmp_path / "new" / "there.json") as temporary:
         temporary.write_text("new")
         assert temporary.parent == tmp_path / "new"  # of another file system it could not be renamed

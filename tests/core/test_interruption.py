@@ -130,7 +130,7 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(
     assert run.status["state"] == "complete"
 
 
-def test_what_an_older_version_has_begun_goes_on(composed, undisturbed, watch):
+def test_a_run_that_an_older_version_began_goes_on(composed, undisturbed, watch):
     expected, _ = undisturbed(*ALEXNET)
     watch.at[1, 2] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
@@ -144,9 +144,7 @@ def test_what_an_older_version_has_begun_goes_on(composed, undisturbed, watch):
     assert results_of(run) == expected
 
 
-def test_a_job_that_is_started_again_within_one_launch_goes_on_though_it_was_to_start_afresh(
-    composed, undisturbed, watch
-):
+def test_a_job_that_one_launch_starts_twice_goes_on_in_spite_of_rerun(composed, undisturbed, watch):
     expected, steps = undisturbed(*ALEXNET)
     watch.at[1, 2] = told(signal.SIGTERM)
     with pytest.raises(Interrupted):
@@ -218,7 +216,7 @@ def test_an_early_stopped_run_that_was_killed_before_its_test_does_not_train_on(
     assert watch.steps == steps
 
 
-def test_a_signal_that_somebody_else_handles_reaches_them_after_the_state_is_saved(composed, watch):
+def test_a_signal_with_another_handler_reaches_it_after_the_state_is_saved(composed, watch):
     cfg = composed(*ALEXNET)
     was_saved = []
     before = signal.signal(signal.SIGUSR2, lambda *_: was_saved.append(folder_of(cfg).last.is_file()))
@@ -231,14 +229,14 @@ def test_a_signal_that_somebody_else_handles_reaches_them_after_the_state_is_sav
     assert folder_of(cfg).status["state"] == "complete"
 
 
-def test_signals_nobody_waits_for_are_left_alone():
+def test_signals_without_a_handler_are_left_alone():
     deferral = Deferral()
     deferral.hold()
     assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
     deferral.release()
 
 
-def test_a_warning_is_not_taken_for_the_second_time_and_is_not_lost():
+def test_a_warning_signal_is_not_counted_as_a_second_signal_and_is_not_lost():
     heard = []
     before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
     deferral = Deferral()
@@ -267,7 +265,7 @@ def as_a_worker(monkeypatch):
         signal.signal(number, handler)
 
 
-def test_a_worker_told_to_stop_between_two_runs_lives_on_and_does_not_start_the_next(as_a_worker, composed, watch):
+def test_a_worker_that_is_stopped_between_two_runs_lives_on_and_does_not_start_the_next(as_a_worker, composed, watch):
     signal.raise_signal(signal.SIGUSR2)
     cfg = composed(*ALEXNET)
     with pytest.raises(Interrupted):
@@ -275,7 +273,7 @@ def test_a_worker_told_to_stop_between_two_runs_lives_on_and_does_not_start_the_
     assert not folder_of(cfg).config.exists()
 
 
-def test_a_worker_told_to_stop_within_a_run_saves_it_and_does_not_start_the_next(as_a_worker, composed, watch):
+def test_a_worker_that_is_stopped_within_a_run_saves_it_and_does_not_start_the_next(as_a_worker, composed, watch):
     cfg = composed(*ALEXNET)
     watch.at[1, 1] = told(signal.SIGUSR2)
     with pytest.raises(Interrupted):
@@ -299,7 +297,7 @@ def test_a_run_in_work_is_refused_by_owner_and_age(composed, watch):
     assert not folder.exists()
 
 
-def test_the_lock_of_a_dead_process_is_taken_over_and_said(composed, watch, caplog):
+def test_the_lock_of_a_dead_process_is_taken_over_with_a_message(composed, watch, caplog):
     cfg = composed(*ALEXNET, "trainer.max_epochs=1")
     folder = folder_of(cfg).path
     folder.parent.mkdir(parents=True)
@@ -333,7 +331,7 @@ def test_a_killed_job_is_named_so_in_the_table(composed, watch):
         assert collect([run.path])["state"][0] == "running"
 
 
-def test_a_run_killed_before_its_last_word_is_complete_when_looked_at_again(composed, watch, monkeypatch):
+def test_a_run_killed_before_its_last_status_is_completed_by_the_next_launch(composed, watch, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(
             RunDir, "write_metrics", lambda self, metrics, usual=RunDir.write_metrics: (usual(self, metrics), kill())

@@ -100,13 +100,13 @@ def test_odd_masks_are_listed(damaged_audit):
     assert damaged_audit.problems["lesion_with_empty_mask"] == ["benign/benign (6)", "malignant/malignant (2)"]
 
 
-def test_there_is_a_group_for_every_image_the_unreadable_too(damaged_audit, damaged):
+def test_every_image_has_a_group_even_an_unreadable_one(damaged_audit, damaged):
     assert list(damaged_audit.groups) == read_index(damaged)["id"].tolist()
     sizes = pd.Series(damaged_audit.groups).value_counts()
     assert sizes[damaged_audit.groups["benign/benign (1)"]] == sizes[damaged_audit.groups["benign/benign (2)"]] == 1
 
 
-def test_twins_share_a_group_and_broken_neighbours_do_not_shift_it(healthy, damaged_audit):
+def test_near_duplicates_share_a_group_and_broken_files_do_not_shift_it(healthy, damaged_audit):
     for audit in (healthy, damaged_audit):
         groups = audit.groups
         assert groups["benign/benign (5)"] == groups["benign/benign (8)"] != groups["benign/benign (7)"]
@@ -264,7 +264,7 @@ def test_one_class_with_masks_trains_a_segmenter(small_copy, verdict):
     assert verdict() == (0, "can be used for segmentation.")
 
 
-def test_an_audit_that_nobody_watches_tells_how_far_it_has_come(small_phantom, monkeypatch, capsys):
+def test_an_audit_without_a_terminal_reports_its_progress(small_phantom, monkeypatch, capsys):
     audit_folder(small_phantom, read_folder(small_phantom, {}))
     assert capsys.readouterr().err == ""  # done before there is anything to say
     monkeypatch.setattr(progress, "EVERY_S", 0.0)

@@ -77,7 +77,7 @@ def test_the_seed_alone_decides(batch):
         assert_same(other(batch[0][kept], batch[1][kept], kept.tolist()), (expected[0][kept], expected[1][kept]))
 
 
-def test_memory_format_and_autocast_have_no_say(batch):
+def test_memory_format_and_autocast_change_nothing(batch):
     images, masks = batch
     expected = BatchAugmentation(ALWAYS)(images, masks, range(8))
     assert_same(BatchAugmentation(ALWAYS)(images.to(memory_format=torch.channels_last), masks, range(8)), expected)
@@ -137,7 +137,7 @@ def test_what_is_not_chosen_changes_nothing(transforms, batch):
     assert_same(BatchAugmentation(transforms)(*batch, range(8)), batch)
 
 
-def test_an_image_that_is_passed_over_stays_as_it_is_beside_others_that_change(batch):
+def test_a_skipped_image_stays_unchanged_in_a_batch_of_changed_ones(batch):
     seldom = {name: options | {"p": 0.3} for name, options in PAPER.items()}
     images, _ = BatchAugmentation(seldom)(*batch, range(8))
     kept = (images == batch[0]).flatten(1).all(1)
@@ -267,7 +267,7 @@ def test_nothing_is_asked_of_the_device(batch):
         ({"gaussian_blur": {"p": 1}, "rotation": {"p": 1}}, "augment: use the order .* data.on_device=false"),
     ],
 )
-def test_what_it_does_not_know_or_cannot_do_is_refused_in_one_line(transforms, named):
+def test_unknown_and_impossible_transforms_are_refused_in_one_line(transforms, named):
     with pytest.raises(UserError, match=named) as caught:
         BatchAugmentation(transforms)
     assert "\n" not in str(caught.value)

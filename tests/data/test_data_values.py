@@ -75,7 +75,7 @@ def test_nothing_in_a_file_of_fingerprints_is_executed(tmp_path):
 
 @pytest.mark.parametrize(("val", "test", "twins"), [("t", "x", 1), ("x", "t", 1), ("t", "t", 2), ("x", "x", 0)])
 @pytest.mark.parametrize("method", ["random", "grouped"])
-def test_twins_of_training_images_are_counted_in_validation_and_test(method, val, test, twins, caplog):
+def test_near_duplicates_of_training_images_are_counted_in_validation_and_test(method, val, test, twins, caplog):
     parts = {"train": ["a"], "val": ["b"], "test": ["c", "d"]}
     groups = {"a": 0, "b": 0 if val == "t" else 1, "c": 0 if test == "t" else 2, "d": 3}
     if method == "grouped" and twins:

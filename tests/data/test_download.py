@@ -69,7 +69,7 @@ def test_the_class_folders_may_lie_at_any_depth(prefix, small_phantom, out, know
     assert stat.S_IMODE(out.stat().st_mode) & 0o055 == 0o055
 
 
-def test_what_differs_from_the_published_set_is_said(archive, out, capsys):
+def test_differences_from_the_published_set_are_reported(archive, out, capsys):
     assert main(["--zip", str(archive), "--out", str(out)]) == 1
     printed = capsys.readouterr()
     assert "images instead of 437" in printed.err

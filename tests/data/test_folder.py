@@ -91,7 +91,7 @@ PASSED_OVER = {
 
 
 @pytest.mark.parametrize("file", PASSED_OVER)
-def test_a_file_that_is_passed_over_is_named_with_the_reason(file, folder):
+def test_a_skipped_file_is_named_with_the_reason(file, folder):
     content, reason = PASSED_OVER[file]
     root = folder({"benign/a.png": encoded("PNG"), file: content})
     listed = list_folder(root)
@@ -100,7 +100,7 @@ def test_a_file_that_is_passed_over_is_named_with_the_reason(file, folder):
     assert listed.passed_over[file].startswith(reason)
 
 
-def test_a_pipe_is_not_opened_and_a_broken_link_is_no_reason_to_be_silent(folder):
+def test_a_pipe_is_not_opened_and_a_broken_link_is_still_listed(folder):
     root = folder({"benign/a.png": encoded("PNG")})
     os.mkfifo(root / "benign/pipe.png")
     (root / "benign/link.png").symlink_to("nowhere.png")
@@ -112,7 +112,7 @@ def test_a_pipe_is_not_opened_and_a_broken_link_is_no_reason_to_be_silent(folder
         read_image(root / "benign/link.png")
 
 
-def test_what_is_passed_over_is_counted_by_reason_with_names():
+def test_skipped_files_are_counted_by_reason_with_names():
     many = {f"benign/{k}.dcm": "in DICOM" for k in range(5)} | {"benign/a.txt": "a text file"}
     expected = "5 files (benign/0.dcm, benign/1.dcm, ...): in DICOM; 1 file (benign/a.txt): a text file"
     assert describe_skipped(many) == expected
@@ -140,7 +140,7 @@ def mixed(small_copy):
     return small_copy
 
 
-def test_training_says_once_what_is_passed_over(mixed, data_config, caplog):
+def test_training_reports_skipped_files_once(mixed, data_config, caplog):
     caplog.set_level(logging.INFO)
     data = prepare_data(data_config(root=mixed).data, needs_masks=True)
     assert len(data.frame) == 12
@@ -150,12 +150,12 @@ def test_training_says_once_what_is_passed_over(mixed, data_config, caplog):
     assert messages == [f"{mixed}: skipped: 1 file (benign/a.dcm): {reason}."]
 
 
-def test_nothing_is_said_of_a_whole_folder(small_copy, data_config, caplog):
+def test_a_whole_folder_gives_no_message(small_copy, data_config, caplog):
     prepare_data(data_config(root=small_copy).data, needs_masks=True)
     assert "skipped: " not in caplog.text
 
 
-def test_the_audit_names_every_file_that_is_passed_over(mixed, tmp_path, capsys):
+def test_the_audit_names_every_skipped_file(mixed, tmp_path, capsys):
     assert main([str(mixed), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]) == 0
     assert "Skipped: " in capsys.readouterr().out
     written = json.loads((tmp_path / "out/audit.json").read_text())

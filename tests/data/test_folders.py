@@ -84,7 +84,7 @@ def test_a_report_that_names_no_group_takes_the_usual_one_or_the_only_one_or_lis
     assert default_group() == Path("runs/classification")
 
 
-def test_a_group_that_is_not_there_is_told_with_those_that_are(tmp_path, monkeypatch, capsys):
+def test_a_missing_group_is_named_with_those_that_exist(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     some_run(tmp_path / "runs/demo/one")
     assert main(["runs/classification"]) == 1

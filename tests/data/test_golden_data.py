@@ -45,7 +45,7 @@ def test_the_same_options_give_the_same_images_on_every_machine(name):
 
 
 @pytest.mark.parametrize("cross_folds", [2, 3, 5])
-def test_cross_fitting_parts_the_training_images_of_the_whole_split_and_nothing_else(cross_folds):
+def test_cross_fitting_divides_the_training_images_of_the_whole_split_and_nothing_else(cross_folds):
     whole = make_split(FRAME, PAIRS, seed=2, ratio=[7, 2, 2])
     made = [
         make_split(FRAME, PAIRS, seed=2, ratio=[7, 2, 2], cross_folds=cross_folds, cross_fold=k)
@@ -99,7 +99,7 @@ def test_neither_an_image_nor_a_group_stands_in_two_parts(parts):
         make_named_split(lists, "grouped", twins)
 
 
-def test_a_warning_counts_the_held_out_images_with_a_twin_in_training(caplog):
+def test_a_warning_counts_the_held_out_images_with_a_near_duplicate_in_training(caplog):
     ids = FRAME["id"].tolist()
     lists = {"train": ids[:4], "val": ids[4:7], "test": ids[7:12]}
     groups = {id_: n for n, id_ in enumerate(ids)} | {ids[5]: 0, ids[8]: 1, ids[9]: 1, ids[6]: 11}

@@ -105,7 +105,7 @@ def black(image, label, _):
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("mark", [brightest, darkest, brightness, contrast, red, blue, white, black])
-def test_whatever_gives_the_class_away_is_seen_by_the_probe_and_only_with_the_overlay(mark, classes):
+def test_the_probe_finds_any_drawing_that_shows_the_class_and_only_with_the_overlay(mark, classes):
     dataset = Drawn(mark, classes)
     with_overlay, bare = label_in_input(dataset, {row.id: int(row.id) for row in dataset.rows})
     assert with_overlay > 0.97
@@ -113,7 +113,7 @@ def test_whatever_gives_the_class_away_is_seen_by_the_probe_and_only_with_the_ov
     assert dataset.overlay == "drawn"
 
 
-def test_near_duplicates_do_not_vouch_for_each_other_in_the_probe():
+def test_the_probe_keeps_near_duplicates_together():
     # Noise alone, each image four times: a probe that parted the copies would recognise them.
     class Copied(Drawn):
         def square(self, position):

@@ -52,7 +52,7 @@ def test_every_level_of_grey_stays_grey(options):
 
 
 @pytest.mark.parametrize("options", STEPS)
-def test_a_coloured_mark_keeps_its_colour_and_is_cleaned_like_the_grey_beside_it(options):
+def test_a_coloured_mark_keeps_its_colour_and_is_cleaned_like_the_grey_next_to_it(options):
     preprocessing = Preprocessing(64, "stretch", *options)
     plain = grey(cv2.GaussianBlur(NOISE, (0, 0), 3))
     marked = plain.copy()
@@ -104,7 +104,7 @@ def stripes(shape, axis):
 
 
 @pytest.mark.parametrize("shape", [(40, 200), (200, 40), (64, 200), (200, 64), (300, 400)])
-def test_an_axis_that_shrinks_is_averaged_whatever_the_other_does(shape):
+def test_an_axis_that_shrinks_is_averaged_whatever_happens_to_the_other(shape):
     for axis in (0, 1):
         if shape[axis] > 64:
             fitted = Preprocessing(64).fit(stripes(shape, axis)).astype(int)

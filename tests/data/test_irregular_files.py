@@ -111,7 +111,7 @@ def test_a_link_to_a_folder_is_not_followed(small_copy, tmp_path):
     assert list_folder(small_copy).passed_over == expected
 
 
-def test_a_class_may_be_a_link_and_one_that_leads_to_itself_is_none(small_copy, tmp_path):
+def test_a_class_may_be_a_link_but_not_a_link_to_itself(small_copy, tmp_path):
     expected = list_folder(small_copy).images
     (small_copy / "benign").rename(tmp_path / "elsewhere")
     (small_copy / "benign").symlink_to(tmp_path / "elsewhere")

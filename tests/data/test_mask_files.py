@@ -35,7 +35,7 @@ def mask_of(root, image=IMAGE):
     ["benign (1)_tumor", "benign (1)_mask - Copy", "benign (1)_mask (2)", "mask_benign (1)", "benign (1)-mask",
      "benign (1)_seg", "benign (1)_gt", "benign (1)_lesion", "benign (1)Mask", "GroundTruth benign (1)", "other"],
 )  # fmt: skip
-def test_a_mask_of_any_name_beside_its_image_is_refused_by_name(name, small_copy, prepared):
+def test_a_mask_of_any_name_next_to_its_image_is_refused_by_name(name, small_copy, prepared):
     Image.fromarray(mask_of(small_copy)).save(small_copy / f"benign/{name}.png")
     with pytest.raises(UserError) as caught:
         prepared(small_copy)
@@ -70,7 +70,7 @@ def test_a_mask_as_jpeg_is_seen(quality, small_copy, prepared):
         prepared(small_copy)
 
 
-def test_an_empty_mask_beside_its_image_is_seen_and_a_blank_picture_alone_is_none(small_copy, prepared):
+def test_an_empty_mask_next_to_its_image_is_found_and_a_lone_blank_picture_is_no_mask(small_copy, prepared):
     empty = np.zeros_like(read_image(small_copy / IMAGE))
     Image.fromarray(empty).save(small_copy / "benign/blank.png")
     prepared(small_copy)
@@ -147,7 +147,7 @@ def kinds_of(files):
         return set().union(*pool.map(kinds, files))
 
 
-def test_no_phantom_is_taken_for_a_mask_be_it_dark(phantom):
+def test_no_phantom_is_taken_for_a_mask_even_a_dark_one(phantom):
     assert kinds_of(phantom / image for image in read_index(phantom)["image"]) == {""}
 
 

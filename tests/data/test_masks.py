@@ -99,7 +99,7 @@ def saved(content, path, **options):
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_a_mask_of_any_values_is_read_by_rule_and_the_rule_is_said(kind, tmp_path):
+def test_a_mask_of_any_values_is_read_by_rule_and_the_rule_is_named(kind, tmp_path):
     content, lesion, rule = READ[kind]
     decoded = decode_mask(saved(content, tmp_path / "m.png"))
     assert decoded.lesion.dtype == np.uint8
@@ -187,7 +187,7 @@ def test_masks_of_busi_are_what_half_of_the_brightest_gives(busi):
     [((160, 200), True), ((40, 50), True), ((53, 67), True), ((80, 101), False), ((100, 80), False), ((80, 120), False),
      ((8, 10), False), ((800, 1000), False)],
 )  # fmt: skip
-def test_the_same_proportions_are_told_up_to_rounding(other, same):
+def test_the_same_proportions_are_recognised_up_to_rounding(other, same):
     assert have_same_proportions(SHAPE, other) == same
 
 
@@ -223,7 +223,7 @@ def prepared(data_config, caplog, tmp_path):
     return make
 
 
-def test_a_resized_mask_that_was_read_by_rule_is_said_with_its_rule(scaled, prepared, caplog):
+def test_a_resized_mask_that_was_read_by_rule_is_reported_with_its_rule(scaled, prepared, caplog):
     mask = read_image(scaled / BAD)[..., 0]
     Image.fromarray(cv2.resize(mask, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)).save(scaled / BAD)
     with caplog.at_level(logging.WARNING):

@@ -129,7 +129,7 @@ def find_shift(frame: NDArray[np.uint8], twin: NDArray[np.uint8]) -> tuple[float
     return max((((frame[window] == twin).mean(), window) for window in windows), key=lambda pair: pair[0])
 
 
-def test_twins_show_the_same_speckle_with_the_mask_moved_along(drawn: Path) -> None:
+def test_near_duplicates_show_the_same_speckle_and_their_masks_move_along(drawn: Path) -> None:
     twins = [case for case in plan_set(IMAGES) if case.frame != (case.kind, case.number)]
     assert 0.08 * IMAGES < len(twins) < 0.2 * IMAGES
     for case in twins:
@@ -142,7 +142,7 @@ def test_twins_show_the_same_speckle_with_the_mask_moved_along(drawn: Path) -> N
             assert np.array_equal(pixels(old)[window], pixels(new)), case
 
 
-def test_one_frame_stands_under_two_classes() -> None:
+def test_one_frame_has_two_classes() -> None:
     conflicts = [case for case in plan_set(IMAGES) if case.frame[0] != case.kind]
     assert [(case.kind, case.frame[0]) for case in conflicts] == [("malignant", "benign")]
 
@@ -155,7 +155,7 @@ def test_other_frames_have_independent_speckle() -> None:
     assert abs(np.corrcoef(grain)[0, 1]) < 0.05
 
 
-def test_same_seed_draws_the_same_images_and_more_images_leave_them_be(drawn: Path, tmp_path: Path) -> None:
+def test_same_seed_draws_the_same_images_also_in_a_smaller_set(drawn: Path, tmp_path: Path) -> None:
     draw_phantom(tmp_path / "fewer", images=20, seed=0)
     for path in (tmp_path / "fewer").glob("*/*.png"):
         assert np.array_equal(pixels(path), pixels(drawn / path.parent.name / path.name)), path
@@ -186,7 +186,7 @@ def test_benign_is_wide_and_bright_behind_and_malignant_tall_and_dark_behind() -
     assert malignant[1] < 0.95
 
 
-def test_lesions_are_darker_than_what_lies_beside_them() -> None:
+def test_lesions_are_darker_than_the_tissue_next_to_them() -> None:
     for kind in ("benign", "malignant"):
         contrast = []
         for seed in range(30):

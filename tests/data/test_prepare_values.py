@@ -68,7 +68,7 @@ def test_what_is_asked_for_by_id_is_taken_and_nothing_else(prepared, small_copy)
 
 
 @pytest.mark.parametrize(("needs", "uses", "times"), [(False, False, 0), (False, True, 1), (True, False, 1)])
-def test_a_mask_read_by_rule_is_said_where_masks_are_used(prepared, small_copy, caplog, needs, uses, times):
+def test_a_mask_read_by_rule_is_reported_where_masks_are_used(prepared, small_copy, caplog, needs, uses, times):
     with Image.open(small_copy / "benign/benign (1)_mask.png") as opened:
         inverted = 255 - np.array(opened.convert("L"))
     Image.fromarray(inverted).save(small_copy / "benign/benign (1)_mask.png")
@@ -76,7 +76,7 @@ def test_a_mask_read_by_rule_is_said_where_masks_are_used(prepared, small_copy, 
     assert caplog.text.count("read by a rule (benign/benign (1)_mask.png: inverted)") == times
 
 
-def test_files_that_are_passed_over_are_said_and_hidden_ones_are_not(prepared, small_copy, caplog):
+def test_skipped_files_are_reported_and_hidden_ones_are_not(prepared, small_copy, caplog):
     (small_copy / "benign/.hidden.png").write_bytes(b"x")
     prepared()
     assert "skipped" not in caplog.text

@@ -81,7 +81,7 @@ def test_a_malignant_flag_stands_out_and_its_absence_rules_nothing_out(shown, di
         assert ("not ruled out" in words.malignant) != flag
 
 
-def test_no_probability_is_said_to_be_certain(shown, diagnoser):
+def test_no_probability_is_shown_as_certain(shown, diagnoser):
     assert [percent(value) for value in (1.0, 0.72, 0.0)] == ["more than 99%", "72%", "less than 1%"]
     for probability, share in ((0.999, "about 99 should be"), (0.72, "about 72 should be")):
         sure = replace(shown.diagnosis, answer="malignant",
@@ -133,7 +133,7 @@ def test_a_large_picture_is_kept_small_and_measured_whole(diagnoser, decoders, t
     assert view.diagnosis.measurements.long_axis_px == pytest.approx(51 * 12, rel=0.1)
 
 
-def test_the_first_picture_of_several_is_answered_and_said_to_be_the_first(diagnoser, decoders, tmp_path):
+def test_the_first_picture_of_several_is_answered_and_a_note_says_so(diagnoser, decoders, tmp_path):
     first, *others = [Image.fromarray(with_disc(image)) for image in speckled(3)]
     first.save(tmp_path / "several.tif", save_all=True, append_images=others)
     view = make_view(diagnoser, decoders, tmp_path / "several.tif", Limits())
@@ -163,7 +163,7 @@ def test_the_report_has_the_heat_at_the_chosen_strength(shown, diagnoser):
     assert (weak != strong).any()
 
 
-def test_the_patient_that_a_dicom_header_names_is_nowhere(diagnoser, decoders, tmp_path):
+def test_the_patient_that_a_dicom_header_names_appears_nowhere(diagnoser, decoders, tmp_path):
     file = tmp_path / "anything"
     pixels = with_disc(speckled(1)[0])[..., 0]
     file.write_bytes(dicom(pixels.tobytes(), Rows=pixels.shape[0], Columns=pixels.shape[1]))

@@ -163,7 +163,7 @@ def test_a_dropped_file_is_answered(visit, picture):
     page.wait_for_selector(".answer")
 
 
-def test_two_visitors_at_once_see_their_own_answers_alone(visit, picture, tmp_path):
+def test_two_visitors_at_once_see_only_their_own_answers(visit, picture, tmp_path):
     other = save(with_disc(speckled(1, seed=7)[0], (100, 50), 12), tmp_path / "other.png")
     first, second = visit(), visit()
     for page, path in ((first, picture), (second, other)):

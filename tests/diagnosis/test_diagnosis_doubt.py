@@ -69,12 +69,12 @@ def test_the_threshold_lets_the_stated_share_of_held_out_images_be_doubted(image
     assert np.mean([strangeness(image, strict) > 1 for image in images[1::2]]) == pytest.approx(0.3, abs=0.2)
 
 
-def test_one_odd_held_out_image_does_not_open_the_door(images):
+def test_one_odd_held_out_image_does_not_let_others_pass(images):
     reference = fit_reference(images, [foreign()["white"]])
     assert not is_like(foreign()["black"], reference)
 
 
-def test_images_with_coloured_marks_do_not_open_the_door(images):
+def test_images_with_coloured_marks_do_not_let_others_pass(images):
     plain = [image for image in images if (image == image[..., :1]).all()]
     marked = [cv2.drawMarker(image.copy(), (40, 40), (255, 225, 0), cv2.MARKER_CROSS, 25) for image in plain[50:53]]
     reference = fit_reference(plain[:50], marked)
@@ -114,7 +114,7 @@ def test_a_clear_answer_has_no_doubt():
     ("no_lesion_but_malignant", {"measurements": Measurements(), "probabilities": (0.1, 0.9, 0)}),
     ("lesion_but_normal", {"probabilities": (0.1, 0, 0.9)}),
 ])  # fmt: skip
-def test_each_reason_to_doubt_is_told(expected, options):
+def test_each_reason_to_doubt_is_reported(expected, options):
     assert codes(**options) == [expected]
 
 

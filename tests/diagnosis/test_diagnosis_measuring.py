@@ -64,7 +64,7 @@ def test_the_largest_lesion_is_measured_and_specks_are_no_lesions():
 
 @pytest.mark.parametrize(("center", "touches"), [((250, 200), False), ((30, 200), True), ((470, 200), True),
                                                  ((250, 20), True), ((250, 380), True)])  # fmt: skip
-def test_a_lesion_at_any_border_is_told(center, touches):
+def test_a_lesion_at_any_border_is_reported(center, touches):
     assert measure(ellipse(center=center, axes=(40, 30))).touches_border is touches
 
 
@@ -84,7 +84,7 @@ def test_the_outline_is_drawn_on_the_lesion_and_the_image_stays():
     assert (draw_overlay(image, np.zeros((400, 500), bool)) == image).all()
 
 
-def test_heat_shows_where_it_is_strong_and_as_much_as_asked():
+def test_heat_is_drawn_where_it_is_strong_and_with_the_chosen_strength():
     image, mask = np.full((300, 300, 3), 90, np.uint8), np.zeros((300, 300), bool)
     heat = np.zeros((300, 300), np.float32)
     heat[100:150, 100:150] = 1
@@ -115,7 +115,7 @@ def test_of_several_lesions_the_largest_is_measured_and_specks_are_none():
     [((0, 10), (20, 30), True), ((90, 100), (20, 30), True), ((20, 30), (0, 10), True), ((20, 30), (110, 120), True),
      ((1, 99), (1, 119), False)],
 )  # fmt: skip
-def test_every_side_is_a_border_and_the_next_pixel_is_none(rows, columns, touches):
+def test_every_side_is_a_border_and_the_pixel_next_to_it_is_not(rows, columns, touches):
     mask = np.zeros((100, 120), bool)
     mask[slice(*rows), slice(*columns)] = True
     mask[45:50, 50:55] = True  # another lesion, or a part of it, in the middle

@@ -80,7 +80,7 @@ def test_every_picture_gets_a_row_a_mask_an_overlay_and_a_json(bundle, images, t
         assert record["bundle"] == load_bundle(bundle).id
 
 
-def test_no_name_of_a_file_is_told_anywhere(bundle, images, tmp_path, capfd):
+def test_no_file_name_appears_anywhere(bundle, images, tmp_path, capfd):
     (images / f"{PATIENT}_broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 50)
     (images / f"{PATIENT}_link.png").symlink_to(images / f"{PATIENT}_gone.png")
     out = tmp_path / "out"
@@ -92,7 +92,7 @@ def test_no_name_of_a_file_is_told_anywhere(bundle, images, tmp_path, capfd):
     assert "3 of 7 files could not be diagnosed" in written
 
 
-def test_names_are_kept_for_who_asks_for_it(bundle, images, tmp_path, capsys):
+def test_names_are_kept_on_request(bundle, images, tmp_path, capsys):
     odd = images / os.fsdecode(b"sch\xf6n\n.png")
     shutil.copy(images / f"{PATIENT}_0.png", odd)
     out = tmp_path / "out"
@@ -112,7 +112,7 @@ def test_a_bad_file_is_listed_and_the_others_are_answered(bundle, images, tmp_pa
     assert re.match(r"  \d{4}-[0-9a-f]{12}: The file is a text file", lines[0])
 
 
-def test_a_picture_that_cannot_be_looked_at_spares_the_rest_of_its_batch(bundle, images, tmp_path, monkeypatch, capsys):
+def test_a_picture_that_fails_does_not_stop_the_rest_of_its_batch(bundle, images, tmp_path, monkeypatch, capsys):
     diagnose = Diagnoser.diagnose
 
     def fail_on_tall(self, frames, heat_map=True):
@@ -135,7 +135,7 @@ def test_results_within_the_folder_of_images_are_no_images(bundle, images):
         assert len(table_of(images / "results")) == 4
 
 
-def test_what_is_there_is_not_done_again(bundle, images, tmp_path):
+def test_existing_results_are_not_computed_again(bundle, images, tmp_path):
     out = tmp_path / "out"
     run(bundle, images, "--out", out)
     names = names_in(images)
@@ -291,7 +291,7 @@ def test_answers_are_those_of_training_however_the_mask_enters(tmp_path, style):
         assert diagnosis.heat_map[:15].max() == 0 == diagnosis.heat_map[:, :60].max()
 
 
-def test_the_flag_is_raised_at_its_threshold_and_calibration_is_told(tmp_path):
+def test_the_flag_is_raised_at_its_threshold_and_calibration_is_reported(tmp_path):
     image = with_disc(speckled(1)[0])
     low, high = (make_bundle(tmp_path / name, thresholds={"malignant": {"threshold": level, "sensitivity": 0.95}},
                              temperature=None) for name, level in (("low", 0.01), ("high", 0.99)))  # fmt: skip
@@ -300,7 +300,7 @@ def test_the_flag_is_raised_at_its_threshold_and_calibration_is_told(tmp_path):
     assert not diagnoses[0].calibrated
 
 
-def test_a_network_without_a_head_has_no_heat_map_and_no_one_gets_one_unasked(bundle, tmp_path):
+def test_a_heat_map_needs_a_head_and_is_made_on_request_only(bundle, tmp_path):
     frame = Frame(with_disc(speckled(1)[0]))
     without = make_bundle(tmp_path / "bundle", with_head=False)
     assert Diagnoser(load_bundle(without)).diagnose([frame])[0].heat_map is None

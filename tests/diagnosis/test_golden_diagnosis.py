@@ -86,7 +86,7 @@ def test_what_rises_to_the_right_has_a_positive_direction_and_upright_is_ninety(
 
 
 @pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
-def test_a_lesion_touches_a_border_where_a_pixel_of_it_lies_on_it_and_not_one_beside(side):
+def test_a_lesion_touches_a_border_only_where_one_of_its_pixels_lies_on_it(side):
     for away in (0, 1):
         mask = np.zeros((50, 90), bool)
         rows = {"top": slice(away, 9), "bottom": slice(40, 50 - away)}.get(side, slice(20, 30))

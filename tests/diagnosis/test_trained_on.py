@@ -56,7 +56,7 @@ def picture(tmp_path):
     return file
 
 
-def test_every_file_of_results_and_the_console_say_it(bundle_of_kind, picture, tmp_path, capsys):
+def test_every_file_of_results_and_the_console_name_the_training_data(bundle_of_kind, picture, tmp_path, capsys):
     folder, trained, expected = bundle_of_kind
     pages = [Image.fromarray(image) for image in speckled(2, seed=3)]
     pages[0].save(picture.with_name("two.tiff"), save_all=True, append_images=pages[1:])
@@ -78,7 +78,7 @@ def test_every_file_of_results_and_the_console_say_it(bundle_of_kind, picture, t
             assert drawn.info["Description"] == sentence(trained)
 
 
-def test_page_and_reports_say_it_in_the_same_words(bundle_of_kind, decoders, picture):
+def test_page_and_reports_name_the_training_data_in_the_same_words(bundle_of_kind, decoders, picture):
     from html import unescape
 
     rendering = pytest.importorskip("bus_lightning.diagnosis.page.rendering")
@@ -98,7 +98,7 @@ def test_page_and_reports_say_it_in_the_same_words(bundle_of_kind, decoders, pic
     assert printout.write_pdf(shown, words, 0.5).startswith(b"%PDF")
 
 
-def test_the_printouts_show_the_line(bundle_of_kind, decoders, picture, monkeypatch):
+def test_the_printouts_name_the_training_data(bundle_of_kind, decoders, picture, monkeypatch):
     folder, _, expected = bundle_of_kind
     bundle = load_bundle(folder)
     shown = make_view(Diagnoser(bundle, threads=1), decoders, picture, Limits())
@@ -117,13 +117,13 @@ def test_the_printouts_show_the_line(bundle_of_kind, decoders, picture, monkeypa
     assert " ".join(expected.split()) in " ".join(rows)
 
 
-def test_the_doubt_of_synthetic_training_comes_first_for_who_calls_from_python(tmp_path):
+def test_the_doubt_of_synthetic_training_comes_first_in_python(tmp_path):
     make_bundle(tmp_path / "bundle", trained_on={"segmenter": asdict(PHANTOMS), "classifier": asdict(BUSI)})
     (diagnosis,) = Diagnoser(load_bundle(tmp_path / "bundle"), threads=1).diagnose([Frame(with_disc(speckled(1)[0]))])
     assert diagnosis.doubts[0].code == "trained_on_synthetic"
 
 
-def test_a_bundle_of_an_earlier_version_says_it_from_its_card(tmp_path):
+def test_a_bundle_of_an_earlier_version_takes_its_training_data_from_its_card(tmp_path):
     text = "## Data\n\nTrained on **drawn phantoms**: the answers say nothing about real images. Images: 44.\n"
     bundle = load_bundle(make_bundle(tmp_path / "drawn", card=text))
     assert is_synthetic(bundle.trained_on)
@@ -138,7 +138,7 @@ def test_a_bundle_of_an_earlier_version_says_it_from_its_card(tmp_path):
                 {"classifier": {"name": "", "synthetic": "yes"}},
                 {"classifier": {"name": "", "synthetic": True, "images": "many"}}],
 )  # fmt: skip
-def test_a_manifest_that_says_nonsense_of_it_is_refused(tmp_path, content):
+def test_a_manifest_with_impossible_training_data_is_refused(tmp_path, content):
     with pytest.raises(UserError, match="is not valid"):
         make_bundle(tmp_path / "bundle", trained_on=content)
 
@@ -158,7 +158,7 @@ def test_a_name_of_any_letters_is_kept_as_plain_text():
         assert f"\\{mark}" in escape(mark)
 
 
-def test_results_of_an_earlier_version_are_not_gone_on_with(bundle_of_kind, picture, tmp_path, capsys):
+def test_results_of_an_earlier_version_are_not_continued(bundle_of_kind, picture, tmp_path, capsys):
     folder = bundle_of_kind[0]
     out = tmp_path / "out"
     assert predict([str(folder), str(picture), "--out", str(out)]) == 0

@@ -196,13 +196,13 @@ def test_near_duplicates_do_not_narrow_the_interval():
     assert honest["pointing_high"][0] - honest["pointing_low"][0] > 0.3
 
 
-def test_maps_of_nothing_are_left_out_and_counted():
+def test_empty_maps_are_left_out_and_counted():
     maps = measured([1, 1, None, None])
     row = summarise_maps(maps, dict(zip(maps["id"], range(4), strict=True))).iloc[0]
     assert (row["images"], row["without_map"], row["pointing"]) == (2, 2, 1.0)
 
 
-def test_without_a_lesion_there_is_nothing_to_believe():
+def test_without_a_lesion_the_summary_of_belief_is_empty():
     assert summarise_maps(measured([None, None], "normal").assign(chance=None), {}).empty
 
 
@@ -319,7 +319,7 @@ def test_damaged_heat_maps_are_made_anew(trained, caplog):
 
 
 @pytest.mark.parametrize("overlay", ["channel", "crop"])
-def test_images_that_bring_a_mask_along_or_are_cut_get_maps_too(trained, overlay):
+def test_images_with_a_mask_channel_or_a_crop_get_maps_too(trained, overlay):
     run = trained("model=resnet34", f"overlay={overlay}", "data.resize=pad")
     evaluate_run(run, request(explain_options=OPTIONS | {"methods": ["gradcam"], "images": 6}))
     tiles = [cv2.imread(str(file)) for file in run.path.glob("explain/tiles/*/*.png")]
@@ -346,7 +346,7 @@ def test_a_wrong_option_is_refused_before_any_run_is_evaluated(wrong):
         evaluate_runs(request(runs="nowhere/*", explain_options=OPTIONS | wrong))
 
 
-def test_who_trains_or_reports_does_not_wait_for_what_makes_heat_maps():
+def test_training_and_reports_do_not_import_what_makes_heat_maps():
     """`explain.faithfulness` is all that a report needs: tables."""
     for file in PACKAGE.rglob("*.py"):
         if file.parent.name == "explain" and file.stem not in ("__init__", "faithfulness"):

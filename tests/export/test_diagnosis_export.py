@@ -397,7 +397,7 @@ def test_a_segmenter_that_saw_the_classifier_s_test_images_is_refused(runs):
     assert "is tested on" in refusal(runs)
 
 
-def test_a_twin_of_a_test_image_in_the_segmenter_s_training_is_refused(runs):
+def test_a_near_duplicate_of_a_test_image_in_the_segmenter_s_training_is_refused(runs):
     segmenter, classifier = (open_for_bundle(runs / name) for name in ("seg", "cls"))
     _refuse_strangers(segmenter, classifier)
     twin = segmenter.split.train[0]

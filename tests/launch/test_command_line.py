@@ -269,7 +269,7 @@ def test_a_second_signal_ends_jobs_side_by_side_at_once(command, tmp_path):
     assert is_gone(launch.pid), "a worker was left behind"
 
 
-def test_fail_fast_lets_the_jobs_beside_the_failed_one_save(command, tmp_path):
+def test_fail_fast_lets_the_other_running_jobs_save(command, tmp_path):
     rates = "optimizer.lr=1e-4,1e30"  # the second one diverges
     launch = start(*command("-m", "model=alexnet", "debug_size=true", "logger=csv", "data.batch_size=8",
                             "trainer.max_epochs=500", "fail_fast=true", rates, *JOBLIB))  # fmt: skip

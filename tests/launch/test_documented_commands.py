@@ -63,7 +63,7 @@ def arguments_in(shell, commands, folder):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_a_shell_hands_each_documented_command_over_as_it_is_written(shell, tmp_path):
+def test_a_shell_passes_each_documented_command_unchanged(shell, tmp_path):
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
     received = arguments_in(shell, COMMANDS, tmp_path)

@@ -152,7 +152,7 @@ def test_a_search_looks_for_the_highest_validation_score(how, model):
 
 
 @pytest.mark.parametrize(("strength", "rate", "decay"), [(0.25, 1e-5, 1e-6), (2.0, 1e-2, 1e-2)])
-def test_what_a_search_asks_for_is_there_to_its_bounds(strength, rate, decay):
+def test_every_value_of_a_search_is_valid_up_to_its_bounds(strength, rate, decay):
     params = configured("sweep=search", hydra=True).hydra.sweeper.params
     asked = {"augment": "scaled", "augment.strength": strength, "optimizer.lr": rate, "optimizer.weight_decay": decay}
     assert set(params) == set(asked)

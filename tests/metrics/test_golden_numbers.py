@@ -158,7 +158,7 @@ def test_a_full_confidence_lies_in_the_last_bin_and_a_bin_with_both_signs_cancel
     assert scores["calibration_error"][0] == pytest.approx((abs(0.55 + 0.58 - 1) + 1) / 3)
 
 
-def test_what_is_nearly_excluded_costs_its_own_logarithm_and_neither_of_two_classes_is_a_tie():
+def test_log_loss_takes_tiny_probabilities_and_auroc_counts_two_zeros_as_a_tie():
     table = pd.DataFrame({"label": ["benign", "malignant", "benign", "malignant"],
                           "prob_benign": [1e-9, 0.0, 0.9, 0.2], "prob_malignant": [0.5, 0.0, 0.05, 0.6],
                           "prob_normal": [0.5, 1.0, 0.05, 0.2]})  # fmt: skip

@@ -151,7 +151,7 @@ def test_two_classes_one_image_ties_and_a_missing_class_are_as_scikit_learn_has_
         assert np.isnan(metrics["auroc_macro"]) == (len(set(labels)) == 1)
 
 
-def test_one_image_has_what_one_image_tells():
+def test_a_single_image_has_the_metrics_that_one_image_defines():
     metrics = metrics_of(table(["malignant"], [[0.2, 0.7, 0.1]]))
     assert (metrics["accuracy"], metrics["recall_malignant"], metrics["npv_benign"]) == (1, 1, 1)
     assert metrics["log_loss"] == pytest.approx(-math.log(0.7))

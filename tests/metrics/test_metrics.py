@@ -64,7 +64,7 @@ def test_a_class_without_cases_makes_macro_scores_null_and_leaves_accuracy():
     assert all(metrics[name] is None for name in ("f1_macro", "auroc_macro", "precision_macro", "balanced_accuracy"))
 
 
-def test_pooled_and_per_image_overlap_are_told_apart():
+def test_pooled_and_per_image_overlap_are_different_metrics():
     table = pd.DataFrame({"tp": [10, 0], "fp": [0, 30], "fn": [0, 10], "tn": [90, 60]})
     metrics = metrics_of(table)
     assert metrics["iou_pooled"] == pytest.approx(10 / 50)

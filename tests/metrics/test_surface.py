@@ -36,7 +36,7 @@ def test_a_missed_lesion_costs_the_diagonal():
     assert surface_scores(nothing, box(10, 10, 5, 5)) == {"hd95": 100, "surface_dice": 0}
 
 
-def test_an_answer_beside_the_lesion_misses_it():
+def test_an_answer_next_to_the_lesion_misses_it():
     assert surface_scores(box(200, 200, 20, 20), box(10, 10, 20, 20)) == {"hd95": 100, "surface_dice": 0}
 
 

@@ -265,7 +265,7 @@ def test_a_head_of_large_features_is_drawn_smaller_still():
     assert above(net, noise(size=16, seed=2)) < 1.05
 
 
-def test_a_head_whose_scale_is_undone_keeps_its_size_and_is_told(caplog):
+def test_a_head_whose_scale_is_undone_keeps_its_size_and_is_reported(caplog):
     class Cosine(nn.Module):
         def __init__(self) -> None:
             super().__init__()

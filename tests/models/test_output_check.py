@@ -118,7 +118,7 @@ def test_a_factor_of_zero_after_the_last_layer_passes(kind):
     check(Scaled(), kind)
 
 
-def test_log_probabilities_of_classes_pass_for_their_loss_is_the_same():
+def test_log_probabilities_of_classes_pass_because_their_loss_is_the_same():
     logits = torch.randn(4, 3, dtype=torch.float64)
     label = torch.tensor([0, 1, 2, 1])
     twice, once = (nn.functional.cross_entropy(scores, label) for scores in (logits.log_softmax(dim=1), logits))
@@ -183,7 +183,7 @@ def test_an_activation_of_segmentation_models_pytorch_is_refused(activation):
     assert "model.net.activation=null" in refused(net, "segmentation")
 
 
-def test_a_side_output_of_probabilities_is_refused_beside_logits():
+def test_a_side_output_of_probabilities_is_refused_next_to_logits():
     class Sides(Small):
         def side_logits(self, image: Tensor) -> Tensor:
             answer = self(image)
@@ -198,7 +198,7 @@ def joint(**options):
     return smp.Unet("resnet18", encoder_weights=None, decoder_channels=[8] * 5, aux_params=aux, **options)
 
 
-def test_each_head_of_a_joint_network_is_looked_at():
+def test_each_head_of_a_joint_network_is_checked():
     check(joint(), "joint")
     assert "returns probabilities for the mask" in refused(joint(activation="sigmoid"), "joint")
     assert "returns probabilities for the class" in refused(joint(aux={"activation": "sigmoid"}), "joint")
@@ -218,7 +218,7 @@ def test_each_head_of_a_joint_network_is_looked_at():
         ("segmentation", Small("classification"), ["(4, 3)", "(4, 1, 32, 32)"]),
     ],
 )  # fmt: skip
-def test_another_shape_is_refused_and_told(kind, net, words):
+def test_another_shape_is_refused_and_named(kind, net, words):
     message = refused(net, kind)
     assert all(word in message for word in words), message
 
@@ -252,7 +252,7 @@ def test_another_thing_than_a_tensor_is_described(kind, wrap, returned):
     assert f"returns {returned} in training, but must return a tensor" in message
 
 
-def test_networks_of_torchvision_that_return_more_are_told_what_to_set():
+def test_networks_of_torchvision_that_return_more_are_refused_with_the_option_to_set():
     net = torchvision.models.googlenet(num_classes=3, init_weights=False)
     assert "model.net.aux_logits=false" in (message := refused(net, "classification", images=noise(batch=2)))
     assert "a GoogLeNetOutputs of logits, aux_logits2, aux_logits1" in message

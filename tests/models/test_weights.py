@@ -319,7 +319,7 @@ def test_the_weights_of_efficientnet_load_strictly() -> None:
     net.load_state_dict(efficientnet_lite0_imagenet(), strict=True, assign=True)
 
 
-def test_the_pretrained_efficientnet_knows_a_photograph() -> None:
+def test_the_pretrained_efficientnet_recognises_a_photograph() -> None:
     datasets = pytest.importorskip("sklearn.datasets")
     with torch.device("meta"):
         net = timm.create_model("tf_efficientnet_lite0").eval()

@@ -129,7 +129,7 @@ def test_pooled_pixels_are_right_for_any_counts():
     assert pixels == pytest.approx(expected)
 
 
-def test_the_abstracts_numbers_can_be_no_other_score_of_the_classes():
+def test_no_other_score_of_the_classes_explains_the_abstracts_numbers():
     readings = {"recalls", "precisions", "F1 scores", "specificities", "one-against-rest accuracies"}
     for where in (paper.TEST, paper.VALIDATION):
         ruled_out = set()
@@ -187,7 +187,7 @@ def test_every_number_of_the_paper_stands_once_in_its_own_row():
     assert sum(bool(re.match(r"\d\.\d", cell)) for cell in cells) == len(paper.NUMBERS) == 37
 
 
-def test_ours_stand_beside_the_papers_with_their_intervals():
+def test_our_numbers_stand_next_to_the_papers_with_their_intervals():
     row = row_of(table_4({"resnet50": summary(runs=3, **CLASSIFIED)}, {}), "ResNet-50")
     assert row["accuracy, paper"] == "0.6090 (0.531 to 0.682)"
     assert row["accuracy, ours"] == "0.647 (0.597 to 0.697)"

@@ -44,7 +44,7 @@ def test_leakage_experiments_have_a_section_of_their_own(finished):
         (["leak=mask_files"], "mask files used as images"),
     ],
 )
-def test_a_handling_is_said_in_words(composed, overrides, words):
+def test_a_handling_is_described_in_words(composed, overrides, words):
     assert handling(composed("model=resnet34", *overrides)) == words
 
 
@@ -76,7 +76,7 @@ def test_a_handling_without_validation_images_is_not_judged():
     assert notes[-1].text == "Not judged, because a number is missing: it (random split)."
 
 
-def test_runs_that_were_cross_fitted_stand_beside_nothing_of_the_paper_and_nothing_that_leaks(finished):
+def test_cross_fitted_runs_are_compared_neither_with_the_paper_nor_with_leaks(finished):
     run = finished(NET, "name=alone")
     finished(NET, "name=predicted", "overlay=predicted")
     finished(NET, "name=told", "overlay=contour")
@@ -98,7 +98,7 @@ def study(handlings, seeds=2):
     return pd.DataFrame(rows, columns=["handling", "split", "seed", "val_accuracy", "test_accuracy", "test_loss"])
 
 
-def test_leakage_shows_runs_means_and_the_paper_beside_majority_and_ln_3():
+def test_the_leakage_figure_shows_runs_means_the_paper_majority_and_ln_3():
     table = pd.concat([study(2), study(1).assign(test_loss=np.nan)])
     paper = pd.DataFrame({"model": ["ResNet-50"], "val_accuracy": 0.97, "test_accuracy": 0.61, "test_loss": 1.32})
     item = leakage(table, paper, 0.56)

@@ -57,7 +57,7 @@ def test_the_difference_is_that_of_the_means_over_the_splits(group):
     assert "it flatters the segmenter" in note.text
 
 
-def test_the_same_dice_is_no_flattery(group):
+def test_the_same_dice_does_not_show_a_leak(group):
     (_, note) = segmenter_leak_section(group(gain=0).conditions).items
     assert "do not show" in note.text
 

@@ -98,7 +98,7 @@ def test_the_page_fits_the_width_and_wide_tables_scroll_in_their_box(page):
     assert box.evaluate("box => box.querySelector('tbody th').offsetWidth < 0.55 * box.clientWidth")
 
 
-def test_the_page_says_no_error_and_asks_for_nothing(page):
+def test_the_page_logs_no_error_and_requests_nothing(page):
     page.locator(".zoom").first.click()
     page.wait_for_timeout(100)
     assert page.said == []

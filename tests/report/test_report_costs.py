@@ -70,7 +70,7 @@ def test_costs_of_several_runs_are_their_median(composed, tmp_path):
     assert row["latency_ms"] is None
 
 
-def test_a_network_that_was_not_trained_has_a_row_unless_it_was(composed, tmp_path):
+def test_a_network_without_a_run_has_a_row_of_known_costs(composed, tmp_path):
     trained = costly(composed, tmp_path, "resnet50", {"seconds": 100.0})
     known = {"size": 224, "debug_size": False, "runs": 0, "parameters": 7, "macs": 8e9, "weight_bytes": 28}
     costs = cost_frame([trained], [{"model": "other"} | known, {"model": "resnet50"} | known])

@@ -93,12 +93,12 @@ SAID = [
 
 
 @pytest.mark.parametrize("text", SAID)
-def test_the_page_says_everything_as_it_is(report, text):
+def test_the_page_shows_every_text_unchanged(report, text):
     assert text in page_of(report).text
 
 
 @pytest.mark.parametrize("text", SAID)
-def test_markdown_says_everything_as_it_is(report, text):
+def test_markdown_shows_every_text_unchanged(report, text):
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     page = Page(markdown.render((report / "report.md").read_text("utf-8")))
     assert text in page.text
@@ -181,7 +181,7 @@ def test_the_page_has_language_title_and_contents(report):
     assert {link[1:] for link in links} <= set(ids)
 
 
-def test_a_warning_is_told_by_words_and_an_icon(report):
+def test_a_warning_is_shown_by_words_and_an_icon(report):
     html = (report / "index.html").read_text("utf-8")
     box = re.search(r'<div class="note warning".*?</div></div>', html, re.DOTALL)[0]
     assert "#icon-warning" in box

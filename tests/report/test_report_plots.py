@@ -293,7 +293,7 @@ def test_a_name_keeps_its_colour_and_six_together_differ():
     assert colors["resnet50"] == color_of("resnet50")
 
 
-def test_labels_say_what_tells_conditions_apart():
+def test_labels_name_what_differs_between_conditions():
     names = ["a__lr-0.1__data.split.method-random", "a__lr-0.1__data.split.method-grouped"]
     assert list(labels_of([condition(name) for name in names]).values()) == ["method-random", "method-grouped"]
     assert list(labels_of([condition(name) for name in (*names, "b__lr-0.1")]).values())[2] == "b"

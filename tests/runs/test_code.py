@@ -103,7 +103,7 @@ def test_a_report_names_each_code_of_a_run(finished):
     assert "torch 2.13.0, 2.14.1" in facts["versions"]
 
 
-def test_uncommitted_changes_are_told_apart(tmp_path, monkeypatch):
+def test_different_uncommitted_changes_are_distinguished(tmp_path, monkeypatch):
     def git(*arguments):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.example", *arguments], cwd=tmp_path,
                        check=True, capture_output=True)  # fmt: skip

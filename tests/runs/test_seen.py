@@ -118,7 +118,7 @@ def test_a_folder_of_nothing_new_has_no_unseen_images(run, elsewhere):
         evaluate_run(run, request(root, split="unseen"))
 
 
-def test_the_unseen_images_of_the_own_data_are_those_without_a_twin_in_training(run):
+def test_the_unseen_images_of_the_own_data_are_those_without_a_near_duplicate_in_training(run):
     split = load_split(run.split)
     unseen = load_split(evaluate_run(run, request(split="unseen")).split)
     assert unseen.test == split.test
@@ -133,7 +133,7 @@ def test_ids_that_are_other_images_are_no_own_parts(run, phantom_copy):
         evaluate_run(run, request(phantom_copy, split="own"))
 
 
-def test_a_split_file_that_tests_what_was_trained_on_is_said(run, tmp_path, caplog):
+def test_a_split_file_that_tests_training_images_gets_a_warning(run, tmp_path, caplog):
     split = load_split(run.split)
     evaluate_run(run, request(split=str(run.split)))
     assert "too good" not in caplog.text
@@ -161,7 +161,7 @@ def test_a_run_whose_data_are_gone_keeps_its_fingerprints(run, elsewhere, tmp_pa
     assert evaluate_run(run, request(root)).metrics["test"]["n"] == 4
 
 
-def test_without_fingerprints_and_data_ids_are_compared_and_that_is_said(run, elsewhere, tmp_path, caplog):
+def test_without_fingerprints_and_data_only_ids_are_compared_with_a_message(run, elsewhere, tmp_path, caplog):
     config = OmegaConf.load(run.config)
     config.data.root = str(tmp_path / "gone")
     OmegaConf.save(config, run.config)

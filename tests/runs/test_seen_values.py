@@ -25,7 +25,7 @@ def prepared(tmp_path, groups, content, fingerprints=None):
     return PreparedData(tmp_path, pd.DataFrame(), groups, content, fingerprints=fingerprints)
 
 
-def test_a_twin_of_a_copy_counts_as_seen_and_what_was_tested_does_not(run, tmp_path):
+def test_a_near_duplicate_of_a_copy_counts_as_seen_and_a_tested_image_does_not(run, tmp_path):
     trained, tested = phantom(0), phantom(1, anatomy_seed=1)
     save_fingerprints(run.fingerprints, {"a/trained": make_fingerprint(trained), "a/tested": make_fingerprint(tested)})
     others = {"b/copy": cropped(trained), "b/tested": tested, "b/new": phantom(2, anatomy_seed=2)}

@@ -59,7 +59,7 @@ def seen_by(run):
     return {split.groups[id_] for id_ in split.train}
 
 
-def test_every_mask_is_of_a_run_that_has_not_seen_the_image_nor_its_twins(prepared):
+def test_every_mask_is_of_a_run_that_has_seen_neither_the_image_nor_its_near_duplicates(prepared):
     dataset, split = prepared()
     chosen = dict(zip(dataset.frame["id"], map(Path, dataset.frame["predicted"]), strict=True))
     runs = {id_: file.parent.parent.parent for id_, file in chosen.items()}
@@ -92,7 +92,7 @@ def test_images_without_a_held_out_mask_are_counted_and_the_cure_is_named(prepar
         prepared(among=tmp_path / "alone")
 
 
-def test_a_mask_of_a_run_that_was_trained_on_a_twin_is_not_taken(prepared, segmenters, tmp_path):
+def test_a_mask_of_a_run_that_was_trained_on_a_near_duplicate_is_not_taken(prepared, segmenters, tmp_path):
     dataset, whole = prepared()
     twins = {}
     for id_ in whole.train:
@@ -149,7 +149,7 @@ def test_segmenters_of_other_data_in_the_folder_are_passed_over(prepared, segmen
         prepared(among=among)
 
 
-def test_a_split_that_parts_twins_is_refused_before_the_first_segmenter_is_trained(composed):
+def test_a_split_that_separates_near_duplicates_is_refused_before_the_first_segmenter_is_trained(composed):
     with pytest.raises(UserError, match=r"Use data\.split\.method=grouped"):
         train.run(composed("sweep=two_stage", "model=unet", "data.split.method=random"))
 

@@ -94,7 +94,7 @@ def test_delong_says_why_it_is_undefined():
     assert np.isnan([opposite.low, opposite.high, opposite.z, opposite.p]).all()
 
 
-def test_delong_cannot_tell_scores_apart_that_order_all_alike():
+def test_delong_finds_no_difference_between_scores_of_the_same_order():
     scores = np.array([0.1, 0.7, 0.4, 0.9, 0.2])
     result = delong([0, 1, 0, 1, 1], scores, scores**3)
     assert (result.difference, result.z, result.p, result.reason) == (0, 0, 1, "")
@@ -132,7 +132,7 @@ def test_images_that_are_hard_for_both_cancel_out():
     assert same.tests["mcnemar"] == 1
 
 
-def test_turning_a_comparison_round_changes_the_sign_alone():
+def test_swapping_two_conditions_changes_only_the_sign():
     a, b = condition("a", right(0.9)), condition("b", right(0.7))
     forward, backward = compare(a, b, "test", "accuracy"), compare(b, a, "test", "accuracy")
     assert (forward.difference, forward.low, forward.high, forward.p) == (
@@ -143,7 +143,7 @@ def test_turning_a_comparison_round_changes_the_sign_alone():
     )
 
 
-def test_copies_of_images_make_no_difference_surer():
+def test_copies_of_images_make_no_difference_more_certain():
     a, b = right(0.9), right(0.75)
     once = compare(condition("a", a), condition("b", b), "test", "accuracy")
     groups = np.repeat(np.arange(40), 4)
@@ -161,7 +161,7 @@ def test_replicates_are_averaged():
     assert (compared.replicates_a, compared.replicates_b) == (2, 1)
 
 
-def test_the_order_of_replicates_tells_nothing_apart():
+def test_the_order_of_replicates_makes_no_difference():
     # Three answers whose errors add up to something else in another order, by a rounding that is the same in all draws.
     first, second, third = (
         pd.DataFrame({"prob_benign": [p] * 20, "prob_malignant": 0.0, "prob_normal": 1 - p}) for p in (0.1, 0.7, 0.36)
@@ -223,7 +223,7 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(other, metric, reaso
     assert np.isnan([compared.difference, compared.low, compared.high, compared.p]).all()
 
 
-def test_networks_that_tell_other_classes_apart_are_not_compared():
+def test_networks_of_different_classes_are_not_compared():
     two, three = condition("two", right(1)), condition("three", right(0.5))
     two = replace(two, classes=CLASSES[:2], cases=two.cases.drop(columns="prob_normal"))
     compared = compare(two, three, "test", "accuracy")
@@ -319,7 +319,7 @@ def test_holm_raises_p_by_the_number_of_comparisons():
     assert table["p_holm"].to_dict() == pytest.approx(expected)
 
 
-def test_a_difference_that_only_looks_sure_before_the_adjustment_is_none():
+def test_a_difference_that_the_adjustment_removes_does_not_count():
     pair = [condition("a", right(1)), condition("b", right(36 / 40))]  # p is near 2 (36/40)^40 = 0.03
     crowd = [condition(f"c{i}", right(1)) for i in range(4)]
     alone = compare_all(pair, "test", "accuracy").iloc[0]

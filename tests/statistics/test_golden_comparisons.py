@@ -124,7 +124,7 @@ def test_eight_conditions_are_compared_in_all_pairs_and_nine_with_the_first(numb
     assert len(table) == pairs == table["comparisons"].iloc[0]
 
 
-def test_a_p_at_the_level_tells_nothing_apart(monkeypatch):
+def test_a_p_equal_to_the_level_is_not_significant(monkeypatch):
     pair = [condition("a", outlined(True)), condition("b", outlined(False))]
     for p, verdict in ((0.05, "cannot be told apart"), (0.0499, "A better")):
         monkeypatch.setattr(paired_bootstrap, "two_sided_p", lambda _, p=p: p)
@@ -213,7 +213,7 @@ def test_a_summary_is_the_mean_over_seeds_with_the_middle_of_two_thousand_draws(
     assert math.isnan(value_of(row, "no such metric"))
 
 
-def test_twins_are_counted_in_validation_and_test_in_the_run_with_the_most():
+def test_near_duplicates_are_counted_in_validation_and_test_in_the_run_with_the_most():
     groups = {f"benign/{k}": group for k, group in enumerate([1, 2, 3, 1, 5, 6, 2, 3])}
     ids = list(groups)
     few = make_named_split({"train": ids[:2], "val": ids[4:6], "test": ids[6:]}, "random", groups)

@@ -24,14 +24,14 @@ def test_a_network_that_is_no_better_than_the_majority_or_than_chance_is_found(f
     assert sum("ln K = 1.099" in text for text in texts) == 2
 
 
-def test_a_label_in_the_input_is_found_and_whose_scores_it_makes(finished):
+def test_a_label_in_the_input_is_found_with_the_scores_that_it_affects(finished):
     (seen,) = found_in(finished("group=a", "model=resnet34", "overlay=contour", "overlay.parts=[train]"))
     assert (seen.kind, "its scores are biased" in seen.text) == ("label", True)
     (scored,) = found_in(finished("group=b", "model=resnet34", "overlay=contour"))
     assert "its val and test scores measure the drawing" in scored.text
 
 
-def test_twins_across_the_split_are_counted(finished):
+def test_near_duplicates_across_the_split_are_counted(finished):
     twins = {"benign/benign (9999)": 7777, "benign/benign (30)": 7777}
     (finding,) = found_in(finished("model=resnet34", method="random", groups=twins))
     assert finding.text == (

@@ -24,7 +24,7 @@ def test_the_value_of_one_run_is_that_of_its_metrics_file(finished):
     assert summary["sd_of_runs"].isna().all()
 
 
-def test_seeds_are_averaged_and_their_spread_is_told(finished):
+def test_seeds_are_averaged_and_their_spread_is_reported(finished):
     runs = [finished("model=resnet34", f"seed={seed}") for seed in range(3)]
     accuracies = [run.metrics["test"]["accuracy"] for run in runs]
     summary = summarise(condition_of(runs[0]), "test").set_index("metric").loc["accuracy"]
@@ -44,7 +44,7 @@ def test_folds_are_pooled_out_of_fold(finished):
     assert summary.loc["accuracy", "runs"] == 2
 
 
-def test_an_interval_holds_its_value_and_twins_widen_it(finished):
+def test_an_interval_holds_its_value_and_near_duplicates_widen_it(finished):
     once = pd.read_csv(finished("model=resnet34", "group=once").cases).query("split == 'test'")
     thrice = pd.concat([once.assign(id=once["id"] + f" copy {copy}") for copy in range(3)], ignore_index=True)
     same_frame = {id_: 500 + number % len(once) for number, id_ in enumerate(thrice["id"])}

@@ -105,7 +105,7 @@ def test_the_images_needed_agree_with_connors_formula_for_paired_accuracies():
     assert images_needed(se, n, difference) == pytest.approx(connor, rel=0.02)
 
 
-def test_what_trainings_explain_is_not_laid_to_the_split():
+def test_variance_of_trainings_is_not_attributed_to_the_split():
     spread = spreads([("a", 0.76), ("a", 0.84), ("b", 0.80), ("b", 0.88)], images=0.0)
     assert spread.splits[0] == pytest.approx(math.sqrt(0.0008))
     assert spread.expected == pytest.approx(math.sqrt(0.0016))

@@ -112,7 +112,7 @@ def test_the_summary_holds_the_kept_epochs_numbers_not_the_lasts(grid, recorded)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_test_metrics_stand_beside_the_intervals_of_the_report(grid, recorded, task):
+def test_test_metrics_stand_next_to_the_intervals_of_the_report(grid, recorded, task):
     summary, metrics = recorded[task].summary, grid[task].metrics["test"]
     (condition,) = [condition for condition in read_group(grid[task].path.parent).conditions if condition.task == task]
     table = summarise(condition, "test").set_index("metric")

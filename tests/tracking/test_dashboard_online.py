@@ -85,7 +85,7 @@ def test_where_wandb_does_not_answer_this_and_later_jobs_are_recorded_offline(mo
 
 
 @pytest.mark.parametrize(("code", "state"), [(0, "finished"), (1, "failed"), (255, "failed")])
-def test_how_a_run_ended_is_told_by_its_exit_code(run, code, state):
+def test_the_exit_code_says_how_a_run_ended(run, code, state):
     wandb_logger(str(run.path), project="p").log_metrics({"val/loss": 1.0, "epoch": 0})
     run.update_status(error="/no/such/file.pth is missing" if code == 1 else None)
     finish_run(run, code)
@@ -126,7 +126,7 @@ def recordings(tmp_path):
     return tmp_path / "runs"
 
 
-def test_what_waits_is_sent_in_the_order_of_time_but_for_what_is_being_trained(recordings, monkeypatch, caplog):
+def test_waiting_runs_are_sent_in_order_of_time_except_those_in_training(recordings, monkeypatch, caplog):
     with owned(recordings / "grid" / "busy"):
         unsent = syncing.find_unsent(recordings)
     assert [(recording.run_id, recording.started) for recording in unsent] == [

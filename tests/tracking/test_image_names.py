@@ -71,7 +71,7 @@ def test_with_names_as_is_the_default_the_table_and_the_captions_hold_them_and_t
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_failure_that_names_an_image_is_told_by_its_kind_alone_where_names_stay_here(composed, monkeypatch, named):
+def test_a_failure_that_names_an_image_is_sent_only_as_its_kind_where_names_stay_here(composed, monkeypatch, named):
     def fail(*_):
         raise RuntimeError("benign/benign (3) is odd")
 

@@ -140,7 +140,7 @@ def test_a_missing_seed_of_one_fold_is_named_and_no_smaller_ensemble_is_made(fol
     assert not ensembles_in(group)
 
 
-def test_what_is_missing_is_said_in_one_line(folds, caplog):
+def test_missing_networks_are_named_in_one_line(folds, caplog):
     runs = folds(without=[(2, 1)])
     with pytest.raises(UserError):
         average(runs[0, 0].path.parent / "*")

@@ -71,7 +71,7 @@ def test_every_image_of_a_folder_is_tested_when_asked_for_even_if_a_class_is_mis
     assert result.metrics["test"]["auroc_macro"] is None
 
 
-def test_a_folder_that_shares_ids_with_the_training_is_not_tested_without_a_word(trained, phantom_copy):
+def test_a_folder_that_shares_ids_with_the_training_is_tested_only_with_the_option_split(trained, phantom_copy):
     run = trained("model=alexnet")
     split = json.loads(run.split.read_text())
     gone = split["train"][0]
@@ -113,7 +113,7 @@ def test_one_run_that_cannot_be_evaluated_does_not_stop_the_others(trained, caps
     assert "alexnet" in shown
 
 
-def test_a_label_in_the_input_is_said_when_evaluating(trained, caplog):
+def test_a_label_in_the_input_gives_a_warning_when_evaluating(trained, caplog):
     run = trained("model=alexnet", "overlay=fill", "overlay.parts=[train]")
     caplog.clear()
     evaluate_run(run, request(part="train"))

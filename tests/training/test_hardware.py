@@ -54,7 +54,7 @@ def test_a_run_goes_on_as_it_began_whatever_the_machine(machine):
     assert (chosen.precision, chosen.channels_last) == ("bf16-mixed", False)
 
 
-def test_without_bfloat16_and_a_known_layout_nothing_is_risked(monkeypatch):
+def test_a_device_without_known_bfloat16_and_layout_gets_the_safe_ones(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     cfg = asked()
     cfg.trainer.accelerator = "auto"

@@ -198,7 +198,7 @@ def test_training_callbacks_take_no_part_in_the_evaluation_after_it(trained, add
 # A score that is undefined
 
 
-def test_a_score_that_is_never_defined_is_said_once_and_the_lowest_validation_loss_decides(trained, adding, caplog):
+def test_a_score_that_is_never_defined_is_reported_once_and_the_lowest_validation_loss_decides(trained, adding, caplog):
     adding(Measured({0: 0.9, 1: 0.5, 2: 0.7, 3: 0.5, 4: 0.6}, "val/loss"))
     overrides = ["data.batch_size=2", "trainer.limit_val_batches=1", "trainer.max_epochs=5", "scheduler=none"]
     run = trained(*SMALL, *overrides, "callbacks=early_stopping", "callbacks.early_stopping.patience=1",

@@ -452,7 +452,7 @@ def test_class_weights_and_oversampling_reach_the_training(composed, no_pictures
     assert steps["oversample"] == -(-3 * max(counts) // 8)
 
 
-def test_a_label_in_the_input_is_said(composed, no_pictures, caplog):
+def test_a_label_in_the_input_gives_a_warning(composed, no_pictures, caplog):
     train.run(composed(NET, "overlay=class_mark"))
     assert "The label is in the input" in caplog.text
     caplog.clear()
