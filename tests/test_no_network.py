@@ -52,7 +52,7 @@ def test_the_watch_sees_that_a_name_is_looked_up(tmp_path):
     assert watched.contacts()
 
 
-def test_the_watch_does_not_mind_this_machine(tmp_path):
+def test_the_watch_ignores_connections_to_this_machine(tmp_path):
     code = (
         "import socket; server = socket.create_server(('127.0.0.1', 0)); socket.create_connection(server.getsockname())"
     )

@@ -135,7 +135,7 @@ def test_a_wrong_value_of_evaluate_is_one_line():
     assert only_line(run("evaluate.py", "runs=x", "explain=yes")) == "Error: explain=yes: give true or false."
 
 
-def test_what_no_job_of_a_grid_could_do_is_refused_once(train, tmp_path):
+def test_what_is_wrong_for_all_jobs_of_a_grid_is_refused_once(train, tmp_path):
     assert (
         only_line(train("-m", "seed=0,1,2", "data.size=-3"))
         == "Error: data.size=-3: give a whole number of at least 1."

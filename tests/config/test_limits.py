@@ -38,7 +38,7 @@ def test_a_share_below_one_batch_is_one_batch(trainer, images, expected):
      ({"limit_val_batches": 0.5}, "trainer.limit_val_batches=0.5"),
      ({"overfit_batches": 4}, "trainer.overfit_batches=4")],
 )  # fmt: skip
-def test_what_keeps_a_run_from_evaluating_every_image_is_named(limits, named):
+def test_a_limit_that_keeps_a_run_from_evaluating_every_image_is_named(limits, named):
     assert are_limited(OmegaConf.create(limits)) == named
 
 

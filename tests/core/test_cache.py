@@ -177,7 +177,7 @@ KINDS = ["content-*.json", "scale-*.json", "audit-*.json", "fingerprints-*.npz",
     [(kind, damage) for kind in KINDS for damage in DAMAGES
      if kind != "fingerprints-*.npz" or not damage.endswith("with a checksum")],  # its content is read elsewhere
 )  # fmt: skip
-def test_a_damaged_cache_is_made_anew(kinds, filled, pattern, damage, tmp_path, monkeypatch, caplog, as_new):
+def test_a_damaged_cache_is_made_again(kinds, filled, pattern, damage, tmp_path, monkeypatch, caplog, as_new):
     monkeypatch.setattr(networks.tempfile, "gettempdir", lambda: str(tmp_path))
     files, name, expected = filled[pattern]
     for path, whole in files.items():

@@ -139,6 +139,6 @@ def test_what_is_not_a_transform_is_refused_in_one_line(options, named):
 
 
 @pytest.mark.parametrize("transforms", [NOISE, CROP, {"rotation": {"_target_": "albumentations.Rotate"}}])
-def test_a_device_leaves_such_transforms_to_the_cpu_and_makes_none(transforms):
+def test_transforms_of_the_library_are_refused_on_a_device(transforms):
     with pytest.raises(UserError, match="needs the CPU"):
         BatchAugmentation(transforms)

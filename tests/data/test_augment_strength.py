@@ -52,7 +52,7 @@ def test_strength_scales_degrees_jitter_and_blur_and_leaves_probabilities(pictur
 
 
 @pytest.mark.parametrize("strength", [-1, "strong", float("inf")])
-def test_a_strength_that_is_none_is_refused_in_one_line(strength):
+def test_an_impossible_strength_is_refused_in_one_line(strength):
     with pytest.raises(UserError, match=r"augment\.strength"):
         Augmentation(PAPER | {"strength": strength})
 

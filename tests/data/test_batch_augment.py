@@ -86,7 +86,7 @@ def test_memory_format_and_autocast_change_nothing(batch):
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_leaving_transforms_out_does_not_change_another(name, batch):
+def test_leaving_out_transforms_does_not_change_the_others(name, batch):
     """So that what an ablation changes is what it leaves out alone."""
     never = {other: options | {"p": 0} for other, options in PAPER.items()}
     expected = BatchAugmentation(never | {name: ALWAYS[name]})(*batch, range(8))

@@ -226,7 +226,7 @@ def test_pairs_of_busi_seen_by_eye(grouped: tuple[list[str], list[int]], first: 
 
 @pytest.mark.busi
 @pytest.mark.parametrize("change", [partly_hidden, a_quarter])
-def test_a_part_of_an_image_of_busi_is_known_again(busi: Path, change: Callable[[Image], Image]) -> None:
+def test_a_part_of_an_image_of_busi_is_recognised(busi: Path, change: Callable[[Image], Image]) -> None:
     files = [
         busi / f"{kind}/{kind} ({number}).png" for kind in ("benign", "malignant") for number in range(10, 130, 20)
     ]

@@ -85,7 +85,7 @@ def test_a_ratio_is_read_as_parts_of_training_validation_and_test():
 
 
 @pytest.mark.parametrize("parts", [("train", "val"), ("train", "test"), ("val", "test")])
-def test_neither_an_image_nor_a_group_stands_in_two_parts(parts):
+def test_neither_an_image_nor_a_group_is_in_two_parts(parts):
     ids = FRAME["id"].tolist()
     lists = {"train": ids[0:2], "val": ids[2:4], "test": ids[4:6]}
     alone = {id_: n for n, id_ in enumerate(ids)}

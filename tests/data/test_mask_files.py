@@ -152,7 +152,7 @@ def test_no_phantom_is_taken_for_a_mask_even_a_dark_one(phantom):
 
 
 @pytest.mark.busi
-def test_no_image_of_busi_is_taken_for_a_mask_and_every_mask_is_one(busi):
+def test_no_image_of_busi_is_taken_for_a_mask_and_every_mask_is_recognised(busi):
     frame = read_index(busi)
     assert kinds_of(busi / image for image in frame["image"][::5]) == {""}
     masks = [file for files in frame["masks"] for file in files][::5]

@@ -59,7 +59,7 @@ def test_records_hold_what_decoding_and_resizing_gives(opened, small_copy):
     assert set(records["grey"]) == {True, False}
 
 
-def test_cleaning_is_kept_apart(opened, tmp_path):
+def test_cleaned_pixels_are_cached_separately(opened, tmp_path):
     plain, cleaned = opened(denoise="median"), opened(denoise="median", cleaned=True)
     assert not np.array_equal(plain["image"], cleaned["image"])
     assert len(files(tmp_path)) == 2

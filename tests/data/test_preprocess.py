@@ -156,7 +156,7 @@ def test_colors_by_class_take_the_place_of_the_one_color(style):
         drawn_pixels(style, disc((200, 200)), 2, "normal", **colors)
 
 
-def test_parts_say_whose_images_are_drawn_upon():
+def test_only_images_of_the_chosen_parts_get_an_overlay():
     overlay = Overlay("contour", parts=["train", "val"])
     assert [overlay.applies_to(part) for part in ("train", "val", "test")] == [True, True, False]
     assert not Overlay("none").applies_to("train")

@@ -82,7 +82,7 @@ def test_every_part_has_each_class_in_proportion(method, seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_group_of_near_duplicates_stands_in_two_parts(seed):
+def test_no_group_of_near_duplicates_is_in_two_parts(seed):
     split = make_split(FRAME, GROUPS, "grouped", seed)
     train, val, test = ({GROUPS[id_] for id_ in split.part(part)} for part in PARTS)
     assert not train & val

@@ -191,7 +191,7 @@ def test_a_child_has_neither_the_engine_nor_the_page_nor_the_main_module(tmp_pat
 
 
 @LINUX
-def test_a_child_writes_no_file_and_no_core_and_hears_no_ctrl_c(small):
+def test_a_child_writes_no_file_and_no_core_and_ignores_ctrl_c(small):
     with Decoders() as decoders:
         list(decoders.read(small)[1])
         (child,) = decoders._children
@@ -289,7 +289,7 @@ def test_a_large_image_waits_until_another_reading_is_closed():
     assert next(third).image.size > 3 * LARGE
 
 
-def test_an_honest_answer_is_taken():
+def test_a_correct_answer_is_accepted():
     pool = Answers(FRAME | {"spacing_mm": [0.1, 1]}, {"end": True})
     (frame,) = Reading(pool, Limits(), None)
     assert (frame.image.shape, frame.spacing_mm, pool.given_back) == ((20, 20, 3), (0.1, 1.0), True)

@@ -40,11 +40,11 @@ def foreign():
 
 
 @pytest.mark.parametrize("kind", foreign())
-def test_what_is_no_ultrasound_is_doubted(reference, kind):
+def test_an_image_that_is_not_ultrasound_is_doubted(reference, kind):
     assert not is_like(foreign()[kind], reference)
 
 
-def test_ultrasound_that_was_not_learned_from_is_seldom_doubted(images, reference):
+def test_ultrasound_outside_the_training_images_is_rarely_doubted(images, reference):
     assert np.mean([is_like(image, reference) for image in images[3::4]]) >= 0.9
 
 

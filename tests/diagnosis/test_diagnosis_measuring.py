@@ -93,7 +93,7 @@ def test_heat_is_drawn_where_it_is_strong_and_with_the_chosen_strength():
     assert shown[2][:90].max() == 0
 
 
-def test_of_several_lesions_the_largest_is_measured_and_specks_are_none():
+def test_the_largest_of_several_lesions_is_measured_and_specks_do_not_count():
     mask = np.zeros((200, 300), bool)
     mask[20:30, 30:70] = True  # 400 pixels
     mask[100:125, 200:240] = True  # 1000, the largest

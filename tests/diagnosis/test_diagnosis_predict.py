@@ -220,7 +220,7 @@ def test_bad_usage_ends_with_2(arguments, capsys):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_command_says_that_it_goes_on_and_does(bundle, tmp_path, sent):
+def test_an_interrupted_command_says_that_it_can_go_on_and_goes_on(bundle, tmp_path, sent):
     pages = [Image.fromarray(with_disc(speckled(1, k, (400, 500))[0])) for k in range(40)]
     file, out = tmp_path / "clip.tiff", tmp_path / "out"
     pages[0].save(file, save_all=True, append_images=pages[1:])

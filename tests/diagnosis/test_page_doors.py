@@ -47,7 +47,7 @@ def test_no_other_method_passes(doors, inside):
     assert len(inside.passed) == len(NEEDED)
 
 
-def test_what_passes_has_neither_a_query_nor_the_headers_of_proxies(doors, inside):
+def test_a_request_that_passes_has_neither_a_query_nor_the_headers_of_proxies(doors, inside):
     dropped = {
         "x-forwarded-host": "example.org",
         "x-gradio-server": "x",

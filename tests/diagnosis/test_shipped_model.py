@@ -114,7 +114,7 @@ def test_a_bundle_of_a_later_version_is_refused_in_a_line(tmp_path, capsys):
         assert "update bus_lightning" in error
 
 
-def test_a_command_without_images_says_so_in_a_line(bundle, tmp_path, capsys):
+def test_a_command_without_images_says_so_in_one_line(bundle, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     out = ("--out", tmp_path / "out")
     assert "No image is given" in error_of(capsys)

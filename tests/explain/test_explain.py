@@ -290,7 +290,7 @@ def test_heat_maps_of_another_folder_are_made_once(trained, phantom_copy):
     assert len(made) == 1
 
 
-def test_damaged_heat_maps_are_made_anew(trained, caplog):
+def test_damaged_heat_maps_are_made_again(trained, caplog):
     run = trained("model=alexnet")
     folder, options = run.path / "explain", OPTIONS | {"methods": ["gradcam"], "images": 3}
 

@@ -190,7 +190,7 @@ def test_an_undefined_score_says_why():
     assert reason("iou_image", lesions.iloc[:0]) == "no images"
 
 
-def test_joint_cases_keep_both_accuracies_apart():
+def test_joint_cases_have_two_separate_accuracies():
     labels, probabilities, _ = answers(6)
     columns_of_classes = {f"prob_{name}": column for name, column in zip(CLASSES, probabilities.T, strict=True)}
     table = PIXELS.assign(label=[CLASSES[k] for k in labels], **columns_of_classes)

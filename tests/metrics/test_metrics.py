@@ -202,7 +202,7 @@ def test_false_alarms_on_normals_have_a_rate_and_an_area():
     assert metrics["undefined"]["dice_image"] == "no image with a lesion"
 
 
-def test_an_image_that_counts_twice_is_an_image_that_is_there_twice():
+def test_a_weight_of_two_counts_like_two_equal_images():
     table = pd.DataFrame({"tp": [5, 3, 0], "fp": [1, 9, 4], "fn": [2, 4, 0], "tn": [50, 40, 60]})
     weighted = segmentation_metrics(table, np.array([[2.0, 1.0, 0.0]]))
     repeated = segmentation_metrics(table.iloc[[0, 0, 1]], np.ones((1, 3)))
@@ -219,7 +219,7 @@ def test_probabilities_that_are_no_numbers_leave_every_metric_undefined_with_the
     assert set(metrics["undefined"].values()) == {"some probabilities are not finite"}
 
 
-def test_a_distance_that_is_missing_is_no_perfect_one():
+def test_a_missing_distance_does_not_count_as_a_perfect_one():
     table = pd.DataFrame({"tp": [5, 5], "fp": [1, 1], "fn": [0, 0], "tn": [9, 9], "hd95": [1.0, float("nan")]})
     metrics = metrics_of(table)
     assert metrics["hd95"] is None

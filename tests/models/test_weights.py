@@ -275,7 +275,7 @@ DAMAGES = ["cut off", "emptied", "zeroed", "flipped", "a page", "a folder", "a p
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_weights_in_torchvisions_cache_are_downloaded_anew(
+def test_damaged_weights_in_torchvisions_cache_are_downloaded_again(
     damage: str, cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     damaged(cached, damage)

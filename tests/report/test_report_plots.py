@@ -198,7 +198,7 @@ def test_no_curve_of_the_training_leaves_its_panel(tmp_path):
         assert axes.get_ylim()[1] >= max(values)
 
 
-def test_the_kept_epoch_is_the_one_that_the_status_names_and_of_older_runs_what_was_kept_then(tmp_path):
+def test_the_kept_epoch_is_that_of_the_status_or_in_older_runs_that_of_the_history(tmp_path):
     run = trained(tmp_path / "run", **{"val/loss": [0.3, 0.1, 0.2], "val/iou": [np.nan] * 3})
     assert run.kept_epoch("val/dice_image", "max") == 2  # nothing was monitored
     assert run.kept_epoch("val/iou", "max") == 0  # never defined: earlier versions kept the first

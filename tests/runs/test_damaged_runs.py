@@ -106,7 +106,7 @@ def test_a_count_of_pixels_that_cannot_be_is_named(finished, bad):
 
 
 @pytest.mark.parametrize("damage", WHOLE)
-def test_a_table_that_is_none_or_not_whole_is_named(finished, damage):
+def test_a_file_that_is_no_table_or_not_a_whole_one_is_named(finished, damage):
     do, expected = WHOLE[damage]
     finished("model=resnet34")
     run = finished("model=alexnet")
@@ -191,7 +191,7 @@ def test_a_report_lists_damaged_runs_and_shows_the_others(finished, capsys):
     )
 
 
-def test_a_damaged_summary_that_was_kept_is_computed_anew(finished, tmp_path):
+def test_a_damaged_summary_that_was_kept_is_computed_again(finished, tmp_path):
     (condition,) = read_group(finished("model=resnet34").path.parent).conditions
     first = summarise(condition, "test", tmp_path)
     (kept,) = tmp_path.glob("*.json")

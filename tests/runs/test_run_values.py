@@ -70,7 +70,7 @@ def test_what_was_written_in_half_is_removed_and_nothing_else(run):
     assert [file.exists() for file in (*halves, *whole)] == [False, False, True, True]
 
 
-def test_a_run_names_the_launch_that_started_it_and_none_where_there_is_none_or_it_is_damaged(run):
+def test_a_run_names_the_launch_that_started_it_unless_that_is_missing_or_damaged(run):
     run.update_status(launch="one")
     assert run.launch == "one"
     run.update_status(launch=None)
@@ -79,7 +79,7 @@ def test_a_run_names_the_launch_that_started_it_and_none_where_there_is_none_or_
     assert run.launch is None
 
 
-def test_a_run_names_the_commit_and_outside_of_a_checkout_none(run, tmp_path, monkeypatch):
+def test_a_run_names_the_commit_only_inside_a_checkout(run, tmp_path, monkeypatch):
     git = ["git", "-C", tmp_path, "-c", "user.name=x", "-c", "user.email=x"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)

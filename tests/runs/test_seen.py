@@ -78,7 +78,7 @@ def strangers(tmp_path):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_images_of_the_training_are_known_again_under_any_name(change, run, elsewhere):
+def test_images_of_the_training_are_recognised_under_any_name(change, run, elsewhere):
     learnt = json.loads(run.split.read_text())["train"][::6]
     root = elsewhere(learnt, CHANGES[change], ".jpg" if change == "scaled" else ".png")
     with pytest.raises(UserError, match=rf"has seen {len(learnt)} of its {len(learnt)} images in training"):

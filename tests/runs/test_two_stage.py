@@ -138,7 +138,7 @@ def test_a_finished_classifier_remembers_its_segmenters_when_others_come_into_th
     assert evaluate_run(kept, evaluation_config()).metrics["test"] == kept.metrics["test"]
 
 
-def test_segmenters_of_other_data_in_the_folder_are_passed_over(prepared, segmenters, tmp_path):
+def test_segmenters_of_other_data_in_the_folder_are_skipped(prepared, segmenters, tmp_path):
     among = shutil.copytree(segmenters, tmp_path / "among")
     other = RunDir(shutil.copytree(among / "whole", among / "other"))
     other.update_status(data="others-0")

@@ -114,7 +114,7 @@ def test_delongs_interval_is_as_wide_as_that_of_a_bootstrap():
     assert result.high - result.low == pytest.approx(2 * 1.96 * np.std(differences), rel=0.1)
 
 
-def test_p_is_how_seldom_the_draws_contradict_the_difference():
+def test_p_is_how_rarely_the_draws_contradict_the_difference():
     # Of 12 images of a class, A has two more right: a draw has neither with probability (10/12)^12.
     compared = compare(condition("a", right(1, 12)), condition("b", right(10 / 12, 12)), "test", "accuracy", draws=5000)
     assert (compared.value_a, compared.value_b) == pytest.approx((1, 10 / 12))
@@ -392,7 +392,7 @@ def test_each_metric_of_each_condition_is_drawn_once(monkeypatch):
     assert len(drawn) == len(set(drawn)) == 12
 
 
-def test_equal_conditions_are_seldom_called_different_though_images_come_in_copies():
+def test_equal_conditions_are_rarely_called_different_though_images_come_in_copies():
     generator = np.random.default_rng(0)
     groups = np.repeat(np.arange(60), generator.integers(1, 5, 60))
     p_values = []

@@ -40,7 +40,7 @@ def test_a_damaged_file_leaves_its_run_out_and_the_rest_in(finished, file):
     assert group.left_out["run"].tolist() == [damaged.path.name]
 
 
-def test_a_class_may_be_called_as_what_csv_takes_for_nothing(finished):
+def test_a_class_may_have_a_name_that_csv_reads_as_missing(finished):
     cases = pd.read_csv(finished("model=resnet34", "group=whole").cases)
     cases["label"] = cases["label"].replace({"benign": "NA", "malignant": "0"})
     cases = cases.rename(columns={"prob_benign": "prob_NA", "prob_malignant": "prob_0"})

@@ -159,7 +159,7 @@ def test_the_classical_tests_take_the_dice_and_the_right_answers_of_each_image()
     assert tests["delong"] == pytest.approx(delong(labels == 1, first[:, 1], second[:, 1]).p)
 
 
-def test_the_cases_of_several_runs_are_numbered_through(finished):
+def test_the_cases_of_several_runs_have_consecutive_numbers(finished):
     runs = [finished("model=resnet34", f"seed={seed}") for seed in (0, 1)]
     (condition,) = read_group(runs[0].path.parent).conditions
     assert condition.cases.index.tolist() == list(range(120))
@@ -230,7 +230,7 @@ def test_near_duplicates_are_counted_in_validation_and_test_in_the_run_with_the_
 
 
 @pytest.mark.parametrize("parts", [("test",), ("val",), ("val", "test")])
-def test_each_part_that_was_evaluated_is_checked_whatever_the_other_is(parts):
+def test_each_evaluated_part_is_checked_for_itself(parts):
     # Always benign, of which there are three in five: the majority, and no better.
     labels = ["benign"] * 6 + ["malignant"] * 3 + ["normal"]
     table = pd.DataFrame({"label": labels, "prob_benign": 0.4, "prob_malignant": 0.3, "prob_normal": 0.3})

@@ -228,7 +228,7 @@ def test_a_class_that_the_training_left_out_is_left_out_of_its_own_data_again(ph
         evaluate_run(run, request("data=busi", f"data.root={tmp_path / 'more'}"))
 
 
-def test_a_run_on_several_sets_knows_its_images_again_in_one_of_them(phantom, others, audit_cache, tmp_path, caplog):
+def test_a_run_on_several_sets_recognises_its_images_in_one_of_them(phantom, others, audit_cache, tmp_path, caplog):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "save_sheet", lambda *_: None)
         sets = ["data=[folder,busi]", f"data.sets.folder.root={others}", f"data.sets.busi.root={phantom}"]
