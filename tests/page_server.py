@@ -71,16 +71,16 @@ class Server:
                 stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=self.work,
             )  # fmt: skip
         for _ in range(1200):
-            if match := re.search(r"http://\S+/", self.said()):
+            if match := re.search(r"http://\S+/", self.log_text()):
                 break
-            assert self.process.poll() is None, self.said()
+            assert self.process.poll() is None, self.log_text()
             time.sleep(0.1)
         self.address = match[0]
 
-    def said(self):
+    def log_text(self):
         return self.log.read_text()
 
-    def given(self):
+    def uploaded_files(self):
         """Files that visitors gave and that are still there."""
         return [file for file in self.temporary.glob("bus_lightning-page-*/**/*") if file.is_file()]
 

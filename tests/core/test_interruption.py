@@ -97,7 +97,7 @@ def kill():
     raise KeyboardInterrupt
 
 
-def told(number):
+def raise_later(number):
     return lambda: signal.raise_signal(number)
 
 
@@ -115,7 +115,7 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(
     expected, steps = undisturbed(*overrides)
     per_epoch = len(steps) // 3
     cfg = composed(*overrides)
-    watch.at[(1, per_epoch - 1) if moment == (1, "last") else moment] = told(number)
+    watch.at[(1, per_epoch - 1) if moment == (1, "last") else moment] = raise_later(number)
     with pytest.raises(Interrupted) as stop:
         train.run(cfg)
     assert stop.value.code == 128 + number
@@ -146,7 +146,7 @@ def test_a_run_that_an_older_version_began_goes_on(composed, undisturbed, watch)
 
 def test_a_job_that_one_launch_starts_twice_goes_on_in_spite_of_rerun(composed, undisturbed, watch):
     expected, steps = undisturbed(*ALEXNET)
-    watch.at[1, 2] = told(signal.SIGTERM)
+    watch.at[1, 2] = raise_later(signal.SIGTERM)
     with pytest.raises(Interrupted):
         train.run(composed(*ALEXNET, "rerun=true"), launch="first")
     train.run(composed(*ALEXNET, "rerun=true"), launch="first")
@@ -221,7 +221,7 @@ def test_a_signal_with_another_handler_reaches_it_after_the_state_is_saved(compo
     was_saved = []
     before = signal.signal(signal.SIGUSR2, lambda *_: was_saved.append(folder_of(cfg).last.is_file()))
     try:
-        watch.at[0, 2] = told(signal.SIGUSR2)
+        watch.at[0, 2] = raise_later(signal.SIGUSR2)
         train.run(cfg)
     finally:
         signal.signal(signal.SIGUSR2, before)
@@ -275,7 +275,7 @@ def test_a_worker_that_is_stopped_between_two_runs_lives_on_and_does_not_start_t
 
 def test_a_worker_that_is_stopped_within_a_run_saves_it_and_does_not_start_the_next(as_a_worker, composed, watch):
     cfg = composed(*ALEXNET)
-    watch.at[1, 1] = told(signal.SIGUSR2)
+    watch.at[1, 1] = raise_later(signal.SIGUSR2)
     with pytest.raises(Interrupted):
         train.run(cfg)
     assert folder_of(cfg).status["state"] == "interrupted"
@@ -460,7 +460,7 @@ for number in range(20):
 def test_history_has_no_gap_and_no_repeated_row(composed, watch):
     cfg = composed(*ALEXNET)
     for moment in ((0, 1), (1, 3), (2, 2)):
-        watch.at[moment] = told(signal.SIGTERM)
+        watch.at[moment] = raise_later(signal.SIGTERM)
         with pytest.raises(Interrupted):
             train.run(composed(*ALEXNET))
     train.run(cfg)

@@ -12,7 +12,7 @@ SHAPE = (60, 80)
 KINDS = {"image": "", "mask": "plain", "soft": "loose", "blank": "blank"}
 
 
-def found(files, shapes=(), pictures=()):
+def find_masks(files, shapes=(), pictures=()):
     """Find the masks among files: id -> kind of picture."""
     rows = [Row(id_, f"{id_}.png", id_.partition("/")[0]) for id_ in files]
     looks = {id_: Likeness(KINDS[kind], dict(shapes).get(id_, SHAPE)) for id_, kind in files.items()}
@@ -60,27 +60,29 @@ def test_speckle_on_a_dark_background_is_an_image_however_flat():
 
 
 def test_a_mask_names_the_image_of_its_words_and_size():
-    reasons = found({"benign/case 7": "image", "benign/case 8": "image", "benign/case 7 mask": "mask"})
+    reasons = find_masks({"benign/case 7": "image", "benign/case 8": "image", "benign/case 7 mask": "mask"})
     assert reasons == {
         "benign/case 7 mask.png": "looks like a mask of benign/case 7.png: few grey levels, in flat areas"
     }
-    reasons = found({"benign/case 7": "image", "benign/case 7 mask": "mask"}, [("benign/case 7", (60, 81))])
+    reasons = find_masks({"benign/case 7": "image", "benign/case 7 mask": "mask"}, [("benign/case 7", (60, 81))])
     assert reasons == {"benign/case 7 mask.png": "looks like a mask: few grey levels, in flat areas"}
 
 
 def test_a_copys_number_is_not_the_images():
-    reasons = found({"a/case (1)": "image", "a/case": "image", "a/case_mask (1)": "soft", "a/case (1)_mask": "soft"})
+    reasons = find_masks(
+        {"a/case (1)": "image", "a/case": "image", "a/case_mask (1)": "soft", "a/case (1)_mask": "soft"}
+    )
     assert reasons["a/case (1)_mask.png"] == "looks like a mask of a/case (1).png: nearly two grey levels"
     assert reasons["a/case_mask (1).png"].endswith(".png: nearly two grey levels")
-    assert found({"a/case": "image", "a/case_mask (1)": "soft"}) == {
+    assert find_masks({"a/case": "image", "a/case_mask (1)": "soft"}) == {
         "a/case_mask (1).png": "looks like a mask of a/case.png: nearly two grey levels"
     }
-    assert found({"a/case": "image", "a/case (1)": "soft"}) == {}  # no word says that it is a mask
+    assert find_masks({"a/case": "image", "a/case (1)": "soft"}) == {}  # no word says that it is a mask
 
 
 def test_nearly_two_levels_or_one_are_a_mask_only_where_there_is_an_image_to_them():
-    assert found({"a/case 7": "soft", "a/case 8": "image", "a/blank_mask": "blank"}) == {}
-    reasons = found({"a/7": "image", "b/7": "soft", "a/8": "image", "a/8_mask": "blank"})
+    assert find_masks({"a/case 7": "soft", "a/case 8": "image", "a/blank_mask": "blank"}) == {}
+    reasons = find_masks({"a/7": "image", "b/7": "soft", "a/8": "image", "a/8_mask": "blank"})
     assert reasons == {
         "b/7.png": "looks like a mask of a/7.png: nearly two grey levels",  # the same name in another folder
         "a/8_mask.png": "looks like an empty mask of a/8.png: one grey level",
@@ -90,7 +92,7 @@ def test_nearly_two_levels_or_one_are_a_mask_only_where_there_is_an_image_to_the
 @pytest.mark.parametrize(("masks", "empty"), [(1, 0), (2, 2)])
 def test_blank_pictures_are_empty_masks_where_more_than_a_third_of_their_folder_are_masks(masks, empty):
     files = {f"a/{k}": "image" for k in (10, 11)[: 3 - masks]} | {"a/20": "blank", "a/21": "blank"}
-    reasons = found(files | {f"a/{k}": "mask" for k in range(masks)})
+    reasons = find_masks(files | {f"a/{k}": "mask" for k in range(masks)})
     assert sum("empty mask" in reason for reason in reasons.values()) == empty
 
 
@@ -100,11 +102,11 @@ def test_a_picture_with_a_drawing_shares_six_tenths_of_its_bright_pixels_with_it
         drawn = image.copy()
         drawn[: round(share * SHAPE[0])] = 255 - image[: round(share * SHAPE[0])] // 2
         files = {"a/case 7": "image", "a/case 7 overlay": "image"}
-        reasons = found(files, pictures={"a/case 7.png": image, "a/case 7 overlay.png": drawn}.items())
+        reasons = find_masks(files, pictures={"a/case 7.png": image, "a/case 7 overlay.png": drawn}.items())
         assert bool(reasons) is seen
     cut_out = np.zeros_like(image)
     cut_out[20:40, 20:40] = image[20:40, 20:40]  # black does not count
-    reasons = found(files, pictures={"a/case 7.png": image, "a/case 7 overlay.png": cut_out}.items())
+    reasons = find_masks(files, pictures={"a/case 7.png": image, "a/case 7 overlay.png": cut_out}.items())
     assert reasons == {"a/case 7 overlay.png": "looks like a/case 7.png with something drawn into it"}
 
 

@@ -89,9 +89,9 @@ def test_an_image_is_answered_and_neither_its_name_nor_its_file_stays(visit, ser
         "document.documentElement.outerHTML + [...document.querySelectorAll('input')].map(one => one.value + one.title)"
     )
     assert NAME not in held
-    assert "NAMED" not in server.said()  # it did not even reach the server
-    assert server.given() == []
-    assert NAME not in server.said()
+    assert "NAMED" not in server.log_text()  # it did not even reach the server
+    assert server.uploaded_files() == []
+    assert NAME not in server.log_text()
     assert not [path for path in [*server.temporary.rglob("*"), *server.work.rglob("*")] if NAME in path.name]
 
 
@@ -129,8 +129,8 @@ def test_a_bad_file_gives_one_line_and_takes_the_former_answer_away(visit, serve
         assert "\n" not in line.inner_text()
         assert page.locator(".answer, .layers").count() == 0
         assert page.locator("#pdf").is_disabled()
-    assert server.given() == []
-    assert NAME not in server.said() + page.content()
+    assert server.uploaded_files() == []
+    assert NAME not in server.log_text() + page.content()
     give(page, picture)
     page.wait_for_selector(".answer")
     assert page.locator(".failure").count() == 0
@@ -189,7 +189,7 @@ def test_the_report_is_downloaded_as_pdf_and_png(visit, server, picture):
         assert content.startswith(start)
         assert NAME not in download.value.suggested_filename
         assert NAME.encode() not in content
-    assert server.given() == []
+    assert server.uploaded_files() == []
 
 
 def test_the_model_card_is_one_click_away(visit):
@@ -252,7 +252,7 @@ def test_the_server_gives_out_no_file_of_the_machine(bundle, server):
 def test_the_server_asks_nobody_and_ends_with_ctrl_c_leaving_nothing(bundle, tmp_path):
     server = Server(bundle, tmp_path)
     assert server.end() == 0
-    assert "OUTSIDE" not in server.said()
-    assert "Traceback" not in server.said()
+    assert "OUTSIDE" not in server.log_text()
+    assert "Traceback" not in server.log_text()
     assert list(server.temporary.glob("bus_lightning-page-*")) == []
     assert [file for file in server.work.rglob("*") if file.is_file()] == []

@@ -66,8 +66,8 @@ def serve(engine, tmp_path_factory):
     yield start
     for server in servers:
         assert server.end() == 0
-        assert "OUTSIDE" not in server.said()
-        assert "Traceback" not in server.said()
+        assert "OUTSIDE" not in server.log_text()
+        assert "Traceback" not in server.log_text()
 
 
 @pytest.fixture(scope="module")
@@ -195,9 +195,9 @@ def test_an_answer_asks_nothing_of_any_server_and_keeps_no_name(visit, server, p
     assert asked == []
     held = page.evaluate("document.documentElement.outerHTML + document.querySelector('input[type=file]').value")
     assert NAME not in held
-    assert NAME not in server.said()
-    assert "NAMED" not in server.said()
-    assert server.given() == []
+    assert NAME not in server.log_text()
+    assert "NAMED" not in server.log_text()
+    assert server.uploaded_files() == []
 
 
 def test_the_page_cannot_send_anything_to_another_server(browser, server):

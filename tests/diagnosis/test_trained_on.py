@@ -27,7 +27,7 @@ from bus_lightning.export.runs import BUSI_CONTENT
 PHANTOMS = TrainingData("", True, 44, "0123456789abcdef")
 BUSI = TrainingData("BUSI", False, 572, BUSI_CONTENT)
 ODD = TrainingData("<script>alert(1)</script> *a* | $x$ [y](z) & co", False, 9)
-TOLD = {
+KINDS = {
     "phantoms": ({"segmenter": PHANTOMS, "classifier": PHANTOMS}, "44 synthetic images (drawn phantoms)"),
     "BUSI": ({"segmenter": BUSI, "classifier": BUSI}, "Trained on 572 images of BUSI."),
     "mixed": ({"segmenter": PHANTOMS, "classifier": BUSI},
@@ -39,11 +39,11 @@ TOLD = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=TOLD)
+@pytest.fixture(scope="module", params=KINDS)
 def bundle_of_kind(request, tmp_path_factory):
     """A bundle, what it was trained on, and what has to be said of it."""
-    trained, expected = TOLD[request.param]
-    folder = tmp_path_factory.mktemp("told") / "bundle"
+    trained, expected = KINDS[request.param]
+    folder = tmp_path_factory.mktemp("kind") / "bundle"
     make_bundle(folder, trained_on={name: asdict(data) for name, data in trained.items()} or None)
     return folder, trained, expected
 

@@ -84,7 +84,7 @@ def report(tmp_path_factory):
     return folder
 
 
-SAID = [
+TEXTS = [
     *(f"{what} {NASTY}" for what in ("Title", "Subtitle", "Scores", "Intro", "Plain", "Caption of scores")),
     *(f"Caption of curves {NASTY}", "Second paragraph.", "resnet34__size-128", "0.81 (0.78, 0.84)", "156", "Data set"),
     *("Twins in training.", "Check passed", "No twins.", "Sure.", "A heavy figure", "Nothing here", "Left out"),
@@ -92,12 +92,12 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize("text", SAID)
+@pytest.mark.parametrize("text", TEXTS)
 def test_the_page_shows_every_text_unchanged(report, text):
     assert text in page_of(report).text
 
 
-@pytest.mark.parametrize("text", SAID)
+@pytest.mark.parametrize("text", TEXTS)
 def test_markdown_shows_every_text_unchanged(report, text):
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     page = Page(markdown.render((report / "report.md").read_text("utf-8")))

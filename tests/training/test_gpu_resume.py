@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here"),
 ]
 # AlexNet's pooling has no deterministic form.
-SAID = ["model=resnet34", "data.batch_size=8", "trainer.max_epochs=3", "trainer.accelerator=gpu",
+OVERRIDES = ["model=resnet34", "data.batch_size=8", "trainer.max_epochs=3", "trainer.accelerator=gpu",
         "trainer.precision=32-true"]  # fmt: skip
 LOSS_TOLERANCE = 1e-2  # relative, of each epoch's training and validation loss
 AUC_TOLERANCE = 0.02  # absolute, of the test images
@@ -42,7 +42,7 @@ def undisturbed_and_resumed(composed, monkeypatch):
     def train(*overrides):
         runs = []
         for name in ("undisturbed", "resumed"):
-            cfg = composed(*SAID, *overrides, f"name={name}")
+            cfg = composed(*OVERRIDES, *overrides, f"name={name}")
             runs.append(RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name))
             if name == "resumed":
                 stop, usual = Stop(), fit.build_trainer
@@ -54,7 +54,7 @@ def undisturbed_and_resumed(composed, monkeypatch):
                 with pytest.raises(Interrupted):
                     train.run(cfg)
                 assert runs[1].status["state"] == "interrupted"
-                cfg = composed(*SAID, *overrides, f"name={name}")
+                cfg = composed(*OVERRIDES, *overrides, f"name={name}")
             train.run(cfg)
         return runs
 

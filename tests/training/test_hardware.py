@@ -17,7 +17,7 @@ from bus_lightning.training.hardware import choose_hardware
 ABLE, UNABLE = {"avx512_bf16": True, "cpu_name": "a new CPU"}, {"avx512_bf16": False, "cpu_name": "an old CPU"}
 
 
-def asked(precision="auto", channels_last="auto"):
+def config_of(precision="auto", channels_last="auto"):
     trainer = {"precision": precision, "accelerator": "cpu", "devices": 1}
     data = {"on_device": None, "size": 224}
     return OmegaConf.create({"trainer": trainer, "channels_last": channels_last, "data": data, "augment": {}})
@@ -37,26 +37,26 @@ def machine(monkeypatch):
 )
 def test_auto_is_bfloat16_where_the_processor_has_it(machine, capabilities, precision):
     machine(capabilities)
-    chosen = choose_hardware(asked(), before={})
+    chosen = choose_hardware(config_of(), before={})
     assert (chosen.precision, chosen.channels_last, chosen.device.type) == (precision, True, "cpu")
 
 
 @pytest.mark.parametrize("before", [{}, {"precision": "bf16-mixed", "channels_last": True}])
 def test_what_was_asked_for_wins_over_auto(machine, before):
     machine(ABLE)
-    chosen = choose_hardware(asked("32-true", False), before)
+    chosen = choose_hardware(config_of("32-true", False), before)
     assert (chosen.precision, chosen.channels_last) == ("32-true", False)
 
 
 def test_a_run_goes_on_as_it_began_whatever_the_machine(machine):
     machine(UNABLE)
-    chosen = choose_hardware(asked(), before={"precision": "bf16-mixed", "channels_last": False})
+    chosen = choose_hardware(config_of(), before={"precision": "bf16-mixed", "channels_last": False})
     assert (chosen.precision, chosen.channels_last) == ("bf16-mixed", False)
 
 
 def test_a_device_without_known_bfloat16_and_layout_gets_the_safe_ones(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    cfg = asked()
+    cfg = config_of()
     cfg.trainer.accelerator = "auto"
     chosen = choose_hardware(cfg, before={})
     assert (chosen.device.type, chosen.precision, chosen.channels_last) == ("mps", "32-true", False)
@@ -64,7 +64,7 @@ def test_a_device_without_known_bfloat16_and_layout_gets_the_safe_ones(monkeypat
 
 def test_one_line_says_precision_layout_and_machine(machine):
     machine(ABLE)
-    assert str(choose_hardware(asked(), before={})) == "bf16-mixed, channels last, on a new CPU with AVX512-BF16"
+    assert str(choose_hardware(config_of(), before={})) == "bf16-mixed, channels last, on a new CPU with AVX512-BF16"
 
 
 def test_the_config_keeps_the_request_and_the_status_what_was_used(trained, machine, caplog):
@@ -90,7 +90,7 @@ def request():
 @pytest.mark.parametrize("accelerator", ["gpu", "cuda", "mps", "tpu"])
 def test_a_device_that_is_not_here_is_refused_with_the_cure(accelerator, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    cfg = asked()
+    cfg = config_of()
     cfg.trainer.accelerator = accelerator
     with pytest.raises(UserError, match=f"trainer.accelerator={accelerator} is not available: use auto"):
         choose_hardware(cfg, before={})
@@ -114,7 +114,7 @@ def gpu(monkeypatch):
     ("precision", "matmul"), [("auto", "high"), ("16-mixed", "high"), ("32-true", "highest"), (32, "highest")]
 )
 def test_tf32_is_off_where_float32_was_asked_for(gpu, precision, matmul):
-    cfg = asked(precision)
+    cfg = config_of(precision)
     cfg.trainer.accelerator = "cuda"
     choose_hardware(cfg, before={})
     assert gpu["matmul"] == matmul
@@ -123,7 +123,7 @@ def test_tf32_is_off_where_float32_was_asked_for(gpu, precision, matmul):
 
 def test_images_go_to_a_gpu_that_has_room_and_can_augment_them(gpu):
     def goes(images, augment=None, before=None, **data):
-        cfg = asked()
+        cfg = config_of()
         cfg.trainer.accelerator, cfg.augment = "cuda", augment or {}
         cfg.data.update(data)
         return choose_hardware(cfg, before or {}, images).on_device
