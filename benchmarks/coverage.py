@@ -97,7 +97,7 @@ def measure_scenario(scenario: Scenario, repetitions: int, draws: int = 500) -> 
 
 
 def _weights(groups: NDArray[np.int64], labels: NDArray[np.int64], draws: int) -> dict[str, NDArray[np.float32]]:
-    """Draw by our rule, by two simpler rules, and image by image: (D, n) each."""
+    """Draw groups by our rule, by two simpler rules, and image by image: (D, n) each."""
     combinations = {group: str(np.unique(labels[groups == group])) for group in np.unique(groups)}
     rules: dict[str, tuple[NDArray[np.int64], Sequence[Hashable]]] = {
         "ours": (groups, labels.tolist()),

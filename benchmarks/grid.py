@@ -11,7 +11,7 @@ from benchmarks.processes import CORES, SCRATCH, run, say
 from benchmarks.report import spread, table
 
 GOAL = 2.5
-PLAIN, OURS, BESIDE = "plain", "ours", "ours, side by side"
+PLAIN, OURS, SIDE_BY_SIDE = "plain", "ours", "ours, side by side"
 # The paper's comparison, longest first. ResNet-34's ImageNet weights cost no time: it starts at random here.
 MODELS = "deepcardinal50,resnet50,resnet34_pretrained,resnet34,alexnet"
 _RANDOM = "model.weights=null"
@@ -25,7 +25,7 @@ def measure(quick: bool) -> dict[str, Any]:
     shutil.rmtree(SCRATCH / "grid-cache", ignore_errors=True)
     cold, warm = (_first_use("resnet34") for _ in range(2))
     say(f"{'first use of the data':26s} {cold - warm:.1f} s more than the second")
-    names = [PLAIN, OURS, *([BESIDE] if _has_joblib() else [])]
+    names = [PLAIN, OURS, *([SIDE_BY_SIDE] if _has_joblib() else [])]
     rounds: list[dict[str, float]] = []
     for number in range(1 if quick else 3):
         order = names if number % 2 == 0 else names[::-1]
@@ -37,7 +37,7 @@ def measure(quick: bool) -> dict[str, Any]:
 
 
 def _has_joblib() -> bool:
-    """Tell whether Hydra's plugin is here."""
+    """Return whether Hydra's plugin is installed."""
     find = importlib.util.find_spec
     return bool(find("hydra_plugins") and find("hydra_plugins.hydra_joblib_launcher"))
 
@@ -54,7 +54,7 @@ def _grid_seconds(name: str, models: str, quick: bool) -> float:
     folder = _empty("grid")
     shared = limits(1, 1, 1) if quick else ["trainer.max_epochs=1"]
     own = [_RANDOM, f"data.cache={SCRATCH / 'grid-cache'}", "group=grid"]
-    launcher, threads = (_JOBLIB, 1) if name == BESIDE else ([], CORES)
+    launcher, threads = (_JOBLIB, 1) if name == SIDE_BY_SIDE else ([], CORES)
     command = plain(models, folder, *shared) if name == PLAIN else ours(models, folder, *shared, *own, *launcher)
     seconds = run(command, threads=threads).seconds
     say(f"{name:26s} {seconds:.1f} s")

@@ -67,7 +67,7 @@ def _report(number: int) -> Finished:
 
 
 def _stage(stage: str, folder: Path, number: int) -> dict[str, float]:
-    """Measure one stage in a process of its own."""
+    """Measure one stage in a separate process."""
     cost, finished = probe("stages", stage, folder, timeout=7200)
     say(f"{stage:8s} {number:6d}: {cost['seconds']:.2f} s, peak {finished.peak_mb:.0f} MB")
     return {"seconds": cost["seconds"], "peak_mb": finished.peak_mb}
@@ -143,5 +143,5 @@ def _growth(stages: dict[str, dict[int, Any]], what: str) -> str:
 
 
 def _exponent(size: int, larger: int, value: float, larger_value: float) -> float:
-    """Tell the power of n with which a value grows."""
+    """Return the power of n with which a value grows."""
     return math.log(larger_value / value) / math.log(larger / size)

@@ -1,4 +1,4 @@
-"""What a job of a grid costs beside its training, seconds: ours with each logger, and plain Hydra with Lightning."""
+"""Seconds of a grid's job without its training: ours with each logger, and plain Hydra with Lightning."""
 
 import shutil
 from collections.abc import Callable

@@ -41,7 +41,7 @@ def provenance() -> dict[str, Any]:
 
 
 def sentence(facts: dict[str, Any]) -> str:
-    """Put what `provenance` told into the line below a table."""
+    """Write the facts of `provenance` as the line below a table."""
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     cores = "1 core" if facts["cores"] == 1 else f"{facts['cores']} cores"
     return (

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 
 from bus_lightning.training.callbacks.checkpoints import ResumePoint
 
-HOLD = "BUS_LIGHTNING_TEST_HOLD"  # names a folder: the run waits until it is told to stop, and says there that it waits
+HOLD = "BUS_LIGHTNING_TEST_HOLD"  # names a folder: the run waits for a stop signal, and writes there that it waits
 CALLBACK = "+callbacks.held._target_=held.Held"  # needs PATH on PYTHONPATH
 PATH = str(Path(__file__).parent)
 _MOMENT = (1, 1)  # epoch, batch: an epoch is complete and the next one has begun
@@ -52,7 +52,7 @@ def wait_for(condition, seconds=LIMIT_S):
 
 
 def is_gone(group):
-    """Tell whether no process of a group is left, within a minute."""
+    """Return whether all processes of a group end within a minute."""
     with suppress(ProcessLookupError):
         for _ in range(600):
             os.killpg(group, 0)

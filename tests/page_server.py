@@ -1,4 +1,4 @@
-"""What the tests of the page share: a tiny bundle with samples, and the page in a process of its own."""
+"""What the tests of the page share: a tiny bundle with samples, and the page in a separate process."""
 
 import os
 import re
@@ -56,7 +56,7 @@ def make_page_bundle(folder):
 
 
 class Server:
-    """The page in a process of its own, with a folder for all temporary files."""
+    """The page in a separate process, with a folder for all temporary files."""
 
     def __init__(self, bundle, folder, exist_ok=False, options=(), code=WATCHED):
         self.temporary, self.work, self.log = folder / "tmp", folder / "work", folder / f"log-{time.monotonic_ns()}"
@@ -81,7 +81,7 @@ class Server:
         return self.log.read_text()
 
     def uploaded_files(self):
-        """Files that visitors gave and that are still there."""
+        """List the files that visitors have uploaded and that are still there."""
         return [file for file in self.temporary.glob("bus_lightning-page-*/**/*") if file.is_file()]
 
     def end(self):

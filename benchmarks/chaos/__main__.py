@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0, or 1 when something was lost, differs, or failed.
     """
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background would hand down a deaf ear
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would ours
     about = provenance() | {
         "command": shlex.join(["python", "-m", "benchmarks.chaos", *sys.argv[1:]]),
         "data": "phantom",

@@ -1,4 +1,4 @@
-"""What became of a disturbed grid, beside the one that was left in peace."""
+"""The results of a disturbed grid, compared with those of the undisturbed one."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -49,7 +49,7 @@ def steps(grid: Grid) -> dict[str, Any]:
 
 
 def stamps(grid: Grid) -> dict[Path, int]:
-    """Tell when each result was written, to see whether a rerun touches it."""
+    """Return when each result was written, to see whether a rerun touches it."""
     files = [file for run in grid.runs.values() for file in (*_files(run), run.best, run.status_file)]
     return {file: file.stat().st_mtime_ns for file in files if file.is_file()}
 

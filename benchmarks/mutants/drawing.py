@@ -126,7 +126,7 @@ def _mistakes(code: str) -> Iterator[tuple[str, int, tuple[int, int]]]:
 
 
 def _is_words(node: NodeOrLeaf) -> bool:
-    """Tell whether a node only describes and does nothing.
+    """Return whether a node only describes and does nothing.
 
     That is: an annotation, an alias of types, an import, the text of a message or of a log line, a progress bar, the
     help of a command line, the decorator of a data class, and `strict` of zip, which checks the code and not its input.

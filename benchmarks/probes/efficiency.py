@@ -62,7 +62,7 @@ def kind(operation: str) -> str:
 
 
 def shares(loop: BareLoop, steps: int) -> dict[str, float]:
-    """Profile steps and tell each kind's share of the time."""
+    """Profile steps and return each kind's share of the time."""
     activity = ProfilerActivity.CUDA if DEVICE.type == "cuda" else ProfilerActivity.CPU
     with profile(activities=[activity]) as profiler:
         for _ in range(steps):

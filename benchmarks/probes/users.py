@@ -84,7 +84,7 @@ def served(bundle: Path, precision: str) -> Iterator[tuple[Page, "subprocess.Pop
 
 
 def _address(process: "subprocess.Popen[Any]", output: Path) -> str:
-    """Wait for the line that tells the address."""
+    """Wait for the line that names the address."""
     end = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < end:
         if match := re.search(r"http://\S+/", output.read_text()):

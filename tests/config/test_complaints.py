@@ -1,4 +1,4 @@
-"""What is wrong with a command line is told in one line with the cure, and what all jobs of a grid lack only once."""
+"""An error of a command line is one line with the cure; an error that all jobs of a grid share is shown once."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""The folder of a run: a new one by its own name, and one that an earlier version has made by the name that it gave."""
+"""The folder of a new run gets a new name; the folder of an earlier version is found by its older name."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a `_target_` raises is told by its cause, its key in the config and its name, in one line."""
+"""An error of a `_target_` is one line with its cause, its key in the config and its name."""
 
 from functools import partial
 from pathlib import Path

@@ -19,7 +19,7 @@ def no_pictures(monkeypatch):
 
 
 def test_what_needs_a_validation_waits_if_it_runs_every_second_epoch(composed):
-    # A plateau scheduler without patience, and an improvement that cannot be: each new validation loss lowers the rate.
+    # A plateau scheduler without patience, whose threshold cannot be reached: each new validation loss lowers the rate.
     overrides = [*SMALL, "+trainer.check_val_every_n_epoch=2", "trainer.max_epochs=5", "scheduler.patience=0",
                  "+scheduler.threshold=100", "+scheduler.threshold_mode=abs", "optimizer.lr=0.01",
                  "callbacks=early_stopping", "callbacks.progress=null"]  # fmt: skip
@@ -80,7 +80,7 @@ def test_an_option_trains_to_a_complete_run_that_can_be_evaluated_again(trained,
     assert again(run).metrics["test"] == run.metrics["test"]
     if "trainer.limit_val_batches=0" in overrides:
         assert (run.metrics["val"]["n"], run.status["kept_by"], run.status["kept_epoch"]) == (0, "last epoch", 1)
-        assert again(run, "val").metrics["val"]["n"] > 0  # of the training alone was it left out
+        assert again(run, "val").metrics["val"]["n"] > 0  # it was left out of the training only
     else:
         assert run.metrics["val"]["auroc_macro"] == pytest.approx(run.status["score"], rel=1e-6)
 

@@ -1,4 +1,4 @@
-"""A damaged cache is made anew with one log line, and gives what it would give without the cache."""
+"""A damaged cache is made again with one log line, and gives the same result as without a cache."""
 
 import json
 import logging

@@ -57,7 +57,7 @@ class Watch(pl.Callback):
             self.at.pop((trainer.current_epoch, "validation"), lambda: None)()
 
     def on_test(self):
-        """Take the moment at which the kept weights are about to be tested, which no callback takes part in."""
+        """Act just before the kept weights are tested, where no callback runs."""
         self.at.pop("test", lambda: None)()
 
 
@@ -80,7 +80,7 @@ def known():
 
 @pytest.fixture
 def undisturbed(composed, watch, known):
-    """Train without a disturbance, once; the results and the images of each step come back."""
+    """Train once without an interruption; return the results and the images of each step."""
 
     def go(*overrides):
         if overrides not in known:
@@ -93,7 +93,7 @@ def undisturbed(composed, watch, known):
 
 
 def kill():
-    """End as SIGKILL does, as far as a test can: nothing is saved and nobody hears of it."""
+    """End like SIGKILL, as far as a test can: nothing is saved and nothing is reported."""
     raise KeyboardInterrupt
 
 
@@ -242,7 +242,11 @@ def test_a_warning_signal_is_not_counted_as_a_second_signal_and_is_not_lost():
     deferral = Deferral()
     try:
         deferral.hold()
-        for number in (signal.SIGINT, signal.SIGUSR2, signal.SIGUSR2):  # a group's Ctrl-C, and its parent's word
+        for number in (
+            signal.SIGINT,
+            signal.SIGUSR2,
+            signal.SIGUSR2,
+        ):  # Ctrl-C of the group, and its parent's signal
             signal.raise_signal(number)
         assert deferral.received == signal.SIGUSR2
         assert not heard
@@ -255,7 +259,7 @@ def test_a_warning_signal_is_not_counted_as_a_second_signal_and_is_not_lost():
 
 @pytest.fixture
 def as_a_worker(monkeypatch):
-    """Answer to signals as a worker does that stands beside others."""
+    """Handle signals like a worker that runs next to others."""
     stops = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
     before = {number: signal.getsignal(number) for number in stops}
     monkeypatch.setattr(interruption, "_early", [])
@@ -370,7 +374,7 @@ def test_a_job_without_memory_says_which_settings_to_lower(composed, watch, erro
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 100 MB, which grows when it is told to."""
+    """A file system of 100 MB, which grows on request."""
     folder = tmp_path / "disk"
     folder.mkdir()
 

@@ -50,7 +50,7 @@ def test_what_a_rotation_uncovers_is_black_and_no_lesion():
 
 
 def test_the_seed_alone_decides(square):
-    """Neither earlier calls, nor another object, nor any global generator has a say."""
+    """Earlier calls, other objects and global generators change nothing."""
     first = Augmentation(PAPER)
     expected = [first(*square, seed) for seed in range(30)]
     second = Augmentation(PAPER)

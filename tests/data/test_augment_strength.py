@@ -22,7 +22,7 @@ def picture():
 
 
 def change(image, mask, strength, seeds=range(12)):
-    """How far the images of many seeds are from the original, on the mean, on the CPU and in a batch."""
+    """Measure the mean distance of the images of many seeds from the original, on the CPU and in a batch."""
     transforms = {name: options for name, options in ALWAYS.items() if name != "rotation"} | {"strength": strength}
     single = [Augmentation(transforms)(image, mask, seed)[0].astype(float) for seed in seeds]
     batch = torch.from_numpy(image).permute(2, 0, 1)[None].repeat(len(seeds), 1, 1, 1)

@@ -65,7 +65,7 @@ def assert_same(pair, expected):
 
 
 def test_the_seed_alone_decides(batch):
-    """Neither company nor place in the batch, neither other calls nor any global generator has a say."""
+    """The other images of the batch, the place in it, other calls and global generators change nothing."""
     seeds = list(range(8))
     expected = BatchAugmentation(PAPER)(*batch, seeds)
     assert len({image.numpy().tobytes() for image in expected[0]}) == 8
@@ -87,7 +87,7 @@ def test_memory_format_and_autocast_change_nothing(batch):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_leaving_out_transforms_does_not_change_the_others(name, batch):
-    """So that what an ablation changes is what it leaves out alone."""
+    """An ablation then changes only what it leaves out."""
     never = {other: options | {"p": 0} for other, options in PAPER.items()}
     expected = BatchAugmentation(never | {name: ALWAYS[name]})(*batch, range(8))
     assert_same(BatchAugmentation({name: ALWAYS[name]})(*batch, range(8)), expected)
@@ -163,8 +163,8 @@ def test_grey_stays_grey(batch):
         *[({name: {"p": 1}}, 0.01, 0) for name in FLIPS],
         *[({"rotation": {"p": 1, "limit": [angle, angle]}}, 0.01, 1) for angle in (30, -11, 90)],
         ({"horizontal_flip": {"p": 1}, "rotation": {"p": 1, "limit": [30, 30]}}, 0.01, 1),
-        # What is allowed to colours is the CPU path's own coarseness: it cuts off the decimals of brightness and
-        # contrast where this one rounds, and knows 180 hues and 256 saturations.
+        # Colours may differ as much as the CPU path is coarse: it cuts off the decimals of brightness and contrast
+        # where this path rounds, and has only 180 hues and 256 saturations.
         *[({"color_jitter": STILL | {"brightness": [factor, factor]}}, 0.6, 1) for factor in (0.7, 1.3)],
         *[({"color_jitter": STILL | {"contrast": [factor, factor]}}, 0.6, 1) for factor in (0.7, 1.3)],
         *[({"color_jitter": STILL | {"saturation": [factor, factor]}}, 0.15, 1) for factor in (0.6, 1.4)],
@@ -240,7 +240,7 @@ def test_each_is_applied_as_often_as_its_probability_says(name):
 
 
 def test_nothing_is_asked_of_the_device(batch):
-    """One tensor goes there, and no operation needs to know a value that is there."""
+    """One tensor goes to the device, and no operation reads a value back."""
     seen = []
 
     class Record(TorchDispatchMode):

@@ -1,4 +1,4 @@
-"""A data folder is known by what its files hold; what was read once is not read again until a file changes."""
+"""A data folder is identified by the content of its files, which are read again only after a file has changed."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ def test_content_is_named_by_bytes_and_names_and_not_by_place(small_copy, tmp_pa
     (elsewhere / MASK).write_bytes(b"another")
     second = content(elsewhere)
     (elsewhere / MASK).unlink()
-    (elsewhere / MASK).symlink_to("nowhere")  # read by nobody, but no reason to crash
+    (elsewhere / MASK).symlink_to("nowhere")  # nobody reads it, and it must not cause a crash
     assert len({first, second, content(elsewhere)}) == 3
 
 

@@ -210,7 +210,7 @@ def test_class_weights_are_the_inverse_of_the_counts(made):
     few = made("data.balance=class_weights")
     few.labels = [0, 0, 1]
     assert len(few.class_weights()) == 3, "one for each class that the network knows"
-    datamodule.labels = [0, 0, 2, 2, 2, 2]  # lists of one's own may leave a class out
+    datamodule.labels = [0, 0, 2, 2, 2, 2]  # lists of the user may leave a class out
     assert datamodule.class_weights().tolist() == [1.5, 0.0, 0.75]
 
 

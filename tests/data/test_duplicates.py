@@ -16,7 +16,7 @@ Image = NDArray[np.uint8]
 
 
 def phantom(speckle_seed: int, anatomy_seed: int = 0, strength: float = 0.7) -> Image:
-    """Draw smooth tissue layers and a dark lesion, times speckle of its own seed."""
+    """Draw smooth tissue layers and a dark lesion, times speckle of a given seed."""
     height, width = 380, 460
     anatomy = np.random.default_rng(anatomy_seed)
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -119,7 +119,7 @@ def test_the_same_anatomy_with_other_speckle_does_not_match(strength: float) -> 
 
 def test_a_mirrored_frame_does_not_match() -> None:
     image = phantom(0)
-    # Round spots look the same in a mirror, so that only the handedness tells the frames apart.
+    # Round spots look the same in a mirror: the frames differ only in their handedness.
     for at in np.random.default_rng(0).integers(20, 360, (60, 2)).tolist():
         cv2.circle(image, at, 5, (255, 255, 255), -1, cv2.LINE_AA)
     assert matching_pairs([make_fingerprint(image), make_fingerprint(image[:, ::-1])]) == []

@@ -1,4 +1,4 @@
-"""What lies in a data folder is read by content; what is passed over is counted and named."""
+"""Files in a data folder are read by their content; skipped files are counted and named."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Splits, augmentation and the probe for labels beside values worked out by hand or by another path."""
+"""Splits, augmentation and the probe for labels, compared with values computed by hand or by another method."""
 
 import cv2
 import numpy as np
@@ -94,9 +94,9 @@ def test_neither_an_image_nor_a_group_is_in_two_parts(parts):
     twice = lists | {second: [*lists[second], lists[first][0]]}
     with pytest.raises(UserError, match=r"in two parts of the split \(1 such images\)"):
         make_named_split(twice, "file", alone)
-    twins = alone | {lists[second][0]: alone[lists[first][1]]}
+    shared_group = alone | {lists[second][0]: alone[lists[first][1]]}
     with pytest.raises(UserError, match="divides near-duplicates"):
-        make_named_split(lists, "grouped", twins)
+        make_named_split(lists, "grouped", shared_group)
 
 
 def test_a_warning_counts_the_held_out_images_with_a_near_duplicate_in_training(caplog):
@@ -189,5 +189,5 @@ def test_a_blur_is_a_gaussian_of_the_chosen_width_mirrored_at_the_borders(pictur
         images.repeat(30, 1, 1, 1), masks.repeat(30, 1, 1, 1), range(30)
     )
     rough = (narrow[..., 1:].float() - narrow[..., :-1].float()).abs().mean((1, 2, 3))
-    assert rough.min() < 0.5 * rough.max()  # each has a width of its own
+    assert rough.min() < 0.5 * rough.max()  # each has its own width
     assert F.mse_loss(narrow.float().mean((2, 3)), images.float().mean((2, 3)).expand(30, 3)) < 9

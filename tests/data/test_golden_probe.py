@@ -1,4 +1,4 @@
-"""The probe for labels, and the mistakes that others make, beside values worked out by hand."""
+"""The probe for labels, and the mistakes that others make, compared with values computed by hand."""
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,7 @@ class Drawn:
     def square(self, position):
         rng = np.random.default_rng(position)
         image = rng.integers(90, 140, (20, 24, 1)).astype(np.uint8).repeat(3, 2)
-        image[:10, :10] = 70 + rng.integers(0, 9)  # a level of its own, so that no two images are alike
+        image[:10, :10] = 70 + rng.integers(0, 9)  # each its own level, so that no two images are equal
         if self.overlay == "drawn":
             image = self.mark(image.astype(int), self.rows[position].label, rng).clip(0, 255).astype(np.uint8)
         else:
@@ -114,7 +114,7 @@ def test_the_probe_finds_any_drawing_that_shows_the_class_and_only_with_the_over
 
 
 def test_the_probe_keeps_near_duplicates_together():
-    # Noise alone, each image four times: a probe that parted the copies would recognise them.
+    # Noise alone, each image four times: a probe that separated the copies would recognise them.
     class Copied(Drawn):
         def square(self, position):
             return super().square(self.source[position])

@@ -133,7 +133,7 @@ def test_resizing_keeps_grey_grey(size, mode):
     assert is_grey(Preprocessing(size, mode).fit(grey(NOISE)))
 
 
-# What version 0.1 made of a picture of 40 x 200 pixels, at 64: linear, for its height grows.
+# What version 0.1 made of a picture of 40 x 200 pixels, at 64: linear, because its height grows.
 def test_the_first_rules_are_kept_for_what_was_trained_with_them():
     image = np.random.default_rng(2).integers(0, 256, (40, 200, 3)).astype(np.uint8)
     old, new = Preprocessing(64, rules=1), Preprocessing(64)
@@ -188,7 +188,7 @@ def test_the_same_command_skips_a_complete_run_of_version_0_1_and_its_rules_can_
 def test_crops_and_rules_and_cleaning_never_share_cached_pixels(small_copy, tmp_path, monkeypatch):
     frame = with_mistake(read_index(small_copy), None)
     prepared = PreparedData(small_copy, frame, {}, "digits-choice", sets=tuple(read_sets({"root": small_copy})))
-    monkeypatch.setattr(PreparedData, "has_changed", lambda *_: False)  # the folder was hashed by nobody
+    monkeypatch.setattr(PreparedData, "has_changed", lambda *_: False)  # nobody has hashed the folder
     settings = [
         *((Preprocessing(32), Overlay("crop", margin=margin)) for margin in (0.0, 0.1, 0.25, 0.5)),
         *((Preprocessing(32, rules=rules), None) for rules in (1, 2)),

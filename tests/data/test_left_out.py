@@ -1,4 +1,4 @@
-"""What a diagnosis does not read in a folder is counted, and named only where names may be told."""
+"""Files that a diagnosis does not read are counted, and named only where names may be shown."""
 
 from pathlib import Path
 

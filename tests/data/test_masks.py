@@ -1,4 +1,4 @@
-"""Which pixels of a mask are lesion is decided by rule, said where one was needed, and refused where none decides."""
+"""Rules decide which pixels of a mask are lesion; a rule that was needed is reported, an unclear mask is refused."""
 
 import json
 import logging
@@ -49,7 +49,7 @@ def palette(codes, colours):
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
 BOTH = LESION | SPOT
-READ = {  # what is in the file, what is lesion, and what is said of it
+READ = {  # the content of the file, the lesion, and the rule that is reported
     "1 bit": (LESION, LESION, ""),
     "0 and 1": (LESION * 1, LESION, ""),
     "0 and 3": (LESION * 3, LESION, ""),

@@ -118,27 +118,27 @@ def test_exactly_one_pair_repeats_its_pixels(drawn: Path) -> None:
     assert np.array_equal(pixels(first), pixels(second))
 
 
-def find_shift(frame: NDArray[np.uint8], twin: NDArray[np.uint8]) -> tuple[float, tuple[slice, slice]]:
-    """Slide the twin over the frame; give the best share of equal pixels, and where."""
-    height, width = twin.shape
+def find_shift(frame: NDArray[np.uint8], duplicate: NDArray[np.uint8]) -> tuple[float, tuple[slice, slice]]:
+    """Slide the near-duplicate over the frame; return the best share of equal pixels, and where."""
+    height, width = duplicate.shape
     windows = [
         (slice(top, top + height), slice(left, left + width))
         for top in range(frame.shape[0] - height + 1)
         for left in range(frame.shape[1] - width + 1)
     ]
-    return max((((frame[window] == twin).mean(), window) for window in windows), key=lambda pair: pair[0])
+    return max((((frame[window] == duplicate).mean(), window) for window in windows), key=lambda pair: pair[0])
 
 
 def test_near_duplicates_show_the_same_speckle_and_their_masks_move_along(drawn: Path) -> None:
-    twins = [case for case in plan_set(IMAGES) if case.frame != (case.kind, case.number)]
-    assert 0.08 * IMAGES < len(twins) < 0.2 * IMAGES
-    for case in twins:
+    duplicates = [case for case in plan_set(IMAGES) if case.frame != (case.kind, case.number)]
+    assert 0.08 * IMAGES < len(duplicates) < 0.2 * IMAGES
+    for case in duplicates:
         kind, number = case.frame
         source = drawn / kind / f"{kind} ({number}).png"
-        twin = drawn / case.kind / f"{case.name}.png"
-        equal, window = find_shift(pixels(source)[..., 0], pixels(twin)[..., 0])
+        duplicate = drawn / case.kind / f"{case.name}.png"
+        equal, window = find_shift(pixels(source)[..., 0], pixels(duplicate)[..., 0])
         assert equal > 0.9, case
-        for old, new in zip(mask_files(source), mask_files(twin), strict=True):
+        for old, new in zip(mask_files(source), mask_files(duplicate), strict=True):
             assert np.array_equal(pixels(old)[window], pixels(new)), case
 
 
@@ -169,7 +169,7 @@ def test_other_seed_draws_other_images(drawn: Path, tmp_path: Path) -> None:
 
 
 def lesion_figures(kind: str, seed: int) -> tuple[float, float]:
-    """Give width over height, and how bright it is behind the lesion against beside that place."""
+    """Return width over height, and the brightness behind the lesion over that next to this place."""
     image, (mask,) = draw_case(kind, np.random.default_rng(seed))
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     behind = image[rows[-1] + 3 : rows[-1] + 3 + len(rows)].astype(float)

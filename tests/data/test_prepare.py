@@ -1,4 +1,4 @@
-"""What may be left out is left out and said; what is broken is refused by name before any compute."""
+"""What may be left out is left out with a message; a broken file is refused by name before any compute."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Which images are prepared, what is said of it, and the hash that names the choice."""
+"""Which images are prepared, which messages say so, and the hash that names the choice."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Splits: reviewable, repeatable, and twins stay together."""
+"""Splits: reviewable, repeatable, and near-duplicates stay together."""
 
 import json
 import logging
@@ -132,9 +132,9 @@ def test_methods_that_separate_near_duplicates_warn_with_their_number(method, ca
     with caplog.at_level(logging.WARNING):
         split = make_split(FRAME, GROUPS, method)
     trained = {GROUPS[id_] for id_ in split.train}
-    twins = sum(GROUPS[id_] in trained for id_ in split.val + split.test)
-    assert 40 < twins < 110
-    assert f"'{method}': {twins} of 208 held-out images have a near-duplicate in training" in caplog.text
+    number = sum(GROUPS[id_] in trained for id_ in split.val + split.test)
+    assert 40 < number < 110
+    assert f"'{method}': {number} of 208 held-out images have a near-duplicate in training" in caplog.text
 
 
 def test_grouped_splits_and_data_without_near_duplicates_do_not_warn(caplog):

@@ -206,7 +206,7 @@ def test_a_child_writes_no_file_and_no_core_and_ignores_ctrl_c(small):
 
 
 class Answers:
-    """A pool with one child, which answers as a file that has taken it over might."""
+    """A pool with one child, which answers as a hostile file could make it answer."""
 
     seconds, memory_mb, is_closed, given_back = 10.0, 400, False, None
 
@@ -320,7 +320,7 @@ def test_a_reading_that_is_closed_early_frees_its_child_and_its_file(tmp_path):
         frames.close()
         assert wait_until(lambda: not is_open())
         assert len(list(decoders.read(tmp_path / "a.tif")[1])) == 4
-        next(decoders.read(tmp_path / "a.tif")[1])  # and one that is given up without a word
+        next(decoders.read(tmp_path / "a.tif")[1])  # and one that is given up without being closed
         assert len(list(decoders.read(tmp_path / "a.tif")[1])) == 4
         assert decoders._children == {child}  # the same child
 

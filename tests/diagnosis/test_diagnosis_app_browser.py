@@ -18,7 +18,7 @@ from bus_lightning.diagnosis.reading import fingerprint
 
 pytestmark = pytest.mark.browser
 
-# Of what is read: its name, its colour, and that of what lies behind it.
+# Of each text: its name, its colour, and the colour behind it.
 COLORS = """[...document.querySelectorAll(
     "#notice p, .invite, .drop .small, :is(#answer, #details) :is(p, li, th, td, h2), figcaption, .samples button, " +
     "#card :is(p, td)"

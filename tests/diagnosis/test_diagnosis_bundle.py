@@ -44,7 +44,7 @@ def seal(folder: Path) -> None:
 
 
 def rewrite(folder: Path, **news) -> None:
-    """Change the manifest and its checksum, as who means to would."""
+    """Change the manifest and its checksum, as a forger would."""
     content = json.loads((folder / MANIFEST).read_text()) | news
     (folder / MANIFEST).write_text(json.dumps(content))
     seal(folder)
@@ -84,7 +84,7 @@ def bundle(made, tmp_path):
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    """A folder for temporary files of the test's own."""
+    """A separate folder for temporary files of the test."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(networks.tempfile, "gettempdir", lambda: str(folder))
@@ -283,7 +283,7 @@ def test_a_compiled_network_is_kept_for_this_user_alone(bundle, temporary, monke
         patched.setattr(openvino, "Core", lambda: core)
         patched.setattr(core, "compile_model", None)  # it is not compiled again
         assert float(Network(stage, "int8")(images)[0].max()) == 1
-    kept.write_bytes(kept.read_bytes()[:-1])  # a damaged one is compiled anew
+    kept.write_bytes(kept.read_bytes()[:-1])  # a damaged one is compiled again
     assert float(Network(stage, "int8")(images)[0].max()) == 1
     kept.parent.chmod(0o777)  # somebody else could have written there
     kept.write_bytes(b"")

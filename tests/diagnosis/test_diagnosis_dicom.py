@@ -1,4 +1,4 @@
-"""DICOM is shown as its header says, and as pydicom shows it; spacing is told where the header is sure."""
+"""DICOM is shown as its header says, and as pydicom shows it; spacing is given where the header is certain."""
 
 import struct
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The statistics that say whether an image is ultrasound, beside the same found in another way."""
+"""The statistics that say whether an image is ultrasound, compared with another way to compute them."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Measurements, calibration, doubts and heat maps of a diagnosis beside the same found by brute force."""
+"""Measurements, calibration, doubts and heat maps of a diagnosis, compared with brute force."""
 
 import json
 from dataclasses import replace
@@ -118,7 +118,7 @@ def finished_run(folder, number, test, train, seed):
     raw = np.exp(2.5 * (rng.normal(0, 1, (len(test), 3)) + np.eye(3)[[CLASSES.index(name) for name in labels]]))
     cases = pd.DataFrame(raw / raw.sum(axis=1, keepdims=True), columns=[f"prob_{name}" for name in CLASSES])
     cases = cases.assign(id=test, split="test", label=labels)
-    # A case of validation, answered wrongly and surely: calibrating takes test images alone.
+    # A validation case with a confident wrong answer: calibration takes test images only.
     chose = cases.iloc[:1].assign(split="val", label="normal", prob_benign=1.0, prob_malignant=0.0, prob_normal=0.0)
     run.write_cases(pd.concat([chose.assign(id="1-val"), cases]))
     config = OmegaConf.create({"task": {"name": "classification"}, "data": {"classes": CLASSES}})

@@ -41,7 +41,7 @@ KINDS = {
 
 @pytest.fixture(scope="module", params=KINDS)
 def bundle_of_kind(request, tmp_path_factory):
-    """A bundle, what it was trained on, and what has to be said of it."""
+    """A bundle, its training data, and the line that must name them."""
     trained, expected = KINDS[request.param]
     folder = tmp_path_factory.mktemp("kind") / "bundle"
     make_bundle(folder, trained_on={name: asdict(data) for name, data in trained.items()} or None)

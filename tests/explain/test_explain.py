@@ -95,7 +95,7 @@ def test_every_classifier_gets_every_map(name):
         assert (heat >= 0).all()
     torch.testing.assert_close(net(batch), before)
     seen = [HeatMaps(net, settings(), batch)(batch, torch.full((2,), label)) for label in range(before.shape[1])]
-    # What speaks for one class of a network without training may be nothing at all, not for every class.
+    # In an untrained network the map of one class may be empty, but not the maps of all classes.
     dark = [method for method in TITLES if not any(maps[method].any() for maps in seen)]
     assert dark == []
 
@@ -224,7 +224,7 @@ def test_a_run_gets_a_table_a_sheet_and_its_tiles(trained):
     trained_energy, random_energy = (group["energy"].to_numpy() for _, group in lesions.groupby("weights", sort=False))
     assert np.isfinite(trained_energy).any()
     measured_by = lesions[lesions["weights"] == "trained"].groupby("method")["energy"].count()
-    # Grad-CAM of so small a network, hardly trained, may find nothing that speaks for its answer; the others do.
+    # Grad-CAM of such a small, hardly trained network may find no evidence for its answer; the other methods do.
     assert set(measured_by[measured_by > 0].index) >= set(TITLES) - {"gradcam"}
     assert (trained_energy != random_energy).mean() > 0.8  # a few are 0 in both
     cases = pd.read_csv(result.cases).set_index("id")
@@ -324,7 +324,7 @@ def test_images_with_a_mask_channel_or_a_crop_get_maps_too(trained, overlay):
     evaluate_run(run, request(explain_options=OPTIONS | {"methods": ["gradcam"], "images": 6}))
     tiles = [cv2.imread(str(file)) for file in run.path.glob("explain/tiles/*/*.png")]
     assert tiles
-    assert all(tile[:, : tile.shape[1] // 2].std() > 5 for tile in tiles)  # the image, beside its map
+    assert all(tile[:, : tile.shape[1] // 2].std() > 5 for tile in tiles)  # the image, next to its map
     if overlay == "crop":
         assert {tile.shape[1] / tile.shape[0] for tile in tiles} == {2.0}  # squares, as the network saw them
 

@@ -1,4 +1,4 @@
-"""Heat maps and what they are worth, beside the same worked out window by window and draw by draw."""
+"""Heat maps and their measures, compared with the same computed window by window and draw by draw."""
 
 import numpy as np
 import pandas as pd
@@ -150,7 +150,7 @@ def some_maps():
 
 def test_belief_has_the_intervals_of_draws_of_whole_groups():
     maps = some_maps()
-    groups = {f"i{k}": k // 6 * 3 + k % 3 for k in range(14)}  # images of a class go together by twos
+    groups = {f"i{k}": k // 6 * 3 + k % 3 for k in range(14)}  # two images of a class make a group
     lesions = maps[maps["label"] != "normal"]
     images = lesions.drop_duplicates("id")
     drawn, times = group_draws([groups[i] for i in images["id"]], images["label"].tolist(), 300, 7)

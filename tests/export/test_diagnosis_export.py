@@ -400,14 +400,14 @@ def test_a_segmenter_that_saw_the_classifier_s_test_images_is_refused(runs):
 def test_a_near_duplicate_of_a_test_image_in_the_segmenter_s_training_is_refused(runs):
     segmenter, classifier = (open_for_bundle(runs / name) for name in ("seg", "cls"))
     _refuse_strangers(segmenter, classifier)
-    twin = segmenter.split.train[0]
-    classifier.split.groups[classifier.split.test[0]] = segmenter.split.groups[twin]
+    duplicate = segmenter.split.train[0]
+    classifier.split.groups[classifier.split.test[0]] = segmenter.split.groups[duplicate]
     with pytest.raises(UserError, match="near-duplicates"):
         _refuse_strangers(segmenter, classifier)
 
 
 def stop(run):
-    """Make a run what it is before its end."""
+    """Turn a finished run into an interrupted one."""
     (run / "metrics.json").unlink()
     status = json.loads((run / "status.json").read_text())
     (run / "status.json").write_text(json.dumps(status | {"state": "interrupted"}))
@@ -477,7 +477,7 @@ def test_only_a_bundle_is_replaced(made, tmp_path):
         pass
     assert (foreign / "thesis.txt").read_text() == "years of work"
     old = Path(shutil.copytree(made.path, tmp_path / "bundle"))
-    (old / "segmenter.onnx").write_bytes(b"damaged")  # a damaged one is worth replacing
+    (old / "segmenter.onnx").write_bytes(b"damaged")  # a damaged one may be replaced
     with new_bundle(old) as aside:
         shutil.copytree(made.path, aside, dirs_exist_ok=True)
     load_bundle(old)

@@ -1,4 +1,4 @@
-"""The commands as a user types them, in processes of their own."""
+"""The commands as a user types them, in separate processes."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def command(phantom, audit_cache, tmp_path):
 
 @pytest.fixture
 def train(command):
-    """Run train.py on the phantom; what it prints and its exit code come back."""
+    """Run train.py on the phantom; return its output and its exit code."""
 
     def go(*arguments, by=run):
         return by("train.py", *command(*arguments))
@@ -281,7 +281,7 @@ def test_fail_fast_lets_the_other_running_jobs_save(command, tmp_path):
 
 
 def test_a_worker_that_dies_is_named_with_its_job(command, tmp_path):
-    kill = "+callbacks.kill._target_=os.abort"  # dies while the job is built, as by the kernel's hand
+    kill = "+callbacks.kill._target_=os.abort"  # dies while the job is built, as if the kernel had killed it
     launch = start(*command("-m", "model=alexnet", "debug=fast", "seed=0,1", "hydra/launcher=joblib", kill))
     output, errors = launch.communicate(timeout=LIMIT_S)
     assert launch.returncode == 1

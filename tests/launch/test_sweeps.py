@@ -37,14 +37,14 @@ def configured(*overrides, hydra=False):
 
 
 def jobs_of(*overrides):
-    """Tell the jobs of a sweep: name of its run -> its config."""
+    """Return the jobs of a sweep: name of its run -> its config."""
     hydra = configured(*overrides, hydra=True).hydra
     assert hydra.mode.name == "MULTIRUN"
     swept = [f"{key}={value}" for key, value in hydra.sweeper.params.items()]
     (batch,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides([*swept, *overrides]), None)
     configs = [configured(*job) for job in batch]
     jobs = {run_name(cfg.model.name, job): cfg for cfg, job in zip(configs, batch, strict=True)}
-    assert len(jobs) == len(batch)  # each has a folder of its own
+    assert len(jobs) == len(batch)  # each has its own folder
     return jobs
 
 
@@ -219,7 +219,7 @@ def test_the_same_search_again_asks_for_the_same_trials_and_goes_on_where_it_was
 
 
 def agent_command(monkeypatch, **parameters):
-    """Tell the command that W&B's agent runs for parameters that its server has drawn."""
+    """Return the command that W&B's agent runs for parameters that its server has drawn."""
     from wandb import wandb_agent
 
     called = []
@@ -257,7 +257,7 @@ def test_what_an_agent_of_w_and_b_calls_is_one_run_with_the_drawn_parameters(see
     parameters = draw(seed)
     env, interpreter, program, *overrides = agent_command(monkeypatch, **parameters)
     assert (env, interpreter, program) == ("/usr/bin/env", "python", "train.py")
-    assert not [override for override in overrides if override.startswith("-")]  # no -m: a grid of its own
+    assert not [override for override in overrides if override.startswith("-")]  # no -m, which would start another grid
     cfg = configured(*overrides, hydra=True)
     assert cfg.hydra.mode is None
     for name, value in parameters.items():

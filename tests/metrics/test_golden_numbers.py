@@ -1,4 +1,4 @@
-"""Every number of an evaluation beside the same found in another way: image by image, pair by pair, draw by draw."""
+"""Every number of an evaluation, compared with another computation: by image, by pair, by draw."""
 
 import math
 
@@ -20,7 +20,7 @@ from bus_lightning.metrics.per_case import (
 from bus_lightning.metrics.surface import surface_scores
 
 CLASSES = ["benign", "malignant", "normal"]
-# The third lesion is missed, with a false alarm beside it, and the fourth fills its image: nothing there can be
+# The third lesion is missed, with a false alarm next to it, and the fourth fills its image: nothing there can be
 # specific. Of the normals one has an alarm.
 PIXELS = pd.DataFrame(
     {

@@ -140,7 +140,7 @@ def test_evaluation_gives_the_same_answer_twice(name: str) -> None:
         alone = heads(net, images(2, 3, 64, 64)[:1])
     for answer, repeated, single in zip(first, second, alone, strict=True):
         assert torch.equal(answer, repeated)
-        # Nor does an image's answer hang on the rest of its batch.
+        # Nor does an image's answer depend on the rest of its batch.
         torch.testing.assert_close(single, answer[:1], rtol=1e-4, atol=1e-4)
 
 
@@ -251,7 +251,7 @@ def resize(x: Tensor, like: Tensor) -> Tensor:
 
 
 def test_an_rsu4_block_computes_what_the_published_one_does() -> None:
-    # Written out, for the order of the channels in each torch.cat is in no tensor's name or shape.
+    # Written out, because no tensor's name or shape shows the order of the channels in each torch.cat.
     torch.manual_seed(0)
     b: Any = ResidualUBlock(3, 4, 5, height=4).eval()
     with torch.no_grad():

@@ -39,7 +39,7 @@ def refused(*arguments, **options) -> str:
 
 
 class Small(nn.Module):
-    """A classifier or a segmenter of two layers, with an end of one's own."""
+    """A classifier or a segmenter of two layers, with a given end."""
 
     def __init__(self, kind: str, end=None, outputs: int | None = None, only_in_evaluation: bool = False) -> None:
         super().__init__()

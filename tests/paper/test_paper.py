@@ -1,4 +1,4 @@
-"""The paper's numbers: what can be derived from them is derived again, and ours stand beside them."""
+"""The paper's numbers: what can be derived from them is derived again, and ours are next to them."""
 
 import math
 import re
@@ -44,7 +44,7 @@ def row_of(table, model):
     return next(row for row in table.frame.to_dict("records") if row["model"] == model)
 
 
-# What the paper's numbers give away
+# What follows from the paper's numbers
 
 
 def test_accuracies_are_multiples_of_one_in_79_and_one_in_156():
@@ -168,7 +168,7 @@ def test_wilsons_intervals_of_the_papers_accuracies(right, n, low, high):
     assert wilson(right, n) == pytest.approx((low, high), abs=5e-4)
 
 
-# Its tables, with ours beside
+# Its tables, with our numbers next to them
 
 
 CLASSIFIED = {"accuracy": 0.647, "precision_macro": 0.6, "recall_macro": 0.61, "f1_macro": 0.62, "log_loss": 0.8,

@@ -11,21 +11,21 @@ from bus_lightning.statistics.conditions import read_group
 
 @pytest.fixture
 def group(finished):
-    """Segmenters on two splits of each kind; half of the test images of a random split have a twin in training."""
+    """Segmenters on two splits of each kind; half of the test images of a random split have a copy in training."""
 
     def make(gain, methods=("random", "grouped")):
         for method in methods:
             for seed in (0, 1):
                 rng = np.random.default_rng(seed)
                 ids = [f"benign/benign ({k})" for k in range(100 * seed + 1, 100 * seed + 61)]
-                twins = {f"benign/benign ({1000 + k})": k for k in range(30, 40)} if method == "random" else {}
+                groups = {f"benign/benign ({1000 + k})": k for k in range(30, 40)} if method == "random" else {}
                 tp = rng.integers(40, 60, 60)
                 tp[30:40] += gain if method == "random" else 0
                 cases = pd.DataFrame({"id": ids, "split": ["val"] * 20 + ["test"] * 40, "label": "benign", "tp": tp,
                                       "fp": 100 - tp, "fn": 100 - tp, "tn": 800 + tp})  # fmt: skip
                 run = finished("model=unet", "group=g", f"name={method}-{seed}", f"data.split.method={method}",
-                               f"data.split.seed={seed}", cases=cases, method=method, train=[*twins],
-                               groups=twins)  # fmt: skip
+                               f"data.split.seed={seed}", cases=cases, method=method, train=[*groups],
+                               groups=groups)  # fmt: skip
         return read_group(run.path.parent)
 
     return make

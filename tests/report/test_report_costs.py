@@ -33,7 +33,7 @@ def test_parameters_and_bytes_are_the_known_ones(composed, model):
     assert costs["parameters"] == three
     with torch.device("meta"):
         tensors = len(build_net(cfg.model, False).state_dict())
-    assert 0 < file_bytes - costs["weight_bytes"] < 2_000 + 350 * tensors  # a file has names and alignment besides
+    assert 0 < file_bytes - costs["weight_bytes"] < 2_000 + 350 * tensors  # a file also has names and alignment
 
 
 @pytest.mark.parametrize("model", TORCHVISION)

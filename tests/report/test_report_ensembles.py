@@ -1,4 +1,4 @@
-"""A report shows an ensemble as a condition of its own, with its networks, and says when one has changed."""
+"""A report shows an ensemble as a separate condition, with its networks, and says when one has changed."""
 
 import pandas as pd
 import pytest

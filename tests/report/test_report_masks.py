@@ -1,4 +1,4 @@
-"""The report sets classifiers that see masks beside the one that sees none, and calls the true mask a leak."""
+"""The report compares classifiers that see masks with the one that sees none, and calls the true mask a leak."""
 
 import pytest
 

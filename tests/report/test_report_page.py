@@ -177,7 +177,7 @@ def test_the_page_has_language_title_and_contents(report):
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     links = [link["href"] for link in page.all("a") if link["href"].startswith("#")]
-    assert links == [f"#section-{number}" for number in range(1, 6)] * 2  # beside the text, and above it on a phone
+    assert links == [f"#section-{number}" for number in range(1, 6)] * 2  # next to the text, and above it on a phone
     assert {link[1:] for link in links} <= set(ids)
 
 

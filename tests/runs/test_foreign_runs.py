@@ -360,7 +360,7 @@ def test_a_mask_that_is_no_regular_file_is_not_ignored(tmp_path):
     replaced(os.mkfifo)(file)
 
     class Segmenter:
-        """As the masks are looked for."""
+        """A segmenter as the search for masks needs it."""
 
         def __init__(self):
             self.run, self.split, self.trained = open_run(run.path), load_split(run.split), frozenset()

@@ -1,4 +1,4 @@
-"""What a run was trained on is known again by its pixels: renamed, scaled, cropped or saved anew."""
+"""The training images of a run are recognised by their pixels: renamed, scaled, cropped or saved again."""
 
 import json
 import logging

@@ -94,10 +94,10 @@ def test_images_without_a_held_out_mask_are_counted_and_the_cure_is_named(prepar
 
 def test_a_mask_of_a_run_that_was_trained_on_a_near_duplicate_is_not_taken(prepared, segmenters, tmp_path):
     dataset, whole = prepared()
-    twins = {}
+    ids_of_group = {}
     for id_ in whole.train:
-        twins.setdefault(dataset.groups[id_], []).append(id_)
-    moved, left = next(ids for ids in twins.values() if len(ids) == 2)
+        ids_of_group.setdefault(dataset.groups[id_], []).append(id_)
+    moved, left = next(ids for ids in ids_of_group.values() if len(ids) == 2)
     among = Path(shutil.copytree(segmenters, tmp_path / "among"))
     (tester,) = (run for run in among.glob("fold*") if moved in load_split(run / "split.json").test)
     split = load_split(tester / "split.json")

@@ -57,10 +57,10 @@ def test_runs_that_differ_in_anything_else_are_conditions_of_their_own(finished,
 
 
 def test_every_case_carries_the_group_of_its_image(finished):
-    twins = {"benign/benign (30)": 777, "malignant/malignant (31)": 777}
-    run = finished("model=resnet34", groups=twins)
+    groups = {"benign/benign (30)": 777, "malignant/malignant (31)": 777}
+    run = finished("model=resnet34", groups=groups)
     cases = read_group(run.path.parent).conditions[0].cases.set_index("id")
-    assert cases.loc[list(twins), "group"].tolist() == [777, 777]
+    assert cases.loc[list(groups), "group"].tolist() == [777, 777]
 
 
 def test_unfinished_failed_and_foreign_folders_are_listed_with_the_reason(finished):

@@ -1,4 +1,4 @@
-"""Comparisons, intervals and checks beside the same found in another way: pair by pair, draw by draw."""
+"""Comparisons, intervals and checks, each compared with another computation: pair by pair, draw by draw."""
 
 import math
 
@@ -83,7 +83,7 @@ def outlined(good):
 
 
 def called(good):
-    """Ninety images, called rightly and surely, or every second one wrongly: each other class as often."""
+    """Ninety images with sure predictions, one in ten wrong, or every second one: as each other class equally often."""
     n = np.arange(90)
     labels, wrong = n % 3, n % (10 if good else 2) == 0
     other = (labels + 1 + n // 6 % 2) % 3

@@ -1,4 +1,4 @@
-"""The checks of a report find what must not be, and are quiet where all is well."""
+"""The checks of a report find each problem, and find none in a sound run."""
 
 import pandas as pd
 import pytest
@@ -32,8 +32,8 @@ def test_a_label_in_the_input_is_found_with_the_scores_that_it_affects(finished)
 
 
 def test_near_duplicates_across_the_split_are_counted(finished):
-    twins = {"benign/benign (9999)": 7777, "benign/benign (30)": 7777}
-    (finding,) = problems_in(finished("model=resnet34", method="random", groups=twins))
+    groups = {"benign/benign (9999)": 7777, "benign/benign (30)": 7777}
+    (finding,) = problems_in(finished("model=resnet34", method="random", groups=groups))
     assert finding.text == (
         "1 of 40 test images have a near-duplicate in training, or an image of their patient; the scores are too "
         "optimistic"

@@ -54,7 +54,7 @@ def test_an_interval_holds_its_value_and_near_duplicates_widen_it(finished):
         row = summarise(condition_of(run), "test").set_index("metric").loc["accuracy"]
         assert row["low"] <= row["value"] <= row["high"]
         widths[name] = row["high"] - row["low"]
-    assert widths["twins"] > 1.5 * widths["alone"]  # the square root of three, were there no chance
+    assert widths["twins"] > 1.5 * widths["alone"]  # without chance it would be the square root of three
 
 
 def test_an_undefined_metric_has_a_reason_and_no_number(finished):

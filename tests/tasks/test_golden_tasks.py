@@ -1,4 +1,4 @@
-"""What the tasks log and keep, with uneven batches and images of many shapes, beside the same image by image."""
+"""What the tasks log and keep, with uneven batches and images of many shapes, compared with each image alone."""
 
 import io
 

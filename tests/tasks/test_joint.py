@@ -1,4 +1,4 @@
-"""One network with two heads answers both questions, and stands beside those that answer one."""
+"""One network with two heads answers both questions, and is shown next to those that answer one."""
 
 import logging
 

@@ -65,9 +65,9 @@ def test_every_image_of_a_folder_is_tested_when_asked_for_even_if_a_class_is_mis
     own = pd.read_csv(run.cases)
     shared = own[own["id"].str.fullmatch(r"(benign|malignant)/\w+ \([123]\)")]
     for row in shared.to_dict("records"):  # the same pixels give the same answer, with the same meaning of columns
-        twin = cases[cases["id"] == row["id"].replace(row["label"] + " (", "case ").rstrip(")")].iloc[0]
-        assert twin["label"] == row["label"]
-        assert twin["prob_malignant"] == pytest.approx(row["prob_malignant"], abs=1e-5)
+        expected = cases[cases["id"] == row["id"].replace(row["label"] + " (", "case ").rstrip(")")].iloc[0]
+        assert expected["label"] == row["label"]
+        assert expected["prob_malignant"] == pytest.approx(row["prob_malignant"], abs=1e-5)
     assert result.metrics["test"]["auroc_macro"] is None
 
 

@@ -72,7 +72,7 @@ def hospital(others, tmp_path_factory):
 
 
 def make_hospital(source, ids, root):
-    """Copy images to names of their own, and write the table."""
+    """Copy images to new names, and write the table."""
     index, rows = read_index(source).set_index("id"), []
     (root / "us").mkdir()
     (root / "gt").mkdir()

@@ -37,7 +37,7 @@ class Stop(pl.Callback):
 
 @pytest.fixture
 def undisturbed_and_resumed(composed, monkeypatch):
-    """Train once in peace, and once stopped in the second epoch and started again; both runs' folders come back."""
+    """Train once without a stop, and once stopped in the second epoch and started again; return both folders."""
 
     def train(*overrides):
         runs = []

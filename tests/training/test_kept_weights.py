@@ -62,7 +62,7 @@ def no_pictures(monkeypatch):
 
 @pytest.fixture
 def adding(monkeypatch):
-    """Train with further callbacks, which stand in no config."""
+    """Train with further callbacks, which no config names."""
     usual = fit.build_trainer
 
     def add(*more):

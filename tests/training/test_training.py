@@ -498,7 +498,7 @@ def test_deep_supervision_trains_a_u2net_and_is_refused_for_others(composed, no_
     ],
 )
 def test_images_without_a_class_are_refused_where_classes_are_predicted(composed, phantom, tmp_path, sets, line):
-    """Unlabelled is not a class of its own."""
+    """Unlabelled images are not a separate class."""
     for folder in ("images", "masks"):
         (tmp_path / "pairs" / folder).mkdir(parents=True)
     for number in range(3):
