@@ -137,8 +137,8 @@ def _operating_points(cases: pd.DataFrame, temperature: float, sensitivity: floa
     if not is_malignant.any():
         return []
     rows = []
-    for asked in sorted({*_SENSITIVITIES, sensitivity}):
-        chosen = choose_threshold(chosen_on[column].to_numpy("float64"), is_malignant, asked)["threshold"]
+    for required in sorted({*_SENSITIVITIES, sensitivity}):
+        chosen = choose_threshold(chosen_on[column].to_numpy("float64"), is_malignant, required)["threshold"]
         for name, table in kinds.items():
             flagged, positive = (table[column] >= chosen).to_numpy(), (table["label"] == MALIGNANT).to_numpy()
             weights = weights_of(table, DRAWS, np.float64)
@@ -147,7 +147,7 @@ def _operating_points(cases: pd.DataFrame, temperature: float, sensitivity: floa
                 "specificity": ratio(weights @ (~flagged & ~positive), weights @ ~positive),
             }
             counts = {"positives": int(positive.sum()), "negatives": int((~positive).sum())}
-            row = {"asked": asked, "threshold": float(chosen), "tested_on": name, **counts}
+            row = {"asked": required, "threshold": float(chosen), "tested_on": name, **counts}
             rows.append(row | {key: _rounded(with_interval(values)) for key, values in shares.items()})
     return rows
 

@@ -98,8 +98,8 @@ def test_an_image_is_answered_and_neither_its_name_nor_its_file_stays(visit, ser
 def test_the_slider_changes_the_picture_without_asking_the_server(visit, picture):
     page = visit()
     give(page, picture)
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
     slider = page.locator("#strength input[type=range]")
     pictures = {}
     for value in ("0", "1"):
@@ -108,7 +108,7 @@ def test_the_slider_changes_the_picture_without_asking_the_server(visit, picture
         assert float(page.evaluate("getComputedStyle(document.querySelector('.heat')).opacity")) == float(value)
         pictures[value] = np.asarray(Image.open(BytesIO(page.locator(".layers").screenshot())).convert("RGB"), float)
     assert np.abs(pictures["0"] - pictures["1"]).mean() > 1
-    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == []
+    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == []
 
 
 def test_a_bad_file_gives_one_line_and_takes_the_former_answer_away(visit, server, picture, tmp_path):

@@ -208,11 +208,11 @@ def test_out_of_fold_predictions_are_of_every_training_image_once_and_enough_of_
 def test_the_threshold_lies_in_the_middle_below_the_last_lesion_that_is_needed():
     scores = np.array([0.9, 0.8, 0.6, 0.3, 0.7, 0.5, 0.2])
     sick = np.array([1, 1, 1, 1, 0, 0, 0], bool)
-    for asked, threshold, sensitivity, specificity in [
+    for required, threshold, sensitivity, specificity in [
         (0.5, 0.75, 0.5, 1.0), (0.51, 0.55, 0.75, 2 / 3), (0.75, 0.55, 0.75, 2 / 3), (1.0, 0.25, 1.0, 1 / 3),
         (0.01, 0.85, 0.25, 1.0),
     ]:  # fmt: skip
-        chosen = choose_threshold(scores, sick, asked)
+        chosen = choose_threshold(scores, sick, required)
         assert (chosen["threshold"], chosen["sensitivity"], chosen["specificity"]) == pytest.approx(
             (threshold, sensitivity, specificity)
         )

@@ -88,12 +88,14 @@ def picture(tmp_path_factory):
 @pytest.fixture
 def visit(browser, server):
     """A function that opens the page; nobody may ask for anything outside, send a body, or fail."""
-    contexts, asked, failed = [], [], []
+    contexts, requests, failed = [], [], []
 
     def enter(address=server.address, width=1280, height=900, scheme="light"):
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
-        context.on("request", lambda request: asked.append((address, request.method, request.url, request.post_data)))
+        context.on(
+            "request", lambda request: requests.append((address, request.method, request.url, request.post_data))
+        )
         page = context.new_page()
         page.on("pageerror", lambda error: failed.append(str(error)))
         page.on("console", lambda message: failed.append(message.text) if message.type == "error" else None)
@@ -104,9 +106,9 @@ def visit(browser, server):
     yield enter
     for context in contexts:
         context.close()
-    assert asked
-    assert [request for request in asked if request[1] != "GET" or request[3] is not None] == []
-    assert [url for address, _, url, _ in asked if not url.startswith(address)] == []
+    assert requests
+    assert [request for request in requests if request[1] != "GET" or request[3] is not None] == []
+    assert [url for address, _, url, _ in requests if not url.startswith(address)] == []
     assert failed == []
 
 
@@ -187,12 +189,12 @@ def test_the_page_says_what_the_page_of_the_server_says(visit, bundle, picture, 
 
 def test_an_answer_asks_nothing_of_any_server_and_keeps_no_name(visit, server, picture):
     page = visit()
-    asked = []
-    page.context.on("request", lambda request: asked.append(request.url))
+    requests = []
+    page.context.on("request", lambda request: requests.append(request.url))
     give(page, picture)
     page.locator("#strength input").fill("1")
     assert page.inner_text(".answer").startswith("Most likely")
-    assert asked == []
+    assert requests == []
     held = page.evaluate("document.documentElement.outerHTML + document.querySelector('input[type=file]').value")
     assert NAME not in held
     assert NAME not in server.log_text()

@@ -154,13 +154,13 @@ def test_a_search_looks_for_the_highest_validation_score(how, model):
 @pytest.mark.parametrize(("strength", "rate", "decay"), [(0.25, 1e-5, 1e-6), (2.0, 1e-2, 1e-2)])
 def test_every_value_of_a_search_is_valid_up_to_its_bounds(strength, rate, decay):
     params = configured("sweep=search", hydra=True).hydra.sweeper.params
-    asked = {"augment": "scaled", "augment.strength": strength, "optimizer.lr": rate, "optimizer.weight_decay": decay}
-    assert set(params) == set(asked)
-    for key, value in asked.items():
+    values = {"augment": "scaled", "augment.strength": strength, "optimizer.lr": rate, "optimizer.weight_decay": decay}
+    assert set(params) == set(values)
+    for key, value in values.items():
         if key != "augment":
             low, high = (float(bound) for bound in params[key].rpartition("(")[2].rstrip(")").split(","))
             assert low <= value <= high
-    cfg = configured("sweep=search", "model=resnet34", *(f"{key}={value}" for key, value in asked.items()))
+    cfg = configured("sweep=search", "model=resnet34", *(f"{key}={value}" for key, value in values.items()))
     check(cfg, sweeps_score=True)
     Augmentation(OmegaConf.to_container(cfg.augment))
     assert (cfg.augment.strength, cfg.optimizer.lr, cfg.optimizer.weight_decay) == (strength, rate, decay)

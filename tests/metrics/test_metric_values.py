@@ -256,13 +256,13 @@ def test_intervals_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("asked", "threshold", "sensitivity", "specificity"),
+    ("required", "threshold", "sensitivity", "specificity"),
     [(0.33, 0.85, 1 / 3, 1), (0.66, 0.65, 2 / 3, 1), (0.67, 0.25, 1, 1 / 2), (1.0, 0.25, 1, 1 / 2)],
 )
-def test_thresholds_by_hand(asked, threshold, sensitivity, specificity):
+def test_thresholds_by_hand(required, threshold, sensitivity, specificity):
     scores, positive = np.array([0.9, 0.8, 0.3, 0.5, 0.2]), np.array([True, True, True, False, False])
-    chosen = choose_threshold(scores, positive, asked)
-    by_hand = {"threshold": threshold, "sensitivity": sensitivity, "specificity": specificity, "asked": asked}
+    chosen = choose_threshold(scores, positive, required)
+    by_hand = {"threshold": threshold, "sensitivity": sensitivity, "specificity": specificity, "asked": required}
     assert chosen == pytest.approx(by_hand | {"positives": 3, "negatives": 2})
 
 

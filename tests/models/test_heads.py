@@ -281,14 +281,14 @@ def test_a_head_whose_scale_is_undone_keeps_its_size_and_is_reported(caplog):
 
 
 def test_a_trained_network_is_evaluated_without_a_new_head(trained, caplog):
-    asked = ["model=joint_unet", "trainer.limit_train_batches=1", "keep_last=true", "name=small"]
+    overrides = ["model=joint_unet", "trainer.limit_train_batches=1", "keep_last=true", "name=small"]
     with caplog.at_level(logging.INFO):
-        run = trained(*asked)
+        run = trained(*overrides)
         assert caplog.text.count("initialised the head classification_head.3.weight again") == 1
         before = pd.read_csv(run.cases)
         evaluation = evaluate_run(run, request(part="test"))
         assert caplog.text.count("initialised the head") == 1
-        trained(*asked, "trainer.max_epochs=2")
+        trained(*overrides, "trainer.max_epochs=2")
         assert "extended from 1 to 2 epochs" in caplog.text
         assert caplog.text.count("initialised the head") == 1, "a run that goes on has its weights"
     pd.testing.assert_frame_equal(

@@ -16,8 +16,10 @@ from bus_lightning.statistics.conditions import read_group
 NET = "model=resnet34"
 
 
-def lines(axes, **wanted):
-    return [line for line in axes.lines if all(mpl.artist.getp(line, key) == value for key, value in wanted.items())]
+def lines(axes, **properties):
+    return [
+        line for line in axes.lines if all(mpl.artist.getp(line, key) == value for key, value in properties.items())
+    ]
 
 
 def test_leakage_experiments_have_a_section_of_their_own(finished):

@@ -14,14 +14,14 @@ def test_weighted_roc_points_are_those_of_scikit_learn(seed):
     weights = generator.integers(1, 4, size=(5, 40)).astype("float32")
     fpr, tpr = roc_curve(truth, scores, weights)
     for row in range(5):
-        wanted = reference_curve(truth, scores, sample_weight=weights[row], drop_intermediate=False)
-        np.testing.assert_allclose([fpr[row], tpr[row]], wanted[:2], atol=1e-12)
+        expected = reference_curve(truth, scores, sample_weight=weights[row], drop_intermediate=False)
+        np.testing.assert_allclose([fpr[row], tpr[row]], expected[:2], atol=1e-12)
 
 
 def test_rates_are_read_at_the_upper_end_of_a_step_and_between_points_on_the_line():
     fpr, tpr = np.array([[0.0, 0.0, 0.3, 0.3, 1.0]]), np.array([[0.0, 0.5, 0.5, 0.8, 1.0]])
-    wanted = [0.5, 0.5, 0.8, 0.9, 1.0]
-    np.testing.assert_allclose(rate_at(fpr, tpr, np.array([0.0, 0.15, 3 * 0.1, 0.65, 1.0])), [wanted])
+    expected = [0.5, 0.5, 0.8, 0.9, 1.0]
+    np.testing.assert_allclose(rate_at(fpr, tpr, np.array([0.0, 0.15, 3 * 0.1, 0.65, 1.0])), [expected])
 
 
 def test_a_draw_without_positives_is_undefined_and_spoils_no_other():

@@ -66,8 +66,10 @@ def panel(item, title):
     return panel_axes
 
 
-def lines(axes, **wanted):
-    return [line for line in axes.lines if all(mpl.artist.getp(line, key) == value for key, value in wanted.items())]
+def lines(axes, **properties):
+    return [
+        line for line in axes.lines if all(mpl.artist.getp(line, key) == value for key, value in properties.items())
+    ]
 
 
 def test_roc_figure_draws_the_rates_and_areas_of_scikit_learn():
@@ -79,8 +81,8 @@ def test_roc_figure_draws_the_rates_and_areas_of_scikit_learn():
     area = roc_auc_score(truth, cases["prob_malignant"])
     fpr, tpr, _ = reference_curve(truth, cases["prob_malignant"], drop_intermediate=False)
     points = np.isin(GRID.round(9), fpr.round(9))
-    wanted = [tpr[fpr.round(9) == rate.round(9)].max() for rate in GRID[points]]
-    np.testing.assert_allclose(curve.get_ydata()[1:][points], wanted)
+    expected = [tpr[fpr.round(9) == rate.round(9)].max() for rate in GRID[points]]
+    np.testing.assert_allclose(curve.get_ydata()[1:][points], expected)
     assert axes.get_legend().get_texts()[0].get_text().startswith(f"{area:.2f} (")
     assert "n = 60 test images" in item.caption
 
@@ -142,8 +144,8 @@ def test_forest_draws_values_intervals_and_baseline_and_says_what_is_undefined()
     columns = ["metric", "value", "low", "high", "n"]
     first = pd.DataFrame([["accuracy", 0.7, 0.6, 0.8, 60], ["npv_macro", np.nan, np.nan, np.nan, 60]], columns=columns)
     second = pd.DataFrame([["accuracy", 0.5, np.nan, np.nan, 50], ["npv_macro", 0.4, 0.3, 0.5, 50]], columns=columns)
-    wanted = ["accuracy", "npv_macro", "brier"]
-    item = forest({"a": first, "b": second}, wanted, {"accuracy": 0.56})
+    metrics = ["accuracy", "npv_macro", "brier"]
+    item = forest({"a": first, "b": second}, metrics, {"accuracy": 0.56})
     axes = panel(item, "accuracy")
     assert [(*line.get_xdata(), *line.get_ydata()) for line in lines(axes, label="_value")] == [(0.7, 0), (0.5, 1)]
     assert [tuple(line.get_xdata()) for line in lines(axes, label="_interval")] == [(0.6, 0.8)]

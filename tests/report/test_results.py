@@ -137,13 +137,13 @@ def test_what_is_missing_or_mixed_is_named_and_the_rest_is_shown(runs, place, tm
     assert ("gone", "gone", "there are no runs of this group") in missing
     assert ("folded", runs[1, 1].path.name, "not complete: interrupted") in missing
     assert ("folded", f"{name}", "seed 1 not run, or not complete") in missing
-    assert any(about == f"{name}__2" and "but other files" in what for _, about, what in missing)
-    assert any(about == f"{name}__2" and "lacks fold 1 of 2" in what for _, about, what in missing)
+    assert any(about == f"{name}__2" and "but other files" in problem for _, about, problem in missing)
+    assert any(about == f"{name}__2" and "lacks fold 1 of 2" in problem for _, about, problem in missing)
     assert any(
-        about == name and "different code: aaaaaaa (1 run), bbbbbbb (1 run)" in what for _, about, what in missing
+        about == name and "different code: aaaaaaa (1 run), bbbbbbb (1 run)" in problem for _, about, problem in missing
     )
-    for _, about, what in missing:
-        assert f"| {about} | {what} |" in text
+    for _, about, problem in missing:
+        assert f"| {about} | {problem} |" in text
     assert {row["group"] for row in content["rows"]} == {"folded", "outside"}
 
 

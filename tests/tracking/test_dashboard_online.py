@@ -181,19 +181,19 @@ def stand_in():
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.path.startswith("/graphql"):
-                asked = json.loads(body)
-                operation, variables = asked["operationName"], asked.get("variables") or {}
+                content = json.loads(body)
+                operation, variables = content["operationName"], content.get("variables") or {}
                 variables |= {"to": f"http://127.0.0.1:{self.server.server_port}/file"}
                 refused = {"data": None, "errors": [{"message": "none here"}]}
                 is_known = "Artifact" not in operation
                 self.say({"data": answer(operation, variables, sent.history)} if is_known else refused)
                 return
             if self.path.endswith("file_stream"):
-                asked = json.loads(body)
+                content = json.loads(body)
                 lines = sent.history.setdefault(self.path.split("/")[-2], [])
-                if part := (asked.get("files") or {}).get("wandb-history.jsonl"):
+                if part := (content.get("files") or {}).get("wandb-history.jsonl"):
                     lines[part["offset"] :] = part["content"]
-                sent.exit_codes += [asked["exitcode"]] if "exitcode" in asked else []
+                sent.exit_codes += [content["exitcode"]] if "exitcode" in content else []
             self.say({})
 
         def do_PUT(self):

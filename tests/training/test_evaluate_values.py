@@ -84,18 +84,18 @@ def test_neither_old_folders_nor_unfinished_ones_are_evaluated(run, tmp_path, mo
 def test_what_a_run_skipped_in_training_is_skipped_in_its_evaluation(run, phantom_copy):
     tested = load_split(run().split).test[0]
     (phantom_copy / f"{tested}.png").write_bytes(b"")
-    asked = request(root=str(phantom_copy), split="own")
+    options = request(root=str(phantom_copy), split="own")
     with pytest.raises(UserError, match=r"\.png is empty"):
-        evaluate_run(run(), asked)
-    assert evaluate_run(run(data__skip_unreadable=True), asked).metrics["test"]["n"] == 13
-    asked.data.skip_unreadable = True
-    assert evaluate_run(run(), asked).metrics["test"]["n"] == 13
+        evaluate_run(run(), options)
+    assert evaluate_run(run(data__skip_unreadable=True), options).metrics["test"]["n"] == 13
+    options.data.skip_unreadable = True
+    assert evaluate_run(run(), options).metrics["test"]["n"] == 13
 
 
 def test_a_mask_that_cannot_be_used_matters_where_it_is_drawn(run, phantom_copy):
     tested = next(id_ for id_ in load_split(run().split).test if not id_.startswith("normal"))
     (phantom_copy / f"{tested}_mask.png").write_bytes(b"")
-    asked = request(root=str(phantom_copy), split="own")
-    assert evaluate_run(run(), asked).metrics["test"]["n"] == 14
+    options = request(root=str(phantom_copy), split="own")
+    assert evaluate_run(run(), options).metrics["test"]["n"] == 14
     with pytest.raises(UserError, match=r"_mask\.png"):
-        evaluate_run(run(overlay__style="fill"), asked)
+        evaluate_run(run(overlay__style="fill"), options)
