@@ -27,7 +27,7 @@ from bus_lightning.statistics.thresholds import choose_threshold
 TEST, OUT_OF_FOLD, OTHER_DATA = "test", "out_of_fold", "other_data"  # who predicted an image: see `collect_cases`
 ALL = "all"  # the test and the out-of-fold images together
 _AUC, _ERROR = "malignant_vs_benign_auroc", "calibration_error"
-_SENSITIVITIES = (0.9, 0.98)  # of the operating points, besides that of the bundle
+_SENSITIVITIES = (0.9, 0.98)  # of the operating points, in addition to that of the bundle
 _SIZES = {"up to 2% of the image": (0, 0.02), "2% to 10%": (0.02, 0.1), "above 10%": (0.1, 1.01)}
 _KNOWN = ("marked", "device")  # columns of what is known of an image
 Evidence = dict[str, Any]

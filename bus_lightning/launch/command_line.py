@@ -74,7 +74,7 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
                 main()
     except (Interrupted, KeyboardInterrupt) as stop:
         if not is_first_process():
-            return 0  # the first process tells; what follows it was not at fault
+            return 0  # the first process reports it; the others only follow it
         code = stop.code if isinstance(stop, Interrupted) else 130  # type: ignore[assignment]
     except Refused as refusal:
         print(f"Error: {refusal}", file=sys.stderr)
@@ -82,7 +82,7 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     except SystemExit:
         if not received_signals:
             raise
-        code = 128 + received_signals[0]  # Ray makes an exit of its own of every signal
+        code = 128 + received_signals[0]  # Ray turns every signal into an exit with its own code
     except Exception as error:
         code = 1
         if isinstance(error, BrokenPipeError) and _is_output_closed():

@@ -201,7 +201,7 @@ def test_a_class_activation_is_the_weighted_sum_of_the_channels_cut_at_zero():
 
 
 def test_a_map_comes_back_to_its_place_where_all_sides_differ():
-    # A plane stays a plane under bilinear resizing, but for its rims.
+    # A plane stays a plane under bilinear resizing, except at its edges.
     size, box, part, shape = 64, (6, 11, 32, 40), (slice(30, 78), slice(20, 120)), (90, 150)
     y, x = np.mgrid[:8, :16]
     heat = (0.2 + 0.5 * (y + 0.5) / 8 + 0.3 * (x + 0.5) / 16).astype(np.float32)

@@ -47,7 +47,7 @@ def test_a_failed_segmenter_is_named_with_its_reason(composed):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_runs_in_every_way_of_debugging_on_phantoms(sweep, way, phantom, audit_cache, tmp_path):
-    # Small, but for the two that are about the networks themselves.
+    # Small, except for the two that are about the networks themselves.
     overrides = ["data=phantom", f"sweep={sweep}", f"debug={way}", f"data.root={phantom}", f"data.cache={audit_cache}",
                  f"runs_dir={tmp_path}", "data.phantom.images=72", "data.size=64", "debug_size=true",
                  "trainer.max_epochs=1", "logger=none", "rerun=false"]  # fmt: skip
