@@ -85,13 +85,8 @@ def test_a_recipe_that_would_have_no_effect_is_refused(group, tmp_path):
 
 
 def test_the_command_line_wins_over_the_recipe():
-    overrides = [
-        "model=u2net_lite",
-        "optimizer=adam",
-        "data.batch_size=4",
-        "data.split.ratio=[11,1,3]",
-        "scheduler=plateau",
-    ]
+    overrides = ["model=u2net_lite", "optimizer=adam", "data.batch_size=4", "data.split.ratio=[11,1,3]",
+                 "scheduler=plateau"]  # fmt: skip
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", overrides=overrides)
     assert cfg.optimizer._target_ == "torch.optim.Adam"
@@ -99,15 +94,8 @@ def test_the_command_line_wins_over_the_recipe():
 
 
 def test_a_name_is_the_model_and_the_other_overrides_sorted():
-    overrides = [
-        "seed=1",
-        "model=resnet50",
-        "data.size=96",
-        "group=x",
-        "runs_dir=y",
-        "logger=csv",
-        "hydra.verbose=true",
-    ]
+    overrides = ["seed=1", "model=resnet50", "data.size=96", "group=x", "runs_dir=y", "logger=csv",
+                 "hydra.verbose=true"]  # fmt: skip
     assert run_name("resnet50", overrides) == "resnet50__data.size-96__seed-1"
     assert run_name("resnet50", ["trainer.fast=True"]) == run_name("resnet50", ["trainer.fast=true"])
 

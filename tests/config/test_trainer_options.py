@@ -46,13 +46,8 @@ def test_each_precision_trains_to_a_complete_run(trained, precision):
 
 
 def test_double_precision_goes_on_without_rounding(composed):
-    overrides = [
-        *SMALL,
-        "trainer.precision=64-true",
-        "trainer.max_epochs=3",
-        "callbacks=ema",
-        "callbacks.progress=null",
-    ]
+    overrides = [*SMALL, "trainer.precision=64-true", "trainer.max_epochs=3", "callbacks=ema",
+                 "callbacks.progress=null"]  # fmt: skip
     stopped, whole = stopped_and_whole(composed, overrides, Plug(1))
     assert contents(stopped) == contents(whole)
     weights = torch.load(whole.best, weights_only=True)["state_dict"]

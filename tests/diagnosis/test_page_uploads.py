@@ -105,14 +105,8 @@ def test_nothing_but_an_upload_is_read_or_deleted(open_page, tmp_path):
         other.write_text("secret")
         link.symlink_to(other)
         name = Path(uploaded).name
-        spellings = [
-            name,
-            f"{tmp_path}/./{name}",
-            f"{tmp_path}/x/../{name}",
-            f"{uploaded}/",
-            f"/{uploaded}",
-            f" {uploaded}",
-        ]
+        spellings = [name, f"{tmp_path}/./{name}", f"{tmp_path}/x/../{name}", f"{uploaded}/", f"/{uploaded}",
+                     f" {uploaded}"]  # fmt: skip
         for sent in (None, 3, "", "\0", [], {}, str(other), str(link), str(tmp_path), *spellings, uploaded.encode()):
             with pytest.raises(UserError, match="did not arrive"), page.uploads.use(sent):
                 pass

@@ -135,12 +135,8 @@ def test_images_that_are_hard_for_both_cancel_out():
 def test_swapping_two_conditions_changes_only_the_sign():
     a, b = condition("a", right(0.9)), condition("b", right(0.7))
     forward, backward = compare(a, b, "test", "accuracy"), compare(b, a, "test", "accuracy")
-    assert (forward.difference, forward.low, forward.high, forward.p) == (
-        -backward.difference,
-        -backward.high,
-        -backward.low,
-        backward.p,
-    )
+    turned = (-backward.difference, -backward.high, -backward.low, backward.p)
+    assert (forward.difference, forward.low, forward.high, forward.p) == turned
 
 
 def test_copies_of_images_make_no_difference_more_certain():

@@ -66,11 +66,8 @@ def records(grid):
 def test_a_run_is_named_grouped_and_described_as_its_job(grid, records):
     for task, run in grid.items():
         (run_record,) = [record for record in of_kind(records[task], "run") if "display_name" in record]
-        assert (run_record["display_name"], run_record["run_group"], run_record["job_type"]) == (
-            run.path.name,
-            "mine",
-            task,
-        )
+        names = (run_record["display_name"], run_record["run_group"], run_record["job_type"])
+        assert names == (run.path.name, "mine", task)
         assert (run_record["tags"], run_record["notes"]) == (["small", "fast"], "hello")
         assert run_record.get("git", {}).get("commit") == run.status["commit"]
         assert run_record["run_id"] == (run.path / "wandb_id.txt").read_text()
