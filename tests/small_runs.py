@@ -22,7 +22,7 @@ class Plug(pl.Callback):
             raise KeyboardInterrupt
 
 
-def again(run, part="test"):
+def evaluate_again(run, part="test"):
     """Evaluate a run as `evaluate.py` does."""
     data = {"root": None, "skip_unreadable": False}
     return evaluate_run(run, OmegaConf.create({"part": part, "split": None, "progress": False, "data": data}))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_runs import SMALL, Plug, again, contents, stopped_and_whole
+from small_runs import SMALL, Plug, contents, evaluate_again, stopped_and_whole
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.tracking import results
@@ -32,7 +32,7 @@ def test_what_needs_a_validation_waits_if_it_runs_every_second_epoch(composed):
     np.testing.assert_allclose(history["lr"], [0.01, 0.01, 0.01, 0.01, 0.001])  # the first loss is no plateau
     assert whole.status["kept_epoch"] == history["val/auroc_macro"].idxmax()
     assert whole.status["score"] == history["val/auroc_macro"].max()
-    assert again(whole).metrics["test"] == whole.metrics["test"]
+    assert evaluate_again(whole).metrics["test"] == whole.metrics["test"]
 
 
 @pytest.mark.parametrize("precision", FLOATS)
@@ -42,7 +42,7 @@ def test_each_precision_trains_to_a_complete_run(trained, precision):
     run = trained(*SMALL, f"trainer.precision={precision}", "trainer.max_epochs=2", *more)
     assert run.is_complete
     assert run.status["latency_ms"] > 0
-    assert again(run).metrics["test"] == run.metrics["test"]
+    assert evaluate_again(run).metrics["test"] == run.metrics["test"]
 
 
 def test_double_precision_goes_on_without_rounding(composed):
@@ -72,10 +72,10 @@ def test_an_option_trains_to_a_complete_run_that_can_be_evaluated_again(trained,
     run = trained(*SMALL, *overrides, "trainer.max_epochs=2")
     assert run.is_complete
     assert len(pd.read_csv(run.history)) == run.status["epochs"] == 2
-    assert again(run).metrics["test"] == run.metrics["test"]
+    assert evaluate_again(run).metrics["test"] == run.metrics["test"]
     if "trainer.limit_val_batches=0" in overrides:
         assert (run.metrics["val"]["n"], run.status["kept_by"], run.status["kept_epoch"]) == (0, "last epoch", 1)
-        assert again(run, "val").metrics["val"]["n"] > 0  # it was left out of the training only
+        assert evaluate_again(run, "val").metrics["val"]["n"] > 0  # it was left out of the training only
     else:
         assert run.metrics["val"]["auroc_macro"] == pytest.approx(run.status["score"], rel=1e-6)
 

@@ -243,26 +243,26 @@ def test_every_precision_is_there_and_was_measured(made):
 
 
 def test_the_fastest_precision_is_chosen_among_those_that_lose_little():
-    def one(ms, iou, auc):
+    def row(ms, iou, auc):
         return {"ms": ms, "iou_difference": iou, "auc_difference": auc}
 
-    fp32 = one(9, 0, 0)
-    assert variants.choose_precision({"fp32": fp32, "bf16": one(5, -0.01, 0), "int8": one(3, 0, 0)}) == "int8"
-    assert variants.choose_precision({"fp32": fp32, "bf16": one(5, -0.01, 0), "int8": one(3, -0.011, 0)}) == "bf16"
-    assert variants.choose_precision({"fp32": fp32, "bf16": one(5, 0, -0.02), "int8": one(3, 0, None)}) == "fp32"
+    fp32 = row(9, 0, 0)
+    assert variants.choose_precision({"fp32": fp32, "bf16": row(5, -0.01, 0), "int8": row(3, 0, 0)}) == "int8"
+    assert variants.choose_precision({"fp32": fp32, "bf16": row(5, -0.01, 0), "int8": row(3, -0.011, 0)}) == "bf16"
+    assert variants.choose_precision({"fp32": fp32, "bf16": row(5, 0, -0.02), "int8": row(3, 0, None)}) == "fp32"
 
 
 @pytest.mark.parametrize("moved", ["sensitivity_malignant", "specificity_malignant"])
 def test_a_precision_that_moves_the_threshold_is_not_the_default(moved):
-    def one(ms, share):
+    def row(ms, share):
         shares = {"sensitivity_malignant": 0.9, "specificity_malignant": 0.8} | {moved: share}
         return {"ms": ms, "iou_difference": 0.0, "auc_difference": 0.0, **shares}
 
     for near in (0.7, 0.68, 0.72):
-        assert variants.choose_precision({"fp32": one(9, 0.7), "int8": one(3, near)}) == "int8"
+        assert variants.choose_precision({"fp32": row(9, 0.7), "int8": row(3, near)}) == "int8"
     for far in (0.679, 0.721, None):
-        assert variants.choose_precision({"fp32": one(9, 0.7), "int8": one(3, far)}) == "fp32"
-    assert variants.choose_precision({"fp32": one(9, None), "int8": one(3, None)}) == "fp32"  # nothing shows it
+        assert variants.choose_precision({"fp32": row(9, 0.7), "int8": row(3, far)}) == "fp32"
+    assert variants.choose_precision({"fp32": row(9, None), "int8": row(3, None)}) == "fp32"  # nothing shows it
 
 
 def test_a_threshold_without_a_malignant_image_has_no_sensitivity():

@@ -25,10 +25,10 @@ def config_of(precision="auto", channels_last="auto"):
 
 @pytest.fixture
 def machine(monkeypatch):
-    def become(capabilities):
+    def set_capabilities(capabilities):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
 
-    return become
+    return set_capabilities
 
 
 @pytest.mark.parametrize(
@@ -122,18 +122,18 @@ def test_tf32_is_off_where_float32_was_asked_for(gpu, precision, matmul):
 
 
 def test_images_go_to_a_gpu_that_has_room_and_can_augment_them(gpu):
-    def goes(images, augment=None, before=None, **data):
+    def fits_on_gpu(images, augment=None, before=None, **data):
         cfg = config_of()
         cfg.trainer.accelerator, cfg.augment = "cuda", augment or {}
         cfg.data.update(data)
         return choose_hardware(cfg, before or {}, images).on_device
 
-    assert goes(5_000)
-    assert not goes(50_000)
-    assert not goes(5_000, augment={"rotation": {"limit": 5, "fill": 9}})  # what only the CPU can
-    assert goes(50_000, before={"on_device": True})
-    assert not goes(5_000, before={"on_device": False})
-    assert goes(50_000, on_device=True)
+    assert fits_on_gpu(5_000)
+    assert not fits_on_gpu(50_000)
+    assert not fits_on_gpu(5_000, augment={"rotation": {"limit": 5, "fill": 9}})  # what only the CPU can
+    assert fits_on_gpu(50_000, before={"on_device": True})
+    assert not fits_on_gpu(5_000, before={"on_device": False})
+    assert fits_on_gpu(50_000, on_device=True)
 
 
 def test_an_unknown_layout_is_refused_by_name(composed):
