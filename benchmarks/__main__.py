@@ -52,24 +52,24 @@ ON_REQUEST = ("against",)  # needs the history, and hours
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     lines = [f"  {name:12s} {(module.__doc__ or '').splitlines()[0]}" for name, module in SECTIONS.items()]
-    found = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
         epilog="sections, in the order in which they run:\n" + "\n".join(lines) + "\n\nSet BUSI_ROOT to measure on "
         "BUSI; without it, synthetic images are drawn. Let nothing else run meanwhile.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    found.add_argument("sections", nargs="*", metavar="SECTION", help="what to measure "
-                       f"(default: everything except {' and '.join(ON_REQUEST)})")  # fmt: skip
-    found.add_argument("--quick", action="store_true",
-                       help=f"few rounds, {' and '.join(QUICK)} alone unless sections are named: about three minutes; "
-                       "the tables are printed, README.md stays")  # fmt: skip
-    found.add_argument("--reference", metavar="COMMIT", help="for against: the tag, branch or commit to compare with "
-                       f"(default: the newest tag before this commit, otherwise {FIRST})")  # fmt: skip
-    found.add_argument("--rows", nargs="+", metavar="ROW", default=[], choices=against.list_probes(),
-                       help=f"for against: only these of {', '.join(against.list_probes())}")  # fmt: skip
-    found.add_argument("--render", action="store_true", help="measure nothing, only make the tables again")
-    return found
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="what to measure "
+                        f"(default: everything except {' and '.join(ON_REQUEST)})")  # fmt: skip
+    parser.add_argument("--quick", action="store_true",
+                        help=f"few rounds, {' and '.join(QUICK)} alone unless sections are named: about three minutes; "
+                        "the tables are printed, README.md stays")  # fmt: skip
+    parser.add_argument("--reference", metavar="COMMIT", help="for against: the tag, branch or commit to compare with "
+                        f"(default: the newest tag before this commit, otherwise {FIRST})")  # fmt: skip
+    parser.add_argument("--rows", nargs="+", metavar="ROW", default=[], choices=against.list_probes(),
+                        help=f"for against: only these of {', '.join(against.list_probes())}")  # fmt: skip
+    parser.add_argument("--render", action="store_true", help="measure nothing, only make the tables again")
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:

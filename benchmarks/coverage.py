@@ -67,7 +67,7 @@ def measure(quick: bool) -> dict[str, Any]:
         repetitions = 50 if quick else _ROUNDS[scenario.groups > 100]
         covered = measure_scenario(scenario, repetitions)
         results[name] = {"data_sets": repetitions, "covered": covered}
-        say(f"{name}: " + "; ".join(f"{method} {_text(found)}" for method, found in covered.items()))
+        say(f"{name}: " + "; ".join(f"{method} {_text(shares)}" for method, shares in covered.items()))
     return results
 
 
@@ -86,9 +86,9 @@ def measure_scenario(scenario: Scenario, repetitions: int, draws: int = 500) -> 
         if len(np.unique(labels)) < classes:
             continue
         for method, weights in _weights(groups, labels, draws).items():
-            found = _metrics(groups, labels, logits, weights)
+            metrics = _metrics(groups, labels, logits, weights)
             for metric in METRICS:
-                low, high = percentile_interval(found[metric])
+                low, high = percentile_interval(metrics[metric])
                 if np.isfinite(low):
                     held.setdefault(method, {}).setdefault(metric, []).append(bool(low <= true[metric][0] <= high))
     return {
@@ -97,7 +97,7 @@ def measure_scenario(scenario: Scenario, repetitions: int, draws: int = 500) -> 
 
 
 def _weights(groups: NDArray[np.int64], labels: NDArray[np.int64], draws: int) -> dict[str, NDArray[np.float32]]:
-    """Draw by our rule, by two simpler rules, and image by image: (D, n) each."""
+    """Draw groups by our rule, by two simpler rules, and image by image: (D, n) each."""
     combinations = {group: str(np.unique(labels[groups == group])) for group in np.unique(groups)}
     rules: dict[str, tuple[NDArray[np.int64], Sequence[Hashable]]] = {
         "ours": (groups, labels.tolist()),
@@ -158,16 +158,16 @@ def _metrics(
     }
 
 
-def _text(found: dict[str, float]) -> str:
-    return ", ".join(f"{share:.3f}" for share in found.values())
+def _text(shares: dict[str, float]) -> str:
+    return ", ".join(f"{share:.3f}" for share in shares.values())
 
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """Make the table `coverage`."""
     rows = [
-        [f"{name}: {method}", *(f"{found[metric]:.3f}" for metric in METRICS),
+        [f"{name}: {method}", *(f"{shares[metric]:.3f}" for metric in METRICS),
          result["data_sets"]]
         for name, result in results.items()
-        for method, found in result["covered"].items()
+        for method, shares in result["covered"].items()
     ]  # fmt: skip
     return {"coverage": table(["groups: bootstrap", *METRICS, "simulated data sets"], rows)}

@@ -65,12 +65,12 @@ def measure(quick: bool) -> dict[str, Any]:
     draw_phantom(phantoms, images=60 if quick else 240, seed=0)
     others = find_other_images()
     real = find_root(None) if os.environ.get("BUSI_ROOT") else phantoms
-    found = {"fitted on BUSI" if real != phantoms else "fitted on phantoms": _splits(real, quick, others)}
+    results = {"fitted on BUSI" if real != phantoms else "fitted on phantoms": _splits(real, quick, others)}
     if real != phantoms:
-        found["fitted on BUSI"]["phantoms"] = flagged_by(_fit_whole(real), _all_images(phantoms))
-        found["fitted on phantoms"] = _splits(phantoms, True, others)
-        found["fitted on phantoms"]["BUSI"] = flagged_by(_fit_whole(phantoms), _all_images(real))
-    return found
+        results["fitted on BUSI"]["phantoms"] = flagged_by(_fit_whole(real), _all_images(phantoms))
+        results["fitted on phantoms"] = _splits(phantoms, True, others)
+        results["fitted on phantoms"]["BUSI"] = flagged_by(_fit_whole(phantoms), _all_images(real))
+    return results
 
 
 def find_other_images() -> dict[str, Images]:
@@ -134,18 +134,18 @@ def _charts() -> Images:
     """Read screenshots, charts and scanned text, and draw a few charts."""
     from matplotlib.figure import Figure  # a child's peak of memory begins with that of this process
 
-    found = [image for file in [*_files(_CHARTS), *sorted((PROJECT / "docs/images").glob("*.png"))]
-             for image in _read(file)]  # fmt: skip
+    images = [image for file in [*_files(_CHARTS), *sorted((PROJECT / "docs/images").glob("*.png"))]
+              for image in _read(file)]  # fmt: skip
     rng = np.random.default_rng(0)
     for kind in ("plot", "bar", "imshow", "hist"):
         figure = Figure(figsize=(5, 4), dpi=100)
         axes = figure.subplots()
-        given = {"plot": [rng.normal(size=50).cumsum()], "bar": [range(8), rng.random(8)],
-                 "imshow": [rng.random((20, 20))], "hist": [rng.normal(size=500)]}[kind]  # fmt: skip
-        getattr(axes, kind)(*given)
+        inputs = {"plot": [rng.normal(size=50).cumsum()], "bar": [range(8), rng.random(8)],
+                  "imshow": [rng.random((20, 20))], "hist": [rng.normal(size=500)]}[kind]  # fmt: skip
+        getattr(axes, kind)(*inputs)
         figure.savefig(SCRATCH / "chart.png")
-        found += _read(SCRATCH / "chart.png")
-    return found
+        images += _read(SCRATCH / "chart.png")
+    return images
 
 
 def _scans() -> Images:
@@ -191,12 +191,12 @@ def _read(file: Path) -> Images:
 
 def _files(patterns: dict[str, str]) -> list[Path]:
     """Find files within packages, those that are installed."""
-    found = []
+    files = []
     for package, pattern in patterns.items():
         spec = find_spec(package)
         for folder in (spec.submodule_search_locations or []) if spec else []:
-            found += sorted(Path(folder).glob(pattern))
-    return found
+            files += sorted(Path(folder).glob(pattern))
+    return files
 
 
 def _dicom(name: str) -> Path:
@@ -205,18 +205,18 @@ def _dicom(name: str) -> Path:
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """Make the table `doubt`."""
-    kinds = list(dict.fromkeys(name for found in results.values() for name in found["flagged"]))
+    kinds = list(dict.fromkeys(name for split in results.values() for name in split["flagged"]))
     rows = []
     for kind in kinds:
         cells = []
-        for found in results.values():
-            shares, number = found["flagged"][kind]["shares"], found["flagged"][kind]["images"]
+        for split in results.values():
+            shares, number = split["flagged"][kind]["shares"], split["flagged"][kind]["images"]
             spread = f" ({min(shares):.1%} to {max(shares):.1%})" if len(shares) > 1 else ""
             cells.append(f"{np.mean(shares):.1%}{spread} of {number}")
         rows.append([kind, *cells])
     for other in ("phantoms", "BUSI"):
-        cells = [f"{found[other]['share']:.1%} of {found[other]['images']}" if other in found else ""
-                 for found in results.values()]  # fmt: skip
+        cells = [f"{split[other]['share']:.1%} of {split[other]['images']}" if other in split else ""
+                 for split in results.values()]  # fmt: skip
         if any(cells):
             rows.append([f"{other}, all of them", *cells])
     return {"doubt": table(["taken for something else", *results], rows)}

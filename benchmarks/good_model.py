@@ -99,8 +99,8 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
         shares = []
         if name == OURS and PLAIN in contestants:
             pairs = [(training, contestants[PLAIN].get(seed)) for seed, training in by_seed.items()]
-            shares = [mine["seconds"] / other["seconds"] for mine, other in pairs
-                      if other and mine["seconds"] and other["seconds"]]  # fmt: skip
+            shares = [ours["seconds"] / other["seconds"] for ours, other in pairs
+                      if other and ours["seconds"] and other["seconds"]]  # fmt: skip
         rows.append([*row, report.spread(shares) if shares else "", f"{SHARE_GOAL:.2f}" if name == OURS else ""])
     headings = [f"until macro AUC {results['auc']}", "seconds", "processor seconds", "epochs",
                 "share of plain's time", "goal, at most"]  # fmt: skip

@@ -11,7 +11,7 @@ from benchmarks.processes import CORES, SCRATCH, run, say
 from benchmarks.report import spread, table
 
 GOAL = 2.5
-PLAIN, OURS, BESIDE = "plain", "ours", "ours, side by side"
+PLAIN, OURS, SIDE_BY_SIDE = "plain", "ours", "ours, side by side"
 # The paper's comparison, longest first. ResNet-34's ImageNet weights cost no time: it starts at random here.
 MODELS = "deepcardinal50,resnet50,resnet34_pretrained,resnet34,alexnet"
 _RANDOM = "model.weights=null"
@@ -25,7 +25,7 @@ def measure(quick: bool) -> dict[str, Any]:
     shutil.rmtree(SCRATCH / "grid-cache", ignore_errors=True)
     cold, warm = (_first_use("resnet34") for _ in range(2))
     say(f"{'first use of the data':26s} {cold - warm:.1f} s more than the second")
-    names = [PLAIN, OURS, *([BESIDE] if _has_joblib() else [])]
+    names = [PLAIN, OURS, *([SIDE_BY_SIDE] if _has_joblib() else [])]
     rounds: list[dict[str, float]] = []
     for number in range(1 if quick else 3):
         order = names if number % 2 == 0 else names[::-1]
@@ -37,9 +37,9 @@ def measure(quick: bool) -> dict[str, Any]:
 
 
 def _has_joblib() -> bool:
-    """Tell whether Hydra's plugin is here."""
-    found = importlib.util.find_spec
-    return bool(found("hydra_plugins") and found("hydra_plugins.hydra_joblib_launcher"))
+    """Return whether Hydra's plugin is installed."""
+    find = importlib.util.find_spec
+    return bool(find("hydra_plugins") and find("hydra_plugins.hydra_joblib_launcher"))
 
 
 def _first_use(models: str) -> float:
@@ -54,7 +54,7 @@ def _grid_seconds(name: str, models: str, quick: bool) -> float:
     folder = _empty("grid")
     shared = limits(1, 1, 1) if quick else ["trainer.max_epochs=1"]
     own = [_RANDOM, f"data.cache={SCRATCH / 'grid-cache'}", "group=grid"]
-    launcher, threads = (_JOBLIB, 1) if name == BESIDE else ([], CORES)
+    launcher, threads = (_JOBLIB, 1) if name == SIDE_BY_SIDE else ([], CORES)
     command = plain(models, folder, *shared) if name == PLAIN else ours(models, folder, *shared, *own, *launcher)
     seconds = run(command, threads=threads).seconds
     say(f"{name:26s} {seconds:.1f} s")
@@ -67,15 +67,15 @@ def _launchers(rounds: int) -> dict[str, list[float]]:
     ways: dict[str, tuple[list[str], int]] = {"one after another": ([], CORES)}
     if _has_joblib():
         ways["joblib, side by side"] = (_JOBLIB, 1)
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, (launcher, threads) in ways.items():
             folder = _empty("grid")
             more = ["seed=0,1,2,3,4", "logger=csv", *_SMALL_JOBS, *launcher]
             command = ours("resnet34", folder, *more)
-            found[name].append(run(command, threads=threads).seconds)
-            say(f"{name:26s} {found[name][-1]:.1f} s")
-    return found
+            seconds[name].append(run(command, threads=threads).seconds)
+            say(f"{name:26s} {seconds[name][-1]:.1f} s")
+    return seconds
 
 
 def _empty(name: str) -> Path:
@@ -92,17 +92,19 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     cold, warm = results["first_use"]
     rows = []
     for name in rounds[0]:
-        ratio = [one[PLAIN] / one[name] for one in rounds]
-        measured = [spread([one[name] for one in rounds], 1), spread(ratio) if name != PLAIN else "1"]
+        ratio = [round_[PLAIN] / round_[name] for round_ in rounds]
+        measured = [spread([round_[name] for round_ in rounds], 1), spread(ratio) if name != PLAIN else "1"]
         goal, once = ("", "") if name == PLAIN else (GOAL, f"{cold - warm:.1f}")
         rows.append([name, *measured, goal, once])
     launchers = results["launchers"]
     base = launchers["one after another"]
-    beside = [[name, spread(found, 1), f"{median(base) / median(found):.2f}"] for name, found in launchers.items()]
+    by_launcher = [
+        [name, spread(seconds, 1), f"{median(base) / median(seconds):.2f}"] for name, seconds in launchers.items()
+    ]
     if len(launchers) == 1:
-        beside.append(["joblib, side by side", "not measured: hydra-joblib-launcher is not installed", ""])
+        by_launcher.append(["joblib, side by side", "not measured: hydra-joblib-launcher is not installed", ""])
     title = f"{len(results['models'])} models, {part}"
     return {
         "grid": table([title, "wall time, s", "times as fast", "goal, at least", "once, on first use, s"], rows),
-        "launchers": table(["five small jobs", "seconds", "times as fast"], beside),
+        "launchers": table(["five small jobs", "seconds", "times as fast"], by_launcher),
     }

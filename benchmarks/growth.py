@@ -67,10 +67,10 @@ def _report(number: int) -> Finished:
 
 
 def _stage(stage: str, folder: Path, number: int) -> dict[str, float]:
-    """Measure one stage in a process of its own."""
-    found, finished = probe("stages", stage, folder, timeout=7200)
-    say(f"{stage:8s} {number:6d}: {found['seconds']:.2f} s, peak {finished.peak_mb:.0f} MB")
-    return {"seconds": found["seconds"], "peak_mb": finished.peak_mb}
+    """Measure one stage in a separate process."""
+    cost, finished = probe("stages", stage, folder, timeout=7200)
+    say(f"{stage:8s} {number:6d}: {cost['seconds']:.2f} s, peak {finished.peak_mb:.0f} MB")
+    return {"seconds": cost["seconds"], "peak_mb": finished.peak_mb}
 
 
 def _grid_of(number: int) -> Path:
@@ -99,9 +99,9 @@ def _grid_of(number: int) -> Path:
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """Make the tables `growth`, `runs` and `growth_commands`."""
     # JSON knows no numbers as keys.
-    images = {int(number): found for number, found in results["images"].items()}
-    stages = {label: {number: found[stage] for number, found in images.items()} for stage, label in _STAGES.items()}
-    runs = {"table of a grid": {int(number): found for number, found in results["runs"].items()}}
+    images = {int(number): cost for number, cost in results["images"].items()}
+    stages = {label: {number: cost[stage] for number, cost in images.items()} for stage, label in _STAGES.items()}
+    runs = {"table of a grid": {int(number): cost for number, cost in results["runs"].items()}}
     commands = _growth_of_commands(results["commands"]) if "commands" in results else "Not measured."
     return {"growth": _growth(stages, "images"), "runs": _growth(runs, "runs"), "growth_commands": commands}
 
@@ -131,17 +131,17 @@ def _growth(stages: dict[str, dict[int, Any]], what: str) -> str:
     sizes = list(next(iter(stages.values())))
     steps = list(pairwise(sizes))
     headings = [f"seconds (peak MB) with n {what}", *(f"{size:,}" for size in sizes),
-                *(f"exponent {one:,} to {other:,}" for one, other in steps)]  # fmt: skip
+                *(f"exponent {few:,} to {many:,}" for few, many in steps)]  # fmt: skip
     rows = [
-        [label, *(f"{found[size]['seconds']:.3g} ({found[size]['peak_mb']:.0f})" for size in sizes),
-         *(f"{_exponent(one, other, found[one]['seconds'], found[other]['seconds']):.2f}" for one, other in steps)]
-        for label, found in stages.items()
+        [label, *(f"{cost[size]['seconds']:.3g} ({cost[size]['peak_mb']:.0f})" for size in sizes),
+         *(f"{_exponent(few, many, cost[few]['seconds'], cost[many]['seconds']):.2f}" for few, many in steps)]
+        for label, cost in stages.items()
     ]  # fmt: skip
-    allowed = [f"{_exponent(one, other, one * math.log(one), other * math.log(other)):.2f}" for one, other in steps]
+    allowed = [f"{_exponent(few, many, few * math.log(few), many * math.log(many)):.2f}" for few, many in steps]
     rows.append(["*n log n, the goal*", *[""] * len(sizes), *allowed])
     return table(headings, rows)
 
 
 def _exponent(size: int, larger: int, value: float, larger_value: float) -> float:
-    """Tell the power of n with which a value grows."""
+    """Return the power of n with which a value grows."""
     return math.log(larger_value / value) / math.log(larger / size)

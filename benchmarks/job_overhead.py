@@ -1,4 +1,4 @@
-"""What a job of a grid costs beside its training, seconds: ours with each logger, and plain Hydra with Lightning."""
+"""Seconds of a grid's job without its training: ours with each logger, and plain Hydra with Lightning."""
 
 import shutil
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def _grid(command: Callable[[str], list[str]], jobs: int) -> dict[str, float]:
     finished = run(command(",".join(map(str, range(jobs)))), threads=1)
     moments = [read_stamps(_FOLDER / f"{seed}.json") for seed in range(jobs)]
     # The first job of a process trains more slowly, and it is in the grids of both lengths.
-    training = mean(one["last_step_end"] - one["first_step"] for one in moments[1:])
+    training = mean(moment["last_step_end"] - moment["first_step"] for moment in moments[1:])
     return {"seconds": finished.seconds, "busy": finished.busy, "training": training}
 
 
@@ -63,13 +63,13 @@ def _plain(seeds: str) -> list[str]:
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """Make the table `job_overhead`."""
     overheads = {
-        name: [one["slope"] - one["training"] for one in found] for name, found in results["rounds"].items()
+        name: [each["slope"] - each["training"] for each in rounds] for name, rounds in results["rounds"].items()
     }  # fmt: skip
     rows = []
-    for name, found in results["rounds"].items():
-        beside = [ours / plain for ours, plain in zip(overheads[name], overheads[_PLAIN], strict=True)]
-        rows.append([name, spread([one["slope"] for one in found]), spread([one["training"] for one in found]),
-                     spread(overheads[name]), spread(beside), spread([one["busy"] for one in found])])  # fmt: skip
+    for name, rounds in results["rounds"].items():
+        ratios = [overhead / plain for overhead, plain in zip(overheads[name], overheads[_PLAIN], strict=True)]
+        rows.append([name, spread([each["slope"] for each in rounds]), spread([each["training"] for each in rounds]),
+                     spread(overheads[name]), spread(ratios), spread([each["busy"] for each in rounds])])  # fmt: skip
     headings = ["seconds", "a further job", "its training", "**everything else**", "times plain's",
                 "processor seconds of the job"]  # fmt: skip
     return {"job_overhead": table(headings, rows)}

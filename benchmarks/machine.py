@@ -16,10 +16,10 @@ def measure(quick: bool) -> dict[str, Any]:
         if quick and setting.model != "alexnet":
             continue
         options = {"precision": "bf16", "batch": setting.batch, "size": setting.size, "steps": 2 if quick else 3}
-        found, _ = probe("efficiency", setting.model, *(f"--{key}={value}" for key, value in options.items()))
-        say(f"{setting.model:15s} {found['flops'] / found['seconds'] / 1e9:.0f} of "
-            f"{found['matrix_product'] / 1e9:.0f} GFLOP/s")  # fmt: skip
-        models.append({"model": setting.model, **options, **found})
+        entry, _ = probe("efficiency", setting.model, *(f"--{key}={value}" for key, value in options.items()))
+        say(f"{setting.model:15s} {entry['flops'] / entry['seconds'] / 1e9:.0f} of "
+            f"{entry['matrix_product'] / 1e9:.0f} GFLOP/s")  # fmt: skip
+        models.append({"model": setting.model, **options, **entry})
     layers: Any = probe("layers", f"--repeats={2 if quick else 9}")[0]
     say(f"{len(layers)} single layers")
     return {"models": models, "layers": layers}
@@ -28,16 +28,16 @@ def measure(quick: bool) -> dict[str, Any]:
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """Make the tables `machine`, `profile` and `layers`."""
     reached, profiled = [], []
-    for found in results["models"]:
-        label = f"{found['model']}, {found['precision']}"
-        rate = found["flops"] / found["seconds"]
-        reached.append([label, f"{found['flops'] / found['batch'] / 1e9:.1f}", f"{rate / 1e9:.0f}",
-                        f"{found['matrix_product'] / 1e9:.0f}", f"{rate / found['matrix_product']:.2f}"])  # fmt: skip
-        profiled.append([label, *(f"{found['shares'].get(kind, 0):.0%}" for kind in _KINDS)])
+    for entry in results["models"]:
+        label = f"{entry['model']}, {entry['precision']}"
+        rate = entry["flops"] / entry["seconds"]
+        reached.append([label, f"{entry['flops'] / entry['batch'] / 1e9:.1f}", f"{rate / 1e9:.0f}",
+                        f"{entry['matrix_product'] / 1e9:.0f}", f"{rate / entry['matrix_product']:.2f}"])  # fmt: skip
+        profiled.append([label, *(f"{entry['shares'].get(kind, 0):.0%}" for kind in _KINDS)])
     layers = [
-        [found["name"], *(f"{found[key]:.1f}" for key in ("forward_ms", "backward_ms")),
-         *(f"{found[key]:.0f}" for key in ("forward_gflops", "backward_gflops"))]
-        for found in results["layers"]
+        [entry["name"], *(f"{entry[key]:.1f}" for key in ("forward_ms", "backward_ms")),
+         *(f"{entry[key]:.0f}" for key in ("forward_gflops", "backward_gflops"))]
+        for entry in results["layers"]
     ]  # fmt: skip
     return {
         "machine": table(

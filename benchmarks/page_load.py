@@ -130,17 +130,17 @@ def _send_half(page: Page) -> socket.socket:
 def _watch_memory(pid: int, peak: list[float], ended: threading.Event) -> None:
     """Note the largest memory of a process with its children, in MB; what they share counts once."""
     while not ended.wait(_SAMPLE_S):
-        peak[0] = max(peak[0], sum(_memory_mb(one) for one in [pid, *_children(pid)]))
+        peak[0] = max(peak[0], sum(_memory_mb(process) for process in [pid, *_children(pid)]))
 
 
 def _children(pid: int) -> list[int]:
     """List the processes that a process has started, and theirs."""
-    found: list[int] = []
+    processes: list[int] = []
     with suppress(OSError):
         for listed in Path(f"/proc/{pid}/task").glob("*/children"):
             for child in map(int, listed.read_text().split()):
-                found += [child, *_children(child)]
-    return found
+                processes += [child, *_children(child)]
+    return processes
 
 
 def _memory_mb(pid: int) -> float:
@@ -158,14 +158,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="write into benchmarks/results/quick/")
     options = parser.parse_args()
     about = provenance() | {"command": " ".join(["python", "-m", "benchmarks.page_load", *sys.argv[1:]])}
-    found = measure(options.users, options.repeats)
-    report.save(report.RESULTS / "quick" if options.quick else report.RESULTS, "page_load", about, found)
-    shares = quantiles(found["answers"], n=100, method="inclusive")
-    hostile = ", ".join(f"{number} {kind}" for kind, number in found["hostile"].items())
-    say(f"{len(found['answers'])} answers to {options.users - 1} users in {found['seconds']:.0f} s; hostile: {hostile}")
-    say(f"p50 {shares[49]:.2f} s, p99 {shares[98]:.2f} s (goal {P99_GOAL:g}), longest {max(found['answers']):.2f} s")
-    say(f"peak memory of the page with its children: {found['peak_mb']:.0f} MB (goal {MEMORY_GOAL})")
-    return int(shares[98] > P99_GOAL or found["peak_mb"] > MEMORY_GOAL)
+    stats = measure(options.users, options.repeats)
+    report.save(report.RESULTS / "quick" if options.quick else report.RESULTS, "page_load", about, stats)
+    shares = quantiles(stats["answers"], n=100, method="inclusive")
+    hostile = ", ".join(f"{number} {kind}" for kind, number in stats["hostile"].items())
+    say(f"{len(stats['answers'])} answers to {options.users - 1} users in {stats['seconds']:.0f} s; hostile: {hostile}")
+    say(f"p50 {shares[49]:.2f} s, p99 {shares[98]:.2f} s (goal {P99_GOAL:g}), longest {max(stats['answers']):.2f} s")
+    say(f"peak memory of the page with its children: {stats['peak_mb']:.0f} MB (goal {MEMORY_GOAL})")
+    return int(shares[98] > P99_GOAL or stats["peak_mb"] > MEMORY_GOAL)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ PAIRS = (
 
 
 def make_bundles(pairs: tuple[Pair, ...]) -> None:
-    """Train every network for two steps and export the pairs, all anew."""
+    """Train every network for two steps and export the pairs; nothing is kept from before."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     for net in dict.fromkeys(net for pair in pairs for net in (pair.segmenter, pair.classifier)):
         say(f"two training steps of {net.name}")

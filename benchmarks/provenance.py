@@ -24,30 +24,30 @@ print(json.dumps({"capabilities": dict(torch.cpu.get_capabilities()), "gpu": gpu
 def provenance() -> dict[str, Any]:
     """Describe the machine, the code, the command and what else ran."""
     load = os.getloadavg()[0]  # before anything of ours runs
-    said: dict[str, Any] = json.loads(run(["python", "-c", _ASK_TORCH]).output.splitlines()[-1])
+    torch_facts: dict[str, Any] = json.loads(run(["python", "-c", _ASK_TORCH]).output.splitlines()[-1])
     return {
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "data": "BUSI" if os.environ.get("BUSI_ROOT") else "phantom",
         "cpu": _cpu(),
         "cores": CORES,
-        "capabilities": [name for name in CAPABILITIES if said["capabilities"].get(name)],
+        "capabilities": [name for name in CAPABILITIES if torch_facts["capabilities"].get(name)],
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
-        "gpu": said["gpu"],
+        "gpu": torch_facts["gpu"],
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "lightning")},
         "commit": commit(),
         "load": round(load, 1),
     }
 
 
-def sentence(told: dict[str, Any]) -> str:
-    """Put what `provenance` told into the line below a table."""
-    versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
-    cores = "1 core" if told["cores"] == 1 else f"{told['cores']} cores"
+def sentence(facts: dict[str, Any]) -> str:
+    """Write the facts of `provenance` as the line below a table."""
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    cores = "1 core" if facts["cores"] == 1 else f"{facts['cores']} cores"
     return (
-        f"*`{told['command']}`, {told['date']}, data: {told['data']}. {told['cpu']}, {cores} "
-        f"({', '.join(told['capabilities']) or 'no vector extensions'}), {told['memory_gb']} GB, "
-        f"{told['gpu'] or 'no GPU'}; {versions}; commit {told['commit']}; load average at the start {told['load']}.*"
+        f"*`{facts['command']}`, {facts['date']}, data: {facts['data']}. {facts['cpu']}, {cores} "
+        f"({', '.join(facts['capabilities']) or 'no vector extensions'}), {facts['memory_gb']} GB, "
+        f"{facts['gpu'] or 'no GPU'}; {versions}; commit {facts['commit']}; load average at the start {facts['load']}.*"
     )
 
 

@@ -101,13 +101,13 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
         for name in ("train.py --help", "tab completion")
     ]
     per_job = {
-        who: [
-            (grid - one) / others
-            for one, grid in zip(seconds[f"{who}, 1 job"], seconds[f"{who}, all jobs"], strict=True)
+        contestant: [
+            (grid - single) / others
+            for single, grid in zip(seconds[f"{contestant}, 1 job"], seconds[f"{contestant}, all jobs"], strict=True)
         ]
-        for who in ("ours", "empty")
+        for contestant in ("ours", "empty")
     }  # fmt: skip
-    more = [mine - empty for mine, empty in zip(per_job["ours"], per_job["empty"], strict=True)]
+    more = [ours - empty for ours, empty in zip(per_job["ours"], per_job["empty"], strict=True)]
     whole = [sum(parts.values()) for parts in results["further"]]
     rows = [
         ["a finished job in a grid", spread(per_job["ours"]), ""],

@@ -34,12 +34,12 @@ def measure(quick: bool) -> dict[str, Any]:
         for number in range(setting.rounds):
             names = setting.contestants
             turn = number % len(names)
-            found = {}
+            measured = {}
             for contestant in names[turn:] + names[:turn]:
-                found[contestant] = _measure_one(contestant, setting, chosen)
+                measured[contestant] = _measure_one(contestant, setting, chosen)
                 if number == 0 and contestant == "ours":  # it comes first in the first round
                     chosen = resolved(SCRATCH / "throughput")
-            rounds.append(found)
+            rounds.append(measured)
         models[setting.model] = {"setting": asdict(setting), "resolved": asdict(chosen), "rounds": rounds}
     shutil.rmtree(SCRATCH / "throughput")
     return {"models": models}
@@ -61,10 +61,10 @@ def _measure_one(contestant: str, setting: Setting, chosen: Resolved) -> dict[st
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """Make the tables `throughput` and `memory`."""
     speed, memory = [], []
-    for model, found in results["models"].items():
-        rates, peaks = (_by_contestant(found["rounds"], key) for key in ("images_per_second", "peak_mb"))
+    for model, measured in results["models"].items():
+        rates, peaks = (_by_contestant(measured["rounds"], key) for key in ("images_per_second", "peak_mb"))
         bare, kept, plain = (_ratio(rates, name) for name in ("bare", KEPT, "plain"))
-        setting, chosen, (bare_goal, plain_goal) = found["setting"], found["resolved"], GOALS[model]
+        setting, chosen, (bare_goal, plain_goal) = measured["setting"], measured["resolved"], GOALS[model]
         label = f"{model}, {setting['batch']} x {setting['size']}², {chosen['precision']}, {chosen['layout']}"
         shown = [spread(rates[name], 1) if name in rates else "" for name in _COLUMNS]
         speed.append([label, *shown, bare, bare_goal, kept, plain, plain_goal or ""])
@@ -79,11 +79,11 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
 
 def _by_contestant(rounds: list[dict[str, Any]], key: str) -> dict[str, list[float]]:
     """Turn rounds of contestants into each contestant's values."""
-    return {name: [one[name][key] for one in rounds] for name in rounds[0]}
+    return {name: [round_[name][key] for round_ in rounds] for name in rounds[0]}
 
 
 def _ratio(rates: dict[str, list[float]], name: str) -> str:
     """Compare ours with a contestant round by round; empty where it took no part."""
     return (
-        spread([mine / other for mine, other in zip(rates["ours"], rates[name], strict=True)]) if name in rates else ""
+        spread([ours / other for ours, other in zip(rates["ours"], rates[name], strict=True)]) if name in rates else ""
     )

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-HERE = ("127.0.0.1", 7860)
+ADDRESS = ("127.0.0.1", 7860)
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
@@ -30,10 +30,10 @@ class Answer:
     body: str
 
 
-def scope_of(method, target, headers=None, kind="http", server=HERE, more_headers=()):
+def scope_of(method, target, headers=None, kind="http", server=ADDRESS, more_headers=()):
     """Build the scope of a request; Host is the page's own unless `headers` has another."""
     raw_path, _, query = target.partition("?")
-    fields = {"host": f"{HERE[0]}:{HERE[1]}"} | (headers or {})
+    fields = {"host": f"{ADDRESS[0]}:{ADDRESS[1]}"} | (headers or {})
     pairs = [(name, value) for name, value in [*fields.items(), *more_headers] if value is not None]
     return {
         "type": kind, "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "scheme": "http",

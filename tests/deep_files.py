@@ -33,7 +33,7 @@ def tiff_of(pages, order="<", photometric=None, planar=1, tags=()):
         pages: The levels.
         order: Of the bytes, < or >.
         photometric: 0: the smallest level is white; None: grey or RGB, by the shape.
-        planar: 2 puts each channel into a strip of its own.
+        planar: 2 puts each channel into its own strip.
         tags: More of them, (tag, numbers), in place of those that are written.
     """
     data = b"II*\0" if order == "<" else b"MM\0*"

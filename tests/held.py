@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 
 from bus_lightning.training.callbacks.checkpoints import ResumePoint
 
-HOLD = "BUS_LIGHTNING_TEST_HOLD"  # names a folder: the run waits until it is told to stop, and says there that it waits
+HOLD = "BUS_LIGHTNING_TEST_HOLD"  # names a folder: the run waits for a stop signal, and writes there that it waits
 CALLBACK = "+callbacks.held._target_=held.Held"  # needs PATH on PYTHONPATH
 PATH = str(Path(__file__).parent)
 _MOMENT = (1, 1)  # epoch, batch: an epoch is complete and the next one has begun
@@ -44,15 +44,15 @@ def steps_of(run):
     return [tuple(map(int, line.split())) for line in (run / "steps.txt").read_text().splitlines()]
 
 
-def wait_for(found, seconds=LIMIT_S):
+def wait_for(condition, seconds=LIMIT_S):
     deadline = time.monotonic() + seconds
-    while not found():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def is_gone(group):
-    """Tell whether no process of a group is left, within a minute."""
+    """Return whether all processes of a group end within a minute."""
     with suppress(ProcessLookupError):
         for _ in range(600):
             os.killpg(group, 0)

@@ -1,4 +1,4 @@
-"""What the tests of the page share: a tiny bundle with samples, and the page in a process of its own."""
+"""What the tests of the page share: a tiny bundle with samples, and the page in a separate process."""
 
 import os
 import re
@@ -56,7 +56,7 @@ def make_page_bundle(folder):
 
 
 class Server:
-    """The page in a process of its own, with a folder for all temporary files."""
+    """The page in a separate process, with a folder for all temporary files."""
 
     def __init__(self, bundle, folder, exist_ok=False, options=(), code=WATCHED):
         self.temporary, self.work, self.log = folder / "tmp", folder / "work", folder / f"log-{time.monotonic_ns()}"
@@ -71,17 +71,17 @@ class Server:
                 stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=self.work,
             )  # fmt: skip
         for _ in range(1200):
-            if found := re.search(r"http://\S+/", self.said()):
+            if match := re.search(r"http://\S+/", self.log_text()):
                 break
-            assert self.process.poll() is None, self.said()
+            assert self.process.poll() is None, self.log_text()
             time.sleep(0.1)
-        self.address = found[0]
+        self.address = match[0]
 
-    def said(self):
+    def log_text(self):
         return self.log.read_text()
 
-    def given(self):
-        """Files that visitors gave and that are still there."""
+    def uploaded_files(self):
+        """List the files that visitors have uploaded and that are still there."""
         return [file for file in self.temporary.glob("bus_lightning-page-*/**/*") if file.is_file()]
 
     def end(self):

@@ -22,22 +22,22 @@ class Plug(pl.Callback):
             raise KeyboardInterrupt
 
 
-def again(run, part="test"):
+def evaluate_again(run, part="test"):
     """Evaluate a run as `evaluate.py` does."""
     data = {"root": None, "skip_unreadable": False}
     return evaluate_run(run, OmegaConf.create({"part": part, "split": None, "progress": False, "data": data}))
 
 
-def stopped_and_whole(composed, said, plug):
+def stopped_and_whole(composed, overrides, plug):
     """Train twice, once with a plug that is pulled and a second start, and return both folders."""
     usual = fit.build_trainer
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "build_trainer", lambda *g, callbacks, **o: usual(*g, callbacks=[*callbacks, plug], **o))
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            train.run(composed(*said, "group=stopped"))
+            train.run(composed(*overrides, "group=stopped"))
     runs = []
     for group in ("stopped", "whole"):
-        cfg = composed(*said, f"group={group}")
+        cfg = composed(*overrides, f"group={group}")
         train.run(cfg)
         runs.append(RunDir(train.Path(cfg.runs_dir) / group / cfg.name))
     return runs

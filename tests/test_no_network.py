@@ -52,7 +52,7 @@ def test_the_watch_sees_that_a_name_is_looked_up(tmp_path):
     assert watched.contacts()
 
 
-def test_the_watch_does_not_mind_this_machine(tmp_path):
+def test_the_watch_ignores_connections_to_this_machine(tmp_path):
     code = (
         "import socket; server = socket.create_server(('127.0.0.1', 0)); socket.create_connection(server.getsockname())"
     )
@@ -67,8 +67,8 @@ def test_the_package_switches_reports_off_before_any_library_is_imported(tmp_pat
         "packages = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "print(json.dumps([dict(os.environ), sorted(packages - set(sys.stdlib_module_names))]))\n"
     )
-    asked = {name: "1" if value in ("0", "false", "False") else "0" for name, value in SWITCHES.items()}
-    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT), **asked}, cwd=tmp_path,
+    changed = {name: "1" if value in ("0", "false", "False") else "0" for name, value in SWITCHES.items()}
+    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT), **changed}, cwd=tmp_path,
                           capture_output=True, text=True, check=True)  # fmt: skip
     environment, packages = json.loads(done.stdout)
     assert packages == ["bus_lightning", "openvino_telemetry"]
@@ -149,8 +149,8 @@ def ask_page(address, image):
         (path,) = browser.post("gradio_api/upload", files={"files": (image.name, image.read_bytes())}).json()
         (event,) = [(place, *target) for place, listener in enumerate(config["dependencies"])
                     for target in listener["targets"] if target[1] == "upload"]  # fmt: skip
-        asked = {"data": [], "event_data": {"path": path}, "fn_index": event[0], "trigger_id": event[1],
-                 "session_hash": "watched"}  # fmt: skip
-        browser.post("gradio_api/queue/join", json=asked).raise_for_status()
+        question = {"data": [], "event_data": {"path": path}, "fn_index": event[0], "trigger_id": event[1],
+                    "session_hash": "watched"}  # fmt: skip
+        browser.post("gradio_api/queue/join", json=question).raise_for_status()
         with browser.stream("GET", "gradio_api/queue/data", params={"session_hash": "watched"}) as answers:
             return "".join(answers.iter_text())

@@ -76,14 +76,14 @@ def is_stream(node):
 
 
 def writes(call):
-    """Tell whether a call of `open` has a mode that only writes."""
+    """Return whether a call of `open` has a mode that only writes."""
     values = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
     modes = [value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)]
     return any(set(mode) <= set("wabxt") and set(mode) & set("wax") for mode in modes)
 
 
 def opens(call):
-    """Tell whether a call opens a file by its name, to read it."""
+    """Return whether a call opens a file by its name, to read it."""
     name = ast.unparse(call.func)
     if name in ALWAYS:
         return True

@@ -64,7 +64,7 @@ class Both(nn.Module):
 def samples(number=10):
     """Images whose masks differ, the last of a class without a lesion."""
     generator = torch.Generator().manual_seed(0)
-    found = []
+    drawn = []
     for k in range(number):
         box, shape = PLACES[k % len(PLACES)]
         truth = torch.zeros(shape, dtype=torch.uint8)
@@ -72,20 +72,20 @@ def samples(number=10):
             truth[2 + k : 9 + k, 5 : 9 + k] = 1
         square = torch.zeros(1, SIZE, SIZE)
         square[:, box[0] : box[0] + 6, box[1] : box[1] + 5] = float(k % 3 < 2)
-        found.append({"id": f"image {k}", "image": torch.rand(3, SIZE, SIZE, generator=generator) * (1 + k),
+        drawn.append({"id": f"image {k}", "image": torch.rand(3, SIZE, SIZE, generator=generator) * (1 + k),
                       "label": k % 3, "mask": square, "box": torch.tensor(box), "full_mask": truth})  # fmt: skip
-    return found
+    return drawn
 
 
 def batches(sizes=(4, 4, 2)):
-    rest, found = samples(sum(sizes)), []
+    rest, batch_list = samples(sum(sizes)), []
     for size in sizes:
         some, rest = rest[:size], rest[size:]
-        stacked = {name: torch.stack([one[name] for one in some]) for name in ("image", "mask", "box")}
-        label = torch.tensor([one["label"] for one in some])
-        more = {"label": label, "id": [one["id"] for one in some]}
-        found.append(stacked | more | {"full_mask": [one["full_mask"] for one in some]})
-    return found
+        stacked = {name: torch.stack([sample[name] for sample in some]) for name in ("image", "mask", "box")}
+        label = torch.tensor([sample["label"] for sample in some])
+        more = {"label": label, "id": [sample["id"] for sample in some]}
+        batch_list.append(stacked | more | {"full_mask": [sample["full_mask"] for sample in some]})
+    return batch_list
 
 
 def loader(sizes=(4, 4, 2)):
@@ -114,9 +114,9 @@ def trainer(epochs=1, **options):
 
 def loss_of_each(task, number=10):
     """The loss of each image alone; that of a batch is their mean."""
-    found = []
+    losses = []
     with torch.no_grad():
         for batch in batches((1,) * number):
-            found.append(float(task.loss(task(batch["image"]), task.target(batch))))
-    assert len(set(found)) == number
-    return found
+            losses.append(float(task.loss(task(batch["image"]), task.target(batch))))
+    assert len(set(losses)) == number
+    return losses

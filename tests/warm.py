@@ -1,7 +1,7 @@
 """Start Python commands in processes that need not import torch and Lightning first, which takes five seconds.
 
 A server (`warm_server.py`) has imported them, and forks a process for each command. All else is as for a new Python:
-the command's own modules are imported anew, and it has a process, signals and an exit code. Two things are shared: what
+the command's modules are imported again, and it has a process, signals and an exit code. Two things are shared: what
 libraries read when they are imported, and the state of `random` and NumPy before a seed is set. Tests that depend on
 one of them start a new Python instead.
 """

@@ -19,7 +19,7 @@ _NAMES = 53  # the port of name servers, which can be on this machine
 
 
 class Watched:
-    """A Python command in a process of its own, in an empty home; nothing of the caller's environment reaches it."""
+    """A Python command in a separate process, in an empty home; nothing of the caller's environment reaches it."""
 
     def __init__(self, arguments, folder, **environment):
         if shutil.which("strace") is None:

@@ -107,12 +107,12 @@ def _attack(ground: Ground, folder: Path, seed: int, quick: bool) -> dict[str, A
         answers = pool.submit(
             diagnose, ground.bundle, pictures, folder, _MOST_MB, tallies["predict"], done, usual, **environment
         )
-        given = [
+        futures = [
             pool.submit(give, cases, modules, folder / f"{name}.json", _MOST_MB, tallies[name], done, **environment)
             for name, (cases, modules) in parts.items()
         ]
         answers.result()
-        printed = "".join(future.result() for future in given)
+        printed = "".join(future.result() for future in futures)
         for outcome in (outcome for tally in tallies.values() for outcome in tally.bad()):
             bar.console.print(f"{outcome.result}: {outcome.kind}, {outcome.name}\n{outcome.line[-1500:]}", style="red",
                               markup=False, highlight=False)  # fmt: skip

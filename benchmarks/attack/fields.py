@@ -40,7 +40,7 @@ def find_fields(name: str, data: bytes) -> list[Field]:
 
 
 def mend(name: str, data: bytearray) -> None:
-    """Compute the checksums of a changed file anew, so that the change itself reaches the reader."""
+    """Compute the checksums of a changed file again, so that the change itself reaches the reader."""
     if not name.endswith(".png"):
         return
     at = 8

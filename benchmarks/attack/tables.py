@@ -9,7 +9,7 @@ from benchmarks.report import table
 MOST_MB = 1500  # what docs/security.md promises for `predict` and the page
 PATIENCE_S = 60  # seconds of one file or command without progress, on a machine that does other things as well
 
-# What the page's own script asks for; the assets have names of their own.
+# What the page's own script requests; each asset has another name.
 NEEDED = {"GET /", "GET /config", "GET /theme.css", "GET /favicon.ico", "GET /gradio_api/heartbeat/{session_hash}",
           "GET /assets/{path:path}", "GET /static/{path:path}", "POST /gradio_api/upload",
           "POST /gradio_api/queue/join", "GET /gradio_api/queue/data"}  # fmt: skip

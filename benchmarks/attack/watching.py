@@ -42,7 +42,7 @@ class Watched:
 def watch(
     command: list[str | Path], progress: re.Pattern[str], patience: float, most_mb: float, **environment: str
 ) -> Watched:
-    """Run a command on a terminal of its own, so that it shows its progress.
+    """Run a command on a separate terminal, so that it shows its progress.
 
     Args:
         command: What to run; the word `python` stands for this interpreter.

@@ -25,21 +25,25 @@ _OUT = SCRATCH / "chaos"
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    found = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m benchmarks.chaos",
         description=f"{__doc__} When a grid is complete, the next one starts, until the number of kills is reached. "
         f"The grids take turns: {'; '.join(KINDS)}.",
         epilog="Writes benchmarks/results/chaos.json and the tables of docs/reliability.md. The exit code is 1 when "
         "something was lost, differs, or failed.",
     )
-    found.add_argument("options", nargs="*", metavar="KEY=VALUE", help="more options of train.py, such as logger=wandb")
-    found.add_argument("--kills", type=int, default=60, help="number of kills (default: 60, about half an hour)")
-    found.add_argument("--seed", type=int, default=0, help="seed of the moments and the signals (default: 0)")
-    found.add_argument("--out", type=Path, default=_OUT, metavar="FOLDER",
-                       help="a new folder, where the grids go and what each launch printed "
-                       "(default: benchmarks/scratch/chaos, which is emptied first)")  # fmt: skip
-    found.add_argument("--quick", action="store_true", help="smaller grids; the tables are printed and nothing is kept")
-    return found
+    parser.add_argument(
+        "options", nargs="*", metavar="KEY=VALUE", help="more options of train.py, such as logger=wandb"
+    )
+    parser.add_argument("--kills", type=int, default=60, help="number of kills (default: 60, about half an hour)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments and the signals (default: 0)")
+    parser.add_argument("--out", type=Path, default=_OUT, metavar="FOLDER",
+                        help="a new folder, where the grids go and what each launch printed "
+                        "(default: benchmarks/scratch/chaos, which is emptied first)")  # fmt: skip
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller grids; the tables are printed and nothing is kept"
+    )
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0, or 1 when something was lost, differs, or failed.
     """
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background would hand down a deaf ear
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would ours
     about = provenance() | {
         "command": shlex.join(["python", "-m", "benchmarks.chaos", *sys.argv[1:]]),
         "data": "phantom",
@@ -82,15 +86,15 @@ def main(arguments: list[str] | None = None) -> int:
                               highlight=False)  # fmt: skip
             most = min(options.kills - dealt, math.ceil(options.kills / len(KINDS)))  # so that each kind gets some
             try:
-                found = trial(undisturbed, disturbed, rng, most, show)
+                outcome = trial(undisturbed, disturbed, rng, most, show)
             except MeasurementError as error:
                 bar.console.print(str(error), style="red", markup=False)
                 return 1
-            for key, trouble in troubles(found).items():
+            for key, trouble in troubles(outcome).items():
                 bar.console.print(f"{key}: {trouble}", style="red", markup=False)
-            grids.append({"kind": kind} | found | {"errors": len(found["errors"])})
-            dealt += len(found["kills"])
-            if len(found["errors"]) > 2:
+            grids.append({"kind": kind} | outcome | {"errors": len(outcome["errors"])})
+            dealt += len(outcome["kills"])
+            if len(outcome["errors"]) > 2:
                 break
     result = {"jobs": len(models) * seeds, "options": options.options, "grids": grids}
     say("\n\n".join(tables(result).values()))

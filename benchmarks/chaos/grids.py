@@ -47,7 +47,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid in a folder of its own, which also holds its images and its cache.
+    """A grid in a separate folder, which also holds its images and its cache.
 
     Attributes:
         folder: Where everything of it lies.
@@ -92,8 +92,8 @@ class Grid:
         if not self.witness.is_file():
             return []
         lines = [line.split() for line in self.witness.read_text().splitlines()]
-        found = [Event(float(at), job, doing, int(epoch), int(batch)) for at, job, doing, epoch, batch in lines]
-        return [event for event in found if event.time >= since]
+        recorded = [Event(float(at), job, doing, int(epoch), int(batch)) for at, job, doing, epoch, batch in lines]
+        return [event for event in recorded if event.time >= since]
 
     def half_written(self, since: float = 0.0) -> Iterator[tuple[Path, str]]:
         """Find files and folders that were being written when a process died.
@@ -109,7 +109,7 @@ class Grid:
                 yield path, match[1] or match[4]
 
     def doing(self, since: float) -> str:
-        """Tell from the files what the newest job is, or was, doing.
+        """Read from the files what the newest job is, or was, doing.
 
         Args:
             since: When the process was started, in seconds since the epoch.
@@ -130,11 +130,11 @@ class Grid:
         return seen[-1].doing if seen else "building a job"
 
     def _taken_up(self, run: RunDir) -> float:
-        """Tell when a process last locked a run or wrote its config."""
+        """Return when a process last locked a run or wrote its config."""
         return max(_changed(run.path.with_name(f".{run.path.name}.lock")), _changed(run.config))
 
     def outcome(self) -> dict[str, Any]:
-        """Tell the state of each job."""
+        """Return the state of each job."""
         return {name: run.status.get("state", "not started") for name, run in self.runs.items()}
 
 
@@ -144,7 +144,7 @@ def _kind(name: str) -> str:
 
 
 def _changed(path: Path) -> float:
-    """Tell when a file was changed, in seconds since the epoch; 0 where there is none (any more)."""
+    """Return when a file was changed, in seconds since the epoch; 0 where there is none (any more)."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

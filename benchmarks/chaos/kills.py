@@ -42,7 +42,7 @@ class Plan:
         after: Seconds to wait.
         training: Whether the time counts from the first step, and not from the command.
         target: Kill at once when this file is half-written; `after` is then the latest moment.
-        writing: ... for the how manieth time, counted from 1.
+        writing: Which of the writings of this file it is, counted from 1.
     """
 
     sent: signal.Signals

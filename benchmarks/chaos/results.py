@@ -1,4 +1,4 @@
-"""What became of a disturbed grid, beside the one that was left in peace."""
+"""The results of a disturbed grid, compared with those of the undisturbed one."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -20,15 +20,15 @@ def differences(undisturbed: Grid, disturbed: Grid) -> dict[str, list[str]]:
         What differs of each job that differs: names of files, or what else there is.
     """
     steps = [{(event.job, event.epoch, event.batch) for event in _training(grid)} for grid in (undisturbed, disturbed)]
-    found = {}
+    differing_runs = {}
     for name, run in undisturbed.runs.items():
         differing = _differing(run, disturbed.runs[name])
         # Each batch of each epoch was trained on, though perhaps more than once.
         if any(step[0] == name for step in steps[0] ^ steps[1]):
             differing.append("batches")
         if differing:
-            found[name] = differing
-    return found
+            differing_runs[name] = differing
+    return differing_runs
 
 
 def steps(grid: Grid) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def steps(grid: Grid) -> dict[str, Any]:
 
 
 def stamps(grid: Grid) -> dict[Path, int]:
-    """Tell when each result was written, to see whether a rerun touches it."""
+    """Return when each result was written, to see whether a rerun touches it."""
     files = [file for run in grid.runs.values() for file in (*_files(run), run.best, run.status_file)]
     return {file: file.stat().st_mtime_ns for file in files if file.is_file()}
 
@@ -58,33 +58,35 @@ def _training(grid: Grid) -> list[Any]:
     return [event for event in grid.events() if event.doing == "training"]
 
 
-def _differing(one: RunDir, other: RunDir) -> list[str]:
+def _differing(run_a: RunDir, run_b: RunDir) -> list[str]:
     """Compare two runs: files byte by byte, the kept weights bit by bit, what status.json says of the training.
 
     The other one, which was interrupted, must have stayed one run for W&B.
     """
-    names = sorted({str(file.relative_to(run.path)) for run in (one, other) for file in _files(run)})
-    found = [name for name in names if not _same_bytes(one.path / name, other.path / name)]
-    if not _same_weights(one.best, other.best):
-        found.append("best.ckpt")
-    found += [
-        f"status.json: {key}" for key in ("state", "score", "epochs") if one.status.get(key) != other.status.get(key)
+    names = sorted({str(file.relative_to(run.path)) for run in (run_a, run_b) for file in _files(run)})
+    differing = [name for name in names if not _same_bytes(run_a.path / name, run_b.path / name)]
+    if not _same_weights(run_a.best, run_b.best):
+        differing.append("best.ckpt")
+    differing += [
+        f"status.json: {key}" for key in ("state", "score", "epochs") if run_a.status.get(key) != run_b.status.get(key)
     ]
-    return found
+    return differing
 
 
 def _files(run: RunDir) -> list[Path]:
     return [run.cases, run.metrics_file, run.history, run.split, *run.masks.rglob("*.png")]
 
 
-def _same_bytes(one: Path, other: Path) -> bool:
-    return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()
+def _same_bytes(file_a: Path, file_b: Path) -> bool:
+    return file_a.is_file() and file_b.is_file() and file_a.read_bytes() == file_b.read_bytes()
 
 
-def _same_weights(one: Path, other: Path) -> bool:
+def _same_weights(file_a: Path, file_b: Path) -> bool:
     import torch  # two seconds, and a hundred megabytes that a measured process would begin with
 
-    if not (one.is_file() and other.is_file()):
+    if not (file_a.is_file() and file_b.is_file()):
         return False
-    mine, others = (torch.load(file, weights_only=True)["state_dict"] for file in (one, other))
-    return mine.keys() == others.keys() and all(torch.equal(mine[key], others[key]) for key in mine)
+    weights_a, weights_b = (torch.load(file, weights_only=True)["state_dict"] for file in (file_a, file_b))
+    return weights_a.keys() == weights_b.keys() and all(
+        torch.equal(weights_a[key], weights_b[key]) for key in weights_a
+    )

@@ -7,9 +7,9 @@ from typing import Any
 from benchmarks.report import table
 
 
-def is_well(found: dict[str, Any]) -> bool:
+def is_well(results: dict[str, Any]) -> bool:
     """Check that no grid has any trouble."""
-    return not any(troubles(grid) for grid in found["grids"])
+    return not any(troubles(grid) for grid in results["grids"])
 
 
 def troubles(grid: dict[str, Any]) -> dict[str, Any]:
@@ -24,14 +24,14 @@ def _deaf(kills: list[dict[str, Any]]) -> list[str]:
     return [kill["sent"] for kill in kills if kill["sent"] != "SIGKILL" and kill["code"] == -signal.SIGKILL]
 
 
-def tables(found: dict[str, Any]) -> dict[str, str]:
+def tables(results: dict[str, Any]) -> dict[str, str]:
     """Make the tables `chaos`, `chaos_kills` and `chaos_cost`."""
-    return {"chaos": _outcome(found), "chaos_kills": _kills(found), "chaos_cost": _cost(found["grids"])}
+    return {"chaos": _outcome(results), "chaos_kills": _kills(results), "chaos_cost": _cost(results["grids"])}
 
 
-def _outcome(found: dict[str, Any]) -> str:
+def _outcome(results: dict[str, Any]) -> str:
     """Say what became of the jobs."""
-    grids, kills = found["grids"], _all_kills(found)
+    grids, kills = results["grids"], _all_kills(results)
     marks = [kill["marked"] for kill in kills if kill["marked"] is not None]
     rows: list[tuple[str, object]] = [
         ("kills", len(kills)),
@@ -39,7 +39,7 @@ def _outcome(found: dict[str, Any]) -> str:
         ("grids that were killed until complete", len(grids)),
         *((f"... of them {kind}, with {sum(len(grid['kills']) for grid in members)} kills", len(members))
           for kind, members in _by_kind(grids).items()),
-        ("jobs in them", len(grids) * found["jobs"]),
+        ("jobs in them", len(grids) * results["jobs"]),
         ("**jobs lost**", sum(len(grid["lost"]) for grid in grids)),
         ("**jobs whose results differ from the undisturbed grid's**", sum(len(grid["differ"]) for grid in grids)),
         ("half-written files left", sum(len(grid["half_written"]) for grid in grids)),
@@ -63,9 +63,9 @@ def _by_kind(grids: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return kinds
 
 
-def _kills(found: dict[str, Any]) -> str:
+def _kills(results: dict[str, Any]) -> str:
     """Say what the grids were doing when they were killed."""
-    counts = Counter(kill["doing"] for kill in _all_kills(found))
+    counts = Counter(kill["doing"] for kill in _all_kills(results))
     return table(["what the grid was doing", "kills"], counts.most_common())
 
 
@@ -92,5 +92,5 @@ def _cost(grids: list[dict[str, Any]]) -> str:
     return table(["wall time", "s", "s per kill"], cells)
 
 
-def _all_kills(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return [kill for grid in found["grids"] for kill in grid["kills"]]
+def _all_kills(results: dict[str, Any]) -> list[dict[str, Any]]:
+    return [kill for grid in results["grids"] for kill in grid["kills"]]

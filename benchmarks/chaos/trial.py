@@ -37,14 +37,14 @@ def trial(undisturbed: Grid, disturbed: Grid, rng: Random, kills: int, dealt: Ca
     peace = run(undisturbed.command, threads=1, timeout=_LIMIT_S)
     first = undisturbed.events()[0].time - peace.started
     pace = Pace(first, (peace.seconds - first) / len(undisturbed.runs))
-    found = _disturb(disturbed, rng, pace, kills, dealt)
+    outcome = _disturb(disturbed, rng, pace, kills, dealt)
     before = results.stamps(disturbed)
     try:
         run(disturbed.command, threads=1, timeout=_LIMIT_S)
     except MeasurementError as error:
-        found["errors"].append(str(error))
+        outcome["errors"].append(str(error))
     changed = {file for file, stamp in results.stamps(disturbed).items() if before.get(file) != stamp}
-    return found | {
+    return outcome | {
         "undisturbed": {"seconds": peace.seconds, "start_up": first, **results.steps(undisturbed)},
         "disturbed": results.steps(disturbed),
         "lost": results.lost(disturbed),

@@ -63,7 +63,7 @@ class Epochs(pl.Callback):
 
 
 class StopOnce(pl.Callback):
-    """Send SIGTERM to the own process within the second epoch, unless a file says that it was sent before.
+    """Send SIGTERM to this process within the second epoch, unless a file says that it was sent before.
 
     Args:
         flag: The file.

@@ -58,7 +58,7 @@ def check(settings: Settings, save: Callable[[dict[str, Any]], None]) -> dict[st
 
 
 def is_well(results: dict[str, Any]) -> bool:
-    """Tell whether everything was measured, all tests passed, and the resumed run is the undisturbed one."""
+    """Return whether everything was measured, all tests passed, and the resumed run is the undisturbed one."""
     parts = results["parts"]
     stopped = any(part.get("stopped") for part in parts.values())
     failed = parts.get("tests", {}).get("failed") or not all(parts.get("resumed", {}).get("same", {}).values())

@@ -21,21 +21,21 @@ _LISTED = Path(__file__).parent / "survivors.md"
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    found = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m benchmarks.mutants",
         description=__doc__,
         epilog="The same command continues a stopped one. The exit code is 1 if a survivor is not in survivors.md.",
     )
-    found.add_argument("modules", nargs="*", metavar="MODULE", help="beginnings of paths below bus_lightning/, such as "
-                       "statistics/ or tasks/losses.py (default: all listed in modules.py)")  # fmt: skip
-    found.add_argument("--seed", type=int, default=1, help="seed of the sample (default: 1)")
-    found.add_argument("--sample", type=int, default=150, help="how many mutants (default: 150)")
-    found.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
-    found.add_argument("--timeout", type=float, default=900, help="seconds after which a mutant counts as noticed "
-                       "(default: 900)")  # fmt: skip
-    found.add_argument("--again", choices=("survivors", "all"), help="try these mutants again, with the current tests")
-    found.add_argument("--dry", action="store_true", help="list the mutants without running a test")
-    return found
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="beginnings of paths below bus_lightning/, such "
+                        "as statistics/ or tasks/losses.py (default: all listed in modules.py)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=1, help="seed of the sample (default: 1)")
+    parser.add_argument("--sample", type=int, default=150, help="how many mutants (default: 150)")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
+    parser.add_argument("--timeout", type=float, default=900, help="seconds after which a mutant counts as noticed "
+                        "(default: 900)")  # fmt: skip
+    parser.add_argument("--again", choices=("survivors", "all"), help="try these mutants again, with the current tests")
+    parser.add_argument("--dry", action="store_true", help="list the mutants without running a test")
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -61,14 +61,14 @@ def chosen_modules(root: Path, wanted: list[str]) -> dict[str, list[str]]:
         root: The checkout.
         wanted: Beginnings of paths below the package; empty takes every module of the table.
     """
-    found = {}
+    files_of = {}
     for pattern, tests in TESTS.items():
         for path in sorted((root / PACKAGE).glob(pattern)):
             module = path.relative_to(root / PACKAGE).as_posix()
             if path.name != "__init__.py" and (not wanted or module.startswith(tuple(wanted))):
                 files = [path for name in tests.split() for path in sorted(root.glob(f"tests/**/test_{name}.py"))]
-                found[module] = [path.relative_to(root).as_posix() for path in files]
-    return found
+                files_of[module] = [path.relative_to(root).as_posix() for path in files]
+    return files_of
 
 
 def draw(root: Path, modules: list[str], sample: int, seed: int) -> list[Mutant]:
@@ -126,7 +126,7 @@ def _mistakes(code: str) -> Iterator[tuple[str, int, tuple[int, int]]]:
 
 
 def _is_words(node: NodeOrLeaf) -> bool:
-    """Tell whether a node only describes and does nothing.
+    """Return whether a node only describes and does nothing.
 
     That is: an annotation, an alias of types, an import, the text of a message or of a log line, a progress bar, the
     help of a command line, the decorator of a data class, and `strict` of zip, which checks the code and not its input.

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-# Importing these takes longer than most tests; the project itself is imported by each child anew.
+# Importing these takes longer than most tests; each child imports the project itself again.
 _LIBRARIES = (
     *("numpy", "pandas", "scipy.stats", "scipy.ndimage", "sklearn.metrics", "cv2", "PIL.Image", "matplotlib.pyplot"),
     *("torch", "torchvision", "torchmetrics", "lightning.pytorch", "timm", "albumentations", "monai.metrics"),

@@ -1,1 +1,1 @@
-"""What a section measures in a process of its own; each probe prints one line of JSON."""
+"""What a section measures in a separate process; each probe prints one line of JSON."""

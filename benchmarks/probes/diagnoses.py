@@ -42,12 +42,12 @@ def main() -> None:
     segment, classify = (Network(stage, options.precision, options.threads) for stage in stages)
     to_segment, to_classify = map(_noise, stages)
     mask = np.asarray(cv2.imread(str(options.lesion), cv2.IMREAD_GRAYSCALE)) > 0
-    found: dict[str, list[float]] = defaultdict(list)
+    times: dict[str, list[float]] = defaultdict(list)
 
     def timed(name: str, work: Callable[..., T], *arguments: object) -> T:
         begin = time.perf_counter()
         made = work(*arguments)
-        found[name].append(1e3 * (time.perf_counter() - begin))
+        times[name].append(1e3 * (time.perf_counter() - begin))
         return made
 
     with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +61,7 @@ def main() -> None:
             timed("measure", measure, mask, frame.spacing_mm)
             timed("doubt", is_like, frame.image, bundle.reference)
             timed("save", results.save, "1", frame, answer)
-    print(json.dumps({name: taken[_UNTIMED:] for name, taken in found.items()}))
+    print(json.dumps({name: taken[_UNTIMED:] for name, taken in times.items()}))
 
 
 def decode(path: Path) -> list[Frame]:

@@ -31,8 +31,8 @@ def median_seconds(work: Callable[[], Any], repeats: int) -> float:
 
 def matrix_product_flops(dtype: torch.dtype, repeats: int = 15) -> float:
     """Measure the FLOP/s of a large matrix product: what this machine can reach."""
-    one, other = (torch.randn(_SIDE, _SIDE, device=DEVICE).to(dtype) for _ in range(2))
-    return 2 * _SIDE**3 / median_seconds(lambda: one @ other, repeats)
+    a, b = (torch.randn(_SIDE, _SIDE, device=DEVICE).to(dtype) for _ in range(2))
+    return 2 * _SIDE**3 / median_seconds(lambda: a @ b, repeats)
 
 
 def step_flops(loop: BareLoop) -> float:
@@ -62,7 +62,7 @@ def kind(operation: str) -> str:
 
 
 def shares(loop: BareLoop, steps: int) -> dict[str, float]:
-    """Profile steps and tell each kind's share of the time."""
+    """Profile steps and return each kind's share of the time."""
     activity = ProfilerActivity.CUDA if DEVICE.type == "cuda" else ProfilerActivity.CPU
     with profile(activities=[activity]) as profiler:
         for _ in range(steps):
@@ -87,9 +87,9 @@ def main() -> None:
     before = matrix_product_flops(dtype)
     seconds = median_seconds(loop.step, options.steps)
     after = matrix_product_flops(dtype)
-    found = {"flops": step_flops(loop), "seconds": seconds, "matrix_product": (before + after) / 2,
-             "shares": shares(loop, 2)}  # fmt: skip
-    print(json.dumps(found))
+    measured = {"flops": step_flops(loop), "seconds": seconds, "matrix_product": (before + after) / 2,
+                "shares": shares(loop, 2)}  # fmt: skip
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

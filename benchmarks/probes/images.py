@@ -14,7 +14,7 @@ from bus_lightning.data.index import read_image, read_index, read_mask
 from bus_lightning.data.phantom import draw_phantom
 
 HEIGHT, WIDTH = 112, 128
-TWIN_EVERY = 10  # every tenth image is a near-duplicate of the one before
+DUPLICATE_EVERY = 10  # every tenth image is a near-duplicate of the one before
 Frame = tuple[np.ndarray, np.ndarray]
 
 
@@ -41,7 +41,7 @@ def new_frame(frame: Frame, rng: np.random.Generator) -> Frame:
     return np.clip(changed, 0, 255).astype(np.uint8), np.ascontiguousarray(mask)
 
 
-def twin(frame: Frame, rng: np.random.Generator) -> Frame:
+def near_duplicate(frame: Frame, rng: np.random.Generator) -> Frame:
     """Copy a frame as if it had been saved again: a little brighter, a little noise."""
     image, mask = frame
     noise = rng.normal(0, 2, image.shape[:2])[..., None]
@@ -49,14 +49,14 @@ def twin(frame: Frame, rng: np.random.Generator) -> Frame:
 
 
 def save(number: int, frames: list[tuple[str, Frame]], out: Path) -> None:
-    """Make image `number` and its mask; a twin is made from the number before, which decides its pixels."""
-    is_twin = number % TWIN_EVERY == TWIN_EVERY - 1
-    source = number - 1 if is_twin else number
+    """Make image `number` and its mask; a near-duplicate is made from the number before, which decides its pixels."""
+    is_duplicate = number % DUPLICATE_EVERY == DUPLICATE_EVERY - 1
+    source = number - 1 if is_duplicate else number
     rng = np.random.default_rng([0, source])
     kind, original = frames[int(rng.integers(len(frames)))]
     image, mask = new_frame(original, rng)
-    if is_twin:
-        image, mask = twin((image, mask), np.random.default_rng([1, number]))
+    if is_duplicate:
+        image, mask = near_duplicate((image, mask), np.random.default_rng([1, number]))
     stem = out / kind / f"{kind} ({number + 1})"
     grey = number % 2 == 0
     cv2.imwrite(f"{stem}.png", cv2.cvtColor(image, cv2.COLOR_RGB2GRAY if grey else cv2.COLOR_RGB2BGR))

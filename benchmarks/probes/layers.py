@@ -15,14 +15,14 @@ STAGES = ((128, 56), (256, 28), (512, 14), (1024, 7))  # channels of the 3x3 con
 
 def cases() -> list[tuple[str, nn.Conv2d, int]]:
     """List the layers: name, layer, side of its input."""
-    found = []
+    layers = []
     for channels, side in STAGES:
         merged = channels // max(BLOCK, channels // GROUPS)
         for groups in dict.fromkeys((GROUPS, merged)):
             name = f"3x3, {channels} channels, {side}², {groups} groups of {channels // groups}"
-            found.append((name, nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=False), side))
-    found.append(("1x1, 256 to 128 channels, 56²", nn.Conv2d(256, 128, 1, bias=False), 56))
-    return found
+            layers.append((name, nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=False), side))
+    layers.append(("1x1, 256 to 128 channels, 56²", nn.Conv2d(256, 128, 1, bias=False), 56))
+    return layers
 
 
 def measure_layer(name: str, layer: nn.Conv2d, side: int, bf16: bool, batch: int, repeats: int) -> dict[str, object]:

@@ -86,7 +86,7 @@ def main() -> None:
     limit: int = parser.parse_args().batches
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    found = {
+    measured = {
         "ours, making the cache, all cores": rate_of_making_the_cache(),
         "plain: decode, resize, augment": rates_of_plain("resnet34", limit),
         "ours": rates_of_ours([], limit),
@@ -95,7 +95,7 @@ def main() -> None:
         "ours, not augmented": rates_of_ours(["augment=none"], limit),
         "augmenting whole batches, without reading": rates_of_batch_augmentation(min(limit, 40)),
     }
-    print(json.dumps(found))
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ SIZE = 64
 
 
 def config(folder: Path) -> DictConfig:
-    """Compose the config of a small run on the folder; what is cached lies beside it."""
+    """Compose the config of a small run on the folder; its cache lies next to it."""
     from benchmarks.bare import composed  # with torch, whose memory is not to count for what needs none
 
     return composed("model=resnet34", "data=folder", f"data.root={folder}", f"data.size={SIZE}",

@@ -33,7 +33,9 @@ class Page:
         self.url = f"{url}gradio_api/"
         config = httpx.get(f"{url}config", timeout=_ANSWER_S).json()
         self.asked = next(
-            one["id"] for one in config["dependencies"] if any(event == "upload" for _, event in one["targets"])
+            dependency["id"]
+            for dependency in config["dependencies"]
+            if any(event == "upload" for _, event in dependency["targets"])
         )
 
     def ask(self, picture: bytes) -> float:
@@ -50,8 +52,8 @@ class Page:
             (path,) = sent.json()
             question = {"fn_index": self.asked, "data": [], "event_data": {"path": path}, "session_hash": session}
             client.post("queue/join", json=question).raise_for_status()
-            with client.stream("GET", "queue/data", params={"session_hash": session}) as told:
-                for line in told.iter_lines():
+            with client.stream("GET", "queue/data", params={"session_hash": session}) as events:
+                for line in events.iter_lines():
                     message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
                     if message.get("msg") == "process_completed":
                         _check(message)
@@ -69,10 +71,10 @@ def _check(message: dict[str, Any]) -> None:
 def served(bundle: Path, precision: str) -> Iterator[tuple[Page, "subprocess.Popen[Any]"]]:
     """Start the page by its command, and end it."""
     command = ["python", "-m", "bus_lightning.diagnosis.app", bundle, "--port", "0", "--precision", precision]
-    with tempfile.NamedTemporaryFile("w+") as said:
-        process = start(command, said)
+    with tempfile.NamedTemporaryFile("w+") as output:
+        process = start(command, output)
         try:
-            yield Page(_address(process, Path(said.name))), process
+            yield Page(_address(process, Path(output.name))), process
         finally:
             kill(process, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
@@ -81,14 +83,14 @@ def served(bundle: Path, precision: str) -> Iterator[tuple[Page, "subprocess.Pop
             process.wait()
 
 
-def _address(process: "subprocess.Popen[Any]", said: Path) -> str:
-    """Wait for the line that tells the address."""
+def _address(process: "subprocess.Popen[Any]", output: Path) -> str:
+    """Wait for the line that names the address."""
     end = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < end:
-        if found := re.search(r"http://\S+/", said.read_text()):
-            return found[0]
+        if match := re.search(r"http://\S+/", output.read_text()):
+            return match[0]
         time.sleep(0.1)
-    raise RuntimeError(f"the page did not start: {said.read_text()[-500:]}")
+    raise RuntimeError(f"the page did not start: {output.read_text()[-500:]}")
 
 
 def peak_mb(process: "subprocess.Popen[Any]") -> float:

@@ -36,11 +36,11 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         names = " ".join(f"data.sets.{name}.root=FOLDER" for name in sets)
         raise UserError(f"data.root={group['root']} is one folder for {len(sets)} data sets: give {names}.")
     collected = {}
-    for name, given in sets.items():
+    for name, settings in sets.items():
         if not NAME.fits(name):  # ids and folders begin with it
             raise UserError(f"data.sets names a data set '{name}': give it {NAME.description}.")
-        check_value(f"data.sets.{name}", given, nullable(GROUP))
-        own = dict(given or {})
+        check_value(f"data.sets.{name}", settings, nullable(GROUP))
+        own = dict(settings or {})
         if unknown := sorted(map(str, own.keys() - {"source", *_PER_SET, *_SHARED})):
             known = ", ".join(("source", *_PER_SET, *_SHARED))
             raise UserError(f"data.sets.{name}.{unknown[0]} is unknown: choose from {known}.")

@@ -60,12 +60,12 @@ def with_tested_data(config: DictConfig, data: DictConfig) -> DictConfig:
     settled.data.exclude, settled.data.drop_conflicts = None, False
     for name in _OF_OWN_DATA:
         settled.data[name] = bool(settled.data.get(name) or data.get(name))
-    given = {name: data.get(name) for name in TESTED_DATA if name not in _OF_OWN_DATA}
+    values = {name: data.get(name) for name in TESTED_DATA if name not in _OF_OWN_DATA}
     if names_data(data):
-        given.pop("classes")
-        settled.data.update(given | {"mistake": None, "test": None})
+        values.pop("classes")
+        settled.data.update(values | {"mistake": None, "test": None})
         return settled
-    for name, value in given.items():
+    for name, value in values.items():
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         if _is_set(plain):
             raise UserError(

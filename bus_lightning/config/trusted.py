@@ -107,13 +107,13 @@ def _find_builder(target: str) -> Any:
     from torch import nn
 
     try:  # a module of an installed library: its own parts, never what it has imported from others
-        found = getattr(import_module(module), name)
+        builder = getattr(import_module(module), name)
     except (ImportError, AttributeError):
         return None
-    home = str(getattr(found, "__module__", ""))
-    if isinstance(found, type):
-        return found if issubclass(found, nn.Module) and _is_within(home, _HOMES) else None
-    return found if inspect.isfunction(found) and _is_factory(found, home) else None
+    home = str(getattr(builder, "__module__", ""))
+    if isinstance(builder, type):
+        return builder if issubclass(builder, nn.Module) and _is_within(home, _HOMES) else None
+    return builder if inspect.isfunction(builder) and _is_factory(builder, home) else None
 
 
 def _is_factory(function: Any, home: str) -> bool:

@@ -31,8 +31,8 @@ def check_user_configs(folder: Path) -> None:
             raise UserError(f"{file} would be ignored: rename it to {file.stem}.yaml.")
     if not files:
         raise UserError(f"--config-dir {folder} has no YAML file: write one, such as model/my_network.yaml.")
-    for ours in sorted(CONF.rglob("*.yaml")):
-        if (file := folder / ours.relative_to(CONF)).is_file():
+    for shipped in sorted(CONF.rglob("*.yaml")):
+        if (file := folder / shipped.relative_to(CONF)).is_file():
             raise UserError(f"{file} has the name of a file of bus_lightning, which would be used: rename it.")
 
 

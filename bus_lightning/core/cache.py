@@ -1,4 +1,4 @@
-"""Keep computed results in files that are used only while their checksum is right; a damaged one is made anew.
+"""Keep computed results in files that are used only while their checksum is right; a damaged one is made again.
 
 The last line of such a file is the SHA-256 of its name and content. A file that was cut off, changed, or copied from
 another name does not match. The checksum finds damage; it does not keep out an attacker who can write a new one.

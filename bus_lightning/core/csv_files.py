@@ -125,9 +125,9 @@ def check_numbers(
         }
         if whole:
             checks["is not a whole number"] = np.isfinite(numbers) & (numbers != np.round(numbers))
-        for what, bad in checks.items():
+        for problem, bad in checks.items():
             if bad.any():
-                raise bad_cell(path, table, int(bad.argmax()), name, what)
+                raise bad_cell(path, table, int(bad.argmax()), name, problem)
 
 
 def _are_plain(table: pd.DataFrame, columns: list[str], low: float, high: float, whole: bool) -> bool:
@@ -139,7 +139,7 @@ def _are_plain(table: pd.DataFrame, columns: list[str], low: float, high: float,
     return bool(is_plain.all()) and not (whole and (numbers != np.round(numbers)).any())
 
 
-def bad_cell(path: Path, table: pd.DataFrame, position: int, column: str, what: str) -> DamagedError:
+def bad_cell(path: Path, table: pd.DataFrame, position: int, column: str, problem: str) -> DamagedError:
     """Make the error for an impossible cell of a table.
 
     Args:
@@ -147,11 +147,11 @@ def bad_cell(path: Path, table: pd.DataFrame, position: int, column: str, what: 
         table: The table.
         position: Row, counted from 0.
         column: Name of the column.
-        what: What is wrong, such as "is not a number".
+        problem: What is wrong, such as "is not a number".
     """
     value = table[column].iloc[position]
     cell = "an empty cell" if pd.isna(value) or value == "" else f"'{value}'"
-    return DamagedError(path, f"{_row(position)}, column {column}: {cell} {what}")
+    return DamagedError(path, f"{_row(position)}, column {column}: {cell} {problem}")
 
 
 def _row(position: int) -> str:

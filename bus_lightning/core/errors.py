@@ -34,12 +34,12 @@ class DamagedError(UserError):
 
     Args:
         path: The file.
-        what: What is wrong with it, and where.
+        problem: What is wrong with it, and where.
         cure: What to do; a sentence without the full stop.
     """
 
-    def __init__(self, path: Path, what: str, cure: str = RESTORE) -> None:
-        super().__init__(f"{printable(path)} is damaged: {' '.join(what.split())}. {cure}.")
+    def __init__(self, path: Path, problem: str, cure: str = RESTORE) -> None:
+        super().__init__(f"{printable(path)} is damaged: {' '.join(problem.split())}. {cure}.")
 
     def __reduce__(self) -> Any:
         """Pickle the message, which comes from another process."""

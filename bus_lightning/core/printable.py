@@ -31,7 +31,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 class PrintableFormatter(logging.Formatter):
-    """Format the records of a log so that what they tell is printable: each argument in one line."""
+    """Format the records of a log so that their texts are printable: each argument in one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record, and leave it as it is for other handlers."""

@@ -80,9 +80,9 @@ def _number(name: str, default: str | None = None, least: int = 0, most: int = 1
     return int(value)
 
 
-def _wrong(what: str) -> UserError:
+def _wrong(problem: str) -> UserError:
     return UserError(
-        f"{what}, which torchrun or srun sets for each process: start the command with one of them as docs/grids.md "
+        f"{problem}, which torchrun or srun sets for each process: start the command with one of them as docs/grids.md "
         "shows, or unset their variables."
     )
 

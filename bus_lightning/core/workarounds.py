@@ -29,7 +29,7 @@ _LIGHTNING_WARNINGS = {
 def quiet_lightning() -> None:
     """Silence Lightning's tips and the warnings that do not apply, and let its lines go through our handlers alone.
 
-    Source: `lightning/pytorch/__init__.py` of lightning 2.6 adds a handler of its own. Stays.
+    Source: `lightning/pytorch/__init__.py` of lightning 2.6 adds its own handler. Stays.
     """
     logging.getLogger("lightning.pytorch").handlers.clear()
     for name in ("lightning.pytorch", "lightning.fabric"):

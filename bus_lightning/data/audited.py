@@ -124,16 +124,16 @@ def published_rows(audited: AuditedSet) -> list[tuple[str, int | None, int | Non
 
 def count_published(audited: AuditedSet) -> list[str]:
     """Compare the number of images with the published one, in a sentence; none without a published number."""
-    published, found = audited.card.counts.get("images"), audited.described["images"]
+    published, actual = audited.card.counts.get("images"), audited.described["images"]
     if not published:
         return []
-    of = f"{found:,} of {published:,} published images of {audited.card.title}"
-    if found < published:
+    of = f"{actual:,} of {published:,} published images of {audited.card.title}"
+    if actual < published:
         return [f"{of}: this is a part."]
-    if found == published:
+    if actual == published:
         differing = [name for name, number, known in published_rows(audited) if known not in (None, number)]
         return [f"{of}, but the number of {differing[0]} differs." if differing else f"{of}: all."]
-    return [f"{found:,} images, but {published:,} are published: {audited.card.title} with copies or other images?"]
+    return [f"{actual:,} images, but {published:,} are published: {audited.card.title} with copies or other images?"]
 
 
 def say_verdict(audit: Audit) -> str:

@@ -150,8 +150,8 @@ class BusDataModule(pl.LightningDataModule):
             raise UserError(f"trainer.devices={self._world}: the part '{part}' has only {len(dataset)} images.")
         batch_size = -(-self.batch_size // self._world)
         order = self._order_by_limit(dataset, part, batch_size)
-        mine = order[self._rank :: self._world] if self._world > 1 or order != sorted(order) else None
-        return self._loader(dataset, batch_size=batch_size, sampler=mine)
+        rank_positions = order[self._rank :: self._world] if self._world > 1 or order != sorted(order) else None
+        return self._loader(dataset, batch_size=batch_size, sampler=rank_positions)
 
     def _order_by_limit(self, dataset: BusDataset, part: str, batch_size: int) -> list[int]:
         """Order the positions of a part: if the number of batches is limited, the first ones have all classes.

@@ -37,15 +37,15 @@ def find_root(root: str | Path | None, name: str = "busi") -> Path:
     """
     is_busi = name in ("busi", "folder")
     variable = "BUSI_ROOT" if is_busi else f"{name.upper()}_ROOT"
-    given = root or os.environ.get(variable) or (DEFAULT_ROOT if is_busi else None)
-    if given is None:
+    chosen = root or os.environ.get(variable) or (DEFAULT_ROOT if is_busi else None)
+    if chosen is None:
         raise UserError(
             f"data={name} needs its folder: set data.root=FOLDER, or with several sets data.sets.{name}.root=FOLDER, "
             f"or the variable {variable}."
         )
-    place = Path(given).expanduser()
+    place = Path(chosen).expanduser()
     if not place.is_dir():
-        origin = "data.root" if root else variable if given != DEFAULT_ROOT else "the default place"
+        origin = "data.root" if root else variable if chosen != DEFAULT_ROOT else "the default place"
         get = "Run `python -m bus_lightning.data.download`, set" if is_busi else "Set"
         raise UserError(
             f"No data folder at {place} ({origin}). {get} data.root=FOLDER or {variable}, "

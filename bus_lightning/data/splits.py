@@ -204,19 +204,19 @@ def check_disjoint(split: Split) -> None:
     if both := (train & val) | (train & test) | (val & test):
         raise UserError(f"'{min(both)}' is in two parts of the split ({len(both)} such images): keep each in one part.")
     trained, tested = ({split.groups[id_] for id_ in part} for part in (split.train, split.test))
-    twins = [id_ for id_ in split.val + split.test if split.groups[id_] in trained]
-    divided = twins + [id_ for id_ in split.val if split.groups[id_] in tested]
+    leaked = [id_ for id_ in split.val + split.test if split.groups[id_] in trained]
+    divided = leaked + [id_ for id_ in split.val if split.groups[id_] in tested]
     if divided and split.method not in ("random", "stratified", "published"):
         raise UserError(
             f"The split divides near-duplicates or patients: '{divided[0]}' has a twin, or an image of its patient, in "
-            f"another part ({len(twins)} held-out images have one in training). Use data.split.method=grouped, or "
+            f"another part ({len(leaked)} held-out images have one in training). Use data.split.method=grouped, or "
             'write "method": "random" into the file if this is intended.'
         )
-    if twins:
+    if leaked:
         log.warning(
             "Split '%s': %d of %d held-out images have a near-duplicate in training, or an image of their patient, "
             "so scores are too good. data.split.method=grouped keeps both together.",
-            split.method, len(twins), len(split.val) + len(split.test),
+            split.method, len(leaked), len(split.val) + len(split.test),
         )  # fmt: skip
 
 

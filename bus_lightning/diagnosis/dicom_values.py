@@ -39,7 +39,7 @@ def check_lengths(header: Dataset) -> None:
             data = bytes(header[keyword].value)
             order = "<" if header.file_meta.TransferSyntaxUID.is_little_endian else ">"
             kind, size = ("B", 1) if bits == 8 else ("H", 2)
-            if (order, bits) == (">", 8):  # its offsets are in an order of their own
+            if (order, bits) == (">", 8):  # the order of its offsets differs
                 raise damaged("DICOM file")
             _count_entries(struct.unpack(f"{order}{len(data) // size}{kind}", data[: len(data) // size * size]), bits)
 

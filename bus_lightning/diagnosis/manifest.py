@@ -110,9 +110,9 @@ def read_overlay(content: Entry, channels: int) -> Overlay:
         "color_by_class": lambda value: [_read_color(color) for color in value.entries(1, 1000)],
         "alpha": lambda value: value.number(0, 1), "margin": lambda value: value.number(0, 100),
     }  # fmt: skip
-    given = {name: value for name in read if (value := content.get(name))}
+    present = {name: value for name in read if (value := content.get(name))}
     with _naming(content.place):
-        overlay = Overlay(**{name: read[name](value) for name, value in given.items()})
+        overlay = Overlay(**{name: read[name](value) for name, value in present.items()})
     if channels == 4 and (overlay.style != "channel" or "test" not in overlay.parts):
         raise ValueError(f"{content.place} gives no mask to a network that takes one")
     return overlay
@@ -166,8 +166,8 @@ def read_reference(content: Entry) -> dict[str, Any]:
 
 def read_trained_on(content: Entry, card: str) -> Trained:
     """Read the training images; an earlier version only says in the card whether they were phantoms."""
-    given = content.get("trained_on")
-    for _, data in given.items() if given else ():
+    stored = content.get("trained_on")
+    for _, data in stored.items() if stored else ():
         data.mapping([field.name for field in fields(TrainingData)])
         for text in (data["name"], data["content"] if "content" in data.value else Entry("")):
             if text.value != "":  # a data set may have no name
@@ -175,7 +175,7 @@ def read_trained_on(content: Entry, card: str) -> Trained:
         data["synthetic"].flag()
         if images := data.get("images"):
             images.whole(0, 10**9)
-    return from_manifest(given.mapping() if given else None, card)
+    return from_manifest(stored.mapping() if stored else None, card)
 
 
 def read_scale(content: Entry | None) -> Scale:

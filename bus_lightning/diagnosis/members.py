@@ -39,8 +39,8 @@ class Predicted:
         if self.features is None or self.stage.head is None:
             return None
         heat = class_activation(self.features[number], self.stage.head[self.stage.classes.index(name)])
-        given = self.inputs[number]
-        return place(heat, self.stage.preprocessing.size, given.box, given.part, shape)
+        member_input = self.inputs[number]
+        return place(heat, self.stage.preprocessing.size, member_input.box, member_input.part, shape)
 
 
 class Member:
@@ -72,7 +72,7 @@ class Member:
         """Predict a batch of images, (H, W, 3) uint8 each; the masks, (H, W) bool, are used if it takes them."""
         stage = self.stage
         inputs = [Input(stage, image, mask) for image, mask in zip(images, masks, strict=True)]
-        batch = np.stack([given.normalised for given in inputs])
+        batch = np.stack([member_input.normalised for member_input in inputs])
         if stage.flips:
             batch = np.concatenate([batch, batch[..., ::-1]])
         outputs = dict(zip(self._outputs, self._network(batch), strict=False))

@@ -93,7 +93,7 @@ def _check_sizes(file: Path, network: Any, stage: Stage) -> None:
         UserError: In one line, before the network is compiled.
     """
     side = stage.preprocessing.size
-    taken = [_lengths(given.partial_shape)[1:] for given in network.inputs]
+    taken = [_lengths(network_input.partial_shape)[1:] for network_input in network.inputs]
     if len(taken) != 1 or len(taken[0]) != 3 or not _fit(taken[0], [stage.channels, side, side]):
         raise UserError(f"{file} does not take images of {stage.channels} channels and {side} x {side} pixels.")
     for layer in network.get_ordered_ops():

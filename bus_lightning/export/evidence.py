@@ -27,7 +27,7 @@ from bus_lightning.statistics.thresholds import choose_threshold
 TEST, OUT_OF_FOLD, OTHER_DATA = "test", "out_of_fold", "other_data"  # who predicted an image: see `collect_cases`
 ALL = "all"  # the test and the out-of-fold images together
 _AUC, _ERROR = "malignant_vs_benign_auroc", "calibration_error"
-_SENSITIVITIES = (0.9, 0.98)  # of the operating points, besides that of the bundle
+_SENSITIVITIES = (0.9, 0.98)  # of the operating points, in addition to that of the bundle
 _SIZES = {"up to 2% of the image": (0, 0.02), "2% to 10%": (0.02, 0.1), "above 10%": (0.1, 1.01)}
 _KNOWN = ("marked", "device")  # columns of what is known of an image
 Evidence = dict[str, Any]
@@ -137,8 +137,8 @@ def _operating_points(cases: pd.DataFrame, temperature: float, sensitivity: floa
     if not is_malignant.any():
         return []
     rows = []
-    for asked in sorted({*_SENSITIVITIES, sensitivity}):
-        chosen = choose_threshold(chosen_on[column].to_numpy("float64"), is_malignant, asked)["threshold"]
+    for required in sorted({*_SENSITIVITIES, sensitivity}):
+        chosen = choose_threshold(chosen_on[column].to_numpy("float64"), is_malignant, required)["threshold"]
         for name, table in kinds.items():
             flagged, positive = (table[column] >= chosen).to_numpy(), (table["label"] == MALIGNANT).to_numpy()
             weights = weights_of(table, DRAWS, np.float64)
@@ -147,7 +147,7 @@ def _operating_points(cases: pd.DataFrame, temperature: float, sensitivity: floa
                 "specificity": ratio(weights @ (~flagged & ~positive), weights @ ~positive),
             }
             counts = {"positives": int(positive.sum()), "negatives": int((~positive).sum())}
-            row = {"asked": asked, "threshold": float(chosen), "tested_on": name, **counts}
+            row = {"asked": required, "threshold": float(chosen), "tested_on": name, **counts}
             rows.append(row | {key: _rounded(with_interval(values)) for key, values in shares.items()})
     return rows
 

@@ -157,9 +157,9 @@ def _find_exported(run: FinishedRun, exported: Sequence[FinishedRun]) -> int:
 def _differing(run: FinishedRun, exported: FinishedRun) -> list[tuple[str, object, object]]:
     """List the keys in which the recipe of a run differs from that of an exported one: key, value, other value."""
     recipe, expected = (
-        {key: value for key, value in identity(given.config).items() if key not in _OF_A_FOLD}
-        | {"trainer.max_epochs": given.config.trainer.max_epochs}
-        for given in (run, exported)
+        {key: value for key, value in identity(each_run.config).items() if key not in _OF_A_FOLD}
+        | {"trainer.max_epochs": each_run.config.trainer.max_epochs}
+        for each_run in (run, exported)
     )
     keys = sorted(key for key in recipe | expected if recipe.get(key) != expected.get(key))
     return [(key, recipe.get(key), expected.get(key)) for key in keys]

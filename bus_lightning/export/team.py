@@ -124,9 +124,9 @@ def _refuse_what_users_lack(run: FinishedRun, segmenters: Sequence[FinishedRun])
     if overlay is None:
         return
     if overlay.source != "predicted":
-        what = "classes" if overlay.style == "class_mark" else "masks"
+        truth = "classes" if overlay.style == "class_mark" else "masks"
         raise UserError(
-            f"{path} was given the ground-truth {what} (overlay={overlay.style}), which a new image does not have: "
+            f"{path} was given the ground-truth {truth} (overlay={overlay.style}), which a new image does not have: "
             f"train it with overlay={'predicted' if run.task == 'classification' else 'none'}."
         )
     if run.task == "classification" and not segmenters:

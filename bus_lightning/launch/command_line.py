@@ -60,9 +60,9 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
         return 1
     prefer_our_configs()
     raise_errors_of_jobs()
-    code, told = 0, list[int]()
+    code, received_signals = 0, list[int]()
     try:
-        with interruptible(told):
+        with interruptible(received_signals):
             sys.argv[1:] = gather_overrides(sys.argv[1:])
             if folder := user_configs_of(sys.argv[1:]):
                 check_user_configs(folder)
@@ -74,15 +74,15 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
                 main()
     except (Interrupted, KeyboardInterrupt) as stop:
         if not is_first_process():
-            return 0  # the first process tells; what follows it was not at fault
+            return 0  # the first process reports it; the others only follow it
         code = stop.code if isinstance(stop, Interrupted) else 130  # type: ignore[assignment]
     except Refused as refusal:
         print(f"Error: {refusal}", file=sys.stderr)
         code = 1
     except SystemExit:
-        if not told:
+        if not received_signals:
             raise
-        code = 128 + told[0]  # Ray makes an exit of its own of every signal
+        code = 128 + received_signals[0]  # Ray turns every signal into an exit with its own code
     except Exception as error:
         code = 1
         if isinstance(error, BrokenPipeError) and _is_output_closed():
@@ -195,12 +195,12 @@ def report_job(folder: Path, refused: str | None = None) -> None:
 
 def _reported() -> dict[str, str | None]:
     """Read the run folders that jobs have reported, with the reason where they were refused."""
-    found: dict[str, str | None] = {}
+    reported: dict[str, str | None] = {}
     with suppress(OSError):
         for line in Path(os.environ.get(JOBS, "")).read_text().splitlines():
             with suppress(ValueError):  # cut off by a full disk or a kill
-                found.update([json.loads(line)])
-    return found
+                reported.update([json.loads(line)])
+    return reported
 
 
 def _show_jobs() -> int:

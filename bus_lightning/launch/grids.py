@@ -119,9 +119,9 @@ def show_grid(main: Callable[[], Any]) -> None:
         main: A function decorated with `hydra.main`, which reads `sys.argv`.
     """
     script, *arguments = sys.argv
-    given = overrides_of(arguments)
-    flags = [argument for argument in arguments if argument not in (*given, "-m", "--multirun")]
-    swept = [*_params(arguments), *given]
+    overrides = overrides_of(arguments)
+    flags = [argument for argument in arguments if argument not in (*overrides, "-m", "--multirun")]
+    swept = [*_params(arguments), *overrides]
     (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(swept), None) or [[[]]]
     try:
         for number, job in enumerate(jobs):

@@ -98,8 +98,8 @@ def _by_head(net: nn.Module, output: Any, shapes: Shapes) -> dict[str, Tensor]:
     if len(parts) == len(shapes) and all(isinstance(part, Tensor) for part in parts):
         return dict(zip(shapes, parts, strict=True))
     when = " in training" if net.training else ""
-    wanted = " and ".join(f"the logits of the {head}, {_format(shape)}" for head, shape in shapes.items())
-    form = f"a tensor, {wanted}" if len(shapes) == 1 else f"a tuple of {len(shapes)} tensors, {wanted}"
+    expected = " and ".join(f"the logits of the {head}, {_format(shape)}" for head, shape in shapes.items())
+    form = f"a tensor, {expected}" if len(shapes) == 1 else f"a tuple of {len(shapes)} tensors, {expected}"
     raise UserError(
         f"{_name(net)} returns {_describe(output)}{when}, but must return {form}: set the option that turns off the "
         "other outputs (such as model.net.aux_logits=false), or use a module that returns only these."

@@ -137,7 +137,7 @@ def verdicts(rows: list[dict[str, Any]]) -> list[Note]:
     """
     residual = paper_points().query("model != 'AlexNet'")
     gaps = residual["val_accuracy"] - residual["test_accuracy"]
-    wanted = {
+    paper_ranges = {
         "validation accuracy": _range(residual["val_accuracy"], paper.VALIDATION_IMAGES),
         "test accuracy": _range(residual["test_accuracy"], paper.TEST_IMAGES),
         "gap": (gaps.min(), gaps.max()),
@@ -146,11 +146,11 @@ def verdicts(rows: list[dict[str, Any]]) -> list[Note]:
     possible, excluded, not_judged = [], [], []
     for row in rows:
         name = f"{row['handling'] or 'no handling at all'} ({row['split']} split)"
-        intervals = {key: (row[f"{key}_low"], row[f"{key}_high"]) for key in wanted}
+        intervals = {key: (row[f"{key}_low"], row[f"{key}_high"]) for key in paper_ranges}
         misfits = [
             f"{key} {low:.2f} to {high:.2f}"
             for key, (low, high) in intervals.items()
-            if high < wanted[key][0] or low > wanted[key][1]
+            if high < paper_ranges[key][0] or low > paper_ranges[key][1]
         ]
         if any(math.isnan(low) for low, _ in intervals.values()):
             not_judged.append(name)
@@ -158,7 +158,7 @@ def verdicts(rows: list[dict[str, Any]]) -> list[Note]:
             excluded.append(f"{name}: {', '.join(misfits)}")
         else:
             possible.append(name)
-    (val_low, val_high), (test_low, test_high), (gap_low, gap_high), _ = wanted.values()
+    (val_low, val_high), (test_low, test_high), (gap_low, gap_high), _ = paper_ranges.values()
     rule = (
         f"The paper's residual networks have validation accuracies whose 95% intervals (Wilson) span {val_low:.2f} to "
         f"{val_high:.2f}, test accuracies of {test_low:.2f} to {test_high:.2f}, gaps of {gap_low:.2f} to "

@@ -74,16 +74,16 @@ def _row(condition: Condition, differences: dict[str, tuple[float, float, float]
         values = [metrics[metric] for metrics in per_run if metrics[metric] is not None]
         row[title_of(metric)] = f"{np.mean(values):.3f}" if values else "undefined"
         row[f"{title_of(metric)}, random minus grouped"] = estimate(*differences[metric]) if differences else "-"
-    has_twin = pd.concat([_has_twin(condition, str(run), cases) for run, cases in test.groupby("run")])
+    has_duplicate = pd.concat([_has_duplicate(condition, str(run), cases) for run, cases in test.groupby("run")])
     dice = pd.Series(dice_of(test), index=test.index)
-    for kind, among in (("with", has_twin), ("without", ~has_twin)):
+    for kind, among in (("with", has_duplicate), ("without", ~has_duplicate)):
         values = dice[among.loc[test.index] & has_lesion(test)]
         text = f"{values.mean():.3f} (n = {len(values)})" if len(values) else "no lesion"
         row[f"{title_of('dice_image')}, {kind} a near-duplicate in training"] = text
     return row
 
 
-def _has_twin(condition: Condition, run: str, cases: pd.DataFrame) -> "pd.Series[bool]":
+def _has_duplicate(condition: Condition, run: str, cases: pd.DataFrame) -> "pd.Series[bool]":
     """Say for each test image of a run whether its group has an image in training."""
     split = condition.splits[run]
     return cases["group"].isin({split.groups[id_] for id_ in split.train})

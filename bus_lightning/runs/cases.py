@@ -79,8 +79,8 @@ def read_cases(path: Path, task: str | None = None, classes: Sequence[str] | Non
     check_numbers(path, cases, columns, low=0, high=1)
     if len(columns) > 1 and (off := (abs(cases[columns].sum(axis=1) - 1) > _ROUNDED).to_numpy()).any():
         total = cases[columns].iloc[int(off.argmax())].sum()
-        what = f"and the others of the row add up to {total:.3g}, not 1"
-        raise bad_cell(path, cases, int(off.argmax()), columns[0], what)
+        problem = f"and the others of the row add up to {total:.3g}, not 1"
+        raise bad_cell(path, cases, int(off.argmax()), columns[0], problem)
     check_numbers(path, cases, COUNTS, low=0, high=_MOST_PIXELS, whole=True)
     check_numbers(path, cases, BEFORE_RULE.values(), low=0, high=_MOST_PIXELS, whole=True)
     check_numbers(path, cases, [LESION_SCORE], low=0, high=1)
@@ -117,8 +117,8 @@ def _check_millimetres(path: Path, cases: pd.DataFrame) -> None:
     for name in MILLIMETRES:
         expected = has_distance if name in SURFACE_MM else is_known
         if (wrong := (cases[name].notna() != expected).to_numpy()).any():
-            what = "does not fit the row's other millimetres, which are all there or all missing"
-            raise bad_cell(path, cases, int(wrong.argmax()), name, what)
+            problem = "does not fit the row's other millimetres, which are all there or all missing"
+            raise bad_cell(path, cases, int(wrong.argmax()), name, problem)
 
 
 def cases_of(run: RunDir, config: DictConfig, split: Split) -> pd.DataFrame:
@@ -158,5 +158,5 @@ def check_parts(path: Path, cases: pd.DataFrame, split: Split) -> None:
     wrong = np.array([part_of.get(id_) != part for id_, part in zip(cases["id"], cases["split"], strict=True)])
     if wrong.any():
         position = int(wrong.argmax())
-        what = f"is wrong: '{cases['id'].iloc[position]}' is not in that part of split.json"
-        raise bad_cell(path, cases, position, "split", what)
+        problem = f"is wrong: '{cases['id'].iloc[position]}' is not in that part of split.json"
+        raise bad_cell(path, cases, position, "split", problem)

@@ -165,10 +165,10 @@ def refuse_differences(runs: Sequence["FinishedRun"], cure: str) -> None:
             "the data files (their hash)": (first.files_hash, run.files_hash),
             **{key: (OmegaConf.select(first.config, key), OmegaConf.select(run.config, key)) for key in _SHARED},
         }
-        for what, (own, other) in values.items():
+        for name, (own, other) in values.items():
             if own != other:
                 raise UserError(
-                    f"{first.folder.path} and {run.folder.path} differ in {what} ({_text(own)} and {_text(other)}), so "
+                    f"{first.folder.path} and {run.folder.path} differ in {name} ({_text(own)} and {_text(other)}), so "
                     f"their predictions cannot be averaged: {cure}"
                 )
 
@@ -196,5 +196,5 @@ def refuse_seen(path: Path, split: Split, ids: Sequence[str], part: str) -> None
     is_whole = split.method not in _MAY_DIVIDE
     for id_ in ids:
         if id_ in seen or id_ not in split.groups or (is_whole and split.groups[id_] in groups):
-            what = "does not know" if id_ not in split.groups else "was trained or selected on"
-            raise UserError(f"{path} {what} '{id_}', so its prediction cannot be averaged: give runs of one split.")
+            relation = "does not know" if id_ not in split.groups else "was trained or selected on"
+            raise UserError(f"{path} {relation} '{id_}', so its prediction cannot be averaged: give runs of one split.")

@@ -36,9 +36,9 @@ def owned(folder: Path) -> Iterator[None]:
         if before := _read(os.read(descriptor, 1000)):
             log.warning("%s: %s died without an error (killed, or out of memory?); taking the run over.",
                         folder, before)  # fmt: skip
-        mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(mine).encode(), 0)
+        os.pwrite(descriptor, json.dumps(owner).encode(), 0)
 
     file = lock_file(folder)
     if is_there(file) and not file.is_file():

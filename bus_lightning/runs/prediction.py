@@ -102,8 +102,8 @@ class Predictor(nn.Module):
     def predict(self, image: np.ndarray | Path | str, mask: np.ndarray | None = None) -> Prediction:
         """Predict an image; see `FinishedRun.predict`."""
         pixels = self._read(image)
-        given = self._check_mask(mask, pixels)
-        square, _ = prepare_new(pixels, self.preprocessing, self.overlay, given)
+        checked_mask = self._check_mask(mask, pixels)
+        square, _ = prepare_new(pixels, self.preprocessing, self.overlay, checked_mask)
         logits = self(self.normalise(torch.from_numpy(square).permute(2, 0, 1)[None]))
         classes, probabilities, predicted = self.run.classes, {}, None
         if "class" in logits:

@@ -89,7 +89,7 @@ class RobustnessDir:
     def _read_manifest(self) -> tuple[Any, dict[str, Any]]:
         try:
             content = read_json(self.manifest)
-        except (OSError, UserError):  # without it, or with a damaged one, the tables are made anew
+        except (OSError, UserError):  # without it, or with a damaged one, the tables are made again
             return None, {}
         files = content.get("files")
         return content.get("made_with"), files if isinstance(files, dict) else {}

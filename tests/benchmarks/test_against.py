@@ -87,10 +87,10 @@ def plan(monkeypatch, **plans):
 def test_both_builds_take_turns_and_uncommitted_changes_are_measured(measure, tmp_path, monkeypatch):
     write_probe(tmp_path, "one")
     plan(monkeypatch, one=goals.Plan(rounds=3))
-    found = measure()
-    assert found["reference"]["name"] == "tag-first"
+    results = measure()
+    assert results["reference"]["name"] == "tag-first"
     assert turns_of(tmp_path, "one") == ["first", "edited", "edited", "first", "first", "edited"]
-    measured = found["probes"]["one"]
+    measured = results["probes"]["one"]
     assert [turn["seconds"] for turn in measured["turns"]["old"]] == [4.0] * 3
     assert [turn["seconds"] for turn in measured["turns"]["new"]] == [1.0] * 3
     lines = (tmp_path / "rows" / "one.log").read_text().splitlines()
@@ -123,15 +123,15 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(measure, tmp_path, capsy
     write_probe(tmp_path, "b", "print('{\"seconds\": 0}'); raise SystemExit")
     write_probe(tmp_path, "c")
     (tmp_path / "rows" / "shared.py").write_text("'''No probe: other probes import it.'''\n")
-    found = measure(quick=True)
-    assert list(found["probes"]) == ["c"]
-    assert found["failed"] == {
+    results = measure(quick=True)
+    assert list(results["probes"]) == ["c"]
+    assert results["failed"] == {
         "a": "new build: exit code 1",
         "b": "old build: the last line is no JSON object with seconds above 0",
     }
     assert "a failed, new build: exit code 1" in capsys.readouterr().out
-    assert report.load(tmp_path / "results", "against") == found
-    assert "| a | failed; new build: exit code 1 |" in rendering.tables(found)["against_missed"]
+    assert report.load(tmp_path / "results", "against") == results
+    assert "| a | failed; new build: exit code 1 |" in rendering.tables(results)["against_missed"]
 
 
 def test_an_interrupted_comparison_goes_on_where_it_stopped(measure, project, tmp_path):
@@ -246,8 +246,8 @@ def test_the_table_has_ratios_of_pairs_the_goal_and_why_it_was_missed(monkeypatc
                 "commit": "abc1234"}  # fmt: skip
 
     probes = {"a": measured(1.0, 4.0, 4.0), "b": measured(4.0, 8.0, 4.0), "unnamed": measured(10.0, 20.0, 40.0)}
-    found = {"reference": {"name": "v1", "commit": "1" * 40}, "probes": probes, "failed": {}}
-    shown = rendering.tables(found)
+    results = {"reference": {"name": "v1", "commit": "1" * 40}, "probes": probes, "failed": {}}
+    shown = rendering.tables(results)
     lines = shown["against"].splitlines()
     assert lines[0].startswith("*old* is v1, commit 1111111")
     old, rest = "20.0 (10.0 to 40.0)", "0.25 (0.25 to 0.25) | 100 | 100 | abc1234 |"

@@ -71,7 +71,7 @@ def test_a_changed_header_of_a_png_has_the_right_checksum(intact, tmp_path):
             assert int.from_bytes(copy[29:33], "big") == zlib.crc32(copy[12:29])
 
 
-def test_what_announces_too_much_is_small(grey):
+def test_files_that_announce_too_much_are_small(grey):
     files = announced(grey)
     assert len(files) > 120
     assert sum(map(len, files.values())) < 20_000_000
@@ -157,7 +157,7 @@ def test_the_watch_sees_progress_hangs_and_the_memory_of_children():
     assert greedy.together_mb > 300
 
 
-def test_each_way_in_which_a_command_can_end_is_told_apart(tmp_path, monkeypatch):
+def test_each_way_in_which_a_command_can_end_is_distinguished(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.attack.cases.PATIENCE_S", 5.0)
     scripts = {
         "answered": "print('well')",

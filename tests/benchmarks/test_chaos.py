@@ -83,19 +83,19 @@ def test_a_lost_job_and_a_half_written_file_are_seen(grid, other):
     assert other.doing(0.0) == "writing metrics.json"
 
 
-def test_one_thing_that_is_not_well_makes_the_whole_not_well():
+def test_one_failed_check_fails_the_whole_result():
     kill = {"sent": "SIGTERM", "doing": "training", "marked": True, "code": 143}
     steps = {"trained": 10, "repeated": 2, "seconds_per_step": 0.1}
     good = {"kills": [kill], "launches": [{"seconds": 9.0, "start_up": 5.0}], "errors": 0, "lost": [], "differ": {},
             "half_written": [], "rerun_touched": [], "disturbed": steps, "kind": "W&B offline", "left": [],
             "wandb": {"jobs": 6, "recordings": 9, "strayed": []},
             "undisturbed": steps | {"seconds": 6.0, "start_up": 4.0}}  # fmt: skip
-    found = {"jobs": 6, "grids": [good]}
-    assert is_well(found)
-    assert "| jobs marked interrupted, of those that were asked to stop | 1 of 1 |" in tables(found)["chaos"]
-    assert "| **what the kills cost** | 3 | 3.0 |" in tables(found)["chaos_cost"]
-    assert "| ... of them W&B offline, with 1 kills | 1 |" in tables(found)["chaos"]
-    assert "| W&B records kept offline, of 6 jobs | 9 |" in tables(found)["chaos"]
+    results = {"jobs": 6, "grids": [good]}
+    assert is_well(results)
+    assert "| jobs marked interrupted, of those that were asked to stop | 1 of 1 |" in tables(results)["chaos"]
+    assert "| **what the kills cost** | 3 | 3.0 |" in tables(results)["chaos_cost"]
+    assert "| ... of them W&B offline, with 1 kills | 1 |" in tables(results)["chaos"]
+    assert "| W&B records kept offline, of 6 jobs | 9 |" in tables(results)["chaos"]
     for bad in ({"lost": ["one"]}, {"differ": {"one": ["cases.csv"]}, "half_written": ["cases.csv"]}, {"errors": 1},
                 {"left": ["python"]}, {"wandb": {"jobs": 6, "recordings": 9, "strayed": ["one"]}},
                 {"kills": [kill | {"code": -9}]}):  # fmt: skip
@@ -132,7 +132,7 @@ def test_a_process_that_ends_before_its_kill_was_not_killed(grid, tmp_path):
         assert deal(process, Plan(signal.SIGKILL, 50.0), grid, time.time()) is None
 
 
-def test_a_process_that_outlives_its_launch_is_seen_even_in_a_session_apart(tmp_path):
+def test_a_process_that_outlives_its_launch_is_found_even_in_another_session(tmp_path):
     sleeper = "import time; time.sleep(60)"
     parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleeper!r}], start_new_session=True)"
     with (tmp_path / "log").open("w") as stream:
@@ -147,15 +147,15 @@ def test_a_process_that_outlives_its_launch_is_seen_even_in_a_session_apart(tmp_
 
 
 def pids_of(value):
-    found = []
+    pids = []
     for file in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             if f"{MARK}={value}".encode() in file.read_bytes().split(b"\0"):
-                found.append(int(file.parent.name))
-    return found
+                pids.append(int(file.parent.name))
+    return pids
 
 
-def test_a_recording_under_another_id_or_none_at_all_is_seen(grid):
+def test_a_recording_under_another_id_and_a_missing_recording_are_found(grid):
     with_wandb = replace(grid, options=("logger=wandb",))
     for run in with_wandb.runs.values():
         (run.path / "wandb_id.txt").write_text("aaaa1111")

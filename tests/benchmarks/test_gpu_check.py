@@ -24,8 +24,8 @@ TINY = ("data=phantom", "data.phantom.images=42", "data.split.ratio=[3,1,1]", "d
 def settings(tmp_path):
     def make(**changes):
         tests = ("tests/benchmarks/test_gpu_check.py::test_a_machine_without_nvidia_smi_gives_no_samples",)
-        given = {"device": "cpu", "models": ("resnet34", "u2net_lite"), "options": TINY, "epochs": 3, "bare_steps": 2}
-        return Settings(**given | {"debug_size": True, "tests": tests, "folder": tmp_path / "gpu"} | changes)
+        usual = {"device": "cpu", "models": ("resnet34", "u2net_lite"), "options": TINY, "epochs": 3, "bare_steps": 2}
+        return Settings(**usual | {"debug_size": True, "tests": tests, "folder": tmp_path / "gpu"} | changes)
 
     return make
 
@@ -33,18 +33,18 @@ def settings(tmp_path):
 @pytest.mark.slow
 def test_every_part_runs_on_a_cpu(settings, tmp_path):
     data = (f"data.root={tmp_path / 'phantom'}",)
-    results = checking.check(settings(seconds=3000, options=TINY + data), lambda found: json.dumps(found))
+    results = checking.check(settings(seconds=3000, options=TINY + data), lambda partial: json.dumps(partial))
     assert results["missing"] == {}
     parts = results["parts"]
     assert list(parts) == ["device", "bare", "host", "resumed", "tests"]
     for name, held in (("device", True), ("host", False)):
         assert parts[name]["stopped"] == ""
         for model in ("resnet34", "u2net_lite"):
-            found = parts[name]["networks"][model]
-            assert found["on_device"] is held
-            assert found["shape"] == [4, 3, 32, 32]
-            assert found["images_per_second"] > 0
-            assert 0 < 3 * found["epoch"] < 3 * found["seconds"]
+            network = parts[name]["networks"][model]
+            assert network["on_device"] is held
+            assert network["shape"] == [4, 3, 32, 32]
+            assert network["images_per_second"] > 0
+            assert 0 < 3 * network["epoch"] < 3 * network["seconds"]
     assert parts["bare"]["images_per_second"].keys() == {"resnet34", "u2net_lite"}
     assert parts["resumed"]["same"] == dict.fromkeys(("cases.csv", "metrics.json", "history.csv"), True)
     assert parts["tests"] == {"passed": 1, "failed": [], "skipped": 0}
@@ -73,7 +73,7 @@ def test_a_part_that_takes_too_long_is_ended_and_named_and_the_next_one_has_its_
     waiting(long=length, short=0)
     monkeypatch.setattr(checking, "_LEAST", 0.1)
     saved = []
-    results = checking.check(settings(seconds=8), lambda found: saved.append(json.dumps(found)))
+    results = checking.check(settings(seconds=8), lambda partial: saved.append(json.dumps(partial)))
     commands = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert f"time.sleep({length})" not in commands
     assert results["missing"] == {"long": "did not fit into 4 s"}
@@ -147,7 +147,7 @@ def test_a_machine_without_a_gpu_is_one_line_and_an_error(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("minutes", ["0", "nan", "inf", "-1"])
-def test_a_time_that_is_none_is_refused(minutes, capsys):
+def test_a_time_that_is_not_a_positive_number_is_refused(minutes, capsys):
     with pytest.raises(SystemExit):
         main([f"--minutes={minutes}"])
     assert "--minutes: give a number above 0" in capsys.readouterr().err
@@ -162,11 +162,11 @@ def test_without_results_the_page_says_that_nothing_was_measured(tmp_path):
 @pytest.fixture
 def results():
     """Made-up results of all networks."""
-    found = {"images_per_second": 900.0, "epoch": 0.5, "seconds": 6.0, "shape": [16, 3, 224, 224], "precision": "bf16",
-             "layout": "channels_last", "on_device": True, "peak_mb": 2000.0,
-             "seen": {"utilisation": 80.0, "used_mb": 3000.0}}  # fmt: skip
-    part = {"networks": {model: dict(found) for model in PAPER}, "start": 12.0, "epochs": 4, "stopped": ""}
-    host = {"networks": {"alexnet": found | {"images_per_second": 450.0}}, "stopped": "did not fit into 90 s"}
+    network = {"images_per_second": 900.0, "epoch": 0.5, "seconds": 6.0, "shape": [16, 3, 224, 224],
+               "precision": "bf16", "layout": "channels_last", "on_device": True, "peak_mb": 2000.0,
+               "seen": {"utilisation": 80.0, "used_mb": 3000.0}}  # fmt: skip
+    part = {"networks": {model: dict(network) for model in PAPER}, "start": 12.0, "epochs": 4, "stopped": ""}
+    host = {"networks": {"alexnet": network | {"images_per_second": 450.0}}, "stopped": "did not fit into 90 s"}
     return {"card": "a card", "missing": {"tests": "exit code 4"}, "parts": {
         "device": part, "bare": {"images_per_second": {"alexnet": 1000.0}, "stopped": ""}, "host": host,
         "resumed": {"same": {"cases.csv": True, "history.csv": False}}}}  # fmt: skip
@@ -190,7 +190,7 @@ def test_tables_name_the_card_and_mark_what_was_not_measured(results):
 
 
 @pytest.mark.parametrize("trouble", ["none", "missing", "stopped", "failed", "differs"])
-def test_trouble_is_an_error(results, trouble):
+def test_any_trouble_in_the_results_is_an_error(results, trouble):
     parts = results["parts"]
     results["missing"] = {"tests": "exit code 4"} if trouble == "missing" else {}
     parts["host"]["stopped"] = "exit code 1" if trouble == "stopped" else ""
@@ -206,6 +206,6 @@ def test_the_grid_is_not_guessed_from_some_of_its_networks(results):
 
 def test_results_name_no_path(settings, waiting, tmp_path):
     waiting(one=0)
-    results = checking.check(settings(), lambda found: report.save(tmp_path, "gpu", {}, found))
+    results = checking.check(settings(), lambda partial: report.save(tmp_path, "gpu", {}, partial))
     assert report.load(tmp_path, "gpu") == results
     assert str(tmp_path) not in (tmp_path / "gpu.json").read_text()

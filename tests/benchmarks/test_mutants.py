@@ -48,21 +48,21 @@ def checkout(tmp_path, monkeypatch):
 
 
 def test_every_module_of_the_table_is_there_and_has_tests():
-    found = chosen_modules(ROOT, [])
+    tests_of = chosen_modules(ROOT, [])
     assert all(any((ROOT / "bus_lightning").glob(pattern)) for pattern in TESTS)
-    for module, tests in found.items():
+    for module, tests in tests_of.items():
         named = next(names for pattern, names in TESTS.items() if Path(module).match(pattern))
         assert [Path(file).stem for file in tests] == [f"test_{name}" for name in named.split()], module
 
 
 def test_the_same_seed_draws_the_same_mutants_and_a_smaller_sample_is_its_beginning(checkout):
     modules = list(chosen_modules(checkout, []))
-    one, again, other = (draw(checkout, modules, 6, seed) for seed in (1, 1, 2))
-    assert one == again != other
-    assert draw(checkout, modules, 3, 1) == one[:3]
+    first, again, other = (draw(checkout, modules, 6, seed) for seed in (1, 1, 2))
+    assert first == again != other
+    assert draw(checkout, modules, 3, 1) == first[:3]
 
 
-def test_mutants_change_what_is_done_and_never_what_is_said(checkout):
+def test_mutants_change_code_and_never_texts(checkout):
     mutants = draw(checkout, ["spread.py"], 1000, 0)
     lines = {(mutant.before, mutant.after) for mutant in mutants}
     assert len(lines) == len(mutants)
@@ -84,8 +84,8 @@ def test_a_mutant_is_caught_by_a_test_that_fails_and_survives_one_that_does_not(
     (copy / "bus_lightning" / "spread.py").write_text(CODE.replace("max(values) -", "max(values) +"))
     test = f"from bus_lightning.spread import spread\n\ndef test_spread():\n    assert {assertion}\n"
     (copy / "tests" / "test_spread.py").write_text(test)
-    child, found = trying.finished([trying.start(0, ["tests/test_spread.py"], copy, 100)])
-    assert found == end, child.output.read_text()
+    child, outcome = trying.finished([trying.start(0, ["tests/test_spread.py"], copy, 100)])
+    assert outcome == end, child.output.read_text()
     assert ("test_spread.py::test_spread" in trying.catcher(child.output)) == (end == "caught")
 
 
@@ -93,5 +93,5 @@ def test_a_mutant_that_never_ends_is_stopped(tmp_path):
     copy = tmp_path / "copy"
     (copy / "tests").mkdir(parents=True)
     (copy / "tests" / "test_long.py").write_text("import time\n\ndef test_long():\n    time.sleep(600)\n")
-    _, found = trying.finished([trying.start(0, ["tests/test_long.py"], copy, 3)])
-    assert found == "timeout"
+    _, outcome = trying.finished([trying.start(0, ["tests/test_long.py"], copy, 3)])
+    assert outcome == "timeout"

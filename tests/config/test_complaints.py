@@ -1,4 +1,4 @@
-"""What is wrong with a command line is told in one line with the cure, and what all jobs of a grid lack only once."""
+"""An error of a command line is one line with the cure; an error that all jobs of a grid share is shown once."""
 
 import os
 import shlex
@@ -44,8 +44,8 @@ PATHS = ["/a/b (1)", "/a/b=c", "/a,b", "/data/Brüste", "/数据/乳腺", "/a/{b
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_quoted_path_is_read_as_it_is(path):
-    (told,) = shlex.split(quoted(f"data.root={path}"))
-    assert OverridesParser.create().parse_override(told).value() == path
+    (argument,) = shlex.split(quoted(f"data.root={path}"))
+    assert OverridesParser.create().parse_override(argument).value() == path
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -63,8 +63,8 @@ def test_the_argument_that_cannot_be_read_is_named_with_its_cure(path):
 
 
 def test_the_names_in_a_list_are_quoted_each():
-    (told,) = shlex.split(quoted("data.classes=[benign (a),malignant]"))
-    assert OverridesParser.create().parse_override(told).value() == ["benign (a)", "malignant"]
+    (argument,) = shlex.split(quoted("data.classes=[benign (a),malignant]"))
+    assert OverridesParser.create().parse_override(argument).value() == ["benign (a)", "malignant"]
 
 
 @pytest.mark.parametrize(("argument", "value"), [
@@ -80,14 +80,14 @@ def test_the_values_of_a_group_are_quoted_each(argument, value):
 
 
 @pytest.mark.parametrize("value", ["{class: {benign: [gutärtig], malignant: [b]}}", "{benign: [gutärtig}", "{}}"])
-def test_a_group_that_quotes_do_not_mend_gets_no_wrong_cure(value):
+def test_a_group_that_quotes_do_not_fix_gets_no_wrong_cure(value):
     assert quoted(f"data.map={value}") is None
 
 
 @pytest.mark.parametrize(("argument", "cure"), [("data.root", "data.root: write key=value"),
                                                 ("dätä.root=x", "'dätä.root' is not a key"),
                                                 ("data root=x(", "'data root' is not a key")])  # fmt: skip
-def test_what_quotes_do_not_mend_has_another_cure(argument, cure):
+def test_an_argument_that_quotes_do_not_fix_gets_another_cure(argument, cure):
     with pytest.raises(HydraException) as error:
         OverridesParser.create().parse_overrides([argument])
     assert cure in describe(error.value)
@@ -115,19 +115,19 @@ def test_several_options_of_a_group_are_a_grid_and_only_callbacks_and_loggers_a_
 
 
 @pytest.mark.parametrize(
-    "said",
+    "overrides",
     [["model=[resnet50,resnet34]"], ["-m", "optimizer=[adam,sgd]", "seed=0,1"], ["-m", "model=[unet,u2net],u2net"]],
 )
-def test_options_that_would_be_merged_into_one_object_are_refused(train, tmp_path, said):
-    (named,) = [argument for argument in said if "[" in argument]
+def test_options_that_would_be_merged_into_one_object_are_refused(train, tmp_path, overrides):
+    (named,) = [argument for argument in overrides if "[" in argument]
     group = named.partition("=")[0]
-    assert only_line(train(*said)).startswith(f"Error: {named}: a run has one {group}; ")
+    assert only_line(train(*overrides)).startswith(f"Error: {named}: a run has one {group}; ")
     assert not list((tmp_path / "runs").glob("*/*"))
 
 
-@pytest.mark.parametrize("said", ["data.size=[320,240]", "group=.."])
-def test_a_wrong_value_is_one_line_and_leaves_no_folder(train, tmp_path, said):
-    assert only_line(train(said)).startswith(f"Error: {said}: give ")
+@pytest.mark.parametrize("override", ["data.size=[320,240]", "group=.."])
+def test_a_wrong_value_is_one_line_and_leaves_no_folder(train, tmp_path, override):
+    assert only_line(train(override)).startswith(f"Error: {override}: give ")
     assert not list((tmp_path / "runs").glob("*/*"))
 
 
@@ -135,7 +135,7 @@ def test_a_wrong_value_of_evaluate_is_one_line():
     assert only_line(run("evaluate.py", "runs=x", "explain=yes")) == "Error: explain=yes: give true or false."
 
 
-def test_what_no_job_of_a_grid_could_do_is_refused_once(train, tmp_path):
+def test_what_is_wrong_for_all_jobs_of_a_grid_is_refused_once(train, tmp_path):
     assert (
         only_line(train("-m", "seed=0,1,2", "data.size=-3"))
         == "Error: data.size=-3: give a whole number of at least 1."
@@ -158,7 +158,7 @@ def test_a_search_without_a_score_is_refused_once(train):
     assert "A search needs a validation set for its score" in line
 
 
-def test_a_search_that_varies_what_matters_is_not_refused_for_what_it_does_not_try(train):
+def test_a_search_is_not_refused_for_a_value_that_it_varies(train):
     done = train("sweep=search", "model=u2net_lite", "data.split.val_from_train=choice(1,2)", "debug=fast", "seed=0",
                  "hydra.sweeper.n_trials=1", "logger=none")  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -181,14 +181,14 @@ def test_the_config_of_every_job_of_a_grid_is_shown_and_nothing_is_trained(train
     done = train(*flags, "model=alexnet,resnet34", "seed=3,4")
     assert done.returncode == 0, done.stderr
     shown = list(yaml.safe_load_all(done.stdout))
-    assert [(one["model"]["name"], one["seed"]) for one in shown] == [("alexnet", 3), ("alexnet", 4), ("resnet34", 3),
-                                                                      ("resnet34", 4)]  # fmt: skip
+    jobs = [(config["model"]["name"], config["seed"]) for config in shown]
+    assert jobs == [("alexnet", 3), ("alexnet", 4), ("resnet34", 3), ("resnet34", 4)]
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_part_of_the_config_of_every_job_is_shown_with_the_flags_of_hydra(train):
     done = train("-m", "--cfg", "job", "--resolve", "--package", "optimizer", "optimizer.lr=0.1,0.2")
-    assert [one["lr"] for one in yaml.safe_load_all(done.stdout)] == [0.1, 0.2]
+    assert [config["lr"] for config in yaml.safe_load_all(done.stdout)] == [0.1, 0.2]
 
 
 def test_an_empty_wandb_mode_is_as_unset(train, tmp_path):
@@ -210,7 +210,7 @@ def test_a_value_that_names_no_option_of_a_group_is_one_line(value):
     assert line == f"Error: debug={value}: choose one of its options, or remove it with '~debug'"
 
 
-def test_what_is_taken_out_is_done_without(train, tmp_path):
+def test_a_run_trains_without_the_parts_that_are_taken_out(train, tmp_path):
     out = ("~logger", "~callbacks", "~scheduler", "~augment", "~seed")
     done = train("model=alexnet", "trainer.max_epochs=1", "debug_size=true", "data.size=64", "name=one", *out)
     assert done.returncode == 0, done.stderr

@@ -85,16 +85,18 @@ def test_a_recipe_that_would_have_no_effect_is_refused(group, tmp_path):
 
 
 def test_the_command_line_wins_over_the_recipe():
-    said = ["model=u2net_lite", "optimizer=adam", "data.batch_size=4", "data.split.ratio=[11,1,3]", "scheduler=plateau"]
+    overrides = ["model=u2net_lite", "optimizer=adam", "data.batch_size=4", "data.split.ratio=[11,1,3]",
+                 "scheduler=plateau"]  # fmt: skip
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", overrides=said)
+        cfg = compose("train", overrides=overrides)
     assert cfg.optimizer._target_ == "torch.optim.Adam"
     assert (cfg.data.batch_size, list(cfg.data.split.ratio), cfg.scheduler.patience) == (4, [11, 1, 3], 10)
 
 
 def test_a_name_is_the_model_and_the_other_overrides_sorted():
-    said = ["seed=1", "model=resnet50", "data.size=96", "group=x", "runs_dir=y", "logger=csv", "hydra.verbose=true"]
-    assert run_name("resnet50", said) == "resnet50__data.size-96__seed-1"
+    overrides = ["seed=1", "model=resnet50", "data.size=96", "group=x", "runs_dir=y", "logger=csv",
+                 "hydra.verbose=true"]  # fmt: skip
+    assert run_name("resnet50", overrides) == "resnet50__data.size-96__seed-1"
     assert run_name("resnet50", ["trainer.fast=True"]) == run_name("resnet50", ["trainer.fast=true"])
 
 
@@ -111,13 +113,13 @@ PLAIN = {  # overrides -> the name of versions up to 0.1
 }
 
 
-@pytest.mark.parametrize("said", PLAIN)
-def test_plain_names_are_those_of_earlier_versions(said):
-    assert run_name("m", said.split()) == older_name("m", said.split()) == PLAIN[said]
+@pytest.mark.parametrize("words", PLAIN)
+def test_plain_names_are_those_of_earlier_versions(words):
+    assert run_name("m", words.split()) == older_name("m", words.split()) == PLAIN[words]
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("model.weights=/a/b.pth", "model.weights=/a-b.pth"),
         ("model.weights=/a/b.pth", "model.weights=-a-b.pth"),
@@ -139,21 +141,21 @@ def test_plain_names_are_those_of_earlier_versions(said):
         ("data.root=" + "a" * 200, "data.root=" + "a" * 201),
     ],
 )
-def test_two_values_never_give_one_name(one, other):
-    names = [run_name("m", said.split(" ") if said.count("=") > 1 else [said]) for said in (one, other)]
+def test_two_values_never_give_one_name(first, second):
+    names = [run_name("m", text.split(" ") if text.count("=") > 1 else [text]) for text in (first, second)]
     assert names[0] != names[1]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,120}", name) for name in names)
-    assert [run_name("m", said.split(" ") if said.count("=") > 1 else [said]) for said in (one, other)] == names
+    assert [run_name("m", text.split(" ") if text.count("=") > 1 else [text]) for text in (first, second)] == names
 
 
-def test_the_same_values_give_one_name_however_they_are_said():
+def test_the_same_values_give_one_name_however_they_are_written():
     assert run_name("m", ["b=2", "+a=[1,2]"]) == run_name("m", ["++a=[1,2]", "b=2"])
     assert run_name("m", ["a=True"]) == run_name("m", ["a=true"])
 
 
 def test_older_names_are_what_earlier_versions_wrote():
-    said = ["data.split.ratio=[11,1,3]", "data.root=/a b/é", "model.weights=None", "seed=1"]
-    assert older_name("m", said) == "m__data.root--a-b-__data.split.ratio--11-1-3-__model.weights-null__seed-1"
+    overrides = ["data.split.ratio=[11,1,3]", "data.root=/a b/é", "model.weights=None", "seed=1"]
+    assert older_name("m", overrides) == "m__data.root--a-b-__data.split.ratio--11-1-3-__model.weights-null__seed-1"
     assert older_name("m", ["~scheduler"]) == "m__scheduler-"
     assert len(older_name("m", [f"data.classes=[{'x' * 200}]"])) == 120
 
@@ -169,13 +171,13 @@ def test_identity_ignores_where_and_how_fast_and_sees_what_decides_numbers(compo
                   "data.resize_masks=true", "data.drop_conflicts=true",
                   "callbacks.progress=null", *shows):  # fmt: skip
         assert identity(composed(other)) == base, other
-    said = "seed=1 optimizer.lr=0.1 data.split.seed=1 overlay=fill augment=none data.size=32 preprocess=clean"
+    decisive = "seed=1 optimizer.lr=0.1 data.split.seed=1 overlay=fill augment=none data.size=32 preprocess=clean"
     trains = ["trainer.accumulate_grad_batches=2", "trainer.limit_val_batches=1", "trainer.gradient_clip_val=1",
               "+trainer.check_val_every_n_epoch=2", "scheduler=none", "scheduler=cosine", "scheduler.factor=0.5",
               "scheduler.patience=3", "callbacks.step_seed=null", "callbacks=ema", "callbacks=early_stopping",
               "+callbacks.x._target_=mine.ModelCheckpoint",
               "+callbacks.x._target_=lightning.pytorch.callbacks.GradientAccumulationScheduler"]  # fmt: skip
-    for other in (*said.split(), "trainer.precision=bf16-mixed", "model=resnet34", "task.loss.label_smoothing=0.1",
+    for other in (*decisive.split(), "trainer.precision=bf16-mixed", "model=resnet34", "task.loss.label_smoothing=0.1",
                   *trains):  # fmt: skip
         assert identity(composed(other)) != base, other
     assert identity(composed("callbacks=ema")) != identity(composed("callbacks=ema", "callbacks.ema.decay=0.5"))
@@ -207,7 +209,7 @@ def test_the_config_of_an_older_run_lacks_keys_and_is_the_same_experiment(compos
 
 
 @pytest.mark.parametrize(
-    ("said", "named"),
+    ("overrides", "named"),
     [
         (["model=u2net_lite", "scheduler=plateau"], "val_from_train=1"),
         (["model=u2net_lite", "callbacks=early_stopping"], "Early stopping"),
@@ -242,21 +244,21 @@ def test_the_config_of_an_older_run_lacks_keys_and_is_the_same_experiment(compos
         (["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1"], "fused=false"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_line(composed, said, named):
+def test_what_cannot_work_is_refused_in_one_line(composed, overrides, named):
     with pytest.raises(UserError, match=named.replace("[", r"\[")) as error:
-        check(composed(*said))
+        check(composed(*overrides))
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "overrides",
     [["+trainer.max_steps=-1"], ["+trainer.max_time=null"], ["+trainer.fast_dev_run=false"], ["+trainer.min_epochs=1"],
      ["+trainer.val_check_interval=1.0"], ["+trainer.check_val_every_n_epoch=2", "trainer.max_epochs=2"],
      ["trainer.gradient_clip_val=1", "trainer.precision=64-true"],
      ["trainer.limit_val_batches=0", "scheduler=none"], ["trainer.limit_test_batches=1"]],
 )  # fmt: skip
-def test_options_of_the_trainer_that_work_are_let_through(composed, said):
-    check(composed(*said))
+def test_options_of_the_trainer_that_work_are_let_through(composed, overrides):
+    check(composed(*overrides))
 
 
 def test_a_sweeper_without_a_validation_score_is_refused(composed):

@@ -7,16 +7,16 @@ from bus_lightning.core.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("said", "named"),
+    ("override", "named"),
     [
         ("overlay.style=class_mark", "overlay.style=class_mark shows the true class"),
         ("overlay.color_by_class=[[255,0,0],[0,255,0],[0,0,255]]", "overlay.color_by_class shows the true class"),
     ],
 )
-def test_what_tells_the_true_class_is_never_drawn_with_predicted_masks(composed, said, named):
+def test_what_tells_the_true_class_is_never_drawn_with_predicted_masks(composed, override, named):
     with pytest.raises(UserError, match=named):
-        check(composed("model=resnet34", "overlay=predicted", said))
-    check(composed("model=resnet34", "overlay=contour", said))  # the truth may be drawn in any way
+        check(composed("model=resnet34", "overlay=predicted", override))
+    check(composed("model=resnet34", "overlay=contour", override))  # the truth may be drawn in any way
 
 
 def test_a_mask_is_a_fourth_channel_of_coloured_images_and_may_be_drawn_into_grey_ones(composed):

@@ -13,7 +13,7 @@ EVALUATE = {"part": "test", "split": None, "explain": False, "progress": False,
 
 
 @pytest.mark.parametrize(
-    ("said", "images", "expected"),
+    ("trainer", "images", "expected"),
     [
         ({"limit_val_batches": 0.5}, {"val": 16}, {"limit_val_batches": 1}),
         ({"limit_val_batches": 0.5}, {"val": 3}, {"limit_val_batches": 1}),
@@ -27,19 +27,19 @@ EVALUATE = {"part": "test", "split": None, "explain": False, "progress": False,
         ({"limit_val_batches": 0.5, "limit_test_batches": 0.5}, {"test": 3}, {"limit_test_batches": 1}),
     ],
 )
-def test_a_share_below_one_batch_is_one_batch(said, images, expected):
-    assert at_least_one_batch(OmegaConf.create(said), images, batch_size=16) == expected
+def test_a_share_below_one_batch_is_one_batch(trainer, images, expected):
+    assert at_least_one_batch(OmegaConf.create(trainer), images, batch_size=16) == expected
 
 
 @pytest.mark.parametrize(
-    ("said", "named"),
+    ("limits", "named"),
     [({}, None), ({"limit_test_batches": None}, None), ({"limit_test_batches": 1.0}, None),
      ({"limit_test_batches": 1}, "trainer.limit_test_batches=1"), ({"overfit_batches": 0.0}, None),
      ({"limit_val_batches": 0.5}, "trainer.limit_val_batches=0.5"),
      ({"overfit_batches": 4}, "trainer.overfit_batches=4")],
 )  # fmt: skip
-def test_what_keeps_a_run_from_evaluating_every_image_is_named(said, named):
-    assert are_limited(OmegaConf.create(said)) == named
+def test_a_limit_that_keeps_a_run_from_evaluating_every_image_is_named(limits, named):
+    assert are_limited(OmegaConf.create(limits)) == named
 
 
 def test_a_run_on_shares_of_few_images_trains_tests_and_is_evaluated_again(trained):

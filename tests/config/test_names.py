@@ -1,4 +1,4 @@
-"""The folder of a run: a new one by its own name, and one that an earlier version has made by the name that it gave."""
+"""The folder of a new run gets a new name; the folder of an earlier version is found by its older name."""
 
 from pathlib import Path
 
@@ -16,9 +16,9 @@ RATIO = "data.split.ratio=[4,1,1]"
 def made(composed):
     """Make the folder of a run as an earlier version named it, and return that name."""
 
-    def make(*said, **options):
-        cfg = composed(*said, **options)
-        older = older_name(cfg.model.name, said)
+    def make(*overrides, **options):
+        cfg = composed(*overrides, **options)
+        older = older_name(cfg.model.name, overrides)
         cfg.data.num_classes = 3  # as it is known once the data were read
         cfg.data.classes = ["benign", "malignant", "normal"]
         cfg.preprocess = {key: value for key, value in cfg.preprocess.items() if key != "rules"}  # which came later
@@ -35,31 +35,32 @@ def group_of(cfg):
 
 
 @pytest.mark.parametrize(
-    "said", [[RATIO], [RATIO, "seed=1"], ["model.weights=/a/b.pth"], ["data.exclude=/a b.csv"], ["~scheduler.patience"]]
+    "overrides",
+    [[RATIO], [RATIO, "seed=1"], ["model.weights=/a/b.pth"], ["data.exclude=/a b.csv"], ["~scheduler.patience"]],
 )
-def test_a_folder_of_an_earlier_version_is_found_by_its_name(composed, made, said):
-    cfg = composed(*said)
-    assert folder_name(cfg, said) == run_name(cfg.model.name, said)
-    older = made(*said)
-    assert older != run_name(cfg.model.name, said)
-    assert folder_name(cfg, said) == older
+def test_a_folder_of_an_earlier_version_is_found_by_its_name(composed, made, overrides):
+    cfg = composed(*overrides)
+    assert folder_name(cfg, overrides) == run_name(cfg.model.name, overrides)
+    older = made(*overrides)
+    assert older != run_name(cfg.model.name, overrides)
+    assert folder_name(cfg, overrides) == older
 
 
-def test_a_group_that_is_chosen_may_lie_and_show_itself_elsewhere(composed, made):
+def test_an_older_folder_is_found_though_places_and_display_differ(composed, made):
     older = made("callbacks=early_stopping", "data=phantom", RATIO)
-    said = ["callbacks=early_stopping", "data=phantom", "data.cache=elsewhere", "callbacks.progress=null", RATIO]
-    assert folder_name(composed(*said), said) == older
+    overrides = ["callbacks=early_stopping", "data=phantom", "data.cache=elsewhere", "callbacks.progress=null", RATIO]
+    assert folder_name(composed(*overrides), overrides) == older
 
 
 @pytest.mark.parametrize(
-    ("there", "asked"),
+    ("present", "override"),
     [("model.weights=/a/b.pth", "model.weights=/a-b.pth"), ("data.exclude=/a b.csv", "data.exclude=/a/b.csv"),
      ("data.split.ratio=[4,1,1]", "data.split.ratio=[4,1-1]")],
 )  # fmt: skip
-def test_a_folder_that_another_value_has_made_is_not_taken(composed, made, there, asked):
-    made(there)
-    cfg = composed(asked)
-    assert folder_name(cfg, [asked]) == run_name(cfg.model.name, [asked])
+def test_a_folder_that_another_value_has_made_is_not_taken(composed, made, present, override):
+    made(present)
+    cfg = composed(override)
+    assert folder_name(cfg, [override]) == run_name(cfg.model.name, [override])
 
 
 def test_a_folder_of_another_experiment_is_not_taken(composed, made):
@@ -76,7 +77,7 @@ def test_a_folder_of_the_new_name_goes_before_an_older_one(composed, made):
     assert folder_name(cfg, [RATIO]) == name
 
 
-def test_a_damaged_folder_of_an_older_name_is_nobodys(composed, made):
+def test_a_damaged_folder_of_an_older_name_is_not_taken(composed, made):
     older = made(RATIO)
     cfg = composed(RATIO)
     RunDir(group_of(cfg) / older).config.write_text("- no config")

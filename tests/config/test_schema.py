@@ -21,9 +21,9 @@ def configured(*overrides, name="train"):
         return compose(name, overrides=list(overrides))
 
 
-def with_value(cfg, said):
+def with_value(cfg, text):
     """Set a key as the command line does."""
-    override = OverridesParser.create().parse_override(said)
+    override = OverridesParser.create().parse_override(text)
     changed = copy.deepcopy(cfg)
     OmegaConf.update(changed, override.key_or_group, override.value(), merge=False, force_add=True)
     return changed
@@ -73,10 +73,10 @@ def whole():
     return configured()
 
 
-@pytest.mark.parametrize("said", WRONG)
-def test_a_value_of_the_wrong_kind_is_refused_in_one_line_that_names_the_key_and_what_it_takes(whole, said):
-    key = said.partition("=")[0]
-    cfg = with_value(whole, said)
+@pytest.mark.parametrize("override", WRONG)
+def test_a_value_of_the_wrong_kind_is_refused_in_one_line_that_names_the_key_and_what_it_takes(whole, override):
+    key = override.partition("=")[0]
+    cfg = with_value(whole, override)
     with pytest.raises(UserError) as refused:
         check(cfg)
     line = str(refused.value)
@@ -95,9 +95,9 @@ RIGHT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("said", RIGHT)
-def test_a_value_that_can_be_used_is_taken(whole, said):
-    check_kinds(with_value(whole, said), TRAIN)
+@pytest.mark.parametrize("override", RIGHT)
+def test_a_value_that_can_be_used_is_taken(whole, override):
+    check_kinds(with_value(whole, override), TRAIN)
 
 
 @pytest.mark.parametrize("key", ["trainer", "data", "model", "task", "optimizer", "preprocess", "overlay", "runs_dir",
@@ -113,7 +113,7 @@ def test_what_is_needed_cannot_be_taken_out(whole, key):
 
 @pytest.mark.parametrize("key", ["logger", "callbacks", "scheduler", "augment", "seed", "name", "data.exclude",
                                  "data.split.fold", "trainer.limit_val_batches", "model.weights"])  # fmt: skip
-def test_what_may_be_none_is_none_where_it_was_taken_out(whole, key):
+def test_a_key_that_may_be_none_is_none_after_it_is_taken_out(whole, key):
     cfg = OmegaConf.create(OmegaConf.to_container(whole))
     parent, _, name = key.rpartition(".")
     del (OmegaConf.select(cfg, parent) if parent else cfg)[name]
@@ -123,10 +123,10 @@ def test_what_may_be_none_is_none_where_it_was_taken_out(whole, key):
     assert name not in (OmegaConf.select(cfg, parent) if parent else cfg), "a check changes nothing"
 
 
-@pytest.mark.parametrize("said", ["runs=5", "runs=[]", "runs=[5]", "part=1", "progress=yes", "explain=1",
-                                  "data.root=[a]", "explain_options.images=0", "explain_options.methods=gradcam",
-                                  "explain_options.random_seed=-1"])  # fmt: skip
-def test_what_evaluate_takes_is_checked_as_well(said):
+@pytest.mark.parametrize("override", ["runs=5", "runs=[]", "runs=[5]", "part=1", "progress=yes", "explain=1",
+                                      "data.root=[a]", "explain_options.images=0", "explain_options.methods=gradcam",
+                                      "explain_options.random_seed=-1"])  # fmt: skip
+def test_options_of_evaluate_are_checked_too(override):
     cfg = configured("runs=x", name="evaluate")
-    with pytest.raises(UserError, match=f"^{said.partition('=')[0]}=.*: give "):
-        check_kinds(with_value(cfg, said), EVALUATE)
+    with pytest.raises(UserError, match=f"^{override.partition('=')[0]}=.*: give "):
+        check_kinds(with_value(cfg, override), EVALUATE)

@@ -1,4 +1,4 @@
-"""What a `_target_` raises is told by its cause, its key in the config and its name, in one line."""
+"""An error of a `_target_` is one line with its cause, its key in the config and its name."""
 
 from functools import partial
 from pathlib import Path
@@ -47,25 +47,25 @@ def config(**options):
 
 
 @pytest.mark.parametrize(("says", "error"), SAYS.items())
-def test_the_cause_is_told_with_key_and_target_in_one_line_whatever_its_kind(says, error):
-    with pytest.raises(UserError) as told:
+def test_an_error_of_any_kind_is_one_line_with_key_and_target(says, error):
+    with pytest.raises(UserError) as caught:
         build(config(says=says))
-    line = explain(told.value)
-    assert line == str(told.value), "more than one line"
+    line = explain(caught.value)
+    assert line == str(caught.value), "more than one line"
     assert line.startswith(f"callbacks.mine ({ITSELF}): ")
     assert type(error).__name__ in line
     assert says in line
-    assert told.value.__cause__, "the traceback, for error.txt"
+    assert caught.value.__cause__, "the traceback, for error.txt"
 
 
 @pytest.mark.parametrize(("says", "shows"), [("nothing", "raise RuntimeError"), ("key", "table[says]")])
 def test_an_error_without_words_shows_the_line_that_raised_it(says, shows):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         build(config(says=says))
-    assert shows in str(told.value)
+    assert shows in str(caught.value)
 
 
-def test_what_lies_below_a_librarys_own_words_is_told_as_well():
+def test_the_cause_below_a_message_of_a_library_is_shown_too():
     with pytest.raises(UserError, match=r"something went wrong.*from KeyError: 'the_reason'"):
         build(config(says="wrapped"))
 
@@ -89,12 +89,12 @@ def test_a_network_is_named_by_its_key_also_where_a_debug_size_is_merged_into_it
     "node", [{"_target_": "no_such_module.Thing"}, {"_target_": "torch.no_such"}, {"_target_": "torch.pi"},
              {"_target_": "torch.nn.Linear", "feature": 3}, {"_target_": "os.system", "command": "true"}]
 )  # fmt: skip
-def test_a_target_that_cannot_be_called_so_is_one_line_with_its_name(node):
-    with pytest.raises(UserError) as told:
+def test_a_target_that_cannot_be_called_is_one_line_with_its_name(node):
+    with pytest.raises(UserError) as caught:
         build(OmegaConf.create({"task": {"loss": node}}).task.loss)
-    assert str(told.value).startswith("task.loss (")
-    assert node["_target_"].rpartition(".")[0] in str(told.value)
-    assert "full_key" not in explain(told.value) == str(told.value)
+    assert str(caught.value).startswith("task.loss (")
+    assert node["_target_"].rpartition(".")[0] in str(caught.value)
+    assert "full_key" not in explain(caught.value) == str(caught.value)
 
 
 def test_a_partial_names_its_node_when_its_call_fails():
@@ -117,7 +117,7 @@ def test_our_own_line_is_not_wrapped():
 
 
 @pytest.mark.parametrize(
-    ("said", "line"),
+    ("overrides", "line"),
     [
         (
             ["trainer.precision=fp16"],
@@ -136,14 +136,14 @@ def test_our_own_line_is_not_wrapped():
         (["augment.rotation.limit=often"], "augment.rotation: "),
     ],
 )
-def test_a_run_whose_config_cannot_be_built_says_why_and_keeps_the_traceback(composed, said, line):
-    cfg = composed("model=resnet34", *[part if part.startswith("+") or line else f"+{part}" for part in said])
-    with pytest.raises(UserError if line else ValueError) as told:
+def test_a_run_whose_config_cannot_be_built_says_why_and_keeps_the_traceback(composed, overrides, line):
+    cfg = composed("model=resnet34", *[part if part.startswith("+") or line else f"+{part}" for part in overrides])
+    with pytest.raises(UserError if line else ValueError) as caught:
         train.run(cfg)
     run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
     assert run.status["state"] == "failed"
-    assert run.status["error"] == explain(told.value)
-    assert str(told.value).startswith(line or "often")
+    assert run.status["error"] == explain(caught.value)
+    assert str(caught.value).startswith(line or "often")
     assert "Traceback" in run.error.read_text()
 
 
@@ -162,7 +162,7 @@ def test_a_bug_of_our_own_keeps_its_traceback(composed, monkeypatch):
     assert "return [][0]" in kept
 
 
-def test_a_batch_norm_of_one_value_is_told_what_to_raise():
-    with pytest.raises(ValueError, match="Expected more than 1 value") as told:
+def test_the_error_of_a_batch_norm_of_one_value_names_what_to_raise():
+    with pytest.raises(ValueError, match="Expected more than 1 value") as caught:
         nn.BatchNorm2d(4)(torch.zeros(1, 4, 1, 1))
-    assert "raise data.batch_size or data.size" in explain(told.value)
+    assert "raise data.batch_size or data.size" in explain(caught.value)

@@ -32,7 +32,7 @@ def test_a_value_that_cannot_be_meant_is_refused_with_its_option(module, argumen
 
 
 @pytest.mark.parametrize("module", COMMANDS)
-def test_a_command_tells_its_version(module, capsys):
+def test_a_command_prints_its_version(module, capsys):
     with pytest.raises(SystemExit) as end:
         import_module(f"bus_lightning.{module}").main(["--version"])
     assert end.value.code == 0

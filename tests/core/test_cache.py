@@ -1,4 +1,4 @@
-"""A damaged cache is made anew with one log line, and gives what it would give without the cache."""
+"""A damaged cache is made again with one log line, and gives the same result as without a cache."""
 
 import json
 import logging
@@ -177,7 +177,7 @@ KINDS = ["content-*.json", "scale-*.json", "audit-*.json", "fingerprints-*.npz",
     [(kind, damage) for kind in KINDS for damage in DAMAGES
      if kind != "fingerprints-*.npz" or not damage.endswith("with a checksum")],  # its content is read elsewhere
 )  # fmt: skip
-def test_a_damaged_cache_is_made_anew(kinds, filled, pattern, damage, tmp_path, monkeypatch, caplog, as_new):
+def test_a_damaged_cache_is_made_again(kinds, filled, pattern, damage, tmp_path, monkeypatch, caplog, as_new):
     monkeypatch.setattr(networks.tempfile, "gettempdir", lambda: str(tmp_path))
     files, name, expected = filled[pattern]
     for path, whole in files.items():
@@ -236,7 +236,7 @@ def test_a_large_file_is_hashed_once_by_a_process_until_it_changes(tmp_path, mon
     write_cached(file, b"content")
     os.utime(file, (0, 0))
     digest = module._digest
-    monkeypatch.setattr(module, "_digest", lambda *given: hashed.append(given) or digest(*given))
+    monkeypatch.setattr(module, "_digest", lambda *args: hashed.append(args) or digest(*args))
     assert is_whole(file)
     mark_used(file)
     assert is_whole(file)

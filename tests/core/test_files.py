@@ -58,7 +58,7 @@ def test_a_file_is_on_the_disk_before_it_is_renamed_onto_its_name(calls, tmp_pat
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-def test_what_was_there_stays_when_the_block_fails(calls, tmp_path, error):
+def test_the_earlier_file_stays_when_the_block_fails(calls, tmp_path, error):
     path = tmp_path / "there.json"
     path.write_text("old")
 
@@ -72,7 +72,7 @@ def test_what_was_there_stays_when_the_block_fails(calls, tmp_path, error):
     assert (path.read_text(), calls, list(tmp_path.iterdir())) == ("old", [], [path])
 
 
-def test_the_temporary_file_lies_beside_its_place(tmp_path):
+def test_the_temporary_file_lies_next_to_its_target(tmp_path):
     with aside(tmp_path / "new" / "there.json") as temporary:
         temporary.write_text("new")
         assert temporary.parent == tmp_path / "new"  # of another file system it could not be renamed
@@ -111,7 +111,7 @@ def test_a_folder_whose_writer_is_stopped_leaves_the_old_one_and_nothing_else(tm
     assert [(path.name, (path / "file").read_text()) for path in tmp_path.iterdir()] == [("bundle", "old")]
 
 
-def test_ctrl_c_stays_what_it_is_while_a_folder_is_written(tmp_path):
+def test_ctrl_c_works_as_usual_while_a_folder_is_written(tmp_path):
     with pytest.raises(KeyboardInterrupt), folder_aside(tmp_path / "bundle"):
         signal.raise_signal(signal.SIGINT)
     assert not list(tmp_path.iterdir())

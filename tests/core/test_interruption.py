@@ -57,7 +57,7 @@ class Watch(pl.Callback):
             self.at.pop((trainer.current_epoch, "validation"), lambda: None)()
 
     def on_test(self):
-        """Take the moment at which the kept weights are about to be tested, which no callback takes part in."""
+        """Act just before the kept weights are tested, where no callback runs."""
         self.at.pop("test", lambda: None)()
 
 
@@ -65,7 +65,7 @@ class Watch(pl.Callback):
 def watch(monkeypatch):
     watch, usual = Watch(), fit.build_trainer
     monkeypatch.setattr(
-        fit, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[watch, *callbacks], **o)
+        fit, "build_trainer", lambda *args, callbacks, **options: usual(*args, callbacks=[watch, *callbacks], **options)
     )
     monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
     test = pl.Trainer.test
@@ -80,24 +80,24 @@ def known():
 
 @pytest.fixture
 def undisturbed(composed, watch, known):
-    """Train without a disturbance, once; the results and the images of each step come back."""
+    """Train once without an interruption; return the results and the images of each step."""
 
-    def go(*said):
-        if said not in known:
-            cfg = composed(*said, "group=undisturbed")
+    def go(*overrides):
+        if overrides not in known:
+            cfg = composed(*overrides, "group=undisturbed")
             train.run(cfg)
-            known[said], watch.steps = (results_of(folder_of(cfg)), watch.steps), []
-        return known[said]
+            known[overrides], watch.steps = (results_of(folder_of(cfg)), watch.steps), []
+        return known[overrides]
 
     return go
 
 
 def kill():
-    """End as SIGKILL does, as far as a test can: nothing is saved and nobody hears of it."""
+    """End like SIGKILL, as far as a test can: nothing is saved and nothing is reported."""
     raise KeyboardInterrupt
 
 
-def told(number):
+def raise_later(number):
     return lambda: signal.raise_signal(number)
 
 
@@ -108,12 +108,14 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "number", "moment"), MOMENTS)
-def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(composed, undisturbed, watch, said, number, moment, caplog):
-    expected, steps = undisturbed(*said)
+@pytest.mark.parametrize(("overrides", "number", "moment"), MOMENTS)
+def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(
+    composed, undisturbed, watch, overrides, number, moment, caplog
+):
+    expected, steps = undisturbed(*overrides)
     per_epoch = len(steps) // 3
-    cfg = composed(*said)
-    watch.at[(1, per_epoch - 1) if moment == (1, "last") else moment] = told(number)
+    cfg = composed(*overrides)
+    watch.at[(1, per_epoch - 1) if moment == (1, "last") else moment] = raise_later(number)
     with pytest.raises(Interrupted) as stop:
         train.run(cfg)
     assert stop.value.code == 128 + number
@@ -122,13 +124,13 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(composed, undisturbed,
     assert run.last.is_file()
     assert "the same command continues it" in caplog.text
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    train.run(composed(*said))
+    train.run(composed(*overrides))
     assert results_of(run) == expected
     assert watch.steps == steps, "a batch was repeated or left out"
     assert run.status["state"] == "complete"
 
 
-def test_what_an_older_version_has_begun_goes_on(composed, undisturbed, watch):
+def test_a_run_that_an_older_version_began_goes_on(composed, undisturbed, watch):
     expected, _ = undisturbed(*ALEXNET)
     watch.at[1, 2] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
@@ -142,11 +144,9 @@ def test_what_an_older_version_has_begun_goes_on(composed, undisturbed, watch):
     assert results_of(run) == expected
 
 
-def test_a_job_that_is_started_again_within_one_launch_goes_on_though_it_was_to_start_afresh(
-    composed, undisturbed, watch
-):
+def test_a_job_that_one_launch_starts_twice_goes_on_in_spite_of_rerun(composed, undisturbed, watch):
     expected, steps = undisturbed(*ALEXNET)
-    watch.at[1, 2] = told(signal.SIGTERM)
+    watch.at[1, 2] = raise_later(signal.SIGTERM)
     with pytest.raises(Interrupted):
         train.run(composed(*ALEXNET, "rerun=true"), launch="first")
     train.run(composed(*ALEXNET, "rerun=true"), launch="first")
@@ -171,16 +171,16 @@ def test_a_second_ctrl_c_stops_at_once(composed, watch):
 
 
 @pytest.mark.parametrize(
-    "said", [ALEXNET, U2NET_LITE, [*ALEXNET, "data.workers=2"]], ids=["alexnet", "u2net_lite", "workers"]
+    "overrides", [ALEXNET, U2NET_LITE, [*ALEXNET, "data.workers=2"]], ids=["alexnet", "u2net_lite", "workers"]
 )
-def test_a_killed_run_goes_on_from_the_last_epoch_to_the_same_bits(composed, undisturbed, watch, said):
-    expected, steps = undisturbed(*said)
+def test_a_killed_run_goes_on_from_the_last_epoch_to_the_same_bits(composed, undisturbed, watch, overrides):
+    expected, steps = undisturbed(*overrides)
     watch.at[1, 2] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        train.run(composed(*said))
+        train.run(composed(*overrides))
     done = len(watch.steps)
-    train.run(composed(*said))
-    assert results_of(folder_of(composed(*said))) == expected
+    train.run(composed(*overrides))
+    assert results_of(folder_of(composed(*overrides))) == expected
     assert watch.steps[done:] == [step for step in steps if step[0] >= 1]
 
 
@@ -188,61 +188,65 @@ def test_a_killed_run_goes_on_from_the_last_epoch_to_the_same_bits(composed, und
     "more", [(), ("trainer.accumulate_grad_batches=3",), ("data.workers=2",), ("data.balance=oversample",)], ids=str
 )
 def test_a_checkpoint_within_an_epoch_neither_repeats_nor_leaves_out_a_batch(composed, undisturbed, watch, more):
-    said = [*ALEXNET, "callbacks.checkpoint.every_n_train_steps=2", *more]
-    expected, steps = undisturbed(*said)
+    overrides = [*ALEXNET, "callbacks.checkpoint.every_n_train_steps=2", *more]
+    expected, steps = undisturbed(*overrides)
     assert len(steps) // 3 > 6
     watch.at[1, 6] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        train.run(composed(*said))
+        train.run(composed(*overrides))
     done = len(watch.steps)
-    train.run(composed(*said))
+    train.run(composed(*overrides))
     first = watch.steps[done]
     assert first[0] == 1, "it began the epoch anew"
     assert first[1] > 0, "it began the epoch anew"
     assert watch.steps[done:] == steps[steps.index(first) :]
-    assert results_of(folder_of(composed(*said))) == expected
+    assert results_of(folder_of(composed(*overrides))) == expected
 
 
 def test_an_early_stopped_run_that_was_killed_before_its_test_does_not_train_on(composed, undisturbed, watch):
-    said = [*ALEXNET, "callbacks=early_stopping", "callbacks.progress=null", "callbacks.early_stopping.patience=1",
-            "callbacks.early_stopping.min_delta=1", "trainer.max_epochs=6"]  # fmt: skip
-    expected, steps = undisturbed(*said)
+    overrides = [*ALEXNET, "callbacks=early_stopping", "callbacks.progress=null", "callbacks.early_stopping.patience=1",
+                 "callbacks.early_stopping.min_delta=1", "trainer.max_epochs=6"]  # fmt: skip
+    expected, steps = undisturbed(*overrides)
     assert steps[-1][0] < 5
     watch.at["test"] = kill
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        train.run(composed(*said))
-    train.run(composed(*said))
-    assert results_of(folder_of(composed(*said))) == expected
+        train.run(composed(*overrides))
+    train.run(composed(*overrides))
+    assert results_of(folder_of(composed(*overrides))) == expected
     assert watch.steps == steps
 
 
-def test_a_signal_that_somebody_else_handles_reaches_them_after_the_state_is_saved(composed, watch):
+def test_a_signal_with_another_handler_reaches_it_after_the_state_is_saved(composed, watch):
     cfg = composed(*ALEXNET)
-    found = []
-    before = signal.signal(signal.SIGUSR2, lambda *_: found.append(folder_of(cfg).last.is_file()))
+    was_saved = []
+    before = signal.signal(signal.SIGUSR2, lambda *_: was_saved.append(folder_of(cfg).last.is_file()))
     try:
-        watch.at[0, 2] = told(signal.SIGUSR2)
+        watch.at[0, 2] = raise_later(signal.SIGUSR2)
         train.run(cfg)
     finally:
         signal.signal(signal.SIGUSR2, before)
-    assert found == [True]
+    assert was_saved == [True]
     assert folder_of(cfg).status["state"] == "complete"
 
 
-def test_signals_nobody_waits_for_are_left_alone():
+def test_signals_without_a_handler_are_left_alone():
     deferral = Deferral()
     deferral.hold()
     assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
     deferral.release()
 
 
-def test_a_warning_is_not_taken_for_the_second_time_and_is_not_lost():
+def test_a_warning_signal_is_not_counted_as_a_second_signal_and_is_not_lost():
     heard = []
     before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
     deferral = Deferral()
     try:
         deferral.hold()
-        for number in (signal.SIGINT, signal.SIGUSR2, signal.SIGUSR2):  # a group's Ctrl-C, and its parent's word
+        for number in (
+            signal.SIGINT,
+            signal.SIGUSR2,
+            signal.SIGUSR2,
+        ):  # Ctrl-C of the group, and its parent's signal
             signal.raise_signal(number)
         assert deferral.received == signal.SIGUSR2
         assert not heard
@@ -255,7 +259,7 @@ def test_a_warning_is_not_taken_for_the_second_time_and_is_not_lost():
 
 @pytest.fixture
 def as_a_worker(monkeypatch):
-    """Answer to signals as a worker does that stands beside others."""
+    """Handle signals like a worker that runs next to others."""
     stops = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
     before = {number: signal.getsignal(number) for number in stops}
     monkeypatch.setattr(interruption, "_early", [])
@@ -265,7 +269,7 @@ def as_a_worker(monkeypatch):
         signal.signal(number, handler)
 
 
-def test_a_worker_told_to_stop_between_two_runs_lives_on_and_does_not_start_the_next(as_a_worker, composed, watch):
+def test_a_worker_that_is_stopped_between_two_runs_lives_on_and_does_not_start_the_next(as_a_worker, composed, watch):
     signal.raise_signal(signal.SIGUSR2)
     cfg = composed(*ALEXNET)
     with pytest.raises(Interrupted):
@@ -273,9 +277,9 @@ def test_a_worker_told_to_stop_between_two_runs_lives_on_and_does_not_start_the_
     assert not folder_of(cfg).config.exists()
 
 
-def test_a_worker_told_to_stop_within_a_run_saves_it_and_does_not_start_the_next(as_a_worker, composed, watch):
+def test_a_worker_that_is_stopped_within_a_run_saves_it_and_does_not_start_the_next(as_a_worker, composed, watch):
     cfg = composed(*ALEXNET)
-    watch.at[1, 1] = told(signal.SIGUSR2)
+    watch.at[1, 1] = raise_later(signal.SIGUSR2)
     with pytest.raises(Interrupted):
         train.run(cfg)
     assert folder_of(cfg).status["state"] == "interrupted"
@@ -297,7 +301,7 @@ def test_a_run_in_work_is_refused_by_owner_and_age(composed, watch):
     assert not folder.exists()
 
 
-def test_the_lock_of_a_dead_process_is_taken_over_and_said(composed, watch, caplog):
+def test_the_lock_of_a_dead_process_is_taken_over_with_a_message(composed, watch, caplog):
     cfg = composed(*ALEXNET, "trainer.max_epochs=1")
     folder = folder_of(cfg).path
     folder.parent.mkdir(parents=True)
@@ -331,10 +335,10 @@ def test_a_killed_job_is_named_so_in_the_table(composed, watch):
         assert collect([run.path])["state"][0] == "running"
 
 
-def test_a_run_killed_before_its_last_word_is_complete_when_looked_at_again(composed, watch, monkeypatch):
+def test_a_run_killed_before_its_last_status_is_completed_by_the_next_launch(composed, watch, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(
-            RunDir, "write_metrics", lambda self, found, usual=RunDir.write_metrics: (usual(self, found), kill())
+            RunDir, "write_metrics", lambda self, metrics, usual=RunDir.write_metrics: (usual(self, metrics), kill())
         )
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             train.run(composed(*ALEXNET, "trainer.max_epochs=1"))
@@ -370,7 +374,7 @@ def test_a_job_without_memory_says_which_settings_to_lower(composed, watch, erro
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 100 MB, which grows when it is told to."""
+    """A file system of 100 MB, which grows on request."""
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -460,7 +464,7 @@ for number in range(20):
 def test_history_has_no_gap_and_no_repeated_row(composed, watch):
     cfg = composed(*ALEXNET)
     for moment in ((0, 1), (1, 3), (2, 2)):
-        watch.at[moment] = told(signal.SIGTERM)
+        watch.at[moment] = raise_later(signal.SIGTERM)
         with pytest.raises(Interrupted):
             train.run(composed(*ALEXNET))
     train.run(cfg)

@@ -14,7 +14,7 @@ READERS = [read_bytes, read_text, read_json, read_yaml]
 
 
 def bad_places(folder: Path) -> dict[str, Path]:
-    """Make what may stand in a file's place."""
+    """Make things that may be in the place of a file."""
     os.mkfifo(folder / "pipe")
     (folder / "endless").symlink_to("/dev/zero")
     (folder / "itself").symlink_to(folder / "itself")

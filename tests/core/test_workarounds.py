@@ -24,5 +24,9 @@ def test_importing_the_room_imports_no_library():
 
 def test_each_workaround_says_where_the_library_does_it():
     assert len(FUNCTIONS) >= 10
-    lacking = [one.__name__ for one in FUNCTIONS if not re.search(r"(Upstream|Source): ", inspect.getdoc(one) or "")]
+    lacking = [
+        function.__name__
+        for function in FUNCTIONS
+        if not re.search(r"(Upstream|Source): ", inspect.getdoc(function) or "")
+    ]
     assert not lacking

@@ -54,7 +54,7 @@ def damaged(phantom, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(damaged):
+def damaged_audit(damaged):
     return audit_folder(damaged, read_folder(damaged, {}), progress=False)
 
 
@@ -75,38 +75,39 @@ def test_a_whole_folder_can_be_trained_on(healthy):
     assert not any(id_.startswith("normal/") for id_ in healthy.problems["color_marks"])
 
 
-def test_every_broken_file_is_listed_with_its_reason(found):
-    assert found.problems["unreadable"] == [
+def test_every_broken_file_is_listed_with_its_reason(damaged_audit):
+    assert damaged_audit.problems["unreadable"] == [
         "benign/benign (1).png",
         "benign/benign (1)_mask.png",
         "benign/benign (2).png",
         "malignant/malignant (1)_mask.png",
     ]
-    assert found.problems["mask_size_mismatch"] == ["benign/benign (3)_mask.png"]
-    assert found.broken.keys() == {*found.problems["unreadable"], *found.problems["mask_size_mismatch"]}
-    for file, reason in found.broken.items():
+    assert damaged_audit.problems["mask_size_mismatch"] == ["benign/benign (3)_mask.png"]
+    problems = damaged_audit.problems
+    assert damaged_audit.broken.keys() == {*problems["unreadable"], *problems["mask_size_mismatch"]}
+    for file, reason in damaged_audit.broken.items():
         assert reason.startswith(f"{file} ")
-    assert "truncated" in found.broken["benign/benign (1).png"]
-    assert "is empty (0 bytes)" in found.broken["benign/benign (2).png"]
-    assert "is 9x7 pixels" in found.broken["benign/benign (3)_mask.png"]
-    assert not found.tasks
+    assert "truncated" in damaged_audit.broken["benign/benign (1).png"]
+    assert "is empty (0 bytes)" in damaged_audit.broken["benign/benign (2).png"]
+    assert "is 9x7 pixels" in damaged_audit.broken["benign/benign (3)_mask.png"]
+    assert not damaged_audit.tasks
 
 
-def test_odd_masks_are_listed(found):
-    assert found.problems["image_without_mask"] == ["malignant/malignant (2)"]
-    assert found.problems["mask_without_image"] == ["normal/stray_mask.png"]
-    assert found.problems["normal_with_lesion"] == ["normal/normal (1)"]
-    assert found.problems["lesion_with_empty_mask"] == ["benign/benign (6)", "malignant/malignant (2)"]
+def test_odd_masks_are_listed(damaged_audit):
+    assert damaged_audit.problems["image_without_mask"] == ["malignant/malignant (2)"]
+    assert damaged_audit.problems["mask_without_image"] == ["normal/stray_mask.png"]
+    assert damaged_audit.problems["normal_with_lesion"] == ["normal/normal (1)"]
+    assert damaged_audit.problems["lesion_with_empty_mask"] == ["benign/benign (6)", "malignant/malignant (2)"]
 
 
-def test_there_is_a_group_for_every_image_the_unreadable_too(found, damaged):
-    assert list(found.groups) == read_index(damaged)["id"].tolist()
-    sizes = pd.Series(found.groups).value_counts()
-    assert sizes[found.groups["benign/benign (1)"]] == sizes[found.groups["benign/benign (2)"]] == 1
+def test_every_image_has_a_group_even_an_unreadable_one(damaged_audit, damaged):
+    assert list(damaged_audit.groups) == read_index(damaged)["id"].tolist()
+    sizes = pd.Series(damaged_audit.groups).value_counts()
+    assert sizes[damaged_audit.groups["benign/benign (1)"]] == sizes[damaged_audit.groups["benign/benign (2)"]] == 1
 
 
-def test_twins_share_a_group_and_broken_neighbours_do_not_shift_it(healthy, found):
-    for audit in (healthy, found):
+def test_near_duplicates_share_a_group_and_broken_files_do_not_shift_it(healthy, damaged_audit):
+    for audit in (healthy, damaged_audit):
         groups = audit.groups
         assert groups["benign/benign (5)"] == groups["benign/benign (8)"] != groups["benign/benign (7)"]
         assert groups["benign/benign (13)"] == groups["benign/benign (14)"] == groups["benign/benign (16)"]
@@ -158,9 +159,7 @@ def test_the_command_fails_for_a_missing_folder_in_one_line(tmp_path, capsys):
 
 def test_findings_are_kept_by_content(small_copy, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(
-        module, "audit_folder", lambda *given: calls.append(given) or audit_folder(*given, progress=False)
-    )
+    monkeypatch.setattr(module, "audit_folder", lambda *args: calls.append(args) or audit_folder(*args, progress=False))
     cache = tmp_path / "cache"
     first = cached_audit(small_copy, read_folder(small_copy, {}), cache)
     elsewhere = small_copy.rename(tmp_path / "moved")
@@ -183,7 +182,7 @@ def test_a_folder_that_changes_while_it_is_audited_is_refused(healthy, small_pha
 
 def test_the_audit_and_a_training_search_for_duplicates_once(small_phantom, data_config, tmp_path, monkeypatch):
     calls, cache = [], tmp_path / "cache"
-    monkeypatch.setattr(module, "matching_pairs", lambda *given: calls.append(given) or matching_pairs(*given))
+    monkeypatch.setattr(module, "matching_pairs", lambda *args: calls.append(args) or matching_pairs(*args))
     command = [str(small_phantom), "--out", str(tmp_path / "out"), "--cache", str(cache)]
     assert main(command) == 0
     prepared = prepare_data(data_config(f"data.cache={cache}", root=small_phantom).data, needs_masks=True)
@@ -210,10 +209,10 @@ def test_fingerprints_are_kept_as_they_were(small_phantom, tmp_path):
     kept = load_fingerprints(fingerprints_of(audit.content, tmp_path))
     again = audit_folder(small_phantom, read_folder(small_phantom, {}), progress=False).fingerprints
     assert list(kept) == list(again) == read_index(small_phantom)["id"].tolist()
-    for id_, one in again.items():
-        assert kept[id_].digest == one.digest
+    for id_, fingerprint in again.items():
+        assert kept[id_].digest == fingerprint.digest
         for name in ("grey", "points", "descriptors"):
-            np.testing.assert_array_equal(getattr(kept[id_], name), getattr(one, name))
+            np.testing.assert_array_equal(getattr(kept[id_], name), getattr(fingerprint, name))
 
 
 def test_lost_fingerprints_are_made_again(small_phantom, tmp_path):
@@ -265,7 +264,7 @@ def test_one_class_with_masks_trains_a_segmenter(small_copy, verdict):
     assert verdict() == (0, "can be used for segmentation.")
 
 
-def test_an_audit_that_nobody_watches_tells_how_far_it_has_come(small_phantom, monkeypatch, capsys):
+def test_an_audit_without_a_terminal_reports_its_progress(small_phantom, monkeypatch, capsys):
     audit_folder(small_phantom, read_folder(small_phantom, {}))
     assert capsys.readouterr().err == ""  # done before there is anything to say
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
@@ -276,17 +275,17 @@ def test_an_audit_that_nobody_watches_tells_how_far_it_has_come(small_phantom, m
 
 
 def test_jobs_that_start_together_audit_once(small_phantom, tmp_path, monkeypatch, together):
-    calls, found = [], audit_folder(small_phantom, read_folder(small_phantom, {}), progress=False)
+    calls, expected = [], audit_folder(small_phantom, read_folder(small_phantom, {}), progress=False)
 
     def slow(root, index):
         calls.append(root)
         threading.Event().wait(0.2)
-        return found
+        return expected
 
     monkeypatch.setattr(module, "audit_folder", slow)
     answers = together(lambda: cached_audit(small_phantom, read_folder(small_phantom, {}), tmp_path), 3)
     assert len(calls) == 1
-    assert answers == [found] * 3
+    assert answers == [expected] * 3
 
 
 @pytest.mark.busi

@@ -100,7 +100,7 @@ def test_words_that_the_class_map_does_not_name_are_listed_with_their_numbers(tm
     assert "data.map.class does not name (4a: 2)" in line
 
 
-def test_a_folder_that_nothing_reads_is_one_line_that_says_what_to_do(tmp_path, audit):
+def test_a_folder_that_no_source_reads_is_one_line_that_says_what_to_do(tmp_path, audit):
     for name in ("archive/benign/a.png", "archive/benign/a_mask.png", "archive/malignant/b.png"):
         draw_image(tmp_path / "set" / name, 1)
     code, printed, (line,) = audit(tmp_path / "set")

@@ -50,7 +50,7 @@ def test_what_a_rotation_uncovers_is_black_and_no_lesion():
 
 
 def test_the_seed_alone_decides(square):
-    """Neither earlier calls, nor another object, nor any global generator has a say."""
+    """Earlier calls, other objects and global generators change nothing."""
     first = Augmentation(PAPER)
     expected = [first(*square, seed) for seed in range(30)]
     second = Augmentation(PAPER)
@@ -118,7 +118,7 @@ def test_one_channel_gives_the_grey_levels_of_three_equal_ones():
     grey, mask = rng.integers(0, 256, (61, 47, 1), dtype=np.uint8), rng.integers(0, 2, (61, 47), dtype=np.uint8)
     augmentation = Augmentation(PAPER)
     for seed in range(60):
-        one, its_mask = augmentation(grey, mask, seed)
+        grey_result, its_mask = augmentation(grey, mask, seed)
         three, other_mask = augmentation(np.repeat(grey, 3, axis=2), mask, seed)
-        np.testing.assert_array_equal(three, np.broadcast_to(one.reshape(61, 47, 1), three.shape))
+        np.testing.assert_array_equal(three, np.broadcast_to(grey_result.reshape(61, 47, 1), three.shape))
         np.testing.assert_array_equal(its_mask, other_mask)

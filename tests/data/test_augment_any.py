@@ -86,9 +86,9 @@ def test_a_transform_has_its_own_random_numbers_so_the_others_stay_as_they_are(s
 def test_two_equal_transforms_of_different_names_draw_different_numbers(speckle):
     image, mask = np.full_like(speckle[0], 128), speckle[1]
     noise = {"_target_": "albumentations.GaussNoise", "p": 1.0}
-    one, _ = Augmentation({"first": noise})(image, mask, 7)
-    other, _ = Augmentation({"second": noise})(image, mask, 7)
-    assert (one != other).any()
+    first, _ = Augmentation({"first": noise})(image, mask, 7)
+    second, _ = Augmentation({"second": noise})(image, mask, 7)
+    assert (first != second).any()
 
 
 def test_a_crop_keeps_every_lesion_whole():
@@ -139,6 +139,6 @@ def test_what_is_not_a_transform_is_refused_in_one_line(options, named):
 
 
 @pytest.mark.parametrize("transforms", [NOISE, CROP, {"rotation": {"_target_": "albumentations.Rotate"}}])
-def test_a_device_leaves_such_transforms_to_the_cpu_and_makes_none(transforms):
+def test_transforms_of_the_library_are_refused_on_a_device(transforms):
     with pytest.raises(UserError, match="needs the CPU"):
         BatchAugmentation(transforms)

@@ -22,13 +22,13 @@ def picture():
 
 
 def change(image, mask, strength, seeds=range(12)):
-    """How far the images of many seeds are from the original, on the mean, on the CPU and in a batch."""
+    """Measure the mean distance of the images of many seeds from the original, on the CPU and in a batch."""
     transforms = {name: options for name, options in ALWAYS.items() if name != "rotation"} | {"strength": strength}
     single = [Augmentation(transforms)(image, mask, seed)[0].astype(float) for seed in seeds]
     batch = torch.from_numpy(image).permute(2, 0, 1)[None].repeat(len(seeds), 1, 1, 1)
     masks = torch.zeros(len(seeds), 1, 64, 64, dtype=torch.uint8)
     changed = BatchAugmentation(transforms)(batch, masks, list(seeds))[0].permute(0, 2, 3, 1).numpy()
-    return [np.abs(np.stack(found) - image.astype(float)).mean() for found in (single, changed)]
+    return [np.abs(np.stack(images) - image.astype(float)).mean() for images in (single, changed)]
 
 
 def test_more_strength_changes_more_on_both_paths(picture):
@@ -52,7 +52,7 @@ def test_strength_scales_degrees_jitter_and_blur_and_leaves_probabilities(pictur
 
 
 @pytest.mark.parametrize("strength", [-1, "strong", float("inf")])
-def test_a_strength_that_is_none_is_refused_in_one_line(strength):
+def test_an_impossible_strength_is_refused_in_one_line(strength):
     with pytest.raises(UserError, match=r"augment\.strength"):
         Augmentation(PAPER | {"strength": strength})
 

@@ -65,7 +65,7 @@ def assert_same(pair, expected):
 
 
 def test_the_seed_alone_decides(batch):
-    """Neither company nor place in the batch, neither other calls nor any global generator has a say."""
+    """The other images of the batch, the place in it, other calls and global generators change nothing."""
     seeds = list(range(8))
     expected = BatchAugmentation(PAPER)(*batch, seeds)
     assert len({image.numpy().tobytes() for image in expected[0]}) == 8
@@ -77,7 +77,7 @@ def test_the_seed_alone_decides(batch):
         assert_same(other(batch[0][kept], batch[1][kept], kept.tolist()), (expected[0][kept], expected[1][kept]))
 
 
-def test_memory_format_and_autocast_have_no_say(batch):
+def test_memory_format_and_autocast_change_nothing(batch):
     images, masks = batch
     expected = BatchAugmentation(ALWAYS)(images, masks, range(8))
     assert_same(BatchAugmentation(ALWAYS)(images.to(memory_format=torch.channels_last), masks, range(8)), expected)
@@ -86,8 +86,8 @@ def test_memory_format_and_autocast_have_no_say(batch):
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_leaving_transforms_out_does_not_change_another(name, batch):
-    """So that what an ablation changes is what it leaves out alone."""
+def test_leaving_out_transforms_does_not_change_the_others(name, batch):
+    """An ablation then changes only what it leaves out."""
     never = {other: options | {"p": 0} for other, options in PAPER.items()}
     expected = BatchAugmentation(never | {name: ALWAYS[name]})(*batch, range(8))
     assert_same(BatchAugmentation({name: ALWAYS[name]})(*batch, range(8)), expected)
@@ -137,7 +137,7 @@ def test_what_is_not_chosen_changes_nothing(transforms, batch):
     assert_same(BatchAugmentation(transforms)(*batch, range(8)), batch)
 
 
-def test_an_image_that_is_passed_over_stays_as_it_is_beside_others_that_change(batch):
+def test_a_skipped_image_stays_unchanged_in_a_batch_of_changed_ones(batch):
     seldom = {name: options | {"p": 0.3} for name, options in PAPER.items()}
     images, _ = BatchAugmentation(seldom)(*batch, range(8))
     kept = (images == batch[0]).flatten(1).all(1)
@@ -163,8 +163,8 @@ def test_grey_stays_grey(batch):
         *[({name: {"p": 1}}, 0.01, 0) for name in FLIPS],
         *[({"rotation": {"p": 1, "limit": [angle, angle]}}, 0.01, 1) for angle in (30, -11, 90)],
         ({"horizontal_flip": {"p": 1}, "rotation": {"p": 1, "limit": [30, 30]}}, 0.01, 1),
-        # What is allowed to colours is the CPU path's own coarseness: it cuts off the decimals of brightness and
-        # contrast where this one rounds, and knows 180 hues and 256 saturations.
+        # Colours may differ as much as the CPU path is coarse: it cuts off the decimals of brightness and contrast
+        # where this path rounds, and has only 180 hues and 256 saturations.
         *[({"color_jitter": STILL | {"brightness": [factor, factor]}}, 0.6, 1) for factor in (0.7, 1.3)],
         *[({"color_jitter": STILL | {"contrast": [factor, factor]}}, 0.6, 1) for factor in (0.7, 1.3)],
         *[({"color_jitter": STILL | {"saturation": [factor, factor]}}, 0.15, 1) for factor in (0.6, 1.4)],
@@ -216,13 +216,15 @@ def moments(images, masks):
 def test_moments_are_those_of_the_cpu_path(transforms, coloured):
     """Means, and variances about the common mean, over 500 seeds: within four standard errors."""
     image, mask = draw_ultrasound(coloured)
-    ours, theirs = (moments(*path(transforms, image, mask, range(500))) for path in (all_at_once, one_by_one))
-    for name, values in ours.items():
-        centre = torch.cat([values, theirs[name]]).mean()
+    batch_moments, image_moments = (
+        moments(*path(transforms, image, mask, range(500))) for path in (all_at_once, one_by_one)
+    )
+    for name, values in batch_moments.items():
+        centre = torch.cat([values, image_moments[name]]).mean()
         # The CPU path cuts off the decimals of brightness and of contrast: half a grey value each time.
         bias = 1 if name == "mean" and "color_jitter" in transforms else 1e-6
         for power in (1, 2):
-            a, b = ((part - centre) ** power for part in (values, theirs[name]))
+            a, b = ((part - centre) ** power for part in (values, image_moments[name]))
             error = ((a.var() + b.var()) / len(a)).sqrt()
             assert (a.mean() - b.mean()).abs() < 4 * error + bias, (name, power)
 
@@ -238,7 +240,7 @@ def test_each_is_applied_as_often_as_its_probability_says(name):
 
 
 def test_nothing_is_asked_of_the_device(batch):
-    """One tensor goes there, and no operation needs to know a value that is there."""
+    """One tensor goes to the device, and no operation reads a value back."""
     seen = []
 
     class Record(TorchDispatchMode):
@@ -265,7 +267,7 @@ def test_nothing_is_asked_of_the_device(batch):
         ({"gaussian_blur": {"p": 1}, "rotation": {"p": 1}}, "augment: use the order .* data.on_device=false"),
     ],
 )
-def test_what_it_does_not_know_or_cannot_do_is_refused_in_one_line(transforms, named):
+def test_unknown_and_impossible_transforms_are_refused_in_one_line(transforms, named):
     with pytest.raises(UserError, match=named) as caught:
         BatchAugmentation(transforms)
     assert "\n" not in str(caught.value)
@@ -289,12 +291,12 @@ def test_defaults_are_those_of_the_cpu_path():
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # it says that it is a prototype
 def test_a_gpu_gives_what_the_cpu_gives_and_is_never_waited_for(batch):
-    augmentation, there = BatchAugmentation(PAPER), [part.cuda() for part in batch]
+    augmentation, on_gpu = BatchAugmentation(PAPER), [part.cuda() for part in batch]
     expected = augmentation(*batch, range(8))
-    augmentation(*there, range(8))  # the first call loads what it needs
+    augmentation(*on_gpu, range(8))  # the first call loads what it needs
     torch.cuda.set_sync_debug_mode("error")
     try:
-        images, masks = augmentation(*there, range(8))
+        images, masks = augmentation(*on_gpu, range(8))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert images.is_cuda

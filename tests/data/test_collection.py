@@ -32,7 +32,7 @@ def two_copies(two_phantoms, tmp_path):
 
 
 def config_of(cache, sets, **options):
-    own = {name: {"source": "folder", "classes": None} | given for name, given in sets.items()}
+    own = {name: {"source": "folder", "classes": None} | options for name, options in sets.items()}
     return OmegaConf.merge(OmegaConf.load(DEFAULT), {"sets": own, "cache": str(cache)}, options)
 
 
@@ -148,9 +148,11 @@ def test_ids_without_the_name_of_their_set_are_explained(two_phantoms, audit_cac
 
 
 def test_the_order_in_which_sets_are_named_changes_no_image_and_no_hash(two_phantoms, audit_cache):
-    one, other = (prepare(audit_cache, two_phantoms, names) for names in (["first", "second"], ["second", "first"]))
-    assert one.content == other.content
-    assert one.frame["id"].tolist() == other.frame["id"].tolist()
+    forward, backward = (
+        prepare(audit_cache, two_phantoms, names) for names in (["first", "second"], ["second", "first"])
+    )
+    assert forward.content == backward.content
+    assert forward.frame["id"].tolist() == backward.frame["id"].tolist()
 
 
 def test_what_was_found_about_the_sets_is_not_computed_again(two_copies, tmp_path, monkeypatch):

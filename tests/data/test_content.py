@@ -1,4 +1,4 @@
-"""A data folder is known by what its files hold; what was read once is not read again until a file changes."""
+"""A data folder is identified by the content of its files, which are read again only after a file has changed."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def settled(small_copy, monkeypatch):
 def reads(monkeypatch):
     """Count how often all files are read."""
     calls = []
-    monkeypatch.setattr(module, "content_hash", lambda *given: calls.append(given) or content_hash(*given))
+    monkeypatch.setattr(module, "content_hash", lambda *args: calls.append(args) or content_hash(*args))
     return calls
 
 
@@ -40,7 +40,7 @@ def test_content_is_named_by_bytes_and_names_and_not_by_place(small_copy, tmp_pa
     (elsewhere / MASK).write_bytes(b"another")
     second = content(elsewhere)
     (elsewhere / MASK).unlink()
-    (elsewhere / MASK).symlink_to("nowhere")  # read by nobody, but no reason to crash
+    (elsewhere / MASK).symlink_to("nowhere")  # nobody reads it, and it must not cause a crash
     assert len({first, second, content(elsewhere)}) == 3
 
 
@@ -52,10 +52,10 @@ def test_files_are_read_once_while_none_changes(settled, tmp_path, reads):
 
 def test_a_change_is_seen_even_where_size_and_time_stay(settled, tmp_path, reads):
     frame, file = read_index(settled), settled / MASK
-    before, found = known_content(settled, frame, tmp_path), file.stat()
+    before, status = known_content(settled, frame, tmp_path), file.stat()
     time.sleep(0.02)  # a tick of the file system's clock
     file.write_bytes(file.read_bytes()[:-1] + b"X")
-    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert known_content(settled, frame, tmp_path) not in (before, None)
     assert len(reads) == 2
 

@@ -46,12 +46,12 @@ def test_fingerprints_are_read_back_as_they_were_written(tmp_path):
     prints = {"a": make_fingerprint(phantom(0)), "b": make_fingerprint(np.zeros((40, 50, 3), np.uint8))}
     prints["c"] = make_fingerprint(phantom(1)[:200])
     save_fingerprints(tmp_path / "p.npz", prints)
-    found = load_fingerprints(tmp_path / "p.npz")
-    assert list(found) == ["a", "b", "c"]
+    loaded = load_fingerprints(tmp_path / "p.npz")
+    assert list(loaded) == ["a", "b", "c"]
     for id_, written in prints.items():
-        assert found[id_].digest == written.digest
+        assert loaded[id_].digest == written.digest
         for name in ("grey", "points", "descriptors"):
-            np.testing.assert_array_equal(getattr(found[id_], name), getattr(written, name))
+            np.testing.assert_array_equal(getattr(loaded[id_], name), getattr(written, name))
 
 
 class Trap:
@@ -73,18 +73,18 @@ def test_nothing_in_a_file_of_fingerprints_is_executed(tmp_path):
         load_fingerprints(tmp_path / "p.npz")
 
 
-@pytest.mark.parametrize(("val", "test", "twins"), [("t", "x", 1), ("x", "t", 1), ("t", "t", 2), ("x", "x", 0)])
+@pytest.mark.parametrize(("val", "test", "number"), [("t", "x", 1), ("x", "t", 1), ("t", "t", 2), ("x", "x", 0)])
 @pytest.mark.parametrize("method", ["random", "grouped"])
-def test_twins_of_training_images_are_counted_in_validation_and_test(method, val, test, twins, caplog):
+def test_near_duplicates_of_training_images_are_counted_in_validation_and_test(method, val, test, number, caplog):
     parts = {"train": ["a"], "val": ["b"], "test": ["c", "d"]}
     groups = {"a": 0, "b": 0 if val == "t" else 1, "c": 0 if test == "t" else 2, "d": 3}
-    if method == "grouped" and twins:
-        with pytest.raises(UserError, match=rf"\({twins} held-out images have one in training\)"):
+    if method == "grouped" and number:
+        with pytest.raises(UserError, match=rf"\({number} held-out images have one in training\)"):
             make_named_split(parts, method, groups)
         return
     with caplog.at_level(logging.WARNING):
         make_named_split(parts, method, groups)
-    assert (f"{twins} of 3 held-out images have a near-duplicate in training" in caplog.text) is bool(twins)
+    assert (f"{number} of 3 held-out images have a near-duplicate in training" in caplog.text) is bool(number)
 
 
 def test_validation_and_test_share_no_group_either():

@@ -46,9 +46,9 @@ def pixels(batches):
 
 def assert_same(first, second):
     assert [id_ for id_, *_ in first] == [id_ for id_, *_ in second]
-    for one, other in zip(first, second, strict=True):
-        assert torch.equal(one[1], other[1])
-        assert torch.equal(one[2], other[2])
+    for sample_a, sample_b in zip(first, second, strict=True):
+        assert torch.equal(sample_a[1], sample_b[1])
+        assert torch.equal(sample_a[2], sample_b[2])
 
 
 def test_batches_have_the_promised_keys_shapes_and_types(made):
@@ -77,13 +77,13 @@ def test_values_are_normalised_by_mean_and_deviation(made):
 
 def test_one_channel_is_grey_with_the_first_mean_and_deviation(made):
     three = images_of(made("data.mean=[0.1,0.1,0.1]", "data.std=[0.5,0.5,0.5]"))
-    one = images_of(made("data.channels=1", "data.mean=[0.1,0.2,0.3]", "data.std=[0.5,0.25,0.2]"))
-    assert one.shape[1:] == (1, 64, 64)
+    grey_images = images_of(made("data.channels=1", "data.mean=[0.1,0.2,0.3]", "data.std=[0.5,0.25,0.2]"))
+    assert grey_images.shape[1:] == (1, 64, 64)
     grey = (three.std(dim=1) < 1e-6).all(dim=(1, 2))
     assert grey.any()
-    np.testing.assert_allclose(one[grey], three[grey][:, :1], atol=1e-5)
+    np.testing.assert_allclose(grey_images[grey], three[grey][:, :1], atol=1e-5)
     # A coloured image is weighed as the eye does, not averaged.
-    assert not torch.allclose(one[~grey], three[~grey].mean(dim=1, keepdim=True), atol=1e-3)
+    assert not torch.allclose(grey_images[~grey], three[~grey].mean(dim=1, keepdim=True), atol=1e-3)
 
 
 @pytest.mark.parametrize("resize", ["stretch", "pad"])
@@ -210,7 +210,7 @@ def test_class_weights_are_the_inverse_of_the_counts(made):
     few = made("data.balance=class_weights")
     few.labels = [0, 0, 1]
     assert len(few.class_weights()) == 3, "one for each class that the network knows"
-    datamodule.labels = [0, 0, 2, 2, 2, 2]  # lists of one's own may leave a class out
+    datamodule.labels = [0, 0, 2, 2, 2, 2]  # lists of the user may leave a class out
     assert datamodule.class_weights().tolist() == [1.5, 0.0, 0.75]
 
 

@@ -26,7 +26,7 @@ def assert_same(loader, other):
         assert batch.keys() == expected.keys()
         for key, value in expected.items():
             if key == "full_mask":
-                assert all(torch.equal(one, two) for one, two in zip(batch[key], value, strict=True))
+                assert all(torch.equal(actual, expected) for actual, expected in zip(batch[key], value, strict=True))
             elif isinstance(value, list):
                 assert batch[key] == value
             else:
@@ -37,8 +37,8 @@ def assert_same(loader, other):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("overlay", ["none", "contour"])
 def test_batches_are_those_of_images_on_the_host(made, channels, overlay):
-    said = [f"data.channels={channels}"]
-    on_device, on_host = (made(*said, *more, augment="none", overlay=overlay) for more in ([HELD], []))
+    overrides = [f"data.channels={channels}"]
+    on_device, on_host = (made(*overrides, *more, augment="none", overlay=overlay) for more in ([HELD], []))
     assert_same(on_device.test_dataloader(), on_host.test_dataloader())
     assert_same(on_device.train_dataloader(), on_host.train_dataloader())
 

@@ -69,13 +69,13 @@ def test_the_class_folders_may_lie_at_any_depth(prefix, small_phantom, out, know
     assert stat.S_IMODE(out.stat().st_mode) & 0o055 == 0o055
 
 
-def test_what_differs_from_the_published_set_is_said(archive, out, capsys):
+def test_differences_from_the_published_set_are_reported(archive, out, capsys):
     assert main(["--zip", str(archive), "--out", str(out)]) == 1
-    said = capsys.readouterr()
-    assert "images instead of 437" in said.err
-    assert "masks instead of 798" in said.err
-    assert "missing: malignant/malignant (4), " in said.err
-    assert "differs from the published set" in said.out
+    printed = capsys.readouterr()
+    assert "images instead of 437" in printed.err
+    assert "masks instead of 798" in printed.err
+    assert "missing: malignant/malignant (4), " in printed.err
+    assert "differs from the published set" in printed.out
     assert out.is_dir()
 
 
@@ -287,10 +287,10 @@ def test_an_address_that_fails_is_one_clear_line(address, served, out, monkeypat
     server = f"http://127.0.0.1:{served.server_port}"
     monkeypatch.setattr(module, "ADDRESS", address.replace("SERVER", server))
     assert main(["--out", str(out)]) == 1
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1
-    assert "cannot be reached" in said[0]
-    assert "--zip path" in said[0]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "cannot be reached" in lines[0]
+    assert "--zip path" in lines[0]
     assert_nothing_left(out)
 
 

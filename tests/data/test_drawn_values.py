@@ -7,13 +7,13 @@ from test_preprocess import RED, drawn_pixels
 from bus_lightning.data.preprocess import Overlay
 
 
-@pytest.mark.parametrize(("height", "beside"), [(60, 0), (199, 0), (300, 2), (600, 3)])
-def test_a_contour_is_thicker_on_a_higher_image(height, beside):
+@pytest.mark.parametrize(("height", "margin"), [(60, 0), (199, 0), (300, 2), (600, 3)])
+def test_a_contour_is_thicker_on_a_higher_image(height, margin):
     mask = np.zeros((height, 200), np.uint8)
     mask[20:50, 60:140] = 1
     _, changed = drawn_pixels("contour", mask, color=RED)
     (columns,) = np.nonzero(changed[35])
-    assert columns.tolist() == [side + k for side in (60, 139) for k in range(-beside, beside + 1)]
+    assert columns.tolist() == [side + k for side in (60, 139) for k in range(-margin, margin + 1)]
 
 
 def test_a_mark_grows_with_the_image():

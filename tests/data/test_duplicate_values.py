@@ -35,11 +35,11 @@ def test_half_of_the_blocks_may_hold_something_else(image):
 def test_two_parts_of_an_image_agree_where_they_share_a_third_or_more(image, share, agrees):
     half = image.shape[1] // 2  # the parts have this width each
     left, right = image[:, :half], image[:, round((1 - share) * half) : round((2 - share) * half)]
-    found = agreement(make_fingerprint(left), make_fingerprint(right))
-    assert found > 0.9 if agrees else found == 0
+    actual = agreement(make_fingerprint(left), make_fingerprint(right))
+    assert actual > 0.9 if agrees else actual == 0
 
 
 def test_an_image_without_structure_has_no_keypoints():
-    found = make_fingerprint(np.zeros((40, 50, 3), np.uint8))
-    assert (found.points.shape, found.descriptors.shape) == ((0, 2), (0, 128))
-    assert agreement(found, found) == 0
+    fingerprint = make_fingerprint(np.zeros((40, 50, 3), np.uint8))
+    assert (fingerprint.points.shape, fingerprint.descriptors.shape) == ((0, 2), (0, 128))
+    assert agreement(fingerprint, fingerprint) == 0

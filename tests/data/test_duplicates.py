@@ -16,7 +16,7 @@ Image = NDArray[np.uint8]
 
 
 def phantom(speckle_seed: int, anatomy_seed: int = 0, strength: float = 0.7) -> Image:
-    """Draw smooth tissue layers and a dark lesion, times speckle of its own seed."""
+    """Draw smooth tissue layers and a dark lesion, times speckle of a given seed."""
     height, width = 380, 460
     anatomy = np.random.default_rng(anatomy_seed)
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -100,7 +100,7 @@ def a_quarter(image: Image) -> Image:
 def test_most_of_the_blocks_of_the_smaller_image_decide(change: Callable[[Image], Image], seed: int) -> None:
     image = phantom(seed, anatomy_seed=seed)
     for pair in ((image, change(image)), (change(image), image)):
-        assert matching_pairs([make_fingerprint(one) for one in pair]) == [(0, 1)]
+        assert matching_pairs([make_fingerprint(image) for image in pair]) == [(0, 1)]
 
 
 def test_across_two_sets_only_pairs_of_both_are_found_and_every_equal_one() -> None:
@@ -119,7 +119,7 @@ def test_the_same_anatomy_with_other_speckle_does_not_match(strength: float) -> 
 
 def test_a_mirrored_frame_does_not_match() -> None:
     image = phantom(0)
-    # Round spots look the same in a mirror, so that only the handedness tells the frames apart.
+    # Round spots look the same in a mirror: the frames differ only in their handedness.
     for at in np.random.default_rng(0).integers(20, 360, (60, 2)).tolist():
         cv2.circle(image, at, 5, (255, 255, 255), -1, cv2.LINE_AA)
     assert matching_pairs([make_fingerprint(image), make_fingerprint(image[:, ::-1])]) == []
@@ -226,7 +226,7 @@ def test_pairs_of_busi_seen_by_eye(grouped: tuple[list[str], list[int]], first: 
 
 @pytest.mark.busi
 @pytest.mark.parametrize("change", [partly_hidden, a_quarter])
-def test_a_part_of_an_image_of_busi_is_known_again(busi: Path, change: Callable[[Image], Image]) -> None:
+def test_a_part_of_an_image_of_busi_is_recognised(busi: Path, change: Callable[[Image], Image]) -> None:
     files = [
         busi / f"{kind}/{kind} ({number}).png" for kind in ("benign", "malignant") for number in range(10, 130, 20)
     ]

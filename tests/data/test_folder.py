@@ -1,4 +1,4 @@
-"""What lies in a data folder is read by content; what is passed over is counted and named."""
+"""Files in a data folder are read by their content; skipped files are counted and named."""
 
 import io
 import json
@@ -91,31 +91,31 @@ PASSED_OVER = {
 
 
 @pytest.mark.parametrize("file", PASSED_OVER)
-def test_a_file_that_is_passed_over_is_named_with_the_reason(file, folder):
+def test_a_skipped_file_is_named_with_the_reason(file, folder):
     content, reason = PASSED_OVER[file]
     root = folder({"benign/a.png": encoded("PNG"), file: content})
-    found = list_folder(root)
-    assert found.images == {"benign/a": "benign/a.png"}
-    assert list(found.passed_over) == [file]
-    assert found.passed_over[file].startswith(reason)
+    listed = list_folder(root)
+    assert listed.images == {"benign/a": "benign/a.png"}
+    assert list(listed.passed_over) == [file]
+    assert listed.passed_over[file].startswith(reason)
 
 
-def test_a_pipe_is_not_opened_and_a_broken_link_is_no_reason_to_be_silent(folder):
+def test_a_pipe_is_not_opened_and_a_broken_link_is_still_listed(folder):
     root = folder({"benign/a.png": encoded("PNG")})
     os.mkfifo(root / "benign/pipe.png")
     (root / "benign/link.png").symlink_to("nowhere.png")
     (root / "benign/copy.png").symlink_to("a.png")
-    found = list_folder(root)
-    assert found.passed_over == {"benign/pipe.png": "pipes or devices"}
-    assert list(found.images) == ["benign/a", "benign/copy", "benign/link"]
+    listed = list_folder(root)
+    assert listed.passed_over == {"benign/pipe.png": "pipes or devices"}
+    assert list(listed.images) == ["benign/a", "benign/copy", "benign/link"]
     with pytest.raises(UserError, match=r"link\.png cannot be read"):
         read_image(root / "benign/link.png")
 
 
-def test_what_is_passed_over_is_counted_by_reason_with_names():
+def test_skipped_files_are_counted_by_reason_with_names():
     many = {f"benign/{k}.dcm": "in DICOM" for k in range(5)} | {"benign/a.txt": "a text file"}
-    said = "5 files (benign/0.dcm, benign/1.dcm, ...): in DICOM; 1 file (benign/a.txt): a text file"
-    assert describe_skipped(many) == said
+    expected = "5 files (benign/0.dcm, benign/1.dcm, ...): in DICOM; 1 file (benign/a.txt): a text file"
+    assert describe_skipped(many) == expected
 
 
 def test_a_folder_without_images_says_what_it_holds_instead(folder):
@@ -140,22 +140,22 @@ def mixed(small_copy):
     return small_copy
 
 
-def test_training_says_once_what_is_passed_over(mixed, data_config, caplog):
+def test_training_reports_skipped_files_once(mixed, data_config, caplog):
     caplog.set_level(logging.INFO)
-    found = prepare_data(data_config(root=mixed).data, needs_masks=True)
-    assert len(found.frame) == 12
-    assert found.frame.set_index("id").loc["benign/benign (1).jpg", "masks"] == ("benign/benign (1)_mask.png",)
-    said = [record.getMessage() for record in caplog.records if "skipped: " in record.getMessage()]
+    data = prepare_data(data_config(root=mixed).data, needs_masks=True)
+    assert len(data.frame) == 12
+    assert data.frame.set_index("id").loc["benign/benign (1).jpg", "masks"] == ("benign/benign (1)_mask.png",)
+    messages = [record.getMessage() for record in caplog.records if "skipped: " in record.getMessage()]
     reason = "in DICOM, which training does not read: save each as PNG"
-    assert said == [f"{mixed}: skipped: 1 file (benign/a.dcm): {reason}."]
+    assert messages == [f"{mixed}: skipped: 1 file (benign/a.dcm): {reason}."]
 
 
-def test_nothing_is_said_of_a_whole_folder(small_copy, data_config, caplog):
+def test_a_whole_folder_gives_no_message(small_copy, data_config, caplog):
     prepare_data(data_config(root=small_copy).data, needs_masks=True)
     assert "skipped: " not in caplog.text
 
 
-def test_the_audit_names_every_file_that_is_passed_over(mixed, tmp_path, capsys):
+def test_the_audit_names_every_skipped_file(mixed, tmp_path, capsys):
     assert main([str(mixed), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]) == 0
     assert "Skipped: " in capsys.readouterr().out
     written = json.loads((tmp_path / "out/audit.json").read_text())
@@ -166,9 +166,9 @@ def test_the_audit_names_every_file_that_is_passed_over(mixed, tmp_path, capsys)
 @pytest.mark.parametrize("listed", ["benign/benign (1).jpg", "benign/benign (1)", "benign/benign (2).png"])
 def test_images_are_left_out_by_id_or_path_with_or_without_ending(listed, mixed, data_config, tmp_path):
     (tmp_path / "out.csv").write_text(f"id\n{listed}\n")
-    found = prepare_data(data_config(f"data.exclude={tmp_path / 'out.csv'}", root=mixed).data, needs_masks=True)
-    assert len(found.frame) == 11
-    assert not any(image.startswith(listed.partition(")")[0]) for image in found.frame["image"])
+    data = prepare_data(data_config(f"data.exclude={tmp_path / 'out.csv'}", root=mixed).data, needs_masks=True)
+    assert len(data.frame) == 11
+    assert not any(image.startswith(listed.partition(")")[0]) for image in data.frame["image"])
 
 
 def test_a_tiff_of_several_pages_is_refused_and_not_cut_to_its_first(small_copy, data_config):

@@ -1,4 +1,4 @@
-"""Where a folder is missing or cannot be written, the line names the option to change, and what there is."""
+"""If a folder is missing or cannot be written, the error names the option to change and the folders that exist."""
 
 import errno
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_what_cannot_be_written_names_the_option_of_its_folder(file, option, num
 
 @pytest.mark.parametrize("option", ["runs_dir", "data.cache", "data.root"])
 def test_a_run_in_a_read_only_checkout_names_one_option_after_the_other(composed, tmp_path, monkeypatch, option):
-    """Each folder that the user moves elsewhere, as he was told, leaves the next one."""
+    """After the user has moved one folder, as the error says, the next one is named."""
     closed = tmp_path / "checkout"
     places = {"runs_dir": "runs", "data.cache": "data/cache", "data.root": "data/phantom"}
     moved = list(places)[: list(places).index(option)] if option != "data.root" else ["runs_dir", "data.cache"]
@@ -84,7 +84,7 @@ def test_a_report_that_names_no_group_takes_the_usual_one_or_the_only_one_or_lis
     assert default_group() == Path("runs/classification")
 
 
-def test_a_group_that_is_not_there_is_told_with_those_that_are(tmp_path, monkeypatch, capsys):
+def test_a_missing_group_is_named_with_those_that_exist(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     some_run(tmp_path / "runs/demo/one")
     assert main(["runs/classification"]) == 1

@@ -1,4 +1,4 @@
-"""Splits, augmentation and the probe for labels beside values worked out by hand or by another path."""
+"""Splits, augmentation and the probe for labels, compared with values computed by hand or by another method."""
 
 import cv2
 import numpy as np
@@ -45,7 +45,7 @@ def test_the_same_options_give_the_same_images_on_every_machine(name):
 
 
 @pytest.mark.parametrize("cross_folds", [2, 3, 5])
-def test_cross_fitting_parts_the_training_images_of_the_whole_split_and_nothing_else(cross_folds):
+def test_cross_fitting_divides_the_training_images_of_the_whole_split_and_nothing_else(cross_folds):
     whole = make_split(FRAME, PAIRS, seed=2, ratio=[7, 2, 2])
     made = [
         make_split(FRAME, PAIRS, seed=2, ratio=[7, 2, 2], cross_folds=cross_folds, cross_fold=k)
@@ -85,21 +85,21 @@ def test_a_ratio_is_read_as_parts_of_training_validation_and_test():
 
 
 @pytest.mark.parametrize("parts", [("train", "val"), ("train", "test"), ("val", "test")])
-def test_neither_an_image_nor_a_group_stands_in_two_parts(parts):
+def test_neither_an_image_nor_a_group_is_in_two_parts(parts):
     ids = FRAME["id"].tolist()
     lists = {"train": ids[0:2], "val": ids[2:4], "test": ids[4:6]}
     alone = {id_: n for n, id_ in enumerate(ids)}
     check_disjoint(make_named_split(lists, "file", alone))
-    one, other = parts
-    twice = lists | {other: [*lists[other], lists[one][0]]}
+    first, second = parts
+    twice = lists | {second: [*lists[second], lists[first][0]]}
     with pytest.raises(UserError, match=r"in two parts of the split \(1 such images\)"):
         make_named_split(twice, "file", alone)
-    twins = alone | {lists[other][0]: alone[lists[one][1]]}
+    shared_group = alone | {lists[second][0]: alone[lists[first][1]]}
     with pytest.raises(UserError, match="divides near-duplicates"):
-        make_named_split(lists, "grouped", twins)
+        make_named_split(lists, "grouped", shared_group)
 
 
-def test_a_warning_counts_the_held_out_images_with_a_twin_in_training(caplog):
+def test_a_warning_counts_the_held_out_images_with_a_near_duplicate_in_training(caplog):
     ids = FRAME["id"].tolist()
     lists = {"train": ids[:4], "val": ids[4:7], "test": ids[7:12]}
     groups = {id_: n for n, id_ in enumerate(ids)} | {ids[5]: 0, ids[8]: 1, ids[9]: 1, ids[6]: 11}
@@ -142,10 +142,10 @@ def test_a_mask_in_the_fourth_channel_moves_as_the_lesion_does_and_keeps_its_lev
 
 
 def test_strength_multiplies_numbers_and_both_ends_of_a_range():
-    given = {"strength": 0.5, "rotation": {"p": 0.3, "limit": [-10, 30]}, "horizontal_flip": {"p": 0.5},
-             "gaussian_blur": {"p": 1, "sigma_limit": [1, 4]},
-             "color_jitter": {"p": 1, "brightness": 0.4, "hue": 0.1}}  # fmt: skip
-    assert at_strength(given) == {
+    options = {"strength": 0.5, "rotation": {"p": 0.3, "limit": [-10, 30]}, "horizontal_flip": {"p": 0.5},
+               "gaussian_blur": {"p": 1, "sigma_limit": [1, 4]},
+               "color_jitter": {"p": 1, "brightness": 0.4, "hue": 0.1}}  # fmt: skip
+    assert at_strength(options) == {
         "rotation": {"p": 0.3, "limit": [-5, 15]}, "gaussian_blur": {"p": 1, "sigma_limit": [0.5, 2]},
         "color_jitter": {"p": 1, "brightness": 0.2, "hue": 0.05}, "horizontal_flip": {"p": 0.5},
     }  # fmt: skip
@@ -158,18 +158,18 @@ def test_strength_multiplies_numbers_and_both_ends_of_a_range():
 
 def test_grey_weighs_the_colours_as_opencv_does(picture):
     image, _ = picture
-    found = grey(torch.from_numpy(image).permute(2, 0, 1)[None].float())[0, 0]
-    assert (found - torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)).float()).abs().max() <= 0.51
+    result = grey(torch.from_numpy(image).permute(2, 0, 1)[None].float())[0, 0]
+    assert (result - torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)).float()).abs().max() <= 0.51
 
 
 @pytest.mark.parametrize("angle", [25, -60])
 def test_a_turn_of_a_batch_is_that_of_an_affine_map_where_the_sides_differ(picture, angle):
     image, mask = picture
     images, masks = torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(mask)[None, None]
-    found, moved = BatchAugmentation({"rotation": {"p": 1, "limit": [angle, angle]}})(images, masks, [3])
+    result, moved = BatchAugmentation({"rotation": {"p": 1, "limit": [angle, angle]}})(images, masks, [3])
     centre = ((56 - 1) / 2, (40 - 1) / 2)
     turned = cv2.warpAffine(image, cv2.getRotationMatrix2D(centre, angle, 1), (56, 40))
-    away = (found[0].permute(1, 2, 0).int() - torch.from_numpy(turned).int()).abs()
+    away = (result[0].permute(1, 2, 0).int() - torch.from_numpy(turned).int()).abs()
     assert away.float().mean() < 1.5
     expected = cv2.warpAffine(mask, cv2.getRotationMatrix2D(centre, angle, 1), (56, 40), flags=cv2.INTER_NEAREST)
     assert (moved[0, 0].numpy() != expected).sum() < 0.1 * mask.sum()
@@ -178,16 +178,16 @@ def test_a_turn_of_a_batch_is_that_of_an_affine_map_where_the_sides_differ(pictu
 def test_a_blur_is_a_gaussian_of_the_chosen_width_mirrored_at_the_borders(picture):
     image, mask = picture
     images, masks = torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(mask)[None, None]
-    found, kept = BatchAugmentation({"gaussian_blur": {"p": 1, "sigma_limit": [1.5, 1.5]}})(images, masks, [0])
+    result, kept = BatchAugmentation({"gaussian_blur": {"p": 1, "sigma_limit": [1.5, 1.5]}})(images, masks, [0])
     taps = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
     expected = cv2.sepFilter2D(
         image.astype(np.float64), -1, taps / taps.sum(), taps / taps.sum(), borderType=cv2.BORDER_REFLECT_101
     )
-    assert (found[0].permute(1, 2, 0).numpy() - expected).max() < 0.51
+    assert (result[0].permute(1, 2, 0).numpy() - expected).max() < 0.51
     assert torch.equal(kept, masks)
     narrow, _ = BatchAugmentation({"gaussian_blur": {"p": 1, "sigma_limit": [0.5, 4]}})(
         images.repeat(30, 1, 1, 1), masks.repeat(30, 1, 1, 1), range(30)
     )
     rough = (narrow[..., 1:].float() - narrow[..., :-1].float()).abs().mean((1, 2, 3))
-    assert rough.min() < 0.5 * rough.max()  # each has a width of its own
+    assert rough.min() < 0.5 * rough.max()  # each has its own width
     assert F.mse_loss(narrow.float().mean((2, 3)), images.float().mean((2, 3)).expand(30, 3)) < 9

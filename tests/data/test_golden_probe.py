@@ -1,4 +1,4 @@
-"""The probe for labels, and the mistakes that others make, beside values worked out by hand."""
+"""The probe for labels, and the mistakes that others make, compared with values computed by hand."""
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,7 @@ class Drawn:
     def square(self, position):
         rng = np.random.default_rng(position)
         image = rng.integers(90, 140, (20, 24, 1)).astype(np.uint8).repeat(3, 2)
-        image[:10, :10] = 70 + rng.integers(0, 9)  # a level of its own, so that no two images are alike
+        image[:10, :10] = 70 + rng.integers(0, 9)  # each its own level, so that no two images are equal
         if self.overlay == "drawn":
             image = self.mark(image.astype(int), self.rows[position].label, rng).clip(0, 255).astype(np.uint8)
         else:
@@ -105,7 +105,7 @@ def black(image, label, _):
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("mark", [brightest, darkest, brightness, contrast, red, blue, white, black])
-def test_whatever_gives_the_class_away_is_seen_by_the_probe_and_only_with_the_overlay(mark, classes):
+def test_the_probe_finds_any_drawing_that_shows_the_class_and_only_with_the_overlay(mark, classes):
     dataset = Drawn(mark, classes)
     with_overlay, bare = label_in_input(dataset, {row.id: int(row.id) for row in dataset.rows})
     assert with_overlay > 0.97
@@ -113,8 +113,8 @@ def test_whatever_gives_the_class_away_is_seen_by_the_probe_and_only_with_the_ov
     assert dataset.overlay == "drawn"
 
 
-def test_near_duplicates_do_not_vouch_for_each_other_in_the_probe():
-    # Noise alone, each image four times: a probe that parted the copies would recognise them.
+def test_the_probe_keeps_near_duplicates_together():
+    # Noise alone, each image four times: a probe that separated the copies would recognise them.
     class Copied(Drawn):
         def square(self, position):
             return super().square(self.source[position])

@@ -52,7 +52,7 @@ def test_every_level_of_grey_stays_grey(options):
 
 
 @pytest.mark.parametrize("options", STEPS)
-def test_a_coloured_mark_keeps_its_colour_and_is_cleaned_like_the_grey_beside_it(options):
+def test_a_coloured_mark_keeps_its_colour_and_is_cleaned_like_the_grey_next_to_it(options):
     preprocessing = Preprocessing(64, "stretch", *options)
     plain = grey(cv2.GaussianBlur(NOISE, (0, 0), 3))
     marked = plain.copy()
@@ -78,9 +78,9 @@ def test_clahe_equalises_the_grey_levels_themselves():
 def test_noise_is_removed_before_the_contrast_is_raised(denoise):
     image = grey(cv2.GaussianBlur(NOISE, (0, 0), 4) + NOISE // 16)
     first, then = Preprocessing(64, denoise=denoise), Preprocessing(64, contrast="clahe")
-    found = Preprocessing(64, denoise=denoise, contrast="clahe").clean(image)
-    np.testing.assert_array_equal(found, then.clean(first.clean(image)))
-    assert (found != first.clean(then.clean(image))).any()
+    cleaned = Preprocessing(64, denoise=denoise, contrast="clahe").clean(image)
+    np.testing.assert_array_equal(cleaned, then.clean(first.clean(image)))
+    assert (cleaned != first.clean(then.clean(image))).any()
 
 
 @pytest.mark.parametrize("kind", ["hue", "saturation", "all"])
@@ -104,7 +104,7 @@ def stripes(shape, axis):
 
 
 @pytest.mark.parametrize("shape", [(40, 200), (200, 40), (64, 200), (200, 64), (300, 400)])
-def test_an_axis_that_shrinks_is_averaged_whatever_the_other_does(shape):
+def test_an_axis_that_shrinks_is_averaged_whatever_happens_to_the_other(shape):
     for axis in (0, 1):
         if shape[axis] > 64:
             fitted = Preprocessing(64).fit(stripes(shape, axis)).astype(int)
@@ -133,7 +133,7 @@ def test_resizing_keeps_grey_grey(size, mode):
     assert is_grey(Preprocessing(size, mode).fit(grey(NOISE)))
 
 
-# What version 0.1 made of a picture of 40 x 200 pixels, at 64: linear, for its height grows.
+# What version 0.1 made of a picture of 40 x 200 pixels, at 64: linear, because its height grows.
 def test_the_first_rules_are_kept_for_what_was_trained_with_them():
     image = np.random.default_rng(2).integers(0, 256, (40, 200, 3)).astype(np.uint8)
     old, new = Preprocessing(64, rules=1), Preprocessing(64)
@@ -169,18 +169,18 @@ def test_a_run_of_version_0_1_keeps_its_rules_and_a_new_one_has_the_new(composed
 
 
 def test_the_same_command_skips_a_complete_run_of_version_0_1_and_its_rules_can_be_refused(composed, trained, caplog):
-    said = ["model=resnet34", "data.size=32", "trainer.max_epochs=1", "name=run"]
-    run = trained(*said, "preprocess.rules=1")
+    overrides = ["model=resnet34", "data.size=32", "trainer.max_epochs=1", "name=run"]
+    run = trained(*overrides, "preprocess.rules=1")
     older = OmegaConf.load(run.config)
     del older.preprocess["rules"]
     save_config(older, run.config)
     caplog.set_level("INFO")
-    train.run(composed(*said))
+    train.run(composed(*overrides))
     assert "complete, skipped" in caplog.text
     with pytest.raises(UserError, match=r"preprocess\.rules \(folder: 1, requested: 2\)"):
-        train.run(composed(*said, "preprocess.rules=2"))
+        train.run(composed(*overrides, "preprocess.rules=2"))
     run.metrics_file.unlink()
-    train.run(composed(*said))
+    train.run(composed(*overrides))
     assert "was started with preprocess.rules=1 and keeps these rules" in caplog.text
     assert load_config(run.config).preprocess.rules == 1
 
@@ -188,21 +188,21 @@ def test_the_same_command_skips_a_complete_run_of_version_0_1_and_its_rules_can_
 def test_crops_and_rules_and_cleaning_never_share_cached_pixels(small_copy, tmp_path, monkeypatch):
     frame = with_mistake(read_index(small_copy), None)
     prepared = PreparedData(small_copy, frame, {}, "digits-choice", sets=tuple(read_sets({"root": small_copy})))
-    monkeypatch.setattr(PreparedData, "has_changed", lambda *_: False)  # the folder was hashed by nobody
+    monkeypatch.setattr(PreparedData, "has_changed", lambda *_: False)  # nobody has hashed the folder
     settings = [
         *((Preprocessing(32), Overlay("crop", margin=margin)) for margin in (0.0, 0.1, 0.25, 0.5)),
         *((Preprocessing(32, rules=rules), None) for rules in (1, 2)),
         *((Preprocessing(32, denoise=name), None) for name in ("median", "nlmeans")),
         (Preprocessing(32, contrast="clahe"), None),
     ]
-    found = []
+    pixels = []
     for number, (preprocessing, overlay) in enumerate(settings):
         records = cached_pixels(prepared, preprocessing, overlay is None, tmp_path / "cache", 1.0, overlay)
         alone = cached_pixels(prepared, preprocessing, overlay is None, tmp_path / f"c{number}", 1.0, overlay)
         np.testing.assert_array_equal(records, alone)
-        found.append(records["image"].tobytes())
+        pixels.append(records["image"].tobytes())
     assert len(list((tmp_path / "cache").glob("pixels-*.npy"))) == len(settings)
-    assert len(set(found[:4])) == 4
+    assert len(set(pixels[:4])) == 4
 
 
 def rewritten(folder, change):
@@ -229,8 +229,8 @@ def test_a_bundle_of_version_1_sees_images_by_the_first_rules(tmp_path):
         aged, own = (asdict(bundle.networks[stage].preprocessing) for bundle in (old, new))
         assert aged | {"rules": RULES} == own
     image = with_disc(speckled(1, shape=(40, 400))[0], (20, 200), 15)
-    (one,), (other,) = (Diagnoser(bundle).diagnose([Frame(image)]) for bundle in (old, new))
-    assert one.probabilities != other.probabilities
+    (by_old_rules,), (by_new_rules,) = (Diagnoser(bundle).diagnose([Frame(image)]) for bundle in (old, new))
+    assert by_old_rules.probabilities != by_new_rules.probabilities
 
 
 def test_a_dark_file_is_read_on_the_scale_of_the_training_images(decoders, tmp_path):

@@ -1,4 +1,4 @@
-"""A folder that nothing reads as it is gets one sentence: what it holds, and what to do."""
+"""A folder that no source can read gets one sentence: what it holds, and what to do."""
 
 from pathlib import Path
 

@@ -80,12 +80,12 @@ def test_a_missing_or_empty_folder_is_one_clear_line(tmp_path):
 
 
 def test_the_data_are_found_by_option_then_environment_then_default(tmp_path, monkeypatch):
-    given, named, default = (tmp_path / name for name in ("given", "named", "default"))
-    for path in (given, named, default):
+    chosen, named, default = (tmp_path / name for name in ("given", "named", "default"))
+    for path in (chosen, named, default):
         path.mkdir()
     monkeypatch.setattr(index, "DEFAULT_ROOT", default)
     monkeypatch.setenv("BUSI_ROOT", str(named))
-    assert find_root(given) == given
+    assert find_root(chosen) == chosen
     assert find_root(None) == named
     monkeypatch.delenv("BUSI_ROOT")
     assert find_root(None) == default

@@ -75,7 +75,7 @@ PLACES = ("benign/benign (1).png", "benign/benign (2)_mask.png", "normal/normal 
 
 
 @pytest.mark.parametrize("kind", IRREGULAR)
-def test_the_audit_names_it_wherever_it_lies_and_does_not_hang(kind, small_copy, tmp_path, capsys):
+def test_the_audit_names_an_irregular_file_anywhere_and_does_not_hang(kind, small_copy, tmp_path, capsys):
     for place in PLACES:
         replace_by(kind, small_copy / place)
     audit([str(small_copy), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")])
@@ -111,7 +111,7 @@ def test_a_link_to_a_folder_is_not_followed(small_copy, tmp_path):
     assert list_folder(small_copy).passed_over == expected
 
 
-def test_a_class_may_be_a_link_and_one_that_leads_to_itself_is_none(small_copy, tmp_path):
+def test_a_class_may_be_a_link_but_not_a_link_to_itself(small_copy, tmp_path):
     expected = list_folder(small_copy).images
     (small_copy / "benign").rename(tmp_path / "elsewhere")
     (small_copy / "benign").symlink_to(tmp_path / "elsewhere")
@@ -157,7 +157,7 @@ def test_a_zip_is_a_regular_file(kind, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [*IRREGULAR, "cut off", "emptied", "zeroed", "another type", "nested deeply"])
-def test_a_damaged_marker_lets_the_phantom_be_drawn_anew(damage, data_config, tmp_path, caplog):
+def test_a_damaged_marker_lets_the_phantom_be_drawn_again(damage, data_config, tmp_path, caplog):
     root = tmp_path / "phantom"
     cfg = data_config(f"data.cache={tmp_path / 'cache'}", root=root)
     cfg.data.phantom = {"images": 12, "seed": 0}

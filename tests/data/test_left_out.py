@@ -1,4 +1,4 @@
-"""What a diagnosis does not read in a folder is counted, and named only where names may be told."""
+"""Files that a diagnosis does not read are counted, and named only where names may be shown."""
 
 from pathlib import Path
 
@@ -19,9 +19,9 @@ def test_pictures_are_found_by_content_and_the_rest_is_counted(tmp_path, capsys)
     assert find_files([tmp_path], left_out) == [tmp_path / "no ending", tmp_path / "scan.dat"]
     assert left_out == {tmp_path / "Jane Doe.txt": "a text file", tmp_path / "notes.md": "a text file"}
     _report_left_out(left_out, keep_names=False)
-    said = capsys.readouterr().err
-    assert said.startswith("2 files in the folders are skipped")
-    assert "  a text file: 2\n" in said
-    assert "Jane" not in said
+    printed = capsys.readouterr().err
+    assert printed.startswith("2 files in the folders are skipped")
+    assert "  a text file: 2\n" in printed
+    assert "Jane" not in printed
     _report_left_out(left_out, keep_names=True)
     assert "Jane Doe.txt" in capsys.readouterr().err

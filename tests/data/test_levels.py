@@ -219,11 +219,11 @@ def test_the_scale_is_that_of_the_whole_folder_whatever_is_chosen_of_it(small_co
         assert prepare_data(data, needs_masks=False).scale == Scale(12), classes
 
 
-def test_cached_pixels_are_on_the_scale_and_kept_apart_by_it(deep_folder, tmp_path, monkeypatch):
+def test_cached_pixels_are_on_the_scale_and_separate_for_each_scale(deep_folder, tmp_path, monkeypatch):
     root, _ = deep_folder
     frame = with_mistake(read_index(root), None).iloc[:2]
     frame = frame.assign(masks=[(), ()])
-    monkeypatch.setattr(PreparedData, "has_changed", lambda *_: False)  # the folder was hashed by nobody
+    monkeypatch.setattr(PreparedData, "has_changed", lambda *_: False)  # nobody has hashed the folder
     preprocessing = Preprocessing(size=16)
     for scale, shift in ((Scale(12), 4), (Scale(14), 6)):
         prepared = PreparedData(root, frame, {}, "digits-choice", scale=scale, sets=tuple(read_sets({"root": root})))

@@ -12,7 +12,7 @@ SHAPE = (60, 80)
 KINDS = {"image": "", "mask": "plain", "soft": "loose", "blank": "blank"}
 
 
-def found(files, shapes=(), pictures=()):
+def find_masks(files, shapes=(), pictures=()):
     """Find the masks among files: id -> kind of picture."""
     rows = [Row(id_, f"{id_}.png", id_.partition("/")[0]) for id_ in files]
     looks = {id_: Likeness(KINDS[kind], dict(shapes).get(id_, SHAPE)) for id_, kind in files.items()}
@@ -60,26 +60,30 @@ def test_speckle_on_a_dark_background_is_an_image_however_flat():
 
 
 def test_a_mask_names_the_image_of_its_words_and_size():
-    said = found({"benign/case 7": "image", "benign/case 8": "image", "benign/case 7 mask": "mask"})
-    assert said == {"benign/case 7 mask.png": "looks like a mask of benign/case 7.png: few grey levels, in flat areas"}
-    said = found({"benign/case 7": "image", "benign/case 7 mask": "mask"}, [("benign/case 7", (60, 81))])
-    assert said == {"benign/case 7 mask.png": "looks like a mask: few grey levels, in flat areas"}
+    reasons = find_masks({"benign/case 7": "image", "benign/case 8": "image", "benign/case 7 mask": "mask"})
+    assert reasons == {
+        "benign/case 7 mask.png": "looks like a mask of benign/case 7.png: few grey levels, in flat areas"
+    }
+    reasons = find_masks({"benign/case 7": "image", "benign/case 7 mask": "mask"}, [("benign/case 7", (60, 81))])
+    assert reasons == {"benign/case 7 mask.png": "looks like a mask: few grey levels, in flat areas"}
 
 
 def test_a_copys_number_is_not_the_images():
-    said = found({"a/case (1)": "image", "a/case": "image", "a/case_mask (1)": "soft", "a/case (1)_mask": "soft"})
-    assert said["a/case (1)_mask.png"] == "looks like a mask of a/case (1).png: nearly two grey levels"
-    assert said["a/case_mask (1).png"].endswith(".png: nearly two grey levels")
-    assert found({"a/case": "image", "a/case_mask (1)": "soft"}) == {
+    reasons = find_masks(
+        {"a/case (1)": "image", "a/case": "image", "a/case_mask (1)": "soft", "a/case (1)_mask": "soft"}
+    )
+    assert reasons["a/case (1)_mask.png"] == "looks like a mask of a/case (1).png: nearly two grey levels"
+    assert reasons["a/case_mask (1).png"].endswith(".png: nearly two grey levels")
+    assert find_masks({"a/case": "image", "a/case_mask (1)": "soft"}) == {
         "a/case_mask (1).png": "looks like a mask of a/case.png: nearly two grey levels"
     }
-    assert found({"a/case": "image", "a/case (1)": "soft"}) == {}  # no word says that it is a mask
+    assert find_masks({"a/case": "image", "a/case (1)": "soft"}) == {}  # no word says that it is a mask
 
 
 def test_nearly_two_levels_or_one_are_a_mask_only_where_there_is_an_image_to_them():
-    assert found({"a/case 7": "soft", "a/case 8": "image", "a/blank_mask": "blank"}) == {}
-    said = found({"a/7": "image", "b/7": "soft", "a/8": "image", "a/8_mask": "blank"})
-    assert said == {
+    assert find_masks({"a/case 7": "soft", "a/case 8": "image", "a/blank_mask": "blank"}) == {}
+    reasons = find_masks({"a/7": "image", "b/7": "soft", "a/8": "image", "a/8_mask": "blank"})
+    assert reasons == {
         "b/7.png": "looks like a mask of a/7.png: nearly two grey levels",  # the same name in another folder
         "a/8_mask.png": "looks like an empty mask of a/8.png: one grey level",
     }
@@ -88,8 +92,8 @@ def test_nearly_two_levels_or_one_are_a_mask_only_where_there_is_an_image_to_the
 @pytest.mark.parametrize(("masks", "empty"), [(1, 0), (2, 2)])
 def test_blank_pictures_are_empty_masks_where_more_than_a_third_of_their_folder_are_masks(masks, empty):
     files = {f"a/{k}": "image" for k in (10, 11)[: 3 - masks]} | {"a/20": "blank", "a/21": "blank"}
-    said = found(files | {f"a/{k}": "mask" for k in range(masks)})
-    assert sum("empty mask" in reason for reason in said.values()) == empty
+    reasons = find_masks(files | {f"a/{k}": "mask" for k in range(masks)})
+    assert sum("empty mask" in reason for reason in reasons.values()) == empty
 
 
 def test_a_picture_with_a_drawing_shares_six_tenths_of_its_bright_pixels_with_its_image():
@@ -98,12 +102,12 @@ def test_a_picture_with_a_drawing_shares_six_tenths_of_its_bright_pixels_with_it
         drawn = image.copy()
         drawn[: round(share * SHAPE[0])] = 255 - image[: round(share * SHAPE[0])] // 2
         files = {"a/case 7": "image", "a/case 7 overlay": "image"}
-        said = found(files, pictures={"a/case 7.png": image, "a/case 7 overlay.png": drawn}.items())
-        assert bool(said) is seen
+        reasons = find_masks(files, pictures={"a/case 7.png": image, "a/case 7 overlay.png": drawn}.items())
+        assert bool(reasons) is seen
     cut_out = np.zeros_like(image)
     cut_out[20:40, 20:40] = image[20:40, 20:40]  # black does not count
-    said = found(files, pictures={"a/case 7.png": image, "a/case 7 overlay.png": cut_out}.items())
-    assert said == {"a/case 7 overlay.png": "looks like a/case 7.png with something drawn into it"}
+    reasons = find_masks(files, pictures={"a/case 7.png": image, "a/case 7 overlay.png": cut_out}.items())
+    assert reasons == {"a/case 7 overlay.png": "looks like a/case 7.png with something drawn into it"}
 
 
 def test_a_bright_shape_with_texture_is_an_image():

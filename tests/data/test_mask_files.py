@@ -35,15 +35,15 @@ def mask_of(root, image=IMAGE):
     ["benign (1)_tumor", "benign (1)_mask - Copy", "benign (1)_mask (2)", "mask_benign (1)", "benign (1)-mask",
      "benign (1)_seg", "benign (1)_gt", "benign (1)_lesion", "benign (1)Mask", "GroundTruth benign (1)", "other"],
 )  # fmt: skip
-def test_a_mask_of_any_name_beside_its_image_is_refused_by_name(name, small_copy, prepared):
+def test_a_mask_of_any_name_next_to_its_image_is_refused_by_name(name, small_copy, prepared):
     Image.fromarray(mask_of(small_copy)).save(small_copy / f"benign/{name}.png")
     with pytest.raises(UserError) as caught:
         prepared(small_copy)
-    said = str(caught.value)
-    assert said.startswith(f"{small_copy}/benign/{name}.png looks like a mask")
-    assert ("of benign/benign (1).png" in said) == (name != "other")
-    assert "data.exclude=FILE.csv" in said
-    assert "\n" not in said
+    message = str(caught.value)
+    assert message.startswith(f"{small_copy}/benign/{name}.png looks like a mask")
+    assert ("of benign/benign (1).png" in message) == (name != "other")
+    assert "data.exclude=FILE.csv" in message
+    assert "\n" not in message
 
 
 CHANGES = {
@@ -70,7 +70,7 @@ def test_a_mask_as_jpeg_is_seen(quality, small_copy, prepared):
         prepared(small_copy)
 
 
-def test_an_empty_mask_beside_its_image_is_seen_and_a_blank_picture_alone_is_none(small_copy, prepared):
+def test_an_empty_mask_next_to_its_image_is_found_and_a_lone_blank_picture_is_no_mask(small_copy, prepared):
     empty = np.zeros_like(read_image(small_copy / IMAGE))
     Image.fromarray(empty).save(small_copy / "benign/blank.png")
     prepared(small_copy)
@@ -147,12 +147,12 @@ def kinds_of(files):
         return set().union(*pool.map(kinds, files))
 
 
-def test_no_phantom_is_taken_for_a_mask_be_it_dark(phantom):
+def test_no_phantom_is_taken_for_a_mask_even_a_dark_one(phantom):
     assert kinds_of(phantom / image for image in read_index(phantom)["image"]) == {""}
 
 
 @pytest.mark.busi
-def test_no_image_of_busi_is_taken_for_a_mask_and_every_mask_is_one(busi):
+def test_no_image_of_busi_is_taken_for_a_mask_and_every_mask_is_recognised(busi):
     frame = read_index(busi)
     assert kinds_of(busi / image for image in frame["image"][::5]) == {""}
     masks = [file for files in frame["masks"] for file in files][::5]

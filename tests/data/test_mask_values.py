@@ -12,14 +12,14 @@ from bus_lightning.data.masks import MaskValueError, decode_mask, have_same_prop
 @pytest.mark.parametrize("highest", [0.4, 1.0])
 def test_probabilities_are_cut_at_half_of_the_highest(highest, tmp_path):
     soft = cv2.GaussianBlur(highest * LESION.astype(np.float32), (0, 0), 1.2).clip(0, highest)
-    found = decode_mask(saved(soft, tmp_path / "m.tif"))
-    assert (found.lesion != (soft > soft.max() / 2)).sum() < 10
-    assert found.rule.startswith("soft edges")
+    decoded = decode_mask(saved(soft, tmp_path / "m.tif"))
+    assert (decoded.lesion != (soft > soft.max() / 2)).sum() < 10
+    assert decoded.rule.startswith("soft edges")
 
 
 def test_probabilities_of_two_areas_are_two_labels(tmp_path):
-    found = decode_mask(saved((0.4 * LESION + 0.4 * CORE).astype(np.float32), tmp_path / "m.tif"))
-    np.testing.assert_array_equal(found.lesion, LESION)
+    decoded = decode_mask(saved((0.4 * LESION + 0.4 * CORE).astype(np.float32), tmp_path / "m.tif"))
+    np.testing.assert_array_equal(decoded.lesion, LESION)
 
 
 def test_a_solid_spot_of_a_faint_level_is_never_taken_for_noise(tmp_path):
@@ -61,9 +61,9 @@ def test_soft_edges_of_a_label_are_cut_at_half_of_it(tmp_path):
     ring = cv2.dilate(LESION.astype(np.uint8), np.ones((3, 3))) - LESION
     labels = LESION * 120 + SPOT * 255
     for level, is_lesion in ((59, False), (61, True)):
-        found = decode_mask(saved(labels + ring * level, tmp_path / "m.png"))
-        np.testing.assert_array_equal(found.lesion, (labels > 0) | ((ring > 0) & is_lesion))
-        assert found.rule == "labels 120, 255 taken together as lesion"
+        decoded = decode_mask(saved(labels + ring * level, tmp_path / "m.png"))
+        np.testing.assert_array_equal(decoded.lesion, (labels > 0) | ((ring > 0) & is_lesion))
+        assert decoded.rule == "labels 120, 255 taken together as lesion"
 
 
 def test_a_mask_of_several_pages_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Which pixels of a mask are lesion is decided by rule, said where one was needed, and refused where none decides."""
+"""Rules decide which pixels of a mask are lesion; a rule that was needed is reported, an unclear mask is refused."""
 
 import json
 import logging
@@ -43,13 +43,13 @@ def alpha(colours, opacity):
 def palette(codes, colours):
     image = Image.fromarray(codes.astype(np.uint8), mode=None).convert("P")
     image.putdata(codes.astype(np.uint8).ravel().tolist())
-    image.putpalette([value for one in colours for value in one])
+    image.putpalette([value for colour in colours for value in colour])
     return image
 
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
 BOTH = LESION | SPOT
-READ = {  # what is in the file, what is lesion, and what is said of it
+READ = {  # the content of the file, the lesion, and the rule that is reported
     "1 bit": (LESION, LESION, ""),
     "0 and 1": (LESION * 1, LESION, ""),
     "0 and 3": (LESION * 3, LESION, ""),
@@ -99,14 +99,14 @@ def saved(content, path, **options):
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_a_mask_of_any_values_is_read_by_rule_and_the_rule_is_said(kind, tmp_path):
+def test_a_mask_of_any_values_is_read_by_rule_and_the_rule_is_named(kind, tmp_path):
     content, lesion, rule = READ[kind]
-    found = decode_mask(saved(content, tmp_path / "m.png"))
-    assert found.lesion.dtype == np.uint8
-    assert (found.lesion != lesion).sum() <= (8 if "soft" in kind else 0)
-    assert found.rule.startswith(rule)
-    assert bool(found.rule) == bool(rule)
-    np.testing.assert_array_equal(read_mask(tmp_path, ("m.png",), SHAPE), found.lesion)
+    decoded = decode_mask(saved(content, tmp_path / "m.png"))
+    assert decoded.lesion.dtype == np.uint8
+    assert (decoded.lesion != lesion).sum() <= (8 if "soft" in kind else 0)
+    assert decoded.rule.startswith(rule)
+    assert bool(decoded.rule) == bool(rule)
+    np.testing.assert_array_equal(read_mask(tmp_path, ("m.png",), SHAPE), decoded.lesion)
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
@@ -135,8 +135,8 @@ def test_a_mask_stands_upright_as_its_image(orientation, ending, tmp_path):
 @pytest.mark.parametrize("content", [LESION * 255, LESION * 127 + SPOT * 255], ids=["two levels", "labels"])
 @pytest.mark.parametrize("quality", [95, 75, 40])
 def test_jpeg_leaves_a_mask_as_it_was(content, quality, tmp_path):
-    found = decode_mask(saved(content, tmp_path / "m.jpg", quality=quality)).lesion
-    assert (found != (content > 0)).sum() < 0.02 * content.size
+    decoded = decode_mask(saved(content, tmp_path / "m.jpg", quality=quality)).lesion
+    assert (decoded != (content > 0)).sum() < 0.02 * content.size
 
 
 AMBIGUOUS = {
@@ -154,8 +154,8 @@ AMBIGUOUS = {
 
 @pytest.mark.parametrize("kind", AMBIGUOUS)
 def test_a_mask_that_no_rule_decides_is_refused_in_one_line(kind, tmp_path):
-    content, said = AMBIGUOUS[kind]
-    with pytest.raises(MaskValueError, match=said) as caught:
+    content, message = AMBIGUOUS[kind]
+    with pytest.raises(MaskValueError, match=message) as caught:
         decode_mask(saved(content, tmp_path / "m.png"))
     assert str(caught.value).startswith(f"{tmp_path}/m.png has ")
     assert "data.exclude=FILE.csv" in str(caught.value)
@@ -174,9 +174,9 @@ def test_masks_of_busi_are_what_half_of_the_brightest_gives(busi):
     for files in read_index(busi)["masks"]:
         for file in files:
             level = read_image(busi / file).max(axis=2)
-            found = decode_mask(busi / file)
-            np.testing.assert_array_equal(found.lesion, level > level.max() / 2)
-            assert not found.rule
+            decoded = decode_mask(busi / file)
+            np.testing.assert_array_equal(decoded.lesion, level > level.max() / 2)
+            assert not decoded.rule
 
 
 # --- sizes
@@ -187,7 +187,7 @@ def test_masks_of_busi_are_what_half_of_the_brightest_gives(busi):
     [((160, 200), True), ((40, 50), True), ((53, 67), True), ((80, 101), False), ((100, 80), False), ((80, 120), False),
      ((8, 10), False), ((800, 1000), False)],
 )  # fmt: skip
-def test_the_same_proportions_are_told_up_to_rounding(other, same):
+def test_the_same_proportions_are_recognised_up_to_rounding(other, same):
     assert have_same_proportions(SHAPE, other) == same
 
 
@@ -223,7 +223,7 @@ def prepared(data_config, caplog, tmp_path):
     return make
 
 
-def test_a_resized_mask_that_was_read_by_rule_is_said_with_its_rule(scaled, prepared, caplog):
+def test_a_resized_mask_that_was_read_by_rule_is_reported_with_its_rule(scaled, prepared, caplog):
     mask = read_image(scaled / BAD)[..., 0]
     Image.fromarray(cv2.resize(mask, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)).save(scaled / BAD)
     with caplog.at_level(logging.WARNING):
@@ -235,8 +235,8 @@ def test_a_resized_mask_that_was_read_by_rule_is_said_with_its_rule(scaled, prep
 def test_a_mask_of_another_scale_is_resized_on_request_only(scaled, prepared, small_phantom):
     with pytest.raises(UserError, match=r"benign \(2\)_mask\.png has the same proportions.*data\.resize_masks=true"):
         prepared(scaled, needs_masks=True)
-    found = prepared(scaled, "data.resize_masks=true", needs_masks=True)
-    assert found.frame["masks"].map(len).sum() == read_index(scaled)["masks"].map(len).sum()
+    data = prepared(scaled, "data.resize_masks=true", needs_masks=True)
+    assert data.frame["masks"].map(len).sum() == read_index(scaled)["masks"].map(len).sum()
     shape = read_image(small_phantom / "benign/benign (2).png").shape[:2]
     np.testing.assert_array_equal(read_mask(scaled, (BAD,), shape), read_mask(small_phantom, (BAD,), shape))
 
@@ -247,13 +247,13 @@ def test_masks_that_cannot_be_used_do_not_stop_a_classifier(scaled, prepared, ca
     Image.fromarray(np.ones((5, 50), bool)).save(scaled / "malignant/malignant (2)_mask.png")
     with Image.open(scaled / "benign/benign (3)_mask.png") as mask:
         Image.new("L", mask.size, 255).save(scaled / "benign/benign (3)_mask.png")
-    found = prepared(scaled, needs_masks=False)
-    assert found.frame["id"].tolist() == plain.frame["id"].tolist()
-    masks = found.frame.set_index("id")["masks"]
+    data = prepared(scaled, needs_masks=False)
+    assert data.frame["id"].tolist() == plain.frame["id"].tolist()
+    masks = data.frame.set_index("id")["masks"]
     bad = ["benign/benign (2)", "benign/benign (3)", "malignant/malignant (1)", "malignant/malignant (2)"]
     assert [id_ for id_ in masks.index if not masks[id_]] == bad
     assert "4 masks cannot be used, but this task does not need them" in caplog.text
-    assert found.content != plain.content
+    assert data.content != plain.content
     for needs in ({"needs_masks": True}, {"needs_masks": False, "uses_masks": True}):
         with pytest.raises(UserError, match="4 files are broken"):
             prepared(scaled, **needs)

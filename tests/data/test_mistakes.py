@@ -34,7 +34,7 @@ def test_no_copy_of_a_tested_image_is_trained_on(data_config):
         assert len(split.train) + len(split.val) == 4 * (72 - len(split.test))
 
 
-def test_flipped_copies_stand_in_training_and_validation_unless_groups_are_kept_whole(data_config):
+def test_flipped_copies_are_in_training_and_validation_unless_groups_are_kept_whole(data_config):
     _, prepared, careless = prepared_with(data_config, "data.split.method=random", "data.mistake=flipped_copies")
     source = prepared.frame.set_index("id")["source"]
     assert set(source[careless.val]) & set(source[careless.train])

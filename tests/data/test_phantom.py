@@ -114,35 +114,35 @@ def test_exactly_one_pair_repeats_its_pixels(drawn: Path) -> None:
     for path in image_files(drawn):
         contents.setdefault(pixels(path).tobytes(), []).append(path.stem)
     assert [names for names in contents.values() if len(names) > 1] == [["benign (13)", "benign (14)"]]
-    one, other = (drawn / "benign" / f"benign ({number})_mask.png" for number in (13, 14))
-    assert np.array_equal(pixels(one), pixels(other))
+    first, second = (drawn / "benign" / f"benign ({number})_mask.png" for number in (13, 14))
+    assert np.array_equal(pixels(first), pixels(second))
 
 
-def find_shift(frame: NDArray[np.uint8], twin: NDArray[np.uint8]) -> tuple[float, tuple[slice, slice]]:
-    """Slide the twin over the frame; give the best share of equal pixels, and where."""
-    height, width = twin.shape
+def find_shift(frame: NDArray[np.uint8], duplicate: NDArray[np.uint8]) -> tuple[float, tuple[slice, slice]]:
+    """Slide the near-duplicate over the frame; return the best share of equal pixels, and where."""
+    height, width = duplicate.shape
     windows = [
         (slice(top, top + height), slice(left, left + width))
         for top in range(frame.shape[0] - height + 1)
         for left in range(frame.shape[1] - width + 1)
     ]
-    return max((((frame[window] == twin).mean(), window) for window in windows), key=lambda pair: pair[0])
+    return max((((frame[window] == duplicate).mean(), window) for window in windows), key=lambda pair: pair[0])
 
 
-def test_twins_show_the_same_speckle_with_the_mask_moved_along(drawn: Path) -> None:
-    twins = [case for case in plan_set(IMAGES) if case.frame != (case.kind, case.number)]
-    assert 0.08 * IMAGES < len(twins) < 0.2 * IMAGES
-    for case in twins:
+def test_near_duplicates_show_the_same_speckle_and_their_masks_move_along(drawn: Path) -> None:
+    duplicates = [case for case in plan_set(IMAGES) if case.frame != (case.kind, case.number)]
+    assert 0.08 * IMAGES < len(duplicates) < 0.2 * IMAGES
+    for case in duplicates:
         kind, number = case.frame
         source = drawn / kind / f"{kind} ({number}).png"
-        twin = drawn / case.kind / f"{case.name}.png"
-        equal, window = find_shift(pixels(source)[..., 0], pixels(twin)[..., 0])
+        duplicate = drawn / case.kind / f"{case.name}.png"
+        equal, window = find_shift(pixels(source)[..., 0], pixels(duplicate)[..., 0])
         assert equal > 0.9, case
-        for old, new in zip(mask_files(source), mask_files(twin), strict=True):
+        for old, new in zip(mask_files(source), mask_files(duplicate), strict=True):
             assert np.array_equal(pixels(old)[window], pixels(new)), case
 
 
-def test_one_frame_stands_under_two_classes() -> None:
+def test_one_frame_has_two_classes() -> None:
     conflicts = [case for case in plan_set(IMAGES) if case.frame[0] != case.kind]
     assert [(case.kind, case.frame[0]) for case in conflicts] == [("malignant", "benign")]
 
@@ -155,7 +155,7 @@ def test_other_frames_have_independent_speckle() -> None:
     assert abs(np.corrcoef(grain)[0, 1]) < 0.05
 
 
-def test_same_seed_draws_the_same_images_and_more_images_leave_them_be(drawn: Path, tmp_path: Path) -> None:
+def test_same_seed_draws_the_same_images_also_in_a_smaller_set(drawn: Path, tmp_path: Path) -> None:
     draw_phantom(tmp_path / "fewer", images=20, seed=0)
     for path in (tmp_path / "fewer").glob("*/*.png"):
         assert np.array_equal(pixels(path), pixels(drawn / path.parent.name / path.name)), path
@@ -169,7 +169,7 @@ def test_other_seed_draws_other_images(drawn: Path, tmp_path: Path) -> None:
 
 
 def lesion_figures(kind: str, seed: int) -> tuple[float, float]:
-    """Give width over height, and how bright it is behind the lesion against beside that place."""
+    """Return width over height, and the brightness behind the lesion over that next to this place."""
     image, (mask,) = draw_case(kind, np.random.default_rng(seed))
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     behind = image[rows[-1] + 3 : rows[-1] + 3 + len(rows)].astype(float)
@@ -186,13 +186,13 @@ def test_benign_is_wide_and_bright_behind_and_malignant_tall_and_dark_behind() -
     assert malignant[1] < 0.95
 
 
-def test_lesions_are_darker_than_what_lies_beside_them() -> None:
+def test_lesions_are_darker_than_the_tissue_next_to_them() -> None:
     for kind in ("benign", "malignant"):
         contrast = []
         for seed in range(30):
             image, (mask,) = draw_case(kind, np.random.default_rng(seed))
-            beside = np.logical_and(mask.any(axis=1, keepdims=True), ~mask)
-            contrast.append(image[mask].mean() / image[beside].mean())
+            around = np.logical_and(mask.any(axis=1, keepdims=True), ~mask)
+            contrast.append(image[mask].mean() / image[around].mean())
         assert np.mean(contrast) < 0.8
         assert np.std(contrast) > 0.05
 

@@ -70,8 +70,8 @@ def test_a_mask_of_half_the_size_is_measured_in_the_pixels_of_its_image(made, sm
         with Image.open(path) as mask:
             half = mask.convert("L").resize((mask.width // 2, mask.height // 2), Image.Resampling.NEAREST)
         half.save(path)
-    found = scores_of(made(small_copy, [PIXEL], "data.resize_masks=true"))
+    small_scores = scores_of(made(small_copy, [PIXEL], "data.resize_masks=true"))
     for id_, scores in expected.items():
-        assert found[id_]["long_axis_mm"] == pytest.approx(scores["long_axis_mm"], rel=0.1)
-        assert found[id_]["area_mm2"] == pytest.approx(scores["area_mm2"], rel=0.1)
+        assert small_scores[id_]["long_axis_mm"] == pytest.approx(scores["long_axis_mm"], rel=0.1)
+        assert small_scores[id_]["area_mm2"] == pytest.approx(scores["area_mm2"], rel=0.1)
     assert np.count_nonzero([scores["area_mm2"] for scores in expected.values()]) > 5

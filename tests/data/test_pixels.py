@@ -59,7 +59,7 @@ def test_records_hold_what_decoding_and_resizing_gives(opened, small_copy):
     assert set(records["grey"]) == {True, False}
 
 
-def test_cleaning_is_kept_apart(opened, tmp_path):
+def test_cleaned_pixels_are_cached_separately(opened, tmp_path):
     plain, cleaned = opened(denoise="median"), opened(denoise="median", cleaned=True)
     assert not np.array_equal(plain["image"], cleaned["image"])
     assert len(files(tmp_path)) == 2
@@ -79,9 +79,9 @@ def test_images_are_decoded_once_for_all_jobs(opened, decoded):
 
 
 def test_jobs_that_start_together_decode_once(opened, decoded, together):
-    found = together(opened, 4)
+    results = together(opened, 4)
     assert len(decoded) == 12
-    assert len(found) == 4
+    assert len(results) == 4
 
 
 def test_what_a_job_writes_into_its_pixels_stays_its_own(opened):

@@ -1,4 +1,4 @@
-"""What may be left out is left out and said; what is broken is refused by name before any compute."""
+"""What may be left out is left out with a message; a broken file is refused by name before any compute."""
 
 import json
 import logging
@@ -72,7 +72,7 @@ def test_a_class_list_picks_classes_and_their_order(prepared, phantom):
     assert set(data.groups) == set(data.frame["id"])
 
 
-def test_a_list_of_ids_is_left_out_and_said(prepared, phantom, excluding, caplog):
+def test_the_ids_of_a_list_are_left_out_with_a_message(prepared, phantom, excluding, caplog):
     whole = prepared(root=phantom)
     override = excluding("benign/benign (1)", "normal/normal (3).png", "benign/benign (999)", "")
     data = prepared(override, root=phantom)
@@ -83,7 +83,7 @@ def test_a_list_of_ids_is_left_out_and_said(prepared, phantom, excluding, caplog
 
 
 @pytest.mark.parametrize("content", [None, "", "name\nx", "id\n5"])
-def test_a_list_that_is_none_is_refused(content, prepared, phantom, tmp_path):
+def test_a_file_that_is_no_list_of_ids_is_refused(content, prepared, phantom, tmp_path):
     path = tmp_path / "list.csv"
     if content is not None:
         path.write_text(content)
@@ -91,14 +91,14 @@ def test_a_list_that_is_none_is_refused(content, prepared, phantom, tmp_path):
         prepared(f"data.exclude={path}", root=phantom)
 
 
-def test_a_list_without_its_first_line_is_told_what_it_lacks(prepared, phantom, tmp_path):
+def test_a_list_without_its_first_line_is_refused_with_what_it_lacks(prepared, phantom, tmp_path):
     path = tmp_path / "list.csv"
     path.write_text("benign/benign (1)\n")
     with pytest.raises(UserError, match="its first line must be id"):
         prepared(f"data.exclude={path}", root=phantom)
 
 
-def test_twins_of_two_classes_are_left_out_and_said(prepared, phantom, caplog):
+def test_near_duplicates_of_two_classes_are_left_out_with_a_message(prepared, phantom, caplog):
     data = prepared("data.drop_conflicts=true", root=phantom)
     assert len(data.frame) == 70
     assert not {"benign/benign (9)", "malignant/malignant (9)"} & set(data.frame["id"])
@@ -132,7 +132,7 @@ def test_a_mask_that_does_not_fit_is_refused_by_name_and_never_skipped(prepared,
             prepared(override, root=small_copy)
 
 
-def test_what_is_left_out_may_be_broken(prepared, small_copy, excluding):
+def test_an_image_that_is_left_out_may_be_broken(prepared, small_copy, excluding):
     spoil(small_copy, IMAGE, "normal/normal (1).png")
     shrink(small_copy, MASK)
     listed = excluding("benign/benign (2)", "malignant/malignant (1)", "normal/normal (1)")
@@ -151,7 +151,7 @@ def test_segmentation_refuses_a_lesion_without_mask_and_classification_takes_it(
     assert len(prepared(root=small_copy, needs_masks=False).frame) == 12
 
 
-def test_a_class_of_which_nothing_is_left_is_refused(prepared, phantom, excluding):
+def test_a_class_without_any_image_left_is_refused(prepared, phantom, excluding):
     normal = [id_ for id_ in read_index(phantom)["id"] if id_.startswith("normal/")]
     with pytest.raises(UserError, match="No image of class 'normal' is left"):
         prepared(excluding(*normal), root=phantom)
@@ -185,12 +185,12 @@ def test_jobs_that_start_together_draw_and_audit_once(composed, tmp_path):
     jobs = [subprocess.Popen(command, **pipes) for _ in range(2)]
     for job in jobs:
         job.stdin.close()  # both have begun to import
-    said = [job.stdout.read().split() for job in jobs]
+    words_of_jobs = [job.stdout.read().split() for job in jobs]
     assert [job.wait() for job in jobs] == [0, 0]
     for job in jobs:
         job.stdout.close()
-    assert sorted(word for words in said for word in words[:-1]) == ["audited", "drawn"]
-    assert said[0][-1] == said[1][-1]
+    assert sorted(word for words in words_of_jobs for word in words[:-1]) == ["audited", "drawn"]
+    assert words_of_jobs[0][-1] == words_of_jobs[1][-1]
 
 
 def test_a_phantom_that_was_drawn_otherwise_is_used_with_a_warning(prepared, phantom, caplog):

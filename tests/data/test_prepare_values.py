@@ -1,4 +1,4 @@
-"""Which images are prepared, what is said of it, and the hash that names the choice."""
+"""Which images are prepared, which messages say so, and the hash that names the choice."""
 
 import logging
 
@@ -67,16 +67,16 @@ def test_what_is_asked_for_by_id_is_taken_and_nothing_else(prepared, small_copy)
     assert prepared(only=ids).content == data.content
 
 
-@pytest.mark.parametrize(("needs", "uses", "said"), [(False, False, 0), (False, True, 1), (True, False, 1)])
-def test_a_mask_read_by_rule_is_said_where_masks_are_used(prepared, small_copy, caplog, needs, uses, said):
+@pytest.mark.parametrize(("needs", "uses", "times"), [(False, False, 0), (False, True, 1), (True, False, 1)])
+def test_a_mask_read_by_rule_is_reported_where_masks_are_used(prepared, small_copy, caplog, needs, uses, times):
     with Image.open(small_copy / "benign/benign (1)_mask.png") as opened:
         inverted = 255 - np.array(opened.convert("L"))
     Image.fromarray(inverted).save(small_copy / "benign/benign (1)_mask.png")
     prepared(needs_masks=needs, uses_masks=uses)
-    assert caplog.text.count("read by a rule (benign/benign (1)_mask.png: inverted)") == said
+    assert caplog.text.count("read by a rule (benign/benign (1)_mask.png: inverted)") == times
 
 
-def test_files_that_are_passed_over_are_said_and_hidden_ones_are_not(prepared, small_copy, caplog):
+def test_skipped_files_are_reported_and_hidden_ones_are_not(prepared, small_copy, caplog):
     (small_copy / "benign/.hidden.png").write_bytes(b"x")
     prepared()
     assert "skipped" not in caplog.text

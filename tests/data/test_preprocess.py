@@ -92,8 +92,8 @@ def test_image_and_mask_stay_aligned_and_crop_back_to_where_they_were(resize, sh
     assert dice(fitted[np.ix_(rows, columns)], mask) > 0.96
 
 
-def dice(one, other):
-    return 2 * np.logical_and(one, other).sum() / (np.sum(one > 0) + np.sum(other > 0))
+def dice(mask_a, mask_b):
+    return 2 * np.logical_and(mask_a, mask_b).sum() / (np.sum(mask_a > 0) + np.sum(mask_b > 0))
 
 
 def test_nothing_changes_its_input(scan):  # the arrays are read-only: a write would raise
@@ -156,7 +156,7 @@ def test_colors_by_class_take_the_place_of_the_one_color(style):
         drawn_pixels(style, disc((200, 200)), 2, "normal", **colors)
 
 
-def test_parts_say_whose_images_are_drawn_upon():
+def test_only_images_of_the_chosen_parts_get_an_overlay():
     overlay = Overlay("contour", parts=["train", "val"])
     assert [overlay.applies_to(part) for part in ("train", "val", "test")] == [True, True, False]
     assert not Overlay("none").applies_to("train")

@@ -1,4 +1,4 @@
-"""Masks and images of BUS-BRA and BrEaST are told apart, and their masks are read as a plain threshold reads them."""
+"""Masks and images of BUS-BRA and BrEaST are distinguished, and masks are read as a plain threshold reads them."""
 
 import os
 from pathlib import Path

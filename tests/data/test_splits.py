@@ -1,4 +1,4 @@
-"""Splits: reviewable, repeatable, and twins stay together."""
+"""Splits: reviewable, repeatable, and near-duplicates stay together."""
 
 import json
 import logging
@@ -29,8 +29,8 @@ def grouped_as_in_busi():
     sizes = [2] * 130 + [3] * 10 + [4] * 6 + [5, 5, 6]
     assert (len(sizes), sum(sizes)) == (149, 330)
     crossing, rest = ids[:16], ids[16:]
-    for one, other in crossing.reshape(8, 2):
-        groups[one] = groups[other]
+    for first, second in crossing.reshape(8, 2):
+        groups[first] = groups[second]
     by_class = {kind: [id_ for id_ in rest if id_.startswith(kind)] for kind in COUNTS}
     for size in sizes[8:]:
         kind = rng.choice(list(COUNTS), p=[0.56, 0.27, 0.17])
@@ -82,7 +82,7 @@ def test_every_part_has_each_class_in_proportion(method, seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_group_of_near_duplicates_stands_in_two_parts(seed):
+def test_no_group_of_near_duplicates_is_in_two_parts(seed):
     split = make_split(FRAME, GROUPS, "grouped", seed)
     train, val, test = ({GROUPS[id_] for id_ in split.part(part)} for part in PARTS)
     assert not train & val
@@ -128,16 +128,16 @@ def test_a_fold_that_does_not_exist_is_refused(options):
 
 
 @pytest.mark.parametrize("method", ["random", "stratified"])
-def test_methods_that_part_twins_warn_with_their_number(method, caplog):
+def test_methods_that_separate_near_duplicates_warn_with_their_number(method, caplog):
     with caplog.at_level(logging.WARNING):
         split = make_split(FRAME, GROUPS, method)
     trained = {GROUPS[id_] for id_ in split.train}
-    twins = sum(GROUPS[id_] in trained for id_ in split.val + split.test)
-    assert 40 < twins < 110
-    assert f"'{method}': {twins} of 208 held-out images have a near-duplicate in training" in caplog.text
+    number = sum(GROUPS[id_] in trained for id_ in split.val + split.test)
+    assert 40 < number < 110
+    assert f"'{method}': {number} of 208 held-out images have a near-duplicate in training" in caplog.text
 
 
-def test_grouped_splits_and_data_without_twins_do_not_warn(caplog):
+def test_grouped_splits_and_data_without_near_duplicates_do_not_warn(caplog):
     make_split(FRAME, GROUPS, "grouped")
     make_split(FRAME, ALONE, "random")
     assert not caplog.text
@@ -272,7 +272,7 @@ def test_bad_lists_are_refused_in_one_line(content, complaint, listed):
 
 
 @pytest.mark.parametrize("held_out", ["val", "test"])
-def test_lists_that_part_twins_are_refused_unless_they_say_so(held_out, listed, caplog):
+def test_lists_that_separate_near_duplicates_are_refused_unless_they_say_so(held_out, listed, caplog):
     groups = ALONE | {TWO: ALONE[ONE]}
     content = {"train": [ONE], "val": ["benign/benign (9)"], "test": [THREE]}
     content[held_out] = [TWO]
@@ -282,14 +282,14 @@ def test_lists_that_part_twins_are_refused_unless_they_say_so(held_out, listed, 
     assert "1 of 2 held-out images" in caplog.text
 
 
-def test_lists_with_twins_in_validation_and_test_are_refused_by_name(listed):
+def test_lists_with_near_duplicates_in_validation_and_test_are_refused_by_name(listed):
     content = {"train": ["benign/benign (9)"], "val": ["benign/benign (8)", TWO], "test": [ONE]}
     with pytest.raises(UserError, match=r"'benign/benign \(2\)' has a twin"):
         listed(content, ALONE | {TWO: ALONE[ONE]})
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_lists_without_a_class_in_a_part_are_refused_as_made_splits_are(listed, part):
+def test_lists_without_a_class_in_a_part_are_refused_like_generated_splits(listed, part):
     whole = make_split(FRAME, GROUPS)
     lists = {name: whole.part(name) for name in PARTS}
     assert listed(lists, GROUPS, FRAME).hash == whole.hash
@@ -314,7 +314,7 @@ def test_the_file_must_be_given_and_be_there():
 
 
 @pytest.mark.busi
-def test_busi_has_the_sizes_of_the_paper_and_twins_stay_together(busi, busi_audit):
+def test_busi_has_the_sizes_of_the_paper_and_near_duplicates_stay_together(busi, busi_audit):
     frame, groups = read_index(busi), busi_audit.groups
     assert sizes(make_split(frame, groups, "random", ratio=[11, 1, 3])) == (572, 52, 156)
     assert sizes(make_split(frame, groups, "random", ratio=[12, 3])) == (624, 0, 156)
@@ -325,7 +325,7 @@ def test_busi_has_the_sizes_of_the_paper_and_twins_stay_together(busi, busi_audi
 
 
 @pytest.mark.parametrize("method", ["grouped", "stratified"])
-def test_cross_folds_part_the_training_images_and_leave_the_test_images_out(method):
+def test_cross_folds_divide_the_training_images_and_leave_the_test_images_out(method):
     whole = make_split(FRAME, GROUPS, method)
     folds = [make_split(FRAME, GROUPS, method, cross_folds=3, cross_fold=fold) for fold in range(3)]
     assert sorted(id_ for fold in folds for id_ in fold.test) == whole.train
@@ -336,7 +336,7 @@ def test_cross_folds_part_the_training_images_and_leave_the_test_images_out(meth
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"cross_fold": 0}, "needs data.split.cross_folds"),
         ({"cross_folds": 3, "cross_fold": 3}, "cross_fold from 0 to 2; it is 3"),
@@ -344,8 +344,8 @@ def test_cross_folds_part_the_training_images_and_leave_the_test_images_out(meth
         ({"cross_folds": 2, "cross_fold": 0, "method": "file"}, "does not work with data.split.method=file"),
     ],
 )
-def test_cross_folds_that_make_no_sense_are_refused(options, said):
-    with pytest.raises(UserError, match=said):
+def test_cross_folds_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
         make_split(FRAME, GROUPS, **options)
 
 

@@ -191,7 +191,7 @@ def test_a_child_has_neither_the_engine_nor_the_page_nor_the_main_module(tmp_pat
 
 
 @LINUX
-def test_a_child_writes_no_file_and_no_core_and_hears_no_ctrl_c(small):
+def test_a_child_writes_no_file_and_no_core_and_ignores_ctrl_c(small):
     with Decoders() as decoders:
         list(decoders.read(small)[1])
         (child,) = decoders._children
@@ -206,7 +206,7 @@ def test_a_child_writes_no_file_and_no_core_and_hears_no_ctrl_c(small):
 
 
 class Answers:
-    """A pool with one child, which answers as a file that has taken it over might."""
+    """A pool with one child, which answers as a hostile file could make it answer."""
 
     seconds, memory_mb, is_closed, given_back = 10.0, 400, False, None
 
@@ -289,7 +289,7 @@ def test_a_large_image_waits_until_another_reading_is_closed():
     assert next(third).image.size > 3 * LARGE
 
 
-def test_an_honest_answer_is_taken():
+def test_a_correct_answer_is_accepted():
     pool = Answers(FRAME | {"spacing_mm": [0.1, 1]}, {"end": True})
     (frame,) = Reading(pool, Limits(), None)
     assert (frame.image.shape, frame.spacing_mm, pool.given_back) == ((20, 20, 3), (0.1, 1.0), True)
@@ -320,7 +320,7 @@ def test_a_reading_that_is_closed_early_frees_its_child_and_its_file(tmp_path):
         frames.close()
         assert wait_until(lambda: not is_open())
         assert len(list(decoders.read(tmp_path / "a.tif")[1])) == 4
-        next(decoders.read(tmp_path / "a.tif")[1])  # and one that is given up without a word
+        next(decoders.read(tmp_path / "a.tif")[1])  # and one that is given up without being closed
         assert len(list(decoders.read(tmp_path / "a.tif")[1])) == 4
         assert decoders._children == {child}  # the same child
 

@@ -58,7 +58,7 @@ def test_no_answer_is_shown_without_its_doubts(shown, diagnoser):
     for doubts in (shown.diagnosis.doubts, ()):
         words = describe(replace(shown, diagnosis=replace(shown.diagnosis, doubts=doubts)), diagnoser.bundle)
         page, report = rendering.render("answer", words), printout.list_lines(words)
-        for doubt in [one.text for one in doubts] or [NO_DOUBT]:
+        for doubt in [entry.text for entry in doubts] or [NO_DOUBT]:
             assert page.index(doubt) < page.index(words.answer)
             assert any(doubt in text for _, text in report)
 
@@ -81,7 +81,7 @@ def test_a_malignant_flag_stands_out_and_its_absence_rules_nothing_out(shown, di
         assert ("not ruled out" in words.malignant) != flag
 
 
-def test_no_probability_is_said_to_be_certain(shown, diagnoser):
+def test_no_probability_is_shown_as_certain(shown, diagnoser):
     assert [percent(value) for value in (1.0, 0.72, 0.0)] == ["more than 99%", "72%", "less than 1%"]
     for probability, share in ((0.999, "about 99 should be"), (0.72, "about 72 should be")):
         sure = replace(shown.diagnosis, answer="malignant",
@@ -127,18 +127,18 @@ def test_the_layers_at_any_strength_make_the_picture_that_is_drawn_elsewhere(sho
 
 def test_a_large_picture_is_kept_small_and_measured_whole(diagnoser, decoders, tmp_path):
     large = np.asarray(Image.fromarray(with_disc(speckled(1)[0])).resize((2160, 1800)))
-    found = make_view(diagnoser, decoders, save(large, tmp_path / "large.png"), Limits())
-    assert max(found.image.shape) == SIDE == max(found.diagnosis.mask.shape)
-    assert found.shape == (1800, 2160)
-    assert found.diagnosis.measurements.long_axis_px == pytest.approx(51 * 12, rel=0.1)
+    view = make_view(diagnoser, decoders, save(large, tmp_path / "large.png"), Limits())
+    assert max(view.image.shape) == SIDE == max(view.diagnosis.mask.shape)
+    assert view.shape == (1800, 2160)
+    assert view.diagnosis.measurements.long_axis_px == pytest.approx(51 * 12, rel=0.1)
 
 
-def test_the_first_picture_of_several_is_answered_and_said_to_be_the_first(diagnoser, decoders, tmp_path):
+def test_the_first_picture_of_several_is_answered_and_a_note_says_so(diagnoser, decoders, tmp_path):
     first, *others = [Image.fromarray(with_disc(image)) for image in speckled(3)]
     first.save(tmp_path / "several.tif", save_all=True, append_images=others)
-    found = make_view(diagnoser, decoders, tmp_path / "several.tif", Limits())
-    assert (found.image == np.asarray(first)).all()
-    assert "has 3 images: this is the first" in describe(found, diagnoser.bundle).notes[0]
+    view = make_view(diagnoser, decoders, tmp_path / "several.tif", Limits())
+    assert (view.image == np.asarray(first)).all()
+    assert "has 3 images: this is the first" in describe(view, diagnoser.bundle).notes[0]
 
 
 # The report.
@@ -163,17 +163,17 @@ def test_the_report_has_the_heat_at_the_chosen_strength(shown, diagnoser):
     assert (weak != strong).any()
 
 
-def test_the_patient_that_a_dicom_header_names_is_nowhere(diagnoser, decoders, tmp_path):
+def test_the_patient_that_a_dicom_header_names_appears_nowhere(diagnoser, decoders, tmp_path):
     file = tmp_path / "anything"
     pixels = with_disc(speckled(1)[0])[..., 0]
     file.write_bytes(dicom(pixels.tobytes(), Rows=pixels.shape[0], Columns=pixels.shape[1]))
     assert PATIENT.encode() in file.read_bytes()
-    found = make_view(diagnoser, decoders, file, Limits())
-    words = describe(found, diagnoser.bundle)
-    written = [write(found, words, 0.5) for write in (printout.write_pdf, printout.write_png)]
-    page = rendering.render_picture(found, words)
+    view = make_view(diagnoser, decoders, file, Limits())
+    words = describe(view, diagnoser.bundle)
+    written = [write(view, words, 0.5) for write in (printout.write_pdf, printout.write_png)]
+    page = rendering.render_picture(view, words)
     page += rendering.render("answer", words) + rendering.render("details", words)
-    for content in (*written, page.encode(), repr(found).encode()):
+    for content in (*written, page.encode(), repr(view).encode()):
         assert PATIENT.encode() not in content
 
 
@@ -224,9 +224,9 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
         }
         for arguments, reason in cases.items():
             assert app.main(arguments) == 2
-            said = capsys.readouterr().err
-            assert reason in said
-            assert said.count("\n") == 1
+            printed = capsys.readouterr().err
+            assert reason in printed
+            assert printed.count("\n") == 1
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "bus_lightning.diagnosis.page.building")
     monkeypatch.delattr("bus_lightning.diagnosis.page.building", raising=False)

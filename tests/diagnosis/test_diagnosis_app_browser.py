@@ -18,7 +18,7 @@ from bus_lightning.diagnosis.reading import fingerprint
 
 pytestmark = pytest.mark.browser
 
-# Of what is read: its name, its colour, and that of what lies behind it.
+# Of each text: its name, its colour, and the colour behind it.
 COLORS = """[...document.querySelectorAll(
     "#notice p, .invite, .drop .small, :is(#answer, #details) :is(p, li, th, td, h2), figcaption, .samples button, " +
     "#card :is(p, td)"
@@ -50,15 +50,15 @@ def server(bundle, tmp_path_factory):
 @pytest.fixture
 def visit(browser, server):
     """A function that opens the page as another visitor; nobody may ask for anything outside, or fail."""
-    contexts, asked, said = [], [], []
+    contexts, requests, console_errors = [], [], []
 
     def enter(width=1280, height=900, scheme="light"):
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: console_errors.append(str(error)))
+        page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
         page.goto(server.address)
         page.wait_for_selector(".drop")
         return page
@@ -66,9 +66,9 @@ def visit(browser, server):
     yield enter
     for context in contexts:
         context.close()
-    outside = [url for url in asked if not url.startswith((server.address, "data:", f"blob:{server.address}"))]
+    outside = [url for url in requests if not url.startswith((server.address, "data:", f"blob:{server.address}"))]
     assert outside == []
-    assert said == []
+    assert console_errors == []
 
 
 def give(page, path):
@@ -89,17 +89,17 @@ def test_an_image_is_answered_and_neither_its_name_nor_its_file_stays(visit, ser
         "document.documentElement.outerHTML + [...document.querySelectorAll('input')].map(one => one.value + one.title)"
     )
     assert NAME not in held
-    assert "NAMED" not in server.said()  # it did not even reach the server
-    assert server.given() == []
-    assert NAME not in server.said()
+    assert "NAMED" not in server.log_text()  # it did not even reach the server
+    assert server.uploaded_files() == []
+    assert NAME not in server.log_text()
     assert not [path for path in [*server.temporary.rglob("*"), *server.work.rglob("*")] if NAME in path.name]
 
 
 def test_the_slider_changes_the_picture_without_asking_the_server(visit, picture):
     page = visit()
     give(page, picture)
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
     slider = page.locator("#strength input[type=range]")
     pictures = {}
     for value in ("0", "1"):
@@ -108,7 +108,7 @@ def test_the_slider_changes_the_picture_without_asking_the_server(visit, picture
         assert float(page.evaluate("getComputedStyle(document.querySelector('.heat')).opacity")) == float(value)
         pictures[value] = np.asarray(Image.open(BytesIO(page.locator(".layers").screenshot())).convert("RGB"), float)
     assert np.abs(pictures["0"] - pictures["1"]).mean() > 1
-    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == []
+    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == []
 
 
 def test_a_bad_file_gives_one_line_and_takes_the_former_answer_away(visit, server, picture, tmp_path):
@@ -129,8 +129,8 @@ def test_a_bad_file_gives_one_line_and_takes_the_former_answer_away(visit, serve
         assert "\n" not in line.inner_text()
         assert page.locator(".answer, .layers").count() == 0
         assert page.locator("#pdf").is_disabled()
-    assert server.given() == []
-    assert NAME not in server.said() + page.content()
+    assert server.uploaded_files() == []
+    assert NAME not in server.log_text() + page.content()
     give(page, picture)
     page.wait_for_selector(".answer")
     assert page.locator(".failure").count() == 0
@@ -163,7 +163,7 @@ def test_a_dropped_file_is_answered(visit, picture):
     page.wait_for_selector(".answer")
 
 
-def test_two_visitors_at_once_see_their_own_answers_alone(visit, picture, tmp_path):
+def test_two_visitors_at_once_see_only_their_own_answers(visit, picture, tmp_path):
     other = save(with_disc(speckled(1, seed=7)[0], (100, 50), 12), tmp_path / "other.png")
     first, second = visit(), visit()
     for page, path in ((first, picture), (second, other)):
@@ -189,7 +189,7 @@ def test_the_report_is_downloaded_as_pdf_and_png(visit, server, picture):
         assert content.startswith(start)
         assert NAME not in download.value.suggested_filename
         assert NAME.encode() not in content
-    assert server.given() == []
+    assert server.uploaded_files() == []
 
 
 def test_the_model_card_is_one_click_away(visit):
@@ -252,7 +252,7 @@ def test_the_server_gives_out_no_file_of_the_machine(bundle, server):
 def test_the_server_asks_nobody_and_ends_with_ctrl_c_leaving_nothing(bundle, tmp_path):
     server = Server(bundle, tmp_path)
     assert server.end() == 0
-    assert "OUTSIDE" not in server.said()
-    assert "Traceback" not in server.said()
+    assert "OUTSIDE" not in server.log_text()
+    assert "Traceback" not in server.log_text()
     assert list(server.temporary.glob("bus_lightning-page-*")) == []
     assert [file for file in server.work.rglob("*") if file.is_file()] == []

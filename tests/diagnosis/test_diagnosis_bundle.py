@@ -44,7 +44,7 @@ def seal(folder: Path) -> None:
 
 
 def rewrite(folder: Path, **news) -> None:
-    """Change the manifest and its checksum, as who means to would."""
+    """Change the manifest and its checksum, as a forger would."""
     content = json.loads((folder / MANIFEST).read_text()) | news
     (folder / MANIFEST).write_text(json.dumps(content))
     seal(folder)
@@ -84,7 +84,7 @@ def bundle(made, tmp_path):
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    """A folder for temporary files of the test's own."""
+    """A separate folder for temporary files of the test."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(networks.tempfile, "gettempdir", lambda: str(folder))
@@ -99,20 +99,20 @@ def refused(folder: Path) -> str:
 
 
 def test_a_bundle_says_what_was_written(bundle):
-    found = load_bundle(bundle)
-    assert found.classes == ["benign", "malignant"]
-    assert found.temperature == 1.5
-    assert found.thresholds == {"malignant": {"threshold": 0.3}}
-    assert list(found.networks) == ["segmenter", "classifier"]
-    assert found.networks["classifier"].head.shape == (2, 5)
-    assert found.card == "# Card\n"
-    assert found.default_precision == "int8"
-    assert found.networks["segmenter"].preprocessing.resize == "pad"
-    assert found.networks["segmenter"].files["bf16"] == bundle / "segmenter.onnx"
-    assert found.networks["segmenter"].overlay is None
-    assert found.networks["classifier"].overlay.margin == 0.5
-    assert found.samples == (bundle / "samples" / "phantom.png",)
-    assert len(found.id) == 12
+    loaded = load_bundle(bundle)
+    assert loaded.classes == ["benign", "malignant"]
+    assert loaded.temperature == 1.5
+    assert loaded.thresholds == {"malignant": {"threshold": 0.3}}
+    assert list(loaded.networks) == ["segmenter", "classifier"]
+    assert loaded.networks["classifier"].head.shape == (2, 5)
+    assert loaded.card == "# Card\n"
+    assert loaded.default_precision == "int8"
+    assert loaded.networks["segmenter"].preprocessing.resize == "pad"
+    assert loaded.networks["segmenter"].files["bf16"] == bundle / "segmenter.onnx"
+    assert loaded.networks["segmenter"].overlay is None
+    assert loaded.networks["classifier"].overlay.margin == 0.5
+    assert loaded.samples == (bundle / "samples" / "phantom.png",)
+    assert len(loaded.id) == 12
 
 
 def test_the_checksums_are_those_of_sha256sum(bundle):
@@ -283,7 +283,7 @@ def test_a_compiled_network_is_kept_for_this_user_alone(bundle, temporary, monke
         patched.setattr(openvino, "Core", lambda: core)
         patched.setattr(core, "compile_model", None)  # it is not compiled again
         assert float(Network(stage, "int8")(images)[0].max()) == 1
-    kept.write_bytes(kept.read_bytes()[:-1])  # a damaged one is compiled anew
+    kept.write_bytes(kept.read_bytes()[:-1])  # a damaged one is compiled again
     assert float(Network(stage, "int8")(images)[0].max()) == 1
     kept.parent.chmod(0o777)  # somebody else could have written there
     kept.write_bytes(b"")

@@ -1,4 +1,4 @@
-"""DICOM is shown as its header says, and as pydicom shows it; spacing is told where the header is sure."""
+"""DICOM is shown as its header says, and as pydicom shows it; spacing is given where the header is certain."""
 
 import struct
 from pathlib import Path
@@ -116,7 +116,7 @@ def region(x, y, units=3, kind=1):
         ({"PixelSpacing": [500, 500]}, None),
     ],
 )
-def test_spacing_is_told_in_millimetres_where_the_header_is_sure(read, elements, expected):
+def test_spacing_is_in_millimetres_where_the_header_is_certain(read, elements, expected):
     (frame,) = read(dicom(**elements))
     assert frame.spacing_mm == (pytest.approx(expected) if expected else None)
 

@@ -40,11 +40,11 @@ def foreign():
 
 
 @pytest.mark.parametrize("kind", foreign())
-def test_what_is_no_ultrasound_is_doubted(reference, kind):
+def test_an_image_that_is_not_ultrasound_is_doubted(reference, kind):
     assert not is_like(foreign()[kind], reference)
 
 
-def test_ultrasound_that_was_not_learned_from_is_seldom_doubted(images, reference):
+def test_ultrasound_outside_the_training_images_is_rarely_doubted(images, reference):
     assert np.mean([is_like(image, reference) for image in images[3::4]]) >= 0.9
 
 
@@ -69,12 +69,12 @@ def test_the_threshold_lets_the_stated_share_of_held_out_images_be_doubted(image
     assert np.mean([strangeness(image, strict) > 1 for image in images[1::2]]) == pytest.approx(0.3, abs=0.2)
 
 
-def test_one_odd_held_out_image_does_not_open_the_door(images):
+def test_one_odd_held_out_image_does_not_let_others_pass(images):
     reference = fit_reference(images, [foreign()["white"]])
     assert not is_like(foreign()["black"], reference)
 
 
-def test_images_with_coloured_marks_do_not_open_the_door(images):
+def test_images_with_coloured_marks_do_not_let_others_pass(images):
     plain = [image for image in images if (image == image[..., :1]).all()]
     marked = [cv2.drawMarker(image.copy(), (40, 40), (255, 225, 0), cv2.MARKER_CROSS, 25) for image in plain[50:53]]
     reference = fit_reference(plain[:50], marked)
@@ -104,7 +104,7 @@ def test_a_clear_answer_has_no_doubt():
     assert codes((0.02, 0.03, 0.95), Measurements()) == []
 
 
-@pytest.mark.parametrize(("expected", "given"), [
+@pytest.mark.parametrize(("expected", "options"), [
     ("not_ultrasound", {"ultrasound": False}),
     ("low_confidence", {"probabilities": (0.5, 0.3, 0.2)}),
     ("malignant_not_excluded", {"probabilities": (0.8, 0.15, 0.05), "flag": True}),
@@ -114,8 +114,8 @@ def test_a_clear_answer_has_no_doubt():
     ("no_lesion_but_malignant", {"measurements": Measurements(), "probabilities": (0.1, 0.9, 0)}),
     ("lesion_but_normal", {"probabilities": (0.1, 0, 0.9)}),
 ])  # fmt: skip
-def test_each_reason_to_doubt_is_told(expected, given):
-    assert codes(**given) == [expected]
+def test_each_reason_to_doubt_is_reported(expected, options):
+    assert codes(**options) == [expected]
 
 
 def test_a_doubt_is_a_sentence():

@@ -26,9 +26,9 @@ def test_the_map_is_grad_cam_up_to_scale(net, target):
     expected = grad_cam(images, torch.tensor([target] * 2))["gradcam"].numpy()
     for image in range(2):
         heat = class_activation(features[image].numpy(), head.weights[target])
-        ours = place(heat, 96, (0, 0, 96, 96), (slice(0, 96), slice(0, 96)), (96, 96))
+        actual = place(heat, 96, (0, 0, 96, 96), (slice(0, 96), slice(0, 96)), (96, 96))
         assert expected[image].max() > 0
-        np.testing.assert_allclose(ours / ours.max(), expected[image] / expected[image].max(), atol=1e-4)
+        np.testing.assert_allclose(actual / actual.max(), expected[image] / expected[image].max(), atol=1e-4)
 
 
 def test_a_map_that_speaks_against_its_class_is_empty():
@@ -43,9 +43,9 @@ def test_masks_come_back_as_they_do_in_training(resize, shape):
     box = Preprocessing(size=64, resize=resize).box(shape)
     probability = torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0))
     expected = predicted_mask(probability, list(box), shape).numpy()
-    ours = restore(probability[0].numpy(), box, shape)
-    assert ours.shape == shape
-    assert ((ours >= 0.5) != expected).mean() < 1e-4
+    actual = restore(probability[0].numpy(), box, shape)
+    assert actual.shape == shape
+    assert ((actual >= 0.5) != expected).mean() < 1e-4
 
 
 def test_the_map_lies_where_the_network_looked():

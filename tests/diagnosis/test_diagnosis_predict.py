@@ -80,19 +80,19 @@ def test_every_picture_gets_a_row_a_mask_an_overlay_and_a_json(bundle, images, t
         assert record["bundle"] == load_bundle(bundle).id
 
 
-def test_no_name_of_a_file_is_told_anywhere(bundle, images, tmp_path, capfd):
+def test_no_file_name_appears_anywhere(bundle, images, tmp_path, capfd):
     (images / f"{PATIENT}_broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 50)
     (images / f"{PATIENT}_link.png").symlink_to(images / f"{PATIENT}_gone.png")
     out = tmp_path / "out"
     assert run(bundle, images, images / f"{PATIENT}_missing.png", "--out", out) == 1
-    told = "".join(capfd.readouterr()) + "".join(file.name for file in out.iterdir())
-    told += "".join(file.read_bytes().decode(errors="replace") for file in out.iterdir())
-    assert "Doe" not in told
-    assert "Jane" not in told
-    assert "3 of 7 files could not be diagnosed" in told
+    written = "".join(capfd.readouterr()) + "".join(file.name for file in out.iterdir())
+    written += "".join(file.read_bytes().decode(errors="replace") for file in out.iterdir())
+    assert "Doe" not in written
+    assert "Jane" not in written
+    assert "3 of 7 files could not be diagnosed" in written
 
 
-def test_names_are_kept_for_who_asks_for_it(bundle, images, tmp_path, capsys):
+def test_names_are_kept_on_request(bundle, images, tmp_path, capsys):
     odd = images / os.fsdecode(b"sch\xf6n\n.png")
     shutil.copy(images / f"{PATIENT}_0.png", odd)
     out = tmp_path / "out"
@@ -105,14 +105,14 @@ def test_a_bad_file_is_listed_and_the_others_are_answered(bundle, images, tmp_pa
     out = tmp_path / "out"
     assert run(bundle, images, "--out", out) == 1
     assert len(table_of(out)) == 4
-    said = capsys.readouterr()
-    assert "1 of 5 files could not be diagnosed" in said.err
-    lines = [line for line in said.err.splitlines() if line.startswith("  ")]
+    printed = capsys.readouterr()
+    assert "1 of 5 files could not be diagnosed" in printed.err
+    lines = [line for line in printed.err.splitlines() if line.startswith("  ")]
     assert len(lines) == 1
     assert re.match(r"  \d{4}-[0-9a-f]{12}: The file is a text file", lines[0])
 
 
-def test_a_picture_that_cannot_be_looked_at_spares_the_rest_of_its_batch(bundle, images, tmp_path, monkeypatch, capsys):
+def test_a_picture_that_fails_does_not_stop_the_rest_of_its_batch(bundle, images, tmp_path, monkeypatch, capsys):
     diagnose = Diagnoser.diagnose
 
     def fail_on_tall(self, frames, heat_map=True):
@@ -124,9 +124,9 @@ def test_a_picture_that_cannot_be_looked_at_spares_the_rest_of_its_batch(bundle,
     out = tmp_path / "out"
     assert run(bundle, images, "--out", out, "--batch", 4) == 1
     assert len(table_of(out)) == 3
-    said = capsys.readouterr().err
-    assert "could not be diagnosed (RuntimeError)" in said
-    assert PATIENT not in said
+    printed = capsys.readouterr().err
+    assert "could not be diagnosed (RuntimeError)" in printed
+    assert PATIENT not in printed
 
 
 def test_results_within_the_folder_of_images_are_no_images(bundle, images):
@@ -135,7 +135,7 @@ def test_results_within_the_folder_of_images_are_no_images(bundle, images):
         assert len(table_of(images / "results")) == 4
 
 
-def test_what_is_there_is_not_done_again(bundle, images, tmp_path):
+def test_existing_results_are_not_computed_again(bundle, images, tmp_path):
     out = tmp_path / "out"
     run(bundle, images, "--out", out)
     names = names_in(images)
@@ -162,7 +162,7 @@ def test_results_move_along_when_files_come_before_them(bundle, images, tmp_path
 def test_the_json_is_written_last(bundle, tmp_path, monkeypatch):
     results = Results(tmp_path / "out", {"bundle": "b"})
     frame = Frame(with_disc(speckled(1)[0]))
-    found = Diagnoser(load_bundle(bundle)).diagnose([frame])[0]
+    diagnosis = Diagnoser(load_bundle(bundle)).diagnose([frame])[0]
 
     def full_disk(self, name, kind, picture):
         if kind == "overlay":
@@ -170,7 +170,7 @@ def test_the_json_is_written_last(bundle, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Results, "_save_picture", full_disk)
     with pytest.raises(OSError, match="No space"):
-        results.save("0001-aaaaaaaaaaaa", frame, found)
+        results.save("0001-aaaaaaaaaaaa", frame, diagnosis)
     assert not results.is_complete("0001-aaaaaaaaaaaa")
     assert not list((tmp_path / "out").glob("0*.json"))
 
@@ -198,9 +198,9 @@ def test_the_folder_of_another_bundle_or_of_other_things_is_refused(bundle, imag
     run(bundle, images, "--out", out)
     other = make_bundle(tmp_path / "other", temperature=3.0)
     assert run(other, images, "--out", out) == 2
-    said = capsys.readouterr().err
-    assert "another bundle" in said
-    assert len(said.splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert "another bundle" in printed
+    assert len(printed.splitlines()) == 1
     assert run(bundle, images, "--out", out, "--no-heat-map") == 2
     assert "another heat map" in capsys.readouterr().err
     assert run(bundle, images, "--out", images) == 2
@@ -220,7 +220,7 @@ def test_bad_usage_ends_with_2(arguments, capsys):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_command_says_that_it_goes_on_and_does(bundle, tmp_path, sent):
+def test_an_interrupted_command_says_that_it_can_go_on_and_goes_on(bundle, tmp_path, sent):
     pages = [Image.fromarray(with_disc(speckled(1, k, (400, 500))[0])) for k in range(40)]
     file, out = tmp_path / "clip.tiff", tmp_path / "out"
     pages[0].save(file, save_all=True, append_images=pages[1:])
@@ -232,10 +232,10 @@ def test_an_interrupted_command_says_that_it_goes_on_and_does(bundle, tmp_path, 
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(sent)
-    said = process.communicate(timeout=60)[1]
+    printed = process.communicate(timeout=60)[1]
     assert process.returncode == 128 + sent
-    assert said.splitlines()[-1] == "Stopped: the same command continues from here."
-    assert "Traceback" not in said
+    assert printed.splitlines()[-1] == "Stopped: the same command continues from here."
+    assert "Traceback" not in printed
     assert 3 < len(table_of(out)) < 40
     assert run(bundle, file, "--out", out) == 0
     assert len(table_of(out)) == 40
@@ -244,9 +244,9 @@ def test_an_interrupted_command_says_that_it_goes_on_and_does(bundle, tmp_path, 
 def test_help_is_quick_and_loads_no_engine():
     code = ("import sys; from bus_lightning.diagnosis import predict\ntry: predict.main(['--help'])\n"
             "except SystemExit: print(sorted({'openvino', 'cv2', 'numpy', 'torch'} & set(sys.modules)))")  # fmt: skip
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.splitlines()[-1] == "[]"
-    assert "not a medical device" in said
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
+    assert "not a medical device" in printed
 
 
 def test_prediction_takes_nothing_of_the_training_side(bundle, images, tmp_path):
@@ -254,8 +254,8 @@ def test_prediction_takes_nothing_of_the_training_side(bundle, images, tmp_path)
             "print(sorted({'torch', 'pandas', 'hydra', 'lightning', 'scipy', 'matplotlib', 'onnxruntime', 'sklearn'}"
             " & set(sys.modules)))")  # fmt: skip
     command = [sys.executable, "-c", code, bundle, images, "--out", tmp_path / "out"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert said.splitlines()[-1] == "[]"
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
 
 
 def training_side(image, classifier, overlay, temperature=2.0):
@@ -271,9 +271,9 @@ def training_side(image, classifier, overlay, temperature=2.0):
     if overlay.applies_to("test"):
         square = overlay.draw(square, cv2.resize(inner, (64, 64), interpolation=cv2.INTER_NEAREST_EXACT))
     channels = 4 if overlay.style == "channel" else 3
-    given = Normalisation(MEAN, STD, channels)(torch.from_numpy(square).permute(2, 0, 1)[None])
+    normalised = Normalisation(MEAN, STD, channels)(torch.from_numpy(square).permute(2, 0, 1)[None])
     with torch.no_grad():
-        return mask > 0, (classifier.eval()(given) / temperature).softmax(1)[0].numpy()
+        return mask > 0, (classifier.eval()(normalised) / temperature).softmax(1)[0].numpy()
 
 
 @pytest.mark.parametrize("style", ["none", "contour", "fill", "channel", "crop"])
@@ -282,25 +282,25 @@ def test_answers_are_those_of_training_however_the_mask_enters(tmp_path, style):
     bundle = load_bundle(make_bundle(tmp_path / "bundle", overlay=overlay, channels=channels))
     image = with_disc(speckled(1, 3, (170, 200))[0], (60, 120), 30)
     mask, probabilities = training_side(image, SmallClassifier(channels), overlay)
-    found = Diagnoser(bundle).diagnose([Frame(image), Frame(image[:90])])[0]
-    assert (found.mask != mask).sum() <= 2
-    np.testing.assert_allclose(list(found.probabilities.values()), probabilities, atol=1e-4)
-    assert found.heat_map.shape == (170, 200)
-    assert 0 < found.heat_map.max() <= 1
+    diagnosis = Diagnoser(bundle).diagnose([Frame(image), Frame(image[:90])])[0]
+    assert (diagnosis.mask != mask).sum() <= 2
+    np.testing.assert_allclose(list(diagnosis.probabilities.values()), probabilities, atol=1e-4)
+    assert diagnosis.heat_map.shape == (170, 200)
+    assert 0 < diagnosis.heat_map.max() <= 1
     if style == "crop":
-        assert found.heat_map[:15].max() == 0 == found.heat_map[:, :60].max()
+        assert diagnosis.heat_map[:15].max() == 0 == diagnosis.heat_map[:, :60].max()
 
 
-def test_the_flag_is_raised_at_its_threshold_and_calibration_is_told(tmp_path):
+def test_the_flag_is_raised_at_its_threshold_and_calibration_is_reported(tmp_path):
     image = with_disc(speckled(1)[0])
     low, high = (make_bundle(tmp_path / name, thresholds={"malignant": {"threshold": level, "sensitivity": 0.95}},
                              temperature=None) for name, level in (("low", 0.01), ("high", 0.99)))  # fmt: skip
-    found = [Diagnoser(load_bundle(path)).diagnose([Frame(image)])[0] for path in (low, high)]
-    assert [one.malignant_flag for one in found] == [True, False]
-    assert not found[0].calibrated
+    diagnoses = [Diagnoser(load_bundle(path)).diagnose([Frame(image)])[0] for path in (low, high)]
+    assert [diagnosis.malignant_flag for diagnosis in diagnoses] == [True, False]
+    assert not diagnoses[0].calibrated
 
 
-def test_a_network_without_a_head_has_no_heat_map_and_no_one_gets_one_unasked(bundle, tmp_path):
+def test_a_heat_map_needs_a_head_and_is_made_on_request_only(bundle, tmp_path):
     frame = Frame(with_disc(speckled(1)[0]))
     without = make_bundle(tmp_path / "bundle", with_head=False)
     assert Diagnoser(load_bundle(without)).diagnose([frame])[0].heat_map is None
@@ -320,19 +320,19 @@ def test_users_at_the_same_time_get_their_own_answers(bundle, together):
         return alone[number], [diagnoser.diagnose([frames[number]])[0] for _ in range(5)]
 
     for expected, answers in together(ask, 4):
-        for found in answers:
-            assert found.probabilities == pytest.approx(expected.probabilities)
-            assert (found.mask == expected.mask).all()
+        for answer in answers:
+            assert answer.probabilities == pytest.approx(expected.probabilities)
+            assert (answer.mask == expected.mask).all()
 
 
 def test_no_answer_leaves_without_its_doubts(bundle):
     white = Frame(np.full((120, 120, 3), 255, np.uint8))
-    found = Diagnoser(load_bundle(bundle)).diagnose([white, replace(white, spacing_mm=(0.1, 0.1))])
-    for one in found:
-        codes = [doubt.code for doubt in one.doubts]
+    diagnoses = Diagnoser(load_bundle(bundle)).diagnose([white, replace(white, spacing_mm=(0.1, 0.1))])
+    for diagnosis in diagnoses:
+        codes = [doubt.code for doubt in diagnosis.doubts]
         assert codes[0] == "not_ultrasound"
         assert "at_the_border" in codes
-    assert found[1].measurements.area_mm2 == pytest.approx(144)
+    assert diagnoses[1].measurements.area_mm2 == pytest.approx(144)
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])

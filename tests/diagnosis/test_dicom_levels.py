@@ -25,19 +25,19 @@ def bits(stored, allocated=16, high=None, signed=0):
 
 
 def table(entries, depth, first=0, keyword="LUTData"):
-    found = Dataset()
-    found.LUTDescriptor, found.LUTData = [len(entries), first, depth], list(map(int, entries))
-    found["LUTDescriptor"].VR, found["LUTData"].VR = "US", "US"
-    return [found]
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [len(entries), first, depth], list(map(int, entries))
+    item["LUTDescriptor"].VR, item["LUTData"].VR = "US", "US"
+    return [item]
 
 
 def palette(depth, entries):
     """Write three tables of (256, 3) entries, with the depth that their descriptors state."""
-    found = {"PhotometricInterpretation": "PALETTE COLOR"}
+    elements = {"PhotometricInterpretation": "PALETTE COLOR"}
     for name, column in zip(("Red", "Green", "Blue"), entries.T, strict=True):
-        found[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, depth]
-        found[f"{name}PaletteColorLookupTableData"] = column.astype("<u2" if depth == 16 else "u1").tobytes()
-    return found
+        elements[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, depth]
+        elements[f"{name}PaletteColorLookupTableData"] = column.astype("<u2" if depth == 16 else "u1").tobytes()
+    return elements
 
 
 @pytest.fixture

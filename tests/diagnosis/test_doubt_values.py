@@ -1,4 +1,4 @@
-"""The statistics that say whether an image is ultrasound, beside the same found in another way."""
+"""The statistics that say whether an image is ultrasound, compared with another way to compute them."""
 
 import cv2
 import numpy as np
@@ -10,8 +10,8 @@ from bus_lightning.diagnosis.doubt import fit_reference
 
 def described(image):
     """Read the statistics of an image off a reference that was fitted to twenty copies of it."""
-    found = fit_reference([image] * 20, [])
-    return dict(zip(found["statistics"], found["center"], strict=True))
+    reference = fit_reference([image] * 20, [])
+    return dict(zip(reference["statistics"], reference["center"], strict=True))
 
 
 @pytest.mark.parametrize("shape", [(120, 400), (400, 120), (100, 150), (300, 420)])
@@ -31,8 +31,8 @@ def test_a_pixel_is_coloured_where_its_channels_are_more_than_25_levels_apart():
 
 
 def test_an_image_of_one_level_has_statistics():
-    found = described(np.full((192, 192, 3), 40, np.uint8))
+    statistics = described(np.full((192, 192, 3), 40, np.uint8))
     for number in range(5):
-        assert found[f"gradient_{number}"] == pytest.approx(np.log(1e-6), abs=1e-3)
-        assert found[f"layers_{number}"] == pytest.approx(0, abs=1e-6)
-    assert found["speckle_grows"] == 0
+        assert statistics[f"gradient_{number}"] == pytest.approx(np.log(1e-6), abs=1e-3)
+        assert statistics[f"layers_{number}"] == pytest.approx(0, abs=1e-6)
+    assert statistics["speckle_grows"] == 0

@@ -1,4 +1,4 @@
-"""Measurements, calibration, doubts and heat maps of a diagnosis beside the same found by brute force."""
+"""Measurements, calibration, doubts and heat maps of a diagnosis, compared with brute force."""
 
 import json
 from dataclasses import replace
@@ -62,16 +62,18 @@ def axes_of(mask, height, width):
 )
 def test_axes_and_direction_are_those_of_the_two_corners_that_are_farthest_apart(points, spacing):
     mask = tilted((80, 130), points)
-    found = measure(mask, spacing)
+    measured = measure(mask, spacing)
     length, across, _ = axes_of(mask, 1, 1)
-    assert (found.long_axis_px, found.short_axis_px) == pytest.approx((length, across))
+    assert (measured.long_axis_px, measured.short_axis_px) == pytest.approx((length, across))
     length, across, angle = axes_of(mask, *spacing)
-    assert (found.long_axis_mm, found.short_axis_mm, found.orientation_deg) == pytest.approx((length, across, angle))
+    assert (measured.long_axis_mm, measured.short_axis_mm, measured.orientation_deg) == pytest.approx(
+        (length, across, angle)
+    )
     assert measure(mask).orientation_deg == pytest.approx(axes_of(mask, 1, 1)[2])
-    assert found.area_px == mask.sum()
-    assert found.area_mm2 == pytest.approx(mask.sum() * spacing[0] * spacing[1])
+    assert measured.area_px == mask.sum()
+    assert measured.area_mm2 == pytest.approx(mask.sum() * spacing[0] * spacing[1])
     rows, columns = np.nonzero(mask)
-    assert found.box == (rows.min(), columns.min(), np.ptp(rows) + 1, np.ptp(columns) + 1)
+    assert measured.box == (rows.min(), columns.min(), np.ptp(rows) + 1, np.ptp(columns) + 1)
 
 
 def test_what_rises_to_the_right_has_a_positive_direction_and_upright_is_ninety():
@@ -84,7 +86,7 @@ def test_what_rises_to_the_right_has_a_positive_direction_and_upright_is_ninety(
 
 
 @pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
-def test_a_lesion_touches_a_border_where_a_pixel_of_it_lies_on_it_and_not_one_beside(side):
+def test_a_lesion_touches_a_border_only_where_one_of_its_pixels_lies_on_it(side):
     for away in (0, 1):
         mask = np.zeros((50, 90), bool)
         rows = {"top": slice(away, 9), "bottom": slice(40, 50 - away)}.get(side, slice(20, 30))
@@ -93,8 +95,8 @@ def test_a_lesion_touches_a_border_where_a_pixel_of_it_lies_on_it_and_not_one_be
         assert measure(mask).touches_border is (away == 0)
         # One of several is enough, and a larger one that does not touch is measured.
         mask[12:19, 20:38] = True
-        found = measure(mask)
-        assert (found.touches_border, found.lesions, found.box) == (away == 0, 2, (12, 20, 7, 18))
+        measured = measure(mask)
+        assert (measured.touches_border, measured.lesions, measured.box) == (away == 0, 2, (12, 20, 7, 18))
 
 
 def test_a_lesion_has_a_two_thousandth_of_the_image_at_least():
@@ -116,7 +118,7 @@ def finished_run(folder, number, test, train, seed):
     raw = np.exp(2.5 * (rng.normal(0, 1, (len(test), 3)) + np.eye(3)[[CLASSES.index(name) for name in labels]]))
     cases = pd.DataFrame(raw / raw.sum(axis=1, keepdims=True), columns=[f"prob_{name}" for name in CLASSES])
     cases = cases.assign(id=test, split="test", label=labels)
-    # A case of validation, answered wrongly and surely: calibrating takes test images alone.
+    # A validation case with a confident wrong answer: calibration takes test images only.
     chose = cases.iloc[:1].assign(split="val", label="normal", prob_benign=1.0, prob_malignant=0.0, prob_normal=0.0)
     run.write_cases(pd.concat([chose.assign(id="1-val"), cases]))
     config = OmegaConf.create({"task": {"name": "classification"}, "data": {"classes": CLASSES}})
@@ -148,68 +150,70 @@ def test_a_calibration_is_the_best_of_the_folds_and_is_judged_on_the_test_images
     folds, (classifier, own) = cross_fitted
     cases = pd.concat([cases for _, cases in folds], ignore_index=True)
     labels = cases["label"].map(CLASSES.index).to_numpy()
-    found = calibrate([run for run, _ in folds], classifier, 0.8)
+    calibration = calibrate([run for run, _ in folds], classifier, 0.8)
     grid = np.exp(np.linspace(np.log(0.05), np.log(20), 4001))
     losses = [log_loss(labels, tempered(cases, t), labels=[0, 1, 2]) for t in grid[::20]]
-    assert found.temperature == pytest.approx(grid[::20][int(np.argmin(losses))], rel=0.04)
-    assert log_loss(labels, tempered(cases, found.temperature)) <= min(losses) + 1e-9
-    assert (found.n, found.runs) == (30, 2)
-    assert found.before["log_loss"] == pytest.approx(log_loss(labels, tempered(cases, 1)), abs=6e-5)
-    assert found.after["log_loss"] == pytest.approx(log_loss(labels, tempered(cases, found.temperature)), abs=6e-5)
-    assert found.before["calibration_error"] != found.after["calibration_error"]
-    sick, scores = labels == 1, tempered(cases, found.temperature)[:, 1]
-    chosen = found.thresholds["malignant"]
+    assert calibration.temperature == pytest.approx(grid[::20][int(np.argmin(losses))], rel=0.04)
+    assert log_loss(labels, tempered(cases, calibration.temperature)) <= min(losses) + 1e-9
+    assert (calibration.n, calibration.runs) == (30, 2)
+    assert calibration.before["log_loss"] == pytest.approx(log_loss(labels, tempered(cases, 1)), abs=6e-5)
+    assert calibration.after["log_loss"] == pytest.approx(
+        log_loss(labels, tempered(cases, calibration.temperature)), abs=6e-5
+    )
+    assert calibration.before["calibration_error"] != calibration.after["calibration_error"]
+    sick, scores = labels == 1, tempered(cases, calibration.temperature)[:, 1]
+    chosen = calibration.thresholds["malignant"]
     assert chosen["sensitivity"] == (scores[sick] >= chosen["threshold"]).mean() == 0.8
     assert chosen["specificity"] == pytest.approx((scores[~sick] < chosen["threshold"]).mean())
     assert (chosen["asked"], chosen["positives"], chosen["negatives"]) == (0.8, 10, 20)
     own_labels = own["label"].map(CLASSES.index).to_numpy()
-    after, sick = tempered(own, found.temperature), own_labels == 1
-    assert found.tested["n"] == 11
-    assert found.tested["before"]["log_loss"] == pytest.approx(log_loss(own_labels, tempered(own, 1)), abs=6e-5)
-    assert found.tested["after"]["log_loss"] == pytest.approx(log_loss(own_labels, after), abs=6e-5)
+    after, sick = tempered(own, calibration.temperature), own_labels == 1
+    assert calibration.tested["n"] == 11
+    assert calibration.tested["before"]["log_loss"] == pytest.approx(log_loss(own_labels, tempered(own, 1)), abs=6e-5)
+    assert calibration.tested["after"]["log_loss"] == pytest.approx(log_loss(own_labels, after), abs=6e-5)
     flagged = after[:, 1] >= chosen["threshold"]
-    assert found.tested["malignant"] == pytest.approx(
+    assert calibration.tested["malignant"] == pytest.approx(
         {"sensitivity": flagged[sick].mean(), "specificity": (~flagged[~sick]).mean()}
     )
 
 
 def test_out_of_fold_predictions_are_of_every_training_image_once_and_enough_of_each_class(cross_fitted):
     folds, (classifier, _) = cross_fitted
-    one, other = (run for run, _ in folds)
+    run_a, run_b = (run for run, _ in folds)
     with pytest.raises(UserError, match="15 images were predicted by several runs, for example '0-0'"):
-        calibrate([one, other, one], classifier, 0.9)
+        calibrate([run_a, run_b, run_a], classifier, 0.9)
     with pytest.raises(UserError, match="15 training images were predicted by no run, for example '0-15'"):
-        calibrate([one], classifier, 0.9)
+        calibrate([run_a], classifier, 0.9)
     few = folds[1][1].copy()
     few.loc[few["label"] == "normal", "label"] = "benign"
     for number, fine in ((1, False), (0, True)):  # of the ten normals the other fold has five
-        other.folder.write_cases(few)
+        run_b.folder.write_cases(few)
         first = folds[0][1].copy()
         first.loc[first.index[first["label"] == "normal"][:number], "label"] = "benign"
-        one.folder.write_cases(first)
-        written = [replace(one), replace(other)]  # which have not read their cases yet
+        run_a.folder.write_cases(first)
+        written = [replace(run_a), replace(run_b)]  # which have not read their cases yet
         if fine:
             assert calibrate(written, classifier, 0.9).n == 30
         else:
             with pytest.raises(UserError, match="4 images of normal are too few"):
                 calibrate(written, classifier, 0.9)
-    one.folder.write_cases(folds[0][1].assign(prob_benign=np.nan))
+    run_a.folder.write_cases(folds[0][1].assign(prob_benign=np.nan))
     with pytest.raises(UserError, match="is not a probability"):
-        calibrate([replace(one), other], classifier, 0.9)
-    one.folder.write_cases(folds[0][1].iloc[1:])
+        calibrate([replace(run_a), run_b], classifier, 0.9)
+    run_a.folder.write_cases(folds[0][1].iloc[1:])
     with pytest.raises(UserError, match=r"does not hold the test images of its split\.json"):
-        calibrate([replace(one), other], classifier, 0.9)
+        calibrate([replace(run_a), run_b], classifier, 0.9)
 
 
 def test_the_threshold_lies_in_the_middle_below_the_last_lesion_that_is_needed():
     scores = np.array([0.9, 0.8, 0.6, 0.3, 0.7, 0.5, 0.2])
     sick = np.array([1, 1, 1, 1, 0, 0, 0], bool)
-    for asked, threshold, sensitivity, specificity in [
+    for required, threshold, sensitivity, specificity in [
         (0.5, 0.75, 0.5, 1.0), (0.51, 0.55, 0.75, 2 / 3), (0.75, 0.55, 0.75, 2 / 3), (1.0, 0.25, 1.0, 1 / 3),
         (0.01, 0.85, 0.25, 1.0),
     ]:  # fmt: skip
-        found = choose_threshold(scores, sick, asked)
-        assert (found["threshold"], found["sensitivity"], found["specificity"]) == pytest.approx(
+        chosen = choose_threshold(scores, sick, required)
+        assert (chosen["threshold"], chosen["sensitivity"], chosen["specificity"]) == pytest.approx(
             (threshold, sensitivity, specificity)
         )
     # Where nothing lies below, half of it: the one without a lesion is an alarm.
@@ -241,8 +245,8 @@ def ultrasound(seed, shape=(192, 192), marked=False):
 
 def test_the_statistics_of_an_image_are_those_that_older_bundles_were_fitted_with():
     # A bundle keeps numbers of its training images: an image must be described as theirs were.
-    found = json.loads(json.dumps(fit_reference([ultrasound(0, marked=True)] * 20, [])))
-    named = dict(zip(found["statistics"], found["center"], strict=True))
+    reference = json.loads(json.dumps(fit_reference([ultrasound(0, marked=True)] * 20, [])))
+    named = dict(zip(reference["statistics"], reference["center"], strict=True))
     assert named == pytest.approx(GOLDEN, abs=2e-3)
 
 
@@ -255,14 +259,14 @@ def test_strangeness_is_the_shrunk_mahalanobis_distance_over_that_of_images_held
     least = np.array([0.05 if name.startswith(linear) else 0.3 for name in names])
     values = np.array([statistics(image) for image in images])
 
-    def distance(known, found):
+    def distance(known, statistics):
         scale = np.maximum(known.std(axis=0), least)
         covariance = np.cov((known / scale).T)
         inverse = np.linalg.inv(0.8 * covariance + 0.2 * np.eye(len(names)))
-        away = (found - known.mean(axis=0)) / scale
+        away = (statistics - known.mean(axis=0)) / scale
         return float(np.sqrt(away @ inverse @ away))
 
-    held_out = [distance(values[:23], one) for one in values[23:]]
+    held_out = [distance(values[:23], row) for row in values[23:]]
     for tenth in np.array_split(np.arange(23), 10):
         held_out += [distance(np.delete(values[:23], tenth, axis=0), values[k]) for k in tenth]
     threshold = np.sort(held_out)[int(np.ceil(0.75 * (len(held_out) - 1)))]
@@ -278,8 +282,8 @@ def test_strangeness_is_the_shrunk_mahalanobis_distance_over_that_of_images_held
 def test_a_doubt_begins_below_six_tenths_and_the_weightiest_comes_first():
     def codes(*probabilities, flag=None, ultrasound=True, lesions=1):
         named = dict(zip(CLASSES, probabilities, strict=True))
-        found = find_doubts(ultrasound, named, flag, Measurements(lesions=lesions, touches_border=lesions > 1))
-        return [doubt.code for doubt in found]
+        doubts = find_doubts(ultrasound, named, flag, Measurements(lesions=lesions, touches_border=lesions > 1))
+        return [doubt.code for doubt in doubts]
 
     assert codes(0.6, 0.3, 0.1) == []
     assert codes(0.599, 0.3, 0.101) == ["low_confidence"]

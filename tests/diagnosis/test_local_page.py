@@ -137,19 +137,19 @@ def test_nothing_that_the_page_loads_names_another_server(contents):
 
 
 def test_every_sentence_that_the_page_says_comes_from_python(contents):
-    given = json.loads(contents["/bundle.json"])["sentences"]
-    assert SENTENCES.items() <= given.items()
-    assert doubt.SENTENCES.items() <= given.items()
+    sentences = json.loads(contents["/bundle.json"])["sentences"]
+    assert SENTENCES.items() <= sentences.items()
+    assert doubt.SENTENCES.items() <= sentences.items()
     scripts = {address: content.decode() for address, content in contents.items() if address.endswith(".js")}
     used = {name for text in scripts.values() for name in re.findall(r"\b(?:say|refuse)\(\"(\w+)\"", text)}
     used |= {name for text in scripts.values() for name in re.findall(r"\bsentences\.(?!js)(\w+)", text)}
     assert len(used) > 30
-    assert used <= given.keys()
+    assert used <= sentences.keys()
 
 
 def test_every_format_of_a_sentence_is_one_that_the_page_knows(contents):
-    given = json.loads(contents["/bundle.json"])["sentences"]
-    formats = {form for text in given.values() for _, form in re.findall(r"\{(\w+)(?::([^}]*))?\}", text)}
+    sentences = json.loads(contents["/bundle.json"])["sentences"]
+    formats = {form for text in sentences.values() for _, form in re.findall(r"\{(\w+)(?::([^}]*))?\}", text)}
     known = set(re.findall(r'^  "?([^":\n]*)"?: \(value\)', contents["/sentences.js"].decode(), re.MULTILINE))
     assert formats <= known
 

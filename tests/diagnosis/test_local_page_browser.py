@@ -66,8 +66,8 @@ def serve(engine, tmp_path_factory):
     yield start
     for server in servers:
         assert server.end() == 0
-        assert "OUTSIDE" not in server.said()
-        assert "Traceback" not in server.said()
+        assert "OUTSIDE" not in server.log_text()
+        assert "Traceback" not in server.log_text()
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +88,14 @@ def picture(tmp_path_factory):
 @pytest.fixture
 def visit(browser, server):
     """A function that opens the page; nobody may ask for anything outside, send a body, or fail."""
-    contexts, asked, failed = [], [], []
+    contexts, requests, failed = [], [], []
 
     def enter(address=server.address, width=1280, height=900, scheme="light"):
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
-        context.on("request", lambda request: asked.append((address, request.method, request.url, request.post_data)))
+        context.on(
+            "request", lambda request: requests.append((address, request.method, request.url, request.post_data))
+        )
         page = context.new_page()
         page.on("pageerror", lambda error: failed.append(str(error)))
         page.on("console", lambda message: failed.append(message.text) if message.type == "error" else None)
@@ -104,9 +106,9 @@ def visit(browser, server):
     yield enter
     for context in contexts:
         context.close()
-    assert asked
-    assert [request for request in asked if request[1] != "GET" or request[3] is not None] == []
-    assert [url for address, _, url, _ in asked if not url.startswith(address)] == []
+    assert requests
+    assert [request for request in requests if request[1] != "GET" or request[3] is not None] == []
+    assert [url for address, _, url, _ in requests if not url.startswith(address)] == []
     assert failed == []
 
 
@@ -134,33 +136,33 @@ def test_the_browser_answers_as_the_server(visit, serve, pictures, tmp_path, kin
     for path in (*pictures, *phantoms):
         (frame,) = read_frames(path)
         (expected,) = diagnoser.diagnose([frame])
-        given = ask(page, path)
-        assert given["image"] == frame.image.ravel().tolist(), path.name
-        assert given["probabilities"] == pytest.approx(expected.probabilities, abs=1e-3), path.name
-        assert (given["answer"], given["flagged"]) == (expected.answer, expected.malignant_flag), path.name
-        assert given["strangeness"] == pytest.approx(strangeness(frame.image, bundle.reference), rel=1e-3)
-        assert given["doubts"] == [doubt.code for doubt in expected.doubts], path.name
+        actual = ask(page, path)
+        assert actual["image"] == frame.image.ravel().tolist(), path.name
+        assert actual["probabilities"] == pytest.approx(expected.probabilities, abs=1e-3), path.name
+        assert (actual["answer"], actual["flagged"]) == (expected.answer, expected.malignant_flag), path.name
+        assert actual["strangeness"] == pytest.approx(strangeness(frame.image, bundle.reference), rel=1e-3)
+        assert actual["doubts"] == [doubt.code for doubt in expected.doubts], path.name
         if expected.heat_map is None:
-            assert given["heat"] is None
+            assert actual["heat"] is None
         else:
-            assert np.abs(np.array(given["heat"]) - expected.heat_map.ravel()).max() < 0.01, path.name
+            assert np.abs(np.array(actual["heat"]) - expected.heat_map.ravel()).max() < 0.01, path.name
         if expected.mask is None:
-            assert given["mask"] is None
+            assert actual["mask"] is None
             continue
-        assert np.mean(np.array(given["mask"], bool) != expected.mask.ravel()) < 0.001, path.name
-        compare_measurements(given["measurements"], expected.measurements, path.name)
+        assert np.mean(np.array(actual["mask"], bool) != expected.mask.ravel()) < 0.001, path.name
+        compare_measurements(actual["measurements"], expected.measurements, path.name)
 
 
-def compare_measurements(given, expected, name):
-    assert given["lesions"] == expected.lesions, name
-    assert given["touchesBorder"] == expected.touches_border, name
+def compare_measurements(actual, expected, name):
+    assert actual["lesions"] == expected.lesions, name
+    assert actual["touchesBorder"] == expected.touches_border, name
     if not expected.lesions:
         return
-    box = [given["box"][side] for side in ("top", "left", "height", "width")]
+    box = [actual["box"][side] for side in ("top", "left", "height", "width")]
     assert np.abs(np.subtract(box, expected.box)).max() <= 1, name
-    assert given["area"] == pytest.approx(expected.area_px, rel=0.02), name
-    assert given["longAxis"] == pytest.approx(expected.long_axis_px, abs=1.5), name
-    assert given["shortAxis"] == pytest.approx(expected.short_axis_px, abs=3), name
+    assert actual["area"] == pytest.approx(expected.area_px, rel=0.02), name
+    assert actual["longAxis"] == pytest.approx(expected.long_axis_px, abs=1.5), name
+    assert actual["shortAxis"] == pytest.approx(expected.short_axis_px, abs=3), name
 
 
 def test_the_page_says_what_the_page_of_the_server_says(visit, bundle, picture, decoders):
@@ -187,17 +189,17 @@ def test_the_page_says_what_the_page_of_the_server_says(visit, bundle, picture, 
 
 def test_an_answer_asks_nothing_of_any_server_and_keeps_no_name(visit, server, picture):
     page = visit()
-    asked = []
-    page.context.on("request", lambda request: asked.append(request.url))
+    requests = []
+    page.context.on("request", lambda request: requests.append(request.url))
     give(page, picture)
     page.locator("#strength input").fill("1")
     assert page.inner_text(".answer").startswith("Most likely")
-    assert asked == []
+    assert requests == []
     held = page.evaluate("document.documentElement.outerHTML + document.querySelector('input[type=file]').value")
     assert NAME not in held
-    assert NAME not in server.said()
-    assert "NAMED" not in server.said()
-    assert server.given() == []
+    assert NAME not in server.log_text()
+    assert "NAMED" not in server.log_text()
+    assert server.uploaded_files() == []
 
 
 def test_the_page_cannot_send_anything_to_another_server(browser, server):

@@ -54,12 +54,12 @@ def test_a_lone_network_answers_as_it_does_in_a_pair(bundles, frame):
 
 def test_doubts_concern_only_what_is_answered(bundles, frame):
     empty = Frame(speckled(1, seed=99)[0])
-    for only, given, possible in (
+    for only, image_frame, possible in (
         ("classifier", empty, {"low_confidence", "malignant_not_excluded"}),
         ("segmenter", frame, {"several_lesions", "at_the_border"}),
         ("segmenter", empty, {"several_lesions", "at_the_border"}),
     ):
-        (diagnosis,) = Diagnoser(load_bundle(bundles[only]), threads=1).diagnose([given])
+        (diagnosis,) = Diagnoser(load_bundle(bundles[only]), threads=1).diagnose([image_frame])
         assert {doubt.code for doubt in diagnosis.doubts} <= {"not_ultrasound", *possible}
 
 

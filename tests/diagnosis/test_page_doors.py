@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from asgi_client import FILLED, HERE, METHODS, NEEDED, Inside, ask, scope_of
+from asgi_client import ADDRESS, FILLED, METHODS, NEEDED, Inside, ask, scope_of
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.page.addresses import Addresses
@@ -47,7 +47,7 @@ def test_no_other_method_passes(doors, inside):
     assert len(inside.passed) == len(NEEDED)
 
 
-def test_what_passes_has_neither_a_query_nor_the_headers_of_proxies(doors, inside):
+def test_a_request_that_passes_has_neither_a_query_nor_the_headers_of_proxies(doors, inside):
     dropped = {
         "x-forwarded-host": "example.org",
         "x-gradio-server": "x",
@@ -127,7 +127,7 @@ def test_the_usual_port_may_be_left_out(inside):
 
 QUESTIONS = [("POST", "/gradio_api/upload"), ("POST", "/gradio_api/queue/join"), ("GET", "/config"),
              ("GET", "/gradio_api/queue/data?session_hash=x"), ("GET", "/gradio_api/heartbeat/x")]  # fmt: skip
-OWN = f"http://{HERE[0]}:{HERE[1]}"
+OWN = f"http://{ADDRESS[0]}:{ADDRESS[1]}"
 
 
 @pytest.mark.parametrize(("method", "target"), QUESTIONS)

@@ -25,18 +25,18 @@ def view(name="a", side=100, colour=False, heat=True):
 @pytest.mark.parametrize("colour", [False, True])
 @pytest.mark.parametrize("heat", [False, True])
 def test_a_result_comes_back_as_it_was(colour, heat):
-    kept, given = Kept(), view(colour=colour, heat=heat)
-    kept.put("visitor", given)
+    kept, shown = Kept(), view(colour=colour, heat=heat)
+    kept.put("visitor", shown)
     for _ in range(2):
         back = kept.get("visitor")
-        for array, expected in ((back.image, given.image), (back.diagnosis.mask, given.diagnosis.mask),
-                                (back.diagnosis.heat_map, given.diagnosis.heat_map)):  # fmt: skip
+        for array, expected in ((back.image, shown.image), (back.diagnosis.mask, shown.diagnosis.mask),
+                                (back.diagnosis.heat_map, shown.diagnosis.heat_map)):  # fmt: skip
             assert (array is None) == (expected is None)
             if expected is not None:
                 assert array.dtype == expected.dtype
                 np.testing.assert_array_equal(array, expected)
-        assert (back.name, back.shape, back.made_with) == (given.name, given.shape, given.made_with)
-        assert back.diagnosis.measurements == given.diagnosis.measurements
+        assert (back.name, back.shape, back.made_with) == (shown.name, shown.shape, shown.made_with)
+        assert back.diagnosis.measurements == shown.diagnosis.measurements
     assert kept.get("another") is None
 
 

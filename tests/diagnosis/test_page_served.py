@@ -92,33 +92,33 @@ def test_the_command_puts_the_doors_in_front_of_everything(server):
         assert status == expected, (method, path)
         assert {name.lower() for name in answered} >= HEADERS.keys()
         assert not any(name.lower().startswith("access-control") for name in answered) or expected == 200
-    assert "OUTSIDE" not in server.said()
+    assert "OUTSIDE" not in server.log_text()
 
 
 def test_an_upload_is_answered_without_a_browser_and_leaves_no_file(server, content):
     completed = answer_to(server, upload(server, content))
     assert completed["success"]
     assert "<img" in str(completed["output"]["data"])
-    assert server.given() == []
+    assert server.uploaded_files() == []
     again = answer_to(server, "/etc/passwd")
     assert "<img" not in str(again["output"])
 
 
 @pytest.mark.parametrize("path", ["/home/Jane_Doe.png", "\x1b[2J", "\0", "a" * 5000])
 def test_a_question_with_a_foreign_path_gets_one_line_in_the_log(server, path):
-    before = len(server.said())
+    before = len(server.log_text())
     completed = answer_to(server, path)
     assert not completed["success"] or "<img" not in str(completed["output"])
-    wait_for(lambda: server.said()[before:].endswith("\n"))
-    assert re.fullmatch(r"Error: a request could not be answered \(\w+\)\.\n", server.said()[before:])
+    wait_for(lambda: server.log_text()[before:].endswith("\n"))
+    assert re.fullmatch(r"Error: a request could not be answered \(\w+\)\.\n", server.log_text()[before:])
 
 
 def test_a_broken_upload_leaves_no_file(server):
     with closing(socket.create_connection(("127.0.0.1", port_of(server)), timeout=60)) as connection:
         head = f"POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1:{port_of(server)}\r\nContent-Type: {FORM}\r\n"
         connection.sendall(f"{head}Content-Length: 100000\r\n\r\n".encode() + HEAD + b"half")
-        wait_for(lambda: len(server.given()) == 1)
-    wait_for(lambda: server.given() == [])
+        wait_for(lambda: len(server.uploaded_files()) == 1)
+    wait_for(lambda: server.uploaded_files() == [])
 
 
 def wait_for(condition):
@@ -131,13 +131,13 @@ def wait_for(condition):
 def test_a_killed_page_leaves_its_folder_only_until_the_next_start(bundle, content, server):
     killed = Server(bundle, server.temporary.parent, exist_ok=True)
     path = upload(killed, content)
-    assert len(server.given()) == 1
+    assert len(server.uploaded_files()) == 1
     killed.process.kill()
     killed.process.wait()
-    assert len(server.given()) == 1
+    assert len(server.uploaded_files()) == 1
     following = Server(bundle, server.temporary.parent, exist_ok=True)
     try:
-        assert server.given() == []
+        assert server.uploaded_files() == []
         assert "<img" in str(answer_to(server, upload(server, content))["output"])  # the page that lived all along
         assert "<img" not in str(answer_to(following, path)["output"])
     finally:

@@ -90,7 +90,7 @@ def test_a_visitor_with_many_images_waits_behind_one_with_a_single_image():
     asyncio.run(attempt())
 
 
-def test_what_a_visitor_still_waits_for_comes_after_what_others_wait_for():
+def test_a_second_question_of_a_visitor_comes_after_the_first_ones_of_others():
     async def attempt():
         async with desk(quick_s=60) as visit:
             for visitor in ("busy", "long", "third"):
@@ -162,7 +162,7 @@ def test_all_work_of_a_visitor_ends_when_the_visitor_leaves():
     asyncio.run(attempt())
 
 
-def test_nothing_is_done_for_somebody_who_does_not_listen():
+def test_no_work_is_done_for_a_visitor_without_an_open_answer():
     async def attempt():
         async with desk(unheard_s=0.2) as visit:
             await visit.enter("only open", path="/gradio_api/heartbeat/only open")
@@ -178,7 +178,7 @@ def test_nothing_is_done_for_somebody_who_does_not_listen():
     asyncio.run(attempt())
 
 
-def test_nothing_is_done_for_somebody_whose_last_answer_is_not_read():
+def test_no_work_is_done_for_a_visitor_who_does_not_read_the_last_answer():
     async def attempt():
         async with desk(unheard_s=0.3) as visit:
 
@@ -223,7 +223,7 @@ def test_too_much_is_refused_in_one_line():
     asyncio.run(attempt())
 
 
-def test_those_who_ask_and_do_not_listen_are_few_and_soon_forgotten():
+def test_visitors_who_ask_without_an_open_answer_are_few_and_soon_forgotten():
     async def attempt():
         left, passed = [], []
 

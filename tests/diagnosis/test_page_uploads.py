@@ -89,24 +89,25 @@ def test_a_file_arrives_to_the_byte_and_is_deleted_when_it_has_been_used(open_pa
     content = bytes(range(256)) * 300 + b"\r\n--\r\n--a"
     with open_page() as page:
         for chunked in (False, True):
-            given = path_of(page.send(HEAD + content + TAIL, chunked=chunked))
+            uploaded = path_of(page.send(HEAD + content + TAIL, chunked=chunked))
             assert "Jane" not in str(page.files())
-            with page.uploads.use(given) as path:
+            with page.uploads.use(uploaded) as path:
                 assert path.read_bytes() == content
             assert page.files() == []
-            with pytest.raises(UserError, match="did not arrive"), page.uploads.use(given):
+            with pytest.raises(UserError, match="did not arrive"), page.uploads.use(uploaded):
                 pass
 
 
 def test_nothing_but_an_upload_is_read_or_deleted(open_page, tmp_path):
     with open_page() as page:
-        given = path_of(page.send(HEAD + b"x" + TAIL))
+        uploaded = path_of(page.send(HEAD + b"x" + TAIL))
         other, link = tmp_path / "secret", tmp_path / "A123456789012345678901"
         other.write_text("secret")
         link.symlink_to(other)
-        name = Path(given).name
-        spellings = [name, f"{tmp_path}/./{name}", f"{tmp_path}/x/../{name}", f"{given}/", f"/{given}", f" {given}"]
-        for sent in (None, 3, "", "\0", [], {}, str(other), str(link), str(tmp_path), *spellings, given.encode()):
+        name = Path(uploaded).name
+        spellings = [name, f"{tmp_path}/./{name}", f"{tmp_path}/x/../{name}", f"{uploaded}/", f"/{uploaded}",
+                     f" {uploaded}"]  # fmt: skip
+        for sent in (None, 3, "", "\0", [], {}, str(other), str(link), str(tmp_path), *spellings, uploaded.encode()):
             with pytest.raises(UserError, match="did not arrive"), page.uploads.use(sent):
                 pass
         assert len(page.files()) == 3

@@ -34,11 +34,11 @@ def greys(read, levels, **elements):
 
 
 def table(number, entries, depth):
-    found = Dataset()
-    found.LUTDescriptor, found.LUTData = [number, 0, depth], entries
-    found["LUTDescriptor"].VR, found["LUTData"].VR = "US", "OW"
-    found.ModalityLUTType = "US"
-    return [found]
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [number, 0, depth], entries
+    item["LUTDescriptor"].VR, item["LUTData"].VR = "US", "OW"
+    item.ModalityLUTType = "US"
+    return [item]
 
 
 def test_a_table_ends_where_its_descriptor_says(read):
@@ -52,7 +52,7 @@ def test_a_table_of_no_stated_length_has_all_16_bits(read):
 
 
 @pytest.mark.parametrize("half", [{"WindowCenter": 100}, {"WindowWidth": 200}])
-def test_half_a_window_is_none(read, half):
+def test_a_window_without_its_centre_or_its_width_is_ignored(read, half):
     assert greys(read, [0, 2048, 4095], **half) == greys(read, [0, 2048, 4095]) == [0, 128, 255]
 
 
@@ -95,7 +95,7 @@ def test_a_file_and_its_pictures_may_be_as_large_as_the_limit(read, tmp_path):
         fingerprint(tmp_path / "a.dcm", Limits(file_bytes=len(data) - 1))
 
 
-def test_a_kind_is_told_by_the_first_bytes(tmp_path):
+def test_a_kind_is_recognised_by_the_first_bytes(tmp_path):
     heads = {
         "DICOM": dicom(),
         "PNG": b"\x89PNG\r\n\x1a\n" + bytes(200),
@@ -114,9 +114,9 @@ def test_a_kind_is_told_by_the_first_bytes(tmp_path):
         b"\x00\x01" * 90: "of an unknown kind",
         b"": "empty",
     }
-    for head, said in others.items():
+    for head, message in others.items():
         (tmp_path / "x").write_bytes(head)
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             kind_of(tmp_path / "x")
 
 

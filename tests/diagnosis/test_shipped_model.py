@@ -66,7 +66,7 @@ def test_an_image_alone_is_answered_without_torch_and_lightning(answered):
     assert "Trained on 520 images of BUSI." in shown
 
 
-def test_its_answer_is_the_same_whether_it_is_named_or_not(answered, tmp_path):
+def test_the_answer_is_the_same_whether_the_bundle_is_named_or_not(answered, tmp_path):
     assert predict.main(["--bundle", str(SHIPPED), str(SAMPLE), "--out", str(tmp_path / "named")]) == 0
     assert predict.main([str(SHIPPED), str(SAMPLE), "--out", str(tmp_path / "first")]) == 0
     assert rows_of(tmp_path / "named") == rows_of(tmp_path / "first") == rows_of(answered[1])
@@ -117,7 +117,7 @@ def test_a_bundle_of_a_later_version_is_refused_in_a_line(tmp_path, capsys):
         assert "update bus_lightning" in error
 
 
-def test_a_command_without_images_says_so_in_a_line(bundle, tmp_path, capsys):
+def test_a_command_without_images_says_so_in_one_line(bundle, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     out = ("--out", tmp_path / "out")
     assert "No image is given" in error_of(capsys)

@@ -20,7 +20,7 @@ def server(tmp_path_factory):
     running = Server(None, tmp_path_factory.mktemp("server"))
     yield running
     assert running.end() == 0
-    assert "OUTSIDE" not in running.said()
+    assert "OUTSIDE" not in running.log_text()
 
 
 @pytest.fixture

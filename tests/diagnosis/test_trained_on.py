@@ -27,7 +27,7 @@ from bus_lightning.export.runs import BUSI_CONTENT
 PHANTOMS = TrainingData("", True, 44, "0123456789abcdef")
 BUSI = TrainingData("BUSI", False, 572, BUSI_CONTENT)
 ODD = TrainingData("<script>alert(1)</script> *a* | $x$ [y](z) & co", False, 9)
-TOLD = {
+KINDS = {
     "phantoms": ({"segmenter": PHANTOMS, "classifier": PHANTOMS}, "44 synthetic images (drawn phantoms)"),
     "BUSI": ({"segmenter": BUSI, "classifier": BUSI}, "Trained on 572 images of BUSI."),
     "mixed": ({"segmenter": PHANTOMS, "classifier": BUSI},
@@ -39,11 +39,11 @@ TOLD = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=TOLD)
-def told(request, tmp_path_factory):
-    """A bundle, what it was trained on, and what has to be said of it."""
-    trained, expected = TOLD[request.param]
-    folder = tmp_path_factory.mktemp("told") / "bundle"
+@pytest.fixture(scope="module", params=KINDS)
+def bundle_of_kind(request, tmp_path_factory):
+    """A bundle, its training data, and the line that must name them."""
+    trained, expected = KINDS[request.param]
+    folder = tmp_path_factory.mktemp("kind") / "bundle"
     make_bundle(folder, trained_on={name: asdict(data) for name, data in trained.items()} or None)
     return folder, trained, expected
 
@@ -56,20 +56,20 @@ def picture(tmp_path):
     return file
 
 
-def test_every_file_of_results_and_the_console_say_it(told, picture, tmp_path, capsys):
-    folder, trained, expected = told
+def test_every_file_of_results_and_the_console_name_the_training_data(bundle_of_kind, picture, tmp_path, capsys):
+    folder, trained, expected = bundle_of_kind
     pages = [Image.fromarray(image) for image in speckled(2, seed=3)]
     pages[0].save(picture.with_name("two.tiff"), save_all=True, append_images=pages[1:])
     assert predict([str(folder), str(picture.parent), "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr()
-    assert expected in said.out + said.err
+    printed = capsys.readouterr()
+    assert expected in printed.out + printed.err
     with (tmp_path / "out" / "results.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     records = [json.loads(file.read_text()) for file in (tmp_path / "out").glob("[0-9]*.json")]
     assert (len(rows), len(records)) == (3, 4)
-    for one in rows + records:
-        assert expected in one["trained_on"]
-        assert str(tmp_path) not in one["trained_on"]
+    for record in rows + records:
+        assert expected in record["trained_on"]
+        assert str(tmp_path) not in record["trained_on"]
     for row in rows:
         assert ("trained_on_synthetic" in row["doubts"].split(";")) == is_synthetic(trained)
     for file in (tmp_path / "out").glob("*.png"):
@@ -78,11 +78,11 @@ def test_every_file_of_results_and_the_console_say_it(told, picture, tmp_path, c
             assert drawn.info["Description"] == sentence(trained)
 
 
-def test_page_and_reports_say_it_in_the_same_words(told, decoders, picture):
+def test_page_and_reports_name_the_training_data_in_the_same_words(bundle_of_kind, decoders, picture):
     from html import unescape
 
     rendering = pytest.importorskip("bus_lightning.diagnosis.page.rendering")
-    folder, trained, expected = told
+    folder, trained, expected = bundle_of_kind
     bundle = load_bundle(folder)
     shown = make_view(Diagnoser(bundle, threads=1), decoders, picture, Limits())
     words = describe(shown, bundle)
@@ -98,8 +98,8 @@ def test_page_and_reports_say_it_in_the_same_words(told, decoders, picture):
     assert printout.write_pdf(shown, words, 0.5).startswith(b"%PDF")
 
 
-def test_the_printouts_show_the_line(told, decoders, picture, monkeypatch):
-    folder, _, expected = told
+def test_the_printouts_name_the_training_data(bundle_of_kind, decoders, picture, monkeypatch):
+    folder, _, expected = bundle_of_kind
     bundle = load_bundle(folder)
     shown = make_view(Diagnoser(bundle, threads=1), decoders, picture, Limits())
     written = []
@@ -117,13 +117,13 @@ def test_the_printouts_show_the_line(told, decoders, picture, monkeypatch):
     assert " ".join(expected.split()) in " ".join(rows)
 
 
-def test_the_doubt_of_synthetic_training_comes_first_for_who_calls_from_python(tmp_path):
+def test_the_doubt_of_synthetic_training_comes_first_in_python(tmp_path):
     make_bundle(tmp_path / "bundle", trained_on={"segmenter": asdict(PHANTOMS), "classifier": asdict(BUSI)})
-    (found,) = Diagnoser(load_bundle(tmp_path / "bundle"), threads=1).diagnose([Frame(with_disc(speckled(1)[0]))])
-    assert found.doubts[0].code == "trained_on_synthetic"
+    (diagnosis,) = Diagnoser(load_bundle(tmp_path / "bundle"), threads=1).diagnose([Frame(with_disc(speckled(1)[0]))])
+    assert diagnosis.doubts[0].code == "trained_on_synthetic"
 
 
-def test_a_bundle_of_an_earlier_version_says_it_from_its_card(tmp_path):
+def test_a_bundle_of_an_earlier_version_takes_its_training_data_from_its_card(tmp_path):
     text = "## Data\n\nTrained on **drawn phantoms**: the answers say nothing about real images. Images: 44.\n"
     bundle = load_bundle(make_bundle(tmp_path / "drawn", card=text))
     assert is_synthetic(bundle.trained_on)
@@ -138,7 +138,7 @@ def test_a_bundle_of_an_earlier_version_says_it_from_its_card(tmp_path):
                 {"classifier": {"name": "", "synthetic": "yes"}},
                 {"classifier": {"name": "", "synthetic": True, "images": "many"}}],
 )  # fmt: skip
-def test_a_manifest_that_says_nonsense_of_it_is_refused(tmp_path, content):
+def test_a_manifest_with_impossible_training_data_is_refused(tmp_path, content):
     with pytest.raises(UserError, match="is not valid"):
         make_bundle(tmp_path / "bundle", trained_on=content)
 
@@ -158,8 +158,8 @@ def test_a_name_of_any_letters_is_kept_as_plain_text():
         assert f"\\{mark}" in escape(mark)
 
 
-def test_results_of_an_earlier_version_are_not_gone_on_with(told, picture, tmp_path, capsys):
-    folder = told[0]
+def test_results_of_an_earlier_version_are_not_continued(bundle_of_kind, picture, tmp_path, capsys):
+    folder = bundle_of_kind[0]
     out = tmp_path / "out"
     assert predict([str(folder), str(picture), "--out", str(out)]) == 0
     marker = out / ".made_with.json"

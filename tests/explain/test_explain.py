@@ -95,8 +95,8 @@ def test_every_classifier_gets_every_map(name):
         assert (heat >= 0).all()
     torch.testing.assert_close(net(batch), before)
     seen = [HeatMaps(net, settings(), batch)(batch, torch.full((2,), label)) for label in range(before.shape[1])]
-    # What speaks for one class of a network without training may be nothing at all, not for every class.
-    dark = [method for method in TITLES if not any(found[method].any() for found in seen)]
+    # In an untrained network the map of one class may be empty, but not the maps of all classes.
+    dark = [method for method in TITLES if not any(maps[method].any() for maps in seen)]
     assert dark == []
 
 
@@ -173,8 +173,8 @@ def measured(pointing, label="benign", method="gradcam", weights="trained"):
 def test_belief_is_summed_up_by_method_weights_and_class():
     maps = pd.concat([measured([1, 1, 1, 0]), measured([0, 0], "malignant"), measured([None] * 2,
                       "normal").assign(chance=None), measured([0, 0, 0, 0], weights="random")])  # fmt: skip
-    found = summarise_maps(maps, {id_: number for number, id_ in enumerate(maps["id"].unique())})
-    keyed = found.set_index(["weights", "class"])
+    summary = summarise_maps(maps, {id_: number for number, id_ in enumerate(maps["id"].unique())})
+    keyed = summary.set_index(["weights", "class"])
     assert list(keyed.index) == [
         (weights, name) for weights in ("trained", "random") for name in ("benign", "malignant", "all")
     ]
@@ -196,13 +196,13 @@ def test_near_duplicates_do_not_narrow_the_interval():
     assert honest["pointing_high"][0] - honest["pointing_low"][0] > 0.3
 
 
-def test_maps_of_nothing_are_left_out_and_counted():
+def test_empty_maps_are_left_out_and_counted():
     maps = measured([1, 1, None, None])
     row = summarise_maps(maps, dict(zip(maps["id"], range(4), strict=True))).iloc[0]
     assert (row["images"], row["without_map"], row["pointing"]) == (2, 2, 1.0)
 
 
-def test_without_a_lesion_there_is_nothing_to_believe():
+def test_without_a_lesion_the_summary_of_belief_is_empty():
     assert summarise_maps(measured([None, None], "normal").assign(chance=None), {}).empty
 
 
@@ -224,12 +224,12 @@ def test_a_run_gets_a_table_a_sheet_and_its_tiles(trained):
     trained_energy, random_energy = (group["energy"].to_numpy() for _, group in lesions.groupby("weights", sort=False))
     assert np.isfinite(trained_energy).any()
     measured_by = lesions[lesions["weights"] == "trained"].groupby("method")["energy"].count()
-    # Grad-CAM of so small a network, hardly trained, may find nothing that speaks for its answer; the others do.
+    # Grad-CAM of such a small, hardly trained network may find no evidence for its answer; the other methods do.
     assert set(measured_by[measured_by > 0].index) >= set(TITLES) - {"gradcam"}
     assert (trained_energy != random_energy).mean() > 0.8  # a few are 0 in both
     cases = pd.read_csv(result.cases).set_index("id")
-    said = cases.filter(like="prob_").idxmax(axis=1).str.removeprefix("prob_")
-    assert (maps["predicted"] == maps["id"].map(said)).mean() > 0.9  # bfloat16 may tip an even choice
+    answers = cases.filter(like="prob_").idxmax(axis=1).str.removeprefix("prob_")
+    assert (maps["predicted"] == maps["id"].map(answers)).mean() > 0.9  # bfloat16 may tip an even choice
     sheet = cv2.imread(str(run.path / "explain" / "heatmaps.png"))
     assert min(sheet.shape[:2]) > 600
     tiles = {
@@ -290,7 +290,7 @@ def test_heat_maps_of_another_folder_are_made_once(trained, phantom_copy):
     assert len(made) == 1
 
 
-def test_damaged_heat_maps_are_made_anew(trained, caplog):
+def test_damaged_heat_maps_are_made_again(trained, caplog):
     run = trained("model=alexnet")
     folder, options = run.path / "explain", OPTIONS | {"methods": ["gradcam"], "images": 3}
 
@@ -319,12 +319,12 @@ def test_damaged_heat_maps_are_made_anew(trained, caplog):
 
 
 @pytest.mark.parametrize("overlay", ["channel", "crop"])
-def test_images_that_bring_a_mask_along_or_are_cut_get_maps_too(trained, overlay):
+def test_images_with_a_mask_channel_or_a_crop_get_maps_too(trained, overlay):
     run = trained("model=resnet34", f"overlay={overlay}", "data.resize=pad")
     evaluate_run(run, request(explain_options=OPTIONS | {"methods": ["gradcam"], "images": 6}))
     tiles = [cv2.imread(str(file)) for file in run.path.glob("explain/tiles/*/*.png")]
     assert tiles
-    assert all(tile[:, : tile.shape[1] // 2].std() > 5 for tile in tiles)  # the image, beside its map
+    assert all(tile[:, : tile.shape[1] // 2].std() > 5 for tile in tiles)  # the image, next to its map
     if overlay == "crop":
         assert {tile.shape[1] / tile.shape[0] for tile in tiles} == {2.0}  # squares, as the network saw them
 
@@ -346,7 +346,7 @@ def test_a_wrong_option_is_refused_before_any_run_is_evaluated(wrong):
         evaluate_runs(request(runs="nowhere/*", explain_options=OPTIONS | wrong))
 
 
-def test_who_trains_or_reports_does_not_wait_for_what_makes_heat_maps():
+def test_training_and_reports_do_not_import_what_makes_heat_maps():
     """`explain.faithfulness` is all that a report needs: tables."""
     for file in PACKAGE.rglob("*.py"):
         if file.parent.name == "explain" and file.stem not in ("__init__", "faithfulness"):

@@ -1,4 +1,4 @@
-"""Heat maps and what they are worth, beside the same worked out window by window and draw by draw."""
+"""Heat maps and their measures, compared with the same computed window by window and draw by draw."""
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,8 @@ class Small(nn.Module):
 
 
 def settings(*methods, **options):
-    given = {"images": None, "integration_steps": 40, "occlusion_positions": 5, "random_seed": 1} | options
-    return Settings(methods, **given)
+    defaults = {"images": None, "integration_steps": 40, "occlusion_positions": 5, "random_seed": 1} | options
+    return Settings(methods, **defaults)
 
 
 IMAGES = torch.rand(2, 3, 14, 22, generator=torch.Generator().manual_seed(0))
@@ -83,7 +83,7 @@ def test_integrated_gradients_start_at_the_mean_colour_and_are_blurred_by_a_fift
             return torch.stack([(image**2).sum(dim=(1, 2, 3)), -image.sum(dim=(1, 2, 3))], dim=1)
 
     images = torch.rand(2, 3, 60, 100, generator=torch.Generator().manual_seed(1))
-    found = HeatMaps(Square(), settings("integrated_gradients", integration_steps=100), images)(
+    maps = HeatMaps(Square(), settings("integrated_gradients", integration_steps=100), images)(
         images, torch.tensor([0, 0])
     )
     # Along the straight line from the mean m to x the integral of 2x is x² - m².
@@ -92,7 +92,7 @@ def test_integrated_gradients_start_at_the_mean_colour_and_are_blurred_by_a_fift
     taps = (taps / taps.sum())[None, None]
     padded = F.pad(exact, [6] * 4, mode="reflect")
     blurred = F.conv2d(F.conv2d(padded, taps[..., None, :]), taps[..., None])[:, 0]
-    torch.testing.assert_close(found["integrated_gradients"], blurred.clamp(min=0), rtol=1e-3, atol=2e-3)
+    torch.testing.assert_close(maps["integrated_gradients"], blurred.clamp(min=0), rtol=1e-3, atol=2e-3)
 
 
 def test_more_images_than_fit_at_once_have_the_same_maps():
@@ -150,13 +150,13 @@ def some_maps():
 
 def test_belief_has_the_intervals_of_draws_of_whole_groups():
     maps = some_maps()
-    groups = {f"i{k}": k // 6 * 3 + k % 3 for k in range(14)}  # images of a class go together by twos
+    groups = {f"i{k}": k // 6 * 3 + k % 3 for k in range(14)}  # two images of a class make a group
     lesions = maps[maps["label"] != "normal"]
     images = lesions.drop_duplicates("id")
     drawn, times = group_draws([groups[i] for i in images["id"]], images["label"].tolist(), 300, 7)
     place = {group: k for k, group in enumerate(drawn.tolist())}
-    found = summarise_maps(maps, groups, draws=300, seed=7).set_index(["weights", "class"])
-    for (weights, name), row in found.iterrows():
+    summary = summarise_maps(maps, groups, draws=300, seed=7).set_index(["weights", "class"])
+    for (weights, name), row in summary.iterrows():
         every = lesions[(lesions["weights"] == weights) & ((lesions["label"] == name) | (name == "all"))]
         kept = every.dropna(subset="pointing")
         assert (row["images"], row["without_map"]) == (len(kept), len(every) - len(kept))
@@ -168,7 +168,7 @@ def test_belief_has_the_intervals_of_draws_of_whole_groups():
             assert row[key] == pytest.approx(kept[key].mean())
             expected = percentile_interval(np.array(means))
             assert (row[f"{key}_low"], row[f"{key}_high"]) == pytest.approx(expected, rel=1e-5)
-    assert found["without_map"].tolist() == [0, 1, 1, 0, 1, 1]
+    assert summary["without_map"].tolist() == [0, 1, 1, 0, 1, 1]
     again = summarise_maps(maps, groups).set_index(["weights", "class"])
     assert again.equals(summarise_maps(maps, groups, draws=2000, seed=0).set_index(["weights", "class"]))
 
@@ -195,23 +195,23 @@ def test_a_class_activation_is_the_weighted_sum_of_the_channels_cut_at_zero():
     rng = np.random.default_rng(0)
     features, weights = rng.normal(size=(5, 3, 4)).astype(np.float32), rng.normal(size=5).astype(np.float32)
     summed = sum(weight * channel for weight, channel in zip(weights, features, strict=True)).clip(0)
-    found = class_activation(features, weights)
-    np.testing.assert_allclose(found, summed / summed.max(), rtol=1e-5)
-    assert found.dtype == np.float32
+    heat = class_activation(features, weights)
+    np.testing.assert_allclose(heat, summed / summed.max(), rtol=1e-5)
+    assert heat.dtype == np.float32
 
 
 def test_a_map_comes_back_to_its_place_where_all_sides_differ():
-    # A plane stays a plane under bilinear resizing, but for its rims.
+    # A plane stays a plane under bilinear resizing, except at its edges.
     size, box, part, shape = 64, (6, 11, 32, 40), (slice(30, 78), slice(20, 120)), (90, 150)
     y, x = np.mgrid[:8, :16]
     heat = (0.2 + 0.5 * (y + 0.5) / 8 + 0.3 * (x + 0.5) / 16).astype(np.float32)
-    found = place(heat, size, box, part, shape)
-    assert found.shape == shape
+    placed = place(heat, size, box, part, shape)
+    assert placed.shape == shape
     rows, columns = np.mgrid[8:40, 8:80]
     across = (11 + (columns + 0.5) * 40 / 100) / size
     down = (6 + (rows + 0.5) * 32 / 48) / size
-    np.testing.assert_allclose(found[part][8:40, 8:80], 0.2 + 0.5 * down + 0.3 * across, atol=0.01)
-    outside = found.copy()
+    np.testing.assert_allclose(placed[part][8:40, 8:80], 0.2 + 0.5 * down + 0.3 * across, atol=0.01)
+    outside = placed.copy()
     outside[part] = 0
     assert not outside.any()
     square = np.arange(48, dtype=np.float32).reshape(6, 8)

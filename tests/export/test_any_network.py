@@ -71,11 +71,11 @@ def answers_of(bundle, run):
     return dict(zip(ids, plain.diagnose(frames), strict=True))
 
 
-def assert_equal(found, cases: pd.DataFrame, masks: Path | None) -> None:
+def assert_equal(diagnoses, cases: pd.DataFrame, masks: Path | None) -> None:
     """Check the probabilities, and the masks pixel by pixel; a pixel at the threshold may fall on either side."""
     cases = cases[cases["split"] == "test"].set_index("id")
-    assert found.keys() == set(cases.index)
-    for id_, diagnosis in found.items():
+    assert diagnoses.keys() == set(cases.index)
+    for id_, diagnosis in diagnoses.items():
         for name, share in diagnosis.probabilities.items():
             assert share == pytest.approx(cases.loc[id_, f"prob_{name}"], abs=1e-4)
         if masks is not None:
@@ -91,12 +91,12 @@ def test_a_joint_run_answers_both_in_one_forward_pass(written, tmp_path, monkeyp
     passes = []
     original = Network.__call__
     monkeypatch.setattr(Network, "__call__", lambda self, images: passes.append(len(images)) or original(self, images))
-    found = answers_of(bundle, run)
-    assert passes == [len(found)]
-    assert_equal(found, open_run(run).cases, RunDir(run).masks)
-    masks = [diagnosis.mask.mean() for diagnosis in found.values()]
+    diagnoses = answers_of(bundle, run)
+    assert passes == [len(diagnoses)]
+    assert_equal(diagnoses, open_run(run).cases, RunDir(run).masks)
+    masks = [diagnosis.mask.mean() for diagnosis in diagnoses.values()]
     assert 0 < min(masks) < max(masks) < 1
-    assert all(0.5 < diagnosis.heat_map.max() <= 1 for diagnosis in found.values())
+    assert all(0.5 < diagnosis.heat_map.max() <= 1 for diagnosis in diagnoses.values())
     for section in ("## Networks", "## Data", "## Test results", "## Calibration", "## Precisions", "## Intended use"):
         assert section in bundle.card
 
@@ -126,9 +126,9 @@ def test_an_ensemble_of_joint_runs_answers_what_its_evaluation_wrote(copied, tmp
     bundle = make_bundle(runs, tmp_path / "bundle", trusted=TRUSTED)
     assert list(bundle.networks) == ["joint-1", "joint-2", "joint-3"]
     assert bundle.least_score == pytest.approx(least)
-    found = answers_of(bundle, runs[0])
-    assert_equal(found, open_run(folder).cases, RunDir(folder).masks)
-    emptied = [not diagnosis.mask.any() for diagnosis in found.values()]
+    diagnoses = answers_of(bundle, runs[0])
+    assert_equal(diagnoses, open_run(folder).cases, RunDir(folder).masks)
+    emptied = [not diagnosis.mask.any() for diagnosis in diagnoses.values()]
     assert True in emptied
     assert False in emptied
     assert "mean of the probabilities of the 3 networks (joint)" in bundle.card
@@ -153,9 +153,9 @@ def test_members_have_preprocessing_and_an_order_of_classes_of_their_own(copied,
     assert [stage.preprocessing.size for stage in bundle.networks.values()] == [64, 48, 64]
     assert [stage.channels for stage in bundle.networks.values()] == [3, 3, 1]
     assert bundle.networks["classifier-3"].classes == ("normal", "malignant", "benign")
-    found = answers_of(bundle, runs[0])
-    assert_equal(found, open_run(folder).cases, None)
-    assert not any(diagnosis.mask for diagnosis in found.values())
+    diagnoses = answers_of(bundle, runs[0])
+    assert_equal(diagnoses, open_run(folder).cases, None)
+    assert not any(diagnosis.mask for diagnosis in diagnoses.values())
 
 
 def test_a_heat_map_of_an_ensemble_is_the_mean_of_those_of_its_members(copied, tmp_path):
@@ -184,9 +184,9 @@ def test_folds_make_a_bundle_whose_card_says_that_nothing_is_held_out(folds, tmp
     bundle = make_bundle(folds, tmp_path / "bundle")
     card = " ".join(bundle.card.split())
     assert "**No test image is held out from all networks**" in card
-    found = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
+    calibration = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
     tested = pd.concat([open_run(run).cases.query("split == 'test'") for run in folds])
-    assert (found["n"], found["tested"], found["on"]) == (len(tested), None, OUT_OF_FOLD)
+    assert (calibration["n"], calibration["tested"], calibration["on"]) == (len(tested), None, OUT_OF_FOLD)
     assert tested["id"].is_unique
     trained = {id_ for run in folds for id_ in open_run(run).split.train}
     assert f"Trained on {len(trained)} synthetic images" in card
@@ -197,18 +197,18 @@ def test_folds_make_a_bundle_whose_card_says_that_nothing_is_held_out(folds, tmp
 
 def test_the_other_folds_calibrate_a_fold(folds, tmp_path):
     bundle = make_bundle(folds[:1], tmp_path / "bundle", out_of_fold=str(folds[0].parent / "*"))
-    found = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
+    calibration = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
     split = open_run(folds[0]).split
-    assert (found["n"], found["on"]) == (len(split.train) + len(split.val), OUT_OF_FOLD)
-    assert found["tested"]["n"] == len(split.test)
+    assert (calibration["n"], calibration["on"]) == (len(split.train) + len(split.val), OUT_OF_FOLD)
+    assert calibration["tested"]["n"] == len(split.test)
 
 
 def test_validation_images_calibrate_without_folds(folds, tmp_path, monkeypatch):
     assert make_bundle(folds[:1], tmp_path / "bundle").temperature is None  # too few of a class
     monkeypatch.setattr(calibration, "_LEAST_PER_CLASS", 1)
     bundle = make_bundle(folds[:1], tmp_path / "bundle")
-    found = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
-    assert (found["n"], found["on"]) == (len(open_run(folds[0]).split.val), VALIDATION)
+    stored = json.loads((bundle.path / "bundle.json").read_text())["calibration"]
+    assert (stored["n"], stored["on"]) == (len(open_run(folds[0]).split.val), VALIDATION)
     assert load_bundle(bundle.path).calibrated_on == VALIDATION
     assert "validation images, which also chose the kept epochs" in bundle.card
     assert "On the validation images, its sensitivity is" in bundle.card
@@ -223,9 +223,9 @@ def test_a_lone_run_makes_a_bundle_that_says_what_it_lacks(written, tmp_path):
         assert sentence in bundle.card
         assert not [word for word in lacking if word in bundle.card.partition("## Precisions")[0] + bundle.card[-900:]]
         assert json.loads((bundle.path / "bundle.json").read_text())["answers"] == bundle.answers
-        found = answers_of(bundle, written(name))
+        diagnoses = answers_of(bundle, written(name))
         run = open_run(written(name))
-        assert_equal(found, run.cases, run.folder.masks if name == "seg" else None)
+        assert_equal(diagnoses, run.cases, run.folder.masks if name == "seg" else None)
 
 
 def test_a_bundle_of_the_default_precision_alone_is_small_and_answers_alike(written, tmp_path, monkeypatch):
@@ -256,9 +256,9 @@ def test_weights_in_16_bits_take_half_the_size_and_give_nearly_the_same(tmp_path
     image = torch.rand(1, 3, 64, 64)
     from bus_lightning.diagnosis.engine import openvino
 
-    found = openvino.Core().compile_model(tmp_path / "half.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino.Core().compile_model(tmp_path / "half.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     with torch.inference_mode():
-        np.testing.assert_allclose(found([image.numpy()])[0], net(image).numpy(), atol=2e-3)
+        np.testing.assert_allclose(compiled([image.numpy()])[0], net(image).numpy(), atol=2e-3)
 
 
 @pytest.fixture

@@ -74,9 +74,9 @@ def write_run(runs: Path, root: Path, cache: Path, name: str, *overrides: str) -
     model = {"seg": "u2net_lite", "joint": "joint_unet_efficientnet_lite0", "cls": "deepcardinal50"}[kind]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        said = [f"data.root={root}", f"data.cache={cache}", f"runs_dir={runs}", "logger=none", f"model={model}",
-                "data.size=64", "data.split.cross_folds=3", f"name={name}", "data.split.ratio=[11,1,3]"]  # fmt: skip
-        cfg = compose("train", overrides=[*said, *overrides])
+        fixed = [f"data.root={root}", f"data.cache={cache}", f"runs_dir={runs}", "logger=none", f"model={model}",
+                 "data.size=64", "data.split.cross_folds=3", f"name={name}", "data.split.ratio=[11,1,3]"]  # fmt: skip
+        cfg = compose("train", overrides=[*fixed, *overrides])
     cfg = settle(cfg, RULES)
     nets = {"seg": SEGMENTER, "joint": {"_target_": "tiny_nets.TinyJoint"}, "cls": classifier(cfg.data.channels)}
     cfg.model.net, cfg.model.debug_size = nets[kind], {}
@@ -174,10 +174,10 @@ def images_of(run: Path, part: str) -> tuple[pd.DataFrame, list[np.ndarray]]:
 def test_a_bundle_answers_what_pytorch_answered(made, made_runs):
     cases = pd.read_csv(made_runs / "cls" / "cases.csv").set_index("id")
     rows, images = images_of(made_runs / "cls", "test")
-    found = Diagnoser(made, "fp32").diagnose([Frame(image) for image in images])
+    diagnoses = Diagnoser(made, "fp32").diagnose([Frame(image) for image in images])
     expected = cases.loc[rows["id"], [f"prob_{name}" for name in made.classes]].to_numpy()
     expected = softmax(np.log(expected) / made.temperature, axis=1)
-    answered = [[diagnosis.probabilities[name] for name in made.classes] for diagnosis in found]
+    answered = [[diagnosis.probabilities[name] for name in made.classes] for diagnosis in diagnoses]
     np.testing.assert_allclose(answered, expected, atol=1e-4)
 
 
@@ -203,10 +203,10 @@ def test_a_classifier_sees_a_mask_as_in_training(segmenters, phantom, audit_cach
     assert str(segmenters) not in (bundle.path / "bundle.json").read_text()
     cases = pd.read_csv(run / "cases.csv").set_index("id")
     rows, images = images_of(run, "test")
-    found = Diagnoser(bundle, "fp32").diagnose([Frame(image) for image in images])
-    assert any(diagnosis.mask.any() and not diagnosis.mask.all() for diagnosis in found)
+    diagnoses = Diagnoser(bundle, "fp32").diagnose([Frame(image) for image in images])
+    assert any(diagnosis.mask.any() and not diagnosis.mask.all() for diagnosis in diagnoses)
     expected = cases.loc[rows["id"], [f"prob_{name}" for name in bundle.classes]].to_numpy()
-    answered = [[diagnosis.probabilities[name] for name in bundle.classes] for diagnosis in found]
+    answered = [[diagnosis.probabilities[name] for name in bundle.classes] for diagnosis in diagnoses]
     np.testing.assert_allclose(answered, expected, atol=2e-3)  # a pixel of the outline may fall on either side
     with pytest.raises(UserError, match="masks of another run"):
         make_bundle([Path(shutil.copytree(segmenters / "seg", tmp_path / "other")), run], tmp_path / "never")
@@ -226,11 +226,11 @@ def test_logits_are_the_weighted_means_of_the_features(made):
 
 def test_every_precision_is_there_and_was_measured(made):
     assert list(made.variants) == ["fp32", "bf16", "int8"]
-    for name, one in made.variants.items():
-        assert one["images"] > 10
-        assert one["ms"] > 0
-        assert one["iou_difference"] == pytest.approx(one["iou"] - made.variants["fp32"]["iou"], abs=2e-5)
-        assert 0 <= one["answers_changed"] <= (0 if one is made.variants["fp32"] else one["images"])
+    for name, variant in made.variants.items():
+        assert variant["images"] > 10
+        assert variant["ms"] > 0
+        assert variant["iou_difference"] == pytest.approx(variant["iou"] - made.variants["fp32"]["iou"], abs=2e-5)
+        assert 0 <= variant["answers_changed"] <= (0 if variant is made.variants["fp32"] else variant["images"])
         assert name in made.networks["segmenter"].files
     for stage, last in zip(made.networks.values(), ("Conv", "Gemm"), strict=True):
         graph = onnx.load(stage.files["int8"]).graph
@@ -243,26 +243,26 @@ def test_every_precision_is_there_and_was_measured(made):
 
 
 def test_the_fastest_precision_is_chosen_among_those_that_lose_little():
-    def one(ms, iou, auc):
+    def row(ms, iou, auc):
         return {"ms": ms, "iou_difference": iou, "auc_difference": auc}
 
-    fp32 = one(9, 0, 0)
-    assert variants.choose_precision({"fp32": fp32, "bf16": one(5, -0.01, 0), "int8": one(3, 0, 0)}) == "int8"
-    assert variants.choose_precision({"fp32": fp32, "bf16": one(5, -0.01, 0), "int8": one(3, -0.011, 0)}) == "bf16"
-    assert variants.choose_precision({"fp32": fp32, "bf16": one(5, 0, -0.02), "int8": one(3, 0, None)}) == "fp32"
+    fp32 = row(9, 0, 0)
+    assert variants.choose_precision({"fp32": fp32, "bf16": row(5, -0.01, 0), "int8": row(3, 0, 0)}) == "int8"
+    assert variants.choose_precision({"fp32": fp32, "bf16": row(5, -0.01, 0), "int8": row(3, -0.011, 0)}) == "bf16"
+    assert variants.choose_precision({"fp32": fp32, "bf16": row(5, 0, -0.02), "int8": row(3, 0, None)}) == "fp32"
 
 
 @pytest.mark.parametrize("moved", ["sensitivity_malignant", "specificity_malignant"])
 def test_a_precision_that_moves_the_threshold_is_not_the_default(moved):
-    def one(ms, share):
+    def row(ms, share):
         shares = {"sensitivity_malignant": 0.9, "specificity_malignant": 0.8} | {moved: share}
         return {"ms": ms, "iou_difference": 0.0, "auc_difference": 0.0, **shares}
 
     for near in (0.7, 0.68, 0.72):
-        assert variants.choose_precision({"fp32": one(9, 0.7), "int8": one(3, near)}) == "int8"
+        assert variants.choose_precision({"fp32": row(9, 0.7), "int8": row(3, near)}) == "int8"
     for far in (0.679, 0.721, None):
-        assert variants.choose_precision({"fp32": one(9, 0.7), "int8": one(3, far)}) == "fp32"
-    assert variants.choose_precision({"fp32": one(9, None), "int8": one(3, None)}) == "fp32"  # nothing shows it
+        assert variants.choose_precision({"fp32": row(9, 0.7), "int8": row(3, far)}) == "fp32"
+    assert variants.choose_precision({"fp32": row(9, None), "int8": row(3, None)}) == "fp32"  # nothing shows it
 
 
 def test_a_threshold_without_a_malignant_image_has_no_sensitivity():
@@ -274,9 +274,9 @@ def test_a_threshold_without_a_malignant_image_has_no_sensitivity():
 
 def test_the_card_says_what_must_be_known(made, made_runs):
     card = " ".join(made.card.split())
-    for said in ("NOT A MEDICAL DEVICE", "near-duplicates kept in one part", "95% interval", "Temperature", "int8",
-                 "Apache-2.0", "drawn phantoms", "(default)", "class activation map"):  # fmt: skip
-        assert said in card
+    for phrase in ("NOT A MEDICAL DEVICE", "near-duplicates kept in one part", "95% interval", "Temperature", "int8",
+                   "Apache-2.0", "drawn phantoms", "(default)", "class activation map"):  # fmt: skip
+        assert phrase in card
     split = load_split(made_runs / "cls" / "split.json")
     assert f"{len(split.train)}/{len(split.val)}/{len(split.test)}" in card
     assert split.hash in card
@@ -296,14 +296,14 @@ def test_samples_are_drawn_phantoms(made):
 
 
 def test_calibration_uses_every_training_image_once_and_no_test_image(made, made_runs):
-    found = json.loads((made.path / "bundle.json").read_text())["calibration"]
+    calibration = json.loads((made.path / "bundle.json").read_text())["calibration"]
     split = load_split(made_runs / "cls" / "split.json")
-    assert found["n"] == len(split.train)
-    assert found["runs"] == 3
-    assert found["after"]["log_loss"] <= found["before"]["log_loss"]
+    assert calibration["n"] == len(split.train)
+    assert calibration["runs"] == 3
+    assert calibration["after"]["log_loss"] <= calibration["before"]["log_loss"]
     assert made.thresholds["malignant"]["sensitivity"] >= 0.95
-    assert found["tested"]["n"] == len(split.test)
-    assert {"before", "after", "malignant"} <= set(found["tested"])
+    assert calibration["tested"]["n"] == len(split.test)
+    assert {"before", "after", "malignant"} <= set(calibration["tested"])
 
 
 def test_a_bundle_says_when_it_is_not_calibrated_and_has_no_heat_map(made_runs, tmp_path, monkeypatch):
@@ -379,12 +379,12 @@ def test_the_threshold_is_the_one_with_the_fewest_alarms_at_its_sensitivity(sens
     is_positive = rng.random(300) < 0.3
     scores = (rng.normal(size=300) + is_positive).round(1)  # with ties
     scores = 1 / (1 + np.exp(-scores))
-    found = choose_threshold(scores, is_positive, sensitivity)
+    threshold = choose_threshold(scores, is_positive, sensitivity)
     false_alarms, hits, _ = roc_curve(is_positive, scores, drop_intermediate=False)
-    assert found["sensitivity"] >= sensitivity
-    assert found["specificity"] == pytest.approx(1 - false_alarms[hits >= sensitivity].min())
-    assert np.abs(scores - found["threshold"]).min() > 1e-9
-    assert found["positives"] + found["negatives"] == 300
+    assert threshold["sensitivity"] >= sensitivity
+    assert threshold["specificity"] == pytest.approx(1 - false_alarms[hits >= sensitivity].min())
+    assert np.abs(scores - threshold["threshold"]).min() > 1e-9
+    assert threshold["positives"] + threshold["negatives"] == 300
 
 
 def test_a_segmenter_that_saw_the_classifier_s_test_images_is_refused(runs):
@@ -397,17 +397,17 @@ def test_a_segmenter_that_saw_the_classifier_s_test_images_is_refused(runs):
     assert "is tested on" in refusal(runs)
 
 
-def test_a_twin_of_a_test_image_in_the_segmenter_s_training_is_refused(runs):
+def test_a_near_duplicate_of_a_test_image_in_the_segmenter_s_training_is_refused(runs):
     segmenter, classifier = (open_for_bundle(runs / name) for name in ("seg", "cls"))
     _refuse_strangers(segmenter, classifier)
-    twin = segmenter.split.train[0]
-    classifier.split.groups[classifier.split.test[0]] = segmenter.split.groups[twin]
+    duplicate = segmenter.split.train[0]
+    classifier.split.groups[classifier.split.test[0]] = segmenter.split.groups[duplicate]
     with pytest.raises(UserError, match="near-duplicates"):
         _refuse_strangers(segmenter, classifier)
 
 
 def stop(run):
-    """Make a run what it is before its end."""
+    """Turn a finished run into an interrupted one."""
     (run / "metrics.json").unlink()
     status = json.loads((run / "status.json").read_text())
     (run / "status.json").write_text(json.dumps(status | {"state": "interrupted"}))
@@ -477,7 +477,7 @@ def test_only_a_bundle_is_replaced(made, tmp_path):
         pass
     assert (foreign / "thesis.txt").read_text() == "years of work"
     old = Path(shutil.copytree(made.path, tmp_path / "bundle"))
-    (old / "segmenter.onnx").write_bytes(b"damaged")  # a damaged one is worth replacing
+    (old / "segmenter.onnx").write_bytes(b"damaged")  # a damaged one may be replaced
     with new_bundle(old) as aside:
         shutil.copytree(made.path, aside, dirs_exist_ok=True)
     load_bundle(old)

@@ -1,4 +1,4 @@
-"""The commands as a user types them, in processes of their own."""
+"""The commands as a user types them, in separate processes."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def command(phantom, audit_cache, tmp_path):
 
 @pytest.fixture
 def train(command):
-    """Run train.py on the phantom; what it prints and its exit code come back."""
+    """Run train.py on the phantom; return its output and its exit code."""
 
     def go(*arguments, by=run):
         return by("train.py", *command(*arguments))
@@ -172,13 +172,13 @@ def nothing_runs_on():
 def test_two_launches_of_one_grid_share_its_jobs_and_never_a_folder(command, tmp_path):
     grid = command("-m", "model=alexnet", "debug_size=true", "seed=0,1,2", "logger=csv", "trainer.max_epochs=2")
     launches = [start(*grid), start(*grid)]
-    said = [launch.communicate(timeout=LIMIT_S) for launch in launches]
+    outputs = [launch.communicate(timeout=LIMIT_S) for launch in launches]
     runs = sorted((tmp_path / "runs" / "classification").glob("alexnet*"))
     assert len(runs) == 3
     for run_folder in runs:
         log = (run_folder / "train.log").read_text()
         assert log.count(": starting") == 1, "trained twice"
-    for launch, (_, errors) in zip(launches, said, strict=True):
+    for launch, (_, errors) in zip(launches, outputs, strict=True):
         assert launch.returncode == (1 if "is being trained by process" in errors else 0), errors
     again = start(*grid)
     output, errors = again.communicate(timeout=LIMIT_S)
@@ -269,7 +269,7 @@ def test_a_second_signal_ends_jobs_side_by_side_at_once(command, tmp_path):
     assert is_gone(launch.pid), "a worker was left behind"
 
 
-def test_fail_fast_lets_the_jobs_beside_the_failed_one_save(command, tmp_path):
+def test_fail_fast_lets_the_other_running_jobs_save(command, tmp_path):
     rates = "optimizer.lr=1e-4,1e30"  # the second one diverges
     launch = start(*command("-m", "model=alexnet", "debug_size=true", "logger=csv", "data.batch_size=8",
                             "trainer.max_epochs=500", "fail_fast=true", rates, *JOBLIB))  # fmt: skip
@@ -281,7 +281,7 @@ def test_fail_fast_lets_the_jobs_beside_the_failed_one_save(command, tmp_path):
 
 
 def test_a_worker_that_dies_is_named_with_its_job(command, tmp_path):
-    kill = "+callbacks.kill._target_=os.abort"  # dies while the job is built, as by the kernel's hand
+    kill = "+callbacks.kill._target_=os.abort"  # dies while the job is built, as if the kernel had killed it
     launch = start(*command("-m", "model=alexnet", "debug=fast", "seed=0,1", "hydra/launcher=joblib", kill))
     output, errors = launch.communicate(timeout=LIMIT_S)
     assert launch.returncode == 1

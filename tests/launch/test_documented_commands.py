@@ -63,7 +63,7 @@ def arguments_in(shell, commands, folder):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_a_shell_hands_each_documented_command_over_as_it_is_written(shell, tmp_path):
+def test_a_shell_passes_each_documented_command_unchanged(shell, tmp_path):
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
     received = arguments_in(shell, COMMANDS, tmp_path)
@@ -101,8 +101,8 @@ def test_a_list_in_a_hint_is_quoted(folder):
         texts = texts_of(content) if file.suffix == ".py" else re.findall(r"#.*", content)
         for text in texts:
             # An odd number of quotes before the bracket means that it stands in quotes. A text of one word is no hint.
-            found = [match[0] for match in hint.finditer(text) if text[: match.start()].count("'") % 2 == 0]
-            if found and " " in text:
+            hints = [match[0] for match in hint.finditer(text) if text[: match.start()].count("'") % 2 == 0]
+            if hints and " " in text:
                 unquoted.setdefault(str(file.relative_to(ROOT)), []).append(text)
     assert not unquoted
 

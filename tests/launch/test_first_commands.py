@@ -85,10 +85,10 @@ def groups(tmp_path, monkeypatch):
         (run_folder / "config.yaml").write_text("")
 
 
-@pytest.mark.parametrize("given", ["runs/dmeo", "demo", "runs", "rums/demo", "runs/demo/two"])
-def test_a_report_of_a_wrong_group_names_those_that_exist(groups, capsys, given):
-    assert main([given]) == 1
-    assert f"Error: {given} is not a folder of runs: choose from runs/demo, runs/paper." in capsys.readouterr().err
+@pytest.mark.parametrize("folder", ["runs/dmeo", "demo", "runs", "rums/demo", "runs/demo/two"])
+def test_a_report_of_a_wrong_group_names_those_that_exist(groups, capsys, folder):
+    assert main([folder]) == 1
+    assert f"Error: {folder} is not a folder of runs: choose from runs/demo, runs/paper." in capsys.readouterr().err
 
 
 def test_a_report_of_a_run_names_its_group(groups, capsys):
@@ -101,7 +101,7 @@ def test_a_report_without_a_group_names_those_that_exist(groups, capsys):
     assert "runs/demo, runs/paper" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("given", ["runs/classification/*", "runs/demo", "runs", "runs/*", "demo/*", "???"])
-def test_an_evaluation_of_wrong_groups_names_those_that_exist(groups, given):
+@pytest.mark.parametrize("patterns", ["runs/classification/*", "runs/demo", "runs", "runs/*", "demo/*", "???"])
+def test_an_evaluation_of_wrong_groups_names_those_that_exist(groups, patterns):
     with pytest.raises(UserError, match=r"Try runs='runs/demo/\*' or runs='runs/paper/\*'\."):
-        evaluate_runs(OmegaConf.create({"runs": given, "part": "test", "split": None}))
+        evaluate_runs(OmegaConf.create({"runs": patterns, "part": "test", "split": None}))

@@ -47,18 +47,18 @@ def test_a_failed_segmenter_is_named_with_its_reason(composed):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_runs_in_every_way_of_debugging_on_phantoms(sweep, way, phantom, audit_cache, tmp_path):
-    # Small, but for the two that are about the networks themselves.
-    said = ["data=phantom", f"sweep={sweep}", f"debug={way}", f"data.root={phantom}", f"data.cache={audit_cache}",
-            f"runs_dir={tmp_path}", "data.phantom.images=72", "data.size=64", "debug_size=true", "trainer.max_epochs=1",
-            "logger=none", "rerun=false"]  # fmt: skip
+    # Small, except for the two that are about the networks themselves.
+    overrides = ["data=phantom", f"sweep={sweep}", f"debug={way}", f"data.root={phantom}", f"data.cache={audit_cache}",
+                 f"runs_dir={tmp_path}", "data.phantom.images=72", "data.size=64", "debug_size=true",
+                 "trainer.max_epochs=1", "logger=none", "rerun=false"]  # fmt: skip
     if sweep == "search":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-        said += ["model=resnet34", "hydra.sweeper.n_trials=2"]
+        overrides += ["model=resnet34", "hydra.sweeper.n_trials=2"]
     if sweep in ("seeds", "folds"):
-        said += ["model=alexnet"]
+        overrides += ["model=alexnet"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "SQLALCHEMY_SILENCE_UBER_WARNING": "1"}
     done = subprocess.run(
-        [sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True, env=environment
+        [sys.executable, "train.py", *overrides], cwd=ROOT, capture_output=True, text=True, env=environment
     )
     states = {file.parent.name: json.loads(file.read_text()) for file in tmp_path.glob("*/*/status.json")}
     assert states, done.stderr

@@ -37,14 +37,14 @@ def configured(*overrides, hydra=False):
 
 
 def jobs_of(*overrides):
-    """Tell the jobs of a sweep: name of its run -> its config."""
+    """Return the jobs of a sweep: name of its run -> its config."""
     hydra = configured(*overrides, hydra=True).hydra
     assert hydra.mode.name == "MULTIRUN"
     swept = [f"{key}={value}" for key, value in hydra.sweeper.params.items()]
     (batch,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides([*swept, *overrides]), None)
     configs = [configured(*job) for job in batch]
     jobs = {run_name(cfg.model.name, job): cfg for cfg, job in zip(configs, batch, strict=True)}
-    assert len(jobs) == len(batch)  # each has a folder of its own
+    assert len(jobs) == len(batch)  # each has its own folder
     return jobs
 
 
@@ -110,8 +110,8 @@ def test_the_tested_sets_can_be_swept_by_hand(values):
 
 
 def test_every_job_of_a_sweep_is_shown_and_none_is_trained(tmp_path):
-    said = ["-m", "sweep=leave_one_dataset_out", "data=[busi,bus_bra]", f"runs_dir={tmp_path}", "--cfg", "job"]
-    shown = subprocess.run([sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True)
+    overrides = ["-m", "sweep=leave_one_dataset_out", "data=[busi,bus_bra]", f"runs_dir={tmp_path}", "--cfg", "job"]
+    shown = subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     assert [yaml.safe_load(job)["data"]["test"] for job in shown.stdout.split("---")] == ["busi", "bus_bra"]
     assert not list(tmp_path.iterdir())
@@ -122,11 +122,11 @@ def test_every_job_of_a_sweep_is_shown_and_none_is_trained(tmp_path):
 def test_each_data_set_is_tested_by_a_run_that_is_trained_on_the_others(phantom, audit_cache, tmp_path, launcher):
     other = tmp_path / "other"
     draw_phantom(other, images=36, seed=1)
-    said = ["sweep=leave_one_dataset_out", "data=[busi,udiat]", "model=resnet34", "data.sets.udiat.source=folder",
-            f"data.sets.busi.root={phantom}", f"data.sets.udiat.root={other}", f"data.cache={audit_cache}",
-            "data.size=32", "debug_size=true", "trainer.max_epochs=1", "logger=none", f"runs_dir={tmp_path / 'runs'}",
-            "data.split.ratio=[2,1,1]", f"hydra/launcher={launcher}"]  # fmt: skip
-    done = subprocess.run([sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True,
+    overrides = ["sweep=leave_one_dataset_out", "data=[busi,udiat]", "model=resnet34", "data.sets.udiat.source=folder",
+                 f"data.sets.busi.root={phantom}", f"data.sets.udiat.root={other}", f"data.cache={audit_cache}",
+                 "data.size=32", "debug_size=true", "trainer.max_epochs=1", "logger=none",
+                 f"runs_dir={tmp_path / 'runs'}", "data.split.ratio=[2,1,1]", f"hydra/launcher={launcher}"]  # fmt: skip
+    done = subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, capture_output=True, text=True,
                           env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
     assert done.returncode == 0, done.stderr
     splits = [
@@ -152,15 +152,15 @@ def test_a_search_looks_for_the_highest_validation_score(how, model):
 
 
 @pytest.mark.parametrize(("strength", "rate", "decay"), [(0.25, 1e-5, 1e-6), (2.0, 1e-2, 1e-2)])
-def test_what_a_search_asks_for_is_there_to_its_bounds(strength, rate, decay):
+def test_every_value_of_a_search_is_valid_up_to_its_bounds(strength, rate, decay):
     params = configured("sweep=search", hydra=True).hydra.sweeper.params
-    asked = {"augment": "scaled", "augment.strength": strength, "optimizer.lr": rate, "optimizer.weight_decay": decay}
-    assert set(params) == set(asked)
-    for key, value in asked.items():
+    values = {"augment": "scaled", "augment.strength": strength, "optimizer.lr": rate, "optimizer.weight_decay": decay}
+    assert set(params) == set(values)
+    for key, value in values.items():
         if key != "augment":
             low, high = (float(bound) for bound in params[key].rpartition("(")[2].rstrip(")").split(","))
             assert low <= value <= high
-    cfg = configured("sweep=search", "model=resnet34", *(f"{key}={value}" for key, value in asked.items()))
+    cfg = configured("sweep=search", "model=resnet34", *(f"{key}={value}" for key, value in values.items()))
     check(cfg, sweeps_score=True)
     Augmentation(OmegaConf.to_container(cfg.augment))
     assert (cfg.augment.strength, cfg.optimizer.lr, cfg.optimizer.weight_decay) == (strength, rate, decay)
@@ -180,8 +180,8 @@ class Trials:
             if next(self.number) == self.stop_before:
                 raise SystemExit(143)
             name = run_name("resnet34", job)
-            found = {key: float(value) for key, _, value in (part.partition("=") for part in job) if "." in key}
-            score = -abs(np.log10(found["optimizer.lr"]) + 3) - found["augment.strength"]
+            options = {key: float(value) for key, _, value in (part.partition("=") for part in job) if "." in key}
+            score = -abs(np.log10(options["optimizer.lr"]) + 3) - options["augment.strength"]
             self.trained.setdefault(name, score)  # as a run that is complete keeps its score
             returned.append(JobReturn(overrides=job, status=JobStatus.COMPLETED, _return_value=self.trained[name]))
         return returned
@@ -219,7 +219,7 @@ def test_the_same_search_again_asks_for_the_same_trials_and_goes_on_where_it_was
 
 
 def agent_command(monkeypatch, **parameters):
-    """Tell the command that W&B's agent runs for parameters that its server has drawn."""
+    """Return the command that W&B's agent runs for parameters that its server has drawn."""
     from wandb import wandb_agent
 
     called = []
@@ -249,7 +249,7 @@ def draw(seed):
             return float(np.exp(rng.uniform(np.log(min), np.log(max))))
         return float(rng.uniform(min, max))
 
-    return {name: value(**given) for name, given in WANDB_SWEEP["parameters"].items()}
+    return {name: value(**options) for name, options in WANDB_SWEEP["parameters"].items()}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -257,7 +257,7 @@ def test_what_an_agent_of_w_and_b_calls_is_one_run_with_the_drawn_parameters(see
     parameters = draw(seed)
     env, interpreter, program, *overrides = agent_command(monkeypatch, **parameters)
     assert (env, interpreter, program) == ("/usr/bin/env", "python", "train.py")
-    assert not [override for override in overrides if override.startswith("-")]  # no -m: a grid of its own
+    assert not [override for override in overrides if override.startswith("-")]  # no -m, which would start another grid
     cfg = configured(*overrides, hydra=True)
     assert cfg.hydra.mode is None
     for name, value in parameters.items():
@@ -279,10 +279,10 @@ def test_a_search_trains_and_again_trains_only_what_is_new(phantom, audit_cache,
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
 
     def go(trials):
-        said = ["sweep=search", "model=alexnet", f"data.root={phantom}", f"data.cache={audit_cache}", "data.size=64",
-                "debug_size=true", "trainer.max_epochs=1", "logger=none", f"runs_dir={tmp_path}",
-                f"hydra.sweeper.n_trials={trials}"]  # fmt: skip
-        return subprocess.run([sys.executable, "train.py", *said], cwd=ROOT, capture_output=True, text=True,
+        overrides = ["sweep=search", "model=alexnet", f"data.root={phantom}", f"data.cache={audit_cache}",
+                     "data.size=64", "debug_size=true", "trainer.max_epochs=1", "logger=none", f"runs_dir={tmp_path}",
+                     f"hydra.sweeper.n_trials={trials}"]  # fmt: skip
+        return subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, capture_output=True, text=True,
                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
 
     assert go(2).returncode == 0

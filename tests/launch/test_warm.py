@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("command", [["script.py", "a=b", "c d"], ["-m", "script", "x"]], ids=["script", "module"])
-def test_a_warm_command_gets_what_a_new_python_gets_and_ends_as_it(folder, command):
+def test_a_warm_command_behaves_like_a_new_python(folder, command):
     environment = os.environ | {"GIVEN": "here", "PYTHONPATH": os.pathsep.join([str(folder), *sys.path[:1]])}
     new = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
     started = warm.run(command, folder, 60, environment)

@@ -56,7 +56,7 @@ def test_pairs_are_chosen_so_that_most_lesions_are_found():
     assert counts(predicted, lesions)[:2] == (2, 2)
 
 
-def test_diagonal_neighbours_are_one_lesion_and_specks_are_none():
+def test_diagonal_neighbours_are_one_lesion_and_specks_do_not_count():
     diagonal = mask((10, 10, 20, 20), (30, 30, 20, 20))
     assert counts(diagonal, diagonal) == (1, 1, 1, 0)
     large = (400, 400)

@@ -67,10 +67,10 @@ def test_the_dashboards_view_reads_the_titles():
 
 def test_no_other_file_writes_a_title_of_its_own():
     own = re.compile(r"mean of images|mean over lesions|Dice of lesions|IoU pooled|IoU per image|log loss\b")
-    found = {
+    files = {
         str(file.relative_to(PACKAGE)): lines
         for file in PACKAGE.rglob("*.py")
         if file.name != "catalogue.py"
         and (lines := [line for line in file.read_text().splitlines() if own.search(line) and '"""' not in line])
     }
-    assert set(found) <= {"paper/tables.py", "export/variants.py"}
+    assert set(files) <= {"paper/tables.py", "export/variants.py"}

@@ -41,7 +41,7 @@ def certain(confusion, classes=CLASSES):
 
 def test_uneven_counts_of_three_classes_by_hand():
     # benign: 6 of 8 found; malignant: 1 of 3; normal: 1 of 1. Called benign 7, malignant 3, normal 2.
-    found = metrics_of(certain([[6, 2, 0], [1, 1, 1], [0, 0, 1]]))
+    metrics = metrics_of(certain([[6, 2, 0], [1, 1, 1], [0, 0, 1]]))
     by_hand = {
         "accuracy": 8 / 12, "balanced_accuracy": (6 / 8 + 1 / 3 + 1) / 3,
         "precision_benign": 6 / 7, "precision_malignant": 1 / 3, "precision_normal": 1 / 2,
@@ -58,25 +58,25 @@ def test_uneven_counts_of_three_classes_by_hand():
         "malignant_vs_benign_accuracy": 7 / 11, "malignant_vs_benign_specificity": 6 / 8,
         "malignant_vs_benign_sensitivity": 1 / 3,
     }  # fmt: skip
-    assert {name: found[name] for name in by_hand} == pytest.approx(by_hand)
-    assert found["n"] == 12
-    assert not found["undefined"]
+    assert {name: metrics[name] for name in by_hand} == pytest.approx(by_hand)
+    assert metrics["n"] == 12
+    assert not metrics["undefined"]
 
 
 def test_average_precision_and_auc_by_hand():
     # Of malignant, by falling score: yes, no, yes, no. Precision 1 and 2/3; three of four pairs are in order.
     rows = [[0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]]
-    found = metrics_of(table(["malignant", "benign", "malignant", "benign"], rows, CLASSES[:2]))
-    assert found["average_precision_malignant"] == pytest.approx((1 + 2 / 3) / 2)
-    assert found["auroc_malignant"] == found["auroc_benign"] == found["malignant_vs_benign_auroc"] == 0.75
+    metrics = metrics_of(table(["malignant", "benign", "malignant", "benign"], rows, CLASSES[:2]))
+    assert metrics["average_precision_malignant"] == pytest.approx((1 + 2 / 3) / 2)
+    assert metrics["auroc_malignant"] == metrics["auroc_benign"] == metrics["malignant_vs_benign_auroc"] == 0.75
 
 
 def test_a_class_that_is_always_given_counts_0_in_the_mean_of_npv():
-    found = metrics_of(certain([[3, 0, 0], [2, 0, 0], [1, 0, 0]]))
-    assert found["npv_benign"] is None
-    assert found["undefined"]["npv_benign"] == "every image was called benign"
-    assert found["npv_macro"] == pytest.approx((0 + 4 / 6 + 5 / 6) / 3)
-    assert found["precision_macro"] == pytest.approx(3 / 6 / 3)
+    metrics = metrics_of(certain([[3, 0, 0], [2, 0, 0], [1, 0, 0]]))
+    assert metrics["npv_benign"] is None
+    assert metrics["undefined"]["npv_benign"] == "every image was called benign"
+    assert metrics["npv_macro"] == pytest.approx((0 + 4 / 6 + 5 / 6) / 3)
+    assert metrics["precision_macro"] == pytest.approx(3 / 6 / 3)
 
 
 def test_gaps_of_bins_are_added_by_their_size_and_those_within_a_bin_cancel_out():
@@ -96,9 +96,9 @@ def test_calibration_error_is_that_of_torchmetrics_where_gaps_have_both_signs(bi
     rng = np.random.default_rng(3)
     probabilities = rng.dirichlet([0.5] * 3 if bins == "few" else [2] * 3, 200)
     labels = np.where(rng.random(200) < 0.5, probabilities.argmax(axis=1), rng.integers(0, 3, 200))
-    found = classification_metrics(labels, probabilities, np.ones((1, 200)))["calibration_error"][0]
+    error = classification_metrics(labels, probabilities, np.ones((1, 200)))["calibration_error"][0]
     judged = multiclass_calibration_error(torch.tensor(probabilities), torch.tensor(labels), 3, n_bins=10)
-    assert found == pytest.approx(float(judged), abs=1e-6)
+    assert error == pytest.approx(float(judged), abs=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -109,21 +109,21 @@ def test_log_loss_is_that_of_scikit_learn_with_probabilities_of_0_and_1(dtype, c
     probabilities = np.array(rows, dtype)[:, :classes]
     labels = np.array([0, 0, 1, 0, 1, 1, 0])
     weights = np.array([[1.0] * 7, [1, 0, 2, 1, 0, 3, 1]])
-    found = classification_metrics(labels, probabilities, weights)["log_loss"]
-    for draw, weight in zip(found, weights, strict=True):
+    losses = classification_metrics(labels, probabilities, weights)["log_loss"]
+    for draw, weight in zip(losses, weights, strict=True):
         judged = sklearn_metrics.log_loss(labels, probabilities, sample_weight=weight, labels=range(classes))
         assert draw == pytest.approx(judged, rel=1e-6)
     if dtype == "float64":
         names = CLASSES[:classes]
         assert metrics_of(table([names[label] for label in labels], probabilities.tolist(), names))[
             "log_loss"
-        ] == pytest.approx(found[0])
+        ] == pytest.approx(losses[0])
 
 
 def test_clipped_probabilities_keep_their_dtype_and_stay_within_its_epsilon():
     for dtype in (np.float16, np.float32, np.float64):
-        epsilon, found = np.finfo(dtype).eps, clipped(np.array([0, 0.5, 1], dtype))
-        assert (found.dtype, found.tolist()) == (dtype, [epsilon, 0.5, 1 - epsilon])
+        epsilon, result = np.finfo(dtype).eps, clipped(np.array([0, 0.5, 1], dtype))
+        assert (result.dtype, result.tolist()) == (dtype, [epsilon, 0.5, 1 - epsilon])
 
 
 def test_two_classes_one_image_ties_and_a_missing_class_are_as_scikit_learn_has_them():
@@ -131,13 +131,13 @@ def test_two_classes_one_image_ties_and_a_missing_class_are_as_scikit_learn_has_
     for number in (1, 2, 5, 40):
         share = rng.integers(0, 5, number) / 4  # with ties, 0 and 1
         probabilities, labels = np.stack([1 - share, share], axis=1), rng.integers(0, 2, number)
-        found = {k: v[0] for k, v in classification_metrics(labels, probabilities, np.ones((1, number))).items()}
+        metrics = {k: v[0] for k, v in classification_metrics(labels, probabilities, np.ones((1, number))).items()}
         answers = probabilities.argmax(axis=1)
-        assert found["accuracy"] == sklearn_metrics.accuracy_score(labels, answers)
-        assert found["brier"] == pytest.approx(
+        assert metrics["accuracy"] == sklearn_metrics.accuracy_score(labels, answers)
+        assert metrics["brier"] == pytest.approx(
             sklearn_metrics.brier_score_loss(labels, share, scale_by_half=False, pos_label=1)
         )
-        assert found["log_loss"] == pytest.approx(sklearn_metrics.log_loss(labels, probabilities, labels=[0, 1]))
+        assert metrics["log_loss"] == pytest.approx(sklearn_metrics.log_loss(labels, probabilities, labels=[0, 1]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of classes that are missing
             judged = {
@@ -147,17 +147,17 @@ def test_two_classes_one_image_ties_and_a_missing_class_are_as_scikit_learn_has_
                 "precision_1": sklearn_metrics.precision_score(labels, answers, zero_division=np.nan),
                 "f1_1": sklearn_metrics.f1_score(labels, answers, zero_division=np.nan),
             }
-        assert {name: found[name] for name in judged} == pytest.approx(judged, nan_ok=True)
-        assert np.isnan(found["auroc_macro"]) == (len(set(labels)) == 1)
+        assert {name: metrics[name] for name in judged} == pytest.approx(judged, nan_ok=True)
+        assert np.isnan(metrics["auroc_macro"]) == (len(set(labels)) == 1)
 
 
-def test_one_image_has_what_one_image_tells():
-    found = metrics_of(table(["malignant"], [[0.2, 0.7, 0.1]]))
-    assert (found["accuracy"], found["recall_malignant"], found["npv_benign"]) == (1, 1, 1)
-    assert found["log_loss"] == pytest.approx(-math.log(0.7))
-    assert found["brier"] == pytest.approx(0.04 + 0.09 + 0.01)
-    assert found["calibration_error"] == pytest.approx(0.3)
-    assert found["auroc_macro"] is found["balanced_accuracy"] is found["recall_benign"] is None
+def test_a_single_image_has_the_metrics_that_one_image_defines():
+    metrics = metrics_of(table(["malignant"], [[0.2, 0.7, 0.1]]))
+    assert (metrics["accuracy"], metrics["recall_malignant"], metrics["npv_benign"]) == (1, 1, 1)
+    assert metrics["log_loss"] == pytest.approx(-math.log(0.7))
+    assert metrics["brier"] == pytest.approx(0.04 + 0.09 + 0.01)
+    assert metrics["calibration_error"] == pytest.approx(0.3)
+    assert metrics["auroc_macro"] is metrics["balanced_accuracy"] is metrics["recall_benign"] is None
 
 
 # Segmentation: one lesion found in part, one missed, one false alarm, one normal image that was left alone.
@@ -168,7 +168,7 @@ PIXELS = pd.DataFrame(
 
 
 def test_every_score_of_pixels_by_hand():
-    found = metrics_of(PIXELS)
+    metrics = metrics_of(PIXELS)
     by_hand = {
         "n": 4, "undefined": {}, "tp": 6, "fp": 27, "fn": 7, "tn": 360,
         "accuracy": 366 / 400, "precision": 6 / 33, "recall": 6 / 13, "specificity": 360 / 387,
@@ -178,8 +178,8 @@ def test_every_score_of_pixels_by_hand():
         "dice_image": (12 / 16) / 2, "hd95": 55, "surface_dice": 0.25, "missed_rate": 0.5, "false_alarm_rate": 0.5,
         "false_alarm_area": (20 / 100) / 2,
     }  # fmt: skip
-    assert found.pop("undefined") == by_hand.pop("undefined")
-    assert found == pytest.approx(by_hand)
+    assert metrics.pop("undefined") == by_hand.pop("undefined")
+    assert metrics == pytest.approx(by_hand)
 
 
 @pytest.mark.parametrize("alarm", [0, 1, 99])
@@ -190,9 +190,9 @@ def test_false_alarms_on_normals_change_no_mean_of_lesions(alarm):
 
 
 def test_an_empty_answer_to_a_lesion_counts_0_in_every_mean_of_lesions():
-    found = metrics_of(pd.DataFrame({"tp": [0, 8], "fp": [0, 0], "fn": [8, 0], "tn": [2, 2]}))
+    metrics = metrics_of(pd.DataFrame({"tp": [0, 8], "fp": [0, 0], "fn": [8, 0], "tn": [2, 2]}))
     means = ("iou_image", "dice_image", "precision_image", "recall_image", "missed_rate")
-    assert [found[name] for name in means] == [0.5] * 5
+    assert [metrics[name] for name in means] == [0.5] * 5
 
 
 def test_overlap_is_that_of_torchmetrics():
@@ -200,10 +200,10 @@ def test_overlap_is_that_of_torchmetrics():
     answers, truths = (torch.rand(5, 9, 7, generator=generator) > 0.6 for _ in range(2))
     pairs = list(zip(answers, truths, strict=True))
     rows = [[int(both.sum()) for both in (a & t, a & ~t, ~a & t, ~a & ~t)] for a, t in pairs]
-    found = metrics_of(pd.DataFrame(rows, columns=["tp", "fp", "fn", "tn"]))
-    assert found["iou_pooled"] == pytest.approx(float(binary_jaccard_index(answers.int(), truths.int())))
+    metrics = metrics_of(pd.DataFrame(rows, columns=["tp", "fp", "fn", "tn"]))
+    assert metrics["iou_pooled"] == pytest.approx(float(binary_jaccard_index(answers.int(), truths.int())))
     each = [float(binary_jaccard_index(a.int(), t.int())) for a, t in pairs]
-    assert found["iou_image"] == pytest.approx(np.mean(each))
+    assert metrics["iou_image"] == pytest.approx(np.mean(each))
 
 
 # Which is better.
@@ -256,14 +256,14 @@ def test_intervals_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("asked", "threshold", "sensitivity", "specificity"),
+    ("required", "threshold", "sensitivity", "specificity"),
     [(0.33, 0.85, 1 / 3, 1), (0.66, 0.65, 2 / 3, 1), (0.67, 0.25, 1, 1 / 2), (1.0, 0.25, 1, 1 / 2)],
 )
-def test_thresholds_by_hand(asked, threshold, sensitivity, specificity):
+def test_thresholds_by_hand(required, threshold, sensitivity, specificity):
     scores, positive = np.array([0.9, 0.8, 0.3, 0.5, 0.2]), np.array([True, True, True, False, False])
-    found = choose_threshold(scores, positive, asked)
-    by_hand = {"threshold": threshold, "sensitivity": sensitivity, "specificity": specificity, "asked": asked}
-    assert found == pytest.approx(by_hand | {"positives": 3, "negatives": 2})
+    chosen = choose_threshold(scores, positive, required)
+    by_hand = {"threshold": threshold, "sensitivity": sensitivity, "specificity": specificity, "asked": required}
+    assert chosen == pytest.approx(by_hand | {"positives": 3, "negatives": 2})
 
 
 def test_the_temperature_has_the_least_log_loss_of_scikit_learn_where_probabilities_are_0():
@@ -279,8 +279,8 @@ def test_the_temperature_has_the_least_log_loss_of_scikit_learn_where_probabilit
         columns = [f"prob_{name}" for name in CLASSES]
         return sklearn_metrics.log_loss(labels, tempered(cases, temperature)[columns], labels=range(3))
 
-    found = find_temperature(probabilities, labels)
+    fitted = find_temperature(probabilities, labels)
     grid = np.geomspace(0.2, 15, 400)
-    assert found == pytest.approx(grid[np.argmin([loss(one) for one in grid])], rel=0.02)
+    assert fitted == pytest.approx(grid[np.argmin([loss(value) for value in grid])], rel=0.02)
     assert loss(1.0) == pytest.approx(sklearn_metrics.log_loss(labels, probabilities), rel=1e-6)
-    assert metrics_of(tempered(cases, found))["log_loss"] == pytest.approx(loss(found))
+    assert metrics_of(tempered(cases, fitted))["log_loss"] == pytest.approx(loss(fitted))

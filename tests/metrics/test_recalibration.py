@@ -78,8 +78,8 @@ def test_the_slope_of_the_metrics_takes_the_logit_of_malignant():
     generator = np.random.default_rng(2)
     table = cases(generator.choice(CLASSES, 200), generator.uniform(0.05, 0.95, 200))
     logits = np.log(table["prob_malignant"] / (1 - table["prob_malignant"])).to_numpy()
-    wanted = regression((table["label"] == "malignant").to_numpy(), sm.add_constant(logits), np.ones(200))
-    assert metrics_of(table)["malignant_calibration_slope"] == pytest.approx(wanted[1], rel=1e-6)
+    expected = regression((table["label"] == "malignant").to_numpy(), sm.add_constant(logits), np.ones(200))
+    assert metrics_of(table)["malignant_calibration_slope"] == pytest.approx(expected[1], rel=1e-6)
 
 
 def test_answers_that_are_certain_have_an_intercept():

@@ -41,8 +41,8 @@ def test_a_weight_is_a_number_of_copies():
 
 @pytest.mark.parametrize(("wrong", "area"), [([True] * 4, 1.0), ([False] * 4, 0.0)])
 def test_only_wrong_or_only_right_answers_leave_no_excess(wrong, area):
-    (found,), (best,) = area_under_risk_coverage(np.array(wrong), np.arange(4.0), np.ones((1, 4)))
-    assert found == best == pytest.approx(area)
+    (actual,), (best,) = area_under_risk_coverage(np.array(wrong), np.arange(4.0), np.ones((1, 4)))
+    assert actual == best == pytest.approx(area)
 
 
 def test_a_draw_without_an_answer_has_no_area():

@@ -21,8 +21,8 @@ def test_the_same_outline_has_no_distance():
 
 def test_distance_is_in_per_cent_of_the_diagonal():
     # A band across the image, moved down by 20 of 500 pixels (the diagonal of 300 x 400).
-    found = surface_scores(box(120, 0, 50, 400), box(100, 0, 50, 400))
-    assert found["hd95"] == pytest.approx(100 * 20 / math.hypot(300, 400))
+    scores = surface_scores(box(120, 0, 50, 400), box(100, 0, 50, 400))
+    assert scores["hd95"] == pytest.approx(100 * 20 / math.hypot(300, 400))
 
 
 def test_within_one_per_cent_of_the_diagonal_outlines_agree():
@@ -36,7 +36,7 @@ def test_a_missed_lesion_costs_the_diagonal():
     assert surface_scores(nothing, box(10, 10, 5, 5)) == {"hd95": 100, "surface_dice": 0}
 
 
-def test_an_answer_beside_the_lesion_misses_it():
+def test_an_answer_next_to_the_lesion_misses_it():
     assert surface_scores(box(200, 200, 20, 20), box(10, 10, 20, 20)) == {"hd95": 100, "surface_dice": 0}
 
 
@@ -47,5 +47,5 @@ def test_an_image_without_a_lesion_has_no_distance():
 
 
 def test_a_lesion_at_the_border_has_an_outline_there():
-    found = surface_scores(box(0, 0, 300, 400), box(0, 0, 300, 400))
-    assert found == {"hd95": 0, "surface_dice": 1}
+    scores = surface_scores(box(0, 0, 300, 400), box(0, 0, 300, 400))
+    assert scores == {"hd95": 0, "surface_dice": 1}

@@ -49,40 +49,40 @@ def class_metrics(labels, probabilities):
 @pytest.mark.parametrize("predicted", [(0, 1, 2), (0, 2)])
 def test_metrics_of_classes_are_those_of_torchmetrics_if_every_class_has_images(seed, predicted):
     labels, probabilities = drawn_classes(seed, predicted=predicted)
-    ours, options = class_metrics(labels, probabilities), {"num_classes": 3, "average": "macro"}
-    assert ours["f1_macro"] == pytest.approx(float(multiclass_f1_score(probabilities, labels, **options)))
-    assert ours["precision_macro"] == pytest.approx(float(multiclass_precision(probabilities, labels, **options)))
-    assert ours["balanced_accuracy"] == pytest.approx(float(multiclass_accuracy(probabilities, labels, **options)))
-    assert ours["auroc_macro"] == pytest.approx(float(multiclass_auroc(probabilities, labels, **options)))
+    metrics, options = class_metrics(labels, probabilities), {"num_classes": 3, "average": "macro"}
+    assert metrics["f1_macro"] == pytest.approx(float(multiclass_f1_score(probabilities, labels, **options)))
+    assert metrics["precision_macro"] == pytest.approx(float(multiclass_precision(probabilities, labels, **options)))
+    assert metrics["balanced_accuracy"] == pytest.approx(float(multiclass_accuracy(probabilities, labels, **options)))
+    assert metrics["auroc_macro"] == pytest.approx(float(multiclass_auroc(probabilities, labels, **options)))
     precision = float(multiclass_average_precision(probabilities, labels, **options))
-    assert ours["average_precision_macro"] == pytest.approx(precision)
+    assert metrics["average_precision_macro"] == pytest.approx(precision)
     micro = float(multiclass_accuracy(probabilities, labels, num_classes=3, average="micro"))
-    assert ours["accuracy"] == pytest.approx(micro)
+    assert metrics["accuracy"] == pytest.approx(micro)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_macro_f1_without_a_class_is_undefined_and_torchmetrics_averages_the_others(seed):
     labels, probabilities = drawn_classes(seed, present=(0, 2), predicted=(0, 2))
-    ours = class_metrics(labels, probabilities)
-    assert ours["f1_macro"] is None
-    assert ours["undefined"]["f1_macro"] == "no image of class malignant"
-    theirs = float(multiclass_f1_score(probabilities, labels, num_classes=3, average="macro"))
-    assert theirs == pytest.approx((ours["f1_benign"] + ours["f1_normal"]) / 2)
+    metrics = class_metrics(labels, probabilities)
+    assert metrics["f1_macro"] is None
+    assert metrics["undefined"]["f1_macro"] == "no image of class malignant"
+    reference = float(multiclass_f1_score(probabilities, labels, num_classes=3, average="macro"))
+    assert reference == pytest.approx((metrics["f1_benign"] + metrics["f1_normal"]) / 2)
     labels, probabilities = drawn_classes(seed, present=(0, 2))
-    ours = class_metrics(labels, probabilities)
-    assert ours["f1_macro"] is None
-    theirs = float(multiclass_f1_score(probabilities, labels, num_classes=3, average="macro"))
-    assert theirs == pytest.approx((ours["f1_benign"] + ours["f1_normal"]) / 3)  # once predicted, it counts 0
+    metrics = class_metrics(labels, probabilities)
+    assert metrics["f1_macro"] is None
+    reference = float(multiclass_f1_score(probabilities, labels, num_classes=3, average="macro"))
+    assert reference == pytest.approx((metrics["f1_benign"] + metrics["f1_normal"]) / 3)  # once predicted, it counts 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_macro_auroc_without_a_class_is_undefined_and_torchmetrics_counts_0(seed):
     labels, probabilities = drawn_classes(seed, present=(0, 2))
-    ours = class_metrics(labels, probabilities)
-    assert ours["auroc_macro"] is None
+    metrics = class_metrics(labels, probabilities)
+    assert metrics["auroc_macro"] is None
     with pytest.warns(UserWarning, match="No positive samples in targets"):
-        theirs = float(multiclass_auroc(probabilities, labels, num_classes=3, average="macro"))
-    assert theirs == pytest.approx((ours["auroc_benign"] + ours["auroc_normal"]) / 3)
+        reference = float(multiclass_auroc(probabilities, labels, num_classes=3, average="macro"))
+    assert reference == pytest.approx((metrics["auroc_benign"] + metrics["auroc_normal"]) / 3)
 
 
 def drawn_masks(seed):
@@ -99,15 +99,15 @@ def drawn_masks(seed):
 def test_overlap_is_that_of_torchmetrics_but_for_images_without_a_lesion(seed):
     predicted, masks = drawn_masks(seed)
     pairs = list(zip(predicted, masks, strict=True))
-    ours = metrics_of(pd.DataFrame([count_pixels(one, mask.to(torch.uint8)) for one, mask in pairs]))
-    assert ours["dice_pooled"] == pytest.approx(float(binary_f1_score(predicted.int(), masks.int())))
-    assert ours["iou_pooled"] == pytest.approx(float(binary_jaccard_index(predicted.int(), masks.int())))
+    metrics = metrics_of(pd.DataFrame([count_pixels(prediction, mask.to(torch.uint8)) for prediction, mask in pairs]))
+    assert metrics["dice_pooled"] == pytest.approx(float(binary_f1_score(predicted.int(), masks.int())))
+    assert metrics["iou_pooled"] == pytest.approx(float(binary_jaccard_index(predicted.int(), masks.int())))
     dice = binary_f1_score(predicted.int(), masks.int(), multidim_average="samplewise").numpy()
-    assert ours["dice_image"] == pytest.approx(dice[4:].mean())
+    assert metrics["dice_image"] == pytest.approx(dice[4:].mean())
     assert dice[4:8:2].tolist() == [0, 0]  # an empty prediction for a lesion counts 0 in both
     assert dice[:4].tolist() == [0] * 4  # also where the empty prediction is correct
-    assert ours["dice_image"] > dice.mean()
-    assert ours["false_alarm_rate"] == 0.5
+    assert metrics["dice_image"] > dice.mean()
+    assert metrics["false_alarm_rate"] == 0.5
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -116,7 +116,7 @@ def test_the_dice_score_of_torchmetrics_is_nan_for_two_empty_masks_only(seed):
     with pytest.warns(UserWarning, match="average=micro"):
         dice = dice_score(predicted[:, None].int(), masks[:, None].int(), num_classes=1, average="micro").numpy()
     assert np.isnan(dice).tolist() == [True, False, True, False, *[False] * 8]
-    rows = [count_pixels(one, mask.to(torch.uint8)) for one, mask in zip(predicted, masks, strict=True)]
+    rows = [count_pixels(prediction, mask.to(torch.uint8)) for prediction, mask in zip(predicted, masks, strict=True)]
     assert metrics_of(pd.DataFrame(rows))["dice_image"] == pytest.approx(dice[4:].mean())
 
 

@@ -137,7 +137,7 @@ def test_only_a_regular_file_holds_weights(kind: str, tmp_path: Path) -> None:
 def test_an_archive_that_would_unpack_to_far_more_is_refused_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch, "load", lambda *given, **options: pytest.fail("it was unpacked"))
+    monkeypatch.setattr(torch, "load", lambda *args, **options: pytest.fail("it was unpacked"))
     (tmp_path / "net.pth").write_bytes(packed(net__data_pkl=b"", net__data__0=bytes(20_000_000)))
     assert "would unpack to 20 MB" in refusal(tmp_path / "net.pth")
 

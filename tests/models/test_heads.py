@@ -265,7 +265,7 @@ def test_a_head_of_large_features_is_drawn_smaller_still():
     assert above(net, noise(size=16, seed=2)) < 1.05
 
 
-def test_a_head_whose_scale_is_undone_keeps_its_size_and_is_told(caplog):
+def test_a_head_whose_scale_is_undone_keeps_its_size_and_is_reported(caplog):
     class Cosine(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -281,14 +281,16 @@ def test_a_head_whose_scale_is_undone_keeps_its_size_and_is_told(caplog):
 
 
 def test_a_trained_network_is_evaluated_without_a_new_head(trained, caplog):
-    asked = ["model=joint_unet", "trainer.limit_train_batches=1", "keep_last=true", "name=small"]
+    overrides = ["model=joint_unet", "trainer.limit_train_batches=1", "keep_last=true", "name=small"]
     with caplog.at_level(logging.INFO):
-        run = trained(*asked)
+        run = trained(*overrides)
         assert caplog.text.count("initialised the head classification_head.3.weight again") == 1
         before = pd.read_csv(run.cases)
-        found = evaluate_run(run, request(part="test"))
+        evaluation = evaluate_run(run, request(part="test"))
         assert caplog.text.count("initialised the head") == 1
-        trained(*asked, "trainer.max_epochs=2")
+        trained(*overrides, "trainer.max_epochs=2")
         assert "extended from 1 to 2 epochs" in caplog.text
         assert caplog.text.count("initialised the head") == 1, "a run that goes on has its weights"
-    pd.testing.assert_frame_equal(pd.read_csv(found.cases), before[before["split"] == "test"].reset_index(drop=True))
+    pd.testing.assert_frame_equal(
+        pd.read_csv(evaluation.cases), before[before["split"] == "test"].reset_index(drop=True)
+    )

@@ -138,10 +138,10 @@ def test_evaluation_gives_the_same_answer_twice(name: str) -> None:
     with torch.no_grad():
         first, second = heads(net, images(2, 3, 64, 64)), heads(net, images(2, 3, 64, 64))
         alone = heads(net, images(2, 3, 64, 64)[:1])
-    for one, again, single in zip(first, second, alone, strict=True):
-        assert torch.equal(one, again)
-        # Nor does an image's answer hang on the rest of its batch.
-        torch.testing.assert_close(single, one[:1], rtol=1e-4, atol=1e-4)
+    for answer, repeated, single in zip(first, second, alone, strict=True):
+        assert torch.equal(answer, repeated)
+        # Nor does an image's answer depend on the rest of its batch.
+        torch.testing.assert_close(single, answer[:1], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -251,51 +251,51 @@ def resize(x: Tensor, like: Tensor) -> Tensor:
 
 
 def test_an_rsu4_block_computes_what_the_published_one_does() -> None:
-    # Written out, for the order of the channels in each torch.cat is in no tensor's name or shape.
+    # Written out, because no tensor's name or shape shows the order of the channels in each torch.cat.
     torch.manual_seed(0)
-    b: Any = ResidualUBlock(3, 4, 5, height=4).eval()
+    block: Any = ResidualUBlock(3, 4, 5, height=4).eval()
     with torch.no_grad():
-        inner = b.rebnconvin(x := images(1, 3, 13, 16))
-        e1 = b.rebnconv1(inner)
-        e2 = b.rebnconv2(F.max_pool2d(e1, 2, 2, ceil_mode=True))
-        e3 = b.rebnconv3(F.max_pool2d(e2, 2, 2, ceil_mode=True))
-        e4 = b.rebnconv4(e3)
-        d3 = b.rebnconv3d(torch.cat([e4, e3], 1))
-        d2 = b.rebnconv2d(torch.cat([resize(d3, e2), e2], 1))
-        d1 = b.rebnconv1d(torch.cat([resize(d2, e1), e1], 1))
-        torch.testing.assert_close(b(x), d1 + inner)
+        inner = block.rebnconvin(x := images(1, 3, 13, 16))
+        e1 = block.rebnconv1(inner)
+        e2 = block.rebnconv2(F.max_pool2d(e1, 2, 2, ceil_mode=True))
+        e3 = block.rebnconv3(F.max_pool2d(e2, 2, 2, ceil_mode=True))
+        e4 = block.rebnconv4(e3)
+        d3 = block.rebnconv3d(torch.cat([e4, e3], 1))
+        d2 = block.rebnconv2d(torch.cat([resize(d3, e2), e2], 1))
+        d1 = block.rebnconv1d(torch.cat([resize(d2, e1), e1], 1))
+        torch.testing.assert_close(block(x), d1 + inner)
 
 
 def test_an_rsu4f_block_computes_what_the_published_one_does() -> None:
     torch.manual_seed(0)
-    b: Any = ResidualUBlock(3, 4, 5, height=4, dilated=True).eval()
+    block: Any = ResidualUBlock(3, 4, 5, height=4, dilated=True).eval()
     with torch.no_grad():
-        inner = b.rebnconvin(x := images(1, 3, 13, 16))
-        e1 = b.rebnconv1(inner)
-        e2 = b.rebnconv2(e1)
-        e3 = b.rebnconv3(e2)
-        d3 = b.rebnconv3d(torch.cat([b.rebnconv4(e3), e3], 1))
-        d2 = b.rebnconv2d(torch.cat([d3, e2], 1))
-        d1 = b.rebnconv1d(torch.cat([d2, e1], 1))
-        torch.testing.assert_close(b(x), d1 + inner)
+        inner = block.rebnconvin(x := images(1, 3, 13, 16))
+        e1 = block.rebnconv1(inner)
+        e2 = block.rebnconv2(e1)
+        e3 = block.rebnconv3(e2)
+        d3 = block.rebnconv3d(torch.cat([block.rebnconv4(e3), e3], 1))
+        d2 = block.rebnconv2d(torch.cat([d3, e2], 1))
+        d1 = block.rebnconv1d(torch.cat([d2, e1], 1))
+        torch.testing.assert_close(block(x), d1 + inner)
 
 
 @pytest.mark.parametrize("build", [u2net_lite, u2net])
 def test_u2net_joins_its_stages_as_the_published_one_does(build: Any) -> None:
     torch.manual_seed(0)
-    n = build(width=8).eval()
+    net = build(width=8).eval()
     with torch.no_grad():
-        e = [n.stage1(x := images(1, 3, 50, 64))]
-        for stage in (n.stage2, n.stage3, n.stage4, n.stage5, n.stage6):
-            e.append(stage(F.max_pool2d(e[-1], 2, 2, ceil_mode=True)))
-        d5 = n.stage5d(torch.cat([resize(e[5], e[4]), e[4]], 1))
-        d4 = n.stage4d(torch.cat([resize(d5, e[3]), e[3]], 1))
-        d3 = n.stage3d(torch.cat([resize(d4, e[2]), e[2]], 1))
-        d2 = n.stage2d(torch.cat([resize(d3, e[1]), e[1]], 1))
-        d1 = n.stage1d(torch.cat([resize(d2, e[0]), e[0]], 1))
-        sides = [n.side1(d1), n.side2(d2), n.side3(d3), n.side4(d4), n.side5(d5), n.side6(e[5])]
+        encoded = [net.stage1(x := images(1, 3, 50, 64))]
+        for stage in (net.stage2, net.stage3, net.stage4, net.stage5, net.stage6):
+            encoded.append(stage(F.max_pool2d(encoded[-1], 2, 2, ceil_mode=True)))
+        d5 = net.stage5d(torch.cat([resize(encoded[5], encoded[4]), encoded[4]], 1))
+        d4 = net.stage4d(torch.cat([resize(d5, encoded[3]), encoded[3]], 1))
+        d3 = net.stage3d(torch.cat([resize(d4, encoded[2]), encoded[2]], 1))
+        d2 = net.stage2d(torch.cat([resize(d3, encoded[1]), encoded[1]], 1))
+        d1 = net.stage1d(torch.cat([resize(d2, encoded[0]), encoded[0]], 1))
+        sides = [net.side1(d1), net.side2(d2), net.side3(d3), net.side4(d4), net.side5(d5), net.side6(encoded[5])]
         maps = torch.cat([resize(side, x) for side in sides], 1)
-        torch.testing.assert_close(n.side_logits(x), torch.cat([n.outconv(maps), maps], 1))
+        torch.testing.assert_close(net.side_logits(x), torch.cat([net.outconv(maps), maps], 1))
 
 
 @pytest.mark.parametrize("build", [u2net_lite, u2net])

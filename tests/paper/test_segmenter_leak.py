@@ -11,29 +11,29 @@ from bus_lightning.statistics.conditions import read_group
 
 @pytest.fixture
 def group(finished):
-    """Segmenters on two splits of each kind; half of the test images of a random split have a twin in training."""
+    """Segmenters on two splits of each kind; half of the test images of a random split have a copy in training."""
 
     def make(gain, methods=("random", "grouped")):
         for method in methods:
             for seed in (0, 1):
                 rng = np.random.default_rng(seed)
                 ids = [f"benign/benign ({k})" for k in range(100 * seed + 1, 100 * seed + 61)]
-                twins = {f"benign/benign ({1000 + k})": k for k in range(30, 40)} if method == "random" else {}
+                groups = {f"benign/benign ({1000 + k})": k for k in range(30, 40)} if method == "random" else {}
                 tp = rng.integers(40, 60, 60)
                 tp[30:40] += gain if method == "random" else 0
                 cases = pd.DataFrame({"id": ids, "split": ["val"] * 20 + ["test"] * 40, "label": "benign", "tp": tp,
                                       "fp": 100 - tp, "fn": 100 - tp, "tn": 800 + tp})  # fmt: skip
                 run = finished("model=unet", "group=g", f"name={method}-{seed}", f"data.split.method={method}",
-                               f"data.split.seed={seed}", cases=cases, method=method, train=[*twins],
-                               groups=twins)  # fmt: skip
+                               f"data.split.seed={seed}", cases=cases, method=method, train=[*groups],
+                               groups=groups)  # fmt: skip
         return read_group(run.path.parent)
 
     return make
 
 
 def test_the_difference_is_that_of_the_means_over_the_splits(group):
-    found = group(gain=30)
-    (table, note) = segmenter_leak_section(found.conditions).items
+    contents = group(gain=30)
+    (table, note) = segmenter_leak_section(contents.conditions).items
     random, grouped = table.frame.to_dict("records")
     assert (random["split"], grouped["split"]) == ("random", "grouped")
     assert random["runs"] == grouped["runs"] == 2
@@ -41,7 +41,7 @@ def test_the_difference_is_that_of_the_means_over_the_splits(group):
         condition.config.data.split.method: np.mean(
             [metrics_of(cases)["dice_image"] for _, cases in condition.part("test").groupby("run")]
         )
-        for condition in found.conditions
+        for condition in contents.conditions
     }
     expected = means["random"] - means["grouped"]
     value, low, high = (float(text.strip("()")) for text in random["Dice, mean of lesions, random minus grouped"]
@@ -57,7 +57,7 @@ def test_the_difference_is_that_of_the_means_over_the_splits(group):
     assert "it flatters the segmenter" in note.text
 
 
-def test_the_same_dice_is_no_flattery(group):
+def test_the_same_dice_does_not_show_a_leak(group):
     (_, note) = segmenter_leak_section(group(gain=0).conditions).items
     assert "do not show" in note.text
 

@@ -32,9 +32,9 @@ def test_a_figure_that_is_arranged_without_drawing_has_the_same_bytes(kind):
             figure.savefig(stream, format=kind, metadata={"Date" if kind == "svg" else "Software": None})
         return stream.getvalue()
 
-    ours = save(drawn(new_figure(WIDTH, 5)))
-    assert ours == save(drawn(Figure(figsize=(WIDTH, 5), layout="constrained")))
-    assert ours != save(drawn(Figure(figsize=(WIDTH, 5))))  # the arrangement shows
+    arranged = save(drawn(new_figure(WIDTH, 5)))
+    assert arranged == save(drawn(Figure(figsize=(WIDTH, 5), layout="constrained")))
+    assert arranged != save(drawn(Figure(figsize=(WIDTH, 5))))  # the arrangement shows
 
 
 def test_a_figure_is_drawn_once_and_not_to_arrange_it(monkeypatch):

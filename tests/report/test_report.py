@@ -81,7 +81,7 @@ def test_conditions_on_different_images_are_compared_on_those_that_they_share_an
     assert b"figures/confusion_test" in content
 
 
-def test_a_report_goes_only_to_an_owner_on_wandb_whom_the_user_names(finished, monkeypatch, caplog):
+def test_a_report_goes_only_to_an_owner_on_wandb_that_the_user_names(finished, monkeypatch, caplog):
     monkeypatch.setenv("WANDB_MODE", "offline")
     group = finished("group=foreign", "model=resnet34", "logger=wandb", "logger.wandb.entity=stranger").path.parent
     make_report([group], send=send_to_wandb)

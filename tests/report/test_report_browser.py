@@ -74,7 +74,7 @@ def luminance(colour):
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
-def soon(page, condition):
+def wait_until(page, condition):
     """Wait until a condition holds; Playwright's own way to wait is forbidden by the page's security policy."""
     for _ in range(100):
         if page.evaluate(condition):
@@ -98,7 +98,7 @@ def test_the_page_fits_the_width_and_wide_tables_scroll_in_their_box(page):
     assert box.evaluate("box => box.querySelector('tbody th').offsetWidth < 0.55 * box.clientWidth")
 
 
-def test_the_page_says_no_error_and_asks_for_nothing(page):
+def test_the_page_logs_no_error_and_requests_nothing(page):
     page.locator(".zoom").first.click()
     page.wait_for_timeout(100)
     assert page.said == []
@@ -160,13 +160,13 @@ def test_the_contents_lead_to_a_section(page, size):
         assert not page.locator(".above").is_visible()
     links.nth(6).click()
     top = "document.querySelector('#section-7 h2').getBoundingClientRect().top"
-    soon(page, f"{top} > 0 && {top} < innerHeight / 3")
+    wait_until(page, f"{top} > 0 && {top} < innerHeight / 3")
     if size == "phone":
         assert not links.first.is_visible()  # the list gives way to what was chosen
         bar = page.locator(".above").bounding_box()
         assert page.evaluate(top) >= bar["y"] + bar["height"] - 1
     else:
-        soon(page, "document.querySelector('[aria-current]')?.hash === '#section-7'")
+        wait_until(page, "document.querySelector('[aria-current]')?.hash === '#section-7'")
         assert page.locator(".beside").bounding_box()["y"] == pytest.approx(0, abs=1)
 
 

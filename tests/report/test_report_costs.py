@@ -29,11 +29,11 @@ def test_parameters_and_bytes_are_the_known_ones(composed, model):
     if thousand != three:
         assert costs_of(cfg)["parameters"] == thousand
         cfg.data.num_classes = 3
-    found = costs_of(cfg)
-    assert found["parameters"] == three
+    costs = costs_of(cfg)
+    assert costs["parameters"] == three
     with torch.device("meta"):
         tensors = len(build_net(cfg.model, False).state_dict())
-    assert 0 < file_bytes - found["weight_bytes"] < 2_000 + 350 * tensors  # a file has names and alignment besides
+    assert 0 < file_bytes - costs["weight_bytes"] < 2_000 + 350 * tensors  # a file also has names and alignment
 
 
 @pytest.mark.parametrize("model", TORCHVISION)
@@ -70,7 +70,7 @@ def test_costs_of_several_runs_are_their_median(composed, tmp_path):
     assert row["latency_ms"] is None
 
 
-def test_a_network_that_was_not_trained_has_a_row_unless_it_was(composed, tmp_path):
+def test_a_network_without_a_run_has_a_row_of_known_costs(composed, tmp_path):
     trained = costly(composed, tmp_path, "resnet50", {"seconds": 100.0})
     known = {"size": 224, "debug_size": False, "runs": 0, "parameters": 7, "macs": 8e9, "weight_bytes": 28}
     costs = cost_frame([trained], [{"model": "other"} | known, {"model": "resnet50"} | known])

@@ -1,4 +1,4 @@
-"""A report shows an ensemble as a condition of its own, with its networks, and says when one has changed."""
+"""A report shows an ensemble as a separate condition, with its networks, and says when one has changed."""
 
 import pandas as pd
 import pytest
@@ -114,14 +114,14 @@ def test_networks_of_another_name_or_number_are_another_condition(group, finishe
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
+    ("content", "problem"),
     [("{", "ensemble.json"), ('{"name": "seeds"}', "it has no runs"),
      ('{"name": "seeds", "runs": ["x"], "members": [{"run": 1}]}', "members is")],
 )  # fmt: skip
-def test_a_damaged_file_of_members_leaves_the_ensemble_out_of_the_report(group, content, what):
+def test_a_damaged_file_of_members_leaves_the_ensemble_out_of_the_report(group, content, problem):
     RunDir(group / "ensemble_resnet34").ensemble.write_text(content)
-    found = read_group(group)
-    assert [condition.name for condition in found.conditions] == ["resnet34"]
-    (left_out,) = found.left_out.to_dict("records")
+    contents = read_group(group)
+    assert [condition.name for condition in contents.conditions] == ["resnet34"]
+    (left_out,) = contents.left_out.to_dict("records")
     assert (left_out["run"], left_out["state"]) == ("ensemble_resnet34", "damaged")
-    assert what in left_out["reason"]
+    assert problem in left_out["reason"]

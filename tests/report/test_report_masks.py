@@ -1,4 +1,4 @@
-"""The report sets classifiers that see masks beside the one that sees none, and calls the true mask a leak."""
+"""The report compares classifiers that see masks with the one that sees none, and calls the true mask a leak."""
 
 import pytest
 
@@ -20,7 +20,11 @@ def group(finished):
 
 
 def table_of(group):
-    test = {one.name: summarise(one, "test") for one in group.conditions if one.task == "classification"}
+    test = {
+        condition.name: summarise(condition, "test")
+        for condition in group.conditions
+        if condition.task == "classification"
+    }
     section = mask_section(group.conditions, test, {})
     return section.items[0].frame if section else None
 

@@ -67,10 +67,8 @@ def test_a_report_of_seeds_has_every_section_with_its_tables_and_figures(finishe
 
 def test_folds_have_their_own_thresholds_and_a_variance_over_splits(finished):
     shown = Shown(halves(finished))
-    asked = (
-        shown.tables["operating_points"].set_index("malignant if").loc["threshold: sensitivity of 95% on validation"]
-    )
-    low, high = map(float, asked["threshold"].split(" to "))
+    row = shown.tables["operating_points"].set_index("malignant if").loc["threshold: sensitivity of 95% on validation"]
+    low, high = map(float, row["threshold"].split(" to "))
     assert 0 < low < high < 1
     cells = shown.tables["predictive_values"][["TP", "FN", "FP", "TN"]]
     assert (cells.sum(axis=1) == 120).all()  # every image is tested once

@@ -84,7 +84,7 @@ def report(tmp_path_factory):
     return folder
 
 
-SAID = [
+TEXTS = [
     *(f"{what} {NASTY}" for what in ("Title", "Subtitle", "Scores", "Intro", "Plain", "Caption of scores")),
     *(f"Caption of curves {NASTY}", "Second paragraph.", "resnet34__size-128", "0.81 (0.78, 0.84)", "156", "Data set"),
     *("Twins in training.", "Check passed", "No twins.", "Sure.", "A heavy figure", "Nothing here", "Left out"),
@@ -92,16 +92,16 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize("said", SAID)
-def test_the_page_says_everything_as_it_is(report, said):
-    assert said in page_of(report).text
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_page_shows_every_text_unchanged(report, text):
+    assert text in page_of(report).text
 
 
-@pytest.mark.parametrize("said", SAID)
-def test_markdown_says_everything_as_it_is(report, said):
+@pytest.mark.parametrize("text", TEXTS)
+def test_markdown_shows_every_text_unchanged(report, text):
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     page = Page(markdown.render((report / "report.md").read_text("utf-8")))
-    assert said in page.text
+    assert text in page.text
     assert not page.all("em")
 
 
@@ -177,11 +177,11 @@ def test_the_page_has_language_title_and_contents(report):
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     links = [link["href"] for link in page.all("a") if link["href"].startswith("#")]
-    assert links == [f"#section-{number}" for number in range(1, 6)] * 2  # beside the text, and above it on a phone
+    assert links == [f"#section-{number}" for number in range(1, 6)] * 2  # next to the text, and above it on a phone
     assert {link[1:] for link in links} <= set(ids)
 
 
-def test_a_warning_is_told_by_words_and_an_icon(report):
+def test_a_warning_is_shown_by_words_and_an_icon(report):
     html = (report / "index.html").read_text("utf-8")
     box = re.search(r'<div class="note warning".*?</div></div>', html, re.DOTALL)[0]
     assert "#icon-warning" in box

@@ -152,7 +152,7 @@ def test_a_group_of_near_duplicates_is_shown_once(segmented):
     assert len(named) == 1
 
 
-def test_difference_tells_found_missed_and_false_pixels_apart(segmented):
+def test_difference_shows_found_missed_and_false_pixels_in_different_colours(segmented):
     shown = pictures(segmentations(segmented))
     for image, truth, answer, difference in zip(*(shown[start::4] for start in range(4)), strict=True):
         hue = difference.astype(int) - (0.3 * image).round().astype(int)  # what is laid over the image
@@ -210,15 +210,15 @@ def test_errors_are_shown_once_per_group_the_surest_first(classified):
     check_legible(item)
 
 
-def test_an_image_whose_twin_carries_another_label_is_marked(classified):
+def test_an_image_whose_near_duplicate_has_another_label_is_marked(classified):
     item = worst_errors(classified)
     assert [title.split("\n")[0] for title in titles(item) if "*" in title] == ["benign (1)*"]
     assert "another label" in item.caption
 
 
 def test_probabilities_of_several_runs_are_averaged(classified):
-    one = (classified.cases["run"] == "b") & (classified.cases["id"] == "malignant/malignant (1)")
-    classified.cases.loc[one, [f"prob_{name}" for name in CLASSES]] = [0.6, 0.4, 0.0]
+    changed = (classified.cases["run"] == "b") & (classified.cases["id"] == "malignant/malignant (1)")
+    classified.cases.loc[changed, [f"prob_{name}" for name in CLASSES]] = [0.6, 0.4, 0.0]
     item = worst_errors(classified)
     assert titles(item)[0] == "malignant (2)\nprediction: benign 0.97"
     assert "mean of 2 runs" in item.caption

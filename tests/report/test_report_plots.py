@@ -62,12 +62,14 @@ def condition(name="resnet34", cases=None, task="classification", runs=()):
 
 
 def panel(item, title):
-    (found,) = [axes for axes in item.figure.axes if axes.get_title().startswith(title)]
-    return found
+    (panel_axes,) = [axes for axes in item.figure.axes if axes.get_title().startswith(title)]
+    return panel_axes
 
 
-def lines(axes, **wanted):
-    return [line for line in axes.lines if all(mpl.artist.getp(line, key) == value for key, value in wanted.items())]
+def lines(axes, **properties):
+    return [
+        line for line in axes.lines if all(mpl.artist.getp(line, key) == value for key, value in properties.items())
+    ]
 
 
 def test_roc_figure_draws_the_rates_and_areas_of_scikit_learn():
@@ -79,8 +81,8 @@ def test_roc_figure_draws_the_rates_and_areas_of_scikit_learn():
     area = roc_auc_score(truth, cases["prob_malignant"])
     fpr, tpr, _ = reference_curve(truth, cases["prob_malignant"], drop_intermediate=False)
     points = np.isin(GRID.round(9), fpr.round(9))
-    wanted = [tpr[fpr.round(9) == rate.round(9)].max() for rate in GRID[points]]
-    np.testing.assert_allclose(curve.get_ydata()[1:][points], wanted)
+    expected = [tpr[fpr.round(9) == rate.round(9)].max() for rate in GRID[points]]
+    np.testing.assert_allclose(curve.get_ydata()[1:][points], expected)
     assert axes.get_legend().get_texts()[0].get_text().startswith(f"{area:.2f} (")
     assert "n = 60 test images" in item.caption
 
@@ -142,8 +144,8 @@ def test_forest_draws_values_intervals_and_baseline_and_says_what_is_undefined()
     columns = ["metric", "value", "low", "high", "n"]
     first = pd.DataFrame([["accuracy", 0.7, 0.6, 0.8, 60], ["npv_macro", np.nan, np.nan, np.nan, 60]], columns=columns)
     second = pd.DataFrame([["accuracy", 0.5, np.nan, np.nan, 50], ["npv_macro", 0.4, 0.3, 0.5, 50]], columns=columns)
-    wanted = ["accuracy", "npv_macro", "brier"]
-    item = forest({"a": first, "b": second}, wanted, {"accuracy": 0.56})
+    metrics = ["accuracy", "npv_macro", "brier"]
+    item = forest({"a": first, "b": second}, metrics, {"accuracy": 0.56})
     axes = panel(item, "accuracy")
     assert [(*line.get_xdata(), *line.get_ydata()) for line in lines(axes, label="_value")] == [(0.7, 0), (0.5, 1)]
     assert [tuple(line.get_xdata()) for line in lines(axes, label="_interval")] == [(0.6, 0.8)]
@@ -198,7 +200,7 @@ def test_no_curve_of_the_training_leaves_its_panel(tmp_path):
         assert axes.get_ylim()[1] >= max(values)
 
 
-def test_the_kept_epoch_is_the_one_that_the_status_names_and_of_older_runs_what_was_kept_then(tmp_path):
+def test_the_kept_epoch_is_that_of_the_status_or_in_older_runs_that_of_the_history(tmp_path):
     run = trained(tmp_path / "run", **{"val/loss": [0.3, 0.1, 0.2], "val/iou": [np.nan] * 3})
     assert run.kept_epoch("val/dice_image", "max") == 2  # nothing was monitored
     assert run.kept_epoch("val/iou", "max") == 0  # never defined: earlier versions kept the first
@@ -267,8 +269,8 @@ def test_rows_with_gaps_do_not_count():
     cases = classified()
     gaps = classified(n=3).assign(id=["x", "y", "z"])
     gaps.loc[0, "prob_benign"], gaps.loc[1, "label"], gaps.loc[2, "label"] = np.nan, None, "cyst"
-    found = usable(condition(cases=pd.concat([cases, gaps])), "test")
-    pd.testing.assert_frame_equal(found, cases)
+    rows = usable(condition(cases=pd.concat([cases, gaps])), "test")
+    pd.testing.assert_frame_equal(rows, cases)
 
 
 @pytest.mark.parametrize("draw", FIGURES)
@@ -288,12 +290,12 @@ def test_words_can_be_read_and_no_more_than_six_models_share_a_figure(draw):
 def test_a_name_keeps_its_colour_and_six_together_differ():
     names = [f"model{number}" for number in range(20)]
     assert [color_of(name) for name in names] == [color_of(name) for name in names]
-    found = colors_of([*names, "resnet50", "alexnet"])
-    assert all(len({found[name] for name in names[start : start + 6]}) == 6 for start in (0, 6, 12))
-    assert found["resnet50"] == color_of("resnet50")
+    colors = colors_of([*names, "resnet50", "alexnet"])
+    assert all(len({colors[name] for name in names[start : start + 6]}) == 6 for start in (0, 6, 12))
+    assert colors["resnet50"] == color_of("resnet50")
 
 
-def test_labels_say_what_tells_conditions_apart():
+def test_labels_name_what_differs_between_conditions():
     names = ["a__lr-0.1__data.split.method-random", "a__lr-0.1__data.split.method-grouped"]
     assert list(labels_of([condition(name) for name in names]).values()) == ["method-random", "method-grouped"]
     assert list(labels_of([condition(name) for name in (*names, "b__lr-0.1")]).values())[2] == "b"

@@ -88,9 +88,9 @@ def test_seeds_that_were_not_tested_on_corrupted_images_do_not_count(finished, t
     assert compare_corrupted(condition, ["dice_image"]) == []
     assert robustness_section([condition]) is None
     corrupt(runs[1])
-    (one, _) = compare_corrupted(condition, ["dice_image"], draws=50)
-    assert one.runs == 1
-    assert one.compared.value_b == pytest.approx(metrics_of(read_test_cases(runs[1]))["dice_image"])
+    (first, _) = compare_corrupted(condition, ["dice_image"], draws=50)
+    assert first.runs == 1
+    assert first.compared.value_b == pytest.approx(metrics_of(read_test_cases(runs[1]))["dice_image"])
     corrupt(runs[0], levels=[Level("blur", 2)])
     blur, crop = compare_corrupted(condition, ["dice_image"], draws=50)
     assert (blur.runs, crop.runs) == (2, 1)
@@ -151,9 +151,9 @@ def test_a_baseline_counts_once_for_all_seeds_and_networks_of_a_split(finished):
         baselines(run)
     conditions = of_task(read_group(runs[0].path.parent).conditions, "classification")
     assert [len(condition.runs) for condition in conditions] == [3, 3]
-    found = baseline_conditions(conditions)
-    assert [each.name for each in found] == ["20 statistics of the image", "the lesion's size alone"]
-    for each in found:
+    by_baseline = baseline_conditions(conditions)
+    assert [each.name for each in by_baseline] == ["20 statistics of the image", "the lesion's size alone"]
+    for each in by_baseline:
         assert (len(each.runs), len(each.part("test"))) == (1, len(cases))
     test = {condition.name: summarise(condition, "test") for condition in conditions}
     section = baseline_section(conditions, test)
@@ -162,7 +162,7 @@ def test_a_baseline_counts_once_for_all_seeds_and_networks_of_a_split(finished):
     assert table["n"].tolist() == [len(cases)] * 4
     compared = next(item for item in section.items if getattr(item, "slug", "") == "baselines_compared").frame
     assert len(compared) == 2 * 2 * 2  # networks, baselines, metrics
-    own, other = (summarise(each, "test").set_index("metric") for each in (conditions[0], found[0]))
+    own, other = (summarise(each, "test").set_index("metric") for each in (conditions[0], by_baseline[0]))
     difference = own.loc["accuracy", "value"] - other.loc["accuracy", "value"]
     assert compared.loc[0, "network minus baseline"].startswith(f"{difference:.3f} (")
 

@@ -132,16 +132,18 @@ def test_what_is_missing_or_mixed_is_named_and_the_rest_is_shown(runs, place, tm
     runs[1, 0].update_status(data="other")
     runs[0, 1].update_status(commit="b" * 40)
     text, content = make(place, tmp_path)
-    found = [(each["group"], each["about"], each["text"]) for each in content["missing"]]
+    missing = [(each["group"], each["about"], each["text"]) for each in content["missing"]]
     name = "resnet34__data.split.folds-2"
-    assert ("gone", "gone", "there are no runs of this group") in found
-    assert ("folded", runs[1, 1].path.name, "not complete: interrupted") in found
-    assert ("folded", f"{name}", "seed 1 not run, or not complete") in found
-    assert any(about == f"{name}__2" and "but other files" in what for _, about, what in found)
-    assert any(about == f"{name}__2" and "lacks fold 1 of 2" in what for _, about, what in found)
-    assert any(about == name and "different code: aaaaaaa (1 run), bbbbbbb (1 run)" in what for _, about, what in found)
-    for _, about, what in found:
-        assert f"| {about} | {what} |" in text
+    assert ("gone", "gone", "there are no runs of this group") in missing
+    assert ("folded", runs[1, 1].path.name, "not complete: interrupted") in missing
+    assert ("folded", f"{name}", "seed 1 not run, or not complete") in missing
+    assert any(about == f"{name}__2" and "but other files" in problem for _, about, problem in missing)
+    assert any(about == f"{name}__2" and "lacks fold 1 of 2" in problem for _, about, problem in missing)
+    assert any(
+        about == name and "different code: aaaaaaa (1 run), bbbbbbb (1 run)" in problem for _, about, problem in missing
+    )
+    for _, about, problem in missing:
+        assert f"| {about} | {problem} |" in text
     assert {row["group"] for row in content["rows"]} == {"folded", "outside"}
 
 

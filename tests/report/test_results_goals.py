@@ -58,9 +58,9 @@ def test_a_condition_that_two_tables_show_counts_once():
 def test_the_best_is_the_lowest_of_a_loss_and_the_nearest_to_the_middle_of_a_range(metric, goal, best):
     values = {"low": 0.2, "middle": 0.95, "high": 1.5}
     rows = [row("first", name, value, metric=metric) for name, value in values.items()]
-    wanted = Goal("all", ("first",), "classification", metric, **goal)
-    assert find_answers(wanted, rows)[-1].row.condition == best
-    assert judge(wanted, find_answers(wanted, rows)[-1].row) == "reached"
+    planned = Goal("all", ("first",), "classification", metric, **goal)
+    assert find_answers(planned, rows)[-1].row.condition == best
+    assert judge(planned, find_answers(planned, rows)[-1].row) == "reached"
 
 
 def test_the_headline_shows_the_planned_condition_and_says_so_where_it_stands_on_the_best():

@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from small_runs import SMALL, Plug, again, stopped_and_whole
+from small_runs import SMALL, Plug, evaluate_again, stopped_and_whole
 
 from bus_lightning.report.making import _facts
 from bus_lightning.runs import code
@@ -88,7 +88,7 @@ def test_a_resumed_training_records_what_took_it_up(composed, monkeypatch, caplo
     assert [part["commit"][:1] for part in codes_of(whole.status)] == ["2"]
     assert "continues with other code: commit 000000000000 -> 111111111111" in stopped.log.read_text()
     caplog.clear()
-    evaluation = again(whole)
+    evaluation = evaluate_again(whole)
     assert "evaluated with other code than it was trained with: commit 222222222222 -> 333333333333" in caplog.text
     status = json.loads(evaluation.status_file.read_text())
     assert (status["commit"], [part["commit"][:1] for part in status["trained"]]) == ("3" * 40, ["2"])
@@ -103,7 +103,7 @@ def test_a_report_names_each_code_of_a_run(finished):
     assert "torch 2.13.0, 2.14.1" in facts["versions"]
 
 
-def test_uncommitted_changes_are_told_apart(tmp_path, monkeypatch):
+def test_different_uncommitted_changes_are_distinguished(tmp_path, monkeypatch):
     def git(*arguments):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.example", *arguments], cwd=tmp_path,
                        check=True, capture_output=True)  # fmt: skip

@@ -57,7 +57,7 @@ def test_an_impossible_cell_in_millimetres_is_named(run, bad):
 
 
 @pytest.mark.parametrize("column", MILLIMETRES)
-def test_a_table_lacks_all_millimetres_or_none(run, column):
+def test_a_table_has_all_columns_in_millimetres_or_none(run, column):
     pd.read_csv(run.cases).drop(columns=column).to_csv(run.cases, index=False)
     with pytest.raises(DamagedError, match=f"it has no column {column}"):
         read_cases(run.cases, "segmentation")

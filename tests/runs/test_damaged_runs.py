@@ -106,7 +106,7 @@ def test_a_count_of_pixels_that_cannot_be_is_named(finished, bad):
 
 
 @pytest.mark.parametrize("damage", WHOLE)
-def test_a_table_that_is_none_or_not_whole_is_named(finished, damage):
+def test_a_file_that_is_no_table_or_not_a_whole_one_is_named(finished, damage):
     do, expected = WHOLE[damage]
     finished("model=resnet34")
     run = finished("model=alexnet")
@@ -174,7 +174,7 @@ def test_every_key_of_a_config_that_a_report_reads_is_missed(finished):
             load_config(run.config)
 
 
-def test_a_report_lists_damaged_runs_and_tells_the_rest(finished, capsys):
+def test_a_report_lists_damaged_runs_and_shows_the_others(finished, capsys):
     whole = finished("model=resnet34")
     with_cell(finished("model=alexnet"), "label", "benlgn")
     finished("model=resnet50").metrics_file.write_text('{"val": {}, "test": {"accuracy": "x"}}')
@@ -183,15 +183,15 @@ def test_a_report_lists_damaged_runs_and_tells_the_rest(finished, capsys):
     out = pd.read_csv(page.parent / "tables" / "left_out.csv").set_index("run")
     assert out["state"].to_dict() == {"alexnet": "damaged", "resnet50": "damaged"}
     assert "row 5 (line 6), column label" in out.loc["alexnet", "reason"]
-    told = pd.read_csv(page.parent / "tables" / "classification_test.csv")
-    assert set(told["condition"]) == {"resnet34", "resnet101"}
+    table = pd.read_csv(page.parent / "tables" / "classification_test.csv")
+    assert set(table["condition"]) == {"resnet34", "resnet101"}
     checks = pd.read_csv(page.parent / "tables" / "checks.csv").set_index("condition or run")
     assert "history.csv is damaged: row 1 (line 2), column lr: 'fast' is not a number" in " ".join(
         checks.loc[["resnet101"], "what was found"]
     )
 
 
-def test_a_damaged_summary_that_was_kept_is_computed_anew(finished, tmp_path):
+def test_a_damaged_summary_that_was_kept_is_computed_again(finished, tmp_path):
     (condition,) = read_group(finished("model=resnet34").path.parent).conditions
     first = summarise(condition, "test", tmp_path)
     (kept,) = tmp_path.glob("*.json")
@@ -219,7 +219,9 @@ def explained(finished):
 
 
 def damages(run):
-    return [one.text for one in find_problems(read_group(run.path.parent).conditions) if one.kind == "files"]
+    return [
+        problem.text for problem in find_problems(read_group(run.path.parent).conditions) if problem.kind == "files"
+    ]
 
 
 def test_whole_side_files_raise_no_finding(explained):
@@ -238,8 +240,8 @@ def test_whole_side_files_raise_no_finding(explained):
 )
 def test_a_damaged_history_is_a_finding_and_in_one_line_where_the_training_goes_on(explained, content, expected):
     explained.history.write_text(content)
-    (found,) = damages(explained)
-    assert (str(explained.history) in found, expected in found) == (True, True)
+    (finding,) = damages(explained)
+    assert (str(explained.history) in finding, expected in finding) == (True, True)
     with pytest.raises(DamagedError, match="history"):
         explained.count_epochs()
 
@@ -254,8 +256,8 @@ def test_damaged_heat_maps_and_masks_are_findings(explained):
         ("id\nx\n", "no column"),
     ):
         maps.write_text(content)
-        (found,) = damages(explained)
-        assert (str(maps) in found, expected in found) == (True, True), content[-100:]
+        (finding,) = damages(explained)
+        assert (str(maps) in finding, expected in finding) == (True, True), content[-100:]
     maps.unlink()
     (maps.with_name("heatmaps.png")).write_bytes(b"no picture")
     assert "heatmaps.png is damaged: it cannot be decoded" in damages(explained)[0]
@@ -279,9 +281,9 @@ def test_the_table_after_a_grid_lists_a_damaged_run_and_shows_the_others(finishe
     assert table.loc["resnet34", "majority"] == pytest.approx(14 / 40)
     for run in runs[1:]:
         assert "is damaged" in table.loc[run.path.name, "error"]
-    said = StringIO()
-    show(table.reset_index(), console=Console(file=said, width=200))
-    assert "row 5 (line 6), column label" in said.getvalue()
+    output = StringIO()
+    show(table.reset_index(), console=Console(file=output, width=200))
+    assert "row 5 (line 6), column label" in output.getvalue()
 
 
 def test_a_damaged_run_is_refused_by_evaluation_and_the_command_goes_on_to_the_next(finished, caplog):

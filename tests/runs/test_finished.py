@@ -45,7 +45,7 @@ def test_only_complete_runs_are_opened_unless_others_are_wanted(finished, tmp_pa
         open_run(tmp_path)
 
 
-def test_a_run_that_was_set_aside_is_found_no_more(finished):
+def test_a_run_that_was_set_aside_is_no_longer_found(finished):
     folder = finished("model=resnet34")
     pattern = str(folder.path.parent / "*")
     assert [run.path for run in find_runs(pattern, pattern)] == [folder.path]

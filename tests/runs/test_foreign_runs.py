@@ -353,14 +353,14 @@ def test_an_id_is_a_path_below_the_data_folder(tmp_path, id_):
         load_split(run.split)
 
 
-def test_a_mask_that_is_no_file_is_not_passed_over_in_silence(tmp_path):
+def test_a_mask_that_is_no_regular_file_is_not_ignored(tmp_path):
     run = copy_run(tmp_path / "run", "two_stage/segmenter-null")
     (id_, *_) = (id_ for id_ in load_split(run.split).test)
     file = run.masks / f"{id_}.png"
     replaced(os.mkfifo)(file)
 
     class Segmenter:
-        """As the masks are looked for."""
+        """A segmenter as the search for masks needs it."""
 
         def __init__(self):
             self.run, self.split, self.trained = open_run(run.path), load_split(run.split), frozenset()

@@ -93,7 +93,7 @@ def test_the_flow_counts_the_files_and_what_each_step_leaves_out(small_copy, wri
     malignant = [path for path in images if path.parent.name == "malignant"]
     normal = [path for path in images if path.parent.name == "normal"]
     (small_copy / "benign" / "notes.png~").write_text("a backup")
-    shutil.copy(malignant[0], small_copy / "benign" / "benign (99).png")  # a twin of another class
+    shutil.copy(malignant[0], small_copy / "benign" / "benign (99).png")  # a near-duplicate of another class
     benign[0].write_bytes(benign[0].read_bytes()[:100])
     excluded = tmp_path / "excluded.csv"
     excluded.write_text(f"id\nbenign/{benign[1].stem}\n")

@@ -111,9 +111,9 @@ def test_the_fingerprints_of_an_earlier_version_name_the_images_that_its_run_has
         shutil.copy(file, renamed / file.parent.name / f"new {file.name}")
     shutil.rmtree(project / "data")
     (project / "data").mkdir()
-    asked = {"part": "test", "split": "unseen", "progress": False}
-    asked |= {"data": {"root": str(renamed), "skip_unreadable": False}}
-    tested = pd.read_csv(evaluate_run(run, OmegaConf.create(asked)).cases)["id"]
+    request = {"part": "test", "split": "unseen", "progress": False}
+    request |= {"data": {"root": str(renamed), "skip_unreadable": False}}
+    tested = pd.read_csv(evaluate_run(run, OmegaConf.create(request)).cases)["id"]
     held_out = pd.read_csv(run.cases).query("split == 'test'")["id"]
     assert sorted(tested) == sorted(id_.replace("/", "/new ") for id_ in held_out)
 

@@ -24,13 +24,13 @@ def load(name):
     return bus_lightning.runs.load(KEPT / "runs" / name)
 
 
-def differences(run, root, given=lambda image: None):
+def differences(run, root, mask_of=lambda image: None):
     """Predict the test images of a run; return the largest difference of a probability, and the pixels that differ."""
     cases = run.cases[run.cases["split"] == "test"].set_index("id")
     wrong, pixels = [0.0], 0
     for id_, case in cases.iterrows():
         image = root / f"{id_}.png"
-        predicted = run.predict(image, given(image))
+        predicted = run.predict(image, mask_of(image))
         wrong += [abs(value - case[f"prob_{name}"]) for name, value in predicted.probabilities.items()]
         if predicted.mask is not None:
             kept = np.asarray(Image.open(run.folder.masks / f"{id_}.png")).astype(bool)
@@ -42,8 +42,8 @@ def differences(run, root, given=lambda image: None):
 @pytest.mark.parametrize("name", KINDS)
 def test_a_loaded_run_predicts_its_test_images_as_its_cases_and_masks_say(name):
     segmenter = load("two_stage/segmenter-null")
-    given = (lambda image: segmenter.predict(image).mask) if "two_stage/c" in name else (lambda image: None)
-    wrong, pixels = differences(load(name), KEPT / "data" / "phantom", given)
+    mask_of = (lambda image: segmenter.predict(image).mask) if "two_stage/c" in name else (lambda image: None)
+    wrong, pixels = differences(load(name), KEPT / "data" / "phantom", mask_of)
     assert wrong < 1e-4  # another kind of CPU adds in another order
     assert pixels <= 2
 
@@ -144,15 +144,15 @@ def test_an_image_that_cannot_be_used_gets_one_line(image, message):
 
 def test_a_mask_is_given_to_a_network_whose_input_shows_it_and_to_no_other():
     classifier, mask = load("two_stage/classifier-null"), np.zeros(PIXELS.shape[:2], bool)
-    first, again = (classifier.predict(PIXELS, given) for given in (mask, mask.astype(np.uint8)))
+    first, again = (classifier.predict(PIXELS, given_mask) for given_mask in (mask, mask.astype(np.uint8)))
     assert first.probabilities == again.probabilities
-    for given, message in (
+    for given_mask, message in (
         (None, r"its input shows the mask of the lesion: give it, predict\(image, mask=MASK\)"),
         (mask[1:], r"shape \(\d+, \d+\), and its image is \(\d+, \d+\): give the same size"),
         (mask * 1.0, "an array of float64: give an array of bool"), ([True], "of type list: give an array of bool"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=message):
-            classifier.predict(PIXELS, given)
+            classifier.predict(PIXELS, given_mask)
     with pytest.raises(UserError, match="its input shows no mask: leave mask out"):
         load("joint/finished").predict(PIXELS, mask)
 

@@ -13,11 +13,11 @@ from bus_lightning.runs.folder import RunDir, groups_below
 
 @pytest.fixture
 def run(tmp_path):
-    found = RunDir(tmp_path / "run")
-    found.path.mkdir()
+    folder = RunDir(tmp_path / "run")
+    folder.path.mkdir()
     scores = {"epoch": [0, 1, 2, 3], "val/auroc_macro": [0.5, 0.9, None, 0.7], "val/loss": [1.0, 0.8, 0.4, 0.6]}
-    pd.DataFrame(scores).to_csv(found.history, index=False)
-    return found
+    pd.DataFrame(scores).to_csv(folder.history, index=False)
+    return folder
 
 
 def test_the_epochs_of_a_run_are_the_rows_of_its_history(run, tmp_path):
@@ -70,7 +70,7 @@ def test_what_was_written_in_half_is_removed_and_nothing_else(run):
     assert [file.exists() for file in (*halves, *whole)] == [False, False, True, True]
 
 
-def test_a_run_names_the_launch_that_started_it_and_none_where_there_is_none_or_it_is_damaged(run):
+def test_a_run_names_the_launch_that_started_it_unless_that_is_missing_or_damaged(run):
     run.update_status(launch="one")
     assert run.launch == "one"
     run.update_status(launch=None)
@@ -79,7 +79,7 @@ def test_a_run_names_the_launch_that_started_it_and_none_where_there_is_none_or_
     assert run.launch is None
 
 
-def test_a_run_names_the_commit_and_outside_of_a_checkout_none(run, tmp_path, monkeypatch):
+def test_a_run_names_the_commit_only_inside_a_checkout(run, tmp_path, monkeypatch):
     git = ["git", "-C", tmp_path, "-c", "user.name=x", "-c", "user.email=x"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)

@@ -1,4 +1,4 @@
-"""What a run was trained on is known again by its pixels: renamed, scaled, cropped or saved anew."""
+"""The training images of a run are recognised by their pixels: renamed, scaled, cropped or saved again."""
 
 import json
 import logging
@@ -78,7 +78,7 @@ def strangers(tmp_path):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_images_of_the_training_are_known_again_under_any_name(change, run, elsewhere):
+def test_images_of_the_training_are_recognised_under_any_name(change, run, elsewhere):
     learnt = json.loads(run.split.read_text())["train"][::6]
     root = elsewhere(learnt, CHANGES[change], ".jpg" if change == "scaled" else ".png")
     with pytest.raises(UserError, match=rf"has seen {len(learnt)} of its {len(learnt)} images in training"):
@@ -118,10 +118,10 @@ def test_a_folder_of_nothing_new_has_no_unseen_images(run, elsewhere):
         evaluate_run(run, request(root, split="unseen"))
 
 
-def test_the_unseen_images_of_the_own_data_are_those_without_a_twin_in_training(run):
+def test_the_unseen_images_of_the_own_data_are_those_without_a_near_duplicate_in_training(run):
     split = load_split(run.split)
-    found = load_split(evaluate_run(run, request(split="unseen")).split)
-    assert found.test == split.test
+    unseen = load_split(evaluate_run(run, request(split="unseen")).split)
+    assert unseen.test == split.test
 
 
 def test_ids_that_are_other_images_are_no_own_parts(run, phantom_copy):
@@ -133,7 +133,7 @@ def test_ids_that_are_other_images_are_no_own_parts(run, phantom_copy):
         evaluate_run(run, request(phantom_copy, split="own"))
 
 
-def test_a_split_file_that_tests_what_was_trained_on_is_said(run, tmp_path, caplog):
+def test_a_split_file_that_tests_training_images_gets_a_warning(run, tmp_path, caplog):
     split = load_split(run.split)
     evaluate_run(run, request(split=str(run.split)))
     assert "too good" not in caplog.text
@@ -161,7 +161,7 @@ def test_a_run_whose_data_are_gone_keeps_its_fingerprints(run, elsewhere, tmp_pa
     assert evaluate_run(run, request(root)).metrics["test"]["n"] == 4
 
 
-def test_without_fingerprints_and_data_ids_are_compared_and_that_is_said(run, elsewhere, tmp_path, caplog):
+def test_without_fingerprints_and_data_only_ids_are_compared_with_a_message(run, elsewhere, tmp_path, caplog):
     config = OmegaConf.load(run.config)
     config.data.root = str(tmp_path / "gone")
     OmegaConf.save(config, run.config)
@@ -183,10 +183,10 @@ def test_other_data_at_the_old_place_are_not_taken_for_the_trainings(run, strang
 
 def test_runs_on_the_same_data_compare_once(run, finished, elsewhere, monkeypatch):
     calls = []
-    monkeypatch.setattr(seen, "same_frames", lambda *given: calls.append(1) or [])
+    monkeypatch.setattr(seen, "same_frames", lambda *args: calls.append(1) or [])
     root = elsewhere(json.loads(run.split.read_text())["test"][:2])
-    for one in (run, finished, run):
-        evaluate_run(one, request(root))
+    for each_run in (run, finished, run):
+        evaluate_run(each_run, request(root))
     assert len(calls) == 1
 
 

@@ -119,7 +119,7 @@ def test_an_empty_column_is_left_out(width):
     assert not re.search("accuracy|macro|majority", segmenters)
 
 
-def test_what_all_names_share_is_said_once():
+def test_the_common_part_of_all_names_is_shown_once():
     rows = [row("alexnet", "experiment-demo", "optimizer-sgd", f"seed-{seed}", **CLASSIFIER) for seed in (0, 1)]
     text = shown(rows, 80)
     assert text.count("experiment-demo") == 1
@@ -129,7 +129,7 @@ def test_what_all_names_share_is_said_once():
     assert re.search(r"^alexnet experiment-demo__optimizer-sgd__seed-0 .*0\.583", alone, re.MULTILINE)
 
 
-def test_runs_of_two_groups_are_told_apart():
+def test_runs_of_two_groups_are_distinguished():
     first, second = row("alexnet", **CLASSIFIER), row("alexnet", **CLASSIFIER) | {"folder": "runs/other/alexnet"}
     text = shown([first, second], 80)
     assert "\nmine/alexnet " in text

@@ -47,9 +47,9 @@ def prepared(classifier):
 
     def make(*overrides, **options):
         cfg = classifier(*overrides, **options)
-        found = prepare_data(cfg.data, needs_masks=False)
-        split = found.split(cfg.data.split)
-        return with_predicted_masks(found, split, cfg.overlay, cfg.data.split.cross_fold is not None), split
+        dataset = prepare_data(cfg.data, needs_masks=False)
+        split = dataset.split(cfg.data.split)
+        return with_predicted_masks(dataset, split, cfg.overlay, cfg.data.split.cross_fold is not None), split
 
     return make
 
@@ -59,12 +59,12 @@ def seen_by(run):
     return {split.groups[id_] for id_ in split.train}
 
 
-def test_every_mask_is_of_a_run_that_has_not_seen_the_image_nor_its_twins(prepared):
-    found, split = prepared()
-    chosen = dict(zip(found.frame["id"], map(Path, found.frame["predicted"]), strict=True))
+def test_every_mask_is_of_a_run_that_has_seen_neither_the_image_nor_its_near_duplicates(prepared):
+    dataset, split = prepared()
+    chosen = dict(zip(dataset.frame["id"], map(Path, dataset.frame["predicted"]), strict=True))
     runs = {id_: file.parent.parent.parent for id_, file in chosen.items()}
     assert set(runs) == set(split.part("all"))
-    assert all(found.groups[id_] not in seen_by(run) for id_, run in runs.items())
+    assert all(dataset.groups[id_] not in seen_by(run) for id_, run in runs.items())
     assert {run.name for id_, run in runs.items() if id_ in split.train} == {"fold0", "fold1"}
     assert {run.name for id_, run in runs.items() if id_ not in split.train} == {"whole"}
 
@@ -92,12 +92,12 @@ def test_images_without_a_held_out_mask_are_counted_and_the_cure_is_named(prepar
         prepared(among=tmp_path / "alone")
 
 
-def test_a_mask_of_a_run_that_was_trained_on_a_twin_is_not_taken(prepared, segmenters, tmp_path):
-    found, whole = prepared()
-    twins = {}
+def test_a_mask_of_a_run_that_was_trained_on_a_near_duplicate_is_not_taken(prepared, segmenters, tmp_path):
+    dataset, whole = prepared()
+    ids_of_group = {}
     for id_ in whole.train:
-        twins.setdefault(found.groups[id_], []).append(id_)
-    moved, left = next(ids for ids in twins.values() if len(ids) == 2)
+        ids_of_group.setdefault(dataset.groups[id_], []).append(id_)
+    moved, left = next(ids for ids in ids_of_group.values() if len(ids) == 2)
     among = Path(shutil.copytree(segmenters, tmp_path / "among"))
     (tester,) = (run for run in among.glob("fold*") if moved in load_split(run / "split.json").test)
     split = load_split(tester / "split.json")
@@ -138,7 +138,7 @@ def test_a_finished_classifier_remembers_its_segmenters_when_others_come_into_th
     assert evaluate_run(kept, evaluation_config()).metrics["test"] == kept.metrics["test"]
 
 
-def test_segmenters_of_other_data_in_the_folder_are_passed_over(prepared, segmenters, tmp_path):
+def test_segmenters_of_other_data_in_the_folder_are_skipped(prepared, segmenters, tmp_path):
     among = shutil.copytree(segmenters, tmp_path / "among")
     other = RunDir(shutil.copytree(among / "whole", among / "other"))
     other.update_status(data="others-0")
@@ -149,43 +149,43 @@ def test_segmenters_of_other_data_in_the_folder_are_passed_over(prepared, segmen
         prepared(among=among)
 
 
-def test_a_split_that_parts_twins_is_refused_before_the_first_segmenter_is_trained(composed):
+def test_a_split_that_separates_near_duplicates_is_refused_before_the_first_segmenter_is_trained(composed):
     with pytest.raises(UserError, match=r"Use data\.split\.method=grouped"):
         train.run(composed("sweep=two_stage", "model=unet", "data.split.method=random"))
 
 
-def data_of(cfg, found, split):
-    return BusDataModule(found, split, with_images(cfg, found.classes, []), full_masks=False)
+def data_of(cfg, dataset, split):
+    return BusDataModule(dataset, split, with_images(cfg, dataset.classes, []), full_masks=False)
 
 
 def test_the_classifier_sees_the_segmenters_mask_and_not_the_truth(classifier, prepared):
-    found, split = prepared()
-    data = data_of(classifier("overlay.style=fill", "overlay.alpha=1", "overlay.color=[0,0,255]"), found, split)
+    dataset, split = prepared()
+    data = data_of(classifier("overlay.style=fill", "overlay.alpha=1", "overlay.color=[0,0,255]"), dataset, split)
     for part in ("train", "test"):
         differ = 0
         for position, row in enumerate(data.parts[part].rows):
             image, truth = data.parts[part].square(position)
             blue = (image == (0, 0, 255)).all(axis=2)
-            answered = read_predicted_mask(Path(row.predicted), shape_of(found, row))
+            answered = read_predicted_mask(Path(row.predicted), shape_of(dataset, row))
             assert blue.any() == answered.any()
             differ += not np.array_equal(blue, truth > 0)
         assert differ > 0
 
 
-def shape_of(found, row):
+def shape_of(dataset, row):
     from bus_lightning.data.index import read_image
 
-    return read_image(found.root / row.image).shape[:2]
+    return read_image(dataset.root / row.image).shape[:2]
 
 
 @pytest.mark.parametrize("source", ["predicted", "ground_truth"])
 def test_a_mask_as_a_channel_goes_through_the_augmentation_with_the_image(composed, classifier, prepared, source):
-    found, split = prepared()
+    dataset, split = prepared()
     cfg = (
         classifier("overlay.style=channel") if source == "predicted" else composed("model=resnet34", "overlay=channel")
     )
     cfg.data.channels = 4
-    data = data_of(cfg, found, split)
+    data = data_of(cfg, dataset, split)
     image, truth = data.parts["test"].square(0)
     assert image.shape == (64, 64, 4)
     changed, mask = Augmentation(FLIP)(image, truth, seed=3)
@@ -218,15 +218,15 @@ def test_a_crop_is_a_square_around_the_lesion_within_the_image():
 
 
 def test_a_cropped_image_shows_the_lesion_larger(composed, prepared):
-    found, split = prepared()
-    whole, cut = (data_of(composed("model=resnet34", f"overlay={name}"), found, split) for name in ("none", "crop"))
+    dataset, split = prepared()
+    whole, cut = (data_of(composed("model=resnet34", f"overlay={name}"), dataset, split) for name in ("none", "crop"))
     sizes = [[data.parts["test"].square(k)[1].mean() for k in range(len(split.test))] for data in (whole, cut)]
     assert all(larger >= smaller for smaller, larger in zip(*sizes, strict=True))
     assert np.mean(sizes[1]) > 1.5 * np.mean(sizes[0])
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (("overlay.color_by_class=[[1,2,3],[4,5,6],[7,8,9]]",), "overlay.color_by_class shows the true class"),
         (("overlay.style=class_mark",), "overlay.style=class_mark shows the true class"),
@@ -234,8 +234,8 @@ def test_a_cropped_image_shows_the_lesion_larger(composed, prepared):
         (("overlay.margin=-1",), "overlay.margin=-1"),
     ],
 )
-def test_a_mask_that_tells_the_class_or_cannot_be_given_is_refused(classifier, overrides, said):
-    with pytest.raises(UserError, match=said):
+def test_a_mask_that_tells_the_class_or_cannot_be_given_is_refused(classifier, overrides, message):
+    with pytest.raises(UserError, match=message):
         train.run(classifier(*(f"+{o}" if "margin" in o else o for o in overrides)))
 
 
@@ -244,8 +244,8 @@ def test_a_segmenter_is_given_no_mask(composed, segmenters):
         train.run(composed("model=unet", "overlay=predicted", "overlay.tasks=[segmentation]"))
     kept = load_config(segmenters / "whole" / "config.yaml")
     plain = composed("model=unet", "name=whole", *SPLIT, "trainer.max_epochs=2", "group=two_stage")
-    ours, theirs = ({k: v for k, v in identity(cfg).items() if k.startswith("overlay")} for cfg in (kept, plain))
-    assert ours == theirs  # the sweep's overlay is for the classifiers
+    with_sweep, without = ({k: v for k, v in identity(cfg).items() if k.startswith("overlay")} for cfg in (kept, plain))
+    assert with_sweep == without  # the sweep's overlay is for the classifiers
 
 
 def test_a_classifier_on_predicted_masks_trains_and_is_evaluated_to_the_same_numbers(classifier, composed):

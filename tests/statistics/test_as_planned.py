@@ -89,8 +89,8 @@ def test_a_run_under_another_text_is_named_and_most_runs_decide_what_is_compared
     first = read_protocol(write())
     run.update_status(**keep_protocol(run, first, continues=True))
     assert (run.path.name, f"continued under another text: {first.hash[:12]}") in deviations(planned)
-    given = deviations(planned, changed)
-    assert (f"{planned[1, 0].path.name}", "seed 1: fold 0: not planned") in given
+    listed = deviations(planned, changed)
+    assert (f"{planned[1, 0].path.name}", "seed 1: fold 0: not planned") in listed
 
 
 def test_another_selection_and_more_evaluations_of_the_test_images_are_named(planned):
@@ -126,8 +126,8 @@ def test_a_run_that_was_trained_again_has_opened_its_test_images_twice(planned):
 
 
 def test_other_data_than_planned_is_named(planned, write):
-    given = deviations(planned, read_protocol(write(BLOCK.replace("[busi]", "[bus_bra, busi]"))))
-    assert (planned[0, 0].path.name, "other options: data=[busi], planned [bus_bra,busi]") in given
+    listed = deviations(planned, read_protocol(write(BLOCK.replace("[busi]", "[bus_bra, busi]"))))
+    assert (planned[0, 0].path.name, "other options: data=[busi], planned [bus_bra,busi]") in listed
 
 
 def test_a_damaged_copy_is_named_and_the_rest_is_compared(planned):

@@ -63,21 +63,21 @@ def test_delong_gives_what_proc_publishes_for_its_example():
     # What the tests of pROC expect of roc.test (https://github.com/xrobin/pROC, tests/testthat/test-roc.test.R).
     grades = [int(grade) for grade in WFNS_POOR + WFNS_GOOD]
     levels = [int(level) for level in f"{S100B_POOR} {S100B_GOOD}".split()]
-    found = delong([1] * 41 + [0] * 72, grades, levels)
-    assert found.auc_a == pytest.approx(0.823678861788618)
-    assert found.auc_b == pytest.approx(0.731368563685637)
-    assert found.z == pytest.approx(2.20898359144091)
-    assert found.p == pytest.approx(0.0271757822291882)
-    assert (found.low, found.high) == pytest.approx((0.0104061769564846, 0.174214419249478))
+    result = delong([1] * 41 + [0] * 72, grades, levels)
+    assert result.auc_a == pytest.approx(0.823678861788618)
+    assert result.auc_b == pytest.approx(0.731368563685637)
+    assert result.z == pytest.approx(2.20898359144091)
+    assert result.p == pytest.approx(0.0271757822291882)
+    assert (result.low, result.high) == pytest.approx((0.0104061769564846, 0.174214419249478))
 
 
 def test_delong_follows_from_the_shares_that_each_case_beats():
     # a: positives 3 and 1 beat 1 and 1/2 of the negatives 2 and 0; b orders all. Per class the differences 0 and -1/2
     # have variance 1/8 and their mean 1/16, so that z = -1/4 / sqrt(1/16 + 1/16).
-    found = delong([1, 1, 0, 0], [3, 1, 2, 0], [9, 8, 1, 1])
-    assert (found.auc_a, found.auc_b, found.difference) == pytest.approx((0.75, 1, -0.25))
-    assert found.z == pytest.approx(-(0.5**0.5))
-    assert found.p == pytest.approx(0.4795, abs=1e-4)
+    result = delong([1, 1, 0, 0], [3, 1, 2, 0], [9, 8, 1, 1])
+    assert (result.auc_a, result.auc_b, result.difference) == pytest.approx((0.75, 1, -0.25))
+    assert result.z == pytest.approx(-(0.5**0.5))
+    assert result.p == pytest.approx(0.4795, abs=1e-4)
 
 
 def test_delong_counts_a_tie_as_half():
@@ -94,10 +94,10 @@ def test_delong_says_why_it_is_undefined():
     assert np.isnan([opposite.low, opposite.high, opposite.z, opposite.p]).all()
 
 
-def test_delong_cannot_tell_scores_apart_that_order_all_alike():
+def test_delong_finds_no_difference_between_scores_of_the_same_order():
     scores = np.array([0.1, 0.7, 0.4, 0.9, 0.2])
-    found = delong([0, 1, 0, 1, 1], scores, scores**3)
-    assert (found.difference, found.z, found.p, found.reason) == (0, 0, 1, "")
+    result = delong([0, 1, 0, 1, 1], scores, scores**3)
+    assert (result.difference, result.z, result.p, result.reason) == (0, 0, 1, "")
 
 
 def test_delongs_interval_is_as_wide_as_that_of_a_bootstrap():
@@ -110,35 +110,36 @@ def test_delongs_interval_is_as_wide_as_that_of_a_bootstrap():
         drawn = np.r_[generator.integers(0, 80, 80), generator.integers(80, 200, 120)]
         aucs = [(s[drawn[:80], None] > s[drawn[80:]]).mean() for s in (a, b)]
         differences.append(aucs[0] - aucs[1])
-    found = delong(labels, a, b)
-    assert found.high - found.low == pytest.approx(2 * 1.96 * np.std(differences), rel=0.1)
+    result = delong(labels, a, b)
+    assert result.high - result.low == pytest.approx(2 * 1.96 * np.std(differences), rel=0.1)
 
 
-def test_p_is_how_seldom_the_draws_contradict_the_difference():
+def test_p_is_how_rarely_the_draws_contradict_the_difference():
     # Of 12 images of a class, A has two more right: a draw has neither with probability (10/12)^12.
-    found = compare(condition("a", right(1, 12)), condition("b", right(10 / 12, 12)), "test", "accuracy", draws=5000)
-    assert (found.value_a, found.value_b) == pytest.approx((1, 10 / 12))
-    assert found.difference == pytest.approx(2 / 12)
-    assert found.p == pytest.approx(2 * (10 / 12) ** 12, abs=0.03)
-    assert (found.low, found.high) == pytest.approx((0, 5 / 12), abs=1e-6)
+    compared = compare(condition("a", right(1, 12)), condition("b", right(10 / 12, 12)), "test", "accuracy", draws=5000)
+    assert (compared.value_a, compared.value_b) == pytest.approx((1, 10 / 12))
+    assert compared.difference == pytest.approx(2 / 12)
+    assert compared.p == pytest.approx(2 * (10 / 12) ** 12, abs=0.03)
+    assert (compared.low, compared.high) == pytest.approx((0, 5 / 12), abs=1e-6)
 
 
 def test_images_that_are_hard_for_both_cancel_out():
     # Both miss half of the images; one more for B. Unpaired, the interval would be some 0.6 wide.
-    found = compare(condition("a", right(20 / 40)), condition("b", right(19 / 40)), "test", "accuracy")
-    assert found.high - found.low < 0.11
+    compared = compare(condition("a", right(20 / 40)), condition("b", right(19 / 40)), "test", "accuracy")
+    assert compared.high - compared.low < 0.11
     same = compare(condition("a", right(0.5)), condition("b", right(0.5)), "test", "accuracy")
     assert (same.difference, same.low, same.high, same.p) == (0, 0, 0, 1)
     assert same.tests["mcnemar"] == 1
 
 
-def test_turning_a_comparison_round_changes_the_sign_alone():
+def test_swapping_two_conditions_changes_only_the_sign():
     a, b = condition("a", right(0.9)), condition("b", right(0.7))
-    one, other = compare(a, b, "test", "accuracy"), compare(b, a, "test", "accuracy")
-    assert (one.difference, one.low, one.high, one.p) == (-other.difference, -other.high, -other.low, other.p)
+    forward, backward = compare(a, b, "test", "accuracy"), compare(b, a, "test", "accuracy")
+    turned = (-backward.difference, -backward.high, -backward.low, backward.p)
+    assert (forward.difference, forward.low, forward.high, forward.p) == turned
 
 
-def test_copies_of_images_make_no_difference_surer():
+def test_copies_of_images_make_no_difference_more_certain():
     a, b = right(0.9), right(0.75)
     once = compare(condition("a", a), condition("b", b), "test", "accuracy")
     groups = np.repeat(np.arange(40), 4)
@@ -151,39 +152,42 @@ def test_copies_of_images_make_no_difference_surer():
 
 def test_replicates_are_averaged():
     a, b = condition("a", right(1), right(0.5)), condition("b", right(0.7))
-    found = compare(a, b, "test", "accuracy")
-    assert (found.value_a, found.value_b, found.difference) == pytest.approx((0.75, 0.7, 0.05))
-    assert (found.replicates_a, found.replicates_b) == (2, 1)
+    compared = compare(a, b, "test", "accuracy")
+    assert (compared.value_a, compared.value_b, compared.difference) == pytest.approx((0.75, 0.7, 0.05))
+    assert (compared.replicates_a, compared.replicates_b) == (2, 1)
 
 
-def test_the_order_of_replicates_tells_nothing_apart():
+def test_the_order_of_replicates_makes_no_difference():
     # Three answers whose errors add up to something else in another order, by a rounding that is the same in all draws.
-    one, two, three = (
+    first, second, third = (
         pd.DataFrame({"prob_benign": [p] * 20, "prob_malignant": 0.0, "prob_normal": 1 - p}) for p in (0.1, 0.7, 0.36)
     )
-    found = compare(condition("a", one, two, three), condition("b", three, one, two), "test", "brier", draws=200)
-    assert (found.low, found.high, found.p) == (0, 0, 1)
+    compared = compare(
+        condition("a", first, second, third), condition("b", third, first, second), "test", "brier", draws=200
+    )
+    assert (compared.low, compared.high, compared.p) == (0, 0, 1)
 
 
 def test_only_images_that_both_have_are_compared():
     a = condition("a", right(1, 30), ids=[[f"{i:03}" for i in range(30)]])
     b = condition("b", right(0.5, 30), ids=[[f"{i:03}" for i in range(10, 40)]])
-    found = compare(a, b, "test", "accuracy")
-    assert (found.n, found.left_out) == (20, 20)
-    assert (found.value_a, found.value_b) == pytest.approx((1, 15 / 20))  # 10 to 29 are shared, b is right on 10 to 24
+    compared = compare(a, b, "test", "accuracy")
+    assert (compared.n, compared.left_out) == (20, 20)
+    # Images 10 to 29 are shared, and b is right on 10 to 24.
+    assert (compared.value_a, compared.value_b) == pytest.approx((1, 15 / 20))
 
 
 def test_splits_of_several_seeds_are_matched_by_their_images():
     first, second = [f"{i:03}" for i in range(20)], [f"{i:03}" for i in range(15, 35)]
     a = condition("a", right(1, 20), right(0.5, 20), right(0.8, 20), ids=[first, second, first])
-    found = compare(a, condition("b", right(0.4, 20), ids=[first]), "test", "accuracy")
-    assert (found.n, found.left_out, found.replicates_a) == (20, 15, 2)
-    assert found.value_a == pytest.approx((1 + 0.8) / 2)
+    compared = compare(a, condition("b", right(0.4, 20), ids=[first]), "test", "accuracy")
+    assert (compared.n, compared.left_out, compared.replicates_a) == (20, 15, 2)
+    assert compared.value_a == pytest.approx((1 + 0.8) / 2)
     # Both have both: one replicate of each, so that the second split weighs no less in a than in b.
     b = condition("b", right(0.4, 20), right(0.6, 20), ids=[second, first])
-    found = compare(a, b, "test", "accuracy")
-    assert (found.n, found.left_out, found.replicates_a, found.replicates_b) == (35, 0, 2, 2)
-    assert (found.value_a, found.value_b) == pytest.approx(((1 + 0.5) / 2, (0.4 + 0.6) / 2))
+    compared = compare(a, b, "test", "accuracy")
+    assert (compared.n, compared.left_out, compared.replicates_a, compared.replicates_b) == (35, 0, 2, 2)
+    assert (compared.value_a, compared.value_b) == pytest.approx(((1 + 0.5) / 2, (0.4 + 0.6) / 2))
 
 
 @pytest.mark.parametrize(
@@ -210,18 +214,18 @@ def test_splits_of_several_seeds_are_matched_by_their_images():
     ],
 )
 def test_what_cannot_be_compared_is_refused_with_the_reason(other, metric, reason):
-    found = compare(condition("a", right(1)), other, "test", metric)
-    assert found.reason == reason
-    assert np.isnan([found.difference, found.low, found.high, found.p]).all()
+    compared = compare(condition("a", right(1)), other, "test", metric)
+    assert compared.reason == reason
+    assert np.isnan([compared.difference, compared.low, compared.high, compared.p]).all()
 
 
-def test_networks_that_tell_other_classes_apart_are_not_compared():
+def test_networks_of_different_classes_are_not_compared():
     two, three = condition("two", right(1)), condition("three", right(0.5))
     two = replace(two, classes=CLASSES[:2], cases=two.cases.drop(columns="prob_normal"))
-    found = compare(two, three, "test", "accuracy")
-    assert found.reason == "two has the classes benign, malignant, and three has benign, malignant, normal"
-    assert np.isnan(found.difference)
-    assert found.tests == {}
+    compared = compare(two, three, "test", "accuracy")
+    assert compared.reason == "two has the classes benign, malignant, and three has benign, malignant, normal"
+    assert np.isnan(compared.difference)
+    assert compared.tests == {}
     assert compare(three, two, "test", "accuracy").reason.startswith("three has the classes benign, malignant, normal")
 
 
@@ -239,14 +243,14 @@ def test_the_order_of_the_classes_changes_no_comparison():
     expected = compare(a, b, "test", "accuracy")
     columns = [name for name in b.cases if not name.startswith("prob_")]
     turned = b.cases[[*columns, "prob_normal", "prob_malignant", "prob_benign"]]
-    found = compare(a, replace(b, classes=CLASSES[::-1], cases=turned), "test", "accuracy")
-    assert found.tests == expected.tests
-    assert found.difference == expected.difference
+    compared = compare(a, replace(b, classes=CLASSES[::-1], cases=turned), "test", "accuracy")
+    assert compared.tests == expected.tests
+    assert compared.difference == expected.difference
 
 
 def test_a_part_without_images_is_refused():
-    found = compare(condition("a", right(1)), condition("b", right(1)), "val", "accuracy")
-    assert found.reason == "they share 0 val images, fewer than 10"
+    compared = compare(condition("a", right(1)), condition("b", right(1)), "val", "accuracy")
+    assert compared.reason == "they share 0 val images, fewer than 10"
 
 
 def test_groups_may_be_numbered_in_another_way():
@@ -256,20 +260,20 @@ def test_groups_may_be_numbered_in_another_way():
 
 def test_mcnemar_weighs_the_images_that_one_alone_has_right():
     a, b = np.arange(30) < 18, (np.arange(30) < 10) | (np.arange(30) >= 28)  # 8 by a alone, 2 by b alone
-    found = compare(condition("a", a, right(0, 30)), condition("b", b), "test", "accuracy")
-    assert found.n_independent == 30
-    assert found.tests["mcnemar"] == pytest.approx(2 * (1 + 10 + 45) / 2**10)
+    compared = compare(condition("a", a, right(0, 30)), condition("b", b), "test", "accuracy")
+    assert compared.n_independent == 30
+    assert compared.tests["mcnemar"] == pytest.approx(2 * (1 + 10 + 45) / 2**10)
 
 
 def test_of_near_duplicates_the_smallest_id_is_tested():
     ids = [[f"{i:03}" for i in range(24)][::-1]]  # the second image of each group has the smaller id
     a, b = right(1, 24), np.arange(24) % 2 == 0  # b misses exactly these
     groups = np.repeat(np.arange(12), 2)
-    found = compare(
+    compared = compare(
         condition("a", a, groups=groups, ids=ids), condition("b", b, groups=groups, ids=ids), "test", "accuracy"
     )
-    assert found.n_independent == 12
-    assert found.tests["mcnemar"] == pytest.approx(2 / 2**12)  # a alone is right on all 12
+    assert compared.n_independent == 12
+    assert compared.tests["mcnemar"] == pytest.approx(2 / 2**12)  # a alone is right on all 12
 
 
 def test_delong_tells_malignant_from_the_rest():
@@ -280,9 +284,9 @@ def test_delong_tells_malignant_from_the_rest():
     ]
     tables[0]["prob_malignant"] += labels == "malignant"
     a = condition("a", tables[0], tables[2], labels=labels)
-    found = compare(a, condition("b", tables[1], labels=labels), "test", "auroc_macro")
+    compared = compare(a, condition("b", tables[1], labels=labels), "test", "auroc_macro")
     expected = delong(labels == "malignant", tables[0]["prob_malignant"], tables[1]["prob_malignant"])
-    assert found.tests["delong"] == expected.p < 0.01
+    assert compared.tests["delong"] == expected.p < 0.01
 
 
 def test_wilcoxon_ranks_the_dice_of_each_image():
@@ -291,11 +295,11 @@ def test_wilcoxon_ranks_the_dice_of_each_image():
     seen = np.r_[[100] * 10, 0, 0]
     a = condition("a", pixels(seen, 0, 0), task="segmentation")
     b = condition("b", pixels(seen - missed, 0, missed), task="segmentation")
-    found = compare(a, b, "test", "dice_image")
-    assert found.n_independent == 10
-    assert found.tests == {"wilcoxon": pytest.approx(2 / 2**10)}
-    assert found.value_a == 1
-    assert found.difference == pytest.approx(np.mean(1 - 2 * (100 - missed[:10]) / (200 - missed[:10])))
+    compared = compare(a, b, "test", "dice_image")
+    assert compared.n_independent == 10
+    assert compared.tests == {"wilcoxon": pytest.approx(2 / 2**10)}
+    assert compared.value_a == 1
+    assert compared.difference == pytest.approx(np.mean(1 - 2 * (100 - missed[:10]) / (200 - missed[:10])))
     assert compare(a, a, "test", "dice_image").tests == {"wilcoxon": 1}
 
 
@@ -311,7 +315,7 @@ def test_holm_raises_p_by_the_number_of_comparisons():
     assert table["p_holm"].to_dict() == pytest.approx(expected)
 
 
-def test_a_difference_that_only_looks_sure_before_the_adjustment_is_none():
+def test_a_difference_that_the_adjustment_removes_does_not_count():
     pair = [condition("a", right(1)), condition("b", right(36 / 40))]  # p is near 2 (36/40)^40 = 0.03
     crowd = [condition(f"c{i}", right(1)) for i in range(4)]
     alone = compare_all(pair, "test", "accuracy").iloc[0]
@@ -334,10 +338,10 @@ def test_tasks_and_metrics_are_adjusted_each_by_itself():
     many = [condition(f"m{i}", right(0.9)) for i in range(3)]
     few = [condition(f"s{i}", pixels(np.full(20, 50), 5 * i, 0), task="segmentation") for i in range(2)]
     table = compare_all(many + few, "test", ["accuracy", "precision"], draws=50)
-    found = table.groupby(["task", "metric"])["comparisons"].agg(["size", "max"])
-    assert found.loc[("classification", "accuracy")].tolist() == [3, 3]
-    assert found.loc[("classification", "precision")].tolist() == [3, 0]
-    assert found.loc[("segmentation", "precision")].tolist() == [1, 1]
+    adjusted = table.groupby(["task", "metric"])["comparisons"].agg(["size", "max"])
+    assert adjusted.loc[("classification", "accuracy")].tolist() == [3, 3]
+    assert adjusted.loc[("classification", "precision")].tolist() == [3, 0]
+    assert adjusted.loc[("segmentation", "precision")].tolist() == [1, 1]
 
 
 def test_the_sentence_says_who_is_better_by_how_much_and_how_sure():
@@ -384,11 +388,11 @@ def test_each_metric_of_each_condition_is_drawn_once(monkeypatch):
     assert len(drawn) == len(set(drawn)) == 12
 
 
-def test_equal_conditions_are_seldom_called_different_though_images_come_in_copies():
+def test_equal_conditions_are_rarely_called_different_though_images_come_in_copies():
     generator = np.random.default_rng(0)
     groups = np.repeat(np.arange(60), generator.integers(1, 5, 60))
-    found = []
+    p_values = []
     for _ in range(80):
         a, b = (condition(name, (generator.random(60) < 0.75)[groups], groups=groups) for name in "ab")
-        found.append(compare(a, b, "test", "accuracy", draws=200).p)
-    assert np.mean(np.array(found) < 0.05) <= 0.09
+        p_values.append(compare(a, b, "test", "accuracy", draws=200).p)
+    assert np.mean(np.array(p_values) < 0.05) <= 0.09

@@ -40,7 +40,7 @@ def test_a_damaged_file_leaves_its_run_out_and_the_rest_in(finished, file):
     assert group.left_out["run"].tolist() == [damaged.path.name]
 
 
-def test_a_class_may_be_called_as_what_csv_takes_for_nothing(finished):
+def test_a_class_may_have_a_name_that_csv_reads_as_missing(finished):
     cases = pd.read_csv(finished("model=resnet34", "group=whole").cases)
     cases["label"] = cases["label"].replace({"benign": "NA", "malignant": "0"})
     cases = cases.rename(columns={"prob_benign": "prob_NA", "prob_malignant": "prob_0"})
@@ -57,10 +57,10 @@ def test_runs_that_differ_in_anything_else_are_conditions_of_their_own(finished,
 
 
 def test_every_case_carries_the_group_of_its_image(finished):
-    twins = {"benign/benign (30)": 777, "malignant/malignant (31)": 777}
-    run = finished("model=resnet34", groups=twins)
+    groups = {"benign/benign (30)": 777, "malignant/malignant (31)": 777}
+    run = finished("model=resnet34", groups=groups)
     cases = read_group(run.path.parent).conditions[0].cases.set_index("id")
-    assert cases.loc[list(twins), "group"].tolist() == [777, 777]
+    assert cases.loc[list(groups), "group"].tolist() == [777, 777]
 
 
 def test_unfinished_failed_and_foreign_folders_are_listed_with_the_reason(finished):
@@ -120,7 +120,7 @@ def test_a_folder_without_runs_is_one_clear_line(tmp_path):
         read_group(tmp_path)
 
 
-def test_conditions_that_were_named_alike_by_hand_are_told_apart(finished):
+def test_different_conditions_with_one_name_get_two_names(finished):
     run = finished("model=resnet34", "name=mine__seed-0")
     finished("model=resnet34", "optimizer.lr=0.1", "name=mine__seed-1")
     assert len({condition.name for condition in read_group(run.path.parent).conditions}) == 2

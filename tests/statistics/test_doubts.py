@@ -71,7 +71,7 @@ def test_the_price_of_a_doubt_is_counted():
     assert deferral.share[1] <= deferral.share[0] <= deferral.share[2]
 
 
-def test_a_doubt_that_is_the_confidence_gains_what_the_confidence_gains():
+def test_a_doubt_equal_to_the_confidence_has_the_gain_of_the_confidence():
     table = cases(ROWS)
     low = table[["prob_benign", "prob_malignant", "prob_normal"]].max(axis=1).to_numpy() < 0.6
     useless = np.roll(low, 1)

@@ -26,7 +26,7 @@ def test_maps_of_images_without_a_lesion_are_read_and_not_measured(written):
 
 
 @pytest.mark.parametrize(("column", "value"), [("energy", 1.5), ("chance", -0.1), ("pointing", 2)])
-def test_a_share_of_a_map_that_is_none_is_refused(written, column, value):
+def test_an_impossible_share_of_a_map_is_refused(written, column, value):
     file, groups = written
     maps = pd.read_csv(file)
     maps.loc[1, column] = value

@@ -67,10 +67,10 @@ def test_draws_without_a_class_are_left_out_and_too_many_of_them_leave_no_interv
 
 def test_the_interval_of_38_patients_covers_about_95_per_cent():
     covered = measure_scenario(SCENARIOS["38 patients, several classes (BUS-UCLM)"], repetitions=200, draws=200)
-    ours, strata, images = (covered[name] for name in ("ours", "strata of combinations", "images"))
+    chosen, strata, images = (covered[name] for name in ("ours", "strata of combinations", "images"))
     for metric in METRICS:
-        assert 0.88 <= ours[metric] <= 0.99, metric
-        assert ours[metric] > strata[metric], metric
+        assert 0.88 <= chosen[metric] <= 0.99, metric
+        assert chosen[metric] > strata[metric], metric
         assert images[metric] < 0.85, metric
 
 
@@ -89,11 +89,11 @@ def test_a_paired_comparison_draws_the_same_patients_as_an_interval():
     generator = np.random.default_rng(0)
     groups = np.repeat(np.arange(20), 4)
     a, b = (side(name, generator.random(80) < share, groups) for name, share in (("a", 0.8), ("b", 0.6)))
-    found = PairedBootstrap("test", 2000).compare(a, b, "accuracy")
+    compared = PairedBootstrap("test", 2000).compare(a, b, "accuracy")
     _, drawn = group_draws(groups.tolist(), a.cases["label"].tolist())
     weights = drawn[:, groups]
     assert (drawn.sum(axis=1) < 20).all()
     right = [(c.cases["prob_malignant"] > 0.5) == (c.cases["label"] == "malignant") for c in (a, b)]
     difference = weights @ (right[0].to_numpy(float) - right[1].to_numpy(float)) / weights.sum(axis=1)
-    assert (found.low, found.high) == pytest.approx(percentile_interval(difference), abs=1e-5)
-    assert found.groups == 20
+    assert (compared.low, compared.high) == pytest.approx(percentile_interval(difference), abs=1e-5)
+    assert compared.groups == 20

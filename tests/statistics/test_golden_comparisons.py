@@ -1,4 +1,4 @@
-"""Comparisons, intervals and checks beside the same found in another way: pair by pair, draw by draw."""
+"""Comparisons, intervals and checks, each compared with another computation: pair by pair, draw by draw."""
 
 import math
 
@@ -23,9 +23,9 @@ from bus_lightning.statistics.summary import draws_of, summarise, value_of
 
 def test_draws_are_two_thousand_of_seed_zero():
     groups, strata = [3, 1, 1, 7, 9], ["a", "b", "b", "a", "b"]
-    found = group_draws(groups, strata)[1]
-    assert found.shape == (2000, 4)
-    assert (found == group_draws(groups, strata, draws=2000, seed=0)[1]).all()
+    draws = group_draws(groups, strata)[1]
+    assert draws.shape == (2000, 4)
+    assert (draws == group_draws(groups, strata, draws=2000, seed=0)[1]).all()
 
 
 def placed(positive, score):
@@ -44,14 +44,14 @@ def test_delong_is_what_every_pair_of_cases_gives():
     contrast = np.array([1, -1])
     variance = contrast @ (np.cov([up_a, up_b]) / 17 + np.cov([down_a, down_b]) / 33) @ contrast
     error = math.sqrt(variance)
-    found = delong(positive, first, second)
+    result = delong(positive, first, second)
     expected = (auc_a, auc_b, auc_a - auc_b, (auc_a - auc_b) / error)
-    assert (found.auc_a, found.auc_b, found.difference, found.z) == pytest.approx(expected)
-    assert (found.low, found.high) == pytest.approx(
+    assert (result.auc_a, result.auc_b, result.difference, result.z) == pytest.approx(expected)
+    assert (result.low, result.high) == pytest.approx(
         (auc_a - auc_b - 1.959964 * error, auc_a - auc_b + 1.959964 * error)
     )
-    assert found.p == pytest.approx(2 * (1 - norm.cdf(abs(expected[3]))))
-    assert delong(positive, second, first).p == pytest.approx(found.p)
+    assert result.p == pytest.approx(2 * (1 - norm.cdf(abs(expected[3]))))
+    assert delong(positive, second, first).p == pytest.approx(result.p)
     alike = delong(positive, first, first**3)
     assert (alike.difference, alike.low, alike.high, alike.z, alike.p, alike.reason) == (0, 0, 0, 0, 1, "")
     assert (alike.auc_a, alike.auc_b) == pytest.approx((auc_a, auc_a))
@@ -83,7 +83,7 @@ def outlined(good):
 
 
 def called(good):
-    """Ninety images, called rightly and surely, or every second one wrongly: each other class as often."""
+    """Ninety images with sure predictions, one in ten wrong, or every second one: as each other class equally often."""
     n = np.arange(90)
     labels, wrong = n % 3, n % (10 if good else 2) == 0
     other = (labels + 1 + n // 6 % 2) % 3
@@ -98,9 +98,9 @@ def test_a_network_that_is_better_in_every_respect_is_called_better_by_every_met
     well, badly = condition("well", made(True), task), condition("badly", made(False), task)
     neutral = {metric.key for metric in BY_TASK[task] if not metric.better}
     names = [name for name in metrics_of(well.cases) if name not in {"n", "undefined", *neutral}]
-    found = {name: compare(well, badly, "test", name, draws=200) for name in names}
-    assert [name for name in names if not found[name].p < 0.05] == []
-    assert {name for name in names if found[name].difference < 0} == {*names} & comparisons.LOWER_IS_BETTER
+    compared = {name: compare(well, badly, "test", name, draws=200) for name in names}
+    assert [name for name in names if not compared[name].p < 0.05] == []
+    assert {name for name in names if compared[name].difference < 0} == {*names} & comparisons.LOWER_IS_BETTER
     some = [names[0], *sorted({*names} & comparisons.LOWER_IS_BETTER)[:2]]
     for pair, verdict in (([well, badly], "A better"), ([badly, well], "B better")):
         assert set(compare_all(pair, "test", some, draws=200)["verdict"]) == {verdict}
@@ -109,8 +109,8 @@ def test_a_network_that_is_better_in_every_respect_is_called_better_by_every_met
 def test_ten_shared_images_are_compared_and_nine_are_not():
     table = outlined(True)
     ten = condition("a", table.iloc[:10]), condition("b", outlined(False).iloc[:13])
-    found = compare(*ten, "test", "iou_image")
-    assert (found.n, found.left_out, found.reason) == (10, 3, "")
+    compared = compare(*ten, "test", "iou_image")
+    assert (compared.n, compared.left_out, compared.reason) == (10, 3, "")
     few = compare(condition("a", table.iloc[:9]), ten[1], "test", "iou_image")
     assert (few.n, few.left_out) == (9, 4)
     assert few.reason == "they share 9 test images, fewer than 10"
@@ -124,7 +124,7 @@ def test_eight_conditions_are_compared_in_all_pairs_and_nine_with_the_first(numb
     assert len(table) == pairs == table["comparisons"].iloc[0]
 
 
-def test_a_p_at_the_level_tells_nothing_apart(monkeypatch):
+def test_a_p_equal_to_the_level_is_not_significant(monkeypatch):
     pair = [condition("a", outlined(True)), condition("b", outlined(False))]
     for p, verdict in ((0.05, "cannot be told apart"), (0.0499, "A better")):
         monkeypatch.setattr(paired_bootstrap, "two_sided_p", lambda _, p=p: p)
@@ -138,10 +138,13 @@ def test_the_classical_tests_take_the_dice_and_the_right_answers_of_each_image()
         condition("well", outlined(True)),
         condition("badly", outlined(False).assign(fp=lambda t: t["fp"] // 2)),
     )
-    found = compare(well, badly, "test", "dice_image", draws=20)
-    dice = [2 * t["tp"] / (2 * t["tp"] + t["fp"] + t["fn"]) for t in (one.cases.iloc[:40] for one in (well, badly))]
-    assert found.n_independent == 40
-    assert found.tests == {"wilcoxon": pytest.approx(wilcoxon(dice[0] - dice[1]).pvalue)}
+    compared = compare(well, badly, "test", "dice_image", draws=20)
+    dice = [
+        2 * t["tp"] / (2 * t["tp"] + t["fp"] + t["fn"])
+        for t in (condition.cases.iloc[:40] for condition in (well, badly))
+    ]
+    assert compared.n_independent == 40
+    assert compared.tests == {"wilcoxon": pytest.approx(wilcoxon(dice[0] - dice[1]).pvalue)}
     labels, first, _ = answers(60)
     second = answers(60, seed=8)[1]
     named = [
@@ -156,18 +159,18 @@ def test_the_classical_tests_take_the_dice_and_the_right_answers_of_each_image()
     assert tests["delong"] == pytest.approx(delong(labels == 1, first[:, 1], second[:, 1]).p)
 
 
-def test_the_cases_of_several_runs_are_numbered_through(finished):
+def test_the_cases_of_several_runs_have_consecutive_numbers(finished):
     runs = [finished("model=resnet34", f"seed={seed}") for seed in (0, 1)]
-    (one,) = read_group(runs[0].path.parent).conditions
-    assert one.cases.index.tolist() == list(range(120))
-    assert one.cases["replicate"].tolist() == [0] * 60 + [1] * 60
+    (condition,) = read_group(runs[0].path.parent).conditions
+    assert condition.cases.index.tolist() == list(range(120))
+    assert condition.cases["replicate"].tolist() == [0] * 60 + [1] * 60
 
 
 def test_conditions_are_sorted_by_task_and_then_by_name(finished):
     for model, name in (("unet", "a"), ("resnet34", "c"), ("alexnet", "b")):
         run = finished(f"model={model}", f"name={name}", "group=mixed")
-    found = [(one.task, one.name) for one in read_group(run.path.parent).conditions]
-    assert found == [("classification", "b"), ("classification", "c"), ("segmentation", "a")]
+    order = [(condition.task, condition.name) for condition in read_group(run.path.parent).conditions]
+    assert order == [("classification", "b"), ("classification", "c"), ("segmentation", "a")]
 
 
 def two_seeds():
@@ -185,14 +188,14 @@ def two_seeds():
 def test_a_draw_is_the_metric_of_the_images_that_it_drew_averaged_over_seeds():
     cases = two_seeds()
     unique, drawn = group_draws(cases["group"].tolist(), cases["label"].tolist(), 12, seed=4)
-    found = draws_of(cases, 12, seed=4)
+    draws = draws_of(cases, 12, seed=4)
     for draw, multiplicity in enumerate(drawn.astype(int)):
         times = dict(zip(unique.tolist(), multiplicity.tolist(), strict=True))
         seeds = []
         for _, table in cases.groupby("replicate"):
             seeds.append(metrics_of(table.loc[table.index.repeat(table["group"].map(times))]))
         for name in ("accuracy", "auroc_macro", "brier", "calibration_error"):
-            assert found[name][draw] == pytest.approx(np.mean([one[name] for one in seeds]), abs=1e-6)
+            assert draws[name][draw] == pytest.approx(np.mean([metrics[name] for metrics in seeds]), abs=1e-6)
 
 
 def test_a_summary_is_the_mean_over_seeds_with_the_middle_of_two_thousand_draws():
@@ -201,7 +204,7 @@ def test_a_summary_is_the_mean_over_seeds_with_the_middle_of_two_thousand_draws(
     seeds = [metrics_of(table) for _, table in cases.groupby("replicate")]
     draws = draws_of(cases, 2000, seed=0)
     for name in ("accuracy", "log_loss", "auroc_malignant"):
-        values = [one[name] for one in seeds]
+        values = [metrics[name] for metrics in seeds]
         low, high = percentile_interval(draws[name])
         expected = {"value": np.mean(values), "low": low, "high": high, "n": 24, "runs": 2,
                     "mean_of_runs": np.mean(values), "sd_of_runs": np.std(values, ddof=1)}  # fmt: skip
@@ -210,7 +213,7 @@ def test_a_summary_is_the_mean_over_seeds_with_the_middle_of_two_thousand_draws(
     assert math.isnan(value_of(row, "no such metric"))
 
 
-def test_twins_are_counted_in_validation_and_test_in_the_run_with_the_most():
+def test_near_duplicates_are_counted_in_validation_and_test_in_the_run_with_the_most():
     groups = {f"benign/{k}": group for k, group in enumerate([1, 2, 3, 1, 5, 6, 2, 3])}
     ids = list(groups)
     few = make_named_split({"train": ids[:2], "val": ids[4:6], "test": ids[6:]}, "random", groups)
@@ -220,14 +223,14 @@ def test_twins_are_counted_in_validation_and_test_in_the_run_with_the_most():
         for run, split in (("few", few), ("many", many)) for part in ("val", "test")
     ])  # fmt: skip
     config = OmegaConf.create({"overlay": {"style": "none"}, "data": {"split": {}}, "trainer": {"max_epochs": 1}})
-    one = Condition("c", "m", "segmentation", ["benign"], config, [], cases, {"few": few, "many": many})
-    texts = [found.text for found in find_problems([one]) if found.kind == "twins"]
+    condition = Condition("c", "m", "segmentation", ["benign"], config, [], cases, {"few": few, "many": many})
+    texts = [problem.text for problem in find_problems([condition]) if problem.kind == "twins"]
     assert [text.partition(" images")[0] for text in texts] == ["1 of 3 val", "2 of 2 test"]
-    assert [found.kind for found in find_problems([one])] == ["twins", "twins"]
+    assert [problem.kind for problem in find_problems([condition])] == ["twins", "twins"]
 
 
 @pytest.mark.parametrize("parts", [("test",), ("val",), ("val", "test")])
-def test_each_part_that_was_evaluated_is_checked_whatever_the_other_is(parts):
+def test_each_evaluated_part_is_checked_for_itself(parts):
     # Always benign, of which there are three in five: the majority, and no better.
     labels = ["benign"] * 6 + ["malignant"] * 3 + ["normal"]
     table = pd.DataFrame({"label": labels, "prob_benign": 0.4, "prob_malignant": 0.3, "prob_normal": 0.3})
@@ -235,13 +238,13 @@ def test_each_part_that_was_evaluated_is_checked_whatever_the_other_is(parts):
     cases = pd.concat([table.assign(split=part, **head) for part in parts])
     split = make_named_split({"train": ["t"], "val": [], "test": []}, "random", {"t": 0})
     config = OmegaConf.create({"overlay": {"style": "none"}, "data": {"split": {}}, "trainer": {"max_epochs": 1}})
-    one = Condition("c", "m", "classification", CLASSES, config, [], cases, {"r": split})
-    texts = [found.text for found in find_problems([one]) if found.kind == "baseline"]
+    condition = Condition("c", "m", "classification", CLASSES, config, [], cases, {"r": split})
+    texts = [problem.text for problem in find_problems([condition]) if problem.kind == "baseline"]
     # Log-loss: ln(1 / 0.4) and ln(1 / 0.3) in the mean, 1.031, are better than ln 3.
     assert [text.partition(" images")[0].split()[-1] for text in texts] == list(parts)
     assert all("accuracy" in text and "(0.600)" in text for text in texts)
     even = Condition(
         "c", "m", "classification", CLASSES, config, [], cases.assign(prob_benign=0.3, prob_normal=0.4), {"r": split}
     )
-    texts = [found.text for found in find_problems([even]) if "log-loss" in found.text]
+    texts = [problem.text for problem in find_problems([even]) if "log-loss" in problem.text]
     assert [text.partition(" images")[0].split()[-1] for text in texts] == list(parts)

@@ -79,7 +79,7 @@ def test_wilson_gives_his_formula():
 
 
 def test_groups_hold_the_nominal_coverage_that_images_and_wilson_miss():
-    # 40 groups of each class, of 1 to 4 images; all images of a group are answered alike but for one in twenty.
+    # 40 groups of each class, of 1 to 4 images; all images of a group get the same answer, except one in twenty.
     generator = np.random.default_rng(0)
     shares, classes = np.repeat([0.9, 0.7, 0.6], 40), np.repeat(["benign", "malignant", "normal"], 40)
     covered = {"groups": 0, "images": 0, "wilson": 0}

@@ -24,13 +24,13 @@ def folds(finished):
     return runs
 
 
-def found(runs):
+def problems_of(runs):
     group = read_group(next(iter(runs.values())).path.parent)
     return [(problem.kind, problem.about, problem.text) for problem in find_problems(group.conditions)]
 
 
 def test_whole_folds_of_the_same_code_are_no_problem(folds):
-    assert found(folds) == []
+    assert problems_of(folds) == []
 
 
 def test_checks_that_have_nothing_to_check_are_not_called_passed(folds, finished):
@@ -49,7 +49,7 @@ def stop(run):
 
 def test_a_seed_that_lacks_a_fold_is_left_out_if_another_seed_is_complete(folds):
     stopped = stop(folds[1, 2])
-    assert found(folds) == []
+    assert problems_of(folds) == []
     group = read_group(stopped.path.parent)
     (condition,) = group.conditions
     assert [run.path for run in condition.runs] == [folds[0, fold].path for fold in range(3)]
@@ -66,7 +66,7 @@ def test_a_seed_that_lacks_a_fold_is_left_out_if_another_seed_is_complete(folds)
 def test_a_missing_fold_of_every_seed_is_named_with_its_seed_and_the_rest_is_reported(folds):
     stop(folds[0, 1])
     stopped = stop(folds[1, 2])
-    ((kind, about, text),) = found(folds)
+    ((kind, about, text),) = problems_of(folds)
     assert (kind, about) == ("folds", "resnet34__data.split.folds-3")
     assert text == (
         "seed 0 lacks fold 1 of 3 and has tested 26 images; seed 1 lacks fold 2 of 3 and has tested 28 images; "
@@ -82,7 +82,7 @@ def test_a_missing_fold_of_every_seed_is_named_with_its_seed_and_the_rest_is_rep
 def test_other_code_among_the_runs_of_a_condition_is_named(folds):
     for number, run in enumerate(folds.values()):
         run.update_status(commit=("a" if number else "b") * 40, dirty=number == 0)
-    assert found(folds) == [
+    assert problems_of(folds) == [
         ("code", "resnet34__data.split.folds-3",
          "its runs were trained with different code: aaaaaaa (5 runs), bbbbbbb+ (1 run)"),
     ]  # fmt: skip
@@ -90,7 +90,7 @@ def test_other_code_among_the_runs_of_a_condition_is_named(folds):
 
 def test_other_files_among_the_runs_of_a_group_are_named_and_are_no_part_of_the_condition(folds):
     folds[1, 2].update_status(data="e-1")
-    problems = found(folds)
+    problems = problems_of(folds)
     (other,) = (text for kind, _, text in problems if kind == "data")
     assert other == (
         "1 run has the same options as 3 runs of resnet34__data.split.folds-3, but other files (data e-1 instead of "
@@ -102,7 +102,7 @@ def test_other_files_among_the_runs_of_a_group_are_named_and_are_no_part_of_the_
     for run in folds.values():
         run.update_status(data="d-1")
     folds[1, 2].update_status(data="d-2")
-    assert "other images of the same files" in next(text for kind, _, text in found(folds) if kind == "data")
+    assert "other images of the same files" in next(text for kind, _, text in problems_of(folds) if kind == "data")
 
 
 def test_other_classes_among_the_conditions_are_named(finished):

@@ -43,9 +43,9 @@ TEST = cases("a", "test", np.linspace(0.20, 0.98, 25), np.linspace(0.02, 0.70, 5
 def test_the_threshold_has_the_asked_sensitivity_on_validation_images_and_the_test_images_do_not_move_it():
     points = points_of(VALIDATION, TEST)
     scores = VALIDATION.loc[VALIDATION["label"] == "malignant", "prob_malignant"]
-    for asked in (0.90, 0.95):
-        threshold = points[sensitivity_rule(asked)].thresholds["a"]
-        assert (scores >= threshold).mean() == pytest.approx(asked)
+    for sensitivity in (0.90, 0.95):
+        threshold = points[sensitivity_rule(sensitivity)].thresholds["a"]
+        assert (scores >= threshold).mean() == pytest.approx(sensitivity)
     other = points_of(VALIDATION, cases("a", "test", np.linspace(0.6, 0.99, 25), np.linspace(0.5, 0.9, 50)))
     assert {rule: point.thresholds for rule, point in other.items()} == {
         rule: point.thresholds for rule, point in points.items()
@@ -59,15 +59,15 @@ def test_the_numbers_are_those_of_the_table_at_the_threshold():
     fp, tn = (called & ~is_malignant).sum(), (~called & ~is_malignant).sum()
     assert point.table == {"tp": tp, "fn": fn, "fp": fp, "tn": tn}
     sensitivity, specificity = tp / 25, tn / 50
-    wanted = {
+    expected = {
         "sensitivity": sensitivity, "specificity": specificity, "ppv": tp / (tp + fp), "npv": tn / (tn + fn),
         "ppv_stated": 0.1 * sensitivity / (0.1 * sensitivity + 0.9 * (1 - specificity)),
         "npv_stated": 0.9 * specificity / (0.9 * specificity + 0.1 * (1 - sensitivity)),
     }  # fmt: skip
-    for name, value in wanted.items():
-        found, low, high = point.estimates[name]
-        assert found == pytest.approx(value)
-        assert low <= found <= high
+    for name, value in expected.items():
+        estimate, low, high = point.estimates[name]
+        assert estimate == pytest.approx(value)
+        assert low <= estimate <= high
 
 
 def test_the_most_probable_class_needs_no_threshold():

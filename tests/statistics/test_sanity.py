@@ -1,4 +1,4 @@
-"""The checks of a report find what must not be, and are quiet where all is well."""
+"""The checks of a report find each problem, and find none in a sound run."""
 
 import pandas as pd
 import pytest
@@ -7,7 +7,7 @@ from bus_lightning.statistics.checks import CHECKS, find_problems, passed_checks
 from bus_lightning.statistics.conditions import read_group
 
 
-def found_in(run):
+def problems_in(run):
     return find_problems(read_group(run.path.parent).conditions)
 
 
@@ -19,22 +19,22 @@ def test_a_sound_run_passes_every_check(finished):
 
 
 def test_a_network_that_is_no_better_than_the_majority_or_than_chance_is_found(finished):
-    texts = [finding.text for finding in found_in(finished("model=resnet34", sure=-3))]
+    texts = [finding.text for finding in problems_in(finished("model=resnet34", sure=-3))]
     assert sum("always predicting" in text for text in texts) == 2  # validation and test
     assert sum("ln K = 1.099" in text for text in texts) == 2
 
 
-def test_a_label_in_the_input_is_found_and_whose_scores_it_makes(finished):
-    (seen,) = found_in(finished("group=a", "model=resnet34", "overlay=contour", "overlay.parts=[train]"))
+def test_a_label_in_the_input_is_found_with_the_scores_that_it_affects(finished):
+    (seen,) = problems_in(finished("group=a", "model=resnet34", "overlay=contour", "overlay.parts=[train]"))
     assert (seen.kind, "its scores are biased" in seen.text) == ("label", True)
-    (scored,) = found_in(finished("group=b", "model=resnet34", "overlay=contour"))
+    (scored,) = problems_in(finished("group=b", "model=resnet34", "overlay=contour"))
     assert "its val and test scores measure the drawing" in scored.text
 
 
-def test_twins_across_the_split_are_counted(finished):
-    twins = {"benign/benign (9999)": 7777, "benign/benign (30)": 7777}
-    (found,) = found_in(finished("model=resnet34", method="random", groups=twins))
-    assert found.text == (
+def test_near_duplicates_across_the_split_are_counted(finished):
+    groups = {"benign/benign (9999)": 7777, "benign/benign (30)": 7777}
+    (finding,) = problems_in(finished("model=resnet34", method="random", groups=groups))
+    assert finding.text == (
         "1 of 40 test images have a near-duplicate in training, or an image of their patient; the scores are too "
         "optimistic"
     )
@@ -43,14 +43,14 @@ def test_twins_across_the_split_are_counted(finished):
 def test_cases_that_are_not_all_of_the_split_are_found(finished):
     run = finished("model=resnet34")
     run.write_cases(pd.read_csv(run.cases).drop(index=59))
-    (found,) = found_in(run)
-    assert (found.about, found.kind) == (run.path.name, "counts")
-    assert found.text == "39 test cases, but its split has 40 test images"
+    (finding,) = problems_in(run)
+    assert (finding.about, finding.kind) == (run.path.name, "counts")
+    assert finding.text == "39 test cases, but its split has 40 test images"
 
 
 @pytest.mark.parametrize("missing", ["normal", "benign"])
 def test_a_class_without_test_images_is_found(finished, missing):
     cases = pd.read_csv(finished("group=whole", "model=resnet34").cases)
     left = cases[(cases["label"] != missing) | (cases["split"] == "val")]
-    found = found_in(finished("group=part", "model=resnet34", cases=left))
-    assert f"no test image of class {missing}" in [finding.text for finding in found]
+    findings = problems_in(finished("group=part", "model=resnet34", cases=left))
+    assert f"no test image of class {missing}" in [finding.text for finding in findings]

@@ -87,8 +87,8 @@ def test_the_standard_error_of_the_summary_is_that_of_the_images(finished):
 
 def test_the_smallest_difference_is_found_in_four_of_five_experiments():
     se = 0.01
-    found = np.random.default_rng(0).normal(smallest_difference(se), se, 20_000)
-    assert (np.abs(found) > norm.ppf(0.975) * se).mean() == pytest.approx(0.8, abs=0.01)
+    differences = np.random.default_rng(0).normal(smallest_difference(se), se, 20_000)
+    assert (np.abs(differences) > norm.ppf(0.975) * se).mean() == pytest.approx(0.8, abs=0.01)
 
 
 def test_four_times_the_images_show_half_the_difference():
@@ -105,7 +105,7 @@ def test_the_images_needed_agree_with_connors_formula_for_paired_accuracies():
     assert images_needed(se, n, difference) == pytest.approx(connor, rel=0.02)
 
 
-def test_what_trainings_explain_is_not_laid_to_the_split():
+def test_variance_of_trainings_is_not_attributed_to_the_split():
     spread = spreads([("a", 0.76), ("a", 0.84), ("b", 0.80), ("b", 0.88)], images=0.0)
     assert spread.splits[0] == pytest.approx(math.sqrt(0.0008))
     assert spread.expected == pytest.approx(math.sqrt(0.0016))

@@ -57,9 +57,9 @@ def test_probabilities_are_the_mean_over_the_image_and_its_mirror_image(kind):
 
 def test_the_mean_of_sure_predictions_is_finite_and_exact():
     sure, unsure = torch.tensor([[300.0, -300.0, 0.0]]), torch.zeros(1, 3)
-    found = mean_logits([sure, unsure])
-    assert found.isfinite().all()
-    assert found.softmax(1).tolist()[0] == pytest.approx([2 / 3, 1 / 6, 1 / 6])
+    logits = mean_logits([sure, unsure])
+    assert logits.isfinite().all()
+    assert logits.softmax(1).tolist()[0] == pytest.approx([2 / 3, 1 / 6, 1 / 6])
     mask = mean_logits([torch.full((1, 1, 2, 2), 300.0), torch.full((1, 1, 2, 2), 200.0)])
     assert mask.isfinite().all()
     assert (mask.sigmoid() == 1).all()
@@ -85,8 +85,8 @@ def test_the_cases_after_training_are_averaged_and_those_of_an_epoch_are_not(kin
             for batch in batches():
                 views = (averaging.heads(averaging(view))["class"] for view in (batch["image"], batch["image"].flip(3)))
                 expected.append(sum(logits.softmax(1) for logits in views) / 2)
-        found = cases["averaging"][[f"prob_{name}" for name in CLASSES]].to_numpy()
-        assert found == pytest.approx(torch.cat(expected).numpy(), abs=1e-6)
+        probabilities = cases["averaging"][[f"prob_{name}" for name in CLASSES]].to_numpy()
+        assert probabilities == pytest.approx(torch.cat(expected).numpy(), abs=1e-6)
     image = batches()[0]["image"]
     with torch.no_grad():
         expected = averaging.heads(average_over_flips(averaging, image))

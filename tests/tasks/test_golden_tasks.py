@@ -1,4 +1,4 @@
-"""What the tasks log and keep, with uneven batches and images of many shapes, beside the same image by image."""
+"""What the tasks log and keep, with uneven batches and images of many shapes, compared with each image alone."""
 
 import io
 
@@ -166,11 +166,11 @@ def test_an_answer_is_that_of_an_evaluation_in_float32_by_head(kind):
     task.trainer = trainer()
     task.net.register_module("noise", nn.Dropout(0.9))
     task.train()
-    image = torch.stack([one["image"] for one in samples(3)])
-    found = task.predict_logits(image)
+    image = torch.stack([sample["image"] for sample in samples(3)])
+    answers = task.predict_logits(image)
     assert not task.training
-    assert set(found) == {"classification": {"class"}, "segmentation": {"mask"}, "joint": {"class", "mask"}}[kind]
-    for name, logits in found.items():
+    assert set(answers) == {"classification": {"class"}, "segmentation": {"mask"}, "joint": {"class", "mask"}}[kind]
+    for name, logits in answers.items():
         assert logits.dtype == torch.float32
         assert torch.equal(logits, task.heads(task(image))[name])
 
@@ -184,7 +184,7 @@ def test_a_training_loss_that_is_no_number_stops_the_training():
 def test_the_memory_layout_is_the_one_that_was_chosen(channels_last):
     seen = []
     task = make("segmentation", channels_last=channels_last)
-    task.net.sides.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    task.net.sides.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     layout = torch.channels_last if channels_last else torch.contiguous_format
     image = torch.rand(2, 3, 8, 10)
     for called in (task, task.net.side_logits if not channels_last else task):

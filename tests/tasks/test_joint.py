@@ -1,4 +1,4 @@
-"""One network with two heads answers both questions, and stands beside those that answer one."""
+"""One network with two heads answers both questions, and is shown next to those that answer one."""
 
 import logging
 
@@ -77,8 +77,8 @@ def test_two_losses_are_weighed(composed):
     weight = torch.tensor([1.0, 2.0, 3.0])
     of_mask = SoftDiceLoss()(logits[0], target[0])
     of_class = nn.CrossEntropyLoss(weight, label_smoothing=0.1)(logits[1], target[1])
-    said = ["mask_weight=0.3", "class_weight=0.7", "label_smoothing=0.1"]
-    loss = build(composed(NET, *(f"task.loss.{option}" for option in said)).task.loss, weight=weight)
+    options = ["mask_weight=0.3", "class_weight=0.7", "label_smoothing=0.1"]
+    loss = build(composed(NET, *(f"task.loss.{option}" for option in options)).task.loss, weight=weight)
     assert loss(logits, target).item() == pytest.approx((0.3 * of_mask + 0.7 * of_class).item())
 
 

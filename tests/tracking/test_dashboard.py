@@ -33,24 +33,24 @@ TASKS = ("classification", "segmentation")
 def grid(phantom, audit_cache, tmp_path_factory):
     """A classifier and a segmenter, trained for two epochs with W&B offline, a key being set: task -> run folder."""
     runs = tmp_path_factory.mktemp("runs")
-    said = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={runs}", "logger=wandb", "debug_size=true",
-            "callbacks.progress=null", "trainer.enable_progress_bar=false", "data.size=64", "trainer.max_epochs=2",
-            "group=mine", "logger.wandb.tags=[small,fast]", "logger.wandb.notes=hello"]  # fmt: skip
+    fixed = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={runs}", "logger=wandb", "debug_size=true",
+             "callbacks.progress=null", "trainer.enable_progress_bar=false", "data.size=64", "trainer.max_epochs=2",
+             "group=mine", "logger.wandb.tags=[small,fast]", "logger.wandb.notes=hello"]  # fmt: skip
     # The learning rate of 0 keeps the first epoch, which no later one surpasses.
     own = {
         "classification": ["model=alexnet", "optimizer.lr=0", "name=first"],
         "segmentation": ["model=u2net_lite", "data.split.val_from_train=1", "logger.wandb.watch=gradients",
                          "data.batch_size=4", "name=second"],
     }  # fmt: skip
-    found = {}
+    runs_of = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_API_KEY", KEY)
         for task, more in own.items():
             GlobalHydra.instance().clear()
             with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-                train.run(compose("train", overrides=[*said, *more]))
-            found[task] = RunDir(runs / "mine" / more[-1].partition("=")[2])
-    return found
+                train.run(compose("train", overrides=[*fixed, *more]))
+            runs_of[task] = RunDir(runs / "mine" / more[-1].partition("=")[2])
+    return runs_of
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +65,12 @@ def records(grid):
 
 def test_a_run_is_named_grouped_and_described_as_its_job(grid, records):
     for task, run in grid.items():
-        (told,) = [record for record in of_kind(records[task], "run") if "display_name" in record]
-        assert (told["display_name"], told["run_group"], told["job_type"]) == (run.path.name, "mine", task)
-        assert (told["tags"], told["notes"]) == (["small", "fast"], "hello")
-        assert told.get("git", {}).get("commit") == run.status["commit"]
-        assert told["run_id"] == (run.path / "wandb_id.txt").read_text()
+        (run_record,) = [record for record in of_kind(records[task], "run") if "display_name" in record]
+        names = (run_record["display_name"], run_record["run_group"], run_record["job_type"])
+        assert names == (run.path.name, "mine", task)
+        assert (run_record["tags"], run_record["notes"]) == (["small", "fast"], "hello")
+        assert run_record.get("git", {}).get("commit") == run.status["commit"]
+        assert run_record["run_id"] == (run.path / "wandb_id.txt").read_text()
 
 
 def test_the_config_is_the_resolved_one_with_commit_and_hashes(grid, recorded):
@@ -108,14 +109,14 @@ def test_the_summary_holds_the_kept_epochs_numbers_not_the_lasts(grid, recorded)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_test_metrics_stand_beside_the_intervals_of_the_report(grid, recorded, task):
+def test_test_metrics_stand_next_to_the_intervals_of_the_report(grid, recorded, task):
     summary, metrics = recorded[task].summary, grid[task].metrics["test"]
-    (condition,) = [one for one in read_group(grid[task].path.parent).conditions if one.task == task]
-    told = summarise(condition, "test").set_index("metric")
+    (condition,) = [condition for condition in read_group(grid[task].path.parent).conditions if condition.task == task]
+    table = summarise(condition, "test").set_index("metric")
     name = {"classification": "auroc_macro", "segmentation": "dice_image"}[task]
     assert summary[f"test/{name}"] == pytest.approx(metrics[name])
     interval = [summary[f"test/{name}_low"], summary[f"test/{name}_high"]]
-    np.testing.assert_allclose(interval, told.loc[name, ["low", "high"]].astype(float), rtol=1e-6)
+    np.testing.assert_allclose(interval, table.loc[name, ["low", "high"]].astype(float), rtol=1e-6)
     rows = {row[2]: row[3:] for row in recorded[task].table("test/metrics")[1]}
     assert rows[name] == pytest.approx([metrics[name], *interval, metrics["n"]])
 
@@ -160,7 +161,9 @@ def test_the_table_of_a_segmenter_has_dice_where_there_is_a_lesion_and_a_thumbna
     lesions = table["dice"].astype(float).dropna()
     assert len(lesions) == (table["label"] != "normal").sum()
     assert lesions.mean() == pytest.approx(grid["segmentation"].metrics["test"]["dice_image"])
-    (artifact,) = [one for one in of_kind(records["segmentation"], "artifact") if one["name"].count("testcases")]
+    (artifact,) = [
+        artifact for artifact in of_kind(records["segmentation"], "artifact") if artifact["name"].count("testcases")
+    ]
     pictures = [entry for entry in artifact["manifest"]["contents"] if entry["path"].endswith(".jpg")]
     assert len(pictures) == len(table)
 
@@ -169,7 +172,7 @@ def test_the_table_of_a_segmenter_has_dice_where_there_is_a_lesion_and_a_thumbna
 def test_the_kept_checkpoint_is_an_artifact_best_without_a_second_copy_and_within_the_runs_folder(grid, records, task):
     run = grid[task]
     artifacts = of_kind(records[task], "artifact")
-    (model,) = [one for one in artifacts if one["type"] == "model"]
+    (model,) = [artifact for artifact in artifacts if artifact["type"] == "model"]
     assert "best" in model["aliases"]
     metadata = json.loads(model["metadata"])
     assert metadata["kept_epoch"] == (0 if task == "classification" else metadata["kept_epoch"])
@@ -177,7 +180,7 @@ def test_the_kept_checkpoint_is_an_artifact_best_without_a_second_copy_and_withi
     assert metadata["identity"]["model.name"] == run.status["model"]
     (entry,) = model["manifest"]["contents"]
     assert Path(entry["local_path"]).samefile(run.best)
-    staged = [Path(entry["local_path"]) for one in artifacts for entry in one["manifest"]["contents"]]
+    staged = [Path(entry["local_path"]) for artifact in artifacts for entry in artifact["manifest"]["contents"]]
     assert all(path.is_relative_to(run.path.resolve()) and path.is_file() for path in staged)
     assert not {"WANDB_DATA_DIR", "WANDB_CACHE_DIR"} & os.environ.keys(), "left to the next job of this process"
 
@@ -192,9 +195,9 @@ def test_gradients_are_an_option(recorded):
 @pytest.mark.parametrize("task", TASKS)
 def test_neither_folders_nor_the_host_of_this_machine_are_recorded(grid, records, phantom, task):
     # An artifact names the files to send, and is not sent with those names.
-    told = "\n".join(json.dumps(record) for record in records[task] if record["type"] != "artifact")
+    text = "\n".join(json.dumps(record) for record in records[task] if record["type"] != "artifact")
     for secret in (str(phantom), str(grid[task].path), str(ROOT), str(Path.home()) + "/", f'"{socket.gethostname()}"'):
-        assert secret not in told
+        assert secret not in text
 
 
 def test_no_key_is_in_any_file_of_a_run(grid):
@@ -255,18 +258,18 @@ class Interruption(pl.Callback):
 
 
 def test_an_interrupted_run_is_killed_and_goes_on_under_its_id_without_repeating_an_epoch(composed, monkeypatch):
-    said = ["model=alexnet", "logger=wandb", "trainer.max_epochs=3", "name=one"]
+    overrides = ["model=alexnet", "logger=wandb", "trainer.max_epochs=3", "name=one"]
     usual = fit.build_trainer
     with monkeypatch.context() as patch:
         patch.setattr(
             fit, "build_trainer",
-            lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, Interruption()], **o),
+            lambda *args, callbacks, **options: usual(*args, callbacks=[*callbacks, Interruption()], **options),
         )  # fmt: skip
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            train.run(composed(*said))
-    run = RunDir(Path(composed(*said).runs_dir) / "classification" / "one")
+            train.run(composed(*overrides))
+    run = RunDir(Path(composed(*overrides).runs_dir) / "classification" / "one")
     assert read_recording(run.path).exit_code == 255
-    train.run(composed(*said))
+    train.run(composed(*overrides))
     whole = read_recording(run.path)
     assert (whole.state, whole.exit_code) == ("finished", 0)
     assert [row["epoch"] for row in whole.history if "val/loss" in row] == [0, 1, 2]

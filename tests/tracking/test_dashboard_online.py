@@ -85,7 +85,7 @@ def test_where_wandb_does_not_answer_this_and_later_jobs_are_recorded_offline(mo
 
 
 @pytest.mark.parametrize(("code", "state"), [(0, "finished"), (1, "failed"), (255, "failed")])
-def test_how_a_run_ended_is_told_by_its_exit_code(run, code, state):
+def test_the_exit_code_says_how_a_run_ended(run, code, state):
     wandb_logger(str(run.path), project="p").log_metrics({"val/loss": 1.0, "epoch": 0})
     run.update_status(error="/no/such/file.pth is missing" if code == 1 else None)
     finish_run(run, code)
@@ -126,7 +126,7 @@ def recordings(tmp_path):
     return tmp_path / "runs"
 
 
-def test_what_waits_is_sent_in_the_order_of_time_but_for_what_is_being_trained(recordings, monkeypatch, caplog):
+def test_waiting_runs_are_sent_in_order_of_time_except_those_in_training(recordings, monkeypatch, caplog):
     with owned(recordings / "grid" / "busy"):
         unsent = syncing.find_unsent(recordings)
     assert [(recording.run_id, recording.started) for recording in unsent] == [
@@ -181,27 +181,27 @@ def stand_in():
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.path.startswith("/graphql"):
-                asked = json.loads(body)
-                operation, variables = asked["operationName"], asked.get("variables") or {}
+                content = json.loads(body)
+                operation, variables = content["operationName"], content.get("variables") or {}
                 variables |= {"to": f"http://127.0.0.1:{self.server.server_port}/file"}
                 refused = {"data": None, "errors": [{"message": "none here"}]}
                 is_known = "Artifact" not in operation
                 self.say({"data": answer(operation, variables, sent.history)} if is_known else refused)
                 return
             if self.path.endswith("file_stream"):
-                asked = json.loads(body)
+                content = json.loads(body)
                 lines = sent.history.setdefault(self.path.split("/")[-2], [])
-                if part := (asked.get("files") or {}).get("wandb-history.jsonl"):
+                if part := (content.get("files") or {}).get("wandb-history.jsonl"):
                     lines[part["offset"] :] = part["content"]
-                sent.exit_codes += [asked["exitcode"]] if "exitcode" in asked else []
+                sent.exit_codes += [content["exitcode"]] if "exitcode" in content else []
             self.say({})
 
         def do_PUT(self):
             self.rfile.read(int(self.headers["Content-Length"]))
             self.say({})
 
-        def say(self, said):
-            body = json.dumps(said).encode()
+        def say(self, content):
+            body = json.dumps(content).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -265,7 +265,7 @@ def test_the_champions_checkpoint_gets_the_alias_and_all_others_lose_it():
     runs = [online_run("a", "g", 0.7), online_run("b", "g", 0.9), online_run("c", "g", 0.8), online_run("d", "g", 0.1)]
     (line,) = mark_champions(SimpleNamespace(artifact=artifact), runs)
     assert "b" in line
-    assert {name[11]: found.aliases for name, found in artifacts.items()} == {
+    assert {name[11]: artifact.aliases for name, artifact in artifacts.items()} == {
         "a": ["best"], "b": ["best", "champion"], "c": ["best"],
     }  # fmt: skip
     assert sorted(saved) == ["a", "b"]

@@ -26,12 +26,12 @@ def remote(tmp_path, monkeypatch):
     repository = tmp_path / "repository"
     repository.mkdir()
     me = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    for said in (
+    for arguments in (
         ["init", "-q"],
         ["remote", "add", "origin", REMOTE],
         [*me, "commit", "-q", "--allow-empty", "-m", "x"],
     ):
-        subprocess.run(["git", *said], cwd=repository, check=True)
+        subprocess.run(["git", *arguments], cwd=repository, check=True)
     monkeypatch.chdir(repository)
     return repository
 
@@ -71,7 +71,7 @@ def test_with_names_as_is_the_default_the_table_and_the_captions_hold_them_and_t
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_failure_that_names_an_image_is_told_by_its_kind_alone_where_names_stay_here(composed, monkeypatch, named):
+def test_a_failure_that_names_an_image_is_sent_only_as_its_kind_where_names_stay_here(composed, monkeypatch, named):
     def fail(*_):
         raise RuntimeError("benign/benign (3) is odd")
 
@@ -106,8 +106,8 @@ def test_numbers_as_tags_notes_and_project_are_text(composed):
 
 @pytest.mark.parametrize("name", ["WANDB_MODE", "WANDB_API_KEY", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_BASE_URL"])
 def test_a_variable_of_wandb_that_is_empty_is_taken_out_before_wandb_reads_it(monkeypatch, tmp_path, name):
-    for one in ("WANDB_MODE", "WANDB_API_KEY"):
-        monkeypatch.delenv(one, raising=False)
+    for variable in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))  # nobody is logged in
     monkeypatch.setenv(name, " ")
     assert wandb_mode() == "offline"

@@ -83,7 +83,7 @@ def test_a_port_that_is_taken_is_named_with_the_variables_to_set():
     assert line == f"No store can be opened at 127.0.0.1:{port}: set MASTER_ADDR and MASTER_PORT for srun."
 
 
-def test_an_address_that_is_not_of_this_machine_is_not_waited_for_as_for_another_one(port):
+def test_a_first_process_at_an_unknown_address_fails_at_once(port):
     code, _, (line,) = end(start(0, port, "hurry", "open", address="no-machine.invalid"))
     assert code == 1
     assert line == f"No store can be opened at no-machine.invalid:{port}: set MASTER_ADDR and MASTER_PORT for srun."

@@ -11,13 +11,13 @@ from bus_lightning.training.hardware import Hardware
 FINDER = ("model=resnet34", "debug=batch_size", "data.batch_size=2", "logger=none")
 
 
-def test_a_cpu_is_refused_for_it_would_swap(composed):
+def test_a_cpu_is_refused_because_it_would_swap(composed):
     with pytest.raises(UserError, match="debug=batch_size fills the memory of a GPU, and this is a CPU"):
         train.run(composed(*FINDER))
 
 
 @pytest.mark.filterwarnings("ignore")  # the finder, too, reloads the data more often than Lightning likes
-def test_the_largest_batch_that_fits_is_found_and_said(trained, monkeypatch, caplog):
+def test_the_largest_batch_that_fits_is_found_and_reported(trained, monkeypatch, caplog):
     caplog.set_level("INFO")
     seen, usual = [], Collate.__call__
 

@@ -23,7 +23,7 @@ from bus_lightning.training.evaluate import evaluate_runs
 
 @pytest.fixture
 def seeds(finished):
-    """Write runs of three seeds of one condition, with answers of their own, and return them."""
+    """Write runs of three seeds of one condition, each with other answers, and return them."""
 
     def make(*overrides, seeds=(0, 1, 2), **options):
         return [finished("group=g", f"seed={seed}", *overrides, **options) for seed in seeds]
@@ -125,11 +125,11 @@ def test_a_network_that_saw_an_image_is_never_averaged_on_it(folds):
 def test_a_network_that_saw_a_near_duplicate_is_never_averaged_on_an_image(seeds):
     run = seeds(seeds=(0,))[0]
     split = load_split(run.split)
-    twin = json.loads(run.split.read_text())
-    twin["groups"][split.test[0]] = twin["groups"][split.train[0]]
+    changed = json.loads(run.split.read_text())
+    changed["groups"][split.test[0]] = changed["groups"][split.train[0]]
     with pytest.raises(UserError, match="was trained or selected on"):
-        refuse_seen(run.path, type(split)(**twin), split.test, "test")
-    refuse_seen(run.path, type(split)(**twin | {"method": "random"}), split.test, "test")  # its leak is the point
+        refuse_seen(run.path, type(split)(**changed), split.test, "test")
+    refuse_seen(run.path, type(split)(**changed | {"method": "random"}), split.test, "test")  # its leak is the point
 
 
 def test_a_missing_seed_of_one_fold_is_named_and_no_smaller_ensemble_is_made(folds):
@@ -140,7 +140,7 @@ def test_a_missing_seed_of_one_fold_is_named_and_no_smaller_ensemble_is_made(fol
     assert not ensembles_in(group)
 
 
-def test_what_is_missing_is_said_in_one_line(folds, caplog):
+def test_missing_networks_are_named_in_one_line(folds, caplog):
     runs = folds(without=[(2, 1)])
     with pytest.raises(UserError):
         average(runs[0, 0].path.parent / "*")

@@ -46,9 +46,9 @@ def test_images_elsewhere_are_averaged_over_the_networks_of_all_folds_and_only_o
     average(group / "*", "seeds", f"data.root={root}")
     folders = ensembles_in(group)
     assert len(folders) == 2
-    found = [read_evaluations(RunDir(folder), None) for folder in folders]
-    assert [len(each) for each in found] == [1, 0]
-    (evaluation,) = found[0]
+    evaluations = [read_evaluations(RunDir(folder), None) for folder in folders]
+    assert [len(each) for each in evaluations] == [1, 0]
+    (evaluation,) = evaluations[0]
     assert evaluation.networks == 4
     mean = evaluation.cases.set_index("id")
     tables = [read_evaluations(run, None)[0].cases.set_index("id") for run in runs]  # made on the way, for the report

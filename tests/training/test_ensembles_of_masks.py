@@ -45,11 +45,11 @@ def test_the_mean_of_a_network_with_itself_is_its_own_evaluation(trained):
     """The same code path: masks, distances and classes come out as the training wrote them, to the last digit."""
     run = trained[0]
     shutil.rmtree(trained[1].path)
-    twin = Path(shutil.copytree(run.path, run.path.with_name(run.path.name.replace("seed-0", "seed-1"))))
-    config = RunDir(twin).config
+    copied = Path(shutil.copytree(run.path, run.path.with_name(run.path.name.replace("seed-0", "seed-1"))))
+    config = RunDir(copied).config
     config.write_text(config.read_text().replace("\nseed: 0\n", "\nseed: 1\n"))
     written = pd.read_csv(run.cases, dtype=str)
-    with (twin / "cases.csv").open("a") as stream:  # other bytes, the same numbers: it is not refused as a copy
+    with (copied / "cases.csv").open("a") as stream:  # other bytes, the same numbers: it is not refused as a copy
         stream.write("\n")
     average(run.path.parent / "*")
     (folder,) = ensembles_in(run.path.parent)

@@ -16,7 +16,7 @@ from bus_lightning.training.evaluate import evaluate_run, evaluate_runs
 
 
 @pytest.fixture(scope="module")
-def one(phantom, audit_cache, tmp_path_factory):
+def trained_run(phantom, audit_cache, tmp_path_factory):
     """A run that was trained on batches of four."""
     runs = tmp_path_factory.mktemp("evaluated")
     with pytest.MonkeyPatch.context() as patch:
@@ -28,12 +28,12 @@ def one(phantom, audit_cache, tmp_path_factory):
 
 
 @pytest.fixture
-def run(one, tmp_path):
+def run(trained_run, tmp_path):
     """A copy of the run whose config may be changed."""
 
     def make(**changes):
-        copy = RunDir(Path(shutil.copytree(one.path, tmp_path / "runs/g/one", dirs_exist_ok=True)))
-        config = OmegaConf.load(one.config)
+        copy = RunDir(Path(shutil.copytree(trained_run.path, tmp_path / "runs/g/one", dirs_exist_ok=True)))
+        config = OmegaConf.load(trained_run.config)
         for key, value in changes.items():
             OmegaConf.update(config, key.replace("__", "."), value)
         OmegaConf.save(config, copy.config)
@@ -44,8 +44,8 @@ def run(one, tmp_path):
 
 def test_a_share_of_batches_is_enough_for_the_smallest_part(run):
     shares = run(trainer__limit_test_batches=0.1)  # 1.4 batches of training images, and 0.4 of test images
-    found = evaluate_run(shares, request(part="all")).metrics
-    assert (found["test"]["n"], found["val"]["n"]) == (4, 5)
+    metrics = evaluate_run(shares, request(part="all")).metrics
+    assert (metrics["test"]["n"], metrics["val"]["n"]) == (4, 5)
     assert evaluate_run(run(trainer__limit_test_batches=0.01), request(part="train")).metrics["train"]["n"] == 4
 
 
@@ -54,11 +54,11 @@ def test_a_run_that_was_not_validated_has_validation_images_all_the_same(run):
     assert evaluate_run(run(trainer__limit_val_batches=1), request(part="val")).metrics["val"]["n"] == 4
 
 
-def test_loss_and_metrics_are_those_of_all_images_whatever_the_batches(run, one):
-    found = evaluate_run(run(data__batch_size=5), request()).metrics["test"]
-    assert found["loss"] == pytest.approx(one.metrics["test"]["loss"], rel=1e-5)
-    assert found["log_loss"] == pytest.approx(one.metrics["test"]["log_loss"], rel=1e-5)
-    assert found["n"] == len(load_split(one.split).test)
+def test_loss_and_metrics_are_those_of_all_images_whatever_the_batches(run, trained_run):
+    metrics = evaluate_run(run(data__batch_size=5), request()).metrics["test"]
+    assert metrics["loss"] == pytest.approx(trained_run.metrics["test"]["loss"], rel=1e-5)
+    assert metrics["log_loss"] == pytest.approx(trained_run.metrics["test"]["log_loss"], rel=1e-5)
+    assert metrics["n"] == len(load_split(trained_run.split).test)
 
 
 def test_neither_old_folders_nor_unfinished_ones_are_evaluated(run, tmp_path, monkeypatch):
@@ -84,18 +84,18 @@ def test_neither_old_folders_nor_unfinished_ones_are_evaluated(run, tmp_path, mo
 def test_what_a_run_skipped_in_training_is_skipped_in_its_evaluation(run, phantom_copy):
     tested = load_split(run().split).test[0]
     (phantom_copy / f"{tested}.png").write_bytes(b"")
-    asked = request(root=str(phantom_copy), split="own")
+    options = request(root=str(phantom_copy), split="own")
     with pytest.raises(UserError, match=r"\.png is empty"):
-        evaluate_run(run(), asked)
-    assert evaluate_run(run(data__skip_unreadable=True), asked).metrics["test"]["n"] == 13
-    asked.data.skip_unreadable = True
-    assert evaluate_run(run(), asked).metrics["test"]["n"] == 13
+        evaluate_run(run(), options)
+    assert evaluate_run(run(data__skip_unreadable=True), options).metrics["test"]["n"] == 13
+    options.data.skip_unreadable = True
+    assert evaluate_run(run(), options).metrics["test"]["n"] == 13
 
 
 def test_a_mask_that_cannot_be_used_matters_where_it_is_drawn(run, phantom_copy):
     tested = next(id_ for id_ in load_split(run().split).test if not id_.startswith("normal"))
     (phantom_copy / f"{tested}_mask.png").write_bytes(b"")
-    asked = request(root=str(phantom_copy), split="own")
-    assert evaluate_run(run(), asked).metrics["test"]["n"] == 14
+    options = request(root=str(phantom_copy), split="own")
+    assert evaluate_run(run(), options).metrics["test"]["n"] == 14
     with pytest.raises(UserError, match=r"_mask\.png"):
-        evaluate_run(run(overlay__style="fill"), asked)
+        evaluate_run(run(overlay__style="fill"), options)

@@ -65,13 +65,13 @@ def test_every_image_of_a_folder_is_tested_when_asked_for_even_if_a_class_is_mis
     own = pd.read_csv(run.cases)
     shared = own[own["id"].str.fullmatch(r"(benign|malignant)/\w+ \([123]\)")]
     for row in shared.to_dict("records"):  # the same pixels give the same answer, with the same meaning of columns
-        twin = cases[cases["id"] == row["id"].replace(row["label"] + " (", "case ").rstrip(")")].iloc[0]
-        assert twin["label"] == row["label"]
-        assert twin["prob_malignant"] == pytest.approx(row["prob_malignant"], abs=1e-5)
+        expected = cases[cases["id"] == row["id"].replace(row["label"] + " (", "case ").rstrip(")")].iloc[0]
+        assert expected["label"] == row["label"]
+        assert expected["prob_malignant"] == pytest.approx(row["prob_malignant"], abs=1e-5)
     assert result.metrics["test"]["auroc_macro"] is None
 
 
-def test_a_folder_that_shares_ids_with_the_training_is_not_tested_without_a_word(trained, phantom_copy):
+def test_a_folder_that_shares_ids_with_the_training_is_tested_only_with_the_option_split(trained, phantom_copy):
     run = trained("model=alexnet")
     split = json.loads(run.split.read_text())
     gone = split["train"][0]
@@ -113,7 +113,7 @@ def test_one_run_that_cannot_be_evaluated_does_not_stop_the_others(trained, caps
     assert "alexnet" in shown
 
 
-def test_a_label_in_the_input_is_said_when_evaluating(trained, caplog):
+def test_a_label_in_the_input_gives_a_warning_when_evaluating(trained, caplog):
     run = trained("model=alexnet", "overlay=fill", "overlay.parts=[train]")
     caplog.clear()
     evaluate_run(run, request(part="train"))

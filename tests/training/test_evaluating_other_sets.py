@@ -72,7 +72,7 @@ def hospital(others, tmp_path_factory):
 
 
 def make_hospital(source, ids, root):
-    """Copy images to names of their own, and write the table."""
+    """Copy images to new names, and write the table."""
     index, rows = read_index(source).set_index("id"), []
     (root / "us").mkdir()
     (root / "gt").mkdir()
@@ -106,12 +106,12 @@ def of_table(root, *more):
 def test_a_table_with_words_and_patients_of_its_own_gives_what_the_same_folder_gives(finished, others, hospital):
     run = finished("alexnet")
     expected = evaluate_run(run, request(f"data.root={others}"))
-    found = evaluate_run(run, of_table(hospital, MAP))
-    cases = [pd.read_csv(result.cases).sort_values("id", ignore_index=True) for result in (expected, found)]
+    evaluated = evaluate_run(run, of_table(hospital, MAP))
+    cases = [pd.read_csv(result.cases).sort_values("id", ignore_index=True) for result in (expected, evaluated)]
     assert cases[0]["label"].tolist() == cases[1]["label"].tolist()
     # The size of the run is 64, that of conf/data/default.yaml 224.
     np.testing.assert_allclose(*(table.filter(like="prob_") for table in cases), rtol=0, atol=1e-6)
-    groups = load_split(found.split).groups
+    groups = load_split(evaluated.split).groups
     assert groups["us/000"] == groups["us/001"] != groups["us/002"], "patients are kept in the groups of the intervals"
 
 
@@ -228,7 +228,7 @@ def test_a_class_that_the_training_left_out_is_left_out_of_its_own_data_again(ph
         evaluate_run(run, request("data=busi", f"data.root={tmp_path / 'more'}"))
 
 
-def test_a_run_on_several_sets_knows_its_images_again_in_one_of_them(phantom, others, audit_cache, tmp_path, caplog):
+def test_a_run_on_several_sets_recognises_its_images_in_one_of_them(phantom, others, audit_cache, tmp_path, caplog):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "save_sheet", lambda *_: None)
         sets = ["data=[folder,busi]", f"data.sets.folder.root={others}", f"data.sets.busi.root={phantom}"]

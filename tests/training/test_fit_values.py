@@ -11,16 +11,16 @@ from bus_lightning.training.prepared_run import PreparedRun
 
 def test_a_part_without_images_has_no_images_and_no_scores():
     cases = pd.DataFrame({"id": ["a", "b"], "label": ["x", "y"], "prob_x": [0.9, 0.2], "prob_y": [0.1, 0.8]})
-    found = metrics_of_nothing(cases)
-    reasons = found.pop("undefined")
-    assert found.pop("n") == 0
-    assert {"loss", "accuracy", "auroc_macro", "recall_x"} <= found.keys()
-    assert set(found.values()) == {None}
+    metrics = metrics_of_nothing(cases)
+    reasons = metrics.pop("undefined")
+    assert metrics.pop("n") == 0
+    assert {"loss", "accuracy", "auroc_macro", "recall_x"} <= metrics.keys()
+    assert set(metrics.values()) == {None}
     assert set(reasons.values()) == {"no images"}
 
 
 @pytest.mark.parametrize(
-    ("style", "source", "parts", "said"),
+    ("style", "source", "parts", "words"),
     [
         ("none", "ground_truth", ["train", "val", "test"], None),
         ("fill", "predicted", ["train", "val", "test"], None),
@@ -29,11 +29,11 @@ def test_a_part_without_images_has_no_images_and_no_scores():
         ("contour", "ground_truth", ["train", "val", "test"], "overlay=contour is drawn into val and test images."),
     ],
 )
-def test_a_label_in_the_input_is_announced_where_it_is_scored_and_nowhere_else(style, source, parts, said, caplog):
+def test_a_label_in_the_input_is_announced_where_it_is_scored_and_nowhere_else(style, source, parts, words, caplog):
     overlay = OmegaConf.create({"style": style, "source": source, "parts": parts})
     announce_label_in_input(overlay, ["val", "test"])
-    assert bool(caplog.records) is bool(said)
-    assert (said or "") in caplog.text
+    assert bool(caplog.records) is bool(words)
+    assert (words or "") in caplog.text
 
 
 def test_a_run_is_validated_where_it_has_images_and_does_not_turn_it_off():

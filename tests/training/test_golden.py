@@ -27,12 +27,12 @@ def losses(trained, model, augment, *more):
 @pytest.mark.parametrize(("model", "augment"), GOLDEN)
 def test_losses_are_the_golden_ones(trained, model, augment):
     # The optimizer's plain form, which the golden values were made with. Other CPUs round in another order.
-    found = losses(trained, model, augment, "optimizer.fused=false")
-    assert found == pytest.approx(GOLDEN[model, augment], rel=2e-3)
-    assert found[0] == pytest.approx(GOLDEN[model, augment][0], rel=1e-4)
+    actual = losses(trained, model, augment, "optimizer.fused=false")
+    assert actual == pytest.approx(GOLDEN[model, augment], rel=2e-3)
+    assert actual[0] == pytest.approx(GOLDEN[model, augment][0], rel=1e-4)
 
 
 @pytest.mark.parametrize("model", ["resnet34", "u2net_lite"])
 def test_the_fused_optimizer_takes_the_same_steps(trained, model):
-    found = losses(trained, model, "none", "optimizer.fused=true")
-    assert found == pytest.approx(GOLDEN[model, "none"], rel=3e-3)
+    actual = losses(trained, model, "none", "optimizer.fused=true")
+    assert actual == pytest.approx(GOLDEN[model, "none"], rel=3e-3)

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here"),
 ]
 # AlexNet's pooling has no deterministic form.
-SAID = ["model=resnet34", "data.batch_size=8", "trainer.max_epochs=3", "trainer.accelerator=gpu",
+OVERRIDES = ["model=resnet34", "data.batch_size=8", "trainer.max_epochs=3", "trainer.accelerator=gpu",
         "trainer.precision=32-true"]  # fmt: skip
 LOSS_TOLERANCE = 1e-2  # relative, of each epoch's training and validation loss
 AUC_TOLERANCE = 0.02  # absolute, of the test images
@@ -37,24 +37,24 @@ class Stop(pl.Callback):
 
 @pytest.fixture
 def undisturbed_and_resumed(composed, monkeypatch):
-    """Train once in peace, and once stopped in the second epoch and started again; both runs' folders come back."""
+    """Train once without a stop, and once stopped in the second epoch and started again; return both folders."""
 
     def train(*overrides):
         runs = []
         for name in ("undisturbed", "resumed"):
-            cfg = composed(*SAID, *overrides, f"name={name}")
+            cfg = composed(*OVERRIDES, *overrides, f"name={name}")
             runs.append(RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name))
             if name == "resumed":
                 stop, usual = Stop(), fit.build_trainer
 
-                def build(*given, callbacks, stop=stop, usual=usual, **options):
-                    return usual(*given, callbacks=[stop, *callbacks], **options)
+                def build(*args, callbacks, stop=stop, usual=usual, **options):
+                    return usual(*args, callbacks=[stop, *callbacks], **options)
 
                 monkeypatch.setattr(fit, "build_trainer", build)
                 with pytest.raises(Interrupted):
                     train.run(cfg)
                 assert runs[1].status["state"] == "interrupted"
-                cfg = composed(*SAID, *overrides, f"name={name}")
+                cfg = composed(*OVERRIDES, *overrides, f"name={name}")
             train.run(cfg)
         return runs
 
@@ -72,9 +72,9 @@ def test_a_resumed_run_has_the_bits_of_an_undisturbed_one_when_it_is_determinist
 
 def test_a_resumed_run_stays_within_the_stated_tolerance_when_it_is_not_deterministic(undisturbed_and_resumed):
     undisturbed, resumed = undisturbed_and_resumed()
-    found, expected = pd.read_csv(resumed.history), pd.read_csv(undisturbed.history)
-    assert found["epoch"].tolist() == expected["epoch"].tolist() == [0, 1, 2]
+    actual, expected = pd.read_csv(resumed.history), pd.read_csv(undisturbed.history)
+    assert actual["epoch"].tolist() == expected["epoch"].tolist() == [0, 1, 2]
     for column in ("train/loss", "val/loss"):
-        assert found[column].tolist() == pytest.approx(expected[column].tolist(), rel=LOSS_TOLERANCE)
+        assert actual[column].tolist() == pytest.approx(expected[column].tolist(), rel=LOSS_TOLERANCE)
     auc = [run.metrics["test"]["macro_auc"] for run in (resumed, undisturbed)]
     assert auc[0] == pytest.approx(auc[1], abs=AUC_TOLERANCE)

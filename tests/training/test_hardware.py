@@ -17,7 +17,7 @@ from bus_lightning.training.hardware import choose_hardware
 ABLE, UNABLE = {"avx512_bf16": True, "cpu_name": "a new CPU"}, {"avx512_bf16": False, "cpu_name": "an old CPU"}
 
 
-def asked(precision="auto", channels_last="auto"):
+def config_of(precision="auto", channels_last="auto"):
     trainer = {"precision": precision, "accelerator": "cpu", "devices": 1}
     data = {"on_device": None, "size": 224}
     return OmegaConf.create({"trainer": trainer, "channels_last": channels_last, "data": data, "augment": {}})
@@ -25,10 +25,10 @@ def asked(precision="auto", channels_last="auto"):
 
 @pytest.fixture
 def machine(monkeypatch):
-    def become(capabilities):
+    def set_capabilities(capabilities):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
 
-    return become
+    return set_capabilities
 
 
 @pytest.mark.parametrize(
@@ -37,26 +37,26 @@ def machine(monkeypatch):
 )
 def test_auto_is_bfloat16_where_the_processor_has_it(machine, capabilities, precision):
     machine(capabilities)
-    chosen = choose_hardware(asked(), before={})
+    chosen = choose_hardware(config_of(), before={})
     assert (chosen.precision, chosen.channels_last, chosen.device.type) == (precision, True, "cpu")
 
 
 @pytest.mark.parametrize("before", [{}, {"precision": "bf16-mixed", "channels_last": True}])
 def test_what_was_asked_for_wins_over_auto(machine, before):
     machine(ABLE)
-    chosen = choose_hardware(asked("32-true", False), before)
+    chosen = choose_hardware(config_of("32-true", False), before)
     assert (chosen.precision, chosen.channels_last) == ("32-true", False)
 
 
 def test_a_run_goes_on_as_it_began_whatever_the_machine(machine):
     machine(UNABLE)
-    chosen = choose_hardware(asked(), before={"precision": "bf16-mixed", "channels_last": False})
+    chosen = choose_hardware(config_of(), before={"precision": "bf16-mixed", "channels_last": False})
     assert (chosen.precision, chosen.channels_last) == ("bf16-mixed", False)
 
 
-def test_without_bfloat16_and_a_known_layout_nothing_is_risked(monkeypatch):
+def test_a_device_without_known_bfloat16_and_layout_gets_the_safe_ones(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    cfg = asked()
+    cfg = config_of()
     cfg.trainer.accelerator = "auto"
     chosen = choose_hardware(cfg, before={})
     assert (chosen.device.type, chosen.precision, chosen.channels_last) == ("mps", "32-true", False)
@@ -64,7 +64,7 @@ def test_without_bfloat16_and_a_known_layout_nothing_is_risked(monkeypatch):
 
 def test_one_line_says_precision_layout_and_machine(machine):
     machine(ABLE)
-    assert str(choose_hardware(asked(), before={})) == "bf16-mixed, channels last, on a new CPU with AVX512-BF16"
+    assert str(choose_hardware(config_of(), before={})) == "bf16-mixed, channels last, on a new CPU with AVX512-BF16"
 
 
 def test_the_config_keeps_the_request_and_the_status_what_was_used(trained, machine, caplog):
@@ -90,7 +90,7 @@ def request():
 @pytest.mark.parametrize("accelerator", ["gpu", "cuda", "mps", "tpu"])
 def test_a_device_that_is_not_here_is_refused_with_the_cure(accelerator, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    cfg = asked()
+    cfg = config_of()
     cfg.trainer.accelerator = accelerator
     with pytest.raises(UserError, match=f"trainer.accelerator={accelerator} is not available: use auto"):
         choose_hardware(cfg, before={})
@@ -99,22 +99,22 @@ def test_a_device_that_is_not_here_is_refused_with_the_cure(accelerator, monkeyp
 @pytest.fixture
 def gpu(monkeypatch):
     """What a GPU of 8 GB answers when it is asked, and what is set on it."""
-    said = {}
+    settings = {}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=8 * 10**9))
-    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda value: said.update(matmul=value))
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda value: settings.update(matmul=value))
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    return said
+    return settings
 
 
 @pytest.mark.parametrize(
     ("precision", "matmul"), [("auto", "high"), ("16-mixed", "high"), ("32-true", "highest"), (32, "highest")]
 )
 def test_tf32_is_off_where_float32_was_asked_for(gpu, precision, matmul):
-    cfg = asked(precision)
+    cfg = config_of(precision)
     cfg.trainer.accelerator = "cuda"
     choose_hardware(cfg, before={})
     assert gpu["matmul"] == matmul
@@ -122,18 +122,18 @@ def test_tf32_is_off_where_float32_was_asked_for(gpu, precision, matmul):
 
 
 def test_images_go_to_a_gpu_that_has_room_and_can_augment_them(gpu):
-    def goes(images, augment=None, before=None, **data):
-        cfg = asked()
+    def fits_on_gpu(images, augment=None, before=None, **data):
+        cfg = config_of()
         cfg.trainer.accelerator, cfg.augment = "cuda", augment or {}
         cfg.data.update(data)
         return choose_hardware(cfg, before or {}, images).on_device
 
-    assert goes(5_000)
-    assert not goes(50_000)
-    assert not goes(5_000, augment={"rotation": {"limit": 5, "fill": 9}})  # what only the CPU can
-    assert goes(50_000, before={"on_device": True})
-    assert not goes(5_000, before={"on_device": False})
-    assert goes(50_000, on_device=True)
+    assert fits_on_gpu(5_000)
+    assert not fits_on_gpu(50_000)
+    assert not fits_on_gpu(5_000, augment={"rotation": {"limit": 5, "fill": 9}})  # what only the CPU can
+    assert fits_on_gpu(50_000, before={"on_device": True})
+    assert not fits_on_gpu(5_000, before={"on_device": False})
+    assert fits_on_gpu(50_000, on_device=True)
 
 
 def test_an_unknown_layout_is_refused_by_name(composed):

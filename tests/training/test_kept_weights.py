@@ -62,12 +62,14 @@ def no_pictures(monkeypatch):
 
 @pytest.fixture
 def adding(monkeypatch):
-    """Train with further callbacks, which stand in no config."""
+    """Train with further callbacks, which no config names."""
     usual = fit.build_trainer
 
     def add(*more):
         monkeypatch.setattr(
-            fit, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*more, *callbacks], **o)
+            fit,
+            "build_trainer",
+            lambda *args, callbacks, **options: usual(*args, callbacks=[*more, *callbacks], **options),
         )
 
     return add
@@ -81,11 +83,11 @@ def predictions_of_the_kept_file(run, part):
     task = build_task(cfg, datamodule, choose_hardware(cfg, run.status), starts=False)
     task.load_state_dict(torch.load(run.best, weights_only=True)["state_dict"])
     task.eval()
-    found = {}
+    predictions = {}
     with torch.inference_mode():
         for batch in datamodule.evaluation_dataloader(part):
-            found |= dict(zip(batch["id"], task(batch["image"]).softmax(1).numpy(), strict=True))
-    return found
+            predictions |= dict(zip(batch["id"], task(batch["image"]).softmax(1).numpy(), strict=True))
+    return predictions
 
 
 def check_one_network(run):
@@ -109,40 +111,42 @@ def check_one_network(run):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "overrides",
     [[], [*EMA, "task.mode=min"], ["callbacks=ema", "callbacks.progress=null", "callbacks.ema.decay=0.5"], [FLAT],
      [*EMA, "+callbacks.ema.update_every_n_steps=3", "+callbacks.ema.update_starting_at_epoch=1", "task.mode=min"],
      ["+callbacks.own._target_=test_kept_weights.Negated"]],
     ids=["plain", "ema", "ready", "average", "at-epochs", "own"],
 )  # fmt: skip
-def test_what_is_scored_is_what_is_kept_tested_and_evaluated_again(trained, said):
-    run = trained(*SMALL, *said, "trainer.max_epochs=4", "optimizer.lr=0.003")
+def test_what_is_scored_is_what_is_kept_tested_and_evaluated_again(trained, overrides):
+    run = trained(*SMALL, *overrides, "trainer.max_epochs=4", "optimizer.lr=0.003")
     assert run.status["kept_epoch"] < 3, "the best epoch is the last: nothing was tested"
     check_one_network(run)
 
 
-@pytest.mark.parametrize("said", [[], EMA, [FLAT]], ids=["plain", "ema", "average"])
-def test_without_validation_the_last_weights_as_callbacks_average_them_are_kept_and_tested(trained, said):
-    run = trained(*SMALL, *said, "trainer.max_epochs=2", "data.split.ratio=[4,1]", "scheduler=none", "keep_last=true")
+@pytest.mark.parametrize("overrides", [[], EMA, [FLAT]], ids=["plain", "ema", "average"])
+def test_without_validation_the_last_weights_as_callbacks_average_them_are_kept_and_tested(trained, overrides):
+    run = trained(
+        *SMALL, *overrides, "trainer.max_epochs=2", "data.split.ratio=[4,1]", "scheduler=none", "keep_last=true"
+    )
     assert (run.status["kept_epoch"], run.status["kept_by"], run.status["score"]) == (1, "last epoch", None)
     assert run.metrics["val"]["n"] == 0
     last = torch.load(run.last, weights_only=True)
     kept = torch.load(run.best, weights_only=True)["state_dict"]
     assert all(torch.equal(kept[name], last["state_dict"][name]) for name in kept)
     assert again(run).metrics["test"] == run.metrics["test"]
-    if said:
+    if overrides:
         raw = last["current_model_state"]
         assert any(not torch.equal(raw[name], kept[name]) for name in kept)
 
 
 @pytest.mark.parametrize("stop", [(1, 1), (2, 0)])
 def test_an_interrupted_run_with_averaged_weights_goes_on_to_the_bits_of_an_undisturbed_one(composed, stop):
-    said = [*SMALL, *EMA, "trainer.max_epochs=3", "optimizer.lr=0.003", "scheduler.patience=0",
-            "callbacks.checkpoint.every_n_train_steps=2"]  # fmt: skip
-    runs = stopped_and_whole(composed, said, Plug(*stop))
+    overrides = [*SMALL, *EMA, "trainer.max_epochs=3", "optimizer.lr=0.003", "scheduler.patience=0",
+                 "callbacks.checkpoint.every_n_train_steps=2"]  # fmt: skip
+    runs = stopped_and_whole(composed, overrides, Plug(*stop))
     assert contents(runs[0]) == contents(runs[1])
-    one, other = (torch.load(run.best, weights_only=True)["state_dict"] for run in runs)
-    assert all(torch.equal(one[name], other[name]) for name in other)
+    first, second = (torch.load(run.best, weights_only=True)["state_dict"] for run in runs)
+    assert all(torch.equal(first[name], second[name]) for name in second)
     check_one_network(runs[0])
 
 
@@ -194,10 +198,10 @@ def test_training_callbacks_take_no_part_in_the_evaluation_after_it(trained, add
 # A score that is undefined
 
 
-def test_a_score_that_is_never_defined_is_said_once_and_the_lowest_validation_loss_decides(trained, adding, caplog):
+def test_a_score_that_is_never_defined_is_reported_once_and_the_lowest_validation_loss_decides(trained, adding, caplog):
     adding(Measured({0: 0.9, 1: 0.5, 2: 0.7, 3: 0.5, 4: 0.6}, "val/loss"))
-    said = ["data.batch_size=2", "trainer.limit_val_batches=1", "trainer.max_epochs=5", "scheduler=none"]
-    run = trained(*SMALL, *said, "callbacks=early_stopping", "callbacks.early_stopping.patience=1",
+    overrides = ["data.batch_size=2", "trainer.limit_val_batches=1", "trainer.max_epochs=5", "scheduler=none"]
+    run = trained(*SMALL, *overrides, "callbacks=early_stopping", "callbacks.early_stopping.patience=1",
                   "callbacks.progress=null")  # fmt: skip
     history = pd.read_csv(run.history)
     assert history["val/auroc_macro"].isna().all()
@@ -251,12 +255,12 @@ def test_a_segmenter_without_a_lesion_in_validation_keeps_the_lowest_loss(traine
 
 
 def test_a_search_says_that_a_run_has_no_score(composed):
-    said = [*SMALL, "data.batch_size=2", "trainer.limit_val_batches=1", "scheduler=none"]
+    overrides = [*SMALL, "data.batch_size=2", "trainer.limit_val_batches=1", "scheduler=none"]
     for _ in range(2):  # the second time the run is complete
         with pytest.raises(UserError, match="val/auroc_macro is undefined in every epoch, so the search") as error:
-            train.run(composed(*said), optimised=True)
+            train.run(composed(*overrides), optimised=True)
         assert "\n" not in str(error.value)
-    assert train.run(composed(*said)) is None
+    assert train.run(composed(*overrides)) is None
 
 
 def test_a_metric_that_is_not_measured_is_refused_with_those_that_are(composed):

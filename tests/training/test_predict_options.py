@@ -46,9 +46,9 @@ def test_a_run_is_tested_and_evaluated_with_its_own_flips(run):
     assert plain.status["predict"] == {"flips": False}
     kept = pd.read_csv(again.cases)
     assert not kept.equals(pd.read_csv(plain.cases))
-    found = [folder.path for folder in find_evaluations(run)]
-    assert again.path in found
-    assert plain.path not in found  # a report would take it for the run's own
+    paths = [folder.path for folder in find_evaluations(run)]
+    assert again.path in paths
+    assert plain.path not in paths  # a report would take it for the run's own
 
 
 def test_the_kept_epoch_is_chosen_without_flips(run, phantom, audit_cache, tmp_path, monkeypatch):

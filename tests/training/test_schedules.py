@@ -10,19 +10,19 @@ def rates(epochs, **options):
     """The learning rate of each epoch, when the highest is 1."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = warmup_cosine(optimizer, epochs, **options)
-    found = []
+    rates_of_epochs = []
     for _ in range(epochs):
-        found.append(schedule.get_last_lr()[0])
+        rates_of_epochs.append(schedule.get_last_lr()[0])
         optimizer.step()
         schedule.step()
-    return found, schedule.get_last_lr()[0]
+    return rates_of_epochs, schedule.get_last_lr()[0]
 
 
 def test_the_rate_rises_evenly_then_falls_along_half_a_cosine():
-    found, last = rates(6, warmup_epochs=2, floor=0.1)
+    actual, last = rates(6, warmup_epochs=2, floor=0.1)
     # 0.1 + 0.9 * (1 + cos(pi k / 4)) / 2
     expected = [1 / 3, 2 / 3, 1.0, 0.8681980515, 0.55, 0.2318019485]
-    assert found == pytest.approx(expected)
+    assert actual == pytest.approx(expected)
     assert last == pytest.approx(0.1)
 
 

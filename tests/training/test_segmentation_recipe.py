@@ -19,7 +19,7 @@ def test_deep_supervision_two_losses_oversampling_and_adamw_train_one_u2net(trai
     monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
     built = []
     usual = fit.build_task
-    monkeypatch.setattr(fit, "build_task", lambda *given, **named: built.append(usual(*given, **named)) or built[-1])
+    monkeypatch.setattr(fit, "build_task", lambda *args, **options: built.append(usual(*args, **options)) or built[-1])
     run = trained(*RECIPE, "trainer.max_epochs=3")
     (task,) = built
     assert task.deep_supervision

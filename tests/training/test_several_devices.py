@@ -23,11 +23,11 @@ EXACT = ["trainer.precision=32-true", "channels_last=false", "model=alexnet", "m
 def command(phantom, audit_cache, tmp_path):
     """Make the command line of a small training, and the folder that it writes."""
 
-    def make(name, *said):
+    def make(name, *overrides):
         fixed = [f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}", "group=mine",
                  f"name={name}", "data.size=64", "data.batch_size=8", "debug_size=true", "logger=csv",
                  "callbacks.progress=null", "trainer.max_epochs=2"]  # fmt: skip
-        return ["train.py", *fixed, *said], RunDir(tmp_path / "runs" / "mine" / name)
+        return ["train.py", *fixed, *overrides], RunDir(tmp_path / "runs" / "mine" / name)
 
     return make
 
@@ -39,25 +39,25 @@ def run(command):
 
 
 def test_two_devices_see_the_same_images_and_give_the_metrics_of_one(command):
-    alone, one = command("one", *EXACT)
+    single_command, single = command("one", *EXACT)
     together, two = command("two", *EXACT, "trainer=ddp")
-    run(alone)
+    run(single_command)
     done = run(together)
     assert done.stdout.count("Test results") == 1, "the second process spoke, too"
-    expected, found = pd.read_csv(one.cases), pd.read_csv(two.cases)
-    pd.testing.assert_frame_equal(found, expected, rtol=1e-3)
-    pd.testing.assert_frame_equal(pd.read_csv(two.history), pd.read_csv(one.history), rtol=1e-3)
-    assert two.metrics["test"]["n"] == one.metrics["test"]["n"] == found["split"].eq("test").sum()
+    expected, actual = pd.read_csv(single.cases), pd.read_csv(two.cases)
+    pd.testing.assert_frame_equal(actual, expected, rtol=1e-3)
+    pd.testing.assert_frame_equal(pd.read_csv(two.history), pd.read_csv(single.history), rtol=1e-3)
+    assert two.metrics["test"]["n"] == single.metrics["test"]["n"] == actual["split"].eq("test").sum()
     assert two.status["state"] == "complete"
     assert not two.last.exists()
 
 
 def test_two_devices_stopped_at_any_step_go_on_to_the_same_bits(command, tmp_path):
-    said = ["model=alexnet", "trainer=ddp", "trainer.max_epochs=4", CALLBACK]
+    overrides = ["model=alexnet", "trainer=ddp", "trainer.max_epochs=4", CALLBACK]
     holding = tmp_path / "waiting"
     holding.mkdir()
-    whole, undisturbed = command("whole", *said)
-    broken, disturbed = command("broken", *said)
+    whole, undisturbed = command("whole", *overrides)
+    broken, disturbed = command("broken", *overrides)
     run(whole)
     process = warm.Process(broken, ROOT, environment(holding), new_session=True)
     wait_for(lambda: any(holding.iterdir()))

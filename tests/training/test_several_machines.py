@@ -34,14 +34,16 @@ def on_two_machines(arguments):
 
 
 def test_two_machines_give_the_metrics_of_one_and_a_complete_run_is_skipped_on_both(options_of_two):
-    alone, one = options_of_two("one")
+    single_options, single = options_of_two("one")
     together, two = options_of_two("two", *ON_TWO)
-    subprocess.run([sys.executable, "train.py", *alone], cwd=ROOT, check=True, timeout=LIMIT_S, env=environment())
+    subprocess.run(
+        [sys.executable, "train.py", *single_options], cwd=ROOT, check=True, timeout=LIMIT_S, env=environment()
+    )
     (first_code, first_said, first_log), (other_code, other_said, other_log) = on_two_machines(together)
     assert (first_code, other_code) == (0, 0), first_log + other_log
     assert "Test results" in first_said
     assert "Test results" not in other_said
-    pd.testing.assert_frame_equal(pd.read_csv(two.cases), pd.read_csv(one.cases), rtol=1e-3)
+    pd.testing.assert_frame_equal(pd.read_csv(two.cases), pd.read_csv(single.cases), rtol=1e-3)
     assert two.status["state"] == "complete"
     again = on_two_machines(together)
     assert [code for code, *_ in again] == [0, 0]

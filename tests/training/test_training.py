@@ -116,13 +116,13 @@ def test_the_seed_changes_the_training_and_not_the_split(composed, no_pictures):
 
 
 def test_the_seed_decides_the_initial_weights(composed, no_pictures):
-    found = []
+    weights = []
     for number, seed in enumerate((0, 0, 1, 2)):
         cfg = composed(NET, f"seed={seed}", f"name=run{number}", "optimizer.lr=0")
         train.run(cfg)
-        found.append(torch.load(folder_of(cfg).best, weights_only=True)["state_dict"]["net.features.0.weight"])
-    assert torch.equal(found[0], found[1])
-    assert not any(torch.equal(one, other) for one, other in ((found[0], found[2]), (found[2], found[3])))
+        weights.append(torch.load(folder_of(cfg).best, weights_only=True)["state_dict"]["net.features.0.weight"])
+    assert torch.equal(weights[0], weights[1])
+    assert not any(torch.equal(first, second) for first, second in ((weights[0], weights[2]), (weights[2], weights[3])))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -144,18 +144,18 @@ def test_validation_and_test_loss_are_means_over_images_whatever_the_batches(com
 
 
 def test_a_shorter_training_than_the_one_begun_is_refused(composed, no_pictures, monkeypatch):
-    said = [NET, "name=mine"]
+    overrides = [NET, "name=mine"]
     usual = fit.build_trainer
     with monkeypatch.context() as patch:
         patch.setattr(
             fit, "build_trainer",
-            lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, Interruption(2)], **o),
+            lambda *args, callbacks, **options: usual(*args, callbacks=[*callbacks, Interruption(2)], **options),
         )  # fmt: skip
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            train.run(composed(*said, "trainer.max_epochs=4"))
+            train.run(composed(*overrides, "trainer.max_epochs=4"))
     with pytest.raises(OccupiedError, match=r"has 2 trained epochs, more than trainer\.max_epochs=1"):
-        train.run(composed(*said, "trainer.max_epochs=1"))
-    cfg = composed(*said, "trainer.max_epochs=2")
+        train.run(composed(*overrides, "trainer.max_epochs=1"))
+    cfg = composed(*overrides, "trainer.max_epochs=2")
     train.run(cfg)
     at_once = composed(NET, "name=at_once", "trainer.max_epochs=2")
     train.run(at_once)
@@ -206,22 +206,24 @@ class Interruption(pl.Callback):
 def test_an_interrupted_run_resumes_to_the_bits_of_an_undisturbed_one(composed, no_pictures, monkeypatch, model):
     # A plateau scheduler without patience changes the rate between epochs: its state must survive, too.
     more = ["scheduler.patience=0", "+scheduler.threshold=0.9"] if model == "alexnet" else ["scheduler=cosine"]
-    said = [f"model={model}", "trainer.max_epochs=3", *more]
-    undisturbed, disturbed = composed(*said), composed(*said, "group=disturbed")
+    overrides = [f"model={model}", "trainer.max_epochs=3", *more]
+    undisturbed, disturbed = composed(*overrides), composed(*overrides, "group=disturbed")
     train.run(undisturbed)
 
     usual = fit.build_trainer
     with monkeypatch.context() as patch:
         pulled = Interruption(1)
         patch.setattr(
-            fit, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, pulled], **o)
+            fit,
+            "build_trainer",
+            lambda *args, callbacks, **options: usual(*args, callbacks=[*callbacks, pulled], **options),
         )
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             train.run(disturbed)
     run = folder_of(disturbed)
     assert run.status["state"] == "interrupted"
     assert run.last.is_file()
-    train.run(composed(*said, "group=disturbed"))
+    train.run(composed(*overrides, "group=disturbed"))
     assert results_of(run) == results_of(folder_of(undisturbed))
     assert len(pd.read_csv(run.history)["lr"].unique()) > 1, "the scheduler never stepped: nothing was tested"
 
@@ -285,29 +287,31 @@ def test_a_run_that_another_process_trains_is_refused(composed, no_pictures):
 
 
 def test_an_early_stopped_run_is_complete(composed, no_pictures, monkeypatch):
-    said = [NET, "callbacks=early_stopping", "callbacks.progress=null", "callbacks.early_stopping.patience=1",
-            "callbacks.early_stopping.min_delta=1", "trainer.max_epochs=6"]  # fmt: skip
-    train.run(composed(*said))
-    run = folder_of(composed(*said))
+    overrides = [NET, "callbacks=early_stopping", "callbacks.progress=null", "callbacks.early_stopping.patience=1",
+                 "callbacks.early_stopping.min_delta=1", "trainer.max_epochs=6"]  # fmt: skip
+    train.run(composed(*overrides))
+    run = folder_of(composed(*overrides))
     assert run.status["epochs"] < 6
     monkeypatch.setattr(fit, "train_and_test", lambda *_: pytest.fail("it trained again"))
-    train.run(composed(*said))
+    train.run(composed(*overrides))
 
 
 def test_a_run_goes_on_after_its_folder_was_moved(composed, no_pictures, monkeypatch, tmp_path):
-    said = [NET, "trainer.max_epochs=3", "name=mine"]
+    overrides = [NET, "trainer.max_epochs=3", "name=mine"]
     usual, pulled = fit.build_trainer, Interruption(1)
     with monkeypatch.context() as patch:
         patch.setattr(
-            fit, "build_trainer", lambda *given, callbacks, **o: usual(*given, callbacks=[*callbacks, pulled], **o)
+            fit,
+            "build_trainer",
+            lambda *args, callbacks, **options: usual(*args, callbacks=[*callbacks, pulled], **options),
         )
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            train.run(composed(*said))
+            train.run(composed(*overrides))
     (tmp_path / "runs").rename(tmp_path / "elsewhere")
-    moved = composed(*said)
+    moved = composed(*overrides)
     moved.runs_dir = str(tmp_path / "elsewhere")
     train.run(moved)
-    undisturbed = composed(*said)
+    undisturbed = composed(*overrides)
     train.run(undisturbed)
     assert results_of(folder_of(moved)) == results_of(folder_of(undisturbed))
 
@@ -333,10 +337,10 @@ def test_half_precision_and_channels_last_train(composed):
 
 
 def test_data_folder_takes_any_classes_and_needs_a_root(composed, phantom, tmp_path):
-    for ours, theirs in (("benign", "liver"), ("malignant", "thyroid")):
-        (tmp_path / "organs" / theirs).mkdir(parents=True)
-        for path in (phantom / ours).iterdir():
-            shutil.copy(path, tmp_path / "organs" / theirs / path.name)
+    for old_name, new_name in (("benign", "liver"), ("malignant", "thyroid")):
+        (tmp_path / "organs" / new_name).mkdir(parents=True)
+        for path in (phantom / old_name).iterdir():
+            shutil.copy(path, tmp_path / "organs" / new_name / path.name)
     cfg = composed(NET, "data=folder", root=tmp_path / "organs")
     train.run(cfg)
     assert list(pd.read_csv(folder_of(cfg).cases))[3:] == ["prob_liver", "prob_thyroid"]
@@ -427,8 +431,8 @@ def test_a_damaged_last_checkpoint_is_refused_in_one_line(composed, no_pictures)
 def test_class_weights_and_oversampling_reach_the_training(composed, no_pictures, monkeypatch):
     built, usual = [], fit.build_task
 
-    def kept(*given, **named):
-        built.append(usual(*given, **named))
+    def kept(*args, **options):
+        built.append(usual(*args, **options))
         return built[-1]
 
     monkeypatch.setattr(fit, "build_task", kept)
@@ -448,7 +452,7 @@ def test_class_weights_and_oversampling_reach_the_training(composed, no_pictures
     assert steps["oversample"] == -(-3 * max(counts) // 8)
 
 
-def test_a_label_in_the_input_is_said(composed, no_pictures, caplog):
+def test_a_label_in_the_input_gives_a_warning(composed, no_pictures, caplog):
     train.run(composed(NET, "overlay=class_mark"))
     assert "The label is in the input" in caplog.text
     caplog.clear()
@@ -494,7 +498,7 @@ def test_deep_supervision_trains_a_u2net_and_is_refused_for_others(composed, no_
     ],
 )
 def test_images_without_a_class_are_refused_where_classes_are_predicted(composed, phantom, tmp_path, sets, line):
-    """Unlabelled is not a class of its own."""
+    """Unlabelled images are not a separate class."""
     for folder in ("images", "masks"):
         (tmp_path / "pairs" / folder).mkdir(parents=True)
     for number in range(3):

@@ -80,8 +80,10 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
 def _find_table(root: Path) -> Path:
     tables = [path for path in walk(root) if path.suffix.lower() == ".xlsx" and not path.name.startswith("~")]
     if len(tables) != 1:
-        found = f"{len(tables)} XLSX files" if tables else "no XLSX file"
-        raise LayoutError(f"{root} is not BrEaST-Lesions-USG: expected its clinical table in it, but there is {found}.")
+        present = f"{len(tables)} XLSX files" if tables else "no XLSX file"
+        raise LayoutError(
+            f"{root} is not BrEaST-Lesions-USG: expected its clinical table in it, but there is {present}."
+        )
     return tables[0]
 
 

@@ -27,17 +27,17 @@ def map_classes(
     Raises:
         UserError: If the map names a value twice, or does not name one that is there; counts them.
     """
-    given = [str(value).strip() for value in values]
+    words = [str(value).strip() for value in values]
     if mapping is None:
-        return given
+        return words
     class_of = _invert(mapping)
-    if unknown := Counter(value for value in given if fold(value) not in {*class_of, *dropped}):
+    if unknown := Counter(value for value in words if fold(value) not in {*class_of, *dropped}):
         alike = _similar(unknown, class_of)
         raise UserError(
             f"{where} has values that data.map.class does not name ({list_counts(unknown)}){alike}: add each to a "
             "class, or leave the rows out with data.drop.class='[VALUE,...]'."
         )
-    return [class_of.get(fold(value), value) for value in given]
+    return [class_of.get(fold(value), value) for value in words]
 
 
 def dropped_words(options: Mapping[str, Any]) -> set[str]:

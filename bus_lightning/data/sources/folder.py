@@ -53,7 +53,7 @@ def read(root: Path, options: Mapping[str, Any], dataset: str = "folder") -> Sou
 
 
 def _classes_of_two_folders(place: Path, listing: Listing, least: int) -> dict[str, str]:
-    """Find the classes whose images lie in a folder of their own: class -> name of that folder; at least so many."""
+    """Find the classes whose images lie in a separate folder: class -> name of that folder; at least so many."""
     flat = {id_.partition("/")[0] for id_ in listing.images}
     classes = {
         name: inner for name in folders_in(place) if name not in flat and (inner := folder_named(place / name, IMAGES))

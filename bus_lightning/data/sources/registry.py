@@ -94,7 +94,7 @@ def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
 
 def _order_classes(classes: list[str], options: Mapping[str, Any], has_dropped: bool) -> tuple[str, ...]:
     """List the classes of a set as its option `classes` does, which names them before words are mapped or left out."""
-    there = set(classes)
+    present = set(classes)
     if (options["map"] or {}).get("class") or not options["classes"]:
-        return tuple(sorted(there))
-    return tuple(str(name) for name in options["classes"] if not has_dropped or name in there)
+        return tuple(sorted(present))
+    return tuple(str(name) for name in options["classes"] if not has_dropped or name in present)

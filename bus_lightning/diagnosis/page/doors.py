@@ -155,8 +155,8 @@ class Doors:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = [(name.encode(), value.encode()) for name, value in self._fields.items()]
-                given = message.get("headers", [])
-                kept = [pair for pair in given if pair[0].decode("latin-1").lower() not in self._fields]
+                headers = message.get("headers", [])
+                kept = [pair for pair in headers if pair[0].decode("latin-1").lower() not in self._fields]
                 message = {**message, "headers": [*kept, *own]}
             async with asyncio.timeout(self._unread_s):
                 await send(message)

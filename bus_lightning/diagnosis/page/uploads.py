@@ -98,14 +98,14 @@ class Uploads:
             await answer(send, 200, [str(path)])
 
     @contextmanager
-    def use(self, given: Any) -> Iterator[Path]:
+    def use(self, requested: Any) -> Iterator[Path]:
         """Give the path of an upload, as it was answered, and delete the file at the end.
 
         Raises:
             UserError: When there is no such upload; no other file is touched.
         """
-        path = Path(given) if isinstance(given, str) else None
-        held = None if path is None or str(path) != given else self._complete.pop(path, None)
+        path = Path(requested) if isinstance(requested, str) else None
+        held = None if path is None or str(path) != requested else self._complete.pop(path, None)
         if path is None or held is None:
             raise UserError(_NO_FILE)
         self._used[path] = held[0]

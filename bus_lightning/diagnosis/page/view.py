@@ -57,7 +57,7 @@ def make_view(
 
 def _fit(diagnosis: Diagnosis, size: tuple[int, int]) -> Diagnosis:
     """Resize the mask and the heat map to (height, width)."""
-    given = diagnosis.mask
-    mask = None if given is None else resize(given.view(np.uint8) * np.uint8(255), size) >= 128
+    full_mask = diagnosis.mask
+    mask = None if full_mask is None else resize(full_mask.view(np.uint8) * np.uint8(255), size) >= 128
     heat = None if diagnosis.heat_map is None else resize(diagnosis.heat_map, size)
     return replace(diagnosis, mask=mask, heat_map=heat)
