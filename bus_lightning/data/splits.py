@@ -208,8 +208,8 @@ def check_disjoint(split: Split) -> None:
     divided = leaked + [id_ for id_ in split.val if split.groups[id_] in tested]
     if divided and split.method not in ("random", "stratified", "published"):
         raise UserError(
-            f"The split divides near-duplicates or patients: '{divided[0]}' has a twin, or an image of its patient, in "
-            f"another part ({len(leaked)} held-out images have one in training). Use data.split.method=grouped, or "
+            f"The split divides near-duplicates or patients: '{divided[0]}' has a near-duplicate, or an image of its "
+            f"patient, in another part ({len(leaked)} held-out images have one in training). Use data.split.method=grouped, or "
             'write "method": "random" into the file if this is intended.'
         )
     if leaked:

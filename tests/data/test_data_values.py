@@ -89,7 +89,7 @@ def test_near_duplicates_of_training_images_are_counted_in_validation_and_test(m
 
 def test_validation_and_test_share_no_group_either():
     parts = {"train": ["a"], "val": ["b"], "test": ["c"]}
-    with pytest.raises(UserError, match="'b' has a twin, or an image of its patient, in"):
+    with pytest.raises(UserError, match="'b' has a near-duplicate, or an image of its patient, in"):
         make_named_split(parts, "grouped", {"a": 0, "b": 1, "c": 1})
     make_named_split(parts, "random", {"a": 0, "b": 1, "c": 1})
     with pytest.raises(UserError, match="'b' is in two parts"):

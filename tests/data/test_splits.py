@@ -276,7 +276,7 @@ def test_lists_that_separate_near_duplicates_are_refused_unless_they_say_so(held
     groups = ALONE | {TWO: ALONE[ONE]}
     content = {"train": [ONE], "val": ["benign/benign (9)"], "test": [THREE]}
     content[held_out] = [TWO]
-    with pytest.raises(UserError, match=r"'benign/benign \(2\)' has a twin, or an image of its patient, in"):
+    with pytest.raises(UserError, match=r"'benign/benign \(2\)' has a near-duplicate, or an image of its patient, in"):
         listed(content, groups)
     assert listed(content | {"method": "random"}, groups).method == "random"
     assert "1 of 2 held-out images" in caplog.text
@@ -284,7 +284,7 @@ def test_lists_that_separate_near_duplicates_are_refused_unless_they_say_so(held
 
 def test_lists_with_near_duplicates_in_validation_and_test_are_refused_by_name(listed):
     content = {"train": ["benign/benign (9)"], "val": ["benign/benign (8)", TWO], "test": [ONE]}
-    with pytest.raises(UserError, match=r"'benign/benign \(2\)' has a twin"):
+    with pytest.raises(UserError, match=r"'benign/benign \(2\)' has a near-duplicate"):
         listed(content, ALONE | {TWO: ALONE[ONE]})
 
 
