@@ -209,8 +209,8 @@ def check_disjoint(split: Split) -> None:
     if divided and split.method not in ("random", "stratified", "published"):
         raise UserError(
             f"The split divides near-duplicates or patients: '{divided[0]}' has a near-duplicate, or an image of its "
-            f"patient, in another part ({len(leaked)} held-out images have one in training). Use data.split.method=grouped, or "
-            'write "method": "random" into the file if this is intended.'
+            f"patient, in another part ({len(leaked)} held-out images have one in training). Use "
+            'data.split.method=grouped, or write "method": "random" into the file if this is intended.'
         )
     if leaked:
         log.warning(
