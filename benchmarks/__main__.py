@@ -14,6 +14,7 @@ from benchmarks import (
     grid,
     growth,
     job_overhead,
+    local,
     machine,
     precision,
     report,
@@ -41,6 +42,7 @@ SECTIONS: dict[str, ModuleType] = {
         doubt,
         diagnosis,
         shipped,
+        local,
         coverage,
         against,
     )

@@ -54,7 +54,7 @@ ROWS = (
     Row("joint_step", "a training step of the joint network, 8 images of 192 pixels"),
     Row("grid", "five networks, two training steps each"),
     Row("import_training", "import what train.py imports"),
-    Row("command_help", "train.py --help"),
+    Row("command_help", "`train.py --help`"),
 )
 PLANS = {
     "report_demo": Plan(keeps_work=True),

@@ -69,12 +69,19 @@ def _check(message: dict[str, Any]) -> None:
 
 @contextmanager
 def served(bundle: Path, precision: str) -> Iterator[tuple[Page, "subprocess.Popen[Any]"]]:
-    """Start the page by its command, and end it."""
-    command = ["python", "-m", "bus_lightning.diagnosis.app", bundle, "--port", "0", "--precision", precision]
+    """Start the page that answers on the server by its command, and end it."""
+    with running_page(bundle, "--precision", precision) as (address, process):
+        yield Page(address), process
+
+
+@contextmanager
+def running_page(bundle: Path, *options: str) -> Iterator[tuple[str, "subprocess.Popen[Any]"]]:
+    """Start the page of a bundle by its command, and end it: its address and its process."""
+    command = ["python", "-m", "bus_lightning.diagnosis.app", bundle, "--port", "0", *options]
     with tempfile.NamedTemporaryFile("w+") as output:
         process = start(command, output)
         try:
-            yield Page(_address(process, Path(output.name))), process
+            yield _address(process, Path(output.name)), process
         finally:
             kill(process, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):

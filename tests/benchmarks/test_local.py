@@ -1,0 +1,84 @@
+"""The section of the page in the browser: real answers, and differences that it would notice."""
+
+import numpy as np
+import pytest
+
+from benchmarks import local
+from benchmarks.processes import MeasurementError
+from bus_lightning.diagnosis.answering import Answer
+from bus_lightning.diagnosis.doubt import Doubt
+
+MASK = np.array([[True, True, False], [False, False, False]])
+
+
+def make_answer(mask):
+    return Answer(
+        probabilities={"benign": 0.6, "malignant": 0.4}, calibrated=True, answer="benign", malignant_flag=False,
+        mask=mask, measurements=None, heat_map=None, doubts=(Doubt("unsure", "Unsure."),),
+        image=np.zeros((2, 3, 3), np.uint8),
+    )  # fmt: skip
+
+
+def test_each_difference_from_the_server_is_noticed():
+    given = {
+        "probabilities": {"benign": 0.6, "malignant": 0.4},
+        "answer": "benign",
+        "mask": "110000",
+        "doubts": ["unsure"],
+    }
+    same = {"probability": 0, "dice": 1, "class": 0, "doubts": 0}
+    assert local.differences(given, make_answer(MASK)) == same
+    other = {
+        "probabilities": {"benign": 0.45, "malignant": 0.55},
+        "answer": "malignant",
+        "mask": "100100",
+        "doubts": [],
+    }
+    changed = {"probability": pytest.approx(0.15), "dice": 0.5, "class": 1, "doubts": 1}
+    assert local.differences(other, make_answer(MASK)) == changed
+    assert local.differences({**given, "mask": "000000"}, make_answer(np.zeros_like(MASK))) == same
+    assert local.differences(given, make_answer(np.zeros_like(MASK)))["dice"] == 0
+
+
+def test_images_are_spread_over_each_class(small_phantom, monkeypatch):
+    monkeypatch.setenv("BUSI_ROOT", str(small_phantom))
+    chosen = local.choose_images(2)
+    assert len(set(chosen)) == 6
+    assert {path.parent.name for path in chosen} == {"benign", "malignant", "normal"}
+    monkeypatch.delenv("BUSI_ROOT")
+    assert len(local.choose_images(2)) == 6
+
+
+def test_a_missing_engine_is_named_with_the_command_that_brings_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(local, "RUNTIME", local.PROJECT / "build" / "no-engine")
+    with pytest.raises(MeasurementError, match=r"make build/no-engine/1\.30\.0"):
+        local.measure(quick=True)
+
+
+def test_the_tables_hold_ranges_and_the_worst_image():
+    compared = {"probability": [0.0, 2e-7, 1.3e-6], "dice": [1.0, 1.0, 0.99999], "class": [0.0, 0.0, 1.0],
+                "doubts": [0.0, 1.0, 1.0]}  # fmt: skip
+    times, differences = local.tables(
+        {"first": [2.2, 2.0, 2.5], "later": [0.3, 0.4], "compared": {"fp32": compared}}
+    ).values()
+    assert "| first, with the engine and the network | 2.20 (2.00 to 2.50) | 3 | 3.0 |" in times
+    assert "| later | 0.35 (0.30 to 0.40) | 2 |  |" in times
+    assert "| fp32 | 3 | 0.0000002 | 0.0000013 | 1.00000 | 0.99999 | 1 | 2 |" in differences
+
+
+@pytest.mark.browser
+def test_the_browser_is_timed_and_compared_with_the_server(monkeypatch):
+    if not (local.RUNTIME / local.VERSION).is_file():
+        pytest.skip(f"needs onnxruntime-web: make build/onnxruntime-web/{local.VERSION}")
+    monkeypatch.delenv("BUSI_ROOT", raising=False)
+    monkeypatch.setattr(local, "LATER", 1)
+    results = local.measure(quick=True)
+    assert (len(results["first"]), len(results["later"])) == (2, 2)
+    assert min(results["first"]) > 0
+    same = results["compared"]["fp32"]
+    assert len(same["probability"]) == 6
+    assert max(same["probability"]) < 0.001
+    assert min(same["dice"]) > 0.99
+    assert sum(same["class"]) == 0
+    rounded = results["compared"]["bf16"]
+    assert max(rounded["probability"]) > max(same["probability"])  # two precisions of the server were compared
