@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     elif homeless := report.render(tables):
         say(f"{report.README} has no place for: {', '.join(homeless)}")
     if not options.quick:
-        for page in (report.RELIABILITY, report.RUNS):
+        for page in (report.RELIABILITY, report.RUNS, report.DIAGNOSIS):
             report.render(tables, page)
     return int(bool(failed) or incomplete)
 

@@ -154,7 +154,7 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
          f"{sum(found['doubts']):.0f}"]
         for name, found in results["compared"].items()
     ]  # fmt: skip
-    headings = ["Python in", "images", "difference of a probability, median", "largest",
+    headings = ["against the server in", "images", "difference of a probability, median", "largest",
                 "Dice of the two masks, median", "smallest", "other class", "other doubts"]  # fmt: skip
     return {
         "local_times": table(["answer in the browser", "s", "answers", "goal, under"], times),

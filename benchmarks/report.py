@@ -14,6 +14,7 @@ README = Path(__file__).parent / "README.md"
 RELIABILITY = Path(__file__).parent.parent / "docs" / "reliability.md"
 RUNS = RELIABILITY.with_name("runs.md")
 SECURITY = RELIABILITY.with_name("security.md")
+DIAGNOSIS = RELIABILITY.with_name("diagnosis.md")
 RESULTS = Path(__file__).parent / "results"
 Tables = Callable[[dict[str, Any]], dict[str, str]]
 

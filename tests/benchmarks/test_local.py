@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import local
+from benchmarks import local, report
 from benchmarks.processes import MeasurementError
 from bus_lightning.diagnosis.answering import Answer
 from bus_lightning.diagnosis.doubt import Doubt
@@ -64,6 +64,13 @@ def test_the_tables_hold_ranges_and_the_worst_image():
     assert "| first, with the engine and the network | 2.20 (2.00 to 2.50) | 3 | 3.0 |" in times
     assert "| later | 0.35 (0.30 to 0.40) | 2 |  |" in times
     assert "| fp32 | 3 | 0.0000002 | 0.0000013 | 1.00000 | 0.99999 | 1 | 2 |" in differences
+
+
+def test_the_guide_of_the_page_shows_what_was_measured():
+    text = report.DIAGNOSIS.read_text()
+    shown = report.section_tables(report.RESULTS, "local", local.tables)
+    assert set(shown) == {"local_times", "local_differences"}
+    assert all(table in text for table in shown.values())
 
 
 @pytest.mark.browser
