@@ -67,13 +67,15 @@ class Break(nodes.Element):
 
 
 def break_names(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Let names of modules in headings, and of tests in tables, break between their words on a narrow screen."""
+    """Let long names in headings and tables break between their words, and no option after its first hyphen."""
     for text in list(doctree.findall(nodes.Text)):
         is_in_table = isinstance(text.parent, nodes.literal) and isinstance(text.parent.parent.parent, nodes.entry)
-        if re.search(r"\s", text) or not (is_in_table or isinstance(text.parent, nodes.title)):
-            continue
-        words = [nodes.Text(word) for word in re.split(r"(?<=[._/:])(?=\w)", text)]
-        text.parent.replace(text, [node for word in words for node in (word, Break())][:-1])
+        if (is_in_table or isinstance(text.parent, nodes.title)) and re.fullmatch(r"\S{20,}", text):
+            words = [nodes.Text(word) for word in re.split(r"(?<=[._/:])(?=\w)", text)]
+            text.parent.replace(text, [node for word in words for node in (word, Break())][:-1])
+    for literal in doctree.findall(nodes.literal):
+        if re.fullmatch(r"--[\w-]{,20}", literal.astext()):
+            literal["classes"].append("option")
 
 
 def setup(app: Sphinx) -> None:

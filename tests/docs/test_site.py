@@ -61,6 +61,24 @@ def test_the_reference_has_the_docstrings(site):
 
 
 @pytest.mark.slow
+def test_long_names_break_between_words_and_no_option_breaks(site):
+    assert "<h2>bus_<wbr>lightning.<wbr>runs.<wbr>finished<" in (site / "docs/reference/runs.html").read_text()
+    assert re.search(r"test_[\w<>/]+<wbr>", (site / "docs/reliability.html").read_text())
+    assert re.search(
+        r'<code class="[^"]*\boption\b[^"]*"><span class="pre">--sensitivity<',
+        (site / "docs/diagnosis.html").read_text(),
+    )
+
+
+@pytest.mark.slow
+def test_what_a_command_prints_is_not_coloured_as_python(site):
+    block = re.search(
+        r"<pre>[^<]*make demo\s+make test\s*</pre>", (site / "README.html").read_text().replace("<span></span>", "")
+    )
+    assert block
+
+
+@pytest.mark.slow
 def test_no_page_loads_anything_from_the_internet(site):
     pages = list(site.rglob("*.html"))
     assert len(pages) > 40
