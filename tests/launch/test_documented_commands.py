@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 FIXED = ROOT / "docs" / "protocol.md"  # runs keep its hash, so its text is never changed; it holds no command
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted({*(ROOT / "docs").glob("**/*.md")} - {FIXED}),
          *sorted((ROOT / "docs/tutorials").glob("*.ipynb"))]  # fmt: skip
-PROGRAMS = ("python", "make", "pip", "wandb", "ray", "squeue")
+PROGRAMS = ("python", "make", "pip", "npm", "bus-diagnose", "bus-app", "wandb", "ray", "squeue")
 OVERRIDE = re.compile(r"['+~]*[a-z_]+[\w./@]*=\S")  # `seed=1`, `'data.classes=[a,b]'`
 
 
