@@ -60,7 +60,7 @@ def test_the_command_of_the_page_answers_the_image(place):
     program, arguments = shlex.split(command)[:3], shlex.split(command)[3:]
     assert program == ["python", "-m", "bus_lightning.diagnosis.predict"]
     assert main(arguments) == 0
-    assert len(list((place / "results").glob("*_mask.png"))) == 1
+    assert len(list((place / "results/mine").glob("*_mask.png"))) == 1
 
 
 @pytest.mark.slow
