@@ -77,7 +77,7 @@ def served(bundle: Path, precision: str) -> Iterator[tuple[Page, "subprocess.Pop
 @contextmanager
 def running_page(bundle: Path, *options: str) -> Iterator[tuple[str, "subprocess.Popen[Any]"]]:
     """Start the page of a bundle by its command, and end it: its address and its process."""
-    command = ["python", "-m", "bus_lightning.diagnosis.app", bundle, "--port", "0", *options]
+    command: list[str | Path] = ["python", "-m", "bus_lightning.diagnosis.app", bundle, "--port", "0", *options]
     with tempfile.NamedTemporaryFile("w+") as output:
         process = start(command, output)
         try:
