@@ -54,6 +54,6 @@ def send_report(group: Path, runs: list[tuple[RunDir, DictConfig]], items: Itera
                 shown[f"tables/{item.slug}"] = wandb.Table(dataframe=item.frame.astype(str))
             elif hasattr(item, "figure"):
                 file = Path(folder) / f"{item.slug}.png"
-                item.figure.savefig(file, dpi=150)
+                item.figure.savefig(file, dpi=150, pil_kwargs={"compress_level": 1})  # three times as fast as 6
                 shown[f"figures/{item.slug}"] = wandb.Image(str(file), caption=item.caption)
         run.log(shown)  # in one step
