@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -177,6 +178,7 @@ def _make_or_keep(groups: list[Path], out: Path, options: argparse.Namespace) ->
             protocol=options.protocol,
             made_from=made_from,
         )
+        gc.freeze()  # the process ends soon, and need not visit them
     return f"The report is {page}"
 
 
