@@ -19,7 +19,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.artist import Artist
 from matplotlib.axis import Axis
+from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.files import folder_aside, refuse_foreign
@@ -184,11 +186,18 @@ def _write_figure(folder: Path, item: FigureItem, label: str) -> _Figure:
     item.figure.set_layout_engine("none")  # it is arranged now, also for those who draw it again
     item.media_type, item.content = "image/svg+xml", svg.read_bytes()
     if len(item.content) > _LARGEST_SVG:
-        png = BytesIO()
-        item.figure.savefig(png, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
-        item.media_type, item.content = "image/png", png.getvalue()
+        item.media_type, item.content = "image/png", _draw_png(item.figure)
     width, height = (round(96 * inches) for inches in item.figure.get_size_inches())  # CSS pixels
     return _Figure(label, item, width, height, _data_uri(item.content, item.media_type))
+
+
+def _draw_png(figure: Figure) -> bytes:
+    """Draw a figure as a PNG without transparency: smaller, and compressed three times as fast, as Matplotlib's."""
+    drawn, png = BytesIO(), BytesIO()
+    figure.savefig(drawn, format="png", dpi=_DPI, facecolor="white", pil_kwargs={"compress_level": 0})
+    with Image.open(drawn) as picture:
+        picture.convert("RGB").save(png, "PNG", compress_level=3, dpi=(_DPI, _DPI))
+    return png.getvalue()
 
 
 def _texts(artist: Artist) -> Iterator[Text]:
