@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from bus_lightning.core.errors import DamagedError
+from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.runs.contents import read_network_file
 from bus_lightning.runs.folder import RunDir
@@ -22,6 +22,6 @@ def read_network(folder: RunDir) -> dict[str, Any]:
     """Read `network.json` of a run; empty for a run of an earlier version, and if it is damaged, which is logged."""
     try:
         return read_network_file(folder.network)
-    except DamagedError as error:
+    except UserError as error:
         log.warning("%s", error)
         return {}
