@@ -30,8 +30,8 @@ def test_the_figures_of_a_report_on_wandb_are_those_of_its_page(finished, monkey
     group = finished("group=grid", "model=resnet34", "logger=wandb").path.parent
     page = make_report([group], send=send_to_wandb)
     text, drawn = page.read_text(), {file.stem: file for file in (page.parent / "figures").iterdir()}
-    html = [file.read_text() for file in group.glob("wandb/*/files/media/html/**/*.html")]
-    pictures = list(group.glob("wandb/*/files/media/images/**/*.png"))
+    html = [file.read_text() for file in group.glob("wandb/offline-*/files/media/html/**/*.html")]
+    pictures = list(group.glob("wandb/offline-*/files/media/images/**/*.png"))
     assert len(html) + len(pictures) == len(drawn)
     for content in html:
         body = content.partition("<figcaption>")[0].removeprefix("<figure>").strip()
