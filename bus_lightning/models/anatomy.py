@@ -55,7 +55,7 @@ def trace_layers(net: nn.Module, channels: int, size: int) -> dict[str, Any]:
 
 def _describe(name: str, module: nn.Module, shape: list[int]) -> dict[str, Any]:
     blocks = list(module.children())
-    grouped = next((layer for layer in module.modules() if getattr(layer, "groups", 1) > 1), None)
+    grouped: Any = next((layer for layer in module.modules() if getattr(layer, "groups", 1) > 1), None)
     return {
         "name": name,
         "kind": type(module).__name__,
