@@ -6,6 +6,7 @@ Importing this module imports none of the libraries.
 import logging
 import multiprocessing
 import signal
+import sys
 import warnings
 from contextlib import suppress
 from importlib import import_module
@@ -153,6 +154,22 @@ def without_anonymous(options: dict[str, Any]) -> None:
     Upstream: https://github.com/wandb/wandb/pull/10909. It can go with a Lightning that does not pass it.
     """
     del options["anonymous"]
+
+
+def skip_launch_inputs() -> None:
+    """Keep `wandb.init` from importing all of W&B Launch to look for inputs that nothing can have staged.
+
+    This takes longer than all else that it does. Source: `_detect_and_apply_job_inputs` in `wandb/sdk/wandb_run.py` of
+    wandb 0.31. It can go when W&B looks for the inputs without the import.
+    """
+    run: Any = import_module("wandb.sdk.wandb_run").Run
+    apply = run._detect_and_apply_job_inputs
+
+    def apply_if_staged(self: Any) -> None:
+        if "wandb.sdk.launch" in sys.modules:  # inputs are staged with it
+            apply(self)
+
+    run._detect_and_apply_job_inputs = apply_if_staged
 
 
 def decode_run_lengths(code: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -19,6 +20,7 @@ from bus_lightning.core.commands import name_command
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.folder_content import digest_folder
+from bus_lightning.core.garbage import collection_paused
 from bus_lightning.core.printable import log_to_terminal, printable
 
 if TYPE_CHECKING:
@@ -160,7 +162,8 @@ def _make_or_keep(groups: list[Path], out: Path, options: argparse.Namespace) ->
                 log.warning("%s", line)
             return f"The report is {out / 'index.html'}; nothing that it shows has changed since it was made."
     noting = made_from.keeping_warnings() if made_from else nullcontext()
-    with noting, PrintableConsole(stderr=True).status("reading the runs") as status:
+    # Nearly all objects of a report stay until it is written.
+    with noting, collection_paused(), PrintableConsole(stderr=True).status("reading the runs") as status:
         from bus_lightning.report.making import make_report  # after --help
 
         page = make_report(
@@ -175,6 +178,7 @@ def _make_or_keep(groups: list[Path], out: Path, options: argparse.Namespace) ->
             protocol=options.protocol,
             made_from=made_from,
         )
+        gc.freeze()  # the process ends soon, and need not visit them
     return f"The report is {page}"
 
 

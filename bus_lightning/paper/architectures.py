@@ -1,23 +1,19 @@
-"""Drawings of the paper's networks, U2NET and DeepCardinal-50, made from the modules that a run's config builds."""
+"""Drawings of the paper's networks, U2NET and DeepCardinal-50, made from the layers that their runs have counted."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from omegaconf import DictConfig
 
-from bus_lightning.config.build import build_net
-from bus_lightning.config.trusted import Origin
 from bus_lightning.paper import numbers as paper
+from bus_lightning.report.costs import known_network
 from bus_lightning.report.figures.style import BLACK, GREEN, GREY, LIGHT, ORANGE, SKY, WIDTH, new_figure, styled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
-
-if TYPE_CHECKING:
-    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +26,6 @@ _READ_U = (
     "fused. Each stage is itself a U (RSU7: seven levels; F: dilated instead of pooled). Each box: the channels, "
     "height and width of its output, and its parameters."
 )
-
-
-class _Layer(NamedTuple):
-    """A child of a network: its module, the shape of its output without the batch, its number of parameters."""
-
-    module: "nn.Module"
-    shape: tuple[int, ...]
-    parameters: int
 
 
 @styled
@@ -53,15 +41,16 @@ def architectures(conditions: Sequence[Condition]) -> list[FigureItem]:
     for condition in conditions:
         if condition.model in ("deepcardinal50", "u2net_lite", "u2net"):
             try:
-                figures.append(_figure(condition.config, condition.origin))
+                network = known_network(condition.runs[0], condition.config, condition.origin)
+                figures.append(_figure(condition.config, network["layers"]))
             except Exception as error:  # a config from elsewhere may give this name to any network
                 log.warning("%s is not drawn: %s", condition.model, error)
     return figures
 
 
-def _figure(config: DictConfig, origin: Origin) -> FigureItem:
+def _figure(config: DictConfig, listed: Sequence[Mapping[str, Any]]) -> FigureItem:
     name, size = config.model.name, config.data.size
-    layers = _layers(config, origin)
+    layers = {layer["name"]: layer for layer in listed if not layer["kind"].startswith("BatchNorm")}
     figure, explanation = (_u(layers), _READ_U) if "outconv" in layers else (_chain(layers), _READ_CHAIN)
     return FigureItem(
         slug=f"network_{name}",
@@ -70,24 +59,6 @@ def _figure(config: DictConfig, origin: Origin) -> FigureItem:
         figure=figure,
         alt=f"Architecture of {paper.NAMES[name]}: an image, then {', '.join(layers)}.",
     )
-
-
-def _layers(config: DictConfig, origin: Origin) -> dict[str, _Layer]:
-    """Build a network on the meta device, which keeps shapes and no numbers, and call it once."""
-    import torch
-
-    shapes: dict[nn.Module, tuple[int, ...]] = {}
-    with torch.device("meta"), torch.no_grad():
-        net = build_net(config.model, bool(config.debug_size), origin).eval()
-        for module in net.children():
-            module.register_forward_hook(lambda module, _, output: shapes.update({module: tuple(output.shape[1:])}))
-        net(torch.zeros(1, config.data.channels, config.data.size, config.data.size))
-    sizes = {name: sum(tensor.numel() for tensor in module.parameters()) for name, module in net.named_children()}
-    return {
-        name: _Layer(module, shapes[module], sizes[name])
-        for name, module in net.named_children()
-        if sizes[name] and not isinstance(module, torch.nn.BatchNorm2d)
-    }
 
 
 def _page(height: float) -> tuple[Figure, Axes]:
@@ -113,30 +84,27 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], is_
     axes.annotate("", end, start, arrowprops=style)
 
 
-def _chain(layers: dict[str, _Layer]) -> Figure:
+def _chain(layers: dict[str, Mapping[str, Any]]) -> Figure:
     """Draw the layers in a row."""
     figure, axes = _page(1.3)
     slot, width, y = WIDTH / len(layers), WIDTH / len(layers) - 0.2, 0.65
     for place, (name, layer) in enumerate(layers.items()):
         x = slot * (place + 0.5)
-        text = "\n".join([name, *_blocks(layer.module), _times(*layer.shape), _count(layer.parameters)])
-        _box(axes, x, y, width, 1.15, SKY if len(layer.shape) > 1 else ORANGE, text)
+        text = "\n".join([name, *_blocks(layer), _times(*layer["shape"]), _count(layer["parameters"])])
+        _box(axes, x, y, width, 1.15, SKY if len(layer["shape"]) > 1 else ORANGE, text)
         if place:
             _arrow(axes, (x - slot + width / 2, y), (x - width / 2, y))
     return figure
 
 
-def _blocks(module: "nn.Module") -> Iterator[str]:
+def _blocks(layer: Mapping[str, Any]) -> Iterator[str]:
     """Describe a sequence of blocks, or a single layer, in short lines."""
-    blocks = list(module.children())
-    yield f"{len(blocks)} \N{MULTIPLICATION SIGN} {type(blocks[0]).__name__}" if blocks else type(module).__name__
-    for layer in module.modules():
-        if getattr(layer, "groups", 1) > 1:
-            yield f"{layer.groups} groups of {int(str(layer.out_channels)) // int(str(layer.groups))}"
-            return
+    yield " \N{MULTIPLICATION SIGN} ".join(map(str, layer["blocks"])) or layer["kind"]
+    if layer["groups"]:
+        yield "{} groups of {}".format(*layer["groups"])
 
 
-def _u(layers: dict[str, _Layer]) -> Figure:
+def _u(layers: dict[str, Mapping[str, Any]]) -> Figure:
     """Draw encoder, decoder and side outputs of a U2-Net in columns, the finest level on top."""
     row, width, height = 0.62, 1.45, 0.42
     figure, axes = _page(row * _LEVELS + 0.1)
@@ -161,11 +129,11 @@ def _u(layers: dict[str, _Layer]) -> Figure:
     return figure
 
 
-def _stage(layers: dict[str, _Layer], name: str) -> str:
+def _stage(layers: dict[str, Mapping[str, Any]], name: str) -> str:
     layer = layers[name]
-    levels = getattr(layer.module, "height", None)
-    kind = f"RSU{levels}{'F' if layer.module.dilated else ''} " if levels else ""
-    return f"{kind}{name}\n{_times(*layer.shape)}, {_count(layer.parameters)}"
+    options = layer["options"]
+    kind = f"RSU{options['height']}{'F' if options['dilated'] else ''} " if "height" in options else ""
+    return f"{kind}{name}\n{_times(*layer['shape'])}, {_count(layer['parameters'])}"
 
 
 def _times(*sizes: int) -> str:

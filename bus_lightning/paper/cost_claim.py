@@ -3,9 +3,9 @@
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
 
-from bus_lightning.report.costs import costs_of, number
+from bus_lightning.paper.resnet101 import ResNet101
+from bus_lightning.report.costs import number
 from bus_lightning.report.estimates import Summaries, estimate, metric_row
 from bus_lightning.report.sections import Note
 from bus_lightning.statistics.conditions import Condition
@@ -19,12 +19,9 @@ def reference_row(conditions: list[Condition]) -> dict[str, Any] | None:
     """Count the costs of ResNet-101 at the input size of the first classifier in full size; None without one."""
     for condition in conditions:
         if condition.task == "classification" and not condition.config.debug_size:
-            data = condition.config.data
-            net = {"_target_": "torchvision.models.resnet101", "num_classes": len(data.classes)}
-            model = {"name": REFERENCE, "net": net, "debug_size": {}}
-            known = {"model": REFERENCE, "task": "classification", "size": int(data.size), "debug_size": False}
-            cfg = OmegaConf.create({"model": model, "debug_size": False, "data": {"size": data.size, "channels": 3}})
-            return known | {"runs": 0} | costs_of(cfg)
+            size, classes = int(condition.config.data.size), len(condition.config.data.classes)
+            known = {"model": REFERENCE, "task": "classification", "size": size, "debug_size": False, "runs": 0}
+            return known | ResNet101(classes, size).costs
     return None
 
 

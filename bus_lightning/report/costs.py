@@ -16,9 +16,11 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.report.sections import TableItem
 from bus_lightning.runs.ensembles import read_ensemble
 from bus_lightning.runs.finished import open_run
+from bus_lightning.runs.network import read_network
 
 if TYPE_CHECKING:  # the table itself needs no run folder
     from bus_lightning.config.trusted import Origin
+    from bus_lightning.runs.folder import RunDir
     from bus_lightning.statistics.conditions import Condition
 
 log = logging.getLogger(__name__)
@@ -40,23 +42,30 @@ def costs_of(cfg: DictConfig, origin: Origin | None = None) -> dict[str, int | N
         `parameters`; `macs`: multiply-accumulates of the convolutions and matrix products for one image of
         `data.size`; `weight_bytes` of the state dict, in float32. None for what cannot be counted.
     """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
+    return _costs_in(count_network(cfg, origin))
 
-    counted: dict[str, int | None] = dict.fromkeys(_COUNTED)
+
+def count_network(cfg: DictConfig, origin: Origin | None = None) -> dict[str, Any]:
+    """Count what `models.anatomy` counts on the network of a config; what cannot be counted is missing."""
+    import torch  # takes seconds, and the runs of this version have counted
+
+    from bus_lightning.models.anatomy import count_weights, trace_layers
+
+    counted: dict[str, Any] = {}
     try:
         # On the meta device tensors have a shape and no values: nothing is computed, no random number drawn.
         with torch.device("meta"):
             net = build_net(cfg.model, cfg.debug_size, origin).eval()
-            image = torch.empty(1, cfg.data.channels, cfg.data.size, cfg.data.size)
-        counted["parameters"] = sum(parameter.numel() for parameter in net.parameters())
-        counted["weight_bytes"] = sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values())
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            net(image)
-        counted["macs"] = counter.get_total_flops() // 2  # one multiply-accumulate counts as two operations
+        counted |= count_weights(net)
+        counted |= trace_layers(net, cfg.data.channels, cfg.data.size)
     except Exception as error:  # a network may do what the meta device cannot
         log.warning("%s: its cost cannot be counted in full: %s", cfg.model.name, error)
     return counted
+
+
+def known_network(run: RunDir, cfg: DictConfig, origin: Origin) -> dict[str, Any]:
+    """Return what a run has counted on its network, or else count it."""
+    return read_network(run) or count_network(cfg, origin)
 
 
 def cost_frame(conditions: Sequence[Condition], more: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame:
@@ -127,7 +136,7 @@ def _row(key: tuple[Any, ...], conditions: list[Condition]) -> dict[str, Any]:
         return _row_of_ensemble(key, ensemble)
     runs = [run for condition in conditions for run in condition.runs]
     statuses = [run.status for run in runs]
-    counted = costs_of(conditions[0].config, conditions[0].origin)
+    counted = _costs_in(known_network(runs[0], conditions[0].config, conditions[0].origin))
     if counted["parameters"] is None:  # the run could count them
         counted["parameters"] = next((status["parameters"] for status in statuses if status.get("parameters")), None)
     timed = [status for status in statuses if status.get("epochs") and status.get("seconds") is not None]
@@ -151,7 +160,7 @@ def _row_of_ensemble(key: tuple[Any, ...], ensemble: Condition) -> dict[str, Any
     for run in members:
         try:
             opened = open_run(run.path, complete=False, trusted=ensemble.trusted)
-            counted = costs_of(opened.config, opened.origin)
+            counted = _costs_in(known_network(run, opened.config, opened.origin))
             size = run.best.stat().st_size if run.best.is_file() else None
             rows.append(counted | {"checkpoint_bytes": size, "size": int(opened.config.data.size)})
         except UserError as error:  # the checks of the report name it, too
@@ -165,6 +174,11 @@ def _row_of_ensemble(key: tuple[Any, ...], ensemble: Condition) -> dict[str, Any
         "seconds_per_epoch": None, "images_per_second": None, "latency_ms": status.get("latency_ms"),
         **{name: status.get(name) or "" for name in _HARDWARE},
     }  # fmt: skip
+
+
+def _costs_in(network: Mapping[str, Any]) -> dict[str, int | None]:
+    """Select the costs among what was counted on a network; None for what is missing."""
+    return {key: network.get(key) for key in _COUNTED}
 
 
 def _sum(values: Sequence[float | None]) -> float | None:

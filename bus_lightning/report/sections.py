@@ -40,6 +40,8 @@ class FigureItem:
         alt: The content of the figure in words.
         names_images: Whether the figure shows images or their names.
         folded: As that of a table.
+        media_type: That of the file that the page shows, image/svg+xml or image/png; empty before it is written.
+        content: That file.
     """
 
     slug: str
@@ -48,6 +50,8 @@ class FigureItem:
     alt: str
     names_images: bool = False
     folded: str = ""
+    media_type: str = ""
+    content: bytes = b""
 
 
 @dataclass

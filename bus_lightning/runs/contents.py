@@ -12,6 +12,7 @@ from bus_lightning.core.reading import LARGEST_WHOLE, read_json
 _TEXT = Kind("a text", lambda value: isinstance(value, str))
 _NUMBER = number(-1e300, 1e300)
 _COUNT = whole(0, LARGEST_WHOLE)
+_COUNT_OR_FLAG = Kind("", lambda value: FLAG.fits(value) or whole(-LARGEST_WHOLE, LARGEST_WHOLE).fits(value))
 
 
 def _mapping(of: Mapping[str, Kind], others: Kind | None = None) -> Kind:
@@ -79,6 +80,23 @@ SETS: dict[str, Kind] = {
     "flow": _by_set(_FLOW),
 }
 
+_OF_LAYER = {
+    **dict.fromkeys(("name", "kind"), _TEXT), "parameters": _COUNT, "shape": list_of(_COUNT, "", range(9)),
+    "blocks": Kind("", lambda value: isinstance(value, list) and (not value or (
+        len(value) == 2 and _COUNT.fits(value[0]) and _TEXT.fits(value[1])
+    ))),
+    "groups": list_of(_COUNT, "", (0, 2)),
+    "options": _mapping({}, others=_COUNT_OR_FLAG),
+}  # fmt: skip
+_LAYER = Kind("", lambda value: isinstance(value, dict) and all(
+    kind.fits(value.get(key)) for key, kind in _OF_LAYER.items()
+))  # fmt: skip
+_MOST_LAYERS = 1000
+NETWORK: dict[str, Kind] = {
+    **dict.fromkeys(("parameters", "weight_bytes", "macs"), _COUNT),
+    "layers": list_of(_LAYER, f"a list of at most {_MOST_LAYERS} layers with all their keys", range(_MOST_LAYERS + 1)),
+}
+
 _MOST_MEMBERS = 1000  # of an ensemble
 _MEMBER = Kind("a run with all its keys", lambda value: isinstance(value, dict) and all(
     kind.fits(value.get(key)) for key, kind in {
@@ -111,6 +129,18 @@ def read_sets(path: Path) -> dict[str, Any]:
         DamagedError: If it cannot be read, or a value is not of its kind.
     """
     return _checked(path, SETS)
+
+
+def read_network_file(path: Path) -> dict[str, Any]:
+    """Read network.json; empty without the file.
+
+    Raises:
+        DamagedError: If it cannot be read, or a value is missing or not of its kind.
+    """
+    content = _checked(path, NETWORK)
+    if content and (missing := [key for key in NETWORK if content.get(key) is None]):
+        raise DamagedError(path, f"it has no {missing[0]}")
+    return content
 
 
 def read_ensemble_file(path: Path) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class RunDir:
         self.status_file = path / "status.json"
         self.split = path / "split.json"
         self.sets = path / "sets.json"
+        self.network = path / "network.json"
         self.protocol = path / "protocol.md"
         self.ensemble = path / "ensemble.json"
         self.images = path / "images.csv"

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ def send_report(group: Path, runs: list[tuple[RunDir, DictConfig]], items: Itera
     Args:
         group: Folder of the runs.
         runs: The runs that were logged to W&B, with their configs; the first names project and entity.
-        items: Tables with `slug`, `frame` and `names_images`; figures with `slug`, `figure`, `caption` and
-            `names_images`. Other items are not sent.
+        items: Tables with `slug`, `frame` and `names_images`; figures with `slug`, `caption`, `names_images`, and the
+            file that the page shows: `media_type` and `content`. Other items are not sent.
     """
     first, mode = runs[0][1], wandb_mode()
     node, with_names = first.logger.wandb, all(may_name_images(config) for _, config in runs)
@@ -52,8 +53,21 @@ def send_report(group: Path, runs: list[tuple[RunDir, DictConfig]], items: Itera
                 continue
             if hasattr(item, "frame"):
                 shown[f"tables/{item.slug}"] = wandb.Table(dataframe=item.frame.astype(str))
-            elif hasattr(item, "figure"):
-                file = Path(folder) / f"{item.slug}.png"
-                item.figure.savefig(file, dpi=150)
-                shown[f"figures/{item.slug}"] = wandb.Image(str(file), caption=item.caption)
+            elif hasattr(item, "content"):
+                shown[f"figures/{item.slug}"] = _picture(item, Path(folder) / f"{item.slug}.png")
         run.log(shown)  # in one step
+
+
+def _picture(item: Any, file: Path) -> wandb.Image | wandb.Html:
+    """Make what W&B shows of a figure: the same picture as the page, which need not be drawn again.
+
+    Args:
+        item: The figure.
+        file: Where a PNG may be put, which W&B reads.
+    """
+    if item.media_type == "image/png":
+        file.write_bytes(item.content)
+        return wandb.Image(str(file), caption=item.caption)
+    _, tag, rest = item.content.decode().partition("<svg ")  # without the lines of XML before it
+    html = f"<figure>{tag}{rest}<figcaption>{escape(item.caption)}</figcaption></figure>"
+    return wandb.Html(html, inject=False, data_is_not_path=True)

@@ -32,9 +32,11 @@ from bus_lightning.data.datamodule import BusDataModule, example_images
 from bus_lightning.data.probe import SUSPICIOUS, label_in_input
 from bus_lightning.data.splits import PARTS, Split
 from bus_lightning.metrics.per_case import Metrics, metrics_of
+from bus_lightning.models.anatomy import count_weights, trace_layers
 from bus_lightning.models.checkpoint_files import read_checkpoint
 from bus_lightning.models.weights import load_kept_weights, load_weights
 from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.network import write_network
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import SegmentationTask
 from bus_lightning.training.callbacks.checkpoints import SafeCheckpointIO, best_checkpoint
@@ -127,6 +129,9 @@ def train_and_test(
         task.to(trainer.strategy.root_device)  # the Trainer has moved it to the CPU
         milliseconds = latency(task, datamodule.collate([datamodule.parts["test"][0]])["image"])
         folder.update_status(latency_ms=round(milliseconds, 3))
+    with decoration(folder, "count of what the network costs"):
+        layers = trace_layers(task.net.eval(), cfg.data.channels, cfg.data.size)
+        write_network(folder, count_weights(task.net) | layers)
     with decoration(folder, "picture of test samples"):
         save_sheet(task, datamodule.parts["test"], datamodule.collate, folder.figures / "test_samples.png")
     for tracker in trackers:

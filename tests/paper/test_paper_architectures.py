@@ -10,11 +10,13 @@ from omegaconf import OmegaConf
 
 from bus_lightning.config.trusted import Origin
 from bus_lightning.paper.architectures import architectures
+from bus_lightning.runs.folder import RunDir
 
 
 def condition(cfg):
     OmegaConf.resolve(cfg)
-    return SimpleNamespace(model=cfg.model.name, config=cfg, origin=Origin(Path("config.yaml")))
+    run = RunDir(Path("no_run"))
+    return SimpleNamespace(model=cfg.model.name, config=cfg, runs=[run], origin=Origin(run.config))
 
 
 def drawn(cfg):

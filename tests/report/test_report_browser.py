@@ -33,7 +33,7 @@ def address(tmp_path_factory):
             Note(f"Beware of {NAME.format('x')}: {'x' * 90}", "warning"),
             Note("No twins in training.", "good"),
             Note(f"Of {NAME.format('x')}"),
-            FigureItem(f"figure-{number}", f"Dice of {NAME.format('x')}", drawn(3500 if number == 1 else 20), "Dice"),
+            FigureItem(f"figure-{number}", f"Dice of {NAME.format('x')}", drawn(6000 if number == 1 else 20), "Dice"),
         ])
         for number in range(10)
     ]  # fmt: skip

@@ -40,7 +40,7 @@ def sections():
             FigureItem("curves", f"Caption of curves {NASTY}", figure(), f"Alt of curves {NASTY}"),
         ]),
         Section("Checks", "", [Note("Twins in training.", "warning"), Note("No twins.\n\nSure.", "good")]),
-        Section("Cloud", "", [FigureItem("cloud", "A heavy figure", figure(3500), "Many marks")]),
+        Section("Cloud", "", [FigureItem("cloud", "A heavy figure", figure(6000), "Many marks")]),
         Section("Nothing here", "", []),
         Section("No rows", "", [TableItem("none", "Left out", pd.DataFrame({"run": []}))]),
     ]  # fmt: skip

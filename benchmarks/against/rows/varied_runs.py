@@ -2,6 +2,9 @@
 
 import json
 import shutil
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +64,8 @@ def _make_run(group: Path, condition: int, seed: int, split: Split, labels: dict
     for name in _FILES:
         shutil.copy(original / name, target)
     split.save(target / "split.json")
+    if network := _count_network(original):
+        (target / "network.json").write_text(network)
     lines = (target / "config.yaml").read_text().splitlines()
     changed = {"seed: 0": f"seed: {seed}", "  lr: 0.0001": f"  lr: {(condition + 1) * 1e-5:.5f}"}
     (target / "config.yaml").write_text("\n".join(changed.get(line, line) for line in lines) + "\n")
@@ -88,3 +93,13 @@ def _make_run(group: Path, condition: int, seed: int, split: Split, labels: dict
     grouped = table.assign(group=table["id"].map(split.groups))
     scores = {part: metrics_of(own) for part, own in grouped.groupby("split")}
     (target / "metrics.json").write_text(json.dumps(scores, indent=1))
+
+
+@cache
+def _count_network(original: Path) -> str:
+    """Return what the runs of this build write about their network; empty for a build whose runs write nothing."""
+    with suppress(ImportError, AttributeError):
+        count = import_module("bus_lightning.report.costs").count_network
+        run = import_module("bus_lightning.runs.finished").open_run(original)
+        return json.dumps(count(run.config, run.origin), indent=1)
+    return ""

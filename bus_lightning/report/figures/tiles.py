@@ -96,7 +96,7 @@ def show(axis: Axes, picture: np.ndarray, outlined: np.ndarray | None = None, ti
     if outlined is not None and outlined.max() > 0.5 > outlined.min():
         axis.contour(outlined, levels=[0.5], colors=[SKY], linewidths=1.2)
     if title:
-        axis.set_title(title, fontsize=POINTS, pad=2)
+        axis.set_title(title, fontsize=POINTS, pad=3)
 
 
 def label(id_: str, limit: int) -> str:

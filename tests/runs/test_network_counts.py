@@ -1,0 +1,102 @@
+"""A run counts what its network costs and is made of, once; a report builds no network."""
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bus_lightning.models.anatomy import count_weights, trace_layers
+from bus_lightning.report.costs import count_network, known_network
+from bus_lightning.runs.finished import open_run
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.network import read_network, write_network
+
+KEPT = Path(__file__).parents[1] / "kept" / "runs"
+WITHOUT_TORCH = """
+import sys
+from bus_lightning.launch.report import main
+code = main([sys.argv[1], "--no-wandb"])
+sys.exit("torch was imported" if "torch" in sys.modules else code)
+"""
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """The folder of a kept classifier, with what its network costs."""
+    folder = RunDir(
+        Path(shutil.copytree(KEPT / "classification" / "finished", tmp_path / "runs" / "grid" / "finished"))
+    )
+    run = open_run(folder.path)
+    write_network(folder, count_network(run.config, run.origin))
+    return folder
+
+
+@pytest.mark.parametrize("model", ["resnet34", "u2net_lite"])
+def test_a_run_counts_on_its_trained_network_what_a_report_would_count(trained, model):
+    run = trained(f"model={model}")
+    opened = open_run(run.path)
+    assert read_network(run) == count_network(opened.config, opened.origin)
+    assert read_network(run)["macs"] > 0
+
+
+def test_attention_is_counted_in_full_on_any_device():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    net = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.Flatten(2), Turn(), layer)
+    on_cpu = trace_layers(net.eval(), 3, 16)
+    assert on_cpu == trace_layers(net.to("meta"), 3, 16)
+    # Tokens times weights, then each token with each: 16 tokens of width 8.
+    assert on_cpu["macs"] == 16 * 3 * 16 * 8 + 16 * (4 * 8 * 8 + 2 * 8 * 16) + 2 * 16 * 16 * 8
+
+
+class Turn(nn.Module):
+    """From (B, C, N) to (B, N, C)."""
+
+    def forward(self, tokens):
+        return tokens.transpose(1, 2)
+
+
+def test_counting_leaves_a_network_as_it_was():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout()).eval()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    state, fast = torch.random.get_rng_state(), torch.backends.mha.get_fastpath_enabled()
+    assert count_weights(net) == {"parameters": 120, "weight_bytes": 4 * 128 + 8}
+    trace_layers(net, 3, 8)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.backends.mha.get_fastpath_enabled() == fast
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_a_report_of_runs_that_have_counted_needs_no_torch(counted):
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(counted.path.parent)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=counted.path.parents[2])
+    assert result.returncode == 0, result.stderr
+    costs = (counted.path.parent / "report" / "tables" / "costs.csv").read_text()
+    assert f"{json.loads(counted.network.read_text())['parameters']:,}" in costs
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("macs", -1), ("parameters", "many"), ("layers", [{"name": "fc"}]), ("layers", None), ("weight_bytes", None)],
+)
+def test_a_network_file_that_cannot_be_is_named_and_counted_again(counted, caplog, key, value):
+    content = read_network(counted)
+    counted.network.write_text(json.dumps(content | {key: value}))
+    run = open_run(counted.path)
+    with caplog.at_level(logging.WARNING):
+        assert known_network(counted, run.config, run.origin) == content
+    assert "network.json" in caplog.text
+    assert key in caplog.text
+
+
+def test_a_run_of_an_earlier_version_is_counted(counted):
+    content = read_network(counted)
+    counted.network.unlink()
+    run = open_run(counted.path)
+    assert known_network(counted, run.config, run.origin) == content
