@@ -163,7 +163,9 @@ def skip_launch_inputs() -> None:
     wandb 0.31. It can go when W&B looks for the inputs without the import.
     """
     run: Any = import_module("wandb.sdk.wandb_run").Run
-    apply = run._detect_and_apply_job_inputs
+    apply = getattr(run, "_detect_and_apply_job_inputs", None)
+    if apply is None:
+        return
 
     def apply_if_staged(self: Any) -> None:
         if "wandb.sdk.launch" in sys.modules:  # inputs are staged with it

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 from bus_lightning.metrics.catalogue import LOWER_IS_BETTER
-from bus_lightning.metrics.columns import Floats
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.paired_bootstrap import Comparison, PairedBootstrap
 
@@ -82,27 +82,10 @@ def _adjusted(comparisons: list[Comparison]) -> pd.DataFrame:
     table["p_holm"] = np.nan
     table["comparisons"] = int(defined.sum())
     if defined.any():
-        table.loc[defined, "p_holm"] = adjust_by_holm(table.loc[defined, "p"].to_numpy(float))
+        table.loc[defined, "p_holm"] = multipletests(table.loc[defined, "p"], method="holm")[1]
     table["verdict"] = [_verdict(row.metric, row.difference, row.p_holm) for row in table.itertuples()]
     table["text"] = [_sentence(row) for row in table.to_dict("records")]
     return table
-
-
-def adjust_by_holm(p: Floats) -> Floats:
-    """Adjust the p of several tests by Holm's method.
-
-    The function of statsmodels collects garbage in each call, which takes longer the more runs a report has read.
-
-    Args:
-        p: (n,) in [0, 1].
-
-    Returns:
-        (n,) in [0, 1], in the same order.
-    """
-    order = np.argsort(p)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
-    return adjusted
 
 
 def _verdict(metric: str, difference: float, p: float) -> str:
