@@ -21,6 +21,7 @@ from bus_lightning.config.user_configs import check_user_configs
 from bus_lightning.core.commands import name_program
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, interruptible
+from bus_lightning.core.printable import escape_what_cannot_be_encoded
 from bus_lightning.core.ranks import is_first_process
 from bus_lightning.core.workarounds import raise_errors_of_jobs, start_ray
 from bus_lightning.launch.grids import (
@@ -49,6 +50,7 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     Returns:
         Exit code: 0 when all jobs are well, else 1; 128 and the signal when interrupted.
     """
+    escape_what_cannot_be_encoded()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: what is shown is decided here
     try:
         if is_first_process():
