@@ -62,12 +62,15 @@ PROMISES = {
     "docs": "import sphinx.application, myst_nb, furo, nbclient, ipykernel",
     "dev": "import onnxruntime, playwright.sync_api, pytest, torchcam, xdist",
 }
-# Makes packages look as if they were not installed.
+# Makes packages look as if they were not installed; copies that others bring, as Ray brings psutil, are still found.
 HIDE = """
+import sys
 from importlib.machinery import PathFinder
-find = PathFinder.find_spec
+find, places = PathFinder.find_spec, [*sys.path]
 def find_shown(cls, name, path=None, target=None):
-    return None if name.partition(".")[0] in hidden else find(name, path, target)
+    if path is None and name in hidden:
+        path = [place for place in sys.path if place not in places]
+    return find(name, path, target)
 PathFinder.find_spec = classmethod(find_shown)
 """
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from bus_lightning.core.arguments import path_of, port, positive
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.printable import escape_what_cannot_be_encoded
 from bus_lightning.diagnosis.options import BUNDLE_HELP, bundle_parser
 
 _EPILOG = """\
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 after Ctrl-C, 2 if the page cannot start."""
+    escape_what_cannot_be_encoded()
     options = parser().parse_args(arguments)
     try:
         from bus_lightning.diagnosis.bundle import SHIPPED  # these are not needed for --help

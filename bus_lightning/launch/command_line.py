@@ -16,11 +16,13 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
+from bus_lightning import __version__
 from bus_lightning.config.complaints import describe, is_complaint
 from bus_lightning.config.user_configs import check_user_configs
 from bus_lightning.core.commands import name_program
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, interruptible
+from bus_lightning.core.printable import escape_what_cannot_be_encoded
 from bus_lightning.core.ranks import is_first_process
 from bus_lightning.core.workarounds import raise_errors_of_jobs, start_ray
 from bus_lightning.launch.grids import (
@@ -49,6 +51,10 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     Returns:
         Exit code: 0 when all jobs are well, else 1; 128 and the signal when interrupted.
     """
+    escape_what_cannot_be_encoded()
+    if "--version" in sys.argv[1:]:
+        print(f"bus_lightning {__version__}")  # Hydra would print its own
+        return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: what is shown is decided here
     try:
         if is_first_process():

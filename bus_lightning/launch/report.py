@@ -21,7 +21,7 @@ from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.folder_content import digest_folder
 from bus_lightning.core.garbage import collection_paused
-from bus_lightning.core.printable import log_to_terminal, printable
+from bus_lightning.core.printable import escape_what_cannot_be_encoded, log_to_terminal, printable
 
 if TYPE_CHECKING:
     from bus_lightning.report.extension import Extension
@@ -125,6 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="make the report even if nothing has changed since")
     options = parser.parse_args(arguments)
     log_to_terminal()
+    escape_what_cannot_be_encoded()
     groups: list[Path] = []
     try:
         groups = options.groups or [default_group()]

@@ -6,7 +6,8 @@ set -euo pipefail
 folder=${RAY_FOLDER:-/tmp/bus_lightning_ray}
 address=127.0.0.1:${RAY_PORT:-6399}
 python=${PYTHON:-python3}
-export RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$folder/token  # else whoever reaches the port could run code
+export RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0  # else jobs wait for all others of a busy machine
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$folder/token  # else whoever reaches the port could run code
 
 up() {
   down

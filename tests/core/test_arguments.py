@@ -1,5 +1,6 @@
 """What command lines share: a value that cannot be meant is refused in a line that says what to give."""
 
+import sys
 from importlib import import_module
 
 import pytest
@@ -36,4 +37,11 @@ def test_a_command_prints_its_version(module, capsys):
     with pytest.raises(SystemExit) as end:
         import_module(f"bus_lightning.{module}").main(["--version"])
     assert end.value.code == 0
+    assert capsys.readouterr().out == f"bus_lightning {__version__}\n"
+
+
+@pytest.mark.parametrize("module", ["launch.train", "launch.evaluate"])
+def test_a_command_of_hydra_tells_its_own_version(module, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--version"])
+    assert import_module(f"bus_lightning.{module}").main() == 0
     assert capsys.readouterr().out == f"bus_lightning {__version__}\n"

@@ -1,0 +1,43 @@
+"""Where the terminal knows ASCII alone, each command prints other letters as their escapes, and ends as elsewhere."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ASCII = {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "0"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("plain") / "grün"
+
+
+def run_in_ascii(*arguments, folder=ROOT):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=folder, env=os.environ | ASCII, capture_output=True, timeout=300,
+        encoding="ascii",
+    )  # fmt: skip
+
+
+def test_the_card_of_a_model_is_printed():
+    done = run_in_ascii("-m", "bus_lightning.diagnosis.predict", "--card")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Paw\\u0142owska" in done.stdout
+
+
+def test_an_audit_prints_where_it_wrote(small_phantom, place):
+    out = ("--out", place / "audit", "--cache", place / "cache")
+    done = run_in_ascii("-m", "bus_lightning.data.audit", small_phantom, *out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "gr\\xfcn" in done.stdout
+
+
+def test_a_training_prints_where_it_failed(small_phantom, place):
+    options = (f"data.root={small_phantom}", f'data.cache="{place / "cache"}"', f'runs_dir="{place / "runs"}"')
+    done = run_in_ascii("train.py", "model=alexnet", "debug=fast", "logger=none", "model.weights=gone.pth", *options)
+    assert done.returncode == 1
+    assert "gr\\xfcn" in done.stdout
