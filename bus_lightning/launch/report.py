@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import logging
 import os
 import sys
@@ -20,7 +19,7 @@ from bus_lightning.core.commands import name_command
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.folder_content import digest_folder
-from bus_lightning.core.garbage import collection_paused
+from bus_lightning.core.garbage import collection_paused, freeze_imports
 from bus_lightning.core.printable import escape_what_cannot_be_encoded, log_to_terminal, printable
 
 if TYPE_CHECKING:
@@ -167,6 +166,8 @@ def _make_or_keep(groups: list[Path], out: Path, options: argparse.Namespace) ->
     with noting, collection_paused(), PrintableConsole(stderr=True).status("reading the runs") as status:
         from bus_lightning.report.making import make_report  # after --help
 
+        freeze_imports()  # each adjustment of p-values by statsmodels collects garbage, and would visit them
+
         page = make_report(
             groups,
             options.out,
@@ -179,7 +180,6 @@ def _make_or_keep(groups: list[Path], out: Path, options: argparse.Namespace) ->
             protocol=options.protocol,
             made_from=made_from,
         )
-        gc.freeze()  # the process ends soon, and need not visit them
     return f"The report is {page}"
 
 

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from bus_lightning.core.garbage import collection_paused
+from bus_lightning.core.garbage import collection_paused, freeze_imports
 
 
 class Ring:
@@ -39,3 +39,12 @@ def test_afterwards_collection_is_as_it_was_also_after_an_error(enabled):
     with pytest.raises(ZeroDivisionError), collection_paused():
         1 / 0  # noqa: B018
     assert gc.isenabled() == enabled
+
+
+def test_only_the_first_call_freezes_so_that_the_garbage_of_later_work_is_collected():
+    freeze_imports()
+    number = gc.get_freeze_count()
+    kept = [[index] for index in range(1000)]
+    freeze_imports()
+    assert 0 < gc.get_freeze_count() <= number
+    assert len(kept) == 1000

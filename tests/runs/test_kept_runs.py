@@ -12,7 +12,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
-from small_runs import again
+from small_runs import evaluate_again
 
 from bus_lightning.data.index import read_image
 from bus_lightning.diagnosis.bundle import load_bundle
@@ -100,7 +100,7 @@ def test_a_stopped_run_of_an_earlier_version_reaches_the_numbers_that_it_reached
 def test_a_run_of_an_earlier_version_is_evaluated_to_the_same_cases(project, name):
     run = RunDir(Path("runs", name))
     expected = pd.read_csv(run.cases).query("split == 'test'").reset_index(drop=True)
-    cases = pd.read_csv(again(run).cases)
+    cases = pd.read_csv(evaluate_again(run).cases)
     pd.testing.assert_frame_equal(cases[expected.columns], expected, **CLOSE)  # later versions count lesions, too
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_runs import SMALL, Plug, again, contents, stopped_and_whole
+from small_runs import SMALL, Plug, contents, evaluate_again, stopped_and_whole
 
 from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import UserError
@@ -98,7 +98,7 @@ def check_one_network(run):
         kept = predictions_of_the_kept_file(run, part)
         written = rows.filter(like="prob_").to_numpy()
         np.testing.assert_allclose(written, np.stack([kept[id_] for id_ in rows["id"]]), atol=2e-6)
-        assert again(run, part).metrics[part] == run.metrics[part]
+        assert evaluate_again(run, part).metrics[part] == run.metrics[part]
     history, status = pd.read_csv(run.history), run.status
     row = history[history["epoch"] == status["kept_epoch"]].iloc[0]
     assert torch.load(run.best, weights_only=True)["epoch"] == status["kept_epoch"]
@@ -133,7 +133,7 @@ def test_without_validation_the_last_weights_as_callbacks_average_them_are_kept_
     last = torch.load(run.last, weights_only=True)
     kept = torch.load(run.best, weights_only=True)["state_dict"]
     assert all(torch.equal(kept[name], last["state_dict"][name]) for name in kept)
-    assert again(run).metrics["test"] == run.metrics["test"]
+    assert evaluate_again(run).metrics["test"] == run.metrics["test"]
     if overrides:
         raw = last["current_model_state"]
         assert any(not torch.equal(raw[name], kept[name]) for name in kept)
@@ -209,7 +209,7 @@ def test_a_score_that_is_never_defined_is_reported_once_and_the_lowest_validatio
     assert (run.status["score"], run.status["kept_epoch"], run.status["kept_by"]) == (None, 1, "val/loss")
     assert run.kept_epoch("val/auroc_macro", "max") == 1
     assert caplog.text.count("val/auroc_macro is undefined in epoch 0 (no image of class") == 1
-    assert again(run).metrics["test"] == run.metrics["test"]
+    assert evaluate_again(run).metrics["test"] == run.metrics["test"]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -279,7 +279,7 @@ def test_limited_validation_and_test_take_images_of_all_classes(trained, limit, 
         assert set(rows["label"]) == {"benign", "malignant", "normal"}
         assert list(rows["id"]) == sorted(rows["id"])
     assert run.status["score"] is not None
-    assert again(run).metrics["test"] == run.metrics["test"]
+    assert evaluate_again(run).metrics["test"] == run.metrics["test"]
 
 
 @pytest.mark.parametrize(("score", "mode", "better", "worse"), [(0.8, "max", 0.9, 0.8), (0.8, "min", 0.7, 0.8)])
