@@ -110,6 +110,7 @@ def test_what_a_reader_does_not_need_is_not_built(copied, own, strange):
 )  # fmt: skip
 def test_no_command_builds_a_network_that_is_not_of_a_known_library(copied, strange, caplog, changes):
     run = copied(**changes, trusted_packages=["strange"])
+    run.network.unlink()  # as in an earlier version; otherwise a report need not build the network
     line = r"copy/config\.yaml: model\.net\S* names strange\.leave_mark, .* 'trusted_packages=\[strange\]'"
     with pytest.raises(UserError, match=line):
         evaluated(run)
@@ -264,6 +265,9 @@ def test_code_of_the_user_trains_freely_and_is_read_with_the_option(composed, st
     assert type(open_run(run.path, trusted=["strange"]).network()).__name__ == "Net"
     with caplog.at_level(logging.WARNING):
         assert report([str(run.path.parent), "--no-wandb"]) == 0
+        assert "--trust strange" not in caplog.text  # the run has counted its network
+        run.network.unlink()
+        assert report([str(run.path.parent), "--no-wandb"]) == 0
     assert "--trust strange" in caplog.text
     caplog.clear()
     assert report([str(run.path.parent), "--no-wandb", "--trust", "strange"]) == 0
@@ -362,7 +366,7 @@ def test_each_reader_of_runs_says_where_the_config_comes_from():
                 for call in ast.walk(ast.parse(file.read_text()))
                 if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("build", "build_net", "build_task")
             ]
-    assert len(calls) > 4
+    assert len(calls) > 3
     silent = [f"{file}:{call.lineno}" for file, call in calls if "origin" not in ast.unparse(call)]
     assert not silent
 
