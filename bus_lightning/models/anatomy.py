@@ -9,10 +9,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_weights(net: nn.Module) -> dict[str, int]:
-    """Count `parameters`, and `weight_bytes` of the state dict in float32."""
+    """Count `parameters`, and `weight_bytes` of the state dict in float32, whatever precision the network has."""
+    stored = net.state_dict().values()
     return {
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
-        "weight_bytes": sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values()),
+        "weight_bytes": sum(
+            value.numel() * (4 if value.is_floating_point() else value.element_size()) for value in stored
+        ),
     }
 
 
@@ -26,9 +29,10 @@ def trace_layers(net: nn.Module, channels: int, size: int) -> dict[str, Any]:
 
     Returns:
         `macs`: multiply-accumulates of the convolutions and matrix products for the image; `layers`: for each child
-        with parameters, its `name`, `kind` (type), `shape` (of its output, without the batch), `parameters`, `blocks`
-        (number and type of its children, or none), `groups` (number and width of its first grouped convolution, or
-        none) and `options` (its attributes that are whole numbers or flags).
+        that has parameters and returns a tensor, its `name`, `kind` (type), `shape` (of its output, without the batch),
+        `parameters`, `blocks` (number of its children and type of the first, or empty), `groups` (number and width of
+        the groups of its first grouped convolution, or empty) and `options` (its attributes that are whole numbers or
+        flags).
     """
     weight = next(net.parameters())
     image = torch.zeros(1, channels, size, size, device=weight.device, dtype=weight.dtype)
@@ -55,14 +59,14 @@ def trace_layers(net: nn.Module, channels: int, size: int) -> dict[str, Any]:
 
 def _describe(name: str, module: nn.Module, shape: list[int]) -> dict[str, Any]:
     blocks = list(module.children())
-    grouped: Any = next((layer for layer in module.modules() if getattr(layer, "groups", 1) > 1), None)
+    grouped = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d) and layer.groups > 1]
     return {
         "name": name,
         "kind": type(module).__name__,
         "shape": shape,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "blocks": [len(blocks), type(blocks[0]).__name__] if blocks else [],
-        "groups": [grouped.groups, grouped.out_channels // grouped.groups] if grouped else [],
+        "groups": [grouped[0].groups, grouped[0].out_channels // grouped[0].groups] if grouped else [],
         "options": {
             option: value
             for option, value in vars(module).items()

@@ -1,4 +1,4 @@
-"""A run counts what its network costs and is made of, once; a report builds no network."""
+"""A run counts once what its network costs and is made of, so that a report builds no network."""
 
 import json
 import logging
@@ -59,6 +59,23 @@ class Turn(nn.Module):
 
     def forward(self, tokens):
         return tokens.transpose(1, 2)
+
+
+class OwnGroups(nn.Linear):
+    """A layer of a user, whose attribute `groups` means something else."""
+
+    groups = ("first", "second")
+
+
+def test_a_layer_that_only_looks_like_a_grouped_convolution_is_counted():
+    net = nn.Sequential(OwnGroups(8, 2), nn.Sequential(nn.Conv2d(3, 6, 3, groups=3)))
+    grouped, plain = (trace_layers(nn.Sequential(part), 3, 8)["layers"][0] for part in (net[1], net[0]))
+    assert (grouped["groups"], plain["groups"]) == ([3, 2], [])
+
+
+def test_weights_are_counted_in_float32_whatever_the_precision_of_the_run():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    assert count_weights(net.double()) == count_weights(net.bfloat16()) == count_weights(net.float())
 
 
 def test_counting_leaves_a_network_as_it_was():
