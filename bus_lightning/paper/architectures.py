@@ -42,15 +42,17 @@ def architectures(conditions: Sequence[Condition]) -> list[FigureItem]:
         if condition.model in ("deepcardinal50", "u2net_lite", "u2net"):
             try:
                 network = known_network(condition.runs[0], condition.config, condition.origin)
-                figures.append(_figure(condition.config, network["layers"]))
+                if "layers" in network:  # otherwise the log says why they cannot be counted
+                    figures.append(_figure(condition.config, network["layers"]))
             except Exception as error:  # a config from elsewhere may give this name to any network
                 log.warning("%s is not drawn: %s", condition.model, error)
     return figures
 
 
-def _figure(config: DictConfig, listed: Sequence[Mapping[str, Any]]) -> FigureItem:
+def _figure(config: DictConfig, counted: Sequence[Mapping[str, Any]]) -> FigureItem:
+    """Draw the layers of a network, as `models.anatomy.trace_layers` lists them."""
     name, size = config.model.name, config.data.size
-    layers = {layer["name"]: layer for layer in listed if not layer["kind"].startswith("BatchNorm")}
+    layers = {layer["name"]: layer for layer in counted if not layer["kind"].startswith("BatchNorm")}
     figure, explanation = (_u(layers), _READ_U) if "outconv" in layers else (_chain(layers), _READ_CHAIN)
     return FigureItem(
         slug=f"network_{name}",

@@ -2,7 +2,7 @@
 
 _BLOCKS = (3, 4, 23, 3)  # of each stage
 _WIDTH = 64  # channels within a block of the first stage; each later stage has twice as many
-_EXPANSION = 4  # a block returns so many times its width
+_EXPANSION = 4  # a block returns this many times as many channels
 
 
 class ResNet101:
@@ -36,8 +36,8 @@ class ResNet101:
 
     @property
     def costs(self) -> dict[str, int]:
-        """`parameters`, `macs`, and `weight_bytes` of the state dict in float32, as `report.costs` counts them."""
-        # A norm has two more numbers per channel, and how many batches it has seen, in eight bytes.
+        """`parameters`, `macs`, and `weight_bytes` of the state dict in float32, as `models.anatomy` counts them."""
+        # A norm also stores a mean and a variance per channel, and the number of batches it has seen, in eight bytes.
         stored = 4 * (self.parameters + 2 * self._normed) + 8 * self._convolutions
         return {"parameters": self.parameters, "macs": self._macs, "weight_bytes": stored}
 

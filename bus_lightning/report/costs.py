@@ -31,23 +31,18 @@ _MEASURED = ("images_per_second", "latency_ms")
 _HARDWARE = ("device", "precision")
 
 
-def costs_of(cfg: DictConfig, origin: Origin | None = None) -> dict[str, int | None]:
-    """Count what a run's network costs, without making its weights.
+def count_network(cfg: DictConfig, origin: Origin | None = None) -> dict[str, Any]:
+    """Count what a run's network costs and is made of, without making its weights.
 
     Args:
         cfg: The run's config, with the number of classes known.
         origin: The run that it was read from; None for a config of our own.
 
     Returns:
-        `parameters`; `macs`: multiply-accumulates of the convolutions and matrix products for one image of
-        `data.size`; `weight_bytes` of the state dict, in float32. None for what cannot be counted.
+        `parameters`, `weight_bytes`, `macs` (for one image of `data.size`) and `layers`, as `models.anatomy` counts
+        them; a key that cannot be counted is missing, and the log says why.
     """
-    return _costs_in(count_network(cfg, origin))
-
-
-def count_network(cfg: DictConfig, origin: Origin | None = None) -> dict[str, Any]:
-    """Count what `models.anatomy` counts on the network of a config; what cannot be counted is missing."""
-    import torch  # takes seconds, and the runs of this version have counted
+    import torch  # takes seconds, and only runs of earlier versions need it: later ones have counted themselves
 
     from bus_lightning.models.anatomy import count_weights, trace_layers
 
@@ -64,7 +59,7 @@ def count_network(cfg: DictConfig, origin: Origin | None = None) -> dict[str, An
 
 
 def known_network(run: RunDir, cfg: DictConfig, origin: Origin) -> dict[str, Any]:
-    """Return what a run has counted on its network, or else count it."""
+    """Return what `models.anatomy` counts on the network of a run: from its `network.json`, or counted now."""
     return read_network(run) or count_network(cfg, origin)
 
 

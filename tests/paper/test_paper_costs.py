@@ -6,7 +6,7 @@ from costly_runs import costly
 from bus_lightning.paper.additions import EXTENSION
 from bus_lightning.paper.cost_claim import cost_claim
 from bus_lightning.report import costs as costing
-from bus_lightning.report.costs import cost_frame, cost_table, costs_of
+from bus_lightning.report.costs import cost_frame, cost_table, count_network
 
 
 def costs_with_reference(conditions):
@@ -25,7 +25,8 @@ def test_resnet101_is_counted_next_to_the_classifiers(composed, tmp_path):
 def test_the_reference_costs_what_the_resnet101_of_the_config_group_costs(composed, tmp_path):
     cfg = composed("model=resnet101", "data.num_classes=3", "data.size=224", "debug_size=false")
     reference = EXTENSION.cost_rows([costly(composed, tmp_path, "resnet50", {})])[0]
-    assert {key: reference[key] for key in ("parameters", "macs", "weight_bytes")} == costs_of(cfg)
+    counted = count_network(cfg)
+    assert all(reference[key] == counted[key] for key in ("parameters", "macs", "weight_bytes"))
 
 
 @pytest.fixture
