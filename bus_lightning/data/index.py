@@ -123,7 +123,7 @@ def read_image(path: Path, scale: Scale = OWN_SCALE, cure: str = _REPLACE) -> np
     try:
         return _decode(path, scale)
     except (*_UNDECODED, UserError) as error:
-        raise UserError(f"{path} {_reason(path, error)}. {cure}.") from error
+        raise _unreadable(path, error, cure) from error
 
 
 def _decode(path: Path, scale: Scale) -> np.ndarray:
@@ -134,6 +134,10 @@ def _decode(path: Path, scale: Scale) -> np.ndarray:
             if image.format != "MPO" and (number := getattr(image, "n_frames", 1)) > 1:
                 raise UserError(f"it holds {number} pictures; save each in a separate file")
             return read_rgb(image, stream, scale)
+
+
+def _unreadable(path: Path, error: Exception, cure: str = _REPLACE) -> UserError:
+    return UserError(f"{path} {_reason(path, error)}. {cure}.")
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -183,7 +187,7 @@ def read_single_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndar
             plain = decode_plain_png(stream)
             height, width = _upright_shape(stream, shape) if plain is None else plain.shape[:2]
     except (*_UNDECODED, UserError) as error:
-        raise UserError(f"{path} {_reason(path, error)}. {_REPLACE}.") from error
+        raise _unreadable(path, error) from error
     if shape is not None and (height, width) != shape and not have_same_proportions(shape, (height, width)):
         raise MaskSizeError(
             f"{path} is {width}x{height} pixels but its image {shape[1]}x{shape[0]}. "
@@ -192,7 +196,7 @@ def read_single_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndar
     try:
         mask = decode_mask(path) if plain is None else mask_of_plain(plain, path)
     except _UNDECODED as error:
-        raise UserError(f"{path} {_reason(path, error)}. {_REPLACE}.") from error
+        raise _unreadable(path, error) from error
     if shape is None or mask.lesion.shape == shape:
         return mask.lesion, mask.rule, False
     return resize_mask(mask.lesion, shape), mask.rule, True
