@@ -157,18 +157,19 @@ def without_anonymous(options: dict[str, Any]) -> None:
 
 
 def skip_launch_inputs() -> None:
-    """Keep `wandb.init` from importing all of W&B Launch to look for inputs that nothing can have staged.
+    """Let `wandb.init` look for inputs of W&B Launch only if Launch is imported, without which none can be staged.
 
-    This takes longer than all else that it does. Source: `_detect_and_apply_job_inputs` in `wandb/sdk/wandb_run.py` of
-    wandb 0.31. It can go when W&B looks for the inputs without the import.
+    Otherwise it imports all of Launch, which takes longer than the rest of the call. A W&B without the method stays as
+    it is. Source: `_detect_and_apply_job_inputs` in `wandb/sdk/wandb_run.py` of wandb 0.31. It can go when W&B looks
+    for the inputs without the import.
     """
-    run: Any = import_module("wandb.sdk.wandb_run").Run
+    run: Any = import_module("wandb").Run
     apply = getattr(run, "_detect_and_apply_job_inputs", None)
     if apply is None:
         return
 
     def apply_if_staged(self: Any) -> None:
-        if "wandb.sdk.launch" in sys.modules:  # inputs are staged with it
+        if "wandb.sdk.launch" in sys.modules:
             apply(self)
 
     run._detect_and_apply_job_inputs = apply_if_staged

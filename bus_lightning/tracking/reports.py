@@ -29,7 +29,7 @@ def send_report(group: Path, runs: list[tuple[RunDir, DictConfig]], items: Itera
     first, mode = runs[0][1], wandb_mode()
     node, with_names = first.logger.wandb, all(may_name_images(config) for _, config in runs)
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as scratch,
         wandb.init(
             project=node.get("project"),
             entity=node.get("entity"),
@@ -54,16 +54,16 @@ def send_report(group: Path, runs: list[tuple[RunDir, DictConfig]], items: Itera
             if hasattr(item, "frame"):
                 shown[f"tables/{item.slug}"] = wandb.Table(dataframe=item.frame.astype(str))
             elif hasattr(item, "content"):
-                shown[f"figures/{item.slug}"] = _picture(item, Path(folder) / f"{item.slug}.png")
+                shown[f"figures/{item.slug}"] = _picture(item, Path(scratch) / f"{item.slug}.png")
         run.log(shown)  # in one step
 
 
 def _picture(item: Any, file: Path) -> wandb.Image | wandb.Html:
-    """Make what W&B shows of a figure: the same picture as the page, which need not be drawn again.
+    """Show a figure on W&B by the file that the page shows, so that it need not be drawn again.
 
     Args:
         item: The figure.
-        file: Where a PNG may be put, which W&B reads.
+        file: Where a PNG is written, which W&B reads; an SVG becomes HTML, because W&B shows no SVG as an image.
     """
     if item.media_type == "image/png":
         file.write_bytes(item.content)

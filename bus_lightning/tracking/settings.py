@@ -9,8 +9,9 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.workarounds import skip_launch_inputs
 
 _MODES = ("online", "offline", "disabled", "shared")
-skip_launch_inputs()
 _unreachable = False  # whether W&B did not respond to this process: its later jobs do not wait again
+
+skip_launch_inputs()  # here, because each call of `wandb.init` needs the settings
 
 
 def record_offline() -> None:
