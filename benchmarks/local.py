@@ -57,7 +57,7 @@ def measure(quick: bool) -> dict[str, Any]:
         raise MeasurementError(f"the engine of the browser is missing: make {engine} brings it\n{error}") from error
     images = choose_images(2 if quick else PER_CLASS)
     with running_page(SHIPPED, "--local", "--runtime", str(RUNTIME)) as (address, _):
-        times = _times(address, images, 2 if quick else STARTS)
+        times = _time_answers(address, images, 2 if quick else STARTS)
         with _browser() as browser:
             page = browser.new_page()
             page.goto(address)
@@ -65,7 +65,7 @@ def measure(quick: bool) -> dict[str, Any]:
 
 
 def choose_images(number: int) -> list[Path]:
-    """Choose that many images of each class of BUSI, spread over its files; without BUSI, the synthetic samples."""
+    """Choose images of BUSI, a number of each class, spread over its files; without BUSI, the synthetic samples."""
     if not os.environ.get("BUSI_ROOT"):
         return sorted((SHIPPED / "samples").glob("*.png"))
     root = find_root(None)
@@ -76,7 +76,7 @@ def choose_images(number: int) -> list[Path]:
 @contextmanager
 def _browser() -> Iterator["Browser"]:
     """Start a headless Chromium, and end it."""
-    from playwright.sync_api import sync_playwright  # the other sections do without
+    from playwright.sync_api import sync_playwright  # the other sections of the benchmarks do not need it
 
     chromium = next(filter(None, map(shutil.which, _CHROMIUM)), None)
     if chromium is None:
@@ -89,9 +89,13 @@ def _browser() -> Iterator["Browser"]:
             browser.close()
 
 
-def _times(address: str, images: Sequence[Path], starts: int) -> dict[str, list[float]]:
-    """Time the first answer of a browser that has not seen the page, from its opening on, and later answers."""
-    taken: dict[str, list[float]] = {"first": [], "later": []}
+def _time_answers(address: str, images: Sequence[Path], starts: int) -> dict[str, list[float]]:
+    """Time the first answer of a browser that has not seen the page, from the opening of the page, and later answers.
+
+    Returns:
+        `first` and `later`: seconds of each answer.
+    """
+    times: dict[str, list[float]] = {"first": [], "later": []}
     for start in range(starts):
         with _browser() as browser:
             page = browser.new_page()
@@ -104,12 +108,12 @@ def _times(address: str, images: Sequence[Path], starts: int) -> dict[str, list[
                 page.evaluate("document.querySelector('#answer').replaceChildren()")
                 page.set_input_files("input[type=file]", image)
                 page.wait_for_selector(".answer, .failure", timeout=_ANSWER_MS)
-                taken["later" if number else "first"].append(time.perf_counter() - begin)
+                times["later" if number else "first"].append(time.perf_counter() - begin)
                 if failure := page.query_selector(".failure"):
                     raise MeasurementError(f"the page did not answer: {failure.inner_text()}")
-    for name, seconds in taken.items():
+    for name, seconds in times.items():
         say(f"{name} answer: {median(seconds):.2f} s, at most {max(seconds):.2f} s")
-    return taken
+    return times
 
 
 def compare(page: "Page", images: Sequence[Path]) -> dict[str, dict[str, list[float]]]:
@@ -117,30 +121,36 @@ def compare(page: "Page", images: Sequence[Path]) -> dict[str, dict[str, list[fl
     compared: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in PRECISIONS}
     answerers = {name: Answerer(SHIPPED, name, threads=1) for name in PRECISIONS}
     for image in images:
-        given = page.evaluate(_ASK, base64.b64encode(image.read_bytes()).decode())
+        in_browser = page.evaluate(_ASK, base64.b64encode(image.read_bytes()).decode())
         for name, answerer in answerers.items():
-            for key, value in differences(given, answerer.answer(image, heat_map=False)).items():
+            for key, value in differences(in_browser, answerer.answer(image, heat_map=False)).items():
                 compared[name][key].append(value)
     for name, values in compared.items():
         say(f"{name}: probabilities of {len(images)} images differ by at most {max(values['probability']):.7f}")
     return compared
 
 
-def differences(given: dict[str, Any], expected: Answer) -> dict[str, float]:
+def differences(in_browser: dict[str, Any], expected: Answer) -> dict[str, float]:
     """Compare an answer of the browser with Python's.
 
+    Args:
+        in_browser: What `_ASK` returns.
+        expected: Python's answer.
+
     Returns:
-        `probability`: the largest difference of a class's probability; `dice`: that of the two masks, 1 if both are
-        empty; `class` and `doubts`: 1 if they are others, otherwise 0.
+        `probability`: the largest difference of a class's probability; `dice`: Dice of the two masks, 1 if both are
+        empty; `class` and `doubts`: 1 if they differ, otherwise 0.
     """
     assert expected.mask is not None  # the model in the package outlines
-    mask = np.array(list(given["mask"])).reshape(expected.mask.shape) == "1"
+    mask = np.array(list(in_browser["mask"])).reshape(expected.mask.shape) == "1"
     pixels = mask.sum() + expected.mask.sum()
     return {
-        "probability": max(abs(given["probabilities"][name] - value) for name, value in expected.probabilities.items()),
+        "probability": max(
+            abs(in_browser["probabilities"][name] - value) for name, value in expected.probabilities.items()
+        ),
         "dice": float(2 * (mask & expected.mask).sum() / pixels) if pixels else 1.0,
-        "class": float(given["answer"] != expected.answer),
-        "doubts": float(given["doubts"] != [doubt.code for doubt in expected.doubts]),
+        "class": float(in_browser["answer"] != expected.answer),
+        "doubts": float(in_browser["doubts"] != [doubt.code for doubt in expected.doubts]),
     }
 
 
@@ -149,10 +159,10 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     times = [["first, with the engine and the network", spread(results["first"]), len(results["first"]), GOAL],
              ["later", spread(results["later"]), len(results["later"]), ""]]  # fmt: skip
     rows = [
-        [name, len(found["dice"]), f"{median(found['probability']):.7f}", f"{max(found['probability']):.7f}",
-         f"{median(found['dice']):.5f}", f"{min(found['dice']):.5f}", f"{sum(found['class']):.0f}",
-         f"{sum(found['doubts']):.0f}"]
-        for name, found in results["compared"].items()
+        [name, len(values["dice"]), f"{median(values['probability']):.7f}", f"{max(values['probability']):.7f}",
+         f"{median(values['dice']):.5f}", f"{min(values['dice']):.5f}", f"{sum(values['class']):.0f}",
+         f"{sum(values['doubts']):.0f}"]
+        for name, values in results["compared"].items()
     ]  # fmt: skip
     headings = ["against the server in", "images", "difference of a probability, median", "largest",
                 "Dice of the two masks, median", "smallest", "other class", "other doubts"]  # fmt: skip
