@@ -79,7 +79,7 @@ class Bundle:
 
 
 def is_bundle(path: Path) -> bool:
-    """Say whether a path is the folder of a bundle, which may be damaged: other folders have checksums, too."""
+    """Say whether a path is the folder of a bundle: it has the manifest, or checksums that list the manifest."""
     with suppress(UserError):
         return has_manifest(path) or MANIFEST in read_checksums(path)
     return False

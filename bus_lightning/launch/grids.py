@@ -22,7 +22,7 @@ from bus_lightning.launch.plugins import has_plugin
 # Keys that a grid may vary without changing the checks that all jobs share.
 _FREE = ("seed", "augment", "optimizer.lr", "optimizer.weight_decay", "data.split.seed", "data.split.fold")
 
-_CONFIG_DIR = ("--config-dir", "-cd")  # both of Hydra
+_CONFIG_DIR = ("--config-dir", "-cd")  # Hydra's two spellings of the option
 _SINGLE = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay")
 
 
@@ -152,8 +152,8 @@ def user_configs_of(arguments: list[str]) -> Path | None:
         arguments: Without the script.
 
     Raises:
-        UserError: If it is empty, as where a variable of a script is not set; Hydra would take the present folder. If
-            it is given twice; Hydra would take the last.
+        UserError: If it is empty, such as by a variable of a script that is not set: Hydra would take the current
+            folder. If it is given twice: Hydra would take the last one.
     """
     if sum(argument.partition("=")[0] in _CONFIG_DIR for argument in arguments) > 1:
         raise UserError("--config-dir is given twice: put the files into one folder.")

@@ -40,8 +40,8 @@ class FigureItem:
         alt: The content of the figure in words.
         names_images: Whether the figure shows images or their names.
         folded: As that of a table.
-        media_type: That of the file that the page shows, image/svg+xml or image/png; empty before it is written.
-        content: That file.
+        media_type: Of the file that the page shows: image/svg+xml or image/png; empty before the report is written.
+        content: The bytes of that file; empty before the report is written.
     """
 
     slug: str

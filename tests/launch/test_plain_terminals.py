@@ -1,4 +1,4 @@
-"""Where the terminal knows ASCII alone, each command prints other letters as their escapes, and ends as elsewhere."""
+"""In a terminal that shows only ASCII, the commands print other letters as escapes, and end with the usual code."""
 
 import os
 import subprocess

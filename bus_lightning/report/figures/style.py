@@ -35,7 +35,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
     "axes.axisbelow": True,
-    "axes.titley": 1.0,  # where Matplotlib would put each title after a look at all that could be in its way
+    "axes.titley": 1.0,  # Matplotlib finds the same place itself, but slowly: it looks for what a title may overlap
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "lines.linewidth": 1.5,
