@@ -5,7 +5,7 @@ import sys
 
 from bus_lightning.core.arguments import path_of
 from bus_lightning.core.errors import UserError, disk_trouble
-from bus_lightning.core.printable import log_to_terminal, printable
+from bus_lightning.core.printable import escape_what_cannot_be_encoded, log_to_terminal, printable
 
 _EPILOG = """\
 --run takes
@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
                         help="package of your own that a network may come from; its code is run")  # fmt: skip
     options = parser.parse_args(arguments)
     log_to_terminal()
+    escape_what_cannot_be_encoded()
     if earlier := vars(options).pop("earlier"):
         options.runs += earlier
         print(printable(f"--segmenter and --classifier are now --run: --run {' '.join(map(str, earlier))}"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from bus_lightning.core.arguments import path_of
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
-from bus_lightning.core.printable import log_to_terminal, printable
+from bus_lightning.core.printable import escape_what_cannot_be_encoded, log_to_terminal, printable
 from bus_lightning.launch.report import extensions
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     options = parser.parse_args(arguments)
     log_to_terminal()
+    escape_what_cannot_be_encoded()
     is_given = options.protocol != parser.get_default("protocol")
     protocol = options.protocol if is_given or options.protocol.is_file() else None
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bus_lightning.core.arguments import path_of
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.printable import escape_what_cannot_be_encoded
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,6 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0, or 1 after an error.
     """
+    escape_what_cannot_be_encoded()
     parser = argparse.ArgumentParser(prog="python -m bus_lightning.tracking", description="Weights & Biases.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     sync = commands.add_parser("sync", help="send what was recorded offline")

@@ -36,6 +36,13 @@ def test_an_audit_prints_where_it_wrote(small_phantom, place):
     assert "gr\\xfcn" in done.stdout
 
 
+def test_phantoms_are_drawn_and_a_data_folder_is_compared(place):
+    drawn = run_in_ascii("-m", "bus_lightning.data.phantom", place / "phantom", "--images", "3")
+    assert (drawn.returncode, drawn.stdout.count("gr\\xfcn")) == (0, 1)
+    compared = run_in_ascii("-m", "bus_lightning.data.download", "--out", place / "phantom")
+    assert (compared.returncode, compared.stdout.count("gr\\xfcn")) == (1, 1)
+
+
 def test_a_training_prints_where_it_failed(small_phantom, place):
     options = (f"data.root={small_phantom}", f'data.cache="{place / "cache"}"', f'runs_dir="{place / "runs"}"')
     done = run_in_ascii("train.py", "model=alexnet", "debug=fast", "logger=none", "model.weights=gone.pth", *options)

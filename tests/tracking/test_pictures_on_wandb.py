@@ -1,5 +1,6 @@
-"""W&B shows of a report what its page shows, and imports no more than it needs."""
+"""W&B shows the figures of a report as its page does, and imports no more than it needs."""
 
+import base64
 import re
 import subprocess
 import sys
@@ -38,6 +39,7 @@ def test_the_figures_of_a_report_on_wandb_are_those_of_its_page(finished, monkey
         assert any(body.rstrip().endswith(svg.read_text().partition("<svg ")[2].strip()) for svg in drawn.values())
     assert 0 < len(pictures) == len(re.findall("data:image/png;base64,", text))
     for picture in pictures:
+        assert base64.b64encode(picture.read_bytes()).decode() in text
         with Image.open(picture) as image:
             assert image.mode == "RGB"
             assert ImageChops.invert(image).getbbox()  # not empty
