@@ -205,18 +205,18 @@ def _dicom(name: str) -> Path:
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """Make the table `doubt`."""
-    kinds = list(dict.fromkeys(name for split in results.values() for name in split["flagged"]))
+    kinds = list(dict.fromkeys(name for fitted in results.values() for name in fitted["flagged"]))
     rows = []
     for kind in kinds:
         cells = []
-        for split in results.values():
-            shares, number = split["flagged"][kind]["shares"], split["flagged"][kind]["images"]
+        for fitted in results.values():
+            shares, number = fitted["flagged"][kind]["shares"], fitted["flagged"][kind]["images"]
             spread = f" ({min(shares):.1%} to {max(shares):.1%})" if len(shares) > 1 else ""
             cells.append(f"{np.mean(shares):.1%}{spread} of {number}")
         rows.append([kind, *cells])
     for other in ("phantoms", "BUSI"):
-        cells = [f"{split[other]['share']:.1%} of {split[other]['images']}" if other in split else ""
-                 for split in results.values()]  # fmt: skip
+        cells = [f"{fitted[other]['share']:.1%} of {fitted[other]['images']}" if other in fitted else ""
+                 for fitted in results.values()]  # fmt: skip
         if any(cells):
             rows.append([f"{other}, all of them", *cells])
     return {"doubt": table(["taken for something else", *results], rows)}

@@ -135,7 +135,7 @@ def torchvision_imagenet(name: str) -> dict[str, Tensor]:
     if not os.path.lexists(file):
         _download(weights.url, file)
     elif not _is_whole(file):
-        log.warning("%s is downloaded anew: its checksum differs from the one in its name.", file)
+        log.warning("%s is downloaded again: its checksum differs from the one in its name.", file)
         _download(weights.url, cleared(file))
     return read_checkpoint(file)
 

@@ -129,8 +129,10 @@ def _own_cells(condition: Condition, own: Mapping[str, Sets], first: Sets) -> It
     for name in first.described:
         cases = test[set_of == name]
         if len(cases):
-            one = cases[cases["replicate"] == cases["replicate"].min()]
-            counts = [own[run].parts.get("test", {}).get(name, {}) for run in one["run"].unique() if run in own]
+            first_replicate = cases[cases["replicate"] == cases["replicate"].min()]
+            counts = [
+                own[run].parts.get("test", {}).get(name, {}) for run in first_replicate["run"].unique() if run in own
+            ]
             yield _cell(condition, name, cases, counts, is_own=name in first.trained)
 
 

@@ -58,9 +58,9 @@ def test_a_preempted_job_is_queued_again_and_ends_with_the_bits_of_an_undisturbe
     grids.wait_for_epoch("preempted", "long", 3)
     ask("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
     assert grids.ended(grid, "preempted") == 0
-    said = output_of(grids, "preempted")
-    assert "this job is preempted" in said
-    assert "long: continuing" in said
+    output = output_of(grids, "preempted")
+    assert "this job is preempted" in output
+    assert "long: continuing" in output
     assert not grids.differing("preempted")
 
 
@@ -84,9 +84,9 @@ def test_a_job_that_runs_out_of_time_is_queued_again_and_ends_with_the_same_bits
     limits = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=1")
     code, printed = grids.run("timed_out", *more, *SLURM, *limits, env=slurm)
     assert code == 0, printed
-    said = output_of(grids, "timed_out")
-    assert "this job is timed-out" in said
-    assert "timed_out: continuing" in said
+    output = output_of(grids, "timed_out")
+    assert "this job is timed-out" in output
+    assert "timed_out: continuing" in output
     assert grids.run("basic", *more)[0] == 0
     assert not grids.differing("timed_out")
 

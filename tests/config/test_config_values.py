@@ -13,7 +13,7 @@ from bus_lightning.core.errors import UserError
         ("overlay.color_by_class=[[255,0,0],[0,255,0],[0,0,255]]", "overlay.color_by_class shows the true class"),
     ],
 )
-def test_what_tells_the_true_class_is_never_drawn_with_predicted_masks(composed, override, named):
+def test_a_drawing_that_shows_the_true_class_never_uses_predicted_masks(composed, override, named):
     with pytest.raises(UserError, match=named):
         check(composed("model=resnet34", "overlay=predicted", override))
     check(composed("model=resnet34", "overlay=contour", override))  # the truth may be drawn in any way

@@ -41,7 +41,7 @@ def test_a_command_prints_its_version(module, capsys):
 
 
 @pytest.mark.parametrize("module", ["launch.train", "launch.evaluate"])
-def test_a_command_of_hydra_tells_its_own_version(module, capsys, monkeypatch):
+def test_a_command_of_hydra_prints_our_version(module, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train.py", "--version"])
     assert import_module(f"bus_lightning.{module}").main() == 0
     assert capsys.readouterr().out == f"bus_lightning {__version__}\n"

@@ -57,7 +57,7 @@ def test_a_higher_strength_changes_an_image_more(pair, name):
 
 @pytest.mark.parametrize("strength", STRENGTHS)
 @pytest.mark.parametrize("spots", [[(2, 2)], [(237, 177)], [(3, 170), (230, 5)], [(120, 90)]])
-def test_a_crop_cuts_image_and_mask_alike_and_keeps_a_part_of_the_lesion(strength, spots):
+def test_a_crop_cuts_image_and_mask_at_one_place_and_keeps_a_part_of_the_lesion(strength, spots):
     mask = np.zeros((180, 240), np.uint8)
     for spot in spots:
         cv2.circle(mask, spot, 6, 1, -1)

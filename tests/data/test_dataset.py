@@ -247,7 +247,7 @@ class Recorder(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
-def test_lightning_tells_the_sampler_the_epoch(made):
+def test_the_sampler_gets_the_epoch_from_lightning(made):
     datamodule, task = made("data.batch_size=16"), Recorder()
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = pl.Trainer(max_epochs=2, accelerator="cpu", enable_model_summary=False, **options)

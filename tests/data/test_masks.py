@@ -121,7 +121,7 @@ def test_a_mask_in_colours_of_16_bits_keeps_its_lower_bits(channels, level, endi
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_mask_stands_upright_as_its_image(orientation, ending, tmp_path):
+def test_a_mask_is_turned_upright_like_its_image(orientation, ending, tmp_path):
     turned = Image.Exif()
     turned[ExifTags.Base.Orientation] = orientation
     picture = Image.fromarray(DISC)

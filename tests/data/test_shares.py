@@ -11,7 +11,7 @@ from bus_lightning.tasks.segmentation import SegmentationTask
 KINDS = ("tp", "fp", "fn", "tn")
 
 
-def test_shares_and_counts_have_names_of_their_own(trained):
+def test_shares_and_counts_have_different_names(trained):
     run = trained("model=u2net_lite", "data.split.val_from_train=1", "data.size=32")
     history = pd.read_csv(run.history).iloc[-1]
     assert sum(history[f"train/{kind}_share"] for kind in KINDS) == pytest.approx(1)

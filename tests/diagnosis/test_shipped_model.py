@@ -89,7 +89,7 @@ def test_a_bundle_before_the_images_answers_as_before(bundle, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("checksums", ["", "no checksums", f"{'0' * 64}  image.png\n"])
-def test_a_folder_of_images_first_is_no_bundle_with_or_without_checksums_of_its_own(tmp_path, checksums):
+def test_a_folder_of_images_named_first_is_no_bundle_even_with_checksums(tmp_path, checksums):
     (tmp_path / "images").mkdir()
     shutil.copy(SAMPLE, tmp_path / "images" / "image.png")
     if checksums:

@@ -140,7 +140,7 @@ def test_an_ensemble_of_joint_runs_answers_what_its_evaluation_wrote(copied, tmp
     assert row["value"] == pytest.approx(dice, abs=2e-3)
 
 
-def test_members_have_preprocessing_and_an_order_of_classes_of_their_own(copied, tmp_path):
+def test_each_member_keeps_its_preprocessing_and_its_order_of_classes(copied, tmp_path):
     other = "data.classes=[normal,malignant,benign]"
     runs = copied(
         ("cls-a", "seed=1"),
@@ -228,7 +228,7 @@ def test_a_lone_run_makes_a_bundle_that_says_what_it_lacks(written, tmp_path):
         assert_equal(diagnoses, run.cases, run.folder.masks if name == "seg" else None)
 
 
-def test_a_bundle_of_the_default_precision_alone_is_small_and_answers_alike(written, tmp_path, monkeypatch):
+def test_a_bundle_of_the_default_precision_alone_is_small_and_gives_the_same_answers(written, tmp_path, monkeypatch):
     run = written("joint")
     whole = make_bundle([run], tmp_path / "whole", trusted=TRUSTED)
     monkeypatch.setattr(making, "choose_precision", lambda variants, wanted: wanted)

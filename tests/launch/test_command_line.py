@@ -289,7 +289,7 @@ def test_a_worker_that_dies_is_named_with_its_job(command, tmp_path):
     assert "(killed)" in output
 
 
-def test_jobs_of_one_grid_are_w_and_b_runs_of_their_own(train, tmp_path):
+def test_each_job_of_a_grid_is_a_separate_run_on_wandb(train, tmp_path):
     done = train("-m", "model=alexnet,resnet34", "debug=fast", "logger=wandb", "group=mine")
     assert done.returncode == 0, done.stderr
     seen = set()

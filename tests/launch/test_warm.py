@@ -42,7 +42,7 @@ def test_a_warm_command_behaves_like_a_new_python(folder, command):
 
 
 @pytest.mark.parametrize("new_session", [False, True])
-def test_a_warm_command_is_a_process_of_its_own_that_signals_end(tmp_path, new_session):
+def test_a_warm_command_is_a_separate_process_that_signals_end(tmp_path, new_session):
     begun = tmp_path / "begun"
     (tmp_path / "script.py").write_text("import pathlib, time; pathlib.Path('begun').touch(); time.sleep(60)")
     process = warm.Process(["script.py"], tmp_path, new_session=new_session)

@@ -65,7 +65,7 @@ def test_the_dashboards_view_reads_the_titles():
     assert not any(re.search(r"(Dice|IoU)(?!, mean of lesions)", title) for title in titles)
 
 
-def test_no_other_file_writes_a_title_of_its_own():
+def test_no_other_file_writes_titles_of_metrics():
     own = re.compile(r"mean of images|mean over lesions|Dice of lesions|IoU pooled|IoU per image|log loss\b")
     files = {
         str(file.relative_to(PACKAGE)): lines

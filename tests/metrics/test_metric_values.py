@@ -229,7 +229,7 @@ def test_a_perfect_network_is_the_better_one_by_every_metric():
 # What they are called.
 
 
-def test_every_metric_has_a_title_of_its_own():
+def test_every_metric_has_a_different_title():
     both = metrics_of(certain([[2, 1, 0], [0, 2, 1], [1, 0, 2]])) | metrics_of(PIXELS)
     names = both.keys() - {"n", "undefined"}
     titles = {name: title_of(name) for name in names}

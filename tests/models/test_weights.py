@@ -282,7 +282,7 @@ def test_damaged_weights_in_torchvisions_cache_are_downloaded_again(
     monkeypatch.setattr("torch.hub.urlopen", lambda request: urlopen((tmp_path / "net.pth").as_uri()))
     assert torchvision_imagenet(RESNET34)["fc.bias"].sum() == 3
     [line] = [record.getMessage() for record in caplog.records]
-    assert line == f"{cached} is downloaded anew: its checksum differs from the one in its name."
+    assert line == f"{cached} is downloaded again: its checksum differs from the one in its name."
     assert checksum(cached) == checksum(tmp_path / "net.pth")
 
 

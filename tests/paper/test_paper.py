@@ -177,7 +177,7 @@ SEGMENTED = {"accuracy": 0.95, "recall": 0.8, "precision": 0.7, "iou_pooled": 0.
              "accuracy_image": 0.94, "recall_image": 0.7}  # fmt: skip
 
 
-def test_every_number_of_the_paper_stands_once_in_its_own_row():
+def test_every_number_of_the_paper_is_in_a_separate_row_once():
     places = (paper.SEGMENTATION_TEST, paper.VALIDATION, paper.TEST, paper.ABSTRACT)
     tables = dict(zip(places, paper_tables({}, {}, {}), strict=True))
     for number in paper.NUMBERS:
@@ -219,7 +219,7 @@ def test_segmentation_is_shown_pooled_and_per_image():
     assert row["IoU, ours (mean of lesions)"].startswith("0.550 (")
 
 
-def test_our_other_models_stand_below_as_not_in_the_paper_in_the_tables_of_their_task():
+def test_our_other_models_are_below_in_the_tables_of_their_task_as_not_in_the_paper():
     summaries = {"efficientnet_lite0": summary(**CLASSIFIED), "unet": summary(**SEGMENTED)}
     segmentation, validation, test, abstract = paper_tables(summaries, summaries, {})
     assert segmentation.frame["model"].tolist() == ["U2NET-Lite", "U2NET", "unet"]

@@ -22,7 +22,7 @@ def lines(axes, **properties):
     ]
 
 
-def test_leakage_experiments_have_a_section_of_their_own(finished):
+def test_leakage_experiments_have_a_separate_section(finished):
     for leak in ("nothing", "class_mark", "contour_all"):
         for method in ("random", "grouped"):
             run = finished("group=leakage", "model=resnet34", f"leak={leak}", f"data.split.method={method}")

@@ -33,7 +33,7 @@ def section_of(path):
 
 
 @pytest.mark.parametrize("model", ["unet", "joint_unet"])
-def test_false_alarms_and_dice_stand_before_and_after_with_a_paired_difference(finished, model):
+def test_false_alarms_and_dice_are_shown_before_and_after_with_a_paired_difference(finished, model):
     cases = scored_cases()
     if model == "joint_unet":
         cases = cases.assign(prob_benign=0.5, prob_malignant=0.25, prob_normal=0.25)

@@ -54,14 +54,14 @@ def size(request):
 
 @pytest.fixture
 def page(browser, address, size, scheme):
-    """The open page; what it said on the console and asked for is in `page.said` and `page.asked`."""
+    """The open page; what it logged on the console and requested is in `page.logged` and `page.requested`."""
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, offline=True)
     page = context.new_page()
-    page.said, page.asked = [], []
-    page.on("console", lambda message: page.said.append(message.text))
-    page.on("pageerror", lambda error: page.said.append(str(error)))
-    page.on("request", lambda request: page.asked.append(request.url))
+    page.logged, page.requested = [], []
+    page.on("console", lambda message: page.logged.append(message.text))
+    page.on("pageerror", lambda error: page.logged.append(str(error)))
+    page.on("request", lambda request: page.requested.append(request.url))
     page.goto(address)
     yield page
     context.close()
@@ -101,8 +101,8 @@ def test_the_page_fits_the_width_and_wide_tables_scroll_in_their_box(page):
 def test_the_page_logs_no_error_and_requests_nothing(page):
     page.locator(".zoom").first.click()
     page.wait_for_timeout(100)
-    assert page.said == []
-    assert [url for url in page.asked if not url.startswith("data:")] == [page.url]
+    assert page.logged == []
+    assert [url for url in page.requested if not url.startswith("data:")] == [page.url]
 
 
 def test_every_figure_is_shown_on_white_and_fits(page):

@@ -30,7 +30,7 @@ def group(finished):
     return runs[0].path.parent
 
 
-def test_an_ensemble_is_a_condition_of_its_own(group):
+def test_an_ensemble_is_a_separate_condition(group):
     ensemble, single = read_group(group).conditions
     assert (ensemble.name, single.name) == ("ensemble_resnet34", "resnet34")
     assert (ensemble.task, ensemble.networks, ensemble.cases["replicate"].nunique()) == ("classification", 3, 1)

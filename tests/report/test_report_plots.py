@@ -210,7 +210,7 @@ def test_the_kept_epoch_is_that_of_the_status_or_in_older_runs_that_of_the_histo
     assert run.kept_epoch("val/loss", "min") == 0
 
 
-def test_the_history_of_a_run_before_and_after_the_shares_were_named_is_drawn_alike(tmp_path):
+def test_histories_from_before_and_after_the_shares_were_named_look_the_same(tmp_path):
     shares = {"tp": [0.1, 0.2], "fp": [0.2, 0.1], "fn": [0.1, 0.1], "tn": [0.6, 0.6]}
     old = {f"train/{name}": values for name, values in shares.items()}
     new = {f"train/{name}_share": values for name, values in shares.items()}

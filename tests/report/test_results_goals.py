@@ -63,7 +63,7 @@ def test_the_best_is_the_lowest_of_a_loss_and_the_nearest_to_the_middle_of_a_ran
     assert judge(planned, find_answers(planned, rows)[-1].row) == "reached"
 
 
-def test_the_headline_shows_the_planned_condition_and_says_so_where_it_stands_on_the_best():
+def test_the_headline_shows_the_planned_condition_or_names_the_best_as_the_best():
     assert "| three classes: accuracy | 0.800 (0.800 to 0.800) | 780 | first | - |" in make_headline([GOAL], ROWS)
     assert "| 0.900 (0.900 to 0.900) | 780 | first, ensemble of 3; best of 2 | - |" in make_headline([GOAL], ROWS[1:])
     assert "| three classes: accuracy | not measured | - | - | - |" in make_headline([GOAL], ROWS[3:])

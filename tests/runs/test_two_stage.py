@@ -234,7 +234,7 @@ def test_a_cropped_image_shows_the_lesion_larger(composed, prepared):
         (("overlay.margin=-1",), "overlay.margin=-1"),
     ],
 )
-def test_a_mask_that_tells_the_class_or_cannot_be_given_is_refused(classifier, overrides, message):
+def test_a_mask_that_shows_the_class_or_cannot_be_given_is_refused(classifier, overrides, message):
     with pytest.raises(UserError, match=message):
         train.run(classifier(*(f"+{o}" if "margin" in o else o for o in overrides)))
 

@@ -276,7 +276,7 @@ def test_of_near_duplicates_the_smallest_id_is_tested():
     assert compared.tests["mcnemar"] == pytest.approx(2 / 2**12)  # a alone is right on all 12
 
 
-def test_delong_tells_malignant_from_the_rest():
+def test_delong_compares_the_aucs_of_malignant_against_the_rest():
     generator = np.random.default_rng(0)
     labels = np.repeat(CLASSES, [20, 15, 10])
     tables = [

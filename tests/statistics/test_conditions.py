@@ -50,7 +50,7 @@ def test_a_class_may_have_a_name_that_csv_reads_as_missing(finished):
 
 
 @pytest.mark.parametrize("change", ["optimizer.lr=0.1", "data.size=32", "overlay=contour", "trainer.max_epochs=7"])
-def test_runs_that_differ_in_anything_else_are_conditions_of_their_own(finished, change):
+def test_runs_that_differ_in_anything_else_are_separate_conditions(finished, change):
     run = finished("model=resnet34")
     finished("model=resnet34", change)
     assert len(read_group(run.path.parent).conditions) == 2

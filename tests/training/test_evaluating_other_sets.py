@@ -103,7 +103,7 @@ def of_table(root, *more):
     return request(*TABLE, f"data.table={root / 'cases.csv'}", *more)
 
 
-def test_a_table_with_words_and_patients_of_its_own_gives_what_the_same_folder_gives(finished, others, hospital):
+def test_a_table_with_other_words_and_patients_gives_what_the_same_folder_gives(finished, others, hospital):
     run = finished("alexnet")
     expected = evaluate_run(run, request(f"data.root={others}"))
     evaluated = evaluate_run(run, of_table(hospital, MAP))

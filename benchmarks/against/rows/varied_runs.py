@@ -83,9 +83,9 @@ def _make_run(group: Path, condition: int, seed: int, split: Split, labels: dict
     if "tp" in columns:
         has_lesion = (table["label"] != "normal").to_numpy()
         lesion = np.where(has_lesion, rng.integers(50, 800, len(ids)), 0)
-        found = rng.binomial(lesion, rng.uniform(0.2, 0.95, len(ids)))
+        overlap = rng.binomial(lesion, rng.uniform(0.2, 0.95, len(ids)))
         alarms = rng.integers(0, 400, len(ids)) * (rng.random(len(ids)) < 0.8)
-        table["tp"], table["fp"], table["fn"] = found, alarms, lesion - found
+        table["tp"], table["fp"], table["fn"] = overlap, alarms, lesion - overlap
         table["tn"] = _PIXELS - lesion - alarms
         table["hd95"] = np.where(has_lesion, rng.uniform(1, 60, len(ids)), np.nan)
         table["surface_dice"] = np.where(has_lesion, rng.uniform(0, 1, len(ids)), np.nan)
