@@ -5,20 +5,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.config.kinds import FLAG, Kind, list_of, nullable, number, one_of, whole
+from bus_lightning.config.kinds import FLAG, Kind, either, list_of, nullable, number, one_of, whole
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.reading import LARGEST_WHOLE, read_json
 
 _TEXT = Kind("a text", lambda value: isinstance(value, str))
 _NUMBER = number(-1e300, 1e300)
 _COUNT = whole(0, LARGEST_WHOLE)
-_COUNT_OR_FLAG = Kind("", lambda value: FLAG.fits(value) or whole(-LARGEST_WHOLE, LARGEST_WHOLE).fits(value))
+_WHOLE_OR_FLAG = either(FLAG, whole(-LARGEST_WHOLE, LARGEST_WHOLE))
 
 
 def _mapping(of: Mapping[str, Kind], others: Kind | None = None) -> Kind:
     """Accept mappings whose values are of a kind; a key that is not listed may have any value if `others` is None."""
     return Kind("a mapping", lambda value: isinstance(value, dict) and all(
         kind.fits(value[key]) for key in value if (kind := of.get(key, others))
+    ))  # fmt: skip
+
+
+def _complete(of: Mapping[str, Kind], description: str) -> Kind:
+    """Accept mappings that have all keys, with values of their kinds, and perhaps other keys."""
+    return Kind(description, lambda value: isinstance(value, dict) and all(
+        kind.fits(value.get(key)) for key, kind in of.items()
     ))  # fmt: skip
 
 
@@ -80,17 +87,14 @@ SETS: dict[str, Kind] = {
     "flow": _by_set(_FLOW),
 }
 
-_OF_LAYER = {
+_LAYER = _complete({
     **dict.fromkeys(("name", "kind"), _TEXT), "parameters": _COUNT, "shape": list_of(_COUNT, "", range(9)),
     "blocks": Kind("", lambda value: isinstance(value, list) and (not value or (
         len(value) == 2 and _COUNT.fits(value[0]) and _TEXT.fits(value[1])
     ))),
     "groups": list_of(_COUNT, "", (0, 2)),
-    "options": _mapping({}, others=_COUNT_OR_FLAG),
-}  # fmt: skip
-_LAYER = Kind("", lambda value: isinstance(value, dict) and all(
-    kind.fits(value.get(key)) for key, kind in _OF_LAYER.items()
-))  # fmt: skip
+    "options": _mapping({}, others=_WHOLE_OR_FLAG),
+}, "a layer with all its keys")  # fmt: skip
 _MOST_LAYERS = 1000
 NETWORK: dict[str, Kind] = {
     **dict.fromkeys(("parameters", "weight_bytes", "macs"), _COUNT),
@@ -98,12 +102,10 @@ NETWORK: dict[str, Kind] = {
 }
 
 _MOST_MEMBERS = 1000  # of an ensemble
-_MEMBER = Kind("a run with all its keys", lambda value: isinstance(value, dict) and all(
-    kind.fits(value.get(key)) for key, kind in {
-        **dict.fromkeys(("run", "model", "condition", "cases", "split"), _TEXT),
-        "seed": nullable(whole(0, LARGEST_WHOLE)), "commit": nullable(_TEXT),
-    }.items()
-))  # fmt: skip
+_MEMBER = _complete({
+    **dict.fromkeys(("run", "model", "condition", "cases", "split"), _TEXT),
+    "seed": nullable(whole(0, LARGEST_WHOLE)), "commit": nullable(_TEXT),
+}, "a run with all its keys")  # fmt: skip
 ENSEMBLE: dict[str, Kind] = {
     "name": _TEXT,
     "runs": list_of(_TEXT, "a list of patterns"),
@@ -138,9 +140,7 @@ def read_network_file(path: Path) -> dict[str, Any]:
         DamagedError: If it cannot be read, or a value is missing or not of its kind.
     """
     content = _checked(path, NETWORK)
-    if content and (missing := [key for key in NETWORK if content.get(key) is None]):
-        raise DamagedError(path, f"it has no {missing[0]}")
-    return content
+    return _with_all(path, content, NETWORK) if content else {}
 
 
 def read_ensemble_file(path: Path) -> dict[str, Any]:
@@ -149,10 +149,7 @@ def read_ensemble_file(path: Path) -> dict[str, Any]:
     Raises:
         DamagedError: If it is missing or cannot be read, or a value is missing or not of its kind.
     """
-    content = _checked(path, ENSEMBLE)
-    if missing := [key for key in ENSEMBLE if content.get(key) is None]:
-        raise DamagedError(path, f"it has no {missing[0]}")
-    return content
+    return _with_all(path, _checked(path, ENSEMBLE), ENSEMBLE)
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -168,6 +165,12 @@ def read_metrics(path: Path) -> dict[str, Any]:
         for name, value in scores.items():
             if not _SCORES.fits({name: value}):
                 raise DamagedError(path, f"{part}, {name} is {_shown(value)}, which is not a number")
+    return content
+
+
+def _with_all(path: Path, content: dict[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    if missing := [key for key in kinds if content.get(key) is None]:
+        raise DamagedError(path, f"it has no {missing[0]}")
     return content
 
 
