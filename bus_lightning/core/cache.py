@@ -183,5 +183,5 @@ def _version(path: Path) -> _Version:
 def _report(path: Path, damage: str) -> None:
     version = _version(path)
     if _reported.get(path) != version:
-        log.warning("%s is made anew: %s.", path, damage)
+        log.warning("%s is made again: %s.", path, damage)
     _reported[path] = version

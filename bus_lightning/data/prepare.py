@@ -281,5 +281,5 @@ def _read_marker(marker: Path) -> dict[str, Any] | None:
         drawn: dict[str, Any] = read_json(marker, most=_MARKER_BYTES)
         if drawn.keys() == {"images", "seed"}:
             return drawn
-    log.warning("%s is damaged: the images of its folder are drawn anew.", marker)
+    log.warning("%s is damaged: the images of its folder are drawn again.", marker)
     return {}

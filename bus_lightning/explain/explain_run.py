@@ -122,7 +122,7 @@ def _are_made(folder: Path, made_with: str, of: Path) -> bool:
             return False
         if read_text(folder / _SUMS) == _sum_files(folder):
             return True
-    log.warning("%s: the heat maps are made anew: the checksum of a file is missing or differs.", folder)
+    log.warning("%s: the heat maps are made again: the checksum of a file is missing or differs.", folder)
     return False
 
 

@@ -71,7 +71,7 @@ class RobustnessDir:
                 complete[level] = files[level.file]
                 continue
             if is_known:
-                log.warning("%s is made anew: it is missing or its checksum differs.", file)
+                log.warning("%s is made again: it is missing or its checksum differs.", file)
             cleared(file).unlink(missing_ok=True)
         self._write_manifest(made_with, {level.file: sum_ for level, sum_ in complete.items()})
         return set(complete)

@@ -174,7 +174,7 @@ class _Tested:
         return table, {name: with_interval(values.mean(axis=1)) for name, values in shares.items()}
 
     def read_off(self, sensitivity: float) -> Estimate:
-        """Read the specificity at a sensitivity off the ROC curve of the test images, in each draw anew."""
+        """Read the specificity at a sensitivity off the ROC curve of the test images, separately in each draw."""
         values = [self._specificity_at(sensitivity, own) for own in self.replicates]
         return with_interval(np.mean(values, axis=0))
 

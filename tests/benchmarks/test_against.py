@@ -146,7 +146,7 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(measure, project, tm
     assert len(git(project, "worktree", "list").splitlines()) == 1
     assert list(measure(quick=True)["probes"]) == ["a", "b", "c"]
     assert turns_of(tmp_path, "a") == ["first", "edited"]
-    measure(quick=True)  # was complete, so it begins anew
+    measure(quick=True)  # was complete, so it begins again
     assert turns_of(tmp_path, "a") == ["first", "edited"] * 2
 
 

@@ -190,7 +190,7 @@ def test_a_damaged_cache_is_made_again(kinds, filled, pattern, damage, tmp_path,
         assert same(kinds[pattern](tmp_path), expected)
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 1
-    assert lines[0].startswith(f"{tmp_path / name} is made anew: ")
+    assert lines[0].startswith(f"{tmp_path / name} is made again: ")
     assert "\n" not in lines[0]
     assert (tmp_path / name).read_bytes() == files[name] or pattern == "*.compiled"
     caplog.clear()

@@ -197,8 +197,8 @@ def test_a_checkpoint_within_an_epoch_neither_repeats_nor_leaves_out_a_batch(com
     done = len(watch.steps)
     train.run(composed(*overrides))
     first = watch.steps[done]
-    assert first[0] == 1, "it began the epoch anew"
-    assert first[1] > 0, "it began the epoch anew"
+    assert first[0] == 1, "it began the epoch again"
+    assert first[1] > 0, "it began the epoch again"
     assert watch.steps[done:] == steps[steps.index(first) :]
     assert results_of(folder_of(composed(*overrides))) == expected
 

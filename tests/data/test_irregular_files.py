@@ -179,7 +179,7 @@ def test_a_damaged_marker_lets_the_phantom_be_drawn_again(damage, data_config, t
     caplog.clear()
     prepare_data(cfg.data, needs_masks=True)
     lines = [record.getMessage() for record in caplog.records if MARKER in record.getMessage()]
-    assert lines == [f"{root / MARKER} is damaged: the images of its folder are drawn anew."]
+    assert lines == [f"{root / MARKER} is damaged: the images of its folder are drawn again."]
     assert picture.read_bytes() == whole
     assert (root / MARKER).read_text() == text
 

@@ -297,7 +297,7 @@ def test_damaged_heat_maps_are_made_again(trained, caplog):
     def make():
         caplog.clear()
         evaluate_run(run, request(explain_options=options))
-        lines = [record.getMessage() for record in caplog.records if "made anew" in record.getMessage()]
+        lines = [record.getMessage() for record in caplog.records if "made again" in record.getMessage()]
         files = {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
         return files, lines
 
@@ -314,7 +314,7 @@ def test_damaged_heat_maps_are_made_again(trained, caplog):
     for name, damage in damages.items():
         damage(folder / name)
         files, lines = make()
-        assert lines == [f"{folder}: the heat maps are made anew: the checksum of a file is missing or differs."]
+        assert lines == [f"{folder}: the heat maps are made again: the checksum of a file is missing or differs."]
         assert files == whole
 
 

@@ -67,15 +67,15 @@ def test_a_run_is_tested_on_corrupted_images_once(trained, caplog):
     (folder / "speckle-1.csv").unlink()
     content = (folder / "speckle-5.csv").read_bytes()
     again = make(strengths=[1, 5])
-    assert "crop-5.csv is made anew" in caplog.text
+    assert "crop-5.csv is made again" in caplog.text
     assert {name for name in more if again[name] != more[name]} == {"crop-5.csv", "speckle-1.csv"}
 
     made = json.loads((folder / "made.json").read_text())
     made["made_with"]["weights"] = "those of an earlier training"
     (folder / "made.json").write_text(json.dumps(made))
-    anew = make()
-    assert set(anew) == set(first)  # and nothing of the other weights is left
-    assert all(anew[name] != again[name] for name in anew)
+    with_new_weights = make()
+    assert set(with_new_weights) == set(first)  # and nothing of the other weights is left
+    assert all(with_new_weights[name] != again[name] for name in with_new_weights)
     assert (folder / "speckle-5.csv").read_bytes() == content
     assert len(pd.read_csv(folder / "clean.csv")) > 5
     make(images=5)
