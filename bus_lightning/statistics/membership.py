@@ -51,11 +51,11 @@ def find_mixed_data(conditions: Sequence[Condition]) -> Iterator[Problem]:
     trained = [condition for condition in conditions if not condition.is_ensemble]
     if len(trained) < 2:
         return
-    alike: dict[str, list[Condition]] = defaultdict(list)
+    by_options: dict[str, list[Condition]] = defaultdict(list)
     for condition in trained:
         options = shared_options(condition.config), condition.config.trainer.max_epochs, _sets_of(condition)
-        alike[repr(options)].append(condition)
-    for members in alike.values():
+        by_options[repr(options)].append(condition)
+    for members in by_options.values():
         usual = max(members, key=lambda condition: len(condition.runs))
         for condition in members:
             if condition is not usual and _data_of(condition) != _data_of(usual):

@@ -32,9 +32,9 @@ def map_classes(
         return words
     class_of = _invert(mapping)
     if unknown := Counter(value for value in words if fold(value) not in {*class_of, *dropped}):
-        alike = _similar(unknown, class_of)
+        hint = _similar(unknown, class_of)
         raise UserError(
-            f"{where} has values that data.map.class does not name ({list_counts(unknown)}){alike}: add each to a "
+            f"{where} has values that data.map.class does not name ({list_counts(unknown)}){hint}: add each to a "
             "class, or leave the rows out with data.drop.class='[VALUE,...]'."
         )
     return [class_of.get(fold(value), value) for value in words]

@@ -113,8 +113,8 @@ class Places:
             self._folded[place] = {}
             for known in names:
                 self._folded[place].setdefault(_fold(known), []).append(known)
-        alike = self._folded[place].get(_fold(name), [])
-        return alike[0] if len(alike) == 1 else None
+        matches = self._folded[place].get(_fold(name), [])
+        return matches[0] if len(matches) == 1 else None
 
     def _list(self, place: str) -> list[str]:
         if place not in self._listed:

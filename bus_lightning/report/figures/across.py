@@ -58,8 +58,8 @@ def heat_map(
         cells: Metric -> (row, column) -> what the cell shows.
         chance: Metric -> its value for a guess, the lightest shade; 0 if missing.
     """
-    beside = _NAMES + len(cells) * len(columns) * _CELL <= WIDTH
-    grid = (1, len(cells)) if beside else (len(cells), 1)
+    side_by_side = _NAMES + len(cells) * len(columns) * _CELL <= WIDTH
+    grid = (1, len(cells)) if side_by_side else (len(cells), 1)
     width = min(WIDTH, max(3.2, _NAMES + grid[1] * len(columns) * 1.1))
     names = [wrapped(shortened(name), 18) for name in rows]
     height = grid[0] * (0.85 + max(0.62, *(0.17 * (name.count("\n") + 1) for name in names)) * len(rows))
@@ -70,7 +70,7 @@ def heat_map(
         _draw(panel, (len(rows), len(columns)), shown, chance.get(metric, 0.0))
         panel.set_title(heading_of(metric))
         panel.set_xticks(range(len(columns)), [wrapped(shortened(name), 16) for name in columns])
-        has_names = not beside or number == 0
+        has_names = not side_by_side or number == 0
         panel.set_yticks(range(len(rows)), names if has_names else [""] * len(names))
         panel.set_xlabel("tested on")
         if has_names:

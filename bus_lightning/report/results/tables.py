@@ -102,8 +102,8 @@ def _across(table: Table, rows: Sequence[Row], titles: Mapping[str, str]) -> str
 
 def _network(row: Row, rows: Sequence[Row], titles: Mapping[str, str]) -> str:
     """Name the network of a row; in full where another condition has the same network and training sets."""
-    alike = {other.condition for other in rows if (other.model, other.trained) == (row.model, row.trained)}
-    return _label(row, titles) if len(alike) > 1 else titles.get(row.model, row.model)
+    similar = {other.condition for other in rows if (other.model, other.trained) == (row.model, row.trained)}
+    return _label(row, titles) if len(similar) > 1 else titles.get(row.model, row.model)
 
 
 def _label(row: Row, titles: Mapping[str, str]) -> str:
