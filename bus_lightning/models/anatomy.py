@@ -7,6 +7,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from bus_lightning.core.reading import LARGEST_WHOLE
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 
 def count_weights(net: nn.Module) -> dict[str, int]:
     """Count `parameters`, and `weight_bytes` of the state dict in float32."""
@@ -55,7 +59,8 @@ def trace_layers(net: nn.Module, channels: int, size: int) -> dict[str, Any]:
 
 def _describe(name: str, module: nn.Module, shape: list[int]) -> dict[str, Any]:
     blocks = list(module.children())
-    grouped: Any = next((layer for layer in module.modules() if getattr(layer, "groups", 1) > 1), None)
+    convolutions = (layer for layer in module.modules() if isinstance(layer, _CONVOLUTIONS))
+    grouped = next((layer for layer in convolutions if layer.groups > 1), None)
     return {
         "name": name,
         "kind": type(module).__name__,
@@ -66,6 +71,9 @@ def _describe(name: str, module: nn.Module, shape: list[int]) -> dict[str, Any]:
         "options": {
             option: value
             for option, value in vars(module).items()
-            if type(value) in (int, bool) and not option.startswith("_") and option != "training"
+            if type(value) in (int, bool)
+            and abs(value) <= LARGEST_WHOLE
+            and not option.startswith("_")
+            and option != "training"
         },
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_lightning.config.kinds import FLAG, Kind, list_of, nullable, number, one_of, whole
-from bus_lightning.core.errors import DamagedError
+from bus_lightning.core.errors import RESTORE, DamagedError
 from bus_lightning.core.reading import LARGEST_WHOLE, read_json
 
 _TEXT = Kind("a text", lambda value: isinstance(value, str))
@@ -91,10 +91,11 @@ _OF_LAYER = {
 _LAYER = Kind("", lambda value: isinstance(value, dict) and all(
     kind.fits(value.get(key)) for key, kind in _OF_LAYER.items()
 ))  # fmt: skip
-_MOST_LAYERS = 1000
+MOST_LAYERS = 1000
+RECOUNT = "Remove it: a report then counts the network again"  # what to do with a damaged network.json
 NETWORK: dict[str, Kind] = {
     **dict.fromkeys(("parameters", "weight_bytes", "macs"), _COUNT),
-    "layers": list_of(_LAYER, f"a list of at most {_MOST_LAYERS} layers with all their keys", range(_MOST_LAYERS + 1)),
+    "layers": list_of(_LAYER, f"a list of at most {MOST_LAYERS} layers with all their keys", range(MOST_LAYERS + 1)),
 }
 
 _MOST_MEMBERS = 1000  # of an ensemble
@@ -137,9 +138,9 @@ def read_network_file(path: Path) -> dict[str, Any]:
     Raises:
         DamagedError: If it cannot be read, or a value is missing or not of its kind.
     """
-    content = _checked(path, NETWORK)
+    content = _checked(path, NETWORK, RECOUNT)
     if content and (missing := [key for key in NETWORK if content.get(key) is None]):
-        raise DamagedError(path, f"it has no {missing[0]}")
+        raise DamagedError(path, f"it has no {missing[0]}", RECOUNT)
     return content
 
 
@@ -171,22 +172,22 @@ def read_metrics(path: Path) -> dict[str, Any]:
     return content
 
 
-def _checked(path: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
-    content = _read_object(path)
+def _checked(path: Path, kinds: Mapping[str, Kind], cure: str = RESTORE) -> dict[str, Any]:
+    content = _read_object(path, cure)
     for key, kind in kinds.items():
         if content.get(key) is not None and not kind.fits(content[key]):
-            raise DamagedError(path, f"{key} is {_shown(content[key])}, not {kind.description}")
+            raise DamagedError(path, f"{key} is {_shown(content[key])}, not {kind.description}", cure)
     return content
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def _read_object(path: Path, cure: str = RESTORE) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = read_json(path)
+        content: dict[str, Any] = read_json(path, cure=cure)
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     except FileNotFoundError:
         return {}
     except ValueError as error:  # NaN, or half of a character
-        raise DamagedError(path, f"it holds a value that cannot be written again ({error})") from error
+        raise DamagedError(path, f"it holds a value that cannot be written again ({error})", cure) from error
     return content
 
 
