@@ -26,6 +26,7 @@ from benchmarks.against.builds import FIRST
 from benchmarks.gpu import tables as gpu_tables
 from benchmarks.processes import MeasurementError, say
 from benchmarks.provenance import provenance
+from bus_lightning.core.errors import UserError
 from bus_lightning.core.interruption import Interrupted
 
 SECTIONS: dict[str, ModuleType] = {
@@ -101,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         except Interrupted as stop:
             say(f"{stop}: the same command goes on where it was")
             raise
-        except MeasurementError as error:
+        except (MeasurementError, UserError) as error:
             say(f"{name} could not be measured: {error}")
             failed.append(name)
             continue

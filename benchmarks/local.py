@@ -54,7 +54,10 @@ def measure(quick: bool) -> dict[str, Any]:
         find_runtime(RUNTIME)
     except UserError as error:
         engine = (RUNTIME / VERSION).relative_to(PROJECT)
-        raise MeasurementError(f"the engine of the browser is missing: make {engine} brings it\n{error}") from error
+        raise MeasurementError(
+            f"the engine of the browser is missing or changed: remove {engine.parent}, and make {engine} brings it"
+        ) from error
+    _find_chromium()  # before the page starts
     images = choose_images(2 if quick else PER_CLASS)
     with running_page(SHIPPED, "--local", "--runtime", str(RUNTIME)) as (address, _):
         times = _time_answers(address, images, 2 if quick else STARTS)
@@ -73,16 +76,21 @@ def choose_images(number: int) -> list[Path]:
     return [root / group[len(group) * place // number] for group in groups for place in range(number)]
 
 
+def _find_chromium() -> str:
+    """Return the path of an installed Chromium."""
+    chromium = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    if chromium is None:
+        raise MeasurementError(f"no browser: install Chromium, so that one of {', '.join(_CHROMIUM)} is on the PATH")
+    return chromium
+
+
 @contextmanager
 def _browser() -> Iterator["Browser"]:
     """Start a headless Chromium, and end it."""
     from playwright.sync_api import sync_playwright  # the other sections of the benchmarks do not need it
 
-    chromium = next(filter(None, map(shutil.which, _CHROMIUM)), None)
-    if chromium is None:
-        raise MeasurementError(f"no browser: install Chromium, so that one of {', '.join(_CHROMIUM)} is on the PATH")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=_find_chromium(), args=["--no-sandbox", "--disable-gpu"])
         try:
             yield browser
         finally:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.processes import kill, start
+from benchmarks.processes import MeasurementError, kill, start
 
 _START_S, _ANSWER_S = 120, 120
 _UNTIMED = 2
@@ -97,7 +97,7 @@ def _address(process: "subprocess.Popen[Any]", output: Path) -> str:
         if match := re.search(r"http://\S+/", output.read_text()):
             return match[0]
         time.sleep(0.1)
-    raise RuntimeError(f"the page did not start: {output.read_text()[-500:]}")
+    raise MeasurementError(f"the page did not start: {output.read_text()[-500:]}")
 
 
 def peak_mb(process: "subprocess.Popen[Any]") -> float:

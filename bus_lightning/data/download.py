@@ -18,10 +18,10 @@ from pathlib import Path, PurePosixPath
 import pooch  # type: ignore[import-untyped]
 from tqdm import tqdm
 
-from bus_lightning.core.arguments import path_of
+from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.class_names import BENIGN, COUNTS_IN_BUSI
 from bus_lightning.core.errors import UserError, disk_trouble
-from bus_lightning.core.printable import escape_what_cannot_be_encoded
+from bus_lightning.core.printable import escape_what_cannot_be_encoded, printable
 from bus_lightning.core.reading import open_regular
 from bus_lightning.data.file_kinds import is_system_file
 from bus_lightning.data.index import DEFAULT_ROOT, read_index
@@ -152,6 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 0 if the set is complete, else 1."""
     escape_what_cannot_be_encoded()
     parser = argparse.ArgumentParser(prog="python -m bus_lightning.data.download", description=__doc__)
+    add_version(parser)
     parser.add_argument("--zip", type=path_of, help=f"zip downloaded by hand; without it, {ADDRESS} is tried")
     parser.add_argument("--out", type=path_of, default=DEFAULT_ROOT, help=f"new data folder (default: {DEFAULT_ROOT})")
     options = parser.parse_args(arguments)
@@ -166,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     for difference in differences:
         print(difference, file=sys.stderr)
     verdict = "differs from the published set" if differences else "complete: 780 images, 798 masks"
-    print(f"{options.out}: {verdict}.")
+    print(printable(f"{options.out}: {verdict}."))
     return 1 if differences else 0
 
 

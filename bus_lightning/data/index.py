@@ -19,7 +19,7 @@ from bus_lightning.data.sources import folder
 from bus_lightning.data.structure import checked
 
 DEFAULT_ROOT = Path("data/Dataset_BUSI_with_GT")
-_REPLACE = "Replace the file, or pass data.skip_unreadable=true"
+_SKIP = "pass data.skip_unreadable=true"
 _UNDECODED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -106,13 +106,13 @@ def pick_evenly(number: int, count: int) -> list[int]:
     return np.linspace(0, number - 1, min(count, number)).round().astype(int).tolist()
 
 
-def read_image(path: Path, scale: Scale = OWN_SCALE, cure: str = _REPLACE) -> np.ndarray:
+def read_image(path: Path, scale: Scale = OWN_SCALE, otherwise: str = _SKIP) -> np.ndarray:
     """Decode an image file of any colour mode, in upright orientation; an alpha channel is ignored.
 
     Args:
         path: The file.
         scale: Scale for a file that does not state its bit depth; by default, the image's own.
-        cure: What the message says about a file that cannot be read; a sentence without the full stop.
+        otherwise: What the message about a file that cannot be read names next to the file's own cure.
 
     Returns:
         (H, W, 3) uint8, RGB.
@@ -123,7 +123,7 @@ def read_image(path: Path, scale: Scale = OWN_SCALE, cure: str = _REPLACE) -> np
     try:
         return _decode(path, scale)
     except (*_UNDECODED, UserError) as error:
-        raise _unreadable(path, error, cure) from error
+        raise unreadable(path, error, otherwise) from error
 
 
 def _decode(path: Path, scale: Scale) -> np.ndarray:
@@ -132,20 +132,26 @@ def _decode(path: Path, scale: Scale) -> np.ndarray:
             return pixels if pixels.ndim == 3 else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB))
         with Image.open(checked(stream)) as image:
             if image.format != "MPO" and (number := getattr(image, "n_frames", 1)) > 1:
-                raise UserError(f"it holds {number} pictures; save each in a separate file")
+                raise UserError(f"it holds {number} pictures: save each in a separate file")
             return read_rgb(image, stream, scale)
 
 
-def _unreadable(path: Path, error: Exception, cure: str = _REPLACE) -> UserError:
-    return UserError(f"{path} {_reason(path, error)}. {cure}.")
+def unreadable(path: Path, error: Exception, otherwise: str = "") -> UserError:
+    """Make the error about an image that cannot be read, with its cause, one cure, and what to do otherwise."""
+    problem, cure = _reason(path, error)
+    return UserError(f"{path} {problem}: {cure}{otherwise and f', or {otherwise}'}.")
 
 
-def _reason(path: Path, error: Exception) -> str:
-    """Say why an image cannot be read; the sentence begins with its path."""
+def _reason(path: Path, error: Exception) -> tuple[str, str]:
+    """Say why an image cannot be read, in a sentence that begins with its path, and what cures the file."""
+    cure = "replace the file"
     if isinstance(error, UnidentifiedImageError):
-        return "is not an image" if path.stat().st_size else "is empty (0 bytes)"
+        return "is not an image" if path.stat().st_size else "is empty (0 bytes)", cure
     # `strerror`, because the message itself repeats the path.
-    return f"cannot be read: {getattr(error, 'strerror', None) or error}".rstrip(".")
+    reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+    if isinstance(error, UserError) and ": " in reason:
+        reason, _, cure = reason.rpartition(": ")
+    return f"cannot be read: {reason}", cure
 
 
 def read_mask(root: Path, files: tuple[str, ...], shape: tuple[int, int]) -> np.ndarray:
@@ -187,7 +193,7 @@ def read_single_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndar
             plain = decode_plain_png(stream)
             height, width = _upright_shape(stream, shape) if plain is None else plain.shape[:2]
     except (*_UNDECODED, UserError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error, _SKIP) from error
     if shape is not None and (height, width) != shape and not have_same_proportions(shape, (height, width)):
         raise MaskSizeError(
             f"{path} is {width}x{height} pixels but its image {shape[1]}x{shape[0]}. "
@@ -196,7 +202,7 @@ def read_single_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndar
     try:
         mask = decode_mask(path) if plain is None else mask_of_plain(plain, path)
     except _UNDECODED as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error, _SKIP) from error
     if shape is None or mask.lesion.shape == shape:
         return mask.lesion, mask.rule, False
     return resize_mask(mask.lesion, shape), mask.rule, True
@@ -229,7 +235,7 @@ def read_predicted_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
         mask = (_decode(path, OWN_SCALE)[..., 0] > 127).astype(np.uint8)
     except (*_UNDECODED, UserError) as error:
         cure = "Train its segmenter again with rerun=true"
-        raise DamagedError(path, f"the mask {_reason(path, error)}", cure=cure) from error
+        raise DamagedError(path, f"the mask {_reason(path, error)[0]}", cure=cure) from error
     if mask.shape != shape:
         raise MaskSizeError(
             f"{path} is a predicted mask whose size differs from its image's: it was made for other data. Train the "

@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from bus_lightning.core.arguments import path_of
+from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.class_names import COUNTS_IN_BUSI
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import folder_aside, refuse_foreign
-from bus_lightning.core.printable import escape_what_cannot_be_encoded
+from bus_lightning.core.printable import escape_what_cannot_be_encoded, printable
 from bus_lightning.data.phantom_frame import Bools, Pixels, draw_case
 
 KINDS = tuple(COUNTS_IN_BUSI)
@@ -184,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bus_lightning.data.phantom", description=(__doc__ or "").partition("\n")[0]
     )
+    add_version(parser)
     parser.add_argument("out", type=path_of, metavar="OUT", help="new folder; an earlier phantom there is replaced")
     parser.add_argument("--images", type=int, default=240, metavar="N", help="number of images (default: %(default)s)")
     parser.add_argument(
@@ -195,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         parser.exit(1, f"{error}\n")
     counts = ", ".join(f"{len(list((options.out / kind).glob('*).png')))} {kind}" for kind in KINDS)
-    print(f"Drew {options.images} images ({counts}; seed {options.seed}) in {options.out}")
+    print(printable(f"Drew {options.images} images ({counts}; seed {options.seed}) in {options.out}"))
 
 
 if __name__ == "__main__":

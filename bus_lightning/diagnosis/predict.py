@@ -127,7 +127,8 @@ def _check(options: argparse.Namespace) -> None:
         return
     command = f"{name_command('diagnose')} IMAGE... --out results/"
     if not options.paths:
-        raise UserError(f"No image is given: {command}")
+        only = f", only the bundle {options.bundle}" if options.bundle else ""
+        raise UserError(f"No image is given{only}: {command}")
     if any(map(has_manifest, options.paths)):  # another one would answer, and its samples would be the images
         raise UserError("A bundle stands among the images: give one bundle, before all images or with --bundle.")
     if options.out is None:
@@ -200,8 +201,8 @@ def _diagnose(
 def _report_left_out(left_out: dict[Path, str], keep_names: bool) -> None:
     """Report on standard error which files of the folders are not read; show names only if they may be shown."""
     if left_out:
-        print(f"{len(left_out)} files in the folders are skipped because they are not images, DICOM or video:",
-              file=sys.stderr)  # fmt: skip
+        files, they = ("1 file", "is") if len(left_out) == 1 else (f"{len(left_out)} files", "are")
+        print(f"{files} in the folders {they} skipped: no image, DICOM or video:", file=sys.stderr)
     for kind, number in Counter(left_out.values()).most_common():
         names = [f"'{printable(path)}'" for path in sorted(left_out) if left_out[path] == kind]
         print(f"  {kind}: {number}{' (' + ', '.join(names) + ')' if keep_names else ''}", file=sys.stderr)

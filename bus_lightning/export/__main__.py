@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from bus_lightning.core.arguments import path_of
+from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.printable import escape_what_cannot_be_encoded, log_to_terminal, printable
 
@@ -21,10 +21,12 @@ For research: this is not a medical device.
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1 if the runs make no bundle, 130 if it was interrupted."""
+    escape_what_cannot_be_encoded()
     parser = argparse.ArgumentParser(
         prog="python -m bus_lightning.export", description=__doc__, epilog=_EPILOG, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
+    add_version(parser)
     parser.add_argument("--run", type=path_of, nargs="+", action="extend", default=[], dest="runs", metavar="RUN",
                         help="folders of finished runs")  # fmt: skip
     for earlier in ("--segmenter", "--classifier"):

@@ -33,6 +33,7 @@ from bus_lightning.launch.grids import (
     overrides_of,
     show_grid,
     shows_config,
+    stands_for,
     user_configs_of,
 )
 from bus_lightning.launch.plugins import missing_plugin, prefer_our_configs
@@ -52,7 +53,7 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
         Exit code: 0 when all jobs are well, else 1; 128 and the signal when interrupted.
     """
     escape_what_cannot_be_encoded()
-    if "--version" in sys.argv[1:]:
+    if any(stands_for(argument, "--version") for argument in sys.argv[1:]):
         print(f"bus_lightning {__version__}")  # Hydra would print its own
         return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: what is shown is decided here
@@ -72,9 +73,10 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
             sys.argv[1:] = gather_overrides(sys.argv[1:])
             if folder := user_configs_of(sys.argv[1:]):
                 check_user_configs(folder)
-            if shows_config(sys.argv):
+            shows = shows_config(sys.argv[1:])
+            if shows:
                 check_choices(overrides_of(sys.argv[1:]))
-            if shows_config(sys.argv) and is_grid(sys.argv):
+            if shows and is_grid(sys.argv[1:]):
                 show_grid(main)
             else:
                 main()

@@ -22,7 +22,6 @@ from bus_lightning.launch.plugins import has_plugin
 # Keys that a grid may vary without changing the checks that all jobs share.
 _FREE = ("seed", "augment", "optimizer.lr", "optimizer.weight_decay", "data.split.seed", "data.split.fold")
 
-_CONFIG_DIR = ("--config-dir", "-cd")  # Hydra's two spellings of the option
 _SINGLE = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay")
 
 
@@ -120,7 +119,8 @@ def show_grid(main: Callable[[], Any]) -> None:
     """
     script, *arguments = sys.argv
     overrides = overrides_of(arguments)
-    flags = [argument for argument in arguments if argument not in (*overrides, "-m", "--multirun")]
+    one_run = [argument for argument in arguments if argument != "-m" and not stands_for(argument, "--multirun")]
+    flags = [argument for argument in one_run if argument not in overrides]
     swept = [*_params(arguments), *overrides]
     (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(swept), None) or [[[]]]
     try:
@@ -155,7 +155,8 @@ def user_configs_of(arguments: list[str]) -> Path | None:
         UserError: If it is empty, such as by a variable of a script that is not set: Hydra would take the current
             folder. If it is given twice: Hydra would take the last one.
     """
-    if sum(argument.partition("=")[0] in _CONFIG_DIR for argument in arguments) > 1:
+    options = [argument.partition("=")[0] for argument in arguments]
+    if sum(option == "-cd" or stands_for(option, "--config-dir") for option in options) > 1:
         raise UserError("--config-dir is given twice: put the files into one folder.")
     folder = get_args_parser().parse_known_args(arguments)[0].config_dir
     if folder == "":
@@ -163,11 +164,16 @@ def user_configs_of(arguments: list[str]) -> Path | None:
     return Path(folder) if folder else None
 
 
+def stands_for(argument: str, option: str) -> bool:
+    """Tell whether an argument is a long option or its beginning, which argparse takes for the option."""
+    return len(argument) > 2 and option.startswith(argument)
+
+
 def shows_config(arguments: list[str]) -> bool:
-    """Tell whether a command line asks for configs instead of a training."""
-    return any(argument in ("-c", "--cfg") or argument.startswith("--cfg=") for argument in arguments)
+    """Tell whether a command line, without the script, asks for configs instead of a training."""
+    return get_args_parser().parse_known_args(arguments)[0].cfg is not None
 
 
 def is_grid(arguments: list[str]) -> bool:
-    """Tell whether a command line asks for a grid."""
-    return any(argument in ("-m", "--multirun") for argument in arguments)
+    """Tell whether a command line, without the script, asks for a grid."""
+    return bool(get_args_parser().parse_known_args(arguments)[0].multirun)

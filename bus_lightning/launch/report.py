@@ -87,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0, or 1 when there is nothing to report.
     """
+    escape_what_cannot_be_encoded()
     parser = argparse.ArgumentParser(
         prog=name_command("report"),
         description="Write a report of the runs of one or more groups: index.html, report.md, tables, figures.",
@@ -124,7 +125,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="make the report even if nothing has changed since")
     options = parser.parse_args(arguments)
     log_to_terminal()
-    escape_what_cannot_be_encoded()
     groups: list[Path] = []
     try:
         groups = options.groups or [default_group()]

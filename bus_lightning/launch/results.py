@@ -5,7 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
-from bus_lightning.core.arguments import path_of
+from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.printable import escape_what_cannot_be_encoded, log_to_terminal, printable
@@ -20,10 +20,12 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0, or 1 when the page cannot be made.
     """
+    escape_what_cannot_be_encoded()
     parser = argparse.ArgumentParser(
         prog="python -m bus_lightning.launch.results",
         description="Fill the tables of the page of results from the runs, and write the same numbers as JSON.",
     )
+    add_version(parser)
     parser.add_argument("--runs", type=path_of, default=Path("runs"), help="folder of groups (default: %(default)s)")
     parser.add_argument("--page", type=path_of, default=Path("docs/results.md"), help="the page (default: %(default)s)")
     parser.add_argument(

@@ -7,6 +7,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from bus_lightning.core.reading import LARGEST_WHOLE
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 
 def count_weights(net: nn.Module) -> dict[str, int]:
     """Count `parameters`, and `weight_bytes` of the state dict in float32, whatever precision the network has."""
@@ -59,17 +63,21 @@ def trace_layers(net: nn.Module, channels: int, size: int) -> dict[str, Any]:
 
 def _describe(name: str, module: nn.Module, shape: list[int]) -> dict[str, Any]:
     blocks = list(module.children())
-    grouped = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d) and layer.groups > 1]
+    convolutions = (layer for layer in module.modules() if isinstance(layer, _CONVOLUTIONS))
+    grouped = next((layer for layer in convolutions if layer.groups > 1), None)
     return {
         "name": name,
         "kind": type(module).__name__,
         "shape": shape,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "blocks": [len(blocks), type(blocks[0]).__name__] if blocks else [],
-        "groups": [grouped[0].groups, grouped[0].out_channels // grouped[0].groups] if grouped else [],
+        "groups": [grouped.groups, grouped.out_channels // grouped.groups] if grouped else [],
         "options": {
             option: value
             for option, value in vars(module).items()
-            if type(value) in (int, bool) and not option.startswith("_") and option != "training"
+            if type(value) in (int, bool)
+            and abs(value) <= LARGEST_WHOLE
+            and not option.startswith("_")
+            and option != "training"
         },
     }

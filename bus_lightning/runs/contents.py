@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_lightning.config.kinds import FLAG, Kind, either, list_of, nullable, number, one_of, whole
-from bus_lightning.core.errors import DamagedError
+from bus_lightning.core.errors import RESTORE, DamagedError
 from bus_lightning.core.reading import LARGEST_WHOLE, read_json
 
 _TEXT = Kind("a text", lambda value: isinstance(value, str))
@@ -95,10 +95,11 @@ _LAYER = _complete({
     "groups": list_of(_COUNT, "", (0, 2)),
     "options": _mapping({}, others=_WHOLE_OR_FLAG),
 }, "a layer with all its keys")  # fmt: skip
-_MOST_LAYERS = 1000
+MOST_LAYERS = 1000
+RECOUNT = "Remove it: a report then counts the network again"  # what to do with a damaged network.json
 NETWORK: dict[str, Kind] = {
     **dict.fromkeys(("parameters", "weight_bytes", "macs"), _COUNT),
-    "layers": list_of(_LAYER, f"a list of at most {_MOST_LAYERS} layers with all their keys", range(_MOST_LAYERS + 1)),
+    "layers": list_of(_LAYER, f"a list of at most {MOST_LAYERS} layers with all their keys", range(MOST_LAYERS + 1)),
 }
 
 _MOST_MEMBERS = 1000  # of an ensemble
@@ -139,8 +140,8 @@ def read_network_file(path: Path) -> dict[str, Any]:
     Raises:
         DamagedError: If it cannot be read, or a value is missing or not of its kind.
     """
-    content = _checked(path, NETWORK)
-    return _with_all(path, content, NETWORK) if content else {}
+    content = _checked(path, NETWORK, RECOUNT)
+    return _with_all(path, content, NETWORK, RECOUNT) if content else {}
 
 
 def read_ensemble_file(path: Path) -> dict[str, Any]:
@@ -168,28 +169,28 @@ def read_metrics(path: Path) -> dict[str, Any]:
     return content
 
 
-def _with_all(path: Path, content: dict[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+def _with_all(path: Path, content: dict[str, Any], kinds: Mapping[str, Kind], cure: str = RESTORE) -> dict[str, Any]:
     if missing := [key for key in kinds if content.get(key) is None]:
-        raise DamagedError(path, f"it has no {missing[0]}")
+        raise DamagedError(path, f"it has no {missing[0]}", cure)
     return content
 
 
-def _checked(path: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
-    content = _read_object(path)
+def _checked(path: Path, kinds: Mapping[str, Kind], cure: str = RESTORE) -> dict[str, Any]:
+    content = _read_object(path, cure)
     for key, kind in kinds.items():
         if content.get(key) is not None and not kind.fits(content[key]):
-            raise DamagedError(path, f"{key} is {_shown(content[key])}, not {kind.description}")
+            raise DamagedError(path, f"{key} is {_shown(content[key])}, not {kind.description}", cure)
     return content
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def _read_object(path: Path, cure: str = RESTORE) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = read_json(path)
+        content: dict[str, Any] = read_json(path, cure=cure)
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     except FileNotFoundError:
         return {}
     except ValueError as error:  # NaN, or half of a character
-        raise DamagedError(path, f"it holds a value that cannot be written again ({error})") from error
+        raise DamagedError(path, f"it holds a value that cannot be written again ({error})", cure) from error
     return content
 
 

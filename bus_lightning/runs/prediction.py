@@ -121,7 +121,7 @@ class Predictor(nn.Module):
         """Return (H, W, 3) uint8 RGB, read on the scale of the training images."""
         if (path := path_of(image)) is None:
             return check_image(image)
-        return read_image(path, self.scale, cure="Give another file")
+        return read_image(path, self.scale, otherwise="give another one")
 
     def _check_mask(self, mask: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
         """Return the mask that is drawn into the input, (H, W) bool; None if the network takes none."""

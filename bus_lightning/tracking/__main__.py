@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bus_lightning.core.arguments import path_of
+from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.printable import escape_what_cannot_be_encoded
 
@@ -17,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     escape_what_cannot_be_encoded()
     parser = argparse.ArgumentParser(prog="python -m bus_lightning.tracking", description="Weights & Biases.")
+    add_version(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     sync = commands.add_parser("sync", help="send what was recorded offline")
     sync.add_argument("runs_dir", nargs="?", type=path_of, default=Path("runs"), help="folder of the groups (runs)")

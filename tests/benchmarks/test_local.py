@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import local, report
+from benchmarks.__main__ import main
 from benchmarks.processes import MeasurementError
 from bus_lightning.diagnosis.answering import Answer
 from bus_lightning.diagnosis.doubt import Doubt
@@ -55,6 +56,22 @@ def test_a_missing_engine_is_named_with_the_command_that_brings_it(monkeypatch):
     monkeypatch.setattr(local, "RUNTIME", local.PROJECT / "build" / "no-engine")
     with pytest.raises(MeasurementError, match=re.escape(f"make build/no-engine/{local.VERSION} brings it")):
         local.measure(quick=True)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "line"),
+    [
+        ("browser", "local could not be measured: no browser: install Chromium"),
+        ("data", "local could not be measured: No data folder at /no/such/folder (BUSI_ROOT)"),
+    ],
+)
+def test_what_is_lacking_is_named_in_a_line_before_the_page_starts(lacking, line, monkeypatch, capsys):
+    monkeypatch.setattr(local, "find_runtime", lambda _: {})
+    monkeypatch.setattr(local, "running_page", None)
+    monkeypatch.setattr(local, "_CHROMIUM", ("no-such-browser" if lacking == "browser" else "sh",))
+    monkeypatch.setenv("BUSI_ROOT", "/no/such/folder")
+    assert main(["local", "--quick"]) == 1
+    assert line in capsys.readouterr().out
 
 
 def test_the_tables_hold_ranges_and_the_worst_image():

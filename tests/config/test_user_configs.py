@@ -61,7 +61,7 @@ def test_an_empty_folder_of_configs_is_refused(arguments):
         user_configs_of(arguments)
 
 
-@pytest.mark.parametrize("first", [["--config-dir", "a"], ["--config-dir=a"], ["-cd", "a"]])
+@pytest.mark.parametrize("first", [["--config-dir", "a"], ["--config-dir=a"], ["-cd", "a"], ["--config-di=a"]])
 def test_two_folders_of_configs_are_refused(first):
     with pytest.raises(UserError, match="--config-dir is given twice: put the files into one folder"):
         user_configs_of([*first, "model=alexnet", "--config-dir", "b"])

@@ -74,7 +74,7 @@ def test_names_are_escaped_and_no_patient_is_shown(hostile):
 def test_a_broken_file_is_listed_and_has_no_picture(hostile):
     page = make_page([hostile], [])
     assert "<details open><summary>Unreadable: 1" in page
-    assert "is not an image. Replace the file" in page
+    assert "is not an image: replace the file" in page
     assert page.count("<figure>") == 2
 
 

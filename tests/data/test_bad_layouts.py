@@ -46,7 +46,7 @@ def test_an_nnunet_folder_with_a_mistake_is_one_line(tmp_path: Path, case):
         line = "case0.png has 3 channels: a label has one"
     elif case == "no picture":
         label.write_text("x")
-        line = "case0.png cannot be read: "
+        line = "case0.png is not an image: replace the file."
     elif case == "no label":
         change(root / "dataset.json", lambda content: content.update(labels={"0": "background", "1": "benign"}))
         line = "has no labels such as {background: 0, benign: 1}: write them so"

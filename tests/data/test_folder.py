@@ -174,7 +174,7 @@ def test_images_are_left_out_by_id_or_path_with_or_without_ending(listed, mixed,
 def test_a_tiff_of_several_pages_is_refused_and_not_cut_to_its_first(small_copy, data_config):
     pages = [Image.fromarray(np.roll(GREY, k)) for k in range(3)]
     pages[0].save(small_copy / "benign/pages.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(UserError, match=r"benign/pages\.tif .* holds 3 pictures; save each in a separate file"):
+    with pytest.raises(UserError, match=r"benign/pages\.tif .* holds 3 pictures: save each in a separate file"):
         prepare_data(data_config(root=small_copy).data, needs_masks=False)
 
 

@@ -23,5 +23,7 @@ def test_pictures_are_found_by_content_and_the_rest_is_counted(tmp_path, capsys)
     assert printed.startswith("2 files in the folders are skipped")
     assert "  a text file: 2\n" in printed
     assert "Jane" not in printed
+    _report_left_out({tmp_path / "notes.md": "a text file"}, keep_names=False)
+    assert capsys.readouterr().err.startswith("1 file in the folders is skipped")
     _report_left_out(left_out, keep_names=True)
     assert "Jane Doe.txt" in capsys.readouterr().err

@@ -158,7 +158,7 @@ def test_levels_without_a_meaning_are_refused_by_both(save, data, words):
 
 
 def test_a_file_of_several_pictures_is_no_training_image(save):
-    with pytest.raises(UserError, match="holds 2 pictures; save each"):
+    with pytest.raises(UserError, match="holds 2 pictures: save each"):
         read_image(save(tiff_of([GREY, COLOR])))
 
 

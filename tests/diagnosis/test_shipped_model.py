@@ -122,7 +122,7 @@ def test_a_command_without_images_says_so_in_one_line(bundle, tmp_path, capsys):
     out = ("--out", tmp_path / "out")
     assert "No image is given" in error_of(capsys)
     assert "No image is given" in error_of(capsys, *out)
-    assert "No image is given" in error_of(capsys, bundle, *out)
+    assert f"No image is given, only the bundle {bundle}: " in error_of(capsys, bundle, *out)
     assert "--out is missing" in error_of(capsys, SAMPLE)
     assert "No image, DICOM file or video" in error_of(capsys, tmp_path / "empty", *out)
     assert "No image, DICOM file or video" in error_of(capsys, "--bundle", bundle, tmp_path / "missing.png", *out)

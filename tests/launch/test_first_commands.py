@@ -6,6 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 from test_command_line import run
 
+from bus_lightning import __version__
 from bus_lightning.config.rules import check
 from bus_lightning.core.errors import UserError
 from bus_lightning.launch.grids import check_choices, gather_overrides
@@ -49,6 +50,13 @@ def test_overrides_on_both_sides_of_the_flag_of_a_grid_are_one_grid():
 )
 def test_overrides_are_gathered_only_where_hydra_needs_it(arguments, gathered):
     assert gather_overrides(arguments) == gathered
+
+
+def test_the_beginning_of_an_option_stands_for_the_option():
+    done = run("train.py", "--multi", "model=alexnet,resnet34", "--cf=job", "-p", "optimizer")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^# (model.*)", done.stdout, re.MULTILINE) == ["model=alexnet", "model=resnet34"]
+    assert run("train.py", "--vers").stdout == f"bus_lightning {__version__}\n"
 
 
 def test_a_list_of_models_is_refused_with_the_grid_that_is_meant_also_when_only_the_config_is_asked_for():

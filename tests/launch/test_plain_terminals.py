@@ -1,13 +1,22 @@
 """In a terminal that shows only ASCII, the commands print other letters as escapes, and end with the usual code."""
 
+import io
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bus_lightning import __version__
+
 ROOT = Path(__file__).parents[2]
+COMMANDS = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "train.py", ROOT / "evaluate.py", *ROOT.glob("bus_lightning/**/*.py"))
+    if '__name__ == "__main__"' in path.read_text()
+)
 ASCII = {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "0"}
 
 
@@ -48,3 +57,30 @@ def test_a_training_prints_where_it_failed(small_phantom, place):
     done = run_in_ascii("train.py", "model=alexnet", "debug=fast", "logger=none", "model.weights=gone.pth", *options)
     assert done.returncode == 1
     assert "gr\\xfcn" in done.stdout
+
+
+def test_a_job_in_another_process_shows_its_progress(place):
+    phantom = ROOT / "tests" / "kept" / "data" / "phantom"
+    options = (f"data.root={phantom}", f'data.cache="{place / "cache"}"', f'runs_dir="{place / "jobs"}"')
+    grid = ("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "model=alexnet", "debug=fast", "logger=none")
+    done = run_in_ascii("train.py", *grid, "seed=0,1", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "UnicodeEncodeError" not in done.stdout + done.stderr
+
+
+def test_every_command_is_found():
+    assert len(COMMANDS) == 11
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # another test has imported it
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_escapes_letters_from_its_first_line_on_and_has_a_version(command, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "argv", [command, "--version"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / command), run_name="__main__")
+    terminal.flush()
+    assert end.value.code == 0
+    assert terminal.buffer.getvalue().decode() == f"bus_lightning {__version__}\n"
+    assert terminal.errors == "backslashreplace"

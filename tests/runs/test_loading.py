@@ -131,8 +131,8 @@ def test_without_the_libraries_of_training_one_line_says_what_to_install():
     (PIXELS[:0], r"shape \(0, "),
     (Image.fromarray(PIXELS), "of type Image: give the path of a file, or a NumPy array"),
     ([[0, 1]], "of type list"),
-    (KEPT / "no.png", r"no\.png cannot be read: The file does not exist.* Give another file\.$"),
-    (KEPT / "README.md", r"README\.md is not an image\. Give another file\.$"),
+    (KEPT / "no.png", r"no\.png cannot be read: The file does not exist.* name and folder, or give another one\.$"),
+    (KEPT / "README.md", r"README\.md is not an image: replace the file, or give another one\.$"),
     (KEPT, "The image is a folder: give the path of one file"),
 ], ids=[
     "float", "int64", "channels first", "alpha", "batch", "empty", "Pillow", "list", "none", "text", "folder",

@@ -78,6 +78,30 @@ def test_weights_are_counted_in_float32_whatever_the_precision_of_the_run():
     assert count_weights(net.double()) == count_weights(net.bfloat16()) == count_weights(net.float())
 
 
+class Unusual(nn.Module):
+    """A layer with attributes that are no groups of a convolution, and no number that JSON keeps."""
+
+    def __init__(self, groups):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 3, 1)
+        self.groups, self.salt, self.levels = groups, 2**60, 2
+
+    def forward(self, images):
+        return self.convolution(images)
+
+
+@pytest.mark.parametrize("groups", [4, (2, 2), nn.ModuleList()], ids=["number", "numbers", "modules"])
+def test_any_network_is_counted_and_read_again(groups, tmp_path):
+    net = nn.Sequential(*(Unusual(groups) for _ in range(1001)))
+    counted = count_weights(net) | trace_layers(net.eval(), 3, 2)
+    folder = RunDir(tmp_path)
+    write_network(folder, counted)
+    assert read_network(folder) == counted | {"layers": counted["layers"][:1000]}
+    assert counted["macs"] == 1001 * 3 * 3 * 4
+    assert counted["layers"][0]["groups"] == []
+    assert counted["layers"][0]["options"] == {"levels": 2} | ({"groups": 4} if groups == 4 else {})
+
+
 def test_counting_leaves_a_network_as_it_was():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout()).eval()
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -110,6 +134,18 @@ def test_a_network_file_that_cannot_be_is_named_and_counted_again(counted, caplo
         assert known_network(counted, run.config, run.origin) == content
     assert "network.json" in caplog.text
     assert key in caplog.text
+
+
+def test_the_network_file_of_another_run_is_named_and_counted_again(counted, caplog):
+    content = read_network(counted)
+    counted.update_status(parameters=content["parameters"])
+    assert read_network(counted) == content
+    counted.network.write_text(json.dumps(content | {"parameters": 5}))
+    run = open_run(counted.path)
+    with caplog.at_level(logging.WARNING):
+        assert known_network(counted, run.config, run.origin) == content
+    assert "it counts 5 parameters, and the run has trained" in caplog.text
+    assert "Remove it: a report then counts the network again." in caplog.text
 
 
 def test_a_run_of_an_earlier_version_is_counted(counted):

@@ -13,6 +13,7 @@ from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum, folder_aside
 from bus_lightning.core.reading import open_regular, read_json
+from bus_lightning.data.index import unreadable
 from bus_lightning.data.listing import without_extension
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.class_map import dropped_words, map_classes
@@ -187,7 +188,7 @@ def _size(file: Path, image: _Entry, where: str) -> tuple[int, int]:
         with open_regular(file) as stream, Image.open(checked(stream)) as picture:
             width, height = picture.size
     except (OSError, SyntaxError, UserError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file} cannot be read: {error}. Replace the file.") from None
+        raise unreadable(file, error) from None
     stated = (image.get("height"), image.get("width"))
     if stated != (height, width) or height * width > _MOST_PIXELS:
         raise UserError(

@@ -13,6 +13,7 @@ from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import open_regular, read_json
 from bus_lightning.data.file_kinds import PICTURES
+from bus_lightning.data.index import unreadable
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.class_map import dropped_words, map_classes
 from bus_lightning.data.sources.pictures import list_pictures
@@ -105,7 +106,7 @@ def _values(root: Path, masks: tuple[str, ...]) -> list[int]:
             with open_regular(root / mask) as stream, Image.open(checked(stream)) as image:
                 pixels = np.asarray(image)
         except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError) as error:
-            raise UserError(f"{root / mask} cannot be read: {error}. Replace the file.") from None
+            raise unreadable(root / mask, error) from None
         if pixels.ndim != 2:
             raise UserError(
                 f"{root / mask} has {pixels.shape[-1]} channels: a label has one, with 0, 1, 2. Save it so."
