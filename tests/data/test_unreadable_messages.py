@@ -10,10 +10,17 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_image, read_predicted_mask, read_single_mask
 
 GREY = Image.new("L", (40, 40))
+
+
+def save_the_beginning(path):
+    GREY.save(path)
+    path.write_bytes(path.read_bytes()[:200])
+
+
 FILES = {
     "not-a-number.tif": lambda path: Image.fromarray(np.full((40, 40), np.nan, "float32")).save(path),
     "two-pages.tif": lambda path: GREY.save(path, save_all=True, append_images=[GREY]),
-    "cut.tif": lambda path: (GREY.save(path), path.write_bytes(path.read_bytes()[:200])),
+    "cut.tif": save_the_beginning,
     "text.png": lambda path: path.write_text("text"),
     "pipe.png": os.mkfifo,
     "missing.png": lambda path: None,
