@@ -41,7 +41,12 @@ class Plan:
 
 
 ROWS = (
-    Row("report_demo", "report over the demo's four runs", 0.3),
+    Row(
+        "report_demo",
+        "report over the demo's four runs",
+        0.3,
+        missed="building and arranging the figures takes 31% of the new build's processor time, drawing them 34%",
+    ),
     Row("report_again", "a second report over the same runs", 0.1),
     Row("report_100_runs", "report over 100 runs", 0.4),
     Row("report_1000_runs", "report over 1,000 runs", 0.4),
