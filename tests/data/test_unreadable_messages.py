@@ -35,30 +35,26 @@ def file(request, tmp_path):
     return path
 
 
-def count_cures(message):
-    return sum(message.lower().count(cure) for cure in CURES)
+def check_message(error, file, ending):
+    message = str(error)
+    assert message.count(file.name) == sum(message.lower().count(cure) for cure in CURES) == 1
+    assert message.endswith(ending)
 
 
 def test_an_image_has_one_cure_or_is_skipped(file):
     with pytest.raises(UserError) as raised:
         read_image(file)
-    message = str(raised.value)
-    assert message.count(file.name) == count_cures(message) == 1
-    assert message.endswith(", or pass data.skip_unreadable=true.")
+    check_message(raised.value, file, ", or pass data.skip_unreadable=true.")
 
 
 def test_a_predicted_mask_has_the_cure_of_a_run(file):
     with pytest.raises(UserError) as raised:
         read_predicted_mask(file, (40, 40))
-    message = str(raised.value)
-    assert message.count(file.name) == count_cures(message) == 1
-    assert message.endswith(". Train its segmenter again with rerun=true.")
+    check_message(raised.value, file, ". Train its segmenter again with rerun=true.")
 
 
 @pytest.mark.parametrize("file", ["cut.tif", "text.png", "pipe.png", "missing.png"], indirect=True)
 def test_a_mask_has_one_cure_or_is_skipped(file):
     with pytest.raises(UserError) as raised:
         read_single_mask(file, (40, 40))
-    message = str(raised.value)
-    assert message.count(file.name) == count_cures(message) == 1
-    assert message.endswith(", or pass data.skip_unreadable=true.")
+    check_message(raised.value, file, ", or pass data.skip_unreadable=true.")
