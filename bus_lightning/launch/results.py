@@ -40,6 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--protocol", type=path_of, default=Path("docs/protocol.md"), metavar="FILE",
         help="the protocol of the runs (default: %(default)s, if it is there)",
     )  # fmt: skip
+    parser.add_argument(
+        "--only-runs", action="store_true",
+        help="leave out conditions whose runs are gone; without this, they keep their numbers from the JSON",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     log_to_terminal()
     escape_what_cannot_be_encoded()
@@ -49,7 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
         with PrintableConsole(stderr=True).status("reading the runs"):
             from bus_lightning.report.results.making import make_results  # after --help
 
-            unplaced = make_results(options.runs, options.page, options.plan, protocol, extensions(), options.summary)
+            unplaced = make_results(
+                options.runs, options.page, options.plan, protocol, extensions(), options.summary, options.only_runs
+            )
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

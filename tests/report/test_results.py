@@ -227,3 +227,67 @@ def test_another_page_shows_the_goals_in_short_and_keeps_its_prose(runs, place, 
     assert "before" not in text
     with pytest.raises(UserError, match="there is no such page"):
         make_results(tmp_path / "runs", page, plan, summary=tmp_path / "gone.md")
+
+
+def test_numbers_whose_runs_are_gone_stay_and_are_named(runs, place, tmp_path):
+    before, content = make(place, tmp_path)
+    shutil.rmtree(tmp_path / "runs" / "folded")
+    text, kept = make(place, tmp_path)
+    assert [row | {"kept": row["group"] == "folded"} for row in content["rows"]] == kept["rows"]
+    line = next(line for line in before.splitlines() if line.startswith("| ResNet-34 |"))
+    assert line in text
+    assert "*Kept from an earlier page, since the runs are no longer there: resnet34 (folded).*" in text
+    assert kept["goals"] == content["goals"]
+    assert not [each for each in kept["missing"] if each["group"] == "folded"]
+    assert make(place, tmp_path) == (text, kept)
+
+
+def test_new_runs_of_a_condition_replace_its_kept_numbers_whole(runs, place, tmp_path):
+    make(place, tmp_path)
+    for run in (runs[0, 1], runs[1, 1], runs[1, 0]):
+        shutil.rmtree(run.path)
+    text, content = make(place, tmp_path)
+    own = [row for row in content["rows"] if row["group"] == "folded"]
+    assert {(row["runs"], row["kept"]) for row in own} == {(1, False)}
+    assert "Kept from an earlier page" not in text
+
+
+def test_what_kept_numbers_lacked_stays_named(runs, place, tmp_path):
+    runs[1, 1].metrics_file.unlink()
+    runs[1, 1].update_status(state="interrupted")
+    _, before = make(place, tmp_path)
+    lacking = [each for each in before["missing"] if each["group"] == "folded"]
+    shutil.rmtree(tmp_path / "runs" / "folded")
+    _, after = make(place, tmp_path)
+    assert lacking
+    assert [each for each in after["missing"] if each["group"] == "folded"] == lacking
+
+
+def test_only_runs_keeps_nothing(runs, place, tmp_path):
+    make(place, tmp_path)
+    shutil.rmtree(tmp_path / "runs" / "folded")
+    text, content = make(place, tmp_path, only_runs=True)
+    assert {row["group"] for row in content["rows"]} == {"outside"}
+    assert "there are no runs of this group" in text
+
+
+@pytest.mark.parametrize("damage", ["{", '{"rows": [{"table": "scores"}], "missing": []}', '{"missing": []}'])
+def test_a_damaged_record_is_refused_and_nothing_is_lost(runs, place, tmp_path, damage):
+    page, _ = place
+    page.with_suffix(".json").write_text(damage)
+    with pytest.raises(UserError, match=r"results\.json is damaged.*--only-runs"):
+        make(place, tmp_path)
+    assert (page.read_text(), page.with_suffix(".json").read_text()) == (PAGE, damage)
+
+
+def test_the_projects_page_shows_the_numbers_of_its_json(tmp_path):
+    for name in ("results.md", "results.json", "protocol.md"):
+        shutil.copy(DOCS / name, tmp_path)
+    before = (tmp_path / "results.md").read_text()
+    make_results(tmp_path / "runs", tmp_path / "results.md", DOCS / "results.yaml", DOCS / "protocol.md", extensions())
+    assert numbers_of((tmp_path / "results.md").read_text()) == numbers_of(before)
+
+
+def numbers_of(page):
+    """Return the lines of the tables of numbers, without the notes below them."""
+    return [line for line in page.partition("## What is missing")[0].splitlines() if line.startswith("|")]

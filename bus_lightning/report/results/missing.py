@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bus_lightning.config.stored import load_config
 from bus_lightning.report.results.plan import Plan, Table
+from bus_lightning.report.results.rows import Row
 from bus_lightning.runs.protocol import Protocol
 from bus_lightning.statistics.as_planned import compare_with_protocol
 from bus_lightning.statistics.checks import find_problems
@@ -30,7 +31,7 @@ class Missing:
 
 
 def find_missing(
-    plan: Plan, groups: Mapping[str, Group], reasons: Mapping[str, str], protocol: Protocol | None
+    plan: Plan, groups: Mapping[str, Group], reasons: Mapping[str, str], protocol: Protocol | None, rows: Sequence[Row]
 ) -> list[Missing]:
     """Find what is missing or mixed in the groups of a page.
 
@@ -39,11 +40,16 @@ def find_missing(
         groups: Name -> group, of those that are there.
         reasons: Name -> why a group is not there.
         protocol: The written protocol, whose deviations are named for its groups; None without one.
+        rows: The rows of the page; those of groups without a run are kept from an earlier page.
     """
     problems: list[Missing] = []
+    shown = {row.group for row in rows}
     for name in plan.groups:
-        problems += [Missing(name, name, reasons[name])] if name in reasons else _of_group(groups[name], protocol)
-    problems += [missing for table in plan.tables for missing in _expected(table, groups)]
+        if name in groups:
+            problems += _of_group(groups[name], protocol)
+        elif name not in shown:
+            problems.append(Missing(name, name, reasons[name]))
+    problems += [missing for table in plan.tables for missing in _expected(table, groups, rows)]
     return list(dict.fromkeys(problems))
 
 
@@ -66,13 +72,14 @@ def _without_folder(text: str, group: Path) -> str:
     return text.replace(f"{group}/", "")
 
 
-def _expected(table: Table, groups: Mapping[str, Group]) -> Iterator[Missing]:
+def _expected(table: Table, groups: Mapping[str, Group], rows: Sequence[Row]) -> Iterator[Missing]:
     """Name the models and seeds that a table expects and that have no complete run."""
     there = [groups[name] for name in table.groups if name in groups]
     conditions = of_task((condition for group in there for condition in group.conditions), table.task)
     begun = {str(model) for group in there for model in group.left_out["model"]}
+    shown = {row.model for row in rows if row.table == table.name}
     for model in table.models:
-        if model not in {condition.model for condition in conditions} | begun:
+        if model not in shown | begun:
             yield Missing(", ".join(table.groups), model, "not run")
     for condition in conditions:
         if condition.is_ensemble:

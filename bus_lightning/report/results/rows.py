@@ -52,6 +52,7 @@ class Row:
         commit: Commits of the trainings.
         command: The commands that made the runs.
         paper: The published number; empty if there is none.
+        kept: Whether the number stands on an earlier page and its runs are no longer there.
     """
 
     table: str
@@ -78,6 +79,7 @@ class Row:
     commit: str
     command: tuple[str, ...]
     paper: str = ""
+    kept: bool = False
 
 
 def make_rows(table: Table, groups: Sequence[Group], extensions: Sequence[Extension], cache: Path | None) -> list[Row]:

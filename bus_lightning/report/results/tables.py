@@ -27,7 +27,7 @@ def make_table(table: Table, rows: Sequence[Row], extensions: Sequence[Extension
     body = _across(table, rows, titles) if table.kind == "across" else _scores(table, rows, titles, extensions)
     where = ", ".join(table.groups)
     lack = f"*Missing or mixed in {where}: {len(missing)}, [named below](#what-is-missing).*" if missing else ""
-    return "\n\n".join(filter(None, [body, _provenance(rows), lack]))
+    return "\n\n".join(filter(None, [body, _provenance(rows), _kept(rows), lack]))
 
 
 def make_missing(missing: Sequence[Missing]) -> str:
@@ -44,8 +44,8 @@ def _scores(
     """Make a row of each condition, a column of each metric, and the paper's numbers next to ours."""
     rows = sorted(rows, key=lambda row: [*table.models, row.model].index(row.model))
     conditions = [
-        {row.metric: row for row in rows if row.condition == name}
-        for name in dict.fromkeys(row.condition for row in rows)
+        {row.metric: row for row in rows if (row.group, row.condition) == name}
+        for name in dict.fromkeys((row.group, row.condition) for row in rows)
     ]
     not_run = [model for model in table.models if model not in {row.model for row in rows}]
     if not conditions and not not_run:
@@ -84,9 +84,9 @@ def _across(table: Table, rows: Sequence[Row], titles: Mapping[str, str]) -> str
     tested = list(dict.fromkeys(row.data for row in rows))
     headings = ["trained on", "network", "metric", "runs", *(f"tested on {name}" for name in tested)]
     lines = []
-    for name in dict.fromkeys(row.condition for row in rows):
+    for name in dict.fromkeys((row.group, row.condition) for row in rows):
         for metric in table.metrics:
-            own = {row.data: row for row in rows if (row.condition, row.metric) == (name, metric)}
+            own = {row.data: row for row in rows if (row.group, row.condition, row.metric) == (*name, metric)}
             if not own:
                 continue
             first = next(iter(own.values()))
@@ -125,3 +125,11 @@ def _provenance(rows: Sequence[Row]) -> str:
         return ""
     lines = "\n".join(command.replace("`", "'") for command in commands)
     return f"Trained at {', '.join(commits)}:\n\n```\n{lines}\n```"
+
+
+def _kept(rows: Sequence[Row]) -> str:
+    """Name the rows whose runs are no longer in the folder."""
+    names = dict.fromkeys(f"{row.label} ({row.group})" for row in rows if row.kept)
+    return (
+        f"*Kept from an earlier page, since the runs are no longer there: {plain('; '.join(names))}.*" if names else ""
+    )
