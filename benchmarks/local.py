@@ -18,7 +18,7 @@ from benchmarks.processes import PROJECT, MeasurementError, say
 from benchmarks.report import spread, table
 from benchmarks.shipped import PRECISIONS
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.index import find_root, read_index
+from bus_lightning.data.index import find_root, pick_evenly, read_index
 from bus_lightning.diagnosis.answering import Answer, Answerer
 from bus_lightning.diagnosis.bundle import SHIPPED
 from bus_lightning.diagnosis.page.local.runtime import VERSION, find_runtime
@@ -73,7 +73,7 @@ def choose_images(number: int) -> list[Path]:
         return sorted((SHIPPED / "samples").glob("*.png"))
     root = find_root(None)
     groups = [list(group["image"]) for _, group in read_index(root).groupby("class")]
-    return [root / group[len(group) * place // number] for group in groups for place in range(number)]
+    return [root / group[place] for group in groups for place in pick_evenly(len(group), number)]
 
 
 def _find_chromium() -> str:

@@ -104,6 +104,8 @@ def load_bundle(path: Path) -> Bundle:
     Raises:
         UserError: In one line, when the folder is not a bundle, of a newer version, or damaged.
     """
+    if not path.exists():
+        raise UserError(f"{path} does not exist: name the folder of a bundle.")
     if not (path / MANIFEST).is_file():
         raise UserError(f"{path} is not a bundle, it has no {MANIFEST}: make one with python -m bus_lightning.export.")
     sums = read_checksums(path)

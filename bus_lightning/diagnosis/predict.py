@@ -184,6 +184,9 @@ def _diagnose(
     for line in answer_lines(records):
         print(printable(line))
     print(f"{len(records)} row{'' if len(records) == 1 else 's'} in {options.out / TABLE}")
+    if others := results.count_others(file.name for file in files):
+        whose = "1 other file" if others == 1 else f"{others} other files"
+        print(f"{options.out} also holds the results of {whose} of an earlier command; the table leaves them out.")
     if not options.bundle:
         print(f"Answered by the model in the package ({bundle.id}); its card: {name_command('diagnose')} --card")
     if lacking := what_lacks(bundle):

@@ -130,6 +130,10 @@ class Results:
         write_aside(self.folder / TABLE, stream.getvalue())
         return records
 
+    def count_others(self, names: Iterable[str]) -> int:
+        """Count the files outside this list whose results the folder holds, from an earlier list."""
+        return len(self._saved().keys() - set(names))
+
     def _saved(self) -> dict[str, list[str]]:
         """List the JSONs of the folder: name of the file -> its own and its frames' names, sorted."""
         saved: dict[str, list[str]] = {}

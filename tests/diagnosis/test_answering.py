@@ -140,6 +140,8 @@ def test_a_file_of_several_images_is_answered_one_after_another(model, pages):
 def test_a_folder_that_is_no_bundle_or_damaged_gets_one_line(tmp_path):
     with pytest.raises(UserError, match=r"is not a bundle, it has no bundle\.json: make one with"):
         bus_lightning.diagnosis.load(tmp_path)
+    with pytest.raises(UserError, match=r"gone does not exist: name the folder of a bundle"):
+        bus_lightning.diagnosis.load(tmp_path / "gone")
     shutil.copytree(KEPT / "bundle", tmp_path / "bundle")
     (tmp_path / "bundle" / "head.npy").write_bytes(b"")
     with pytest.raises(UserError, match=r"head\.npy has changed"):
