@@ -6,12 +6,14 @@ The tensors keep torchvision's names, so its published weights fit.
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import nn
 from torchvision.models import AlexNet, ResNet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bus_lightning.core.errors import UserError
 
+_HIDDEN = 4096  # units in each hidden layer of AlexNet
 _BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
@@ -50,7 +52,7 @@ def resnet(
     return net
 
 
-def alexnet(num_classes: int, in_channels: int = 3, hidden: int = 4096, dropout: float = 0.5) -> AlexNet:
+def alexnet(num_classes: int, in_channels: int = 3, hidden: int = _HIDDEN, dropout: float = 0.5) -> AlexNet:
     """Build AlexNet: (B, in_channels, H, W) images to (B, num_classes) logits, H and W at least 63.
 
     Args:
@@ -62,11 +64,23 @@ def alexnet(num_classes: int, in_channels: int = 3, hidden: int = 4096, dropout:
     References:
         Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014.
     """
-    net = AlexNet(num_classes=num_classes, dropout=dropout)
+    wide = hidden == _HIDDEN
+    net = AlexNet(num_classes=num_classes, dropout=dropout) if wide else _narrow_alexnet(num_classes, hidden, dropout)
     if in_channels != 3:
         net.features[0] = nn.Conv2d(in_channels, 64, kernel_size=11, stride=4, padding=2)
-    if hidden != 4096:
-        net.classifier[1] = nn.Linear(256 * 6 * 6, hidden)
-        net.classifier[4] = nn.Linear(hidden, hidden)
-        net.classifier[6] = nn.Linear(hidden, num_classes)
+    return net
+
+
+def _narrow_alexnet(num_classes: int, hidden: int, dropout: float) -> AlexNet:
+    """Build an AlexNet with fewer hidden units; the wide layers, which take long to initialise, get no weights."""
+    device = torch.get_default_device()
+    with torch.device("meta"):
+        net = AlexNet(num_classes=num_classes, dropout=dropout)
+    net.features.to_empty(device=device)
+    for layer in net.features:
+        if isinstance(layer, nn.Conv2d):
+            layer.reset_parameters()
+    net.classifier[1] = nn.Linear(256 * 6 * 6, hidden)
+    net.classifier[4] = nn.Linear(hidden, hidden)
+    net.classifier[6] = nn.Linear(hidden, num_classes)
     return net

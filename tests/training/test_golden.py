@@ -5,12 +5,12 @@ import pytest
 
 # Training loss of three epochs on the phantom of 72 images at 64 pixels, small networks, seed 0, one thread, torch
 # 2.14.1; made before images were cached, normalised by the batch and augmented in one channel. AlexNet's are newer: its
-# dropout is seeded by the step.
+# dropout is seeded by the step, and a small one draws no weights that it replaces.
 GOLDEN = {
     ("resnet34", "none"): [1.087687, 0.4847783, 0.2533602],
     ("resnet34", "paper"): [1.121241, 0.9541084, 0.8595515],
-    ("alexnet", "none"): [1.102344, 1.099969, 1.093409],
-    ("alexnet", "paper"): [1.10244, 1.099974, 1.09452],
+    ("alexnet", "none"): [1.09797, 1.087613, 1.076221],
+    ("alexnet", "paper"): [1.098268, 1.088405, 1.076582],
     ("deepcardinal50", "none"): [0.9659771, 0.3680723, 0.1737808],
     ("deepcardinal50", "paper"): [0.991708, 0.9210862, 0.8725014],
     ("u2net_lite", "none"): [0.8850874, 0.8862469, 0.885756],
