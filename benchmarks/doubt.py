@@ -16,7 +16,7 @@ from bus_lightning.data.audit import audit_folder
 from bus_lightning.data.index import find_root, read_image, read_index
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.sources.folder import read as read_folder
-from bus_lightning.data.splits import make_split
+from bus_lightning.data.splitting import make_split
 from bus_lightning.diagnosis.doubt import fit_reference, strangeness
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.reading import read_frames

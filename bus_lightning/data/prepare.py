@@ -32,7 +32,8 @@ from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.sources.class_map import refuse_alike
 from bus_lightning.data.sources.registry import DataSet, read_sets
 from bus_lightning.data.sources.source_index import SourceIndex
-from bus_lightning.data.splits import Split, make_split
+from bus_lightning.data.splits import Split
+from bus_lightning.data.splitting import make_split
 
 log = logging.getLogger(__name__)
 _DIGITS = 16  # of the hash of a folder

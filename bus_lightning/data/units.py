@@ -3,8 +3,40 @@
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.randomness import shuffled
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units of images.
+
+    Attributes:
+        members: Name of a unit -> its ids.
+        counts: Name -> number of images of each class.
+        order: The names, in the order in which they are taken.
+    """
+
+    members: dict[str, list[str]]
+    counts: dict[str, Counter[str]]
+    order: list[str]
+
+    def ids(self, units: Iterable[str]) -> list[str]:
+        """Return the sorted ids of these units."""
+        return sorted(id_ for unit in units for id_ in self.members[unit])
+
+    def divide(self, taken: set[str]) -> tuple[list[str], list[str]]:
+        """Return the sorted ids of the units that are taken, and those of the others."""
+        return self.ids(taken), self.ids(unit for unit in self.order if unit not in taken)
+
+
+def arrange(ids: Iterable[str], class_of: dict[str, str], groups: dict[str, int] | None, seed: int) -> Units:
+    """Collect images in units that stay together, ordered by the hash of (seed, unit)."""
+    members = collect_units(ids, groups)
+    counts = {name: Counter(class_of[id_] for id_ in unit) for name, unit in members.items()}
+    return Units(members, counts, shuffled(members, "split", seed))
 
 
 def collect_units(ids: Iterable[str], groups: dict[str, int] | None) -> dict[str, list[str]]:

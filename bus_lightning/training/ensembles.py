@@ -36,7 +36,7 @@ from bus_lightning.training.evaluate import (
     prepare_network,
     settle_tested,
 )
-from bus_lightning.training.fit import metrics_of_nothing
+from bus_lightning.training.evaluated_parts import metrics_of_nothing
 from bus_lightning.training.hardware import release_memory
 from bus_lightning.training.tested_images import CHOICES, EvaluatedImages, count_seen, find_images
 

@@ -32,8 +32,10 @@ from bus_lightning.runs.table import collect, show
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.segmentation import SegmentationTask
 from bus_lightning.training.baselines import fit_baselines
-from bus_lightning.training.fit import announce_label_in_input, build_task, build_trainer, evaluate_parts
+from bus_lightning.training.building import build_task, build_trainer
+from bus_lightning.training.evaluated_parts import evaluate_parts
 from bus_lightning.training.hardware import choose_hardware
+from bus_lightning.training.label_in_input import announce_label_in_input
 from bus_lightning.training.robustness import RobustnessSettings, evaluate_robustness
 from bus_lightning.training.tested_images import CHOICES, EvaluatedImages, count_seen, find_images
 

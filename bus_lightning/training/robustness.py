@@ -18,7 +18,7 @@ from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.index import pick_evenly
 from bus_lightning.runs.robustness import CLEAN, Level, RobustnessDir, corruption_values
 from bus_lightning.tasks.base import BusTask
-from bus_lightning.training.fit import evaluate_parts
+from bus_lightning.training.evaluated_parts import evaluate_parts
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.augment import Augmentation, at_strength
 from bus_lightning.data.batch_augment import BatchAugmentation
 from bus_lightning.data.normalisation import grey
-from bus_lightning.data.splits import PARTS, check_disjoint, make_named_split, make_split
+from bus_lightning.data.splits import PARTS, check_disjoint, make_named_split
+from bus_lightning.data.splitting import make_split
 
 COUNTS = {"benign": 46, "malignant": 31, "normal": 17}
 FRAME = pd.DataFrame(

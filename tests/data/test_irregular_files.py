@@ -19,7 +19,7 @@ from bus_lightning.data.index import read_image, read_predicted_mask, read_singl
 from bus_lightning.data.listing import list_folder
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.prepare import prepare_data
-from bus_lightning.data.splits import make_split
+from bus_lightning.data.splitting import make_split
 
 ROOT = Path(__file__).parents[2]
 HANGS_S = 60  # a read of a pipe or of an endless device would never end

@@ -14,7 +14,8 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.published import count_divided, count_divided_groups, describe_divided, published_parts
-from bus_lightning.data.splits import PARTS, load_split, make_split
+from bus_lightning.data.splits import PARTS, load_split
+from bus_lightning.data.splitting import make_split
 from bus_lightning.export.card import _METHODS
 from bus_lightning.report.contents import contents
 from bus_lightning.report.sections import Note

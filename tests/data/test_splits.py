@@ -11,7 +11,8 @@ import pytest
 from bus_lightning.config.split_options import shares
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_index
-from bus_lightning.data.splits import PARTS, load_split, make_split
+from bus_lightning.data.splits import PARTS, load_split
+from bus_lightning.data.splitting import make_split
 
 COUNTS = {"benign": 437, "malignant": 210, "normal": 133}
 FRAME = pd.DataFrame(

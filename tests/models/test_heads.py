@@ -28,8 +28,8 @@ from bus_lightning.models.weights import load_weights
 from bus_lightning.tasks.base import BusTask
 from bus_lightning.tasks.classification import ClassificationTask
 from bus_lightning.tasks.joint import JointTask
+from bus_lightning.training.building import build_task
 from bus_lightning.training.evaluate import evaluate_run
-from bus_lightning.training.fit import build_task
 from bus_lightning.training.hardware import choose_hardware
 from bus_lightning.training.start_checks import check_logits, start_small
 

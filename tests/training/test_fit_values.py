@@ -5,7 +5,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from bus_lightning.data.splits import make_named_split
-from bus_lightning.training.fit import announce_label_in_input, metrics_of_nothing
+from bus_lightning.training.evaluated_parts import metrics_of_nothing
+from bus_lightning.training.label_in_input import announce_label_in_input
 from bus_lightning.training.prepared_run import PreparedRun
 
 
