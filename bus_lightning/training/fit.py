@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
@@ -120,7 +120,7 @@ def _record_start(
     cfg = prepared.config
     with collection_paused():  # W&B imports its parts at the first use
         for logger in loggers:
-            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+            logger.log_hyperparams(cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True)))
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
     if is_first_process():
         folder.update_status(parameters=parameters, **hardware.used, **probe)

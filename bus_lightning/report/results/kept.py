@@ -81,5 +81,5 @@ def _condition(row: Row) -> tuple[str, str]:
 
 def _row(content: dict[str, Any]) -> Row:
     known = {field.name for field in fields(Row)}
-    values = {key: tuple(value) if key in _LISTS else value for key, value in content.items() if key in known}
-    return Row(**values)
+    values: dict[str, Any] = {key: content[key] for key in content.keys() & known}
+    return Row(**values | {key: tuple(values[key]) for key in _LISTS})

@@ -126,7 +126,8 @@ def _rows_of(
             model=condition.model, ensemble=condition.networks, task=table.task, trained=trained, data=data,
             classes=tuple(condition.predicted_classes or ()), protocol=_describe(condition, table.part, cell),
             protocol_sha256=protocol, part=table.part, metric=metric,
-            **{key: _finite(score[key]) for key in ("value", "low", "high", "sd_of_runs")}, reason=score["reason"],
+            value=_finite(score["value"]), low=_finite(score["low"]), high=_finite(score["high"]),
+            sd_of_runs=_finite(score["sd_of_runs"]), reason=score["reason"],
             n=int(score["n"]), runs=len(trainings), commit=", ".join(codes), command=tuple(commands),
             paper=published(table, metric, condition.model, extensions),
         )  # fmt: skip
