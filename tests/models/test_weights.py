@@ -177,6 +177,3 @@ def test_weights_older_than_the_batch_counter_are_loaded() -> None:
     net = small_resnet(seed=1)
     assert load_weights(net, state, "old.pth").lines == []
     assert torch.equal(net.fc.weight, saved.fc.weight)
-
-
-# ---- ImageNet
