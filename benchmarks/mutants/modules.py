@@ -21,7 +21,7 @@ TESTS = {
     "config/run_names.py": "names config",
     "tasks/[!l]*.py": "golden_tasks golden several_devices",
     "training/callbacks/[chst]*.py": "timing kept_values kept_weights training interruption",
-    "models/*.py": "golden_models start_values models weights imagenet_weights heads output_check",
+    "models/*.py": "golden_models start_values models u2net weights imagenet_weights heads output_check",
     "data/index.py": "index masks folder dataset",
     "data/audit.py": "data_values audit mask_files prepare",
     "data/findings.py": "data_values audit mask_files prepare",

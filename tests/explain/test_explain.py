@@ -13,7 +13,7 @@ import pytest
 import timm
 import torch
 from omegaconf import OmegaConf
-from test_models import NAMES, debug_net, images, task
+from our_nets import NAMES, debug_net, images, task
 from torch import nn
 from torch.nn import functional
 from torchcam.methods import GradCAM

@@ -8,9 +8,9 @@ import segmentation_models_pytorch as smp
 import timm
 import torch
 import torchvision
+from our_nets import NAMES, model_config, task
 from test_evaluating import request
 from test_heads import named, noise, start
-from test_models import NAMES, model_config, task
 from torch import Tensor, nn
 
 from bus_lightning.config.build import build_net
