@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bad_files import PATIENT, dicom, encoded, make_bad_files, picture, video
+from bad_files import make_bad_files
+from drawn_files import PATIENT, dicom, encoded, picture, video
 from PIL import Image
 
 from bus_lightning.core.errors import UserError

@@ -5,7 +5,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from bad_files import dicom, encoded, picture
+from drawn_files import dicom, encoded, picture
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit
