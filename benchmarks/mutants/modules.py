@@ -11,7 +11,7 @@ TESTS = {
     "training/fit.py": "fit_values golden kept_weights training trainer_options probe heads",
     "training/evaluate.py": "evaluate_values limits evaluating seen explain",
     "runs/seen.py": "seen_values seen",
-    "training/start_checks.py": "start_values example_values heads output_check*",
+    "training/start_checks.py": "start_values example_values heads output_check output_check_passes",
     "runs/predicted_masks.py": "two_stage",
     "training/decide.py": "decide training",
     "config/identity.py": "settling config",
@@ -21,7 +21,8 @@ TESTS = {
     "config/run_names.py": "names config",
     "tasks/[!l]*.py": "golden_tasks golden several_devices",
     "training/callbacks/[chst]*.py": "timing kept_values kept_weights training interruption",
-    "models/*.py": "golden_models start_values models u2net weights imagenet_weights heads output_check*",
+    "models/*.py": "golden_models start_values models u2net weights imagenet_weights heads output_check "
+    "output_check_passes",
     "data/index.py": "index masks folder dataset",
     "data/audit.py": "data_values audit mask_files prepare",
     "data/findings.py": "data_values audit mask_files prepare",

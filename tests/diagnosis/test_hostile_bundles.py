@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from changed_values import DELETED, changed
-from test_diagnosis_bundle import rewrite, seal
+from forged_bundles import rewrite, seal
 from tiny_bundle import CLASSES, SIZE, make_bundle, speckled, with_disc
 
 from bus_lightning.core.arrays import read_array
