@@ -46,7 +46,7 @@ TESTS = {
     "data/prepare.py": "prepare_values prepare",
     "data/splits.py": "golden_data data_values splits mistakes",
     "data/augment.py": "golden_data augment augment_strength",
-    "data/batch_augment.py": "golden_data augment_strength batch_augment",
+    "data/batch_augment.py": "golden_data augment_strength batch_augment batch_augment_cpu",
     "data/probe.py": "golden_probe probe",
     "data/mistakes.py": "golden_probe mistakes",
     "metrics/[cp]*.py": "metric_values column_values metrics golden_numbers catalogue fit_values joint millimetres",
