@@ -74,5 +74,5 @@ TESTS = {
     "diagnosis/frames.py": "reading_values diagnosis_reading diagnosis_dicom",
     "diagnosis/reading.py": "reading_values diagnosis_reading diagnosis_dicom",
     "explain/[eh]*.py": "golden_explain explain",
-    "statistics/faithfulness.py": "faithfulness_values golden_explain explain",
+    "statistics/faithfulness.py": "faithfulness_values faithfulness golden_explain explain",
 }
