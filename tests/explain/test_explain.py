@@ -1,4 +1,4 @@
-"""Heat maps: they are what the papers define, they are made of every classifier, and they are measured honestly."""
+"""Heat maps: they are what the papers define, and an evaluation makes them of every classifier that is asked for them."""
 
 import ast
 import copy
