@@ -44,7 +44,7 @@ TESTS = {
     "data/datamodule.py": "dataset device_set",
     "data/device_set.py": "device_set",
     "data/prepare.py": "prepare_values prepare",
-    "data/splits.py": "golden_data data_values splits mistakes",
+    "data/splits.py": "golden_data data_values splits listed_splits mistakes",
     "data/augment.py": "golden_data augment augment_strength",
     "data/batch_augment.py": "golden_data augment_strength batch_augment batch_augment_cpu",
     "data/probe.py": "golden_probe probe",
