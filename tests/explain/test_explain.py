@@ -1,4 +1,4 @@
-"""Heat maps: they are what the papers define, and an evaluation makes them of every classifier that is asked for them."""
+"""Heat maps: they are what the papers define, and are made of every classifier and of every run that asks for them."""
 
 import ast
 import copy

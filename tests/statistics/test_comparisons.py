@@ -1,4 +1,4 @@
-"""Comparisons against values worked out by hand, a published example, and simulated data whose truth is known."""
+"""Comparisons against values worked out by hand, and simulated data whose truth is known."""
 
 import numpy as np
 import pandas as pd
