@@ -31,7 +31,7 @@ from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
 
-pytest_plugins = ["crashes"]
+pytest_plugins = ["crashes", "small_runs"]
 ROOT = Path(__file__).parent.parent
 # A browser that asks nothing of the internet, and runs as root.
 CHROMIUM = [
