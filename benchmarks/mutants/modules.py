@@ -4,7 +4,7 @@
 TESTS = {
     "tasks/losses.py": "losses golden_tasks",
     "core/randomness.py": "splits dataset",
-    "core/files.py": "files interruption",
+    "core/files.py": "files interruption troubled_runs",
     "runs/folder.py": "run_values damaged_runs damaged_side_files training resumed_training failed_jobs",
     "runs/finished.py": "finished conditions",
     "training/train.py": "training resumed_training kept_weights",
@@ -22,7 +22,7 @@ TESTS = {
     "config/run_names.py": "names config",
     "tasks/[!l]*.py": "golden_tasks golden several_devices",
     "training/callbacks/[chst]*.py": "timing kept_values kept_weights undefined_scores training resumed_training "
-    "interruption",
+    "interruption troubled_runs",
     "models/*.py": "golden_models start_values models u2net weights imagenet_weights heads output_check "
     "output_check_passes",
     "data/index.py": "index masks folder dataset",
