@@ -273,3 +273,14 @@ def options_of_two(phantom, audit_cache, tmp_path):
         return [*fixed, *own], RunDir(tmp_path / "runs" / "mine" / name)
 
     return make
+
+
+@pytest.fixture
+def command(phantom, audit_cache, tmp_path):
+    """Make the arguments of a training on the phantom."""
+
+    def make(*arguments):
+        return [*arguments, f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}",
+                "data.size=64"]  # fmt: skip
+
+    return make
