@@ -1,4 +1,4 @@
-"""A grid that is stopped, fails or is started twice: its jobs are saved, and the same command ends with the same bits."""
+"""A grid that is stopped, fails or is started twice saves its jobs, and the same command ends with the same bits."""
 
 import json
 import os
