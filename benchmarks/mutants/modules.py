@@ -70,7 +70,7 @@ TESTS = {
     "diagnosis/measurements.py": "golden_diagnosis diagnosis_measuring",
     "diagnosis/doubt.py": "doubt_values golden_diagnosis diagnosis_doubt",
     "diagnosis/activation_map.py": "golden_explain diagnosis_heatmap",
-    "export/calibration.py": "golden_diagnosis diagnosis_export",
+    "export/calibration.py": "golden_diagnosis bundle_calibration",
     "diagnosis/dicom.py": "dicom_levels diagnosis_dicom reading_values diagnosis_reading",
     "diagnosis/dicom_pixels.py": "dicom_levels diagnosis_dicom reading_values diagnosis_reading",
     "diagnosis/frames.py": "reading_values diagnosis_reading diagnosis_dicom",
