@@ -31,7 +31,7 @@ from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
 
-pytest_plugins = ["crashes"]
+pytest_plugins = ["crashes", "small_runs"]
 ROOT = Path(__file__).parent.parent
 # A browser that asks nothing of the internet, and runs as root.
 CHROMIUM = [
@@ -271,5 +271,16 @@ def options_of_two(phantom, audit_cache, tmp_path):
                  "model.net.dropout=0.0", "trainer.precision=32-true", "channels_last=false",
                  "callbacks.progress=null", "trainer.max_epochs=1"]  # fmt: skip
         return [*fixed, *own], RunDir(tmp_path / "runs" / "mine" / name)
+
+    return make
+
+
+@pytest.fixture
+def command(phantom, audit_cache, tmp_path):
+    """Make the arguments of a training on the phantom."""
+
+    def make(*arguments):
+        return [*arguments, f"data.root={phantom}", f"data.cache={audit_cache}", f"runs_dir={tmp_path / 'runs'}",
+                "data.size=64"]  # fmt: skip
 
     return make

@@ -1,5 +1,6 @@
-"""What the tests of the page in the browser share: bundles of each kind of network, and pictures."""
+"""What the tests of the page in the browser share: bundles of each kind of network, pictures, and how to ask it."""
 
+import base64
 import json
 import struct
 import threading
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from page_server import THRESHOLDS, save
 from PIL import Image
@@ -120,3 +122,37 @@ def recording_server():
         yield f"http://127.0.0.1:{server.server_port}/", arrived
         server.shutdown()
         thread.join()
+
+
+# Diagnoses in a worker like that of the page, and gives its numbers.
+ANSWER = """async (encoded) => {
+    const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
+    window.worker ??= new Worker("worker.js", {type: "module"});
+    const data = await new Promise((resolve) => {
+        worker.onmessage = ({data}) => data.kind === "ready" || resolve(data);
+        worker.postMessage({number: 1, file: new Blob([bytes])});
+    });
+    const {diagnosis, image, line, reason} = data;
+    if (!diagnosis) return {line, reason};
+    return {
+        ...diagnosis, probabilities: Object.fromEntries(diagnosis.probabilities), image: [...image.data],
+        mask: diagnosis.mask && [...diagnosis.mask.data], heat: diagnosis.heat && [...diagnosis.heat],
+        doubts: diagnosis.doubts.map(({code, answer}) => code === "no_lesion_but" ? `${code}_${answer}` : code),
+    };
+}"""
+
+
+def ask(page, path):
+    return page.evaluate(ANSWER, base64.b64encode(path.read_bytes()).decode())
+
+
+def compare_measurements(actual, expected, name):
+    assert actual["lesions"] == expected.lesions, name
+    assert actual["touchesBorder"] == expected.touches_border, name
+    if not expected.lesions:
+        return
+    box = [actual["box"][side] for side in ("top", "left", "height", "width")]
+    assert np.abs(np.subtract(box, expected.box)).max() <= 1, name
+    assert actual["area"] == pytest.approx(expected.area_px, rel=0.02), name
+    assert actual["longAxis"] == pytest.approx(expected.long_axis_px, abs=1.5), name
+    assert actual["shortAxis"] == pytest.approx(expected.short_axis_px, abs=3), name

@@ -1,4 +1,4 @@
-"""Small runs for the tests of training: stopped in the middle, and evaluated again."""
+"""A plugin for pytest: small runs, stopped in the middle, with other callbacks, or evaluated again."""
 
 import lightning.pytorch as pl
 import pytest
@@ -28,21 +28,51 @@ def evaluate_again(run, part="test"):
     return evaluate_run(run, OmegaConf.create({"part": part, "split": None, "progress": False, "data": data}))
 
 
-def stopped_and_whole(composed, overrides, plug):
-    """Train twice, once with a plug that is pulled and a second start, and return both folders."""
+def folder_of(cfg):
+    return RunDir(train.Path(cfg.runs_dir) / cfg.group / cfg.name)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Leave out the pictures at the end of a training, which take longer than a small network."""
+    monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
+
+
+@pytest.fixture
+def adding(monkeypatch):
+    """Train with further callbacks, which no config names."""
+    usual = fit.build_trainer
+
+    def add(*more):
+        monkeypatch.setattr(
+            fit,
+            "build_trainer",
+            lambda *args, callbacks, **options: usual(*args, callbacks=[*more, *callbacks], **options),
+        )
+
+    return add
+
+
+def train_until(plug, cfg):
+    """Train until a plug is pulled."""
     usual = fit.build_trainer
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "build_trainer", lambda *g, callbacks, **o: usual(*g, callbacks=[*callbacks, plug], **o))
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            train.run(composed(*overrides, "group=stopped"))
+            train.run(cfg)
+
+
+def stopped_and_whole(composed, overrides, plug):
+    """Train twice, once with a plug that is pulled and a second start, and return both folders."""
+    train_until(plug, composed(*overrides, "group=stopped"))
     runs = []
     for group in ("stopped", "whole"):
         cfg = composed(*overrides, f"group={group}")
         train.run(cfg)
-        runs.append(RunDir(train.Path(cfg.runs_dir) / group / cfg.name))
+        runs.append(folder_of(cfg))
     return runs
 
 
 def contents(run):
     """Read what a run has written of its results."""
-    return [file.read_bytes() for file in (run.cases, run.metrics_file, run.history)]
+    return {file.name: file.read_bytes() for file in (run.cases, run.metrics_file, run.history)}

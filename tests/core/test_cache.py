@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_diagnosis_bundle import write_onnx
+from forged_bundles import write_onnx
 
 from bus_lightning.core import cache as module
 from bus_lightning.core.cache import caching, is_whole, mark_used, read_cached, write_cached

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from deep_files import grey, png_16
+from forged_bundles import seal
 from omegaconf import OmegaConf
 from PIL import Image
-from test_diagnosis_bundle import seal
 from tiny_bundle import make_bundle, speckled, with_disc
 
 from bus_lightning.config.settle import settle, with_images

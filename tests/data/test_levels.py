@@ -5,8 +5,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from bad_files import tiff
 from deep_files import grey, png_16, significant, tiff_of
+from drawn_files import tiff
 from PIL import Image
 
 from bus_lightning.core.errors import UserError

@@ -6,8 +6,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from bad_files import encoded, picture, tiff
 from deep_files import chunk, png_16, tiff_of
+from drawn_files import encoded, picture, tiff
 from PIL import Image
 
 from bus_lightning.core.errors import UserError

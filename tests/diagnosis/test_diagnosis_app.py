@@ -11,7 +11,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from bad_files import PATIENT, dicom
+from drawn_files import PATIENT, dicom
 from page_server import NAME, make_page_bundle, save
 from PIL import Image
 from tiny_bundle import speckled, with_disc

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from bad_files import SIDE, count_frames, dicom, encoded, picture, run_lengths
+from drawn_files import SIDE, count_frames, dicom, encoded, picture, run_lengths
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, pixel_array
 from pydicom.uid import JPEGBaseline8Bit, RLELossless

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bad_files import PATIENT, SIDE, count_frames, dicom, encoded, make_bad_files, picture, tiff, video
+from bad_files import make_bad_files
+from drawn_files import PATIENT, SIDE, count_frames, dicom, encoded, picture, tiff, video
 from PIL import Image
 
 from bus_lightning.core.errors import UserError

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from bad_files import dicom, encoded, run_lengths
 from deep_files import grey
+from drawn_files import dicom, encoded, run_lengths
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 

@@ -4,8 +4,8 @@ import json
 import shutil
 
 import pytest
+from forged_bundles import rewrite, seal
 from PIL import Image
-from test_diagnosis_bundle import rewrite, seal
 from tiny_bundle import make_bundle, speckled
 
 from bus_lightning.core.errors import UserError

@@ -1,29 +1,21 @@
-"""A bundle with impossible values is refused in one line, before memory is taken; any other one answers."""
+"""A bundle with impossible values, or other files than regular ones, is refused in one line; any other one answers."""
 
 import json
 import os
 import shutil
-import struct
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
 from changed_values import DELETED, changed
-from test_diagnosis_bundle import rewrite, seal
-from tiny_bundle import CLASSES, SIZE, make_bundle, speckled, with_disc
+from forged_bundles import rewrite, seal
+from full_bundle import make_full_bundle, refused
+from tiny_bundle import SIZE, speckled, with_disc
 
-from bus_lightning.core.arrays import read_array
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.preprocess import Overlay
 from bus_lightning.diagnosis.bundle import CHECKSUMS, HEAD, MANIFEST, load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 
-THRESHOLDS = {"malignant": {"threshold": 0.3, "sensitivity": 0.95, "specificity": 0.5, "asked": 0.9, "positives": 10,
-                            "negatives": 20}}  # fmt: skip
-TRAINED = {"name": "BUSI", "synthetic": False, "images": 20, "content": "8c32504d11914feb"}
 NESTED = "nested"  # stands for brackets nested two thousand deep
 OTHERS = [None, True, 0, -1, -0.5, 0.5, 7, 10**400, float("nan"), float("inf"), 1e300, "", "x", "a\nb", "x" * 1000,
           [], [1], [[]], {}, {"x": 1}, NESTED]  # fmt: skip
@@ -31,12 +23,7 @@ OTHERS = [None, True, 0, -1, -0.5, 0.5, 7, 10**400, float("nan"), float("inf"), 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    folder = make_bundle(
-        tmp_path_factory.mktemp("made") / "bundle", Overlay("contour", "predicted"), thresholds=THRESHOLDS,
-        trained_on={"segmenter": TRAINED, "classifier": TRAINED},
-    )  # fmt: skip
-    rewrite(folder, scale={"bits": 8, "white": 1}, variants={"fp32": {"ms": 1.0}})
-    return folder
+    return make_full_bundle(tmp_path_factory.mktemp("made") / "bundle")
 
 
 @pytest.fixture
@@ -47,15 +34,6 @@ def bundle(made, tmp_path):
 @pytest.fixture(scope="module")
 def frame():
     return Frame(with_disc(speckled(1)[0]))
-
-
-def refused(folder):
-    with pytest.raises(UserError) as raised:
-        Diagnoser(load_bundle(folder), threads=1)
-    assert "\n" not in str(raised.value)
-    assert str(folder) in str(raised.value)
-    assert len(str(raised.value)) < 600
-    return str(raised.value)
 
 
 def places(content, path=()):
@@ -170,114 +148,6 @@ def test_an_impossible_value_of_a_network_is_named(stage, news, words, bundle):
     assert words in refused(bundle)
 
 
-def npy(shape, kind="<f4", data=b"", fortran=False):
-    stream = BytesIO()
-    np.lib.format.write_array_header_2_0(stream, {"descr": kind, "fortran_order": fortran, "shape": shape})
-    return stream.getvalue() + data
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        npy((3, 28 * 10**9), data=bytes(48)),  # 336 GB
-        npy((3, 16), data=bytes(48)),
-        npy((3, 16), data=bytes(200)),
-        npy((3, 16), "|O", bytes(200)),
-        npy((3, 16), "<i8", bytes(384)),
-        npy((2, 16), data=bytes(128)),
-        npy((3,), data=bytes(12)),
-        npy((3, 16), data=np.full(48, np.nan, "<f4").tobytes()),
-        npy((0, 10**18), data=b""),
-        b"\x93NUMPY\x02\x00" + struct.pack("<I", 4_000_000_000) + b"{",
-        b"\x93NUMPY\x09\x00",
-        b"",
-        b"PK\x03\x04",
-    ],
-)
-def test_a_head_that_is_not_what_it_announces_is_refused_before_it_is_read(content, bundle):
-    (bundle / HEAD).write_bytes(content)
-    seal(bundle)
-    assert HEAD in refused(bundle)
-
-
-def test_an_array_is_read_as_numpy_reads_it():
-    for values in (np.arange(12, dtype="<f4").reshape(3, 4), np.asfortranarray(np.arange(6.0).reshape(2, 3))):
-        stream = BytesIO()
-        np.save(stream, values)
-        size = stream.tell()
-        stream.seek(0)
-        np.testing.assert_array_equal(read_array(stream, size), values)
-
-
-def network(shape=("batch", 3, SIZE, SIZE), initializers=(), nodes=None):
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    nodes = nodes or [helper.make_node("ReduceMean", ["image"], ["logits"], axes=[1], keepdims=1)]
-    graph = helper.make_graph(
-        nodes, "net", [helper.make_tensor_value_info("image", kind, list(shape))],
-        [helper.make_tensor_value_info("logits", kind, None)], initializer=list(initializers),
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9)
-    return model.SerializeToString()
-
-
-def announced(values, location=None):
-    """Make weights whose header announces more values than it has, or that are in another file."""
-    tensor = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[values])
-    if location:
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        tensor.external_data.add(key="location", value=location)
-    else:
-        tensor.raw_data = bytes(8)
-    return tensor
-
-
-ADD = [onnx.helper.make_node("Add", ["image", "w"], ["logits"])]
-SHAPE = onnx.helper.make_tensor("s", onnx.TensorProto.INT64, [1], [28 * 10**9])
-FILL = [onnx.helper.make_node("ConstantOfShape", ["s"], ["c"]), onnx.helper.make_node("ReduceMax", ["c"], ["r"]),
-        onnx.helper.make_node("Add", ["image", "r"], ["logits"])]  # fmt: skip
-NETWORKS = {
-    "weights of 112 GB": network(initializers=[announced(28 * 10**9)], nodes=ADD),
-    "weights outside of the folder": network(initializers=[announced(4, "../../../../../etc/hostname")], nodes=ADD),
-    "weights in a device": network(initializers=[announced(4, "/dev/zero")], nodes=ADD),
-    "a layer of 112 GB": network(initializers=[SHAPE], nodes=FILL),
-    "images of 112 GB": network((1, 3, 100_000, 100_000)),
-    "other images": network(("batch", 3, SIZE, SIZE + 1)),
-    "a vector": network(("batch", 3)),
-    "OpenVINO's XML": b'<?xml version="1.0"?><net name="x" version="11"><layers><layer id="0" type="Const"><data size='
-    b'"112000000000"/></layer></layers></net>',
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", NETWORKS)
-def test_a_network_whose_file_lacks_what_it_announces_is_refused(kind, bundle):
-    (bundle / "segmenter.onnx").write_bytes(NETWORKS[kind])
-    seal(bundle)
-    line = refused(bundle)
-    assert "segmenter.onnx" in line
-    assert kind != "a layer of 112 GB" or "announces a layer of 112.0 GB" in line  # before it is compiled
-
-
-def test_an_xml_of_openvino_is_no_network_of_a_bundle(bundle):
-    (bundle / "segmenter.onnx").rename(bundle / "segmenter.xml")
-    content = json.loads((bundle / MANIFEST).read_text())
-    networks = content["networks"]
-    networks["segmenter"]["files"] = {"fp32": "segmenter.xml"}
-    rewrite(bundle, networks=networks)
-    assert "networks.segmenter.files.fp32 is not an ONNX file" in refused(bundle)
-
-
-def test_networks_that_do_not_fit_the_classes_are_refused_at_the_start(bundle):
-    (bundle / "classifier.onnx").write_bytes((bundle / "segmenter.onnx").read_bytes())
-    seal(bundle)
-    assert "does not fit its classes" in refused(bundle)
-
-
-def test_a_head_of_other_features_is_refused_at_the_start(bundle):
-    np.save(bundle / HEAD, np.ones((len(CLASSES), 7), np.float32))
-    seal(bundle)
-    assert "does not fit its classes" in refused(bundle)
-
-
 @pytest.mark.parametrize("name", [MANIFEST, CHECKSUMS, HEAD, "segmenter.onnx", "MODEL_CARD.md", ".hidden", "new"])
 @pytest.mark.parametrize("kind", ["a pipe", "a link to a device without an end", "a folder"])
 def test_only_regular_files_are_read(kind, name, bundle):
@@ -299,11 +169,3 @@ def test_a_file_of_112_gb_is_refused_before_it_is_hashed(bundle):
     with (bundle / "segmenter.onnx").open("r+b") as stream:
         stream.truncate(112 * 10**9)  # takes no room on the disk
     assert "has 112 GB, which no file of a bundle has" in refused(bundle)
-
-
-def test_a_network_whose_names_are_no_text_is_refused(bundle):
-    file = bundle / "segmenter.onnx"
-    name = onnx.load(file).graph.node[0].op_type.encode()
-    file.write_bytes(file.read_bytes().replace(name, b"\xa0" * len(name)))
-    seal(bundle)
-    assert "cannot be run" in refused(bundle)

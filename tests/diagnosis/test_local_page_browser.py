@@ -1,13 +1,12 @@
 """The page that diagnoses in a real Chromium: its answers are the server's, and no image leaves the browser."""
 
-import base64
 import re
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from local_page import KEPT, MAKERS, png, recording_server, save_pictures
+from local_page import KEPT, MAKERS, ask, compare_measurements, png, recording_server, save_pictures
 from page_server import NAME, Server, make_page_bundle, save
 from PIL import Image
 from tiny_bundle import speckled, with_disc
@@ -28,22 +27,6 @@ pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 OTHER_MACHINE = "other-machine.test"  # which Chromium takes for this one
 RUNTIME = ROOT / "build" / "onnxruntime-web"
-# Diagnoses in a worker like that of the page, and gives its numbers.
-ANSWER = """async (encoded) => {
-    const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
-    window.worker ??= new Worker("worker.js", {type: "module"});
-    const data = await new Promise((resolve) => {
-        worker.onmessage = ({data}) => data.kind === "ready" || resolve(data);
-        worker.postMessage({number: 1, file: new Blob([bytes])});
-    });
-    const {diagnosis, image, line, reason} = data;
-    if (!diagnosis) return {line, reason};
-    return {
-        ...diagnosis, probabilities: Object.fromEntries(diagnosis.probabilities), image: [...image.data],
-        mask: diagnosis.mask && [...diagnosis.mask.data], heat: diagnosis.heat && [...diagnosis.heat],
-        doubts: diagnosis.doubts.map(({code, answer}) => code === "no_lesion_but" ? `${code}_${answer}` : code),
-    };
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +100,6 @@ def give(page, path):
     page.wait_for_selector(".answer, .failure")
 
 
-def ask(page, path):
-    return page.evaluate(ANSWER, base64.b64encode(path.read_bytes()).decode())
-
-
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     return save_pictures(tmp_path_factory.mktemp("pictures"))
@@ -151,18 +130,6 @@ def test_the_browser_answers_as_the_server(visit, serve, pictures, tmp_path, kin
             continue
         assert np.mean(np.array(actual["mask"], bool) != expected.mask.ravel()) < 0.001, path.name
         compare_measurements(actual["measurements"], expected.measurements, path.name)
-
-
-def compare_measurements(actual, expected, name):
-    assert actual["lesions"] == expected.lesions, name
-    assert actual["touchesBorder"] == expected.touches_border, name
-    if not expected.lesions:
-        return
-    box = [actual["box"][side] for side in ("top", "left", "height", "width")]
-    assert np.abs(np.subtract(box, expected.box)).max() <= 1, name
-    assert actual["area"] == pytest.approx(expected.area_px, rel=0.02), name
-    assert actual["longAxis"] == pytest.approx(expected.long_axis_px, abs=1.5), name
-    assert actual["shortAxis"] == pytest.approx(expected.short_axis_px, abs=3), name
 
 
 def test_the_page_says_what_the_page_of_the_server_says(visit, bundle, picture, decoders):

@@ -139,7 +139,7 @@ def test_the_no_lesion_rule_empties_an_outline_with_a_low_score(bundles, frame):
 
 
 def test_a_manifest_whose_networks_and_classes_do_not_fit_is_refused(tmp_path):
-    from test_diagnosis_bundle import rewrite
+    from forged_bundles import rewrite
 
     folder = make_bundle(tmp_path / "bundle")
     networks = json.loads((folder / "bundle.json").read_text())["networks"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bad_files import dicom, encoded, picture
+from drawn_files import dicom, encoded, picture
 from PIL import Image
 from tiny_bundle import make_bundle
 

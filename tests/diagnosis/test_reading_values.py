@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bad_files import dicom
+from drawn_files import dicom
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from test_diagnosis_dicom import region

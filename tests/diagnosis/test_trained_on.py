@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 
 import pytest
-from bad_files import PATIENT
+from drawn_files import PATIENT
 from PIL import Image
 from tiny_bundle import make_bundle, speckled, with_disc
 

@@ -1,7 +1,7 @@
 """A video that is shorter than it says is not answered, however little of it is missing."""
 
 import pytest
-from bad_files import video
+from drawn_files import video
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.reading import read_frames

@@ -1,7 +1,7 @@
 """The streams of a video are counted before any is decoded."""
 
 import pytest
-from bad_files import video
+from drawn_files import video
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.reading import read_frames

@@ -10,9 +10,8 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-import torch
 from averaging import average, ensembles_in
-from test_diagnosis_export import change, write_run
+from exported_runs import change, write_run
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_image
@@ -24,7 +23,6 @@ from bus_lightning.diagnosis.networks import Network
 from bus_lightning.export import calibration, making
 from bus_lightning.export.making import make_bundle
 from bus_lightning.export.runs import open_for_bundle, rebuild
-from bus_lightning.export.to_onnx import halve_weights
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.folder import RunDir
 
@@ -243,22 +241,6 @@ def test_a_bundle_of_the_default_precision_alone_is_small_and_gives_the_same_ans
         Diagnoser(small, threads=1).diagnose(frames), Diagnoser(whole, "fp32", 1).diagnose(frames), strict=True
     ):
         assert own.probabilities == pytest.approx(other.probabilities, abs=0.05)
-
-
-def test_weights_in_16_bits_take_half_the_size_and_give_nearly_the_same(tmp_path):
-    net = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3, padding=1), torch.nn.Conv2d(64, 1, 3, padding=1)).eval()
-    from bus_lightning.export.to_onnx import export_onnx
-
-    export_onnx(net, None, 3, 64, tmp_path / "whole.onnx", ["mask"])
-    halve_weights(tmp_path / "whole.onnx", tmp_path / "half.onnx")
-    sizes = [(tmp_path / f"{name}.onnx").stat().st_size for name in ("half", "whole")]
-    assert sizes[0] < 0.7 * sizes[1]  # the rest is the graph
-    image = torch.rand(1, 3, 64, 64)
-    from bus_lightning.diagnosis.engine import openvino
-
-    compiled = openvino.Core().compile_model(tmp_path / "half.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    with torch.inference_mode():
-        np.testing.assert_allclose(compiled([image.numpy()])[0], net(image).numpy(), atol=2e-3)
 
 
 @pytest.fixture

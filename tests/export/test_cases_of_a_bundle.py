@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_diagnosis_export import write_run
+from exported_runs import write_run
 
 from bus_lightning.core.csv_files import read_table
 from bus_lightning.core.errors import UserError

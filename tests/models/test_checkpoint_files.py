@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save, save_file
-from test_weights import Payload, answer, small_resnet
+from saved_nets import Payload, answer, small_resnet
 from torch import Tensor, nn
 
 from bus_lightning.core.errors import DamagedError, UserError

@@ -7,7 +7,7 @@ import pytest
 import timm
 import torch
 from hydra.utils import instantiate
-from test_models import model_config
+from our_nets import model_config
 from torch import nn
 
 from bus_lightning.core.errors import UserError, WeightsMissingError

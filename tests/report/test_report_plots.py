@@ -4,8 +4,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_conditions import CLASSES, classified, condition, lines, panel, segmented
 from matplotlib.text import Text
-from omegaconf import OmegaConf
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as reference_curve
 
@@ -17,11 +17,9 @@ from bus_lightning.report.figures.predictions import THRESHOLDS, confusion, deci
 from bus_lightning.report.figures.roc import GRID, roc, roc_curves
 from bus_lightning.report.figures.style import color_of, colors_of
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import percentile_interval
 from bus_lightning.statistics.summary import draws_of
 
-CLASSES = ["benign", "malignant", "normal"]
 SIZES = pd.Series({f"{number}": 0.0 if number % 3 == 2 else 0.01 * (number + 1) for number in range(60)})
 DRAWS = 50
 FIGURES = [
@@ -31,45 +29,6 @@ FIGURES = [
     lambda conditions: decision_curve(conditions, "test", DRAWS),
     lambda conditions: by_class_and_size(conditions, SIZES, SIZES, "test", DRAWS),
 ]
-
-
-def classified(n=60, replicates=1, seed=0):
-    generator = np.random.default_rng(seed)
-    tables = []
-    for replicate in range(replicates):
-        labels = np.arange(n) % 3
-        logits = generator.normal(size=(n, 3)).round(1)
-        logits[np.arange(n), labels] += 1
-        odds = np.exp(logits)
-        probabilities = dict(zip([f"prob_{c}" for c in CLASSES], (odds / odds.sum(1, keepdims=True)).T, strict=True))
-        table = {"run": f"r{replicate}", "replicate": replicate, "id": [str(i) for i in range(n)], "split": "test",
-                 "group": np.arange(n) // 2 * 2 + labels % 2, "label": np.array(CLASSES)[labels]}  # fmt: skip
-        tables.append(pd.DataFrame(table | probabilities))
-    return pd.concat(tables, ignore_index=True)
-
-
-def segmented(n=60):
-    table = classified(n)[["run", "replicate", "id", "split", "group", "label"]]
-    lesion = 90 * (table["label"] != "normal")
-    return table.assign(tp=lesion * 2 // 3, fn=lesion // 3, fp=np.arange(n), tn=1000)
-
-
-def condition(name="resnet34", cases=None, task="classification", runs=()):
-    monitor = "val/auroc_macro" if task == "classification" else "val/dice_image"
-    config = OmegaConf.create({"task": {"monitor": monitor, "mode": "max"}})
-    cases = classified() if cases is None else cases
-    return Condition(name, name.partition("__")[0], task, CLASSES, config, list(runs), cases)
-
-
-def panel(item, title):
-    (panel_axes,) = [axes for axes in item.figure.axes if axes.get_title().startswith(title)]
-    return panel_axes
-
-
-def lines(axes, **properties):
-    return [
-        line for line in axes.lines if all(mpl.artist.getp(line, key) == value for key, value in properties.items())
-    ]
 
 
 def test_roc_figure_draws_the_rates_and_areas_of_scikit_learn():
@@ -168,83 +127,6 @@ def test_classes_and_sizes_show_shares_of_right_answers_and_dice():
     assert points.get_ydata()[0] == pytest.approx((2 * 60 / (2 * 60 + 30 + third["fp"])).mean())
     sizes = [tick.get_text() for tick in panel(dice, "by size").get_xticklabels()]
     assert [text.splitlines()[-1] for text in sizes] == ["n = 14", "n = 13", "n = 13"]
-
-
-def trained(folder, **columns):
-    folder.mkdir()
-    pd.DataFrame({"epoch": range(len(next(iter(columns.values())))), **columns}).to_csv(
-        folder / "history.csv", index=False
-    )
-    return RunDir(folder)
-
-
-def test_history_draws_means_as_far_as_half_of_the_runs_go_and_marks_kept_epochs(tmp_path):
-    scores = [[0.5, 0.7, 0.6], [0.5, 0.9], [0.2]]
-    runs = [trained(tmp_path / str(i), **{"val/accuracy": values, "val/auroc_macro": values, "train/loss": values})
-            for i, values in enumerate(scores)]  # fmt: skip
-    (item,) = history([condition(runs=[*runs, RunDir(tmp_path / "no history")])])
-    axes = panel(item, "accuracy")
-    np.testing.assert_allclose(lines(axes, label="_val")[0].get_ydata(), [0.4, 0.8])
-    assert lines(axes, label="_kept")[0].get_xdata().tolist() == [1, 1, 0]
-    assert len(lines(axes, label="_val run")) == 3
-    assert lines(panel(item, "loss"), label="_train")[0].get_linestyle() == "--"
-    assert "n = 3" in item.caption
-
-
-def test_no_curve_of_the_training_leaves_its_panel(tmp_path):
-    losses = {"a": [0.5, 0.4], "b": [9.0, 0.1]}
-    trainings = {name: trained(tmp_path / name, **{"train/loss": values}) for name, values in losses.items()}
-    (item,) = history([condition(name, runs=[run]) for name, run in trainings.items()])
-    for axes, values in zip(item.figure.axes, losses.values(), strict=True):
-        assert axes.get_ylim()[0] == 0
-        assert axes.get_ylim()[1] >= max(values)
-
-
-def test_the_kept_epoch_is_that_of_the_status_or_in_older_runs_that_of_the_history(tmp_path):
-    run = trained(tmp_path / "run", **{"val/loss": [0.3, 0.1, 0.2], "val/iou": [np.nan] * 3})
-    assert run.kept_epoch("val/dice_image", "max") == 2  # nothing was monitored
-    assert run.kept_epoch("val/iou", "max") == 0  # never defined: earlier versions kept the first
-    assert run.kept_epoch("val/loss", "min") == 1
-    assert run.kept_epoch("val/loss", "max") == 0
-    run.update_status(kept_epoch=0)
-    assert run.kept_epoch("val/loss", "min") == 0
-
-
-def test_histories_from_before_and_after_the_shares_were_named_look_the_same(tmp_path):
-    shares = {"tp": [0.1, 0.2], "fp": [0.2, 0.1], "fn": [0.1, 0.1], "tn": [0.6, 0.6]}
-    old = {f"train/{name}": values for name, values in shares.items()}
-    new = {f"train/{name}_share": values for name, values in shares.items()}
-    gone_on = {name: [values[0], np.nan] for name, values in old.items()}
-    gone_on |= {name: [np.nan, values[1]] for name, values in new.items()}
-    counts = {f"val/{name}": [100 * value for value in values] for name, values in shares.items()}
-    drawn = []
-    for number, columns in enumerate((old, new, gone_on)):
-        run = trained(tmp_path / str(number), **columns, **counts)
-        (item,) = history([condition("unet", segmented(), "segmentation", [run])])
-        panels = {axes.get_title(): axes for axes in item.figure.axes[:4]}
-        assert lines(panels["accuracy"], label="_train")[0].get_ydata().tolist() == pytest.approx([0.7, 0.8])
-        pixels = panels["share of the pixels (%)"]
-        drawn.append(
-            [line.get_ydata().tolist() for stage in ("train", "val") for line in lines(pixels, label=f"_{stage}")]
-        )
-    np.testing.assert_allclose(drawn[1], drawn[0])
-    np.testing.assert_allclose(drawn[2], drawn[0])
-    np.testing.assert_allclose(drawn[0][:4], drawn[0][4:])
-
-
-def test_segmentation_history_shows_pixels_and_leaves_out_what_was_not_recorded(tmp_path):
-    counts = {"train/tp": [1, 2], "train/fp": [2, 1], "train/fn": [1, 1], "train/tn": [6, 6], "train/loss": [0.5, 0.4]}
-    segmenter = condition("unet", segmented(), "segmentation", [trained(tmp_path / "a", **counts)])
-    old = condition("u2net", segmented(), "segmentation", [trained(tmp_path / "b", **{"train/loss": [0.5]})])
-    (item,) = history([segmenter, old])
-    panels = {axes.get_title(): axes for axes in item.figure.axes[:4]}
-    assert list(panels) == ["accuracy", "IoU", "loss", "share of the pixels (%)"]
-    assert lines(panels["accuracy"], label="_train")[0].get_ydata().tolist() == [0.7, 0.8]
-    assert lines(panels["IoU"], label="_train")[0].get_ydata().tolist() == [1 / 4, 2 / 4]
-    pixels = [line.get_ydata().tolist() for line in lines(panels["share of the pixels (%)"], label="_train")]
-    assert pixels[:2] == [[10, 20], [20, 10]]
-    without = [axes for axes in item.figure.axes[4:] if [text.get_text() for text in axes.texts] == ["not recorded"]]
-    assert len(without) == 3  # all but the loss
 
 
 @pytest.mark.parametrize("draw", FIGURES)

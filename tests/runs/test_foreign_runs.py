@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import tempfile
 from io import StringIO
 from pathlib import Path
@@ -13,104 +12,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from changed_values import DELETED, changed
+from damaged_files import DAMAGES, KEPT, copy_run, replaced
 from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
 from bus_lightning.core.errors import DamagedError, UserError
-from bus_lightning.data.fingerprints import load_fingerprints
 from bus_lightning.data.splits import load_split
-from bus_lightning.export.making import _origin
 from bus_lightning.export.predictions import read_folds
 from bus_lightning.launch.report import main as report
-from bus_lightning.report.costs import cost_frame
-from bus_lightning.report.figures.history import history
-from bus_lightning.report.making import _facts
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.runs.images import COLUMNS
-from bus_lightning.runs.lock import is_owned, lock_file, owned
-from bus_lightning.runs.predicted_masks import _mask_of
 from bus_lightning.runs.record import recorded
 from bus_lightning.runs.table import collect, show
 from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.conditions import read_group
-from bus_lightning.tracking.syncing import find_unsent
 from bus_lightning.training.evaluate import evaluate_runs
 
-KEPT = Path(__file__).parents[1] / "kept"
+pytestmark = pytest.mark.usefixtures("no_hanging")
 FILES = ("status.json", "split.json", "metrics.json", "cases.csv", "history.csv", "config.yaml", "fingerprints.npz",
          "sets.json", "images.csv")  # fmt: skip
 NOBODY = 65534
-
-
-@pytest.fixture(autouse=True)
-def _ends():
-    """End a test that waits for a pipe or reads without end."""
-
-    def stop(*_):
-        raise TimeoutError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(300)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
-def copy_run(to, kind="two_stage/classifier-null"):
-    run = RunDir(Path(shutil.copytree(KEPT / "runs" / kind, to)))
-    shutil.copy(KEPT / "fingerprints.npz", run.fingerprints)
-    run.sets.write_text('{"sets": {"busi": {"data": "busi", "images": 9}}, "parts": {"test": {}}, "seen": 0}')
-    run.images.write_text(f"{','.join(COLUMNS)}\na,busi,benign,,0,500,400,0.1,,1,0,unknown,unknown\n")
-    return run
-
-
-def nested(file):
-    """Write a file of the same kind that is nested 100,000 deep."""
-    depth = 100_000
-    texts = {".json": '{"a":' * depth + "1" + "}" * depth, ".yaml": "{a: " * depth + "1" + "}" * depth}
-    file.write_text(texts.get(file.suffix, "[" * depth))
-
-
-def replaced(make):
-    def damage(file):
-        file.unlink()
-        make(file)
-
-    return damage
-
-
-DAMAGES = {
-    "missing": lambda file: file.unlink(),
-    "empty": lambda file: file.write_bytes(b""),
-    "cut off": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
-    "nested": nested,
-    "another type": lambda file: file.write_text("[1, 2]"),
-    "a text": lambda file: file.write_text('"text"'),
-    "not UTF-8": lambda file: file.write_bytes(b"\xff\xfe\x00\x81" * 50),
-    "aliases": lambda file: file.write_text("a: &a [1]\nb: *a\n"),
-    "a folder": replaced(Path.mkdir),
-    "a pipe": replaced(os.mkfifo),
-    "an endless device": replaced(lambda file: file.symlink_to("/dev/zero")),
-    "a link to itself": replaced(lambda file: file.symlink_to(file)),
-}
-
-
-def answers(run):
-    """Ask everything that is answered from a run's files; returns the reasons for which it is left out."""
-    table = collect([run.path])
-    show(table, console=Console(file=StringIO(), width=150))
-    group = read_group(run.path.parent)
-    for conditions in [group.conditions] * bool(group.conditions):
-        _facts(group)
-        find_problems(conditions)
-        cost_frame(conditions)
-        _origin(open_run(run.path))
-        if any(len(name) > 4 for name in run.status.get("kept_by") or ""):
-            history(conditions)
-    return [row["reason"] for row in group.left_out.to_dict("records") if row["run"] == run.path.name]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -166,70 +88,6 @@ def test_a_report_of_damaged_runs_has_the_whole_ones_and_a_line_for_each_other(t
         assert file in checks
     assert "whole__$\\frac{$" in (tmp_path / "group" / "report" / "index.html").read_text()
     assert "\x1b" not in (tmp_path / "group" / "report" / "report.md").read_text() + "".join(capsys.readouterr())
-
-
-VALUES = (None, True, -1, 10**400, float("nan"), "text", "\ud800", [], [1], {"a": 1}, {"a": {"b": [None]}})
-
-
-def places_in(content, place=()):
-    """List the place of each value: of a mapping all, of a list or a mapping of ids the first."""
-    places = [place]
-    keys = content if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ()
-    for number, key in enumerate(keys):
-        if number == 0 or (isinstance(content, dict) and place != ("groups",)):
-            places += places_in(content[key], (*place, key))
-    return places
-
-
-def refusal(read, of):
-    """Return the line with which something is not read; None if it is read."""
-    try:
-        read(of)
-    except DamagedError as error:
-        return str(error)
-    return None
-
-
-@pytest.mark.parametrize(
-    ("file", "read"),
-    [
-        ("status.json", lambda run: run.status),
-        ("metrics.json", lambda run: run.metrics),
-        ("split.json", lambda run: load_split(run.split)),
-    ],
-)
-def test_each_value_of_a_json_file_that_is_of_another_kind_is_refused_or_answered(tmp_path, file, read):
-    run = copy_run(tmp_path / "group" / "run")
-    content = json.loads((run.path / file).read_text())
-    refused = 0
-    for number, (place, value) in enumerate((p, v) for p in places_in(content) for v in (*VALUES, DELETED)):
-        if place or value is not DELETED:
-            (run.path / file).write_text(json.dumps(changed(content, place, value)))
-            line = refusal(read, run)
-            if line:
-                refused += 1
-                assert str(run.path / file) in line
-            elif number % 7 == 0:  # all of them take minutes
-                answers(run)  # raises nothing
-    assert refused > 100
-
-
-def test_each_value_of_a_config_that_is_of_another_kind_is_refused_or_answered(tmp_path):
-    run = copy_run(tmp_path / "group" / "run")
-    content = yaml.safe_load(run.config.read_text())
-    values = (None, -1, 10**400, float("nan"), "text", [1], {"a": {"b": 1}}, DELETED)
-    refused, known = 0, {}
-    for number, place in enumerate(places_in(content)[1:]):
-        run.config.write_text(yaml.safe_dump(changed(content, place, values[number % 8])))
-        if line := refusal(open_run, run.path):
-            refused += 1
-            assert f"{run.config} is damaged" in line
-            continue
-        config = open_run(run.path).config
-        read = repr([config[group] for group in ("seed", "data", "task", "overlay", "preprocess", "model")])
-        if known.setdefault(read, place) == place:  # what is not read is not asked again
-            answers(run)
-    assert refused > 25
 
 
 @pytest.fixture
@@ -333,16 +191,6 @@ def test_a_run_is_not_trained_where_something_else_has_the_name_of_one_of_its_fi
         pytest.fail("it is trained")
 
 
-@pytest.mark.parametrize("damage", ["a folder", "a pipe", "an endless device"])
-def test_a_lock_that_is_no_file_holds_nothing_and_is_named(tmp_path, damage):
-    file = lock_file(tmp_path / "run")
-    file.touch()
-    DAMAGES[damage](file)
-    assert not is_owned(tmp_path / "run")
-    with pytest.raises(DamagedError, match=r"\.run\.lock is damaged"), owned(tmp_path / "run"):
-        pytest.fail("it is held")
-
-
 @pytest.mark.parametrize("id_", ["/etc/hostname", "../../secret", "benign/../../x", "a\0b", "\ud800"])
 def test_an_id_is_a_path_below_the_data_folder(tmp_path, id_):
     run = copy_run(tmp_path / "run")
@@ -351,66 +199,6 @@ def test_an_id_is_a_path_below_the_data_folder(tmp_path, id_):
     run.split.write_text(json.dumps(content))
     with pytest.raises(DamagedError, match="not a path below the data folder"):
         load_split(run.split)
-
-
-def test_a_mask_that_is_no_regular_file_is_not_ignored(tmp_path):
-    run = copy_run(tmp_path / "run", "two_stage/segmenter-null")
-    (id_, *_) = (id_ for id_ in load_split(run.split).test)
-    file = run.masks / f"{id_}.png"
-    replaced(os.mkfifo)(file)
-
-    class Segmenter:
-        """A segmenter as the search for masks needs it."""
-
-        def __init__(self):
-            self.run, self.split, self.trained = open_run(run.path), load_split(run.split), frozenset()
-
-    assert _mask_of(id_, 0, [Segmenter()]) == file.resolve()
-
-
-def arrays(**changes):
-    with np.load(KEPT / "fingerprints.npz") as file:
-        return {name: file[name] for name in file.files} | changes
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"greys": np.zeros(9, np.uint8)}, "do not fit each other"),
-        ({"numbers": np.array(["a"] * 42)}, "another kind"),
-        ({"points": np.full((1285, 2), np.nan, np.float32)}, "impossible numbers"),
-        ({"ids": np.zeros(42, np.int32)}, "another kind"),
-        ({"descriptors": np.zeros((1285, 3), np.uint8)}, "do not fit each other"),
-        ({"shapes": np.array([[-1, -4032]] * 42, np.int32)}, "do not fit|impossible"),
-    ],
-)
-def test_fingerprints_that_do_not_fit_are_refused(tmp_path, change, words):
-    np.savez_compressed(tmp_path / "f.npz", **arrays(**change))
-    with pytest.raises(UserError, match=words):
-        load_fingerprints(tmp_path / "f.npz")
-
-
-@pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "missing"])
-def test_damaged_fingerprints_are_named(tmp_path, damage):
-    file = Path(shutil.copy(KEPT / "fingerprints.npz", tmp_path / "fingerprints.npz"))
-    DAMAGES[damage](file)
-    with pytest.raises(UserError, match=r"fingerprints\.npz does not hold fingerprints"):
-        load_fingerprints(file)
-
-
-def test_fingerprints_that_claim_more_than_they_can_hold_are_refused_before_they_are_read(tmp_path):
-    np.savez_compressed(tmp_path / "f.npz", **arrays(greys=np.zeros(300_000_000, np.uint8)))  # packed to 300 kB
-    with pytest.raises(UserError, match=r"claims to hold 0\.3 GB"):
-        load_fingerprints(tmp_path / "f.npz")
-
-
-def test_what_is_not_a_recording_is_not_sent(tmp_path):
-    for kind in ("good", "bad"):
-        (tmp_path / "group" / kind / "wandb" / f"offline-run-20260101_000000-{kind}").mkdir(parents=True)
-    (good, bad) = (tmp_path.rglob("offline-run-*good"), tmp_path.rglob("offline-run-*bad"))
-    (next(iter(good)) / "run-good.wandb").write_bytes(b"x")
-    os.mkfifo(next(iter(bad)) / "run-bad.wandb")
-    assert [recording.run_id for recording in find_unsent(tmp_path)] == ["good"]
 
 
 def test_a_picture_that_is_no_picture_is_a_finding_though_the_report_is_made(tmp_path, caplog):

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from test_explain import measured
+from test_faithfulness import measured
 
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.statistics.faithfulness import read_maps, summarise_maps

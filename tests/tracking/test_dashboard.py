@@ -1,16 +1,13 @@
 """What W&B gets of a run, read back from what it recorded offline."""
 
 import json
-import logging
 import os
 import socket
 from pathlib import Path
 
-import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import pytest
-import wandb
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
@@ -21,8 +18,7 @@ from bus_lightning.models.checkpoint_files import read_checkpoint
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.conditions import read_group
 from bus_lightning.statistics.summary import summarise
-from bus_lightning.tracking import charts
-from bus_lightning.training import fit, train
+from bus_lightning.training import train
 
 ROOT = Path(__file__).parents[2]
 KEY = "local-" + "0123456789" * 4  # as long as a real one
@@ -251,42 +247,6 @@ def test_a_run_names_the_page_of_its_report(recorded):
     assert {run.summary["report"] for run in recorded.values()} == {"mine/report/index.html"}
 
 
-class Interruption(pl.Callback):
-    def on_train_batch_end(self, trainer, *_):
-        if trainer.current_epoch == 1:
-            raise KeyboardInterrupt
-
-
-def test_an_interrupted_run_is_killed_and_goes_on_under_its_id_without_repeating_an_epoch(composed, monkeypatch):
-    overrides = ["model=alexnet", "logger=wandb", "trainer.max_epochs=3", "name=one"]
-    usual = fit.build_trainer
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            fit, "build_trainer",
-            lambda *args, callbacks, **options: usual(*args, callbacks=[*callbacks, Interruption()], **options),
-        )  # fmt: skip
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            train.run(composed(*overrides))
-    run = RunDir(Path(composed(*overrides).runs_dir) / "classification" / "one")
-    assert read_recording(run.path).exit_code == 255
-    train.run(composed(*overrides))
-    whole = read_recording(run.path)
-    assert (whole.state, whole.exit_code) == ("finished", 0)
-    assert [row["epoch"] for row in whole.history if "val/loss" in row] == [0, 1, 2]
-    ids = {part.name.rpartition("-")[2] for part in run.path.glob("wandb/offline-run-*")}
-    assert ids == {(run.path / "wandb_id.txt").read_text()}
-
-
-def test_a_failed_run_is_failed_and_says_why(composed, monkeypatch):
-    monkeypatch.setattr(fit, "evaluate_parts", lambda *_: 1 / 0)
-    cfg = composed("model=alexnet", "logger=wandb")
-    with pytest.raises(ZeroDivisionError):
-        train.run(cfg)
-    run = read_recording(Path(cfg.runs_dir) / cfg.group / cfg.name)
-    assert (run.state, run.exit_code) == ("failed", 1)
-    assert "division by zero" in run.summary["error"]
-
-
 def test_a_classifier_that_sees_a_mask_shows_its_images_without_it(composed):
     cfg = composed("model=resnet34", "overlay=channel", "logger=wandb", "data.split.val_from_train=1")
     train.run(cfg)
@@ -296,18 +256,3 @@ def test_a_classifier_that_sees_a_mask_shows_its_images_without_it(composed):
         with Image.open(run.files[name]) as image:
             modes.add(image.mode)
     assert modes == {"RGB"}
-
-
-def test_a_failing_dashboard_costs_no_finished_training(composed, monkeypatch, caplog):
-    def refuse(*_):
-        raise RuntimeError("no disk for pictures")
-
-    monkeypatch.setattr(charts, "case_table", refuse)
-    cfg = composed("model=alexnet", "logger=wandb")
-    with caplog.at_level(logging.WARNING):
-        train.run(cfg)
-    run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
-    assert run.is_complete
-    assert read_recording(run.path).summary["test/accuracy"] == pytest.approx(run.metrics["test"]["accuracy"])
-    assert "not all results went to W&B: RuntimeError: no disk for pictures" in caplog.text
-    assert wandb.run is None

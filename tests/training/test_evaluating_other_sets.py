@@ -13,13 +13,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from bus_lightning.config.schema import EVALUATE, check_kinds
-from bus_lightning.config.tested_data import refuse_training_options
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.index import read_index
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.sources.registry import read_sets
 from bus_lightning.data.splits import load_split
-from bus_lightning.report.figures.tiles import label
 from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.evaluations import read_evaluations
 from bus_lightning.runs.finished import open_run
@@ -275,20 +273,6 @@ def test_a_label_is_compared_with_the_folder_only_where_the_folder_is_the_class(
         open_run(own.path).cases  # noqa: B018
 
 
-@pytest.mark.parametrize(
-    "override", ["data.size=32", "data.split.fold=1", "+data.batch_size=2", "~data.cache", "data.mean=[0,0,0]"]
-)
-def test_options_of_the_training_are_refused_and_not_ignored(override):
-    key = override.strip("+~").partition("=")[0]
-    with pytest.raises(UserError, match=rf"an evaluation takes {key} from each run: leave it out"):
-        refuse_training_options(["data=bus_bra", "data.root=x", override])
-
-
-def test_every_option_that_chooses_images_is_taken():
-    refuse_training_options([f"data.{key.partition('.')[2]}=x" for key in EVALUATE if key.startswith("data.")])
-    refuse_training_options(["data=[busi,bus_bra]", "data.sets.busi.root=x", "runs=data.size=3", "split=own"])
-
-
 @pytest.mark.parametrize("option", ["data.drop.class=[normal]", "data.table=x.csv", "data.classes=[benign]"])
 def test_an_option_about_other_data_is_refused_without_them(finished, option):
     with pytest.raises(UserError, match="is about other data than those of the run: name them, data=NAME or"):
@@ -309,9 +293,3 @@ def test_words_that_are_left_out_or_mapped_are_no_longer_classes(others):
     assert classes() == ("malignant", "benign", "normal")
     assert classes(drop={"class": ["Normal"]}) == ("malignant", "benign")
     assert classes(map={"class": {"lesion": ["benign", "malignant"], "none": ["normal"]}}) == ("lesion", "none")
-
-
-def test_an_image_without_a_folder_has_a_label_in_figures():
-    assert label("bus_0001-l", 20) == "bus_0001-l"
-    assert label("benign/benign (1)", 20) == "benign (1)"
-    assert label("busi/benign/benign (1)", 30) == "busi: benign/benign (1)"

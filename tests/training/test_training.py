@@ -1,6 +1,5 @@
-"""A run from config to a complete folder: what it holds, that it repeats, resumes, and refuses."""
+"""A run from config to a complete folder: what it holds, that it repeats, and that its options reach the training."""
 
-import errno
 import json
 import shutil
 
@@ -9,31 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from filelock import FileLock
 from PIL import Image
+from small_runs import contents, folder_of
 
-from bus_lightning.core.errors import OccupiedError, UserError, WeightsMissingError
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.dataset import BusDataset
 from bus_lightning.metrics.columns import COUNTS, LESIONS, SURFACE
-from bus_lightning.runs.folder import RunDir
-from bus_lightning.runs.table import collect
 from bus_lightning.tasks.losses import SoftDiceLoss
 from bus_lightning.training import fit, train
 
 NET = "model=alexnet"  # has dropout, so that a wrong seed shows
-
-
-def folder_of(cfg):
-    return RunDir(train.Path(cfg.runs_dir) / cfg.group / cfg.name)
-
-
-def results_of(run):
-    return {file.name: file.read_bytes() for file in (run.cases, run.metrics_file, run.history)}
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
 
 
 def test_a_classification_run_leaves_a_folder_that_holds_everything(composed):
@@ -104,7 +88,7 @@ def test_the_same_command_gives_the_same_bits(composed, no_pictures):
     first, second = composed(NET, "trainer.max_epochs=2"), composed(NET, "trainer.max_epochs=2", "group=again")
     train.run(first)
     train.run(second)
-    assert results_of(folder_of(first)) == results_of(folder_of(second))
+    assert contents(folder_of(first)) == contents(folder_of(second))
 
 
 def test_the_seed_changes_the_training_and_not_the_split(composed, no_pictures):
@@ -143,179 +127,6 @@ def test_validation_and_test_loss_are_means_over_images_whatever_the_batches(com
     assert pd.read_csv(run.history)["val/loss"][0] == pytest.approx(run.metrics["val"]["loss"], rel=1e-5)
 
 
-def test_a_shorter_training_than_the_one_begun_is_refused(composed, no_pictures, monkeypatch):
-    overrides = [NET, "name=mine"]
-    usual = fit.build_trainer
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            fit, "build_trainer",
-            lambda *args, callbacks, **options: usual(*args, callbacks=[*callbacks, Interruption(2)], **options),
-        )  # fmt: skip
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            train.run(composed(*overrides, "trainer.max_epochs=4"))
-    with pytest.raises(OccupiedError, match=r"has 2 trained epochs, more than trainer\.max_epochs=1"):
-        train.run(composed(*overrides, "trainer.max_epochs=1"))
-    cfg = composed(*overrides, "trainer.max_epochs=2")
-    train.run(cfg)
-    at_once = composed(NET, "name=at_once", "trainer.max_epochs=2")
-    train.run(at_once)
-    assert results_of(folder_of(cfg)) == results_of(folder_of(at_once))
-
-
-@pytest.mark.parametrize("change", ["scheduler=cosine", "scheduler.patience=3", "callbacks=ema",
-                                    "trainer.accumulate_grad_batches=2"])  # fmt: skip
-def test_another_way_to_train_under_the_same_name_is_refused(composed, no_pictures, change):
-    train.run(composed(NET, "name=mine"))
-    key = change.partition("=")[0]
-    with pytest.raises(OccupiedError, match=f"differs in {key}"):
-        train.run(composed(NET, "name=mine", change, "callbacks.progress=null"))
-
-
-def test_other_weights_at_the_same_path_are_another_experiment_and_the_same_ones_elsewhere_are_not(
-    composed, no_pictures, tmp_path, monkeypatch
-):
-    cfg = composed(NET, "name=first")
-    train.run(cfg)
-    state = torch.load(folder_of(cfg).best, weights_only=True)["state_dict"]
-    file, moved = tmp_path / "w.pth", tmp_path / "moved.pth"
-    torch.save({name.removeprefix("net."): value for name, value in state.items()}, file)
-    shutil.copy(file, moved)
-    train.run(composed(NET, "name=mine", f"model.weights={file}"))
-    monkeypatch.setattr(fit, "train_and_test", lambda *_: pytest.fail("it trained again"))
-    train.run(composed(NET, "name=mine", f"model.weights={file}"))
-    train.run(composed(NET, "name=mine", f"model.weights={moved}"))
-    torch.save({name.removeprefix("net."): 2 * value for name, value in state.items()}, file)
-    with pytest.raises(OccupiedError, match="differs in weights"):
-        train.run(composed(NET, "name=mine", f"model.weights={file}"))
-    file.unlink()
-    train.run(composed(NET, "name=mine", f"model.weights={file}"))  # complete, and nothing says otherwise
-
-
-class Interruption(pl.Callback):
-    """Pulls the plug in the middle of an epoch."""
-
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, trainer, *_):
-        if trainer.current_epoch == self.epoch:
-            raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("model", ["alexnet", "u2net_lite", "joint_unet"])
-def test_an_interrupted_run_resumes_to_the_bits_of_an_undisturbed_one(composed, no_pictures, monkeypatch, model):
-    # A plateau scheduler without patience changes the rate between epochs: its state must survive, too.
-    more = ["scheduler.patience=0", "+scheduler.threshold=0.9"] if model == "alexnet" else ["scheduler=cosine"]
-    overrides = [f"model={model}", "trainer.max_epochs=3", *more]
-    undisturbed, disturbed = composed(*overrides), composed(*overrides, "group=disturbed")
-    train.run(undisturbed)
-
-    usual = fit.build_trainer
-    with monkeypatch.context() as patch:
-        pulled = Interruption(1)
-        patch.setattr(
-            fit,
-            "build_trainer",
-            lambda *args, callbacks, **options: usual(*args, callbacks=[*callbacks, pulled], **options),
-        )
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            train.run(disturbed)
-    run = folder_of(disturbed)
-    assert run.status["state"] == "interrupted"
-    assert run.last.is_file()
-    train.run(composed(*overrides, "group=disturbed"))
-    assert results_of(run) == results_of(folder_of(undisturbed))
-    assert len(pd.read_csv(run.history)["lr"].unique()) > 1, "the scheduler never stepped: nothing was tested"
-
-
-def test_a_second_launch_skips_a_complete_run(composed, no_pictures, monkeypatch):
-    score = train.run(composed(NET))
-    monkeypatch.setattr(fit, "train_and_test", lambda *_: pytest.fail("it trained again"))
-    assert train.run(composed(NET)) == score
-
-
-def test_the_same_name_with_another_identity_is_refused_by_key_and_left_as_it_is(composed, no_pictures):
-    cfg = composed(NET, "name=mine")
-    train.run(cfg)
-    before = results_of(folder_of(cfg)) | {"status": folder_of(cfg).status_file.read_bytes()}
-    with pytest.raises(UserError, match=r"optimizer\.lr \(folder: 0\.0001, requested: 0\.5\)"):
-        train.run(composed(NET, "name=mine", "optimizer.lr=0.5"))
-    assert results_of(folder_of(cfg)) | {"status": folder_of(cfg).status_file.read_bytes()} == before
-
-
-def test_other_data_under_the_same_name_is_refused(composed, no_pictures, phantom_copy):
-    train.run(composed(NET, "name=mine"))
-    (phantom_copy / "benign" / "benign (2).png").unlink()
-    (phantom_copy / "benign" / "benign (2)_mask.png").unlink()
-    with pytest.raises(UserError, match="differs in data"):
-        train.run(composed(NET, "name=mine", root=phantom_copy))
-
-
-def test_a_moved_data_folder_is_the_same_experiment(composed, no_pictures, phantom_copy, monkeypatch):
-    train.run(composed(NET, "name=mine"))
-    monkeypatch.setattr(fit, "train_and_test", lambda *_: pytest.fail("it trained again"))
-    train.run(composed(NET, "name=mine", root=phantom_copy))
-
-
-def test_rerun_moves_the_old_folder_aside(composed, no_pictures):
-    cfg = composed(NET)
-    train.run(cfg)
-    train.run(composed(NET, "rerun=true"))
-    run = folder_of(cfg)
-    (old,) = run.path.parent.glob(f"{run.path.name}.old-*")
-    assert results_of(RunDir(old)) == results_of(run)
-
-
-def test_a_refused_job_changes_nothing_in_an_incomplete_foreign_folder(composed, no_pictures):
-    cfg = composed(NET, "name=mine")
-    train.run(cfg)
-    run = folder_of(cfg)
-    run.metrics_file.unlink()
-    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
-    with pytest.raises(OccupiedError, match="another experiment"):
-        train.run(composed(NET, "name=mine", "seed=5"))
-    assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
-
-
-def test_a_run_that_another_process_trains_is_refused(composed, no_pictures):
-    cfg = composed(NET)
-    run = folder_of(cfg)
-    run.path.parent.mkdir(parents=True)
-    with FileLock(run.path.with_name(f".{run.path.name}.lock")), pytest.raises(OccupiedError, match="another process"):
-        train.run(cfg)
-    assert not run.path.exists()
-
-
-def test_an_early_stopped_run_is_complete(composed, no_pictures, monkeypatch):
-    overrides = [NET, "callbacks=early_stopping", "callbacks.progress=null", "callbacks.early_stopping.patience=1",
-                 "callbacks.early_stopping.min_delta=1", "trainer.max_epochs=6"]  # fmt: skip
-    train.run(composed(*overrides))
-    run = folder_of(composed(*overrides))
-    assert run.status["epochs"] < 6
-    monkeypatch.setattr(fit, "train_and_test", lambda *_: pytest.fail("it trained again"))
-    train.run(composed(*overrides))
-
-
-def test_a_run_goes_on_after_its_folder_was_moved(composed, no_pictures, monkeypatch, tmp_path):
-    overrides = [NET, "trainer.max_epochs=3", "name=mine"]
-    usual, pulled = fit.build_trainer, Interruption(1)
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            fit,
-            "build_trainer",
-            lambda *args, callbacks, **options: usual(*args, callbacks=[*callbacks, pulled], **options),
-        )
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            train.run(composed(*overrides))
-    (tmp_path / "runs").rename(tmp_path / "elsewhere")
-    moved = composed(*overrides)
-    moved.runs_dir = str(tmp_path / "elsewhere")
-    train.run(moved)
-    undisturbed = composed(*overrides)
-    train.run(undisturbed)
-    assert results_of(folder_of(moved)) == results_of(folder_of(undisturbed))
-
-
 def test_a_file_split_without_validation_refuses_what_needs_it(composed, tmp_path, phantom):
     ids = sorted(path.relative_to(phantom).with_suffix("").as_posix() for path in phantom.glob("*/*).png"))
     file = tmp_path / "mine.json"
@@ -346,16 +157,6 @@ def test_data_folder_takes_any_classes_and_needs_a_root(composed, phantom, tmp_p
     assert list(pd.read_csv(folder_of(cfg).cases))[3:] == ["prob_liver", "prob_thyroid"]
 
 
-@pytest.mark.parametrize("keep_last", ["true", "false"])
-def test_a_larger_max_epochs_gives_what_training_that_long_at_once_gives(composed, no_pictures, keep_last):
-    train.run(composed(NET, "name=short", "trainer.max_epochs=1", f"keep_last={keep_last}"))
-    longer = composed(NET, "name=short", "trainer.max_epochs=3", f"keep_last={keep_last}")
-    train.run(longer)
-    at_once = composed(NET, "name=long", "trainer.max_epochs=3")
-    train.run(at_once)
-    assert results_of(folder_of(longer)) == results_of(folder_of(at_once))
-
-
 def test_no_test_image_is_read_before_training_has_ended(composed, no_pictures, monkeypatch):
     read = []
     usual = BusDataset.square
@@ -365,67 +166,6 @@ def test_no_test_image_is_read_before_training_has_ended(composed, no_pictures, 
     train.run(composed(NET))
     assert "test" in read
     assert read.index("test") > read.index("fitted")
-
-
-def test_a_failed_job_leaves_its_traceback_and_its_state(composed, no_pictures):
-    cfg = composed(NET, "model.weights=/no/such/file.pth")
-    with pytest.raises(UserError, match="/no/such/file"):
-        train.run(cfg)
-    run = folder_of(cfg)
-    assert run.status["state"] == "failed"
-    assert "Traceback" in run.error.read_text()
-    assert "/no/such/file.pth" in collect([run.path])["error"][0]
-
-
-def test_missing_imagenet_weights_stop_the_job_before_training_and_show_in_the_table(composed, monkeypatch):
-    def missing(name):
-        raise WeightsMissingError(f"{name} is not here: pass model.weights=FILE.")
-
-    monkeypatch.setattr("bus_lightning.models.weights.torchvision_imagenet", missing)
-    cfg = composed("model=resnet34_pretrained")
-    with pytest.raises(WeightsMissingError, match="pass model"):
-        train.run(cfg)
-    assert collect([folder_of(cfg).path])["state"][0] == "not run: weights missing"
-
-
-def test_a_rerun_of_a_failed_job_tries_again_and_clears_the_error(composed, no_pictures, monkeypatch):
-    cfg = composed(NET)
-    with monkeypatch.context() as patch:
-        patch.setattr(fit, "build_trainer", lambda *_, **__: (_ for _ in ()).throw(MemoryError("no room")))
-        with pytest.raises(MemoryError):
-            train.run(cfg)
-    assert folder_of(cfg).status["error"].startswith("MemoryError: no room (out of memory: lower data.batch_size")
-    train.run(composed(NET))
-    assert folder_of(cfg).status["state"] == "complete"
-    assert not folder_of(cfg).error.exists()
-    assert collect([folder_of(cfg).path])["error"][0] is None
-
-
-def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path, monkeypatch):
-    from bus_lightning.training.callbacks.checkpoints import SafeCheckpointIO
-
-    path = tmp_path / "best.ckpt"
-    SafeCheckpointIO().save_checkpoint({"epoch": 1}, path)
-
-    def full(content, stream):
-        stream.write(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space"):
-        SafeCheckpointIO().save_checkpoint({"epoch": 2}, path)
-    assert torch.load(path, weights_only=True) == {"epoch": 1}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_damaged_last_checkpoint_is_refused_in_one_line(composed, no_pictures):
-    cfg = composed(NET, "keep_last=true")
-    train.run(cfg)
-    run = folder_of(cfg)
-    run.last.write_bytes(run.last.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"last\.ckpt is cut off") as error:
-        train.run(composed(NET, "keep_last=true", "name=" + cfg.name, "trainer.max_epochs=2"))
-    assert "\n" not in str(error.value)
 
 
 def test_class_weights_and_oversampling_reach_the_training(composed, no_pictures, monkeypatch):

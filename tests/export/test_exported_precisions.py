@@ -1,0 +1,79 @@
+"""Each precision of a bundle is measured, the default loses little, and another computation is refused."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from bus_lightning.core.errors import UserError
+from bus_lightning.diagnosis.engine import openvino
+from bus_lightning.export import variants
+from bus_lightning.export.runs import open_for_bundle, rebuild
+from bus_lightning.export.to_onnx import export_onnx, halve_weights
+
+
+def test_every_precision_is_there_and_was_measured(made):
+    assert list(made.variants) == ["fp32", "bf16", "int8"]
+    for name, variant in made.variants.items():
+        assert variant["images"] > 10
+        assert variant["ms"] > 0
+        assert variant["iou_difference"] == pytest.approx(variant["iou"] - made.variants["fp32"]["iou"], abs=2e-5)
+        assert 0 <= variant["answers_changed"] <= (0 if variant is made.variants["fp32"] else variant["images"])
+        assert name in made.networks["segmenter"].files
+    for stage, last in zip(made.networks.values(), ("Conv", "Gemm"), strict=True):
+        graph = onnx.load(stage.files["int8"]).graph
+        makers = {name: node.op_type for node in graph.node for name in node.output}
+        fed = {node.op_type: {makers.get(name) for name in node.input} for node in graph.node}
+        assert "DequantizeLinear" in {made for node in graph.node if node.op_type == "Conv" for made in
+                                      (makers.get(name) for name in node.input)}  # fmt: skip
+        assert "DequantizeLinear" not in fed[last]  # of the last such layer, which gives the logits
+    assert stage.files["bf16"] == stage.files["fp32"]
+
+
+def test_the_fastest_precision_is_chosen_among_those_that_lose_little():
+    def row(ms, iou, auc):
+        return {"ms": ms, "iou_difference": iou, "auc_difference": auc}
+
+    fp32 = row(9, 0, 0)
+    assert variants.choose_precision({"fp32": fp32, "bf16": row(5, -0.01, 0), "int8": row(3, 0, 0)}) == "int8"
+    assert variants.choose_precision({"fp32": fp32, "bf16": row(5, -0.01, 0), "int8": row(3, -0.011, 0)}) == "bf16"
+    assert variants.choose_precision({"fp32": fp32, "bf16": row(5, 0, -0.02), "int8": row(3, 0, None)}) == "fp32"
+
+
+@pytest.mark.parametrize("moved", ["sensitivity_malignant", "specificity_malignant"])
+def test_a_precision_that_moves_the_threshold_is_not_the_default(moved):
+    def row(ms, share):
+        shares = {"sensitivity_malignant": 0.9, "specificity_malignant": 0.8} | {moved: share}
+        return {"ms": ms, "iou_difference": 0.0, "auc_difference": 0.0, **shares}
+
+    for near in (0.7, 0.68, 0.72):
+        assert variants.choose_precision({"fp32": row(9, 0.7), "int8": row(3, near)}) == "int8"
+    for far in (0.679, 0.721, None):
+        assert variants.choose_precision({"fp32": row(9, 0.7), "int8": row(3, far)}) == "fp32"
+    assert variants.choose_precision({"fp32": row(9, None), "int8": row(3, None)}) == "fp32"  # nothing shows it
+
+
+def test_another_computation_than_pytorch_s_is_refused(made_runs, made, monkeypatch):
+    opened = rebuild(open_for_bundle(made_runs / "cls"))
+    stage = made.networks["classifier"]
+    assert variants.check_agreement(opened, stage) < 1e-5
+    with torch.no_grad():
+        next(iter(opened.net.parameters())).mul_(1.1)
+    with pytest.raises(UserError, match="differs from PyTorch"):
+        variants.check_agreement(opened, stage)
+    with torch.no_grad():
+        next(iter(opened.net.parameters())).fill_(float("nan"))
+    with pytest.raises(UserError, match="differs from PyTorch by nan"):
+        variants.check_agreement(opened, stage)
+
+
+def test_weights_in_16_bits_take_half_the_size_and_give_nearly_the_same(tmp_path):
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3, padding=1), torch.nn.Conv2d(64, 1, 3, padding=1)).eval()
+    export_onnx(net, None, 3, 64, tmp_path / "whole.onnx", ["mask"])
+    halve_weights(tmp_path / "whole.onnx", tmp_path / "half.onnx")
+    sizes = [(tmp_path / f"{name}.onnx").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.7 * sizes[1]  # the rest is the graph
+    image = torch.rand(1, 3, 64, 64)
+    compiled = openvino.Core().compile_model(tmp_path / "half.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    with torch.inference_mode():
+        np.testing.assert_allclose(compiled([image.numpy()])[0], net(image).numpy(), atol=2e-3)
