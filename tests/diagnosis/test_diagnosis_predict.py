@@ -156,6 +156,16 @@ def test_results_move_along_when_files_come_before_them(bundle, images, tmp_path
     assert sorted(file.stem for file in out.glob("*.json") if not file.name.startswith(".")) == names_in(images)
 
 
+def test_results_of_other_files_stay_and_are_counted(bundle, images, tmp_path, capsys):
+    out, first = tmp_path / "out", sorted(images.iterdir())[0]
+    run(bundle, images, "--out", out)
+    assert "earlier command" not in capsys.readouterr().out
+    assert run(bundle, first, "--out", out) == 0
+    assert f"{out} also holds the results of 3 other files of an earlier command" in capsys.readouterr().out
+    assert len(table_of(out)) == 1
+    assert len(list(out.glob("*_overlay.png"))) == 4
+
+
 def test_the_json_is_written_last(bundle, tmp_path, monkeypatch):
     results = Results(tmp_path / "out", {"bundle": "b"})
     frame = Frame(with_disc(speckled(1)[0]))
