@@ -90,7 +90,8 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     ]  # fmt: skip
     headings = ["first answer", "s", "goal, under", "s of processors", "ratio to the libraries alone"]
     doubts = [[name, f"{kind['share']:.1%} of {kind['images']}"] for name, kind in results["flagged"].items()]
-    named, whole = {"all": "all", "any": "with at least one doubt", "none": "without a doubt"}, results.get("raised", {})
+    named = {"all": "all", "any": "with at least one doubt", "none": "without a doubt"}
+    whole = results.get("raised", {})
     order = sorted(whole, key=lambda kind: (list(named).index(kind) if kind in named else 3, -whole[kind]["images"]))
     raised = [
         [named.get(kind, kind.replace("_", " ")), whole[kind]["images"],
