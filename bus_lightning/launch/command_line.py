@@ -36,7 +36,7 @@ from bus_lightning.launch.grids import (
     stands_for,
     user_configs_of,
 )
-from bus_lightning.launch.plugins import missing_plugin, prefer_our_configs
+from bus_lightning.launch.plugins import missing_plugin, prefer_our_configs, refusal_of_slurm
 
 JOBS = "BUS_LIGHTNING_JOBS"  # names a file to which each job, in whatever process, adds its run folder
 REPORTED = "Its job has reported it."  # a note on errors, which comes with them from other processes
@@ -96,10 +96,10 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
         if isinstance(error, BrokenPipeError) and _is_output_closed():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         elif REPORTED not in getattr(error, "__notes__", ()):  # else its job has kept the traceback
-            missing = missing_plugin(error)
-            if not missing and not _reported() and not is_complaint(error):
+            one_line = missing_plugin(error) or refusal_of_slurm(error)
+            if not one_line and not _reported() and not is_complaint(error):
                 raise
-            print(f"Error: {missing or describe(error)}", file=sys.stderr)
+            print(f"Error: {one_line or describe(error)}", file=sys.stderr)
     finally:
         if ray := sys.modules.get("ray"):
             ray.shutdown()  # ends what is still running, before it is looked at

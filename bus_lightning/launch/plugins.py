@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from importlib.util import find_spec
 
 from hydra.core.config_store import ConfigStore
@@ -44,6 +45,19 @@ def missing_plugin(error: Exception) -> str | None:
     if not plugin or plugin[1] not in _EXTRAS:
         return None
     return f"{plugin[1].replace('_', '-')} is not installed: pip install 'bus_lightning[{_EXTRAS[plugin[1]]}]'"
+
+
+def refusal_of_slurm(error: Exception) -> str | None:
+    """Describe why sbatch did not take the jobs of a grid, such as an unknown partition; None for any other error.
+
+    Args:
+        error: The error that the launcher has raised.
+    """
+    cause = error.__cause__
+    if not isinstance(cause, subprocess.CalledProcessError) or "sbatch" not in cause.cmd:
+        return None
+    said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    return f"Slurm does not take the jobs ({said}): check hydra.launcher.partition, account and the other options."
 
 
 def has_plugin(package: str) -> bool:

@@ -11,7 +11,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from bus_lightning.launch.plugins import missing_plugin, prefer_our_configs
+from bus_lightning.launch.plugins import has_plugin, missing_plugin, prefer_our_configs
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = {"launcher=joblib": ("joblib", "parallel"), "launcher=slurm": ("submitit", "slurm"),
@@ -85,6 +85,21 @@ def test_a_worker_of_ray_gets_what_is_set_in_the_environment_and_no_key(monkeypa
     monkeypatch.setenv("WANDB_API_KEY", "secret")
     handed = OmegaConf.to_container(cfg.ray.init, resolve=True)["runtime_env"]["env_vars"]
     assert handed == {"BUSI_ROOT": "/data/busi", "BUS_LIGHTNING_JOBS": "/runs/.jobs"}
+
+
+def test_jobs_that_slurm_refuses_are_one_line_with_its_reason(tmp_path, monkeypatch):
+    if not has_plugin("hydra_submitit_launcher"):
+        pytest.skip("the plugin is not installed")
+    said = "sbatch: error: invalid partition specified: nowhere"
+    for name, script in {"srun": "#!/bin/sh\n", "sbatch": f"#!/bin/sh\necho '{said}' >&2\nexit 1\n"}.items():
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    done = train("-m", "hydra/launcher=slurm", "hydra.launcher.partition=nowhere", "hydra.launcher.mem_gb=1",
+                 "seed=0,1", f"runs_dir={tmp_path / 'runs'}")  # fmt: skip
+    assert done.returncode == 1
+    assert f"Error: Slurm does not take the jobs ({said}): " in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_slurm_job_asks_to_be_queued_again_and_is_warned_in_time(tmp_path):
