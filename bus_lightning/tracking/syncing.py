@@ -64,7 +64,8 @@ def sync(runs_dir: Path, dry_run: bool = False) -> int:
         raise UserError(f"{runs_dir} is not a folder: give the folder of your runs (runs_dir=...).")
     recordings = find_unsent(runs_dir)
     runs = len({recording.run_id for recording in recordings})
-    print(printable(f"Not sent yet below {runs_dir}: {runs} runs in {len(recordings)} recordings."))
+    number = f"{runs} run{'s' * (runs != 1)} in {len(recordings)} recording{'s' * (len(recordings) != 1)}"
+    print(printable(f"Not sent yet below {runs_dir}: {number}."))
     for recording in recordings if dry_run else []:
         print(printable(f"  {recording.run_id} {recording.started} {recording.path}"))
     if dry_run or not recordings:
