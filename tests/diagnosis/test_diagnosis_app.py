@@ -215,7 +215,7 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         cases = {
-            (str(tmp_path / "missing"), "--port", "0"): "is not a bundle",
+            (str(tmp_path / "missing"), "--port", "0"): "does not exist: name the folder of a bundle",
             (str(tampered), "--port", "0"): "has changed",
             (str(bundle), "--port", port): f"Port {port} is used",
             (str(bundle), "--port", "0", "--host", "203.0.113.7"): "not an address of this machine",

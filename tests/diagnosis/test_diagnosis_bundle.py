@@ -120,7 +120,7 @@ def test_a_file_that_nobody_listed_is_refused_but_for_hidden_ones(bundle):
 
 
 def test_a_foreign_folder_is_no_bundle(tmp_path, bundle):
-    assert "is not a bundle" in refused(tmp_path / "missing")
+    assert "does not exist: name the folder of a bundle" in refused(tmp_path / "missing")
     (tmp_path / "runs").mkdir()
     assert "is not a bundle" in refused(tmp_path / "runs")
     rewrite(bundle, format="something else")
