@@ -1,8 +1,10 @@
-"""Runs on one data set and on two, for the tests of the report."""
+"""Runs on one data set and on two, and a page of results, for the tests of the report."""
 
 import pandas as pd
 import pytest
-from across_runs import TWO, count, describe, draw_cases, with_validation, write_sets
+from across_runs import TWO, count, describe, draw_cases, evaluate, with_validation, write_sets
+from planned_runs import cases_of_fold
+from results_pages import PAGE, PLAN
 
 
 @pytest.fixture
@@ -39,3 +41,34 @@ def trained_on_two(finished):
         return run
 
     return make
+
+
+@pytest.fixture
+def page_and_plan(tmp_path):
+    """The page and its plan."""
+    page, plan = tmp_path / "docs" / "results.md", tmp_path / "docs" / "results.yaml"
+    page.parent.mkdir()
+    page.write_text(PAGE)
+    plan.write_text(PLAN)
+    return page, plan
+
+
+@pytest.fixture
+def folded_runs(finished, tmp_path):
+    """Two seeds of two folds in one group, and a run with an evaluation in another."""
+    cases = pd.read_csv(finished("group=whole", "model=resnet34").cases)
+    folds = {}
+    for seed in (0, 1):
+        for fold in (0, 1):
+            own = cases_of_fold(cases, fold)
+            options = ("group=folded", "model=resnet34", "data.split.folds=2")
+            run = finished(*options, f"seed={seed}", f"data.split.fold={fold}", cases=own)
+            command = (
+                f"train.py -m model=resnet34 seed=0,1 runs_dir=/home/me/runs data.root=/data/x group=folded {fold}"
+            )
+            run.update_status(commit="a" * 40, dirty=False, command=command.removesuffix(f" {fold}"), versions={})
+            folds[seed, fold] = run
+    classes = "data.classes=[benign,malignant]"
+    outside = finished("group=outside", "model=resnet34", classes, cases=with_validation(draw_cases("busi"), "busi"))
+    evaluate(outside, "other", draw_cases("other", sure=1.5))
+    return folds

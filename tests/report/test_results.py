@@ -4,10 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from across_runs import draw_cases, evaluate, with_validation
-from planned_runs import cases_of_fold
+from results_pages import PAGE, PLAN, make_page
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.launch.report import extensions
@@ -17,95 +15,21 @@ from bus_lightning.report.results.plan import read_plan
 from bus_lightning.runs.protocol import keep_protocol, read_protocol
 
 DOCS = Path(__file__).parents[2] / "docs"
-PLAN = """
-tables:
-  scores:
-    groups: [folded, gone]
-    task: classification
-    metrics: [accuracy, log_loss]
-    models: [resnet34, alexnet]
-    seeds: [0, 1]
-    paper: {accuracy: [Table 4, accuracy], log_loss: [Table 4, log_loss]}
-  outside: {kind: across, groups: [outside], task: classification, metrics: [auroc_macro]}
-goals:
-  - {question: all classes, groups: [folded], task: classification, metric: accuracy, goal: 0.5, elsewhere: "0.4"}
-  - {question: the loss, groups: [folded], task: classification, metric: log_loss, goal: 0.001, least: 100}
-  - {question: outside, groups: [outside], task: classification, metric: auroc_macro, goal: 1.1, tested: other}
-"""
-PAGE = """# Results
-
-Prose before.
-
-<!-- table:protocol -->
-<!-- end -->
-<!-- table:goals -->
-old
-<!-- end -->
-
-Prose between.
-
-<!-- table:scores -->
-<!-- end -->
-<!-- table:outside -->
-<!-- end -->
-<!-- table:missing -->
-<!-- end -->
-
-Prose after.
-"""
 
 
-@pytest.fixture
-def place(tmp_path):
-    """The page and its plan."""
-    page, plan = tmp_path / "docs" / "results.md", tmp_path / "docs" / "results.yaml"
-    page.parent.mkdir()
-    page.write_text(PAGE)
-    plan.write_text(PLAN)
-    return page, plan
-
-
-@pytest.fixture
-def runs(finished, tmp_path):
-    """Two seeds of two folds in one group, and a run with an evaluation in another."""
-    cases = pd.read_csv(finished("group=whole", "model=resnet34").cases)
-    folds = {}
-    for seed in (0, 1):
-        for fold in (0, 1):
-            own = cases_of_fold(cases, fold)
-            options = ("group=folded", "model=resnet34", "data.split.folds=2")
-            run = finished(*options, f"seed={seed}", f"data.split.fold={fold}", cases=own)
-            command = (
-                f"train.py -m model=resnet34 seed=0,1 runs_dir=/home/me/runs data.root=/data/x group=folded {fold}"
-            )
-            run.update_status(commit="a" * 40, dirty=False, command=command.removesuffix(f" {fold}"), versions={})
-            folds[seed, fold] = run
-    classes = "data.classes=[benign,malignant]"
-    outside = finished("group=outside", "model=resnet34", classes, cases=with_validation(draw_cases("busi"), "busi"))
-    evaluate(outside, "other", draw_cases("other", sure=1.5))
-    return folds
-
-
-def make(place, tmp_path, **options):
-    page, plan = place
-    unplaced = make_results(tmp_path / "runs", page, plan, extensions=extensions(), **options)
-    assert unplaced == []
-    return page.read_text(), json.loads(page.with_suffix(".json").read_text())
-
-
-def test_the_same_runs_give_the_same_bytes_and_the_prose_stays(runs, place, tmp_path):
-    page, _ = place
-    make(place, tmp_path)
+def test_the_same_runs_give_the_same_bytes_and_the_prose_stays(folded_runs, page_and_plan, tmp_path):
+    page, _ = page_and_plan
+    make_page(page_and_plan, tmp_path)
     first = page.read_bytes(), page.with_suffix(".json").read_bytes()
     shutil.rmtree(tmp_path / "runs" / ".summaries")
-    make(place, tmp_path)
+    make_page(page_and_plan, tmp_path)
     assert (page.read_bytes(), page.with_suffix(".json").read_bytes()) == first
     text = page.read_text()
     assert [text.count(line) for line in ("Prose before.", "Prose between.", "Prose after.", "\nold\n")] == [1, 1, 1, 0]
 
 
-def test_every_number_of_the_page_is_in_the_json_with_the_runs_behind_it(runs, place, tmp_path):
-    text, content = make(place, tmp_path)
+def test_every_number_of_the_page_is_in_the_json_with_the_runs_behind_it(folded_runs, page_and_plan, tmp_path):
+    text, content = make_page(page_and_plan, tmp_path)
     rows = {(row["group"], row["data"], row["metric"]): row for row in content["rows"]}
     accuracy = rows["folded", "busi", "accuracy"]
     assert f"{accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f})" in text
@@ -118,24 +42,24 @@ def test_every_number_of_the_page_is_in_the_json_with_the_runs_behind_it(runs, p
     assert f"{other['value']:.3f} ({other['low']:.3f} to {other['high']:.3f}), n = 60" in text
 
 
-def test_the_papers_numbers_stand_next_to_ours_and_a_model_without_a_run_is_named(runs, place, tmp_path):
-    text, content = make(place, tmp_path)
+def test_the_papers_numbers_stand_next_to_ours_and_a_model_without_a_run_is_named(folded_runs, page_and_plan, tmp_path):
+    text, content = make_page(page_and_plan, tmp_path)
     (line,) = (row for row in text.splitlines() if row.startswith("| ResNet-34,") or row.startswith("| ResNet-34 |"))
     assert "| 0.4936* |" in line
     assert "| AlexNet | - | - | 0 | - | not run | 0.5385 | not run | 1.4921 |" in text
     assert {"group": "folded, gone", "about": "alexnet", "text": "not run"} in content["missing"]
 
 
-def test_what_is_missing_or_mixed_is_named_and_the_rest_is_shown(runs, place, tmp_path):
-    runs[1, 1].metrics_file.unlink()
-    runs[1, 1].update_status(state="interrupted")
-    runs[1, 0].update_status(data="other")
-    runs[0, 1].update_status(commit="b" * 40)
-    text, content = make(place, tmp_path)
+def test_what_is_missing_or_mixed_is_named_and_the_rest_is_shown(folded_runs, page_and_plan, tmp_path):
+    folded_runs[1, 1].metrics_file.unlink()
+    folded_runs[1, 1].update_status(state="interrupted")
+    folded_runs[1, 0].update_status(data="other")
+    folded_runs[0, 1].update_status(commit="b" * 40)
+    text, content = make_page(page_and_plan, tmp_path)
     missing = [(each["group"], each["about"], each["text"]) for each in content["missing"]]
     name = "resnet34__data.split.folds-2"
     assert ("gone", "gone", "there are no runs of this group") in missing
-    assert ("folded", runs[1, 1].path.name, "not complete: interrupted") in missing
+    assert ("folded", folded_runs[1, 1].path.name, "not complete: interrupted") in missing
     assert ("folded", f"{name}", "seed 1 not run, or not complete") in missing
     assert any(about == f"{name}__2" and "but other files" in problem for _, about, problem in missing)
     assert any(about == f"{name}__2" and "lacks fold 1 of 2" in problem for _, about, problem in missing)
@@ -147,8 +71,8 @@ def test_what_is_missing_or_mixed_is_named_and_the_rest_is_shown(runs, place, tm
     assert {row["group"] for row in content["rows"]} == {"folded", "outside"}
 
 
-def test_goals_are_judged_by_the_value_and_lower_is_better_for_a_loss(runs, place, tmp_path):
-    _, content = make(place, tmp_path)
+def test_goals_are_judged_by_the_value_and_lower_is_better_for_a_loss(folded_runs, page_and_plan, tmp_path):
+    _, content = make_page(page_and_plan, tmp_path)
     first, loss, outside = content["goals"]
     value = next(row["value"] for row in content["rows"] if row["metric"] == "accuracy")
     assert [each["verdict"] for each in first["reached"]] == ["reached" if value >= 0.5 else "not reached"]
@@ -156,16 +80,16 @@ def test_goals_are_judged_by_the_value_and_lower_is_better_for_a_loss(runs, plac
     assert [each["verdict"] for each in outside["reached"]] == ["not reached"]
 
 
-def test_deviations_from_the_protocol_are_named(runs, place, tmp_path):
+def test_deviations_from_the_protocol_are_named(folded_runs, page_and_plan, tmp_path):
     file = tmp_path / "protocol.md"
     file.write_text(
         "```yaml protocol\nprimary_metric: {classification: accuracy}\nsplit: {method: grouped, folds: 2}\n"
         "seeds: [0, 1, 2]\nselection: val\ntest_openings: 1\nconditions:\n  folded: {options: {}}\n```\n"
     )
     protocol = read_protocol(file)
-    for run in runs.values():
+    for run in folded_runs.values():
         run.update_status(**keep_protocol(run, protocol, continues=False))
-    text, content = make(place, tmp_path, protocol=file)
+    text, content = make_page(page_and_plan, tmp_path, protocol=file)
     assert {"group": "folded", "about": "folded", "text": "protocol: not begun: seed 2: all folds"} in content[
         "missing"
     ]
@@ -190,8 +114,8 @@ def test_deviations_from_the_protocol_are_named(runs, place, tmp_path):
         ("tables:", "tables: [", "is damaged: it is not YAML"),
     ],
 )
-def test_an_impossible_plan_is_refused_in_one_line(place, old, new, line):
-    _, plan = place
+def test_an_impossible_plan_is_refused_in_one_line(page_and_plan, old, new, line):
+    _, plan = page_and_plan
     assert old in PLAN
     plan.write_text(PLAN.replace(old, new, 1))
     with pytest.raises(UserError) as error:
@@ -200,8 +124,8 @@ def test_an_impossible_plan_is_refused_in_one_line(place, old, new, line):
     assert str(plan) in str(error.value)
 
 
-def test_without_any_run_the_page_stays(place, tmp_path, capsys):
-    page, plan = place
+def test_without_any_run_the_page_stays(page_and_plan, tmp_path, capsys):
+    page, plan = page_and_plan
     arguments = ["--runs", str(tmp_path / "none"), "--page", str(page), "--plan", str(plan)]
     assert main(arguments) == 1
     assert "has no complete run of the groups" in capsys.readouterr().err
@@ -216,8 +140,8 @@ def test_the_projects_page_has_a_place_for_each_table_of_its_plan_and_no_other()
     assert not [goal.question for goal in plan.goals for group in goal.groups if (group, goal.metric) not in measured]
 
 
-def test_another_page_shows_the_goals_in_short_and_keeps_its_prose(runs, place, tmp_path):
-    page, plan = place
+def test_another_page_shows_the_goals_in_short_and_keeps_its_prose(folded_runs, page_and_plan, tmp_path):
+    page, plan = page_and_plan
     summary = tmp_path / "README.md"
     summary.write_text("Before.\n<!-- table:headline -->\nbefore\n<!-- end -->\nAfter.\n")
     make_results(tmp_path / "runs", page, plan, extensions=extensions(), summary=summary)
@@ -227,57 +151,6 @@ def test_another_page_shows_the_goals_in_short_and_keeps_its_prose(runs, place, 
     assert "before" not in text
     with pytest.raises(UserError, match="there is no such page"):
         make_results(tmp_path / "runs", page, plan, summary=tmp_path / "gone.md")
-
-
-def test_numbers_whose_runs_are_gone_stay_and_are_named(runs, place, tmp_path):
-    before, content = make(place, tmp_path)
-    shutil.rmtree(tmp_path / "runs" / "folded")
-    text, kept = make(place, tmp_path)
-    assert [row | {"kept": row["group"] == "folded"} for row in content["rows"]] == kept["rows"]
-    line = next(line for line in before.splitlines() if line.startswith("| ResNet-34 |"))
-    assert line in text
-    assert "*Kept from an earlier page, since the runs are no longer there: resnet34 (folded).*" in text
-    assert kept["goals"] == content["goals"]
-    assert not [each for each in kept["missing"] if each["group"] == "folded"]
-    assert make(place, tmp_path) == (text, kept)
-
-
-def test_new_runs_of_a_condition_replace_its_kept_numbers_whole(runs, place, tmp_path):
-    make(place, tmp_path)
-    for run in (runs[0, 1], runs[1, 1], runs[1, 0]):
-        shutil.rmtree(run.path)
-    text, content = make(place, tmp_path)
-    own = [row for row in content["rows"] if row["group"] == "folded"]
-    assert {(row["runs"], row["kept"]) for row in own} == {(1, False)}
-    assert "Kept from an earlier page" not in text
-
-
-def test_what_kept_numbers_lacked_stays_named(runs, place, tmp_path):
-    runs[1, 1].metrics_file.unlink()
-    runs[1, 1].update_status(state="interrupted")
-    _, before = make(place, tmp_path)
-    lacking = [each for each in before["missing"] if each["group"] == "folded"]
-    shutil.rmtree(tmp_path / "runs" / "folded")
-    _, after = make(place, tmp_path)
-    assert lacking
-    assert [each for each in after["missing"] if each["group"] == "folded"] == lacking
-
-
-def test_only_runs_keeps_nothing(runs, place, tmp_path):
-    make(place, tmp_path)
-    shutil.rmtree(tmp_path / "runs" / "folded")
-    text, content = make(place, tmp_path, only_runs=True)
-    assert {row["group"] for row in content["rows"]} == {"outside"}
-    assert "there are no runs of this group" in text
-
-
-@pytest.mark.parametrize("damage", ["{", '{"rows": [{"table": "scores"}], "missing": []}', '{"missing": []}'])
-def test_a_damaged_record_is_refused_and_nothing_is_lost(runs, place, tmp_path, damage):
-    page, _ = place
-    page.with_suffix(".json").write_text(damage)
-    with pytest.raises(UserError, match=r"results\.json is damaged.*--only-runs"):
-        make(place, tmp_path)
-    assert (page.read_text(), page.with_suffix(".json").read_text()) == (PAGE, damage)
 
 
 def test_the_projects_page_shows_the_numbers_of_its_json(tmp_path):

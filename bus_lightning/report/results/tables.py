@@ -128,8 +128,11 @@ def _provenance(rows: Sequence[Row]) -> str:
 
 
 def _kept(rows: Sequence[Row]) -> str:
-    """Name the rows whose runs are no longer in the folder."""
-    names = dict.fromkeys(f"{row.label} ({row.group})" for row in rows if row.kept)
-    return (
-        f"*Kept from an earlier page, since the runs are no longer there: {plain('; '.join(names))}.*" if names else ""
-    )
+    """Say which rows have no runs in the folder any more."""
+    kept = [row for row in rows if row.kept]
+    if not kept:
+        return ""
+    if len(kept) == len(rows):
+        return "*Kept from an earlier page: the runs of this table are no longer there.*"
+    names = plain("; ".join(dict.fromkeys(f"{row.label} ({row.group})" for row in kept)))
+    return f"*Kept from an earlier page, because the runs are no longer there: {names}.*"
