@@ -7,8 +7,8 @@ CLAIM = Checklist(
     "CLAIM 2024",
     "Tejani A. S. et al. Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 update. Radiology: "
     "Artificial Intelligence 6 (2024) e240300",
-    "The numbers follow the 44 items of the update of 2024. They were not compared with the published table: check "
-    "them before you submit.",
+    "The numbers follow the 44 items of the update of 2024, and agree with the list that its publisher keeps at "
+    "https://github.com/RSNA/CLAIM.",
     {
         "Title, abstract and introduction": (
             Entry("1", "the title or abstract names the kind of AI"),
