@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -46,6 +47,7 @@ _MIN_VOTES = 3
 _MANY_VOTES = 150  # of 7,058 candidates of BUSI that are no copies, 19% have 50 and more; copies have 102 and more
 _ROWS = 64  # images whose votes are counted at a time
 _QUEUED = 4096  # pairs
+_KEPT_SEARCHES = 1024  # images; 27 kB each
 
 # Registration. Copies in BUSI have dozens of inliers. Burned-in text alone can give 20, so the agreement must decide.
 _RATIO = 0.85
@@ -66,7 +68,7 @@ _MIN_CONTRAST = 0.3
 _MIN_AGREEMENT = 0.85
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fingerprint:
     """The parts of one image that the search compares.
 
@@ -133,9 +135,10 @@ def matching_pairs(
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         votes = _candidate_pairs(fingerprints, across)
         candidates = [pair for pair in sorted(votes) if pair not in pairs]
+        search = lru_cache(_KEPT_SEARCHES)(search_finely)  # an image can be in many pairs
 
         def measure(pair: tuple[int, int]) -> float:
-            return agreement(fingerprints[pair[0]], fingerprints[pair[1]], votes[pair] >= _MANY_VOTES)
+            return agreement(fingerprints[pair[0]], fingerprints[pair[1]], votes[pair] >= _MANY_VOTES, search)
 
         agreements = _in_parts(pool, measure, candidates)
         for pair, agreed in zip(progress(candidates), agreements, strict=True):
@@ -160,13 +163,24 @@ def group_of(n: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
     return pd.factorize(labels)[0].astype(np.int64)
 
 
-def agreement(first: Fingerprint, second: Fingerprint, is_likely: bool = True) -> float:
+def search_finely(image: Fingerprint) -> Fingerprint:
+    """Search an image for keypoints at its full size, instead of half of it."""
+    return Fingerprint(image.digest, image.grey, *find_keypoints(image.grey, _LONGER_SIDE))
+
+
+def agreement(
+    first: Fingerprint,
+    second: Fingerprint,
+    is_likely: bool = True,
+    search: Callable[[Fingerprint], Fingerprint] = search_finely,
+) -> float:
     """Measure how well the speckle of two images lines up after registration.
 
     Args:
         first: One image.
         second: The other.
         is_likely: Whether to search finely, too, if they cannot be registered; otherwise, only if they do not agree.
+        search: How an image is searched finely, such as `search_finely` with a memory.
 
     Returns:
         Median over blocks of 16 x 16 pixels of the correlation of the high-pass filtered images, in [-1, 1]; the median
@@ -175,12 +189,8 @@ def agreement(first: Fingerprint, second: Fingerprint, is_likely: bool = True) -
     agreed = _agreement_after(_register(first, second), first, second)
     if agreed >= _MIN_AGREEMENT or (agreed <= 0 and not is_likely):
         return agreed
-    transform = _register(_search_finely(first), _search_finely(second))
+    transform = _register(search(first), search(second))
     return max(agreed, _agreement_after(transform, first, second))
-
-
-def _search_finely(image: Fingerprint) -> Fingerprint:
-    return Fingerprint(image.digest, image.grey, *find_keypoints(image.grey, _LONGER_SIDE))
 
 
 def _agreement_after(transform: NDArray[np.float64] | None, first: Fingerprint, second: Fingerprint) -> float:
