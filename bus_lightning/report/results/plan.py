@@ -28,6 +28,7 @@ _TABLE: dict[str, Kind] = {
     "models": NAMES,
     "seeds": list_of(whole(0), "a list of whole numbers"),
     "paper": _PAPER,
+    "baselines": FLAG,
 }
 _GOAL: dict[str, Kind] = {
     "question": TEXT,
@@ -58,6 +59,8 @@ class Table:
         models: Models that are expected; those without a complete run are named.
         seeds: Seeds that are expected of each condition.
         paper: Metric -> table of the paper and the metric in it, whose numbers are shown next to those of the runs.
+        baselines: Whether simple classifiers without a network are rows, too, where `evaluate.py baselines=true` made
+            them.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Table:
     models: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     paper: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    baselines: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ from bus_lightning.report.estimates import metric_row
 from bus_lightning.report.extension import Extension
 from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.results.plan import Table
+from bus_lightning.runs.baselines import BASELINES
 from bus_lightning.runs.evaluations import find_evaluations
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.sets import read_sets_of, sets_of
 from bus_lightning.statistics.across_sets import Cell, read_across
+from bus_lightning.statistics.baselines import baseline_conditions
 from bus_lightning.statistics.conditions import Condition, Group, add_group_to_names, of_task
 from bus_lightning.statistics.membership import name_code
 from bus_lightning.statistics.summary import summarise
@@ -103,6 +105,11 @@ def make_rows(table: Table, groups: Sequence[Group], extensions: Sequence[Extens
         elif not condition.is_cross_fitted:
             names = _sets_of(condition)
             rows += _rows_of(table, condition, label, names, " + ".join(names), cache, extensions)
+    if table.baselines:
+        networks = [each for each in conditions if not each.is_ensemble]
+        for baseline in baseline_conditions(networks):
+            names = _sets_of(baseline)
+            rows += _rows_of(table, baseline, baseline.name, names, " + ".join(names), cache, extensions)
     return rows
 
 
@@ -113,6 +120,8 @@ def _rows_of(
     summary = summarise(condition, table.part, cache)
     trainings = [RunDir(path) for path in condition.averaged] or condition.runs
     codes, commands = (sorted({make(run) for run in trainings}) for make in (name_code, _command))
+    if condition.model in BASELINES.values():
+        commands.append(f"python evaluate.py 'runs=runs/{condition.runs[0].path.parent.name}/*' baselines=true")
     if cell and not cell.is_own:
         commands += sorted(set(_evaluations(condition.runs, cell.tested)))
     texts = {run.status.get("protocol") for run in trainings}
