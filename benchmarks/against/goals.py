@@ -58,7 +58,7 @@ ROWS = (
         "23%), decoding 26%",
     ),
     Row("audit_bus_bra", "audit of BUS-BRA's 1,875 images", 0.4),
-    Row("heat_maps", "heat maps of four runs, 40 images each", 0.3),
+    Row("heat_maps", "heat maps of four runs, 10 images each", 0.3),
     Row("suite", "make test", 0.6),
     Row(
         "first_step",

@@ -1,4 +1,4 @@
-"""Time the heat maps of 40 test images of four networks on BUSI (BUSI_ROOT), or on as many synthetic images."""
+"""Time the heat maps of 10 test images of each of four networks on BUSI (BUSI_ROOT), or on as many synthetic images."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import bus_lightning
 
 _ROOT = Path(bus_lightning.__file__).parents[1]  # of the build that PYTHONPATH names
 _MODELS = ("efficientnet_lite0", "resnet34", "deepcardinal50", "alexnet")
-_IMAGES = 40  # of each run
+_IMAGES = 10  # of each run
 
 
 def main() -> None:
