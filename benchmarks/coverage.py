@@ -1,4 +1,4 @@
-"""How often the 95% intervals hold the truth, by simulation, with few patients and with many."""
+"""How often the 95% intervals contain the true value, by simulation, with few patients and with many."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass

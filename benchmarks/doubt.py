@@ -76,7 +76,7 @@ def measure(quick: bool) -> dict[str, Any]:
 def find_other_images() -> dict[str, Images]:
     """Gather pictures that are no breast ultrasound, by kind."""
     others = {"photos": _photos(), "charts and pages": _charts(), "CT and MR": _scans(),
-              "made frames: flat, noise, ramps, clouds": _made()}  # fmt: skip
+              "artificial frames: flat, noise, ramps, clouds": _made()}  # fmt: skip
     return others | {"photos, in grey": [_grey(image) for image in others["photos"]]} | _other_ultrasound()
 
 

@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     options = bundle_parser(name_command("diagnose"), __doc__, _EPILOG)
     options.add_argument("paths", type=path_of, nargs="*", metavar="IMAGE_OR_FOLDER",
                          help="files to diagnose, or folders of them")  # fmt: skip
-    options.add_argument("--out", type=path_of, help="needed: folder of the results, new or of the same command")
+    options.add_argument("--out", type=path_of, help="folder of the results (required): new, or of the same command")
     options.add_argument("--bundle", type=path_of, metavar="BUNDLE", help=BUNDLE_HELP)
     options.add_argument("--card", action="store_true", help="print the model card, and diagnose nothing")
     options.add_argument("--batch", type=positive, default=1, metavar="N", help="images at once (default: %(default)s)")

@@ -31,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
                         help="folders of finished runs")  # fmt: skip
     for earlier in ("--segmenter", "--classifier"):
         parser.add_argument(earlier, type=path_of, action="append", dest="earlier", help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=path_of, required=True, metavar="BUNDLE", help="an older bundle is replaced")
+    parser.add_argument("--out", type=path_of, required=True, metavar="BUNDLE",
+                        help="folder of the bundle; an older one is replaced")  # fmt: skip
     parser.add_argument(
         "--out-of-fold", metavar="'RUNS'",
         help="runs that predicted the training images, for the calibration (default: the validation images calibrate)",
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only-default", action="store_true",
                         help="keep only the default precision; fp32 and bf16 share a file, of half size")  # fmt: skip
     parser.add_argument("--precision", choices=("fp32", "bf16", "int8"),
-                        help="the default one, if it answers like fp32 (default: the fastest that does)")  # fmt: skip
+                        help="the default, if it answers like fp32 (without this: the fastest that does)")  # fmt: skip
     parser.add_argument("--cases", action="store_true", dest="with_cases",
                         help="add cases.csv, the predictions for held-out images with their ids, and the results in "
                              "the model card that rest on them: only if no id is a person's name")  # fmt: skip

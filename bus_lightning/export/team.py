@@ -96,7 +96,7 @@ def by_test_images(runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
 
 
 def least_score_of(outliners: Sequence[FinishedRun]) -> float:
-    """Return the least lesion score of the no-lesion rule, averaged as an ensemble does it; 0 without a rule."""
+    """Return the threshold of the no-lesion rule, averaged as an ensemble does it; 0 without a rule."""
     scores = [0.0 if run.config.predict.no_lesion is False else run.least_score for run in outliners]
     return fmean(scores) if scores else 0.0
 

@@ -1,9 +1,9 @@
 """The no-lesion rule: empty a predicted mask if its lesion score is too low, so that normal images stay empty.
 
-The least score is chosen on validation images after training. Only the lesions decide: the rule may cost a given share
-of their mean Dice, and within this limit the highest least score empties the most masks of normal images. A lesion
-whose score equals the least score stays, but its Dice counts as lost: if this lesion were missing in the validation
-set, the rule would lose it. Otherwise a small validation set would promise less loss than new images show.
+The threshold of the score is chosen on validation images after training. Only the lesions decide: the rule may cost a
+given part of their mean Dice, and the highest threshold within this limit empties the most masks of normal images. A
+lesion whose score equals the threshold stays, but its Dice counts as lost: if this lesion were missing in the
+validation set, the rule would lose it. Otherwise a small validation set would promise less loss than new images show.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class LesionRule:
     """A rule that was chosen on validation images.
 
     Attributes:
-        least_score: Masks with a lower lesion score are emptied; 0 empties none.
+        least_score: The threshold. Masks with a lower lesion score are emptied; 0 empties none.
         lesions: Number of validation images with a lesion, which decided.
         normals: Number of validation images without a lesion.
     """
@@ -29,7 +29,7 @@ class LesionRule:
 
 
 def choose_rule(cases: pd.DataFrame, cost: float) -> LesionRule:
-    """Choose the least lesion score.
+    """Choose the threshold of the lesion score.
 
     The result lies halfway between the score of the last lesion that may be lost and the next lower score of an image,
     so that rounding does not decide.

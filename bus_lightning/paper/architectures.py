@@ -21,8 +21,8 @@ _LEVELS = 6  # of a U2-Net
 _OPACITY = "70"
 _READ_CHAIN = "Each box: its blocks, the channels, height and width of its output, and its parameters."
 _READ_U = (
-    "Left the encoder: each arrow down halves the map by max-pooling. In the middle the decoder: each arrow up doubles "
-    "it bilinearly. Dashed: skip connections, which are concatenated. Right the side outputs, resized to the image and "
+    "Left: the encoder; each arrow down halves the map by max-pooling. Middle: the decoder; each arrow up doubles it "
+    "bilinearly. Dashed: skip connections, which are concatenated. Right: the side outputs, resized to the image and "
     "fused. Each stage is itself a U (RSU7: seven levels; F: dilated instead of pooled). Each box: the channels, "
     "height and width of its output, and its parameters."
 )

@@ -30,8 +30,8 @@ def contradictions(results: Measured) -> TableItem:
     frame.columns = ["the paper says", "what contradicts it", "our data"]
     frame.insert(0, "no.", [str(number) for number in range(1, len(frame) + 1)])
     caption = (
-        f"Where the paper contradicts itself or leaves open what its numbers need: {len(frame)} findings. The "
-        "arithmetic is done again for each report, from the numbers that the paper prints."
+        f"Where the paper contradicts itself or omits what its numbers need: {len(frame)} findings. Each report "
+        "computes them again from the numbers that the paper prints."
     )
     return TableItem("contradictions", caption, frame)
 

@@ -32,6 +32,7 @@ def option_items(conditions: Sequence[Condition]) -> list[Item]:
     table["folder"] = table.index
     caption = (
         f"The options that differ between the {len(table)} conditions, without seed and fold; '{UNUSED}': not used. "
-        "All other options are the same, except those that belong to a model. The folder of a run begins as given."
+        "All other options are the same, except those that belong to a model. The name of a run's folder "
+        "begins with `folder`."
     )
     return fold("What the conditions differ in", [TableItem("conditions", caption, table.reset_index(drop=True))])

@@ -197,7 +197,7 @@ def _checks(group: Group) -> Section:
     if passed := passed_checks(broken, group.conditions):
         items.append(Note("\n\n".join(passed), "good"))
     if number := len(group.left_out):
-        text = f"{number} run{'s are' if number > 1 else ' is'} not in this report: its numbers are of the others."
+        text = f"{number} run{'s are' if number > 1 else ' is'} not in this report; all numbers are of the others."
         items.append(Note(text, "warning"))
         caption = f"Runs that are not in this report (n = {len(group.left_out)}), and why."
         items.append(TableItem("left_out", caption, group.left_out, names_images=True))

@@ -96,8 +96,8 @@ def _detection(conditions: Sequence[Condition], labels: dict[str, str], test: Su
         items.append(TableItem("lesion_detection", caption, pd.DataFrame(rows)))
     if older:
         text = (
-            f"Single lesions were not recorded by the version that made the runs of {', '.join(older)}: "
-            "`evaluate.py runs=...` counts them in its own cases.csv, and a new training in that of the run."
+            f"The version that made the runs of {', '.join(older)} did not record single lesions. "
+            "`evaluate.py runs=...` counts them in its evaluation; a new training counts them in the run."
         )
         items.append(Note(text))
     return items

@@ -128,7 +128,7 @@ def _facts(group: Group, as_planned: AsPlanned | None = None) -> dict[str, str]:
     devices = sorted({f"{state.get('device')} ({state.get('precision')})" for state in states})
     torch = sorted({str((code.get("versions") or {}).get("torch")) for code in codes})
     seconds = sum(state.get("seconds") or 0 for state in states)
-    protocol = describe_texts(as_planned) if as_planned else "none: no run was trained under a protocol written before"
+    protocol = describe_texts(as_planned) if as_planned else "none of the runs was trained under a protocol"
     number = _counted(len(group.conditions) - ensembles, "condition")
     return {
         "runs": f"{len(runs)} in {number}, {len(group.left_out)} left out"

@@ -49,12 +49,12 @@ def no_lesion_section(
         if len(condition.part(part))
     ]
     caption = (
-        "The no-lesion rule empties a mask whose lesion score is below the least score of the run. Before and after: "
+        "The no-lesion rule empties a mask whose lesion score is below the threshold of the run. Before and after: "
         "value and 95% interval; the difference is paired on the same draws of groups."
     )
     intro = (
         "The lesion score is the highest probability of a pixel; for a joint network, it is multiplied by the "
-        "probability that the image is not normal. The least score was chosen on the validation images of each run, "
+        "probability that the image is not normal. The threshold was chosen on the validation images of each run, "
         "before any test image was predicted: it costs at most the allowed share of the mean Dice of these lesions."
     )
     table = TableItem("no_lesion_rule", caption, pd.DataFrame(rows))
@@ -72,7 +72,7 @@ def _row(condition: Condition, part: str, after: pd.DataFrame, cache: Path | Non
     is_lesion = has_lesion(condition.part(part))
     row: dict[str, object] = {
         "lesions / normal images": f"{is_lesion.sum()} / {(~is_lesion).sum()}",
-        "least score": _least_scores(condition),
+        "threshold": _thresholds(condition),
         "allowed cost": f"{condition.config.predict.no_lesion:g}",
     }
     for metric in _METRICS:
@@ -85,8 +85,8 @@ def _row(condition: Condition, part: str, after: pd.DataFrame, cache: Path | Non
     return row
 
 
-def _least_scores(condition: Condition) -> str:
-    """Write the least score of the runs, or its range."""
+def _thresholds(condition: Condition) -> str:
+    """Write the threshold of the runs, or its range."""
     scores: list[float] = []
     for run in condition.runs:
         with suppress(DamagedError):

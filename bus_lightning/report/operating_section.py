@@ -117,9 +117,9 @@ def _predictive_table(
         table.append(row)
     source = (
         "as in screening with ultrasound of women at elevated risk (ACRIN 6666: 111 cancers in 7,473 examinations). "
-        "The report's option `prevalence` states another"
+        "`--prevalence` of the report takes another"
         if prevalence == SCREENING_PREVALENCE
-        else "as the report's option `prevalence` states"
+        else "the report's `--prevalence`"
     )
     caption = (
         "The 2 x 2 table of malignant (TP, FN) and other images (FP, TN), called malignant (TP, FP) or not; with "

@@ -101,8 +101,8 @@ def _doubt_items(evidence: Evidence, labels: dict[str, str]) -> list[Item]:
         "What is gained on test images if the answers with a doubt are left to a reader: value and 95% interval. The "
         "last column leaves out the same number of answers, those with the lowest probability: a doubt with no larger "
         "gain adds nothing to the confidence. Replicates are pooled. The threshold for malignant has a sensitivity of "
-        "95% on validation images. Doubts that need the image (it is no ultrasound, it is cut off) are not in the "
-        "files of a run."
+        "95% on validation images. Doubts that need the image (not ultrasound, cut off) are not in the files of a "
+        "run."
     )
     items: list[Item] = [TableItem("doubts", caption, table)]
     if never:

@@ -1,7 +1,7 @@
 """Average the probabilities of several networks: of classes from their tables, of masks from the networks themselves.
 
 A mask is thresholded after the average, at the image's own resolution. With a no-lesion rule, the lesion scores of the
-networks are averaged, too, and so are the least scores that they have chosen.
+networks are averaged, too, and so are the thresholds of their no-lesion rules.
 """
 
 from collections.abc import Iterator, Sequence

@@ -69,7 +69,7 @@ def evaluate_runs(cfg: DictConfig) -> None:
         raise UserError(f"runs={cfg.runs} matches no run folder with a kept checkpoint (checkpoints/best.ckpt).{cure}")
     for run in folders:
         if run.is_ensemble:
-            log.info("%s: passed over: an ensemble has no checkpoint.", run.path)
+            log.info("%s: skipped: an ensemble has no checkpoint.", run.path)
     results: dict[Path, Path] = {}
     refused: dict[str, str | None] = {}
     for run in runs:

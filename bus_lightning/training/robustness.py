@@ -96,7 +96,7 @@ def evaluate_robustness(
     complete = output.start(made_with)
     levels = [level for level in settings.levels if level not in complete]
     if not levels:
-        log.info("%s: all of it exists already", folder)
+        log.info("%s: complete, skipped", folder)
         return
     untyped: Any = trainer  # the type checker does not see its setters
     untyped.callbacks, untyped.limit_test_batches = [], 1.0

@@ -205,7 +205,7 @@ def _refuse(path: Path, seen: Seen, prepared: PreparedData, shares_ids: bool) ->
     example, number = min(seen.images), len(seen.images)
     if seen.by_pixels:
         unseen, every = "split=unseen (test only the others)", "split=all (test all images anyway)"
-        own = "split=own (the ids are the same images: use the run's parts)"
+        own = "split=own (if the ids name the same images: use the run's parts)"
         raise UserError(
             f"{_folders(prepared)}: {path} has seen {number} of its {len(prepared.frame)} images in training or "
             f"validation ('{example}' shows '{seen.images[example]}'): pass "
@@ -213,7 +213,7 @@ def _refuse(path: Path, seen: Seen, prepared: PreparedData, shares_ids: bool) ->
         )
     raise UserError(
         f"{_folders(prepared)} holds other files than the run was trained on, but {number} of its ids are among the "
-        "training and validation images: pass split=own (the ids are the same images: use the run's parts) or "
+        "training and validation images: pass split=own (if the ids name the same images: use the run's parts) or "
         "split=all (they are other images)."
     )
 

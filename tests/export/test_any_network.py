@@ -100,7 +100,7 @@ def test_a_joint_run_answers_both_in_one_forward_pass(written, tmp_path, monkeyp
 
 
 def joint_seeds(copied):
-    """Three seeds of a joint condition that predicts with flips and a no-lesion rule, each with its own least score."""
+    """Three seeds of a joint condition that predicts with flips and a no-lesion rule, each with its own threshold."""
     runs = copied(*((f"joint-{seed}", f"seed={seed}", "predict.flips=true", "predict.no_lesion=0.01")
                     for seed in range(3)))  # fmt: skip
     for seed, run in enumerate(runs):

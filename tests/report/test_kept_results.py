@@ -15,7 +15,7 @@ def test_numbers_whose_runs_are_gone_stay_and_are_named(folded_runs, page_and_pl
     assert [row | {"kept": row["group"] == "folded"} for row in content["rows"]] == kept["rows"]
     line = next(line for line in before.splitlines() if line.startswith("| ResNet-34 |"))
     assert line in text
-    assert "*Kept from an earlier page: the runs of this table are no longer there.*" in text
+    assert "*Kept from an earlier page: the folder of runs no longer has the runs of this table.*" in text
     assert kept["goals"] == content["goals"]
     assert not [each for each in kept["missing"] if each["group"] == "folded"]
     assert make_page(page_and_plan, tmp_path) == (text, kept)
@@ -47,7 +47,7 @@ def test_a_table_of_new_and_kept_numbers_names_the_kept_ones(folded_runs, page_a
     shutil.rmtree(tmp_path / "runs" / "folded")
     finished("group=folded", "model=alexnet")
     text, content = make_page(page_and_plan, tmp_path)
-    assert "*Kept from an earlier page, because the runs are no longer there: resnet34 (folded).*" in text
+    assert "*Kept from an earlier page: the folder of runs no longer has those of resnet34 (folded).*" in text
     own = {(row["condition"], row["kept"]) for row in content["rows"] if row["group"] == "folded"}
     assert own == {("alexnet", False), (before["rows"][0]["condition"], True)}
     assert {"group": "folded, gone", "about": "alexnet", "text": "not run"} not in content["missing"]

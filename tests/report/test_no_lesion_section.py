@@ -52,7 +52,7 @@ def test_false_alarms_and_dice_are_shown_before_and_after_with_a_paired_differen
             assert row[f"{title}, before"].startswith(f"{before:.3f} (")
             assert row[f"{title}, after"].startswith(f"{after:.3f} (")
             assert row[f"{title}, difference"].startswith(f"{after - before:.3f} (")
-        assert row["least score"] == "0.600"
+        assert row["threshold"] == "0.600"
         assert row["allowed cost"] == "0.005"
         assert row["lesions / normal images"] == {"test": "40 / 20", "val": "20 / 10"}[part]
 

@@ -76,7 +76,7 @@ def test_goals_are_judged_by_the_value_and_lower_is_better_for_a_loss(folded_run
     first, loss, outside = content["goals"]
     value = next(row["value"] for row in content["rows"] if row["metric"] == "accuracy")
     assert [each["verdict"] for each in first["reached"]] == ["reached" if value >= 0.5 else "not reached"]
-    assert [each["verdict"] for each in loss["reached"]] == ["the least is reached"]
+    assert [each["verdict"] for each in loss["reached"]] == ["minimum reached"]
     assert [each["verdict"] for each in outside["reached"]] == ["not reached"]
 
 

@@ -60,7 +60,7 @@ def test_a_seed_that_lacks_a_fold_is_left_out_if_another_seed_is_complete(folds)
         stopped.path.name: "is not complete: interrupted",
     }
     report = make_report([stopped.path.parent]).with_name("report.md").read_text()
-    assert "3 runs are not in this report: its numbers are of the others." in report
+    assert "3 runs are not in this report; all numbers are of the others." in report
 
 
 def test_a_missing_fold_of_every_seed_is_named_with_its_seed_and_the_rest_is_reported(folds):
@@ -74,7 +74,7 @@ def test_a_missing_fold_of_every_seed_is_named_with_its_seed_and_the_rest_is_rep
     )
     report = make_report([stopped.path.parent]).with_name("report.md").read_text()
     assert text in report
-    assert "2 runs are not in this report: its numbers are of the others." in report
+    assert "2 runs are not in this report; all numbers are of the others." in report
     assert f"{stopped.path.name} | resnet34 | interrupted" in report
     assert "Classification" in report
 

@@ -45,14 +45,14 @@ def find_answers(goal: Goal, rows: Sequence[Row]) -> list[Answer]:
 
 
 def judge(goal: Goal, row: Row) -> str:
-    """Say whether a value reaches a goal: `reached`, `the least is reached`, `not reached` or `undefined`."""
+    """Say whether a value reaches a goal: `reached`, `minimum reached`, `not reached` or `undefined`."""
     if row.value is None:
         return "undefined"
     if goal.at_most is not None:
         return "reached" if goal.goal <= row.value <= goal.at_most else "not reached"
     if _reaches(goal, row.value, goal.goal):
         return "reached"
-    return "the least is reached" if goal.least is not None and _reaches(goal, row.value, goal.least) else "not reached"
+    return "minimum reached" if goal.least is not None and _reaches(goal, row.value, goal.least) else "not reached"
 
 
 def make_goals(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
@@ -61,7 +61,7 @@ def make_goals(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
     for goal in goals:
         answers = find_answers(goal, rows)
         wanted = f"{goal.goal:g}" + (f" to {goal.at_most:g}" if goal.at_most is not None else "")
-        wanted += f"; at least {goal.least:g}" if goal.least is not None else ""
+        wanted += f"; minimum {goal.least:g}" if goal.least is not None else ""
         cells = [list(_write(goal, answer)) for answer in answers] or [["not measured", "-", "-"]]
         lines.append([
             plain(goal.question), title_of(goal.metric), plain(goal.elsewhere or "-"), wanted,

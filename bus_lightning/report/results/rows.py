@@ -54,7 +54,7 @@ class Row:
         commit: Commits of the trainings.
         command: The commands that made the runs.
         paper: The published number; empty if there is none.
-        kept: Whether the number stands on an earlier page and its runs are no longer there.
+        kept: Whether the number is from an earlier page, and its runs are no longer in the folder.
     """
 
     table: str

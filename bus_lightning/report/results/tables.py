@@ -26,7 +26,8 @@ def make_table(table: Table, rows: Sequence[Row], extensions: Sequence[Extension
     titles = {model: title for extension in extensions for model, title in extension.titles.items()}
     body = _across(table, rows, titles) if table.kind == "across" else _scores(table, rows, titles, extensions)
     where = ", ".join(table.groups)
-    lack = f"*Missing or mixed in {where}: {len(missing)}, [named below](#what-is-missing).*" if missing else ""
+    entries = f"{len(missing)} {'entry' if len(missing) == 1 else 'entries'}"
+    lack = f"*[What is missing](#what-is-missing) has {entries} about {where}.*" if missing else ""
     return "\n\n".join(filter(None, [body, _provenance(rows), _kept(rows), lack]))
 
 
@@ -124,7 +125,7 @@ def _provenance(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     lines = "\n".join(command.replace("`", "'") for command in commands)
-    return f"Trained at {', '.join(commits)}:\n\n```\n{lines}\n```"
+    return f"Trained at commit {', '.join(commits)}:\n\n```\n{lines}\n```"
 
 
 def _kept(rows: Sequence[Row]) -> str:
@@ -133,6 +134,6 @@ def _kept(rows: Sequence[Row]) -> str:
     if not kept:
         return ""
     if len(kept) == len(rows):
-        return "*Kept from an earlier page: the runs of this table are no longer there.*"
+        return "*Kept from an earlier page: the folder of runs no longer has the runs of this table.*"
     names = plain("; ".join(dict.fromkeys(f"{row.label} ({row.group})" for row in kept)))
-    return f"*Kept from an earlier page, because the runs are no longer there: {names}.*"
+    return f"*Kept from an earlier page: the folder of runs no longer has those of {names}.*"

@@ -33,8 +33,8 @@ _OWN = {
     "not_computed": (
         "Not computed in the browser: sizes in millimetres, and whether a JPEG is complete beyond its end marker."
     ),
-    "as_fp32": "The numbers are those of a server in fp32; in bf16 or int8 a server rounds, and differs slightly.",
-    "as_int8": "In int8 a browser rounds otherwise than a server: probabilities differed by up to 0.06 when compared.",
+    "as_fp32": "The numbers are those of a server in fp32; a server in bf16 or int8 rounds, and differs slightly.",
+    "as_int8": "In int8 a browser rounds differently from a server: probabilities differed by up to 0.06.",
     "loading": "The networks are being loaded…",
     "working": "The image is being diagnosed…",
     "print": "Print, or save as PDF",
