@@ -214,7 +214,11 @@ def fill_plain(values: dict[str, Any], table: dict[str, Kind]) -> bool:
 
 
 def check_option(key: str, value: Any, as_key: str) -> None:
-    """Refuse a value, and the options in it, that are not of the kind of those of another key of `TRAIN`; null is."""
+    """Refuse a value, and the options in it, that are not of the kind of another key of `TRAIN`; accept null.
+
+    Raises:
+        UserError: One line that names the key, its value, and the values that it may have.
+    """
     if value is None:
         return
     check_value(key, value, TRAIN[as_key])

@@ -41,7 +41,7 @@ def load_config(path: Path) -> DictConfig:
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """Read the values of a run's config, as `load_config` does, as nested mappings and lists."""
+    """Read the values of a run's config as nested mappings and lists; errors are those of `load_config`."""
     try:
         content = read_yaml(path)
     except FileNotFoundError as error:
@@ -67,7 +67,11 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def create_config(content: dict[str, Any], path: Path) -> DictConfig:
-    """Make the config of a run from its values; the error names the file that they were read from."""
+    """Make the config of a run from its values.
+
+    Raises:
+        DamagedError: If they are not those of a config; names the file that they were read from.
+    """
     try:
         cfg: DictConfig = OmegaConf.create(content)
     except (OmegaConfBaseException, ValueError) as error:

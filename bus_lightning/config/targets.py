@@ -40,7 +40,7 @@ def target_error(error: Exception, at: str = "", target: str = "") -> UserError:
 
 
 def explained(partial: Callable[..., Any], at: str, target: str) -> Callable[..., Any]:
-    """Wrap a partial so that its node is named when a later call fails."""
+    """Wrap a partial: a later call that fails raises a UserError that names its node."""
 
     def call(*arguments: Any, **options: Any) -> Any:
         try:

@@ -40,6 +40,15 @@ def quiet_lightning() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
+def quiet_alembic() -> None:
+    """Silence the lines that alembic logs at its import.
+
+    Source: `monai/apps/auto3dseg/hpo_gen.py` of MONAI 1.6 imports Optuna if it is installed, and this alembic. It can
+    go with a MONAI whose metrics import neither.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
 def keep_signals_from_lightning(trainer: "pl.Trainer") -> None:
     """Keep a Trainer from handling signals.
 

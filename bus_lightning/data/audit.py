@@ -6,7 +6,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -83,43 +83,57 @@ def audit_folder(root: Path, index: SourceIndex, progress: bool = True) -> Audit
     likenesses = {row.id: image.likeness for row, image in by_row if image.likeness}
     mask_files = find_mask_files(rows, likenesses, lambda file: read_image(root / file))
     broken |= {file: UserError(f"{root / file} {reason}. {_MASK_CURE}") for file, reason in mask_files.items()}
-    mismatched = sorted(file for file, error in broken.items() if isinstance(error, MaskSizeError))
-    unclear = sorted(file for file, error in broken.items() if isinstance(error, MaskValueError))
-    rules = {file: rule for image in decoded for file, rule in image.rules.items()}
-    number, healthy = frame["masks"].map(len), frame["class"] == HEALTHY
-    lesion, whole = (pd.Series(values) for values in zip(*((d.has_lesion, not d.broken) for d in decoded), strict=True))
-
-    def ids(condition: "pd.Series[bool]") -> list[str]:
-        return frame.loc[condition, "id"].tolist()
-
     return Audit(
         counts={name: int(count) for name, count in frame["class"].value_counts().sort_index().items()}
-        | {"images": len(frame), "masks": int(number.sum())},
-        problems={
-            "unreadable": sorted(broken.keys() - {*mismatched, *unclear, *mask_files}),
-            "mask_among_images": sorted(mask_files),
-            "mask_size_mismatch": mismatched,
-            "mask_of_another_scale": sorted(file for image in decoded for file in image.resized),
-            "mask_unclear": unclear,
-            "mask_read_by_rule": sorted(rules),
-            "image_without_mask": ids((number == 0) & ~healthy),
-            "mask_without_image": index.orphans,
-            "normal_with_lesion": ids(healthy & lesion),
-            "lesion_with_empty_mask": ids(~healthy & ~lesion & whole),
-            "several_masks": ids(number > 1),
-            "color_marks": [row.id for row, image in by_row if image.measures and image.measures.colored],
-        },
+        | {"images": len(frame), "masks": int(frame["masks"].map(len).sum())},
+        problems=_list_problems(index, decoded, broken, mask_files),
         # Without the root: the cache keeps the findings by content, wherever the folder is.
         broken={file: str(error).removeprefix(f"{root}/") for file, error in broken.items()},
         groups=dict(zip(frame["id"], groups.tolist(), strict=True)),
         exact_duplicate_of=exact,
-        conflicts=ids(frame.groupby(groups)["class"].transform("nunique") > 1),
+        conflicts=frame.loc[frame.groupby(groups)["class"].transform("nunique") > 1, "id"].tolist(),
         content=content_hash(root, frame),
-        rules=rules,
+        rules={file: rule for image in decoded for file, rule in image.rules.items()},
         bad_images=sorted(broken.keys() & set(frame["image"])),
         measures=by_column(image.measures for image in decoded),
         fingerprints=fingerprints,
     )
+
+
+def _list_problems(
+    index: SourceIndex, decoded: Sequence[_Decoded], broken: Mapping[str, UserError], mask_files: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """List the findings by kind, as `Audit.problems` has them; `decoded` is in the order of the index."""
+    frame = index.frame
+    mismatched = sorted(file for file, error in broken.items() if isinstance(error, MaskSizeError))
+    unclear = sorted(file for file, error in broken.items() if isinstance(error, MaskValueError))
+    number, healthy = frame["masks"].map(len), frame["class"] == HEALTHY
+    lesion, whole, colored = (
+        pd.Series(values, index=frame.index, dtype=bool)
+        for values in (
+            [image.has_lesion for image in decoded],
+            [not image.broken for image in decoded],
+            [image.measures is not None and image.measures.colored for image in decoded],
+        )
+    )
+
+    def ids(condition: "pd.Series[bool]") -> list[str]:
+        return frame.loc[condition, "id"].tolist()
+
+    return {
+        "unreadable": sorted(broken.keys() - {*mismatched, *unclear, *mask_files}),
+        "mask_among_images": sorted(mask_files),
+        "mask_size_mismatch": mismatched,
+        "mask_of_another_scale": sorted(file for image in decoded for file in image.resized),
+        "mask_unclear": unclear,
+        "mask_read_by_rule": sorted(file for image in decoded for file in image.rules),
+        "image_without_mask": ids((number == 0) & ~healthy),
+        "mask_without_image": index.orphans,
+        "normal_with_lesion": ids(healthy & lesion),
+        "lesion_with_empty_mask": ids(~healthy & ~lesion & whole),
+        "several_masks": ids(number > 1),
+        "color_marks": ids(colored),
+    }
 
 
 @contextmanager

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from bus_lightning.core.cache import read_cached, write_cached
+from bus_lightning.core.cache import keep_cached, read_cached
 from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.randomness import stable_hash
+from bus_lightning.data.index import rows_of
 from bus_lightning.data.pixels import read_files
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.simple_statistics import STATISTICS, simple_statistics
@@ -59,15 +60,16 @@ def cached_features(prepared: PreparedData, cache: Path, progress: bool = False)
 
     def measure(row: Any) -> list[float]:
         image, masks = read_files(row, prepared.root, prepared.scale)
-        is_known = bool(row.masks) or row.kind == HEALTHY
+        is_known = bool(row.masks) or row.class_name == HEALTHY
         return [*simple_statistics(image), float(masks[0].mean()) if is_known else float("nan")]
 
-    rows = list(prepared.frame.rename(columns={"class": "kind"}).itertuples(index=False))
+    rows = rows_of(prepared.frame)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         measured = list(tqdm(pool.map(measure, rows), "statistics", len(rows), unit="image", leave=False,
                              disable=None if progress else True))  # fmt: skip
-    write_cached(file, json.dumps(measured).encode())
-    return parse(json.dumps(measured).encode())
+    content = json.dumps(measured).encode()
+    keep_cached(file, content)
+    return parse(content)
 
 
 def statistics_of(features: pd.DataFrame) -> np.ndarray:

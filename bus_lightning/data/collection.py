@@ -120,6 +120,8 @@ def _pairs_across(
             return None
         return read_cached(path, lambda content: [(str(first), str(second)) for first, second in json.loads(content)])
 
+    if (pairs := known()) is not None:  # without the lock: the cache may belong to another user
+        return pairs
     with FileLock(cleared(path.with_suffix(".lock"))):
         if (pairs := known()) is not None:
             return pairs

@@ -3,12 +3,11 @@
 import hashlib
 import json
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
-from bus_lightning.core.cache import read_cached, write_cached
+from bus_lightning.core.cache import keep_cached, read_cached
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
 from bus_lightning.core.randomness import stable_hash
@@ -43,8 +42,7 @@ def known_content(root: Path, frame: pd.DataFrame, cache: Path) -> str:
         return noted["content"]
     before, content = time.time(), content_hash(root, frame)
     if newest < before - _SETTLED_S:
-        with suppress(OSError):  # the cache may belong to another user
-            write_cached(note, json.dumps({"stamp": stamp, "content": content}).encode())
+        keep_cached(note, json.dumps({"stamp": stamp, "content": content}).encode())
     return content
 
 

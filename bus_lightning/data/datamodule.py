@@ -106,13 +106,23 @@ class BusDataModule(pl.LightningDataModule):
         return torch.tensor([even / counts[k] if k in counts else 0.0 for k in range(self.classes)])
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Serve augmented training images in the order of the epoch; with several processes, each its share."""
+        """Serve augmented training images in the order of the epoch; with several processes, each its share.
+
+        Raises:
+            UserError: If there are too few images for a single batch.
+        """
         trainer: Any = self.trainer
         world = self._world
         if trainer:  # Lightning sets the epoch only after workers have read ahead
             self.sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
         # A single last image cannot be batch-normalised or shared: each epoch skips another one.
-        drop_last = 0 < len(self.sampler) % self.batch_size < max(2, world)
+        images, least = len(self.sampler), max(2, world)
+        drop_last = 0 < images % self.batch_size < least
+        if drop_last and images < self.batch_size:
+            raise UserError(
+                f"The training part has {images} image{'s' * (images != 1)}, and a batch needs {least}: add images, or "
+                "change data.split.ratio."
+            )
         if trainer and trainer.overfit_batches:  # the same images in each epoch, without augmentation
             order = SequentialSampler(self.train)
             return self._loader(self.train, batch_size=self.batch_size, sampler=order, drop_last=drop_last)

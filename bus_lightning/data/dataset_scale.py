@@ -5,14 +5,13 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict
 from io import BufferedReader
 from pathlib import Path
 
 from PIL import Image
 
-from bus_lightning.core.cache import read_cached, write_cached
+from bus_lightning.core.cache import keep_cached, read_cached
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import open_regular
 from bus_lightning.data.file_kinds import read_head, recognise
@@ -36,8 +35,7 @@ def known_scale(root: Path, images: Sequence[str], content: str, cache: Path) ->
     scale = read_cached(note, lambda content: Scale(**json.loads(content)))
     if scale is None:
         scale = scale_of(root / image for image in images)
-        with suppress(OSError):  # the cache may belong to another user
-            write_cached(note, json.dumps(asdict(scale)).encode())
+        keep_cached(note, json.dumps(asdict(scale)).encode())
     if scale != OWN_SCALE:
         log.info("Files that do not state their bit depth are read as %d bits%s.", scale.bits,
                  f", floating-point ones as 0 to {scale.white}" if scale.white > 1 else "")  # fmt: skip

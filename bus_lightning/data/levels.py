@@ -18,7 +18,7 @@ from bus_lightning.core.errors import UserError
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that scanners and programs record
 _PLAIN = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-_DEEP_COLORS = ("RGB", "RGBA", "RGBX", "LA")  # Pillow keeps only the upper 8 of 16 bits in these modes
+DEEP_COLORS = ("RGB", "RGBA", "RGBX", "LA")  # Pillow keeps only the upper 8 of 16 bits in these modes
 _ROWS = 256  # converted at a time: copies of a whole image take much memory
 _PNG_START, _PNG_DEPTH = 8, 24  # byte offsets of the first chunk and of the bit depth
 # Tags of TIFF; a photometric interpretation of 0 says that the smallest level is white.
@@ -115,7 +115,7 @@ def is_deep(image: Image.Image, stream: BufferedIOBase) -> bool:
         return True
     if image.format == "PNG":
         return _png_depth(stream) > 8
-    return image.format == "TIFF" and image.mode in _DEEP_COLORS and max(_tag(image, _BITS)) > 8
+    return image.format == "TIFF" and image.mode in DEEP_COLORS and max(_tag(image, _BITS)) > 8
 
 
 def read_levels(image: Image.Image, stream: BufferedIOBase) -> Levels:
@@ -145,7 +145,7 @@ def read_levels(image: Image.Image, stream: BufferedIOBase) -> Levels:
     if upright.mode in _PLAIN:
         if image.format == "TIFF" and 2 in _tag(image, _SAMPLE_FORMAT) and _pixels(upright, "RGB").max() > 127:
             raise _outside()  # Pillow reads signed levels as unsigned
-        if not deep or upright.mode not in _DEEP_COLORS:
+        if not deep or upright.mode not in DEEP_COLORS:
             return Levels(_pixels(upright, "RGB"), 8)
         values = _deep_colors(upright, stream, page)
         return Levels(values, _stated(image, stream, values))

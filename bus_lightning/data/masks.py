@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import open_regular
 from bus_lightning.data.channels import brightest_channel
-from bus_lightning.data.levels import is_deep, read_levels
+from bus_lightning.data.levels import DEEP_COLORS, is_deep, read_levels
 
 _FAINT, _FAINT_SHARE = 31, 0.02  # up to this level, or this share of 16 bits, a level is a label or noise
 _FEW_PIXELS = 100  # noise has more pixels, or isolated ones
@@ -31,7 +31,6 @@ _EDGE = (0.1, 0.9)  # levels outside this range are JPEG ringing around the two 
 _SPECK = 3  # pixels of a piece that may come from scaling a single pixel down
 _SOFT_SHARE = 0.1  # share of the image between the two levels: no edge is so wide
 _BORDER_BRIGHT, _BORDER_UNCLEAR = 0.9, 0.6  # of the border's pixels: BUSI, BUS-BRA and BrEaST have 0.5 at most
-_DEEP_COLORS = ("RGB", "RGBA", "RGBX", "LA")
 _MOST_SCALED = 8  # at a larger factor a mask has too few pixels for an outline or for comparing proportions
 _CURE = "Fix the mask, or leave the image out with data.exclude=FILE.csv."
 
@@ -107,7 +106,7 @@ def _decide(levels: np.ndarray, source: str, path: Path) -> Mask:
 
 def _deep_levels(image: Image.Image, stream: BufferedReader, path: Path) -> np.ndarray | None:
     """Return one level per pixel for colours of 16 bits, of which Pillow keeps only the upper 8; None for others."""
-    if image.mode not in _DEEP_COLORS or not is_deep(image, stream):
+    if image.mode not in DEEP_COLORS or not is_deep(image, stream):
         return None
     try:
         levels = read_levels(image, stream).values.max(axis=2).astype(np.int64)

@@ -64,6 +64,7 @@ DENOISERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 RULES = 2  # rules 1, of version 0.1, choose the interpolation by the height alone and clean in the LAB colour space
 STYLES = ("none", "contour", "fill", "class_mark", "channel", "crop")
 SOURCES = ("ground_truth", "predicted")
+_PARTS = ("train", "val", "test")
 NEW_IMAGES = "test"  # new images are preprocessed like this part of the split
 
 
@@ -84,7 +85,7 @@ class Preprocessing:
     resize: str = "stretch"
     denoise: str = "none"
     contrast: str = "none"
-    parts: Sequence[str] = ("train", "val", "test")
+    parts: Sequence[str] = _PARTS
     rules: int = RULES
 
     def __post_init__(self) -> None:
@@ -152,7 +153,7 @@ class Overlay:
 
     style: str = "none"
     source: str = "ground_truth"
-    parts: Sequence[str] = ("train", "val", "test")
+    parts: Sequence[str] = _PARTS
     color: Sequence[int] = (255, 255, 0)
     color_by_class: Sequence[Sequence[int]] | None = None
     alpha: float = 0.4
@@ -164,6 +165,12 @@ class Overlay:
         _choose("overlay.style", self.style, STYLES)
         _choose("overlay.source", self.source, SOURCES)
         _check_parts("overlay.parts", self.parts)
+        if self.style == "channel" and not set(_PARTS) <= set(self.parts):  # a grey level would stand for the mask
+            listed = ",".join(self.parts)
+            raise UserError(
+                f"overlay.parts=[{listed}]: overlay.style=channel gives every image a fourth channel: use "
+                f"[{','.join(_PARTS)}], or another style."
+            )
         for color in (self.color, *(self.color_by_class or ())):
             if len(color) != 3 or not all(0 <= value <= 255 for value in color):
                 raise UserError(f"overlay.color: {list(color)} is not a colour: give red, green, blue from 0 to 255.")
@@ -269,4 +276,4 @@ def _choose(option: str, value: str, known: Iterable[str]) -> None:
 
 def _check_parts(option: str, parts: Sequence[str]) -> None:
     for part in parts:
-        _choose(option, part, ("train", "val", "test"))
+        _choose(option, part, _PARTS)

@@ -7,10 +7,10 @@ from itertools import combinations
 import pandas as pd
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.splits import PARTS
 
 log = logging.getLogger(__name__)
 _PREFIX = "parts_"
-_PARTS = ("train", "val", "test")
 _NAMES = {"patients": "patient*", "near-duplicates": "group* of near-duplicates", "groups": "group*"}
 
 
@@ -42,7 +42,7 @@ def published_parts(frame: pd.DataFrame, folds: int | None, fold: int | None) ->
     if not 0 <= (fold or 0) < number:
         raise UserError(f"data.split.fold={fold}: the published folds are 0 to {number - 1}.")
     _name_left_out(frame, f"{_PREFIX}{number}", f" of {number} folds" if number > 1 else "")
-    parts: dict[str, list[str]] = {name: [] for name in _PARTS}
+    parts: dict[str, list[str]] = {name: [] for name in PARTS}
     for id_, of_folds in zip(frame["id"], frame[f"{_PREFIX}{number}"], strict=True):
         if isinstance(of_folds, tuple):
             parts[of_folds[fold or 0]].append(id_)
@@ -111,6 +111,6 @@ def _count_pairs(keys: Iterable[object], places: Iterable[str | None]) -> dict[s
             seen.setdefault(key, set()).add(part)
     counts = {
         f"{first}-{second}": sum({first, second} <= parts for parts in seen.values())
-        for first, second in combinations(_PARTS, 2)
+        for first, second in combinations(PARTS, 2)
     }
     return {pair: number for pair, number in counts.items() if number}

@@ -68,7 +68,18 @@ def take_share(order: list[str], counts: dict[str, Counter[str]], share: float) 
 
 
 def take_fold(order: list[str], counts: dict[str, Counter[str]], folds: int, fold: int | None, option: str) -> set[str]:
-    """Divide the units into folds of nearly equal class counts and return one of them."""
+    """Divide the units into folds of nearly equal class counts and return one of them.
+
+    Args:
+        order: Names of the units, in the order in which they are taken.
+        counts: Name -> number of images of each class.
+        folds: Number of folds, at least 2.
+        fold: The fold, from 0.
+        option: Name of the option that chose it, below `data.split`, for the error.
+
+    Raises:
+        UserError: If there is no such fold.
+    """
     if folds < 2 or fold is None or not 0 <= fold < folds:
         named = f"data.split.{option}"
         raise UserError(f"{named}s={folds} needs at least 2 and {named} from 0 to {folds - 1}; it is {fold}.")

@@ -18,6 +18,7 @@ from bus_lightning.metrics.columns import LESIONS, MILLIMETRES, Floats
 EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD = "epoch", "runs", "report", "compared", "dashboard", "card"
 IN_MILLIMETRES, BY_LESION = "millimetres", "by lesion"
 _NO_LESION, _LESION = "no image without a lesion", "no image with a lesion"
+_NONE, _BACKGROUND = "no images", "no image with background"
 _LESION_MM = "no lesion with a known pixel size"
 _CLASS = "no image of a class"
 _SEPARATED = "the probabilities of malignant are all the same, or separate it from the rest"
@@ -73,7 +74,7 @@ def _in_mm(
 
 
 CLASSIFICATION = (
-    Metric("accuracy", "accuracy", of_classes.accuracy, "no images",
+    Metric("accuracy", "accuracy", of_classes.accuracy, _NONE,
            shown=(EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD)),
     Metric("balanced_accuracy", "balanced accuracy", of_classes.balanced_accuracy, _CLASS, shown=(EPOCH, REPORT, CARD)),
     _per_class("precision", "precision", of_classes.precision, EPOCH),
@@ -83,14 +84,14 @@ CLASSIFICATION = (
     _per_class("npv", "NPV", of_classes.npv),
     _per_class("auroc", "AUC", of_classes.area, EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD),
     _per_class("average_precision", "average precision", of_classes.average_precision, REPORT),
-    Metric("log_loss", "log-loss", of_classes.log_loss, "no images", "lower", "nats", (REPORT,)),
-    Metric("brier", "Brier score", of_classes.brier, "no images", "lower", "in [0, 2]", (REPORT,)),
-    Metric("calibration_error", "calibration error", of_classes.calibration_error, "no images", "lower",
+    Metric("log_loss", "log-loss", of_classes.log_loss, _NONE, "lower", "nats", (REPORT,)),
+    Metric("brier", "Brier score", of_classes.brier, _NONE, "lower", "in [0, 2]", (REPORT,)),
+    Metric("calibration_error", "calibration error", of_classes.calibration_error, _NONE, "lower",
            shown=(REPORT,)),
     Metric("calibration_error_adaptive", "calibration error, equal bins", of_classes.calibration_error_adaptive,
-           "no images", "lower"),
-    Metric("aurc", "area under the risk-coverage curve", of_classes.aurc, "no images", "lower"),
-    Metric("excess_aurc", "excess area under the risk-coverage curve", of_classes.excess_aurc, "no images", "lower"),
+           _NONE, "lower"),
+    Metric("aurc", "area under the risk-coverage curve", of_classes.aurc, _NONE, "lower"),
+    Metric("excess_aurc", "excess area under the risk-coverage curve", of_classes.excess_aurc, _NONE, "lower"),
     Metric("malignant_calibration_slope", "calibration slope of malignant", of_classes.malignant_slope, _SEPARATED, "",
            "1 is ideal", needs=(MALIGNANT,)),
     Metric("malignant_calibration_intercept", "calibration intercept of malignant", of_classes.malignant_intercept,
@@ -113,14 +114,14 @@ SEGMENTATION = (
     Metric("fp", "false positive pixels", lambda of: of.pooled("fp"), "", "lower", "pixels", (EPOCH,)),
     Metric("fn", "false negative pixels", lambda of: of.pooled("fn"), "", "lower", "pixels", (EPOCH,)),
     Metric("tn", "true negative pixels", lambda of: of.pooled("tn"), "", "higher", "pixels", (EPOCH,)),
-    Metric("accuracy", "accuracy", of_pixels.accuracy_pooled, _LESION, shown=(EPOCH,)),
+    Metric("accuracy", "accuracy", of_pixels.accuracy_pooled, _NONE, shown=(EPOCH,)),
     Metric("precision", "precision, pooled", of_pixels.precision_pooled, "no lesion was predicted", shown=(EPOCH,)),
     Metric("recall", "recall, pooled", of_pixels.recall_pooled, _LESION, shown=(EPOCH,)),
-    Metric("specificity", "specificity, pooled", of_pixels.specificity_pooled, _LESION),
+    Metric("specificity", "specificity, pooled", of_pixels.specificity_pooled, _BACKGROUND),
     Metric("iou_pooled", "IoU, pooled", of_pixels.iou_pooled, _LESION, shown=(EPOCH, REPORT, COMPARED)),
     Metric("dice_pooled", "Dice, pooled", of_pixels.dice_pooled, _LESION, shown=(EPOCH, REPORT)),
-    Metric("accuracy_image", "accuracy, mean of images", of_pixels.accuracy_image, _LESION),
-    Metric("specificity_image", "specificity, mean of images", of_pixels.specificity_image, _LESION),
+    Metric("accuracy_image", "accuracy, mean of images", of_pixels.accuracy_image, _NONE),
+    Metric("specificity_image", "specificity, mean of images", of_pixels.specificity_image, _BACKGROUND),
     Metric("precision_image", "precision, mean of lesions", of_pixels.precision_image, _LESION),
     Metric("recall_image", "recall, mean of lesions", of_pixels.recall_image, _LESION),
     Metric("iou_image", "IoU, mean of lesions", of_pixels.iou_image, _LESION,
@@ -140,7 +141,7 @@ SEGMENTATION = (
            shown=(BY_LESION,), columns=LESIONS),
     Metric("lesion_sensitivity_well", "lesions found (IoU at least 0.5)", of_pixels.lesion_sensitivity_well, _LESION,
            shown=(BY_LESION,), columns=LESIONS),
-    Metric("false_lesions_per_image", "false lesions per image", of_pixels.false_lesions_per_image, "no images",
+    Metric("false_lesions_per_image", "false lesions per image", of_pixels.false_lesions_per_image, _NONE,
            "lower", "lesions per image", (BY_LESION,), columns=LESIONS),
     _in_mm("lesions_in_mm", "lesions with a known pixel size", of_pixels.lesions_in_mm, unit="lesions"),
     _in_mm("area_mm2", "area of the lesion, mm²", lambda of: of.measured_in_mm("area_mm2"), unit="mm²"),

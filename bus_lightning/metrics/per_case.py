@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.metrics.catalogue import CLASSIFICATION, POOLED_ACCURACY, SEGMENTATION
 from bus_lightning.metrics.classification import Classified, macro
-from bus_lightning.metrics.columns import SURFACE, Floats, cases_of_task, classes_of, has_both_tasks, probabilities_of
+from bus_lightning.metrics.columns import (
+    SURFACE,
+    Floats,
+    cases_of_task,
+    classes_of,
+    has_both_tasks,
+    has_lesion,
+    probabilities_of,
+)
 from bus_lightning.metrics.segmentation import counted
 
 Metrics = dict[str, Any]
@@ -146,7 +154,7 @@ def reason(key: str, cases: pd.DataFrame) -> str:
     if not len(cases):
         return "no images"
     if "tp" in cases:
-        if key in SURFACE and (key not in cases or cases.loc[cases["tp"] + cases["fn"] > 0, key].isna().any()):
+        if key in SURFACE and (key not in cases or cases.loc[has_lesion(cases), key].isna().any()):
             return f"{key} is missing for some images"
         return next((metric.undefined for metric in SEGMENTATION if metric.key == key), "")
     if not np.isfinite(probabilities_of(cases)).all():

@@ -21,8 +21,8 @@ def calibration_slope(truth: Bools, logits: Floats, weights: Floats) -> Floats:
         weights: (D, n) how often each case counts, in each of D draws.
 
     Returns:
-        (D,); NaN in a draw whose positive and negative cases the logits separate, because its slope is infinite, and in
-        a draw without a positive or without a negative case.
+        (D,); NaN in a draw whose positive and negative cases the logits separate, because its slope is infinite; in one
+        whose cases all have the same logit; and in one without a positive or without a negative case.
 
     References:
         Cox, "Two further applications of a model for binary regression", Biometrika 45 (1958) 562-565.
@@ -33,7 +33,8 @@ def calibration_slope(truth: Bools, logits: Floats, weights: Floats) -> Floats:
     if spread < 1e-12:
         return np.full(len(weights), np.nan)
     scaled = (logits - logits.mean()) / spread
-    return _fit(truth, weights, np.zeros(len(logits)), np.stack([np.ones(len(logits)), scaled], axis=1))[:, 1] / spread
+    fitted = _fit(truth, weights, np.zeros(len(logits)), np.stack([np.ones(len(logits)), scaled], axis=1))[:, 1]
+    return np.where(_overlap(truth, logits, weights), fitted / spread, np.nan)
 
 
 def calibration_intercept(truth: Bools, logits: Floats, weights: Floats) -> Floats:
@@ -45,6 +46,25 @@ def calibration_intercept(truth: Bools, logits: Floats, weights: Floats) -> Floa
         (D,); NaN in a draw without a positive or without a negative case.
     """
     return _fit(truth, weights, logits, np.ones((len(logits), 1)))[:, 0]
+
+
+def _overlap(truth: Bools, logits: Floats, weights: Floats) -> Bools:
+    """Say for each draw whether some positive case has a higher logit than some negative one, and some a lower: (D,).
+
+    Otherwise there is no best slope. Newton's method does not show it: rounding may end its steps anywhere.
+
+    References:
+        Albert and Anderson, "On the existence of maximum likelihood estimates in logistic regression models",
+        Biometrika 71 (1984) 1-10.
+    """
+    order = np.argsort(logits, kind="stable")
+    ordered, is_drawn = logits[order], weights[:, order] > 0
+    ends = []
+    for kind in (truth[order], ~truth[order]):
+        own = is_drawn & kind
+        ends.append((ordered[own.argmax(axis=1)], ordered[len(order) - 1 - own[:, ::-1].argmax(axis=1)]))
+    (lowest_positive, highest_positive), (lowest_negative, highest_negative) = ends
+    return np.asarray((highest_positive > lowest_negative) & (lowest_positive < highest_negative))
 
 
 def _fit(truth: Bools, weights: Floats, offset: Floats, columns: Floats) -> Floats:

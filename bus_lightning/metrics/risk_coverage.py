@@ -17,7 +17,7 @@ def area_under_risk_coverage(wrong: Bools, confidence: Floats, weights: Floats) 
     Args:
         wrong: (n,) whether each answer is wrong.
         confidence: (n,) the higher, the earlier it is answered.
-        weights: (D, n) whole numbers: how often each answer counts, in each of D draws.
+        weights: (D, n) whole numbers: how often each answer counts, in each of D draws; a draw of NaN has no answer.
 
     Returns:
         (D,) each, in [0, 1], NaN in a draw without an answer. The best order has all errors last; the first area minus
@@ -27,6 +27,7 @@ def area_under_risk_coverage(wrong: Bools, confidence: Floats, weights: Floats) 
         El-Yaniv and Wiener, "On the foundations of noise-free selective classification", JMLR 11 (2010) 1605-1641.
         Geifman, Uziel and El-Yaniv, "Bias-reduced uncertainty estimation for deep neural classifiers", ICLR 2019.
     """
+    weights = np.nan_to_num(weights)  # counts are positions in a table
     blocks = [
         _areas(*by_coverage(wrong, confidence, weights[first : first + AT_ONCE]))
         for first in range(0, max(1, len(weights)), AT_ONCE)

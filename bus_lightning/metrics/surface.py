@@ -1,14 +1,12 @@
 """The distance between the outlines of a predicted and a ground-truth lesion, in per cent of the image's diagonal."""
 
-import logging
 import math
 import warnings
 
 from torch import Tensor
 
-logging.getLogger("alembic").setLevel(
-    logging.WARNING
-)  # MONAI imports Optuna if it is installed, and its alembic logs each step
+from bus_lightning.core.workarounds import quiet_alembic
+
 TOLERANCE = 1.0  # per cent of the diagonal within which two outlines agree: about 7 pixels of a 500 x 500 image
 MISSED = 100.0  # a missed lesion costs the whole diagonal; left out, it would make the worst networks look better
 
@@ -56,6 +54,7 @@ def compare_outlines(
         return None, None
     if not (prediction & lesion).any():
         return math.inf, 0.0
+    quiet_alembic()
     from monai.metrics.hausdorff_distance import compute_hausdorff_distance  # takes seconds
     from monai.metrics.surface_dice import compute_surface_dice
 

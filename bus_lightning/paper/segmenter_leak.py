@@ -105,7 +105,7 @@ def _mean_of_runs(test: pd.DataFrame, groups: NDArray[np.int64], weights: Floats
     """Average a metric over runs under each row of weights of the groups, (D, groups) -> (D,)."""
     runs = [cases for _, cases in test.groupby("run")]
     values = [
-        weighted_metrics(cases, np.take(weights, np.searchsorted(groups, cases["group"]), axis=1))[metric]
+        weighted_metrics(cases, np.take(weights, np.searchsorted(groups, cases["group"]), axis=1), (metric,))[metric]
         for cases in runs
     ]
     return np.asarray(np.mean(values, axis=0))

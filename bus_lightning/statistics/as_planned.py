@@ -140,7 +140,7 @@ def _is_trained(folder: RunDir) -> bool:
 
 
 def _last_start(runs: Sequence[RunDir]) -> str:
-    return max(str(run.status.get("started")) for run in runs)
+    return max(str(run.status.get("started") or "") for run in runs)
 
 
 def _place(run: RunDir, group: str, protocol: Protocol, progress: dict[str, Progress]) -> Iterator[Deviation]:

@@ -31,7 +31,8 @@ def group_draws(
 
     Up to that tenth, each combination of classes is a stratum. The group of a stratum with a single group is in every
     draw once; it adds no spread, and this makes the interval narrower. With many combinations of few groups, it would
-    be much too narrow.
+    be much too narrow. If no stratum has a second group, every draw would be the same, and the interval would have no
+    width: all counts are then NaN, and so is every interval.
 
     Args:
         groups: (n,) the group of each image.
@@ -40,8 +41,8 @@ def group_draws(
         seed: The same seed gives the same draws, for any order of the images.
 
     Returns:
-        The groups, sorted, (G,); and how often each is drawn, (draws, G) float32, non-negative whole numbers. The
-        arrays are read-only, because calls with the same arguments share them.
+        The groups, sorted, (G,); and how often each is drawn, (draws, G) float32, non-negative whole numbers or NaN.
+        The arrays are read-only, because calls with the same arguments share them.
 
     Raises:
         ValueError: If groups and strata differ in length.
@@ -62,19 +63,19 @@ def _draw(
     for group, stratum in zip(groups, strata, strict=True):
         classes.setdefault(group, set()).add(stratum)
     unique = np.array(sorted(classes), dtype=np.int64)
-    generator = np.random.default_rng(seed)
-    if sum(len(own) > 1 for own in classes.values()) > _FEW_MIXED * len(classes):
-        groups_of_class = Counter(stratum for own in classes.values() for stratum in own)
-        size = _fewer(len(unique), harmonic_mean(groups_of_class.values()))
-        drawn = generator.multinomial(size, np.full(len(unique), 1 / len(unique)), size=draws)
-        return _read_only(unique, drawn.astype(np.float32))
+    is_mixed = sum(len(own) > 1 for own in classes.values()) > _FEW_MIXED * len(classes)
     columns: dict[tuple[Hashable, ...], list[int]] = {}
     for column, group in enumerate(unique):
-        columns.setdefault(tuple(sorted(classes[int(group)], key=str)), []).append(column)
-    multiplicities = np.empty((draws, len(unique)), dtype=np.float32)
-    for members in columns.values():
-        size = len(members)
-        multiplicities[:, members] = generator.multinomial(size, np.full(size, 1 / size), size=draws)
+        key = () if is_mixed else tuple(sorted(classes[int(group)], key=str))
+        columns.setdefault(key, []).append(column)
+    multiplicities = np.full((draws, len(unique)), np.nan, dtype=np.float32)
+    if any(len(members) > 1 for members in columns.values()):
+        generator = np.random.default_rng(seed)
+        groups_of_class = Counter(stratum for own in classes.values() for stratum in own)
+        for members in columns.values():
+            number = len(members)
+            size = _fewer(number, harmonic_mean(groups_of_class.values())) if is_mixed else number
+            multiplicities[:, members] = generator.multinomial(size, np.full(number, 1 / number), size=draws)
     return _read_only(unique, multiplicities)
 
 
@@ -104,7 +105,7 @@ def weights_of(cases: pd.DataFrame, draws: int, dtype: type[np.floating] = np.fl
         dtype: Sums of counts are exact in float32; sums of shares need float64.
 
     Returns:
-        (1 + draws, n); the first row is ones.
+        (1 + draws, n); the first row is ones, and the others are NaN where nothing can be drawn (`group_draws`).
     """
     groups, times = group_draws(cases["group"].tolist(), cases["label"].tolist(), draws)
     drawn = np.take(times, np.searchsorted(groups, cases["group"]), axis=1)
@@ -121,7 +122,7 @@ def with_interval(values: NDArray[np.floating]) -> Estimate:
 def weighted_median(values: NDArray[np.floating], weights: NDArray[np.floating]) -> NDArray[np.floating]:
     """Compute the median of values (n,) under each row of weights (D, n): the least value that half the weight reaches.
 
-    Two middle values of equal weight are averaged, as in an ordinary median.
+    Two middle values of equal weight are averaged, as in an ordinary median. (D,), NaN in a row without weight.
     """
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(np.asarray(weights, dtype=np.float64)[:, order], axis=1)
@@ -129,7 +130,7 @@ def weighted_median(values: NDArray[np.floating], weights: NDArray[np.floating])
     lower = (reached < half).sum(axis=1)
     upper = (reached <= half).sum(axis=1)
     ordered = np.append(values[order], values[order][-1])
-    return np.asarray((ordered[lower] + ordered[upper]) / 2)
+    return np.where(half[:, 0] > 0, (ordered[lower] + ordered[upper]) / 2, np.nan)
 
 
 def percentile_interval(draws_of_metric: NDArray[np.floating]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bus_lightning.core.class_names import MALIGNANT
-from bus_lightning.metrics.columns import PROBABILITY, Bools, Floats, classes_of, probabilities_of, ratio
+from bus_lightning.metrics.columns import PROBABILITY, Bools, Floats, answers_of, probabilities_of, ratio
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import Estimate, weights_of, with_interval
 from bus_lightning.statistics.summary import DRAWS
@@ -152,8 +152,7 @@ class _Tested:
         """Return which images are called malignant, (n,): by their run's threshold, or by the most probable class."""
         if thresholds:
             return np.asarray(self.scores >= self.cases["run"].map(thresholds).to_numpy("float64"))
-        most_probable = probabilities_of(self.cases).argmax(axis=1)
-        return np.asarray(most_probable == classes_of(self.cases).index(MALIGNANT))
+        return np.asarray(answers_of(self.cases) == MALIGNANT)
 
     def score(self, flagged: Bools, prevalence: float) -> tuple[dict[str, int], dict[str, Estimate]]:
         """Count the 2 x 2 table, and estimate the shares with their intervals."""

@@ -114,6 +114,9 @@ class PairedBootstrap:
             "replicates_a": len(side_a.replicates),
             "replicates_b": len(side_b.replicates),
         }
+        if counts["groups"] < 2:
+            alone = "all shared images are near-duplicates or of one patient"
+            return Comparison(*names, **counts, reason=alone)
         for column, word in (("label", "class"), ("group", "group")):
             if differ := int((side_a.images[column] != side_b.images[column]).sum()):
                 return Comparison(*names, **counts, reason=f"{differ} shared images differ in {word}")

@@ -8,8 +8,10 @@ import pandas as pd
 from scipy.stats import binomtest, wilcoxon
 
 from bus_lightning.core.class_names import MALIGNANT
-from bus_lightning.metrics.columns import Bools, classes_of, dice_of, probabilities_of
+from bus_lightning.metrics.columns import PROBABILITY, answers_of, classes_of, dice_of, has_lesion
 from bus_lightning.statistics.delong import delong
+
+_MALIGNANT = f"{PROBABILITY}{MALIGNANT}"
 
 
 def paired_tests(task: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[int, dict[str, float]]:
@@ -25,15 +27,15 @@ def paired_tests(task: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[int, dict
         by its name, unadjusted, NaN where undefined.
     """
     if task == "segmentation":
-        lesion = a["tp"] + a["fn"] > 0
+        lesion = has_lesion(a)
         differences = dice_of(a[lesion]) - dice_of(b[lesion])
         if not differences.any():
             return len(differences), {"wilcoxon": 1.0 if len(differences) else np.nan}
         return len(differences), {"wilcoxon": float(wilcoxon(differences).pvalue)}
-    right_a, right_b = _is_right(a), _is_right(b)
+    right_a, right_b = (answers_of(cases) == cases["label"].to_numpy() for cases in (a, b))
     p = {"mcnemar": mcnemar(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())), "delong": np.nan}
     if MALIGNANT in classes_of(a):
-        p["delong"] = delong(a["label"] == MALIGNANT, a["prob_malignant"], b["prob_malignant"]).p
+        p["delong"] = delong(a["label"] == MALIGNANT, a[_MALIGNANT], b[_MALIGNANT]).p
     return len(a), p
 
 
@@ -46,9 +48,3 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """
     disagreements = only_first + only_second
     return float(binomtest(only_first, disagreements).pvalue) if disagreements else 1.0
-
-
-def _is_right(cases: pd.DataFrame) -> Bools:
-    """Compare the most probable class with the label; the classes may come in any order."""
-    predicted = np.array(classes_of(cases))[probabilities_of(cases).argmax(axis=1)]
-    return np.asarray(predicted == cases["label"])

@@ -19,7 +19,7 @@ class Curve:
 
     Attributes:
         risk, low, high: Error rate and its 95% interval, (G,).
-        best: Error rate of the best possible order of the same answers, (G,).
+        best: Error rate of the best possible order of the answers of each replicate, (G,).
     """
 
     risk: Floats
@@ -45,7 +45,7 @@ def confidences_of(cases: pd.DataFrame) -> dict[str, Floats]:
 
 def accuracy_at_coverages(cases: pd.DataFrame, draws: int) -> dict[float, Estimate]:
     """Compute the accuracy of the most confident answers at each of `COVERAGES`, by the probability of the answer."""
-    risks = _risks(cases, np.array(COVERAGES), draws)
+    risks = _risks(cases, np.array(COVERAGES), draws).mean(axis=0)
     return {coverage: with_interval(1 - risks[:, column]) for column, coverage in enumerate(COVERAGES)}
 
 
@@ -70,14 +70,14 @@ def risk_curve(cases: pd.DataFrame, draws: int) -> Curve:
     References:
         El-Yaniv and Wiener, "On the foundations of noise-free selective classification", JMLR 11 (2010) 1605-1641.
     """
-    risks = _risks(cases, GRID, draws)
+    by_replicate = _risks(cases, GRID, draws)
+    risks, errors = by_replicate.mean(axis=0), by_replicate[:, 0, -1:]
     low, high = np.array([percentile_interval(column) for column in risks[1:].T]).T
-    error = risks[0, -1]
-    return Curve(risks[0], low, high, np.maximum(0, (error - (1 - GRID)) / GRID))
+    return Curve(risks[0], low, high, np.maximum(0, (errors - (1 - GRID)) / GRID).mean(axis=0))
 
 
 def _risks(cases: pd.DataFrame, coverages: Floats, draws: int) -> Floats:
-    """Compute error rates at coverages, (1 + draws, C); a tie at the threshold is answered in random order."""
+    """Compute error rates at coverages, (replicates, 1 + draws, C); a tie at the threshold is taken in random order."""
     weights, wrong = weights_of(cases, draws), _is_wrong(cases)
     confidence = probabilities_of(cases).max(axis=1)
     risks = []
@@ -90,7 +90,7 @@ def _risks(cases: pd.DataFrame, coverages: Floats, draws: int) -> Floats:
         wanted = np.maximum(coverages * answers[:, -1:], 1)
         reached = [np.interp(*each) for each in zip(wanted, answers, errors, strict=True)]
         risks.append(ratio(np.array(reached), wanted))
-    return np.asarray(np.mean(risks, axis=0))
+    return np.array(risks)
 
 
 def _is_wrong(cases: pd.DataFrame) -> Bools:

@@ -1,16 +1,14 @@
 """Scores within strata of the test images, all on the same draws, so that two strata can be compared."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from bus_lightning.core.class_names import BENIGN, MALIGNANT
-from bus_lightning.metrics.catalogue import CLASSIFICATION, SEGMENTATION
-from bus_lightning.metrics.classification import Classified
-from bus_lightning.metrics.columns import Bools, Floats, classes_of, has_lesion, probabilities_of
-from bus_lightning.metrics.segmentation import counted
+from bus_lightning.metrics.columns import Bools, Floats, has_lesion
+from bus_lightning.metrics.per_case import weighted_metrics
 from bus_lightning.statistics.intervals import group_draws, percentile_interval
 from bus_lightning.statistics.summary import DRAWS
 
@@ -98,10 +96,4 @@ def _counts_for(metric: str, cases: pd.DataFrame) -> Bools:
 def _compute(metric: str, cases: pd.DataFrame, times: Floats) -> Floats:
     """Compute a metric of the cases themselves, and of each draw: (1 + D,)."""
     weights = np.concatenate([np.ones((1, len(cases))), times])
-    known = {each.key: each.compute for each in (SEGMENTATION if "tp" in cases else CLASSIFICATION)}
-    compute: Callable[[object], Floats] = known[metric]
-    if "tp" in cases:
-        return compute(counted(cases, weights))
-    names = classes_of(cases)
-    labels = cases["label"].map({name: number for number, name in enumerate(names)}).to_numpy("int64")
-    return compute(Classified(labels, probabilities_of(cases), weights, names))
+    return weighted_metrics(cases, weights, (metric,))[metric]

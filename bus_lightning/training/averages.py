@@ -6,6 +6,7 @@ networks are averaged, too, and so are the thresholds of their no-lesion rules.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import fmean
 from typing import Any, cast
 
@@ -69,6 +70,9 @@ def average_masks(
     Returns:
         The cases, with the columns `id,split,label` first, as an evaluation of one network writes them; and the masks,
         id -> PNG.
+
+    Raises:
+        ValueError: If a network has other images, or fewer.
     """
     leader, others = networks[0], [_predict(network, part) for network in networks[1:]]
     task = cast(SegmentationTask, leader.task)
@@ -78,7 +82,8 @@ def average_masks(
     batches, number = _batches(leader, part), len(leader.datamodule.evaluation_dataloader(part))
     with torch.inference_mode():
         for batch, own in watched(batches, "batches", number) if shows_progress else batches:
-            everyone = [[prediction, *map(next, others)] for prediction in own]
+            # Not `map(next, others)`, which ends without an error at a network that has no further image.
+            everyone = list(zip(own, *(islice(other, len(own)) for other in others), strict=True))
             _refuse_other_images(everyone)
             scores = [fmean(prediction.score for prediction in predictions) for predictions in everyone]
             mask_rows = task.rows_of_maps(map(_mean_map, everyone), batch, scores)

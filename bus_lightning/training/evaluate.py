@@ -88,7 +88,11 @@ def evaluate_runs(cfg: DictConfig) -> None:
 
 @contextmanager
 def in_one_line(run: RunDir) -> Iterator[None]:
-    """Describe in one line what a run's config lacks, and a folder that cannot be read or written."""
+    """Describe in one line what a run's config lacks, and a folder that cannot be read or written.
+
+    Raises:
+        UserError: The line; a DamagedError for the config.
+    """
     try:
         yield
     except OmegaConfBaseException as error:

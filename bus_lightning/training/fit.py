@@ -54,6 +54,9 @@ def train_and_test(
 
     Returns:
         Validation score of the kept epoch; None without a validation set.
+
+    Raises:
+        UserError: If the network, the weights, the device or an option does not fit, or the training diverges.
     """
     cfg = prepared.config
     announce_label_in_input(cfg.overlay, ["val", "test"])

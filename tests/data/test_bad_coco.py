@@ -1,6 +1,7 @@
 """A COCO file with a mistake is refused in one line before a mask is drawn."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,21 @@ def test_coco_categories_are_mapped_and_all_unknown_ones_are_counted(tmp_path: P
     assert "categories has values that data.map.class does not name (cancer: 1)" in refuse(
         lambda: coco.read(root, options)
     )
+
+
+def test_masks_that_another_job_draws_meanwhile_are_not_drawn_again(tmp_path: Path, monkeypatch):
+    root, made = make_coco(tmp_path / "set"), []
+
+    def other_job(place):
+        if not made:
+            made.append(place)
+            read_coco(root)
+            monkeypatch.setattr(coco, "draw_outlines", lambda *_: pytest.fail("drawn again"))
+        return nullcontext()
+
+    monkeypatch.setattr(coco, "FileLock", other_job)
+    assert all(Path(mask).is_file() for masks in read_coco(root).frame["masks"] for mask in masks)
+    assert made
 
 
 def test_a_missing_pycocotools_is_named_with_its_install_command(tmp_path: Path, monkeypatch):

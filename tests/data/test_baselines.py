@@ -66,6 +66,14 @@ def test_features_are_measured_once(data_config, monkeypatch, tmp_path):
     assert (first.loc[~lesion, "lesion_share"] == 0).all()
 
 
+def test_features_are_measured_also_where_nothing_can_be_kept(data_config, caplog, tmp_path):
+    prepared = prepare_data(data_config().data, needs_masks=False)
+    (tmp_path / "taken").write_text("")  # a file in the place of the folder
+    features = cached_features(prepared, tmp_path / "taken")
+    assert len(features) == len(prepared.frame)
+    assert f"{tmp_path / 'taken'} keeps nothing for the next time" in caplog.text
+
+
 def test_a_lesion_without_a_mask_has_no_size():
     features = pd.DataFrame({"lesion_share": [0.0, 0.1, 0.4]})
     assert size_of(features).tolist() == [[0, 0], [np.log(0.1), 1], [np.log(0.4), 1]]

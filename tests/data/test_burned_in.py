@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bus_lightning.data.burned_in import has_burned_in_marks
+from bus_lightning.data.burned_in import has_marks_in
+from bus_lightning.data.channels import brightest_channel
 from bus_lightning.data.index import read_image
 from bus_lightning.data.sources.registry import get_source
 
@@ -25,17 +26,17 @@ def speckle(seed: int = 0) -> np.ndarray:
 
 
 def test_speckle_has_no_marks():
-    assert not has_burned_in_marks(speckle())
+    assert not has_marks_in(brightest_channel(speckle()))
 
 
 @pytest.mark.parametrize("colour", [(255, 255, 255), (255, 255, 0)])
 def test_text_and_calipers_are_marks(colour):
     image = speckle()
     cv2.putText(image, "RT 6", (20, 180), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour)
-    assert has_burned_in_marks(image)
+    assert has_marks_in(brightest_channel(image))
     image = speckle()
     cv2.drawMarker(image, (100, 100), colour, cv2.MARKER_CROSS, 9)
-    assert has_burned_in_marks(image)
+    assert has_marks_in(brightest_channel(image))
 
 
 @pytest.mark.parametrize("part", ["chosen", "tested"])
@@ -47,6 +48,6 @@ def test_the_error_on_images_that_were_looked_at_is_as_documented(part):
         root = Path(os.environ[ROOTS[str(dataset)]])
         files = get_source(str(dataset)).read(root, {}).frame.set_index("id")["image"]
         for row in rows.itertuples():
-            if has_burned_in_marks(read_image(root / files[row.id])) != bool(row.marked):
+            if has_marks_in(brightest_channel(read_image(root / files[row.id]))) != bool(row.marked):
                 wrong.append((row.id, row.marked))
     assert wrong == {"chosen": [], "tested": [("case005", 1), ("normal/normal (35)", 0)]}[part]

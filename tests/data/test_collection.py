@@ -164,6 +164,7 @@ def test_what_was_found_about_the_sets_is_not_computed_again(two_copies, tmp_pat
 
     monkeypatch.setattr("bus_lightning.data.audit.audit_folder", refuse)
     monkeypatch.setattr(collection, "same_frames", refuse)
+    monkeypatch.setattr(collection, "FileLock", refuse)  # the cache may belong to another user
     again = prepare(tmp_path / "cache", two_copies)
     assert again.groups == before.groups
     assert again.fingerprints == before.fingerprints

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import EpochSampler
 from bus_lightning.data.index import read_image, read_mask
@@ -225,6 +226,15 @@ def test_a_lone_last_image_is_left_out_of_the_epoch(made):
     number = len(made().labels)
     assert sum(len(batch["id"]) for batch in made(f"data.batch_size={number - 1}").train_dataloader()) == number - 1
     assert sum(len(batch["id"]) for batch in made(f"data.batch_size={number - 2}").train_dataloader()) == number
+
+
+def test_a_lone_training_image_is_refused_before_an_epoch_without_a_batch(made):
+    datamodule = made()
+    datamodule.sampler = EpochSampler(IDS[:1], LABELS[:1], seed=0)
+    with pytest.raises(UserError, match=r"^The training part has 1 image, .*data\.split\.ratio"):
+        datamodule.train_dataloader()
+    datamodule.sampler = EpochSampler(IDS[:2], LABELS[:2], seed=0)
+    assert len(datamodule.train_dataloader()) == 1
 
 
 def test_without_validation_images_the_loader_is_empty(made):

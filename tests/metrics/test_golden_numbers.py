@@ -185,6 +185,8 @@ def test_an_undefined_score_says_why():
     assert reason("iou_image", normals) == "no image with a lesion"
     assert reason("hd95", normals) == "no image with a lesion"
     assert reason("precision", normals) == "no lesion was predicted"
+    filled = metrics_of(lesions.assign(fp=0, tn=0))["undefined"]
+    assert filled["specificity"] == filled["specificity_image"] == "no image with background"
     assert reason("hd95", lesions.assign(hd95=[1, np.nan, 2, 3])) == "hd95 is missing for some images"
     assert metrics_of(lesions.assign(hd95=[1, np.nan, 2, 3]))["hd95"] is None
     assert reason("iou_image", lesions.iloc[:0]) == "no images"

@@ -58,6 +58,26 @@ def test_separated_classes_have_no_slope_and_a_draw_without_a_class_has_neither(
     assert np.isnan(calibration_slope(truth, same, np.ones((1, 4)))).all()
 
 
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+def test_a_draw_has_a_slope_only_if_its_classes_overlap(kind):
+    truth = np.array([True, False, True, False])
+    logits = np.array([1.0, 1.0, 2.0, -1.0])
+    tie, touching, apart = [1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1]
+    draws = np.array([tie, touching, apart], dtype=kind)
+    assert np.isnan(calibration_slope(truth, logits, draws)).all()
+    crossed = np.array([1.0, 1.5, 2.0, -1.0])
+    assert np.isfinite(calibration_slope(truth, crossed, draws)).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+def test_cases_of_one_logit_have_no_slope_however_the_others_spread(kind):
+    truth, logits = outcomes(40)
+    logits[:10], truth[:10] = 0.3, [True, False] * 5
+    draw = np.zeros((1, 40), dtype=kind)
+    draw[0, :10] = 1
+    assert np.isnan(calibration_slope(truth, logits, draw)).all()
+
+
 def cases(labels, malignant):
     rest = (1 - np.asarray(malignant)) / 2
     return pd.DataFrame({"label": labels, "prob_benign": rest, "prob_malignant": malignant, "prob_normal": rest})

@@ -1,5 +1,7 @@
 """A report says what differs between the runs and the protocol of their study."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 from averaging import average, ensembles_in
@@ -8,6 +10,7 @@ from planned_runs import cases_of_fold, write_protocol
 from bus_lightning.report.making import make_report
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.protocol import keep_protocol, read_protocol
+from bus_lightning.statistics import as_planned
 from bus_lightning.statistics.as_planned import compare_with_protocol
 
 BLOCK = """primary_metric: {classification: auroc_macro}
@@ -161,3 +164,8 @@ def test_an_ensemble_opens_its_test_images_once_and_again_with_each_evaluation_o
         (folder.path.name, "its test images were evaluated 2 times (1 when its networks were averaged, 1 by "
          "evaluate.py), planned 1")
     ]  # fmt: skip
+
+
+def test_a_run_without_a_start_is_not_the_newest():
+    runs = [SimpleNamespace(status=status) for status in ({}, {"started": "2026-01-02T03:04:05"})]
+    assert as_planned._last_start(runs) == "2026-01-02T03:04:05"

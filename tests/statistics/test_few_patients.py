@@ -7,8 +7,16 @@ from scipy.stats import t
 
 from benchmarks.coverage import METRICS, SCENARIOS, measure_scenario
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.intervals import group_draws, percentile_interval
+from bus_lightning.statistics.intervals import (
+    group_draws,
+    percentile_interval,
+    weighted_median,
+    weights_of,
+    with_interval,
+)
 from bus_lightning.statistics.paired_bootstrap import PairedBootstrap
+from bus_lightning.statistics.selective import accuracy_at_coverages
+from bus_lightning.statistics.summary import summarise
 
 
 def patients(number, mixed):
@@ -63,6 +71,29 @@ def test_draws_without_a_class_are_left_out_and_too_many_of_them_leave_no_interv
     assert percentile_interval(np.where(np.arange(2000) < 1200, np.nan, 1.0)) == pytest.approx(
         (np.nan,) * 2, nan_ok=True
     )
+
+
+@pytest.mark.parametrize("classes", [["benign"] * 12, ["benign", "malignant"] * 6])
+def test_images_of_one_patient_have_no_interval(classes):
+    generator = np.random.default_rng(0)
+    malignant = generator.random(12)
+    table = pd.DataFrame({"id": list("abcdefghijkl"), "label": classes, "group": 0, "run": "r", "replicate": 0,
+                          "split": "test", "prob_benign": 1 - malignant, "prob_malignant": malignant})  # fmt: skip
+    summary = summarise(Condition("a", "a", "classification", ["benign", "malignant"], None, [], table), "test")
+    assert summary["value"].notna().any()
+    assert summary[["low", "high", "se"]].isna().all(axis=None)
+    (accuracy, low, high), *_ = accuracy_at_coverages(table, 100).values()
+    assert np.isfinite(accuracy)
+    assert np.isnan([low, high]).all()
+    _, low, high = with_interval(weighted_median(malignant, weights_of(table, 100)))
+    assert np.isnan([low, high]).all()
+
+
+def test_two_conditions_are_not_compared_on_the_images_of_one_patient():
+    right, groups = np.array([True] * 8 + [False] * 4), [0] * 12
+    compared = PairedBootstrap("test", 200).compare(side("a", right, groups), side("b", ~right, groups), "accuracy")
+    assert np.isnan(compared.p)
+    assert compared.reason == "all shared images are near-duplicates or of one patient"
 
 
 def test_the_interval_of_38_patients_covers_about_95_per_cent():

@@ -2,10 +2,12 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from averaging import average, ensembles_in
 from composing import compose_run
 from PIL import Image
@@ -14,7 +16,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.training import fit, train
+from bus_lightning.training import averages, fit, train
 
 MASKS = ("tp", "fp", "fn", "tn", "hd95", "surface_dice")
 
@@ -119,3 +121,17 @@ def test_the_masks_of_an_ensemble_need_the_files_of_the_training(trained, caplog
         average(trained[0].path.parent / "*")
     assert "ensemble" not in " ".join(path.name for path in trained[0].path.parent.iterdir() if path.is_dir())
     assert str(tmp_path / "other") in caplog.text
+
+
+def test_a_network_with_fewer_images_is_not_left_out_of_a_mean(monkeypatch):
+    def network(*images):
+        own = [averages.Prediction(id_, torch.ones(2, 2), 1.0, {}) for id_ in images]
+        task = SimpleNamespace(
+            least_score=0.0, rows_of_maps=lambda maps, *_: [{"id": id_, "label": ""} for id_ in images]
+        )
+        return SimpleNamespace(task=task, own=own, datamodule=SimpleNamespace(evaluation_dataloader=lambda part: [1]))
+
+    monkeypatch.setattr(averages, "_batches", lambda network, part: iter([({}, network.own)]))
+    assert len(averages.average_masks([network("a", "b"), network("a", "b")], "test", False)[0]) == 2
+    with pytest.raises(ValueError, match="shorter"):
+        averages.average_masks([network("a", "b"), network("a")], "test", False)

@@ -49,6 +49,17 @@ def test_a_validation_between_two_steps_is_no_wait_for_data(monkeypatch):
     assert module.logged == [{"time/images_per_second": 0.5, "time/data_fraction": 0.5}]
 
 
+def test_the_first_step_after_resuming_within_an_epoch_has_no_step_before_it(monkeypatch):
+    seconds = iter([1000, 1001, 1003, 1004])  # the clock of a computer that has run for a while
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(seconds))
+    module, clock, batch = Module(), Timing(), {"id": ["some image"] * 6}
+    for number in (5, 6):
+        clock.on_train_batch_start(None, module, batch, number)
+        clock.on_train_batch_end(None, module, None, batch, number)
+    clock.on_train_epoch_end(None, module)
+    assert module.logged == [{"time/images_per_second": 6 / 3, "time/data_fraction": pytest.approx(2 / 3)}]
+
+
 def test_every_run_logs_its_speed_and_its_wait_but_not_in_the_history(trained):
     run = trained("model=resnet34", "logger=csv", "data.batch_size=8")
     assert run.status["images_per_second"] > 0

@@ -47,7 +47,11 @@ def dropped_words(options: Mapping[str, Any]) -> set[str]:
 
 
 def refuse_alike(values: Iterable[str], where: str) -> None:
-    """Refuse classes that differ only by upper and lower case, which are one class in two spellings."""
+    """Refuse classes that differ only by upper and lower case, which are one class in two spellings.
+
+    Raises:
+        UserError: At the first such class; counts its spellings.
+    """
     spellings: dict[str, Counter[str]] = {}
     for value in values:
         spellings.setdefault(fold(value), Counter())[value] += 1

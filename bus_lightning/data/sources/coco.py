@@ -81,7 +81,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     if missing and not rows:
         raise UserError(f"{root}: none of the {len(missing)} images of {path.name} is in it: set data.images=FOLDER.")
     frame = make_frame(rows, "coco", str(path))
-    if drawn and not all((cache / mask).is_file() for mask in drawn):
+    if drawn:
         _draw(root, cache, drawn, items_of, path)
     boxes = sum(not has_outline(item) for item in annotations)
     notes = [f"{boxes} of {len(annotations)} annotations have no outline: they give only the class."] if boxes else []
@@ -171,15 +171,24 @@ def _draw(
     items_of: Mapping[Any, Sequence[_Entry]],
     path: Path,
 ) -> None:
-    """Draw the masks into the cache."""
+    """Draw the masks into the cache, unless they are there; of jobs that start together, one draws."""
+
+    def are_there() -> bool:
+        return all((cache / mask).is_file() for mask in drawn)
+
+    if are_there():
+        return
     import_codec()
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache.with_name(f".{cache.name}.lock")), folder_aside(cache) as fresh:
-        for mask, (image, file) in drawn.items():
-            where = f"{path}, image {image['id']}"
-            size = _size(root / file, image, where)
-            union = draw_outlines([item for item in items_of[image["id"]] if has_outline(item)], size, where)
-            (fresh / mask).write_bytes(cv2.imencode(".png", union * 255)[1].tobytes())
+    with FileLock(cache.with_name(f".{cache.name}.lock")):
+        if are_there():
+            return
+        with folder_aside(cache) as fresh:
+            for mask, (image, file) in drawn.items():
+                where = f"{path}, image {image['id']}"
+                size = _size(root / file, image, where)
+                union = draw_outlines([item for item in items_of[image["id"]] if has_outline(item)], size, where)
+                (fresh / mask).write_bytes(cv2.imencode(".png", union * 255)[1].tobytes())
 
 
 def _size(file: Path, image: _Entry, where: str) -> tuple[int, int]:

@@ -161,6 +161,9 @@ def refuse_divided(columns: Columns, names: Mapping[str, Sequence[str]], parts: 
         columns: The table.
         names: `patient` and `group` -> the value of each row.
         parts: From `read_parts`.
+
+    Raises:
+        UserError: At the first one; names two of its rows.
     """
     for place, folds in parts.items():
         if place == "parts_1":

@@ -86,7 +86,11 @@ class MaskColumn:
 
 
 def refuse_shared(rows: Mapping[str, Mapping[str, Any]], masks: MaskColumn, columns: Columns) -> None:
-    """Refuse a mask that is an image of the table, and a pattern that no mask fits, or that gives a mask two images."""
+    """Refuse a mask that is an image of the table, and a pattern that no mask fits, or that gives a mask two images.
+
+    Raises:
+        UserError: At the first such mask.
+    """
     images = {row["image"] for row in rows.values()}
     owner: dict[str, str] = {}
     for row in rows.values():

@@ -121,7 +121,8 @@ def _figure(page: dict[str, pd.DataFrame], curves: dict[str, dict[str, Roc]], pa
             if title not in by_title:
                 continue
             rates, low, high = by_title[title].rates
-            text = "{:.2f} ({:.2f}\N{EN DASH}{:.2f})".format(*by_title[title].auc)
+            area, *ends = by_title[title].auc
+            text = f"{area:.2f}" + ("" if np.isnan(ends).any() else " ({:.2f}\N{EN DASH}{:.2f})".format(*ends))
             axis.fill_between(GRID, low, high, color=colors[name], alpha=0.1, linewidth=0)
             axis.plot(np.append(0, GRID), np.append(0, rates), color=colors[name], label=text)
             alt.append(f"{title}, {name}: AUC {text}.")

@@ -28,7 +28,11 @@ class SafeCheckpointIO(TorchCheckpointIO):
     """Write checkpoints completely or not at all; read them without running code in them."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write a checkpoint; on a full disk the previous one stays."""
+        """Write a checkpoint.
+
+        Raises:
+            OSError: If it cannot be written, as on a full disk; the previous one stays.
+        """
         # Closed here, because a removed file that torch holds open still fills the disk.
         with aside(Path(path)) as temporary, temporary.open("wb") as stream:
             try:

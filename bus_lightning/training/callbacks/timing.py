@@ -14,15 +14,16 @@ from bus_lightning.tasks.base import BusTask
 class Timing(pl.Callback):
     """Log the speed of each epoch, `time/images_per_second`, and the share of it between two steps.
 
-    Between two steps little more happens than that a batch is made: `time/data_fraction` is the wait for data. An
-    epoch's first step is left out, because other work comes before it. The clock is the host's, which runs ahead of a
-    GPU: there, a large share means that the host is too slow.
+    Between two steps little more happens than that a batch is made: `time/data_fraction` is the wait for data. The
+    first step of an epoch, or of its rest after resuming, is left out, because other work comes before it. The clock is
+    the host's, which runs ahead of a GPU: there, a large share means that the host is too slow.
     """
 
     def __init__(self) -> None:
         # Images, seconds between steps, seconds in all: of the epoch, and of all epochs before it.
         self._epoch, self._run = np.zeros(3), np.zeros(3)
-        self._started = self._ended = 0.0
+        self._started = 0.0
+        self._ended: float | None = None  # of the step before; None if this process has made none
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -35,7 +36,7 @@ class Timing(pl.Callback):
     ) -> None:
         """Add the times of a step."""
         before, self._ended = self._ended, time.perf_counter()
-        if batch_idx > 0:
+        if batch_idx > 0 and before is not None:  # a resumed epoch begins with a later step
             self._epoch += (len(batch["id"]), self._started - before, self._ended - before)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
