@@ -1,4 +1,4 @@
-// The page: takes an image, lets the worker diagnose it in this browser, and shows the answer.
+// The page: takes an image, lets the worker diagnose it in this browser, and shows the answer. drop.js runs before it.
 
 import { showCard } from "./card.js";
 import { drawLayers } from "./drawing.js";
@@ -8,7 +8,6 @@ import { describe } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const drop = document.querySelector(".drop");
-const input = document.querySelector("input[type=file]");
 const slider = byId("strength").querySelector("input");
 const bundle = await (await fetch("bundle.json")).json();
 const hint = byId("answer").querySelector(".hint");
@@ -16,7 +15,6 @@ const worker = new Worker("worker.js", { type: "module" });
 let latest = 0;
 
 function give(file) {
-  if (!file) return;
   latest += 1;
   drop.classList.add("busy");
   byId("answer").ariaBusy = "true";
@@ -107,19 +105,7 @@ function heading(text) {
   return make("th", { scope: "row" }, text);
 }
 
-input.addEventListener("change", () => {
-  const [file] = input.files;
-  give(file);
-  input.value = ""; // allows the same file again, and leaves no name in the page
-});
-for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
-  drop.addEventListener(kind, (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
-  });
-}
-drop.addEventListener("drop", (event) => give(event.dataTransfer.files[0]));
+takeFiles(drop, give);
 for (const button of document.querySelectorAll("[data-sample]")) {
   button.addEventListener("click", async () => give(await (await fetch(button.dataset.sample)).blob()));
 }
