@@ -250,6 +250,19 @@ def test_a_sample_is_answered_by_the_keyboard_alone(visit):
     page.wait_for_selector(".answer")
 
 
+def test_a_share_of_a_half_is_rounded_as_python_rounds_it(visit):
+    text = visit().evaluate(
+        """async () => {
+            const [{describe}, answer] = [await import("./words.js"), await fetch("bundle.json")];
+            const probabilities = [["malignant", 0.625], ["benign", 0.375]];
+            const diagnosis = {doubts: [], answer: "malignant", probabilities,
+                               measurements: null, flagged: null, mask: null, heat: null};
+            return describe({image: {width: 9, height: 9}, name: "x", diagnosis}, await answer.json()).calibration;
+        }"""
+    )
+    assert f"about {round(62.5)} should be malignant" in text
+
+
 def test_a_dropped_file_is_answered(visit, picture):
     page = visit()
     page.evaluate(
