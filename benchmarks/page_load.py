@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import report
+from benchmarks.memory import memory_mb
 from benchmarks.probes.users import Page, served
 from benchmarks.processes import PROJECT, say
 from benchmarks.provenance import provenance
@@ -130,24 +131,7 @@ def _send_half(page: Page) -> socket.socket:
 def _watch_memory(pid: int, peak: list[float], ended: threading.Event) -> None:
     """Note the largest memory of a process with its children, in MB; what they share counts once."""
     while not ended.wait(_SAMPLE_S):
-        peak[0] = max(peak[0], sum(_memory_mb(process) for process in [pid, *_children(pid)]))
-
-
-def _children(pid: int) -> list[int]:
-    """List the processes that a process has started, and theirs."""
-    processes: list[int] = []
-    with suppress(OSError):
-        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-            for child in map(int, listed.read_text().split()):
-                processes += [child, *_children(child)]
-    return processes
-
-
-def _memory_mb(pid: int) -> float:
-    with suppress(OSError, IndexError):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        return float(lines.partition("\nPss:")[2].split()[0]) / 1e3
-    return 0.0
+        peak[0] = max(peak[0], memory_mb(pid)[0])
 
 
 def main() -> int:

@@ -52,7 +52,7 @@ ALLOWED = {
     "diagnosis/decoding.py: reading.open": "another function of this name",
     "diagnosis/decoding_child.py: Path('/proc/self/statm').read_text": "the memory of this process, from Linux",
     "diagnosis/networks.py: core.read_model": "a bundle's file whose checksum was checked, and that is regular",
-    "diagnosis/page/building.py: (FOLDER / 'intake.js').read_text": "a file of the package",
+    "diagnosis/page/building.py: (FOLDER / name).read_text": "a file of the package",
     "diagnosis/page/folders.py: os.open": "opens a folder to lock it, never through a link",
     "diagnosis/page/local/serving.py: _TEMPLATE.read_text": "a file of the package",
     "diagnosis/page/local/serving.py: path.read_bytes": "files of the package, and others whose checksum was checked",

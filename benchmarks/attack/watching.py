@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.memory import memory_mb
 from benchmarks.processes import kill, start
 
 _EVERY_S = 0.05  # between two looks at the memory
 _SIZE = (50, 100)  # rows and columns of the terminal
-_SESSION = 3  # place in /proc/PID/stat, counted behind the name
 
 
 @dataclass(frozen=True)
@@ -90,19 +90,3 @@ def watch(
         process.wait()
         os.close(master)
     return Watched(code, hung, longest, together, alone, output.decode(errors="replace").replace("\r\n", "\n"))
-
-
-def memory_mb(session: int) -> tuple[float, float]:
-    """Measure the processes of a session: their memory together, and the largest peak of one, in MB.
-
-    Shared pages are divided among those that share them (`Pss` of `/proc/PID/smaps_rollup`).
-    """
-    together, alone = 0, 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, IndexError, ValueError):  # it may have ended by now
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[_SESSION]) != session:
-                continue
-            rollup, status = (folder / "smaps_rollup").read_text(), (folder / "status").read_text()
-            together += int(rollup.partition("Pss:")[2].split()[0])
-            alone = max(alone, int(status.partition("VmHWM:")[2].split()[0]))
-    return together / 1e3, alone / 1e3

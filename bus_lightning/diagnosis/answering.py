@@ -91,7 +91,8 @@ class Answerer:
                 number, frames = decoders.read(path, scale=self.bundle.scale)
                 with closing(frames):
                     if number != 1:
-                        raise UserError(f"The file has {number} images: use answers(path), which answers each of them.")
+                        count = number or "several"  # the header of a video may not tell
+                        raise UserError(f"The file has {count} images: use answers(path), which answers each of them.")
                     return self._answer(next(frames), heat_map)
         pixels = check_image(image)
         Limits().check_size(pixels.shape[1], pixels.shape[0])

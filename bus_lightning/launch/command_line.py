@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import re
 import shlex
 import socket
 import sys
@@ -167,11 +168,17 @@ class JobList(Callback):
             cannot = f"runs_dir={config.runs_dir}: no folder can be made there ({error.strerror}): choose another"
             raise Refused(trouble or f"{cannot}.") from error
         with suppress(OSError):  # where nothing can be written, the first job says so
-            for left in runs.glob(f".jobs-{socket.gethostname()}-*"):
-                if not _is_alive(int(left.name.rpartition("-")[2])):  # it was killed
-                    left.unlink(missing_ok=True)
+            _remove_lists_of_killed(runs)
             file.write_text("")
             os.environ[JOBS] = str(file)
+
+
+def _remove_lists_of_killed(runs: Path) -> None:
+    """Remove the lists of commands that were killed on this machine; only there does a process id tell that."""
+    own = re.compile(rf"\.jobs-{re.escape(socket.gethostname())}-\d+-(\d{{1,9}})")  # not those of `gpu-2` for `gpu`
+    for file in runs.glob(".jobs-*"):
+        if (named := own.fullmatch(file.name)) and not _is_alive(int(named[1])):
+            file.unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:

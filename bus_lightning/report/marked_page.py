@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.core.reading import read_text
+
+_START, _END = r"<!-- table:(\w+) -->\n", "<!-- end -->"
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]], words: int = 1) -> str:
@@ -26,11 +29,16 @@ def fill_tables(page: Path, tables: Mapping[str, str]) -> list[str]:
 
     Returns:
         Names of the tables that have no place.
+
+    Raises:
+        UserError: If a marker of the page has no end before the next one: the prose between them would be lost.
     """
-    text = read_text(page)
-
-    def filled(place: re.Match[str]) -> str:
-        return f"{place[1]}{tables[place[2]]}\n{place[3]}" if place[2] in tables else place[0]
-
-    write_aside(page, re.sub(r"(<!-- table:(\w+) -->\n).*?(<!-- end -->)", filled, text, flags=re.DOTALL))
-    return [name for name in tables if f"<!-- table:{name} -->" not in text]
+    before, *places = re.split(f"({_START})", read_text(page))
+    filled = [before]
+    for marker, name, text in zip(places[::3], places[1::3], places[2::3], strict=True):
+        _, end, prose = text.partition(_END)
+        if not end:
+            raise UserError(f"{page}: the table {name} has no {_END} before the next one: add it where the table ends.")
+        filled += [marker, f"{tables[name]}\n{_END}{prose}" if name in tables else text]
+    write_aside(page, "".join(filled))
+    return [name for name in tables if name not in places[1::3]]

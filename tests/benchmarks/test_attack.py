@@ -137,12 +137,12 @@ def test_a_file_that_ends_or_stops_the_command_is_found_among_others(intact, tmp
     assert len(tally.bad()) == 2
 
 
-def test_the_watch_sees_progress_hangs_and_the_memory_of_children():
+def test_the_watch_sees_progress_hangs_and_the_memory_of_children_in_every_session():
     child = "x = bytearray(100_000_000); import time; time.sleep(1)"
     program = (
         "import subprocess, sys, time\n"
         "for k in range(3):\n    print('line', k, flush=True); time.sleep(0.2 + 0.6 * (k == 1))\n"
-        f"children = [subprocess.Popen([sys.executable, '-c', {child!r}]) for _ in range(2)]\n"
+        f"children = [subprocess.Popen([sys.executable, '-c', {child!r}], start_new_session=k > 0) for k in (0, 1)]\n"
         "for one in children:\n    one.wait()\nsys.exit(3)"
     )
     watched = watch([sys.executable, "-c", program], LINE, 60, LIMIT_MB)

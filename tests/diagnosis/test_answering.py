@@ -17,6 +17,7 @@ from PIL import Image
 import bus_lightning
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.bundle import SHIPPED
+from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.predict import main
 
 KEPT = Path(__file__).parents[1] / "kept"
@@ -135,6 +136,12 @@ def test_a_file_of_several_images_is_answered_one_after_another(model, pages):
     assert first.probabilities == model.answer(PIXELS).probabilities
     assert second.probabilities != first.probabilities
     assert model.answer(IMAGE).answer, "the reader of files is free again"
+
+
+def test_a_video_whose_header_does_not_count_is_refused_as_one_of_several_images(model, pages, monkeypatch):
+    monkeypatch.setattr(Decoders, "read", lambda *_, **__: (0, (frame for frame in ())))
+    with pytest.raises(UserError, match=r"The file has several images: use answers\(path\)"):
+        model.answer(pages)
 
 
 def test_a_folder_that_is_no_bundle_or_damaged_gets_one_line(tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from io import BytesIO
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from bus_lightning.data.drawing import STRENGTH, draw_overlay
 from bus_lightning.diagnosis import app
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
-from bus_lightning.diagnosis.frames import Limits
+from bus_lightning.diagnosis.frames import Frame, Limits
 from bus_lightning.diagnosis.page import printout, rendering
 from bus_lightning.diagnosis.page.building import _given, _share
 from bus_lightning.diagnosis.page.serving import listen
@@ -138,7 +139,20 @@ def test_the_first_picture_of_several_is_answered_and_a_note_says_so(diagnoser, 
     first.save(tmp_path / "several.tif", save_all=True, append_images=others)
     view = make_view(diagnoser, decoders, tmp_path / "several.tif", Limits())
     assert (view.image == np.asarray(first)).all()
-    assert "has 3 images: this is the first" in describe(view, diagnoser.bundle).notes[0]
+    (note, *_) = describe(view, diagnoser.bundle).notes
+    assert note.startswith(
+        "The file has 3 images. This is the first. The command python -m bus_lightning.diagnosis.pre"
+    )
+
+
+def test_a_video_whose_header_does_not_count_is_said_to_have_several_and_one_of_one_image_is_not(diagnoser, picture):
+    notes = []
+    for announced in (0, 1):
+        frames = (Frame(np.asarray(Image.open(picture)), number) for number in range(1))
+        reader = SimpleNamespace(read=lambda *_, announced=announced, frames=frames: (announced, frames))
+        notes.append(describe(make_view(diagnoser, reader, picture, Limits()), diagnoser.bundle).notes)
+    assert notes[0][0].startswith("The file has several images. This is the first.")
+    assert notes[0][1:] == notes[1]
 
 
 # The report.

@@ -250,6 +250,61 @@ def test_a_sample_is_answered_by_the_keyboard_alone(visit):
     page.wait_for_selector(".answer")
 
 
+def test_a_share_of_a_half_is_rounded_as_python_rounds_it(visit):
+    text = visit().evaluate(
+        """async () => {
+            const [{describe}, answer] = [await import("./words.js"), await fetch("bundle.json")];
+            const probabilities = [["malignant", 0.625], ["benign", 0.375]];
+            const diagnosis = {doubts: [], answer: "malignant", probabilities,
+                               measurements: null, flagged: null, mask: null, heat: null};
+            return describe({image: {width: 9, height: 9}, name: "x", diagnosis}, await answer.json()).calibration;
+        }"""
+    )
+    assert f"about {round(62.5)} should be malignant" in text
+
+
+def test_a_dropped_file_is_answered(visit, picture):
+    page = visit()
+    page.evaluate(
+        """([bytes, name]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], name));
+            document.querySelector(".drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
+        }""",
+        [list(picture.read_bytes()), f"{NAME}.png"],
+    )
+    page.wait_for_selector(".answer")
+
+
+def test_a_sample_that_arrives_late_does_not_replace_the_answer_to_a_file(visit, picture):
+    page, held = visit(), []
+    page.route("**/samples/0.png", lambda route: held.append(route))
+    page.locator("[data-sample]").first.click()
+    give(page, picture)
+    answered = page.inner_text("#details")
+    with page.expect_request_finished():
+        held[0].continue_()
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 500))")
+    assert page.locator(".drop.busy").count() == 0
+    assert page.inner_text("#details") == answered
+
+
+@pytest.mark.parametrize(("address", "line"), [
+    ("samples/0.png", "synthetic image cannot be fetched"), ("networks/0.onnx", "cannot open its networks"),
+])  # fmt: skip
+def test_what_cannot_be_fetched_gives_one_line_each_time(browser, server, picture, address, line):
+    page = browser.new_page()
+    page.route(f"**/{address}", lambda route: route.fulfill(status=404, body="gone"))
+    page.goto(server.address)
+    ask = page.locator("[data-sample]").first.click if address.startswith("samples") else None
+    for _ in range(2):  # the second time, the networks are known to be missing
+        page.evaluate("document.querySelector('#message').replaceChildren()")
+        (ask or (lambda: page.set_input_files("input[type=file]", picture)))()
+        page.locator(".failure", has_text=line).wait_for()
+        assert page.locator(".drop.busy").count() == 0
+    page.close()
+
+
 def test_a_page_that_came_by_plain_http_from_another_machine_answers_too(browser, engine, bundle, picture, tmp_path):
     options = ("--local", "--runtime", str(engine), "--allow-host", OTHER_MACHINE)
     server = Server(bundle, tmp_path, options=options)

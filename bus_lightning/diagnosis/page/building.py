@@ -28,6 +28,7 @@ from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
 
 T = TypeVar("T")
 FOLDER = Path(__file__).parent
+_SCRIPTS = ("drop.js", "intake.js")  # of the intake, one behind the other
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]  # fonts of the visitor's system
 _EVENTS = 256  # that Gradio handles at once; the turns refuse most before
 _SESSIONS = 32  # whose page Gradio remembers, a picture each
@@ -128,7 +129,7 @@ def build_page(
             gr.HTML(render("lacks", lacking))
         with gr.Row(elem_id="columns"):  # page.css puts both columns into one on a phone
             with gr.Column(scale=6, min_width=320):
-                script = (FOLDER / "intake.js").read_text(encoding="utf-8")
+                script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
                 intake = gr.HTML(render("intake", limits, thumbnails), elem_id="intake", js_on_load=script)
                 message = gr.HTML("", elem_id="message", js_on_load=None, visible=False)
                 picture = gr.HTML("", elem_id="picture", js_on_load=None, visible=False)

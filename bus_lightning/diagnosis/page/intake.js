@@ -1,10 +1,9 @@
-// Runs when the intake appears on the page; `element` and `trigger` come from Gradio.
+// Runs behind drop.js when the intake appears on the page; `element` and `trigger` come from Gradio.
 const drop = element.querySelector(".drop");
-const input = element.querySelector("input[type=file]");
+const most = Number(drop.querySelector("input[type=file]").dataset.most);
 
 async function give(file) {
-  if (!file) return;
-  if (file.size > Number(input.dataset.most)) {
+  if (file.size > most) {
     trigger("upload", { bytes: file.size });
     return;
   }
@@ -24,19 +23,7 @@ async function give(file) {
   trigger("upload", given);
 }
 
-input.addEventListener("change", () => {
-  const file = input.files[0];
-  give(file);
-  input.value = ""; // allows the same file again, and leaves no name in the page
-});
-for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
-  drop.addEventListener(kind, (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
-  });
-}
-drop.addEventListener("drop", (event) => give(event.dataTransfer.files[0]));
+takeFiles(drop, give);
 for (const button of element.querySelectorAll("[data-sample]")) {
   button.addEventListener("click", () => trigger("select", { sample: Number(button.dataset.sample) }));
 }

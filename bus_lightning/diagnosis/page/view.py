@@ -27,7 +27,7 @@ class View:
     diagnosis: Diagnosis  # mask and heat map fit `image`; the measurements are of the full image
     shape: tuple[int, int]  # (H, W) of the full image
     spacing_mm: tuple[float, float] | None  # height and width of its pixels, if known
-    frames: int | None  # number of images in the file, if it may have several
+    frames: int | None  # number of images in the file, if it may have several; 0 if its header does not tell
     made_with: str  # the bundle's id and the precision
 
 
@@ -51,7 +51,7 @@ def make_view(
     except Exception as error:
         raise UserError(failure_line(error, "diagnosed")) from None
     made_with = f"bundle {diagnoser.bundle.id}, {diagnoser.precision}"
-    number = None if frame.number is None else images or None
+    number = None if frame.number is None else images
     return View(name, resize(frame.image, size), diagnosis, (height, width), frame.spacing_mm, number, made_with)
 
 

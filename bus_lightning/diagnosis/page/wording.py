@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bus_lightning.core.class_names import MALIGNANT
+from bus_lightning.core.commands import name_command
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.diagnoser import Diagnosis
 from bus_lightning.diagnosis.lacking import NO_CLASS, NO_OUTLINE
@@ -48,8 +49,9 @@ def describe(view: View, bundle: Bundle) -> Words:
         say("image_note", name=view.name, width=width, height=height, made_with=view.made_with),
         SENTENCES["burned_in_note"],
     ]
-    if view.frames is not None:
-        notes.insert(0, f"The file has {view.frames} images: this is the first. The command predict diagnoses all.")
+    if view.frames is not None and view.frames != 1:
+        all_of_them = f"This is the first. The command {name_command('diagnose')} diagnoses all."
+        notes.insert(0, f"The file has {view.frames or 'several'} images. {all_of_them}")
     return Words(
         title=title_of(bundle),
         trained_on=sentence(bundle.trained_on),

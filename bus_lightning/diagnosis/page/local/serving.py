@@ -28,7 +28,7 @@ from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
 
 _STATIC = Path(__file__).with_name("static")
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
-_STYLE = Path(__file__).parents[1] / "page.css"  # of the page that a server computes
+_SHARED = [Path(__file__).parents[1] / name for name in ("page.css", "drop.js")]  # with the page of a server
 
 
 def serve_local(
@@ -66,7 +66,7 @@ def contents_of(bundle: Bundle, precision: str, threads: int | None, limits: Lim
     described = describe_bundle(bundle, precision, threads, limits)
     samples = {f"samples/{number}.png": path for number, path in enumerate(bundle.samples) if path.suffix == ".png"}
     described["samples"] = [*samples]
-    files = {path.name: path for path in [*_STATIC.iterdir(), _STYLE]}
+    files = {path.name: path for path in [*_STATIC.iterdir(), *_SHARED]}
     files |= find_runtime(runtime) | files_of_networks(bundle, precision) | samples
     text = json.dumps(described, allow_nan=False).encode()
     return {

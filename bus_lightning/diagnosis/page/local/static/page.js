@@ -1,4 +1,4 @@
-// The page: takes an image, lets the worker diagnose it in this browser, and shows the answer.
+// The page: takes an image, lets the worker diagnose it in this browser, and shows the answer. drop.js runs before it.
 
 import { showCard } from "./card.js";
 import { drawLayers } from "./drawing.js";
@@ -8,31 +8,56 @@ import { describe } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const drop = document.querySelector(".drop");
-const input = document.querySelector("input[type=file]");
 const slider = byId("strength").querySelector("input");
 const bundle = await (await fetch("bundle.json")).json();
 const hint = byId("answer").querySelector(".hint");
 const worker = new Worker("worker.js", { type: "module" });
-let latest = 0;
+let latest = 0; // number of the image that was given last
+let unopened = null; // the line that says why there are no networks
 
 function give(file) {
-  if (!file) return;
+  send(begin(), file);
+}
+
+async function giveSample(address) {
+  const number = begin(); // before it is fetched: an image that is given meanwhile comes later
+  try {
+    const response = await fetch(address);
+    if (!response.ok) throw new Error(`${address}: ${response.status}`);
+    send(number, await response.blob());
+  } catch {
+    if (number === latest) fail(bundle.sentences.sample_missing);
+  }
+}
+
+function begin() {
   latest += 1;
   drop.classList.add("busy");
   byId("answer").ariaBusy = "true";
   byId("loading")?.replaceChildren(bundle.sentences.working);
-  worker.postMessage({ number: latest, file });
+  return latest;
+}
+
+function send(number, file) {
+  if (number !== latest) return;
+  if (unopened) fail(unopened);
+  else worker.postMessage({ number, file });
 }
 
 worker.addEventListener("message", ({ data }) => {
   if (data.kind === "ready" && !latest) byId("loading")?.replaceChildren();
-  else if (data.kind === "failed") fail(fill(bundle.sentences.cannot_open, data));
+  else if (data.kind === "failed") failToOpen(data.reason);
   else if (data.number === latest) {
     if (data.kind === "answer") show(data);
-    else fail(data.line ?? fill(bundle.sentences.cannot_diagnose, data));
+    else fail(data.line ?? unopened ?? fill(bundle.sentences.cannot_diagnose, data));
   }
 });
-worker.addEventListener("error", (event) => fail(fill(bundle.sentences.cannot_open, { reason: event.message ?? "" })));
+worker.addEventListener("error", (event) => failToOpen(event.message ?? ""));
+
+function failToOpen(reason) {
+  unopened = fill(bundle.sentences.cannot_open, { reason });
+  fail(unopened);
+}
 
 function rest() {
   drop.classList.remove("busy");
@@ -107,21 +132,9 @@ function heading(text) {
   return make("th", { scope: "row" }, text);
 }
 
-input.addEventListener("change", () => {
-  const [file] = input.files;
-  give(file);
-  input.value = ""; // allows the same file again, and leaves no name in the page
-});
-for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
-  drop.addEventListener(kind, (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
-  });
-}
-drop.addEventListener("drop", (event) => give(event.dataTransfer.files[0]));
+takeFiles(drop, give);
 for (const button of document.querySelectorAll("[data-sample]")) {
-  button.addEventListener("click", async () => give(await (await fetch(button.dataset.sample)).blob()));
+  button.addEventListener("click", () => giveSample(button.dataset.sample));
 }
 slider.addEventListener("input", () => document.documentElement.style.setProperty("--strength", slider.value));
 byId("print").addEventListener("click", () => print());

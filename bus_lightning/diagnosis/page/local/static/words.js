@@ -1,5 +1,6 @@
 // Put a diagnosis into words, as wording.py does, with the sentences that Python wrote.
 
+import { roundHalfEven } from "./resize.js";
 import { fill } from "./sentences.js";
 
 const MALIGNANT = "malignant";
@@ -35,7 +36,7 @@ function percent(share, say) {
 }
 
 function calibrationOf(answer, share, say) {
-  return say("calibration", { share: Math.min(99, Math.round(100 * share)), answer }); // never "about 100 of 100"
+  return say("calibration", { share: Math.min(99, roundHalfEven(100 * share)), answer }); // never "about 100 of 100"
 }
 
 function answerOf({ answer, measurements }, shares, say) {

@@ -1,0 +1,16 @@
+"""The benchmark of a good model tells by its exit code whether the goal was met."""
+
+import pytest
+
+from benchmarks.good_model import meets_goal
+
+
+@pytest.mark.parametrize(("ours", "plain", "is_met"), [
+    ((10, 16, None), (90, 96, None), True), ((10, 17, None), (90, 96, None), False),
+    ((10, 10, None), (None, None, 60), True), ((None, None, 10), (90, 96, 99), False),
+    ((None, None, 10), (None, None, 60), False),
+], ids=["in time", "late", "plain missed", "ours missed", "both missed"])  # fmt: skip
+def test_the_goal_is_met_only_by_a_median_that_reached_the_score_in_time(ours, plain, is_met):
+    sides = {"ours": ours, "plain": plain}
+    results = {name: {str(k): {"seconds": each} for k, each in enumerate(times)} for name, times in sides.items()}
+    assert meets_goal({"contestants": results}) is is_met

@@ -1,0 +1,44 @@
+"""The list of a command's jobs: which of those that lie there a new command may remove."""
+
+import os
+
+import pytest
+from omegaconf import OmegaConf
+
+from bus_lightning.launch import command_line
+from bus_lightning.launch.command_line import JOBS, JobList
+
+DEAD, TIME = 999_999_999, 1_700_000_000_000_000_000  # no process has this id
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    """Let a command on the machine `gpu` open its list; return the names of the lists that are then there."""
+    monkeypatch.delenv(JOBS, raising=False)
+    monkeypatch.setattr(command_line.socket, "gethostname", lambda: "gpu")
+
+    def go(*before):
+        for name in before:
+            (tmp_path / name).write_text("")
+        JobList().on_run_start(OmegaConf.create({"runs_dir": str(tmp_path), "hydra": {"overrides": {"task": []}}}))
+        monkeypatch.delenv(JOBS)
+        return {path.name for path in tmp_path.iterdir()}
+
+    return go
+
+
+def test_the_list_of_a_command_on_another_machine_stays_whatever_the_machine_is_called(opened):
+    others = {f".jobs-gpu-2-{TIME}-{DEAD}", f".jobs-cpu-{TIME}-{DEAD}", f".jobs-my-gpu-{TIME}-{DEAD}"}
+    assert others <= opened(*others)
+
+
+def test_the_list_of_a_killed_command_is_removed_and_that_of_a_running_one_stays(opened):
+    killed, running = f".jobs-gpu-{TIME}-{DEAD}", f".jobs-gpu-{TIME}-{os.getpid()}"
+    left = opened(killed, running)
+    assert killed not in left
+    assert running in left
+    assert len(left) == 2  # and the list of the new command
+
+
+def test_another_file_that_is_called_like_a_list_stops_no_command(opened):
+    assert ".jobs-gpu-notes" in opened(".jobs-gpu-notes")
