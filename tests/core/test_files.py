@@ -127,10 +127,11 @@ def test_files_that_are_written_together_are_all_written_or_none(tmp_path, monke
             raise OSError(28, "No space left on device")
         return write(self, content)
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left") as error:
-        patch.setattr(Path, "write_bytes", fails)
+    monkeypatch.setattr(Path, "write_bytes", fails)
+    with pytest.raises(OSError, match="No space left") as error:
         write_together({first: "new", second: "new"})
     assert error.value.filename == str(second)
     assert (first.read_text(), list(tmp_path.iterdir())) == ("old", [first])
+    monkeypatch.undo()
     write_together({first: "new", second: "newer"})
     assert (first.read_text(), second.read_text()) == ("new", "newer")
