@@ -10,8 +10,8 @@ from results_pages import PAGE, PLAN, make_page
 from bus_lightning.core.errors import UserError
 from bus_lightning.launch.report import extensions
 from bus_lightning.launch.results import main
-from bus_lightning.report.results.making import GOALS, MISSING, PROTOCOL, make_results
-from bus_lightning.report.results.plan import read_plan
+from bus_lightning.report.results.making import make_results
+from bus_lightning.report.results.plan import GOALS, MISSING, PROTOCOL, read_plan
 from bus_lightning.runs.protocol import keep_protocol, read_protocol
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -12,6 +12,8 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import read_yaml
 from bus_lightning.metrics.catalogue import BY_TASK, TITLES, title_of
 
+GOALS, MISSING, PROTOCOL = "goals", "missing", "protocol"  # markers of the page that are not tables of its plan
+HEADLINE = "headline"  # marker of the table in other pages
 _KINDS = ("scores", "across")
 _METRICS = Kind("a list of metrics as in metrics.json", lambda value: (
     isinstance(value, list) and bool(value) and all(map(_is_metric, value))
@@ -136,6 +138,10 @@ def read_plan(path: Path) -> Plan:
     check_value(
         f"{path}: goals", content.get("goals") or [], Kind("a list of goals", lambda value: isinstance(value, list))
     )
+    if taken := sorted({GOALS, MISSING, PROTOCOL, HEADLINE} & content["tables"].keys()):
+        raise UserError(f"{path}: tables.{taken[0]}: the page has a table of this name already; choose another.")
+    for name in content["tables"]:
+        check_value(f"{path}: name of a table", name, NAME)
     tables = [
         Table(name, **_checked(f"{path}: tables.{name}", fields, _TABLE, _NEEDED["tables"]))
         for name, fields in content["tables"].items()
@@ -144,6 +150,9 @@ def read_plan(path: Path) -> Plan:
         Goal(**_checked(f"{path}: goals[{place}]", fields, _GOAL, _NEEDED["goals"]))
         for place, fields in enumerate(content.get("goals") or [])
     ]
+    for place, goal in enumerate(goals):
+        if goal.at_most is not None and goal.at_most < goal.goal:
+            raise UserError(f"{path}: goals[{place}].at_most={goal.at_most:g} is below goal={goal.goal:g}: swap them.")
     return Plan(tuple(tables), tuple(goals))
 
 
