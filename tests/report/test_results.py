@@ -126,6 +126,7 @@ def test_an_impossible_plan_is_refused_in_one_line(page_and_plan, old, new, line
 
 def test_without_any_run_the_page_stays(page_and_plan, tmp_path, capsys):
     page, plan = page_and_plan
+    (tmp_path / "none").mkdir()
     arguments = ["--runs", str(tmp_path / "none"), "--page", str(page), "--plan", str(plan)]
     assert main(arguments) == 1
     assert "has no complete run of the groups" in capsys.readouterr().err
