@@ -85,7 +85,7 @@ def _make(options: argparse.Namespace, protocol: Path | None, is_usual: bool) ->
     from bus_lightning.report.up_to_date import alone  # after --help
 
     # Two at a time could each keep what the other has just replaced. A missing page has its own error.
-    once = alone(options.page) if options.page.is_file() else nullcontext()
+    once = alone(options.page.resolve()) if options.page.is_file() else nullcontext()
     with once, PrintableConsole(stderr=True).status("reading the runs"):
         from bus_lightning.report.results.making import make_results
 

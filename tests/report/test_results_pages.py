@@ -132,6 +132,24 @@ def test_a_second_command_waits_for_the_first_and_keeps_what_it_wrote(page_and_p
     [
         ("  outside: {", "  goals: {", "tables.goals: the page has a table of this name already"),
         ("  outside: {", "  'out side': {", "name of a table=out side: give a name"),
+        (
+            "kind: across,",
+            "kind: across, part: val,",
+            "tables.outside.part=val: a table across data sets has test images",
+        ),
+        ("metrics: [accuracy, ", "metrics: [dice_image, accuracy, ", "dice_image is no metric of task=classification"),
+        ("paper: {accuracy", "paper: {f1_macro", "tables.scores.paper: f1_macro is not among its metrics"),
+        (
+            "metric: accuracy, goal",
+            "metric: f1_macro, goal",
+            "goals[0]: no table has f1_macro of test images of folded",
+        ),
+        (
+            "tested: other",
+            "tested: other}\n  - {question: q, groups: [folded], task: classification, metric: accuracy, "
+            "goal: 1, tested: other",
+            "goals[3]: no table across data sets has accuracy",
+        ),
         ("goal: 0.5,", "goal: 0.5, at_most: 0.4,", "goals[0].at_most=0.4 is below goal=0.5"),
     ],
 )
