@@ -69,8 +69,37 @@ def test_a_folder_in_the_place_of_the_json_is_refused_and_the_page_stays(folded_
     page, _ = page_and_plan
     page.with_suffix(".json").mkdir()
     with pytest.raises(UserError, match=r"results\.json: a folder or a device has this name"):
-        make_page(page_and_plan, tmp_path)
+        make_page(page_and_plan, tmp_path, only_runs=True)
     assert page.read_text() == PAGE
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (os.mkdir, "is a folder"),
+        (os.mkfifo, "is a pipe"),
+        (lambda path: path.symlink_to("nowhere.json"), "is a link to a file that is not there"),
+        (lambda path: path.symlink_to(path.name), "symbolic links"),
+    ],
+)
+def test_what_is_no_file_in_the_place_of_the_json_is_refused(page_and_plan, tmp_path, capsys, make, line):
+    page, _ = page_and_plan
+    make(page.with_suffix(".json"))
+    refused = refusal(command(page_and_plan, tmp_path), capsys)
+    assert line in refused
+    assert "results.json is damaged" in refused
+    assert page.read_text() == PAGE
+
+
+def test_a_page_with_numbers_and_without_its_json_is_refused_because_they_would_be_lost(
+    folded_runs, page_and_plan, tmp_path, capsys
+):
+    page, _ = page_and_plan
+    text, _ = make_page(page_and_plan, tmp_path)
+    page.with_suffix(".json").unlink()
+    assert "results.json is not there, but" in refusal(command(page_and_plan, tmp_path), capsys)
+    assert page.read_text() == text
+    assert main(command(page_and_plan, tmp_path, "--only-runs")) == 0
 
 
 def test_a_page_that_would_be_replaced_by_its_own_json_is_refused(page_and_plan, tmp_path, capsys):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.reading import read_json
 from bus_lightning.report.results.fuller import EARLIER, Fuller
 from bus_lightning.report.results.missing import NOT_RUN, Missing
@@ -63,9 +64,12 @@ def read_earlier(file: Path) -> Earlier:
     Raises:
         DamagedError: If it is damaged.
     """
-    if not file.is_file():
+    if not file.exists() and not file.is_symlink():
         return Earlier()
-    content = read_json(file, cure=_CURE)
+    try:
+        content = read_json(file, cure=_CURE)
+    except FileNotFoundError:
+        raise DamagedError(file, "it is a link to a file that is not there", _CURE) from None
     check_record(content, file, _CURE)
     known = {field.name for field in fields(Row)}
     rows: list[dict[str, Any]] = [

@@ -58,6 +58,8 @@ def make_results(
     pages = _read_pages(page, summary, planned, plan)
     record = page.with_suffix(".json")
     earlier = Earlier() if only_runs else read_earlier(record)
+    if not (only_runs or record.exists()) and any("| --- |" in old for old in pages[page].old):
+        raise UserError(f"{record} is not there, but {page} has numbers; restore it, or give them up with --only-runs.")
     groups, reasons = _read_groups(runs, planned)
     if not earlier.rows and not any(group.conditions for group in groups.values()):
         raise UserError(f"{runs} has no complete run of the groups in {plan}: {', '.join(planned.groups)}.")
