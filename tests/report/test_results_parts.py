@@ -67,6 +67,21 @@ def test_numbers_of_a_table_that_the_plan_no_longer_has_are_named_when_they_are_
     assert len(json.loads(page.with_suffix(".json").read_text())["rows"]) == 1
 
 
+def test_runs_of_other_images_under_the_name_of_a_condition_are_named_when_they_replace_it(
+    finished, page_and_plan, tmp_path, caplog
+):
+    run = finished("group=folded", "model=resnet34")
+    with caplog.at_level(logging.WARNING):
+        make_page(page_and_plan, tmp_path)
+        make_page(page_and_plan, tmp_path)
+    assert not caplog.text
+    run.update_status(data="other images")
+    with caplog.at_level(logging.WARNING):
+        _, content = make_page(page_and_plan, tmp_path)
+    assert "whose numbers are replaced: resnet34 (folded)" in caplog.text
+    assert {row["images"] for row in content["rows"]} == {"other images"}
+
+
 @pytest.fixture
 def averaged_runs(finished):
     """Write three seeds in the group `folded`, and their ensemble."""

@@ -48,6 +48,12 @@ class Earlier:
         """Return the numbers that the tables of a plan can show."""
         return [row for row in self.rows if any(_belongs(row, table) for table in tables)]
 
+    def of_other_images(self, rows: Sequence[Row]) -> list[str]:
+        """Name the conditions whose runs have the name of earlier ones, and were trained on other images."""
+        images = {row.key: row.images for row in self.rows if row.images}
+        others = [row for row in rows if row.images and images.get(row.key, row.images) != row.images]
+        return sorted({f"{name} ({group})" for group, name in (row.key for row in others)})
+
     def without_place(self, tables: Sequence[Table]) -> list[str]:
         """Name the tables of numbers that the plan does not show any more, with how many numbers they had."""
         placed = set(map(id, self.for_tables(tables)))

@@ -73,6 +73,8 @@ def make_results(
         own = make_rows(table, there, extensions, _cache(runs))
         by_table.append((table, merge(own, earlier.rows, table)))
     rows = [row for _, own in by_table for row in own]
+    if others := earlier.of_other_images(rows):
+        log.warning("Other images than those of %s, whose numbers are replaced: %s", record, ", ".join(others))
     fuller = find_fuller(rows, earlier.for_tables(planned.tables), earlier.fuller)
     missing = list(dict.fromkeys([
         *find_missing(planned, groups, reasons, text, rows), *earlier.lack_of(rows, groups),

@@ -26,7 +26,11 @@ _ROW: dict[str, Kind] = {
     "part": one_of("val", "test"),
     "protocol_sha256": nullable(_ANY_TEXT),
 }
-_LATER: dict[str, Kind] = {"paper": _ANY_TEXT, "kept": FLAG}  # fields that a record of an earlier version lacks
+_LATER: dict[str, Kind] = {
+    "paper": _ANY_TEXT,
+    "kept": FLAG,
+    "images": _ANY_TEXT,
+}  # fields that a record of an earlier version lacks
 _UNIQUE = ("table", "group", "condition", "data", "part", "metric")
 
 

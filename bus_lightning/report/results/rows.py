@@ -55,6 +55,7 @@ class Row:
         command: The commands that made the runs.
         paper: The published number; empty if there is none.
         kept: Whether the number stands on an earlier page and its runs are no longer there.
+        images: Hash of the images that the runs were divided from; empty if it is not known.
     """
 
     table: str
@@ -82,6 +83,7 @@ class Row:
     command: tuple[str, ...]
     paper: str = ""
     kept: bool = False
+    images: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -129,7 +131,7 @@ def _rows_of(
         commands += sorted(set(_evaluations(runs, cell.tested)))
     texts = {run.status.get("protocol") for run in known}
     protocol = texts.pop() if len(texts) == 1 and len(known) == len(trainings) else None
-    images = int(condition.part(table.part)["id"].nunique())  # folds share validation images, and seeds can lack folds
+    n = int(condition.part(table.part)["id"].nunique())  # folds share validation images, and seeds can lack folds
     for metric in table.metrics:
         score = metric_row(summary, metric)
         if score is None:
@@ -141,8 +143,9 @@ def _rows_of(
             protocol_sha256=protocol, part=table.part, metric=metric,
             value=_finite(score["value"]), low=_finite(score["low"]), high=_finite(score["high"]),
             sd_of_runs=_finite(score["sd_of_runs"]), reason=score["reason"],
-            n=images, runs=number, commit=", ".join(codes), command=tuple(commands),
+            n=n, runs=number, commit=", ".join(codes), command=tuple(commands),
             paper=published(table, metric, condition.model, extensions),
+            images=", ".join(sorted({str(run.status["data"]) for run in runs if run.status.get("data")})),
         )  # fmt: skip
 
 
