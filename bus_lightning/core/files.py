@@ -4,10 +4,11 @@ import ctypes
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bus_lightning.core.errors import UserError
@@ -139,3 +140,29 @@ def write_aside(path: Path, text: str) -> None:
     """Write a text file in UTF-8, completely or not at all."""
     with aside(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_together(texts: Mapping[Path, str]) -> None:
+    """Write text files in UTF-8 byte for byte: all of them, or none if one cannot be written.
+
+    A link stays a link, and the file that it leads to is written. The permissions of a file stay.
+
+    Args:
+        texts: File -> text.
+
+    Raises:
+        UserError: If a file is read-only, or a folder has its name.
+    """
+    files = {path.resolve(): text for path, text in texts.items()}
+    for file in filter(Path.exists, files):
+        if not file.is_file():
+            raise UserError(f"{file}: a folder or a device has this name; move it away.")
+        if not os.access(file, os.W_OK):  # its folder alone decides whether it can be replaced
+            raise UserError(f"{file} is read-only: change its permissions, or name another file.")
+    with ExitStack() as stack:
+        for file, text in files.items():
+            temporary = stack.enter_context(aside(file))
+            with _naming(file):
+                temporary.write_bytes(text.encode("utf-8"))
+                if file.exists():
+                    temporary.chmod(stat.S_IMODE(file.stat().st_mode))

@@ -3,11 +3,13 @@
 import argparse
 import logging
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
+from bus_lightning.core.interruption import Interrupted, interruptible
 from bus_lightning.core.printable import escape_what_cannot_be_encoded, log_to_terminal, printable
 from bus_lightning.launch.report import extensions
 
@@ -18,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the page and print where it is.
 
     Returns:
-        Exit code: 0, or 1 when the page cannot be made.
+        Exit code: 0; 1 when the page cannot be made; 128 more than the signal that stopped it.
     """
     escape_what_cannot_be_encoded()
     parser = argparse.ArgumentParser(
@@ -50,17 +52,17 @@ def main(arguments: list[str] | None = None) -> int:
     is_given = options.protocol != parser.get_default("protocol")
     protocol = options.protocol if is_given or options.protocol.is_file() else None
     try:
-        with PrintableConsole(stderr=True).status("reading the runs"):
-            from bus_lightning.report.results.making import make_results  # after --help
-
-            unplaced = make_results(
-                options.runs, options.page, options.plan, protocol, extensions(), options.summary, options.only_runs
-            )
+        with interruptible():
+            unplaced = _make(options, protocol, is_usual=options.runs == parser.get_default("runs"))
+    except Interrupted as stop:
+        print("Stopped. The same command starts again.", file=sys.stderr)
+        return 128 + stop.signal
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        if trouble := disk_trouble(error, {"--page": options.page.parent}):
+        folders = {"--page": options.page} | ({"--summary": options.summary} if options.summary else {})
+        if trouble := disk_trouble(error, {option: page.parent for option, page in folders.items()}):
             print(f"Error: {trouble}", file=sys.stderr)
             return 1
         raise
@@ -68,6 +70,28 @@ def main(arguments: list[str] | None = None) -> int:
         log.warning("no markers on the pages for the tables %s", ", ".join(unplaced))
     print(printable(f"The results are in {options.page} and {options.page.with_suffix('.json')}"))
     return 0
+
+
+def _make(options: argparse.Namespace, protocol: Path | None, is_usual: bool) -> list[str]:
+    """Make the page, alone; return the tables without a place.
+
+    Args:
+        options: Those of the command.
+        protocol: The file; None without one.
+        is_usual: Whether the folder of the groups is the default, which may be missing.
+    """
+    if not is_usual and not options.runs.is_dir():  # as if all runs were gone
+        raise UserError(f"--runs {options.runs}: there is no such folder; name the folder of the groups.")
+    from bus_lightning.report.up_to_date import alone  # after --help
+
+    # Two at a time could each keep what the other has just replaced. A missing page has its own error.
+    once = alone(options.page.resolve()) if options.page.is_file() else nullcontext()
+    with once, PrintableConsole(stderr=True).status("reading the runs"):
+        from bus_lightning.report.results.making import make_results
+
+        return make_results(
+            options.runs, options.page, options.plan, protocol, extensions(), options.summary, options.only_runs
+        )
 
 
 if __name__ == "__main__":

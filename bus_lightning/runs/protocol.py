@@ -164,7 +164,7 @@ def read_protocol(path: Path, cure: str | None = None) -> Protocol:
     try:
         content = read_bytes(path, MB, cure or "Correct it")
     except FileNotFoundError:
-        raise UserError(f"protocol={path}: there is no such file; give another one, or protocol=null.") from None
+        raise UserError(f"protocol={path}: there is no such file; give another one, or leave the option out.") from None
     try:
         return _parsed(content, path)
     except DamagedError:

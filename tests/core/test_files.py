@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_lightning.core.files import aside, folder_aside, write_aside
+from bus_lightning.core.files import aside, folder_aside, write_aside, write_together
 from bus_lightning.training.callbacks.checkpoints import SafeCheckpointIO
 
 
@@ -115,3 +115,23 @@ def test_ctrl_c_works_as_usual_while_a_folder_is_written(tmp_path):
     with pytest.raises(KeyboardInterrupt), folder_aside(tmp_path / "bundle"):
         signal.raise_signal(signal.SIGINT)
     assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_written_together_are_all_written_or_none(tmp_path, monkeypatch):
+    first, second = tmp_path / "first.md", tmp_path / "second.json"
+    first.write_text("old")
+    write = Path.write_bytes
+
+    def fails(self, content):
+        if "second" in self.name:
+            raise OSError(28, "No space left on device")
+        return write(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fails)
+    with pytest.raises(OSError, match="No space left") as error:
+        write_together({first: "new", second: "new"})
+    assert error.value.filename == str(second)
+    assert (first.read_text(), list(tmp_path.iterdir())) == ("old", [first])
+    monkeypatch.undo()
+    write_together({first: "new", second: "newer"})
+    assert (first.read_text(), second.read_text()) == ("new", "newer")

@@ -1,9 +1,11 @@
 """A page of results with its plan, as `make results` fills it."""
 
 import json
+from dataclasses import asdict, replace
 
 from bus_lightning.launch.report import extensions
 from bus_lightning.report.results.making import make_results
+from bus_lightning.report.results.rows import Row
 
 PLAN = """
 tables:
@@ -49,3 +51,20 @@ def make_page(page_and_plan, tmp_path, **options):
     unplaced = make_results(tmp_path / "runs", page, plan, extensions=extensions(), **options)
     assert unplaced == []
     return page.read_text(), json.loads(page.with_suffix(".json").read_text())
+
+
+def make_row(**values):
+    """Make a row of the table `scores`, or of another with these values."""
+    usual = Row(
+        table="scores", group="folded", condition="resnet34", label="resnet34", model="resnet34", ensemble=1,
+        task="classification", trained=("busi",), data="busi", classes=(), protocol="held-out images",
+        protocol_sha256=None, part="test", metric="accuracy", value=0.7, low=0.6, high=0.8, reason="", n=40, runs=4,
+        sd_of_runs=None, commit="aaaaaaa", command=("python train.py",),
+    )  # fmt: skip
+    return replace(usual, **values)
+
+
+def write_record(page, *rows, missing=(), **more):
+    """Write the JSON of an earlier page, whose runs are gone."""
+    content = {"rows": [asdict(row) for row in rows], "missing": list(missing)} | more
+    page.with_suffix(".json").write_text(json.dumps(content))

@@ -1,11 +1,15 @@
 """Numbers on the page of results outlive their runs, and the page says so."""
 
+import json
 import shutil
+from dataclasses import asdict
 
 import pytest
-from results_pages import PAGE, make_page
+from results_pages import PAGE, make_page, make_row
 
 from bus_lightning.core.errors import UserError
+
+ROW = json.loads(json.dumps(asdict(make_row())))
 
 
 def test_numbers_whose_runs_are_gone_stay_and_are_named(folded_runs, page_and_plan, tmp_path):
@@ -42,6 +46,16 @@ def test_what_kept_numbers_lacked_stays_named(folded_runs, page_and_plan, tmp_pa
     assert [each for each in after["missing"] if each["group"] == "folded"] == lacking
 
 
+def test_a_model_that_kept_groups_lack_is_named_once_and_no_longer_than_the_plan_expects_it(page_and_plan, tmp_path):
+    page, plan = page_and_plan
+    plan.write_text(plan.read_text().replace("[folded, gone]", "[folded]"))
+    lacking = [{"group": "folded", "about": name, "text": "not run"} for name in ("alexnet", "resnet50")]
+    page.with_suffix(".json").write_text(json.dumps({"rows": [ROW], "missing": lacking}))
+    text, content = make_page(page_and_plan, tmp_path)
+    assert [each for each in content["missing"] if each["group"] == "folded"] == lacking[:1]
+    assert make_page(page_and_plan, tmp_path) == (text, content)
+
+
 def test_a_table_of_new_and_kept_numbers_names_the_kept_ones(folded_runs, page_and_plan, finished, tmp_path):
     _, before = make_page(page_and_plan, tmp_path)
     shutil.rmtree(tmp_path / "runs" / "folded")
@@ -61,10 +75,39 @@ def test_only_runs_keeps_nothing(folded_runs, page_and_plan, tmp_path):
     assert "there are no runs of this group" in text
 
 
-@pytest.mark.parametrize("damage", ["{", '{"rows": [{"table": "scores"}], "missing": []}', '{"missing": []}'])
-def test_a_damaged_record_is_refused_and_nothing_is_lost(folded_runs, page_and_plan, tmp_path, damage):
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        ("{", "Expecting property name"),
+        ("[]", "it holds a list instead of a dict"),
+        ('{"missing": []}', "its rows are not a list"),
+        ('{"rows": []}', "its missing are not a list"),
+        ('{"rows": {}, "missing": []}', "its rows are not a list"),
+        ('{"rows": [1], "missing": []}', r"rows\[0\] is not a mapping"),
+        ('{"rows": [{"table": "scores"}], "missing": []}', r"rows\[0\] has no group"),
+        ({"value": float("nan")}, r"rows\[1\].value=nan is not a number, or null"),
+        ({"low": "0.6"}, r"rows\[1\].low=0.6 is not a number, or null"),
+        ({"n": 1.5}, r"rows\[1\].n=1.5 is not a whole number"),
+        ({"runs": 0}, r"rows\[1\].runs=0 is not a whole number of at least 1"),
+        ({"command": "python train.py"}, r"rows\[1\].command=python train.py is not a list of texts"),
+        ({"part": "train"}, r"rows\[1\].part=train is not one of val, test"),
+        ({"kept": "yes"}, r"rows\[1\].kept=yes is not true or false"),
+        ({"condition": ROW["condition"]}, r"rows\[0\] and rows\[1\] are the same number of resnet34"),
+    ],
+)
+def test_a_damaged_record_is_refused_and_nothing_is_lost(page_and_plan, tmp_path, damage, line):
     page, _ = page_and_plan
+    if isinstance(damage, dict):
+        damage = json.dumps({"rows": [ROW, ROW | {"condition": "other"} | damage], "missing": []})
     page.with_suffix(".json").write_text(damage)
-    with pytest.raises(UserError, match=r"results\.json is damaged.*--only-runs"):
+    with pytest.raises(UserError, match=rf"results\.json is damaged: .*{line}.*--only-runs"):
         make_page(page_and_plan, tmp_path)
     assert (page.read_text(), page.with_suffix(".json").read_text()) == (PAGE, damage)
+
+
+def test_a_record_of_another_version_is_read_as_far_as_it_is_known(page_and_plan, tmp_path):
+    page, _ = page_and_plan
+    older = {key: value for key, value in ROW.items() if key not in ("paper", "kept")}
+    page.with_suffix(".json").write_text(json.dumps({"rows": [older | {"later": 1}], "missing": [], "new": {}}))
+    _, content = make_page(page_and_plan, tmp_path)
+    assert content["rows"] == [ROW | {"kept": True}]

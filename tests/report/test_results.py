@@ -4,17 +4,20 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from results_pages import PAGE, PLAN, make_page
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.launch.report import extensions
 from bus_lightning.launch.results import main
-from bus_lightning.report.results.making import GOALS, MISSING, PROTOCOL, make_results
-from bus_lightning.report.results.plan import read_plan
+from bus_lightning.report.results.making import make_results
+from bus_lightning.report.results.plan import GOALS, MISSING, PROTOCOL, read_plan
+from bus_lightning.runs.baselines import write_baseline
 from bus_lightning.runs.protocol import keep_protocol, read_protocol
 
 DOCS = Path(__file__).parents[2] / "docs"
+BASELINE_COLUMNS = ("id", "split", "label", "prob_benign", "prob_malignant", "prob_normal")
 
 
 def test_the_same_runs_give_the_same_bytes_and_the_prose_stays(folded_runs, page_and_plan, tmp_path):
@@ -126,6 +129,7 @@ def test_an_impossible_plan_is_refused_in_one_line(page_and_plan, old, new, line
 
 def test_without_any_run_the_page_stays(page_and_plan, tmp_path, capsys):
     page, plan = page_and_plan
+    (tmp_path / "none").mkdir()
     arguments = ["--runs", str(tmp_path / "none"), "--page", str(page), "--plan", str(plan)]
     assert main(arguments) == 1
     assert "has no complete run of the groups" in capsys.readouterr().err
@@ -164,3 +168,26 @@ def test_the_projects_page_shows_the_numbers_of_its_json(tmp_path):
 def numbers_of(page):
     """Return the lines of the tables of numbers, without the notes below them."""
     return [line for line in page.partition("## What is missing")[0].splitlines() if line.startswith("|")]
+
+
+def test_baselines_stand_below_the_networks_of_their_images_if_the_plan_asks_for_them(
+    folded_runs, page_and_plan, tmp_path
+):
+    _, plan = page_and_plan
+    for run in folded_runs.values():
+        cases = pd.read_csv(run.cases)
+        cases[["prob_benign", "prob_malignant", "prob_normal"]] = [0.5, 0.3, 0.2]
+        write_baseline(run, "statistics", cases[[name for name in cases if name in BASELINE_COLUMNS]])
+    without, _ = make_page(page_and_plan, tmp_path)
+    assert "20 statistics" not in without
+    plan.write_text(PLAN.replace("seeds: [0, 1]", "seeds: [0, 1]\n    baselines: true"))
+    text, content = make_page(page_and_plan, tmp_path)
+    (row,) = (
+        row for row in content["rows"] if row["model"] == "20 statistics of the image" and row["metric"] == "accuracy"
+    )
+    always_benign = pd.concat(pd.read_csv(run.cases) for run in folded_runs.values()).query("split == 'test'")
+    assert row["value"] == pytest.approx((always_benign["label"] == "benign").mean())
+    assert (row["n"], row["runs"]) == (40, 2)  # once for each split, whatever the seeds
+    assert row["command"][-1] == "python evaluate.py 'runs=runs/folded/*' baselines=true"
+    lines = [line for line in text.splitlines() if line.startswith(("| ResNet-34", "| 20 statistics"))]
+    assert [line[:8] for line in lines] == ["| ResNet", "| 20 sta"]

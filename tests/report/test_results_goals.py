@@ -1,5 +1,7 @@
 """A goal shows the planned condition, and the best one as what it is: chosen by its score on test images."""
 
+from dataclasses import replace
+
 import pytest
 
 from bus_lightning.report.results.goals import find_answers, judge, make_goals, make_headline
@@ -48,6 +50,14 @@ def test_a_planned_condition_without_a_number_is_not_replaced_by_the_best():
 def test_a_condition_that_two_tables_show_counts_once():
     again = [*ROWS, row("second", "joint__second", 0.86, table="outside")]
     assert answers(GOAL, again)[1] == ("best of 3", "ensemble")
+
+
+def test_a_goal_about_another_data_set_is_not_answered_by_networks_that_were_trained_on_it():
+    goal = Goal("outside", ("first",), "classification", "accuracy", 0.88, tested="bus_bra")
+    outside = replace(row("first", "single", 0.7), data="bus_bra")
+    inside = replace(row("first", "other", 0.9), data="bus_bra", trained=("bus_bra",))
+    both = replace(row("first", "both", 0.9), data="bus_bra", trained=("busi", "bus_bra"))
+    assert answers(goal, [outside, inside, both]) == [("planned", "single")]
 
 
 @pytest.mark.parametrize(("metric", "goal", "best"), [

@@ -122,7 +122,7 @@ def test_a_file_without_a_block_or_with_two_is_refused(protocol):
 
 def test_a_missing_protocol_is_refused_before_a_run_and_before_the_first_job_of_a_grid(trained, tmp_path):
     missing = f"protocol={tmp_path / 'none.md'}"
-    with pytest.raises(UserError, match=r"none\.md: there is no such file; give another one, or protocol=null"):
+    with pytest.raises(UserError, match=r"none\.md: there is no such file; give another one, or leave the option out"):
         trained("model=resnet34", missing, "data.root=/nowhere")
     with initialize_config_dir(str(CONF), version_base="1.3"):
         grid = compose("train", overrides=["sweep=seeds", missing], return_hydra_config=True)

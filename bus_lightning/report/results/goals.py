@@ -110,9 +110,10 @@ def _candidates(goal: Goal, rows: Sequence[Row]) -> list[Row]:
     own: dict[tuple[str, str], Row] = {}
     for row in rows:
         is_of_goal = row.group in goal.groups and (row.task, row.metric) == (goal.task, goal.metric)
-        is_of_images = row.data == goal.tested if goal.tested else row.data == " + ".join(row.trained)
+        is_own = row.data in (*row.trained, " + ".join(row.trained))
+        is_of_images = row.data == goal.tested and not is_own if goal.tested else row.data == " + ".join(row.trained)
         if is_of_goal and is_of_images and row.part == "test":
-            own.setdefault((row.group, row.condition.removesuffix(f"__{row.group}")), row)
+            own.setdefault(row.key, row)
     return list(own.values())
 
 

@@ -1,5 +1,6 @@
 """What groups of runs lack for a page of results: groups, models, seeds, folds; and what does not belong together."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from bus_lightning.statistics.as_planned import compare_with_protocol
 from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.conditions import Condition, Group, of_task
 
+NOT_RUN = "not run"  # of a model that a table expects
 _NAMED = ("folds", "code", "data", "scope", "counts", "ensembles", "files")  # kinds of checks
 
 
@@ -61,6 +63,8 @@ def _of_group(group: Group, protocol: Protocol | None) -> Iterator[Missing]:
     for problem in find_problems(group.conditions):
         if problem.kind in _NAMED:
             yield Missing(name, problem.about, _without_folder(problem.text, group.path))
+    for condition in group.conditions:
+        yield from _repeated(condition)
     if protocol and any(planned.group == name for planned in protocol.conditions):
         compared = compare_with_protocol([group.path], protocol)
         for deviation in compared.deviations if compared else ():
@@ -80,7 +84,7 @@ def _expected(table: Table, groups: Mapping[str, Group], rows: Sequence[Row]) ->
     shown = {row.model for row in rows if row.table == table.name}
     for model in table.models:
         if model not in shown | begun:
-            yield Missing(", ".join(table.groups), model, "not run")
+            yield Missing(", ".join(table.groups), model, NOT_RUN)
     for condition in conditions:
         if condition.is_ensemble:
             continue
@@ -91,6 +95,23 @@ def _expected(table: Table, groups: Mapping[str, Group], rows: Sequence[Row]) ->
 
 def _seeds(condition: Condition) -> set[int | None]:
     return {load_config(run.config).seed for run in condition.runs}
+
+
+def _repeated(condition: Condition) -> Iterator[Missing]:
+    """Name runs with the same seeds and fold: copies of a folder, or a training that was done again."""
+    folders: dict[tuple[object, ...], list[str]] = defaultdict(list)
+    for run in condition.runs:
+        config = load_config(run.config)
+        folders[config.seed, config.data.split.seed, config.data.split.get("fold")].append(run.path.name)
+    for (seed, _, fold), names in folders.items():
+        if len(names) > 1 and not condition.is_cross_fitted:
+            times = "twice" if len(names) == 2 else f"{len(names)} times"
+            which = f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
+            yield Missing(
+                condition.runs[0].path.parent.name,
+                condition.name,
+                f"{which} counts {times}: {', '.join(sorted(names))}",
+            )
 
 
 def missing_of(groups: Sequence[str], missing: Sequence[Missing]) -> list[Missing]:

@@ -1,6 +1,6 @@
 """What the page of results shows: which groups make which table, and the goals; read from a YAML file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import read_yaml
 from bus_lightning.metrics.catalogue import BY_TASK, TITLES, title_of
 
+GOALS, MISSING, PROTOCOL = "goals", "missing", "protocol"  # markers of the page that are not tables of its plan
+HEADLINE = "headline"  # marker of the table in other pages
 _KINDS = ("scores", "across")
 _METRICS = Kind("a list of metrics as in metrics.json", lambda value: (
     isinstance(value, list) and bool(value) and all(map(_is_metric, value))
@@ -140,6 +142,10 @@ def read_plan(path: Path) -> Plan:
     check_value(
         f"{path}: goals", content.get("goals") or [], Kind("a list of goals", lambda value: isinstance(value, list))
     )
+    if taken := sorted({GOALS, MISSING, PROTOCOL, HEADLINE} & content["tables"].keys()):
+        raise UserError(f"{path}: tables.{taken[0]}: the page has a table of this name already; choose another.")
+    for name in content["tables"]:
+        check_value(f"{path}: name of a table", name, NAME)
     tables = [
         Table(name, **_checked(f"{path}: tables.{name}", fields, _TABLE, _NEEDED["tables"]))
         for name, fields in content["tables"].items()
@@ -148,7 +154,43 @@ def read_plan(path: Path) -> Plan:
         Goal(**_checked(f"{path}: goals[{place}]", fields, _GOAL, _NEEDED["goals"]))
         for place, fields in enumerate(content.get("goals") or [])
     ]
+    for problem in (
+        *map(_problem_of, tables),
+        *(_unanswerable(place, goal, tables) for place, goal in enumerate(goals)),
+    ):
+        if problem:
+            raise UserError(f"{path}: {problem}")
     return Plan(tuple(tables), tuple(goals))
+
+
+def _problem_of(table: Table) -> str:
+    """Say what of a table could never be filled; empty if all can be."""
+    place = f"tables.{table.name}"
+    if table.kind == "across" and table.part == "val":
+        return f"{place}.part=val: a table across data sets has test images only; remove part, or kind."
+    if other := [key for key in table.metrics if not _is_of(table.task, key)]:
+        return f"{place}.metrics: {other[0]} is no metric of task={table.task}; remove it, or correct the task."
+    if other := [key for key in table.paper if key not in table.metrics]:
+        return f"{place}.paper: {other[0]} is not among its metrics; add it there, or remove it here."
+    return ""
+
+
+def _unanswerable(place: int, goal: Goal, tables: Sequence[Table]) -> str:
+    """Say what of a goal could never be shown; empty if a table has its numbers."""
+    if goal.at_most is not None and goal.at_most < goal.goal:
+        return f"goals[{place}].at_most={goal.at_most:g} is below goal={goal.goal:g}: swap them."
+    for group in goal.groups:
+        if not any(
+            group in table.groups and goal.metric in table.metrics and (table.task, table.part) == (goal.task, "test")
+            and (not goal.tested or table.kind == "across") for table in tables
+        ):  # fmt: skip
+            where = " across data sets" if goal.tested else ""
+            return f"goals[{place}]: no table{where} has {goal.metric} of test images of {group}; add it to a table."
+    return ""
+
+
+def _is_of(task: str, key: str) -> bool:
+    return any(key == metric.key or (metric.per_class and key.startswith(f"{metric.key}_")) for metric in BY_TASK[task])
 
 
 def _checked(place: str, fields: Any, kinds: Mapping[str, Kind], needed: tuple[str, ...]) -> dict[str, Any]:

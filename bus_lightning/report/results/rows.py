@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus_lightning.config.identity import find_meaning
+from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.report.estimates import metric_row
 from bus_lightning.report.extension import Extension
@@ -25,6 +26,7 @@ from bus_lightning.statistics.summary import summarise
 
 _ALWAYS_SHOWN = ("group", "name", "sweep", "model", "experiment", "data", "protocol")
 _FLAGS = ("-m", "--multirun")
+NOT_KNOWN = "not known"  # commits of networks that are gone, or whose status is damaged
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,11 @@ class Row:
         n: Number of images.
         runs: Number of trainings.
         sd_of_runs: Standard deviation over runs; None for one run.
-        commit: Commits of the trainings.
+        commit: Commits of the trainings; `not known` among them if networks of an ensemble are gone.
         command: The commands that made the runs.
         paper: The published number; empty if there is none.
         kept: Whether the number is from an earlier page, and its runs are no longer in the folder.
+        images: Hash of the images that the runs were divided from; empty if it is not known.
     """
 
     table: str
@@ -82,6 +85,12 @@ class Row:
     command: tuple[str, ...]
     paper: str = ""
     kept: bool = False
+    images: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What names its condition: the group, and the name without that of the group, which a table may add."""
+        return self.group, self.condition.removesuffix(f"__{self.group}")
 
 
 def make_rows(table: Table, groups: Sequence[Group], extensions: Sequence[Extension], cache: Path | None) -> list[Row]:
@@ -103,13 +112,12 @@ def make_rows(table: Table, groups: Sequence[Group], extensions: Sequence[Extens
                 for name, cell in row.cells.items():
                     rows += _rows_of(table, cell.condition, label, row.trained, name, cache, extensions, cell)
         elif not condition.is_cross_fitted:
-            names = _sets_of(condition)
-            rows += _rows_of(table, condition, label, names, " + ".join(names), cache, extensions)
+            trained, tested = _sets_of(condition, table.part)
+            rows += _rows_of(table, condition, label, trained, " + ".join(tested), cache, extensions)
     if table.baselines:
-        networks = [each for each in conditions if not each.is_ensemble]
-        for baseline in baseline_conditions(networks):
-            names = _sets_of(baseline)
-            rows += _rows_of(table, baseline, baseline.name, names, " + ".join(names), cache, extensions)
+        for baseline in baseline_conditions([each for each in conditions if not each.is_ensemble]):
+            trained, tested = _sets_of(baseline, table.part)
+            rows += _rows_of(table, baseline, baseline.name, trained, " + ".join(tested), cache, extensions)
     return rows
 
 
@@ -118,14 +126,20 @@ def _rows_of(
     extensions: Sequence[Extension], cell: Cell | None = None,
 ) -> Iterator[Row]:  # fmt: skip
     summary = summarise(condition, table.part, cache)
-    trainings = [RunDir(path) for path in condition.averaged] or condition.runs
-    codes, commands = (sorted({make(run) for run in trainings}) for make in (name_code, _command))
+    used = set(condition.cases["run"])  # a cell of another data set can lack some of the runs
+    runs = [run for run in condition.runs if run.path.name in used]
+    trainings = [RunDir(path) for path in condition.averaged] or runs
+    number = condition.networks if cell and not cell.is_own and condition.is_ensemble else len(trainings)
+    known = [run for run in trainings if _is_known(run)]
+    codes, commands = (sorted({make(run) for run in known}) for make in (name_code, _command))
+    codes += [NOT_KNOWN] * (len(known) < len(trainings))
     if condition.model in BASELINES.values():
         commands.append(f"python evaluate.py 'runs=runs/{condition.runs[0].path.parent.name}/*' baselines=true")
     if cell and not cell.is_own:
-        commands += sorted(set(_evaluations(condition.runs, cell.tested)))
-    texts = {run.status.get("protocol") for run in trainings}
-    protocol = texts.pop() if len(texts) == 1 else None
+        commands += sorted(set(_evaluations(runs, cell.tested)))
+    texts = {run.status.get("protocol") for run in known}
+    protocol = texts.pop() if len(texts) == 1 and len(known) == len(trainings) else None
+    n = int(condition.part(table.part)["id"].nunique())  # folds share validation images, and seeds can lack folds
     for metric in table.metrics:
         score = metric_row(summary, metric)
         if score is None:
@@ -137,9 +151,17 @@ def _rows_of(
             protocol_sha256=protocol, part=table.part, metric=metric,
             value=_finite(score["value"]), low=_finite(score["low"]), high=_finite(score["high"]),
             sd_of_runs=_finite(score["sd_of_runs"]), reason=score["reason"],
-            n=int(score["n"]), runs=len(trainings), commit=", ".join(codes), command=tuple(commands),
+            n=n, runs=number, commit=", ".join(codes), command=tuple(commands),
             paper=published(table, metric, condition.model, extensions),
+            images=", ".join(sorted({str(run.status["data"]) for run in runs if run.status.get("data")})),
         )  # fmt: skip
+
+
+def _is_known(run: RunDir) -> bool:
+    """Say whether the folder of a training is there and can be read; an ensemble can outlive its networks."""
+    with suppress(DamagedError):
+        return run.path.is_dir() and isinstance(run.status, dict)
+    return False
 
 
 def published(table: Table, metric: str, model: str, extensions: Sequence[Extension]) -> str:
@@ -157,11 +179,13 @@ def _finite(value: float | None) -> float | None:
 def _describe(condition: Condition, part: str, cell: Cell | None) -> str:
     """Say how the images were chosen and how many trainings are averaged."""
     split = condition.config.data.split
-    seeds = condition.cases["replicate"].nunique()
+    replicates = condition.cases["replicate"].nunique()
     averaged = f", mean of {condition.networks} networks" if condition.is_ensemble else ""
+    if cell and not cell.is_own:  # every run has seen all of its images
+        return f"all images of another data set{averaged}" + f", {replicates} runs" * (replicates > 1)
+    seeds = len({_seeds(run) for run in condition.runs if run.path.name in condition.replicates})
     several = f", {seeds} seeds" if seeds > 1 else ""
-    if cell and not cell.is_own:
-        return f"all images of another data set{averaged}{several}"
+    several += f", {replicates} repetitions" if replicates != seeds else ""
     images = "validation images" if part == "val" else "held-out images"
     how = f"{images}, {split.method} split" if split.get("folds") is None else (
         f"{images} out of fold, {split.method} split, {split.folds} folds"
@@ -169,13 +193,20 @@ def _describe(condition: Condition, part: str, cell: Cell | None) -> str:
     return f"{how}{averaged}{several}"
 
 
-def _sets_of(condition: Condition) -> tuple[str, ...]:
+def _seeds(run: RunDir) -> tuple[object, object]:
+    config = load_config(run.config)
+    return config.seed, config.data.split.seed
+
+
+def _sets_of(condition: Condition, part: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of the sets with training images, and of those with images of a part."""
     run = condition.runs[0]
     try:
         sets = sets_of(run, condition.config, condition.splits[run.path.name])
     except UserError:
-        return ("not known",)
-    return sets.trained or tuple(sets.described)
+        return ("not known",), ("not known",)
+    trained = sets.trained or tuple(sets.described)
+    return trained, tuple(name for name in sets.described if name in sets.parts.get(part, {})) or trained
 
 
 def _command(run: RunDir, runs: str = "") -> str:
@@ -188,6 +219,8 @@ def _command(run: RunDir, runs: str = "") -> str:
     words = str(run.status.get("command") or "").split(" ")
     script = Path(words[0]).name
     script = f"{script.removeprefix('bus-')}.py" if script in ("bus-train", "bus-evaluate") else script
+    if not script.endswith(".py") and runs:
+        return f"python evaluate.py {shlex.quote(f'runs={runs}')}, as `evaluations` in the folders of the runs says"
     if not script.endswith(".py"):  # a test or a notebook
         return f"python train.py, as {run.path.parent.name}/{run.path.name}/config.yaml says"
     words = [f"runs={runs}" if runs and word.startswith("runs=") else word for word in words]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from bus_lightning.core.printable import printable
 from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.report.estimates import estimate
 from bus_lightning.report.extension import Extension
@@ -96,6 +97,7 @@ def _across(table: Table, rows: Sequence[Row], titles: Mapping[str, str]) -> str
             for data in tested:
                 row = own.get(data)
                 text = f"{_value(row)}, n = {row.n}" if row else "-"
+                text += f", {row.runs} run{'s' * (row.runs > 1)}" if row and row.runs != first.runs else ""
                 cells.append(f"**{text}**" if row and data in row.trained else text)
             lines.append(cells)
     return markdown_table(headings, lines, words=3)
@@ -103,13 +105,13 @@ def _across(table: Table, rows: Sequence[Row], titles: Mapping[str, str]) -> str
 
 def _network(row: Row, rows: Sequence[Row], titles: Mapping[str, str]) -> str:
     """Name the network of a row; in full where another condition has the same network and training sets."""
-    similar = {other.condition for other in rows if (other.model, other.trained) == (row.model, row.trained)}
+    similar = {other.key for other in rows if (other.model, other.trained) == (row.model, row.trained)}
     return _label(row, titles) if len(similar) > 1 else titles.get(row.model, row.model)
 
 
 def _label(row: Row, titles: Mapping[str, str]) -> str:
     title = titles.get(row.model, row.model)
-    rest = row.label.removeprefix(row.model).strip(", ")
+    rest = row.label.removeprefix(row.model).strip(", _")
     return f"{title}, {rest}" if rest and rest != row.model else title
 
 
@@ -124,8 +126,9 @@ def _provenance(rows: Sequence[Row]) -> str:
     commands.sort(key=lambda command: command.startswith("python evaluate.py"))
     if not rows:
         return ""
-    lines = "\n".join(command.replace("`", "'") for command in commands)
-    return f"Trained at commit {', '.join(commits)}:\n\n```\n{lines}\n```"
+    lines = "\n".join(printable(command.replace("`", "'").replace("\n", " ")) for command in commands)
+    trained = f"Commit of the training: {plain(', '.join(commits))}."
+    return f"{trained} Commands:\n\n```\n{lines}\n```" if lines else trained
 
 
 def _kept(rows: Sequence[Row]) -> str:
