@@ -124,9 +124,11 @@ def _make(name: str, options: Any) -> Any:
         )
     try:
         # Without `strict`, an option that does not exist only causes a warning.
-        return make(**fixed, **options, strict=True)
+        made = make(**fixed, **options, strict=True)
     except (TypeError, ValueError) as error:
         raise UserError(f"augment.{name}: {' '.join(str(error).split())}") from error
+    # The library divides by sigma: of 0, as by `strength: 0`, it makes a kernel of NaN, and the image would be lost.
+    return albumentations.NoOp(p=made.p) if name == "gaussian_blur" and made.sigma_limit[1] == 0 else made
 
 
 def _make_any(name: str, options: Mapping[str, Any]) -> Any:

@@ -36,6 +36,10 @@ def test_more_strength_changes_more_on_both_paths(picture):
     assert (np.diff(levels, axis=0) > 0).all()
 
 
+def test_strength_zero_changes_nothing_on_both_paths(picture):
+    assert change(*picture, 0) == [0, 0]
+
+
 def test_strength_one_is_the_papers_augmentation_to_the_bit(picture):
     plain, scaled = Augmentation(PAPER), Augmentation(PAPER | {"strength": 1.0})
     for seed in range(20):
