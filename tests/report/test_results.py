@@ -189,5 +189,5 @@ def test_baselines_stand_below_the_networks_of_their_images_if_the_plan_asks_for
     assert row["value"] == pytest.approx((always_benign["label"] == "benign").mean())
     assert (row["n"], row["runs"]) == (40, 2)  # once for each split, whatever the seeds
     assert row["command"][-1] == "python evaluate.py 'runs=runs/folded/*' baselines=true"
-    lines = [line for line in text.splitlines() if line.startswith(("| ResNet-34", "| 20 statistics"))]
-    assert [line[:8] for line in lines] == ["| ResNet", "| 20 sta"]
+    lines = [line for line in text.splitlines() if line.startswith(("| ResNet-34", "| AlexNet", "| 20 statistics"))]
+    assert [line[:9] for line in lines] == ["| ResNet-", "| AlexNet", "| 20 stat"]  # AlexNet has not run

@@ -11,6 +11,7 @@ from bus_lightning.report.results.missing import Missing
 from bus_lightning.report.results.plan import Table
 from bus_lightning.report.results.rows import Row, published
 from bus_lightning.report.writing import plain
+from bus_lightning.runs.baselines import BASELINES
 
 _NONE = "Not measured: there is no complete run."
 
@@ -70,13 +71,18 @@ def _scores(
             line.append(_value(row) if row else "-")
             line += [published(table, metric, first.model, extensions) or "-"] if metric in table.paper else []
         lines.append(line)
-    for model in not_run:
+    end = next((place for place, own in enumerate(conditions) if _is_baseline(own)), len(lines))
+    for model in reversed(not_run):  # above the baselines
         line = [plain(titles.get(model, model)), "-", "-", 0, "-"]
         for metric in table.metrics:
             line.append("not run")
             line += [published(table, metric, model, extensions) or "-"] if metric in table.paper else []
-        lines.append(line)
+        lines.insert(end, line)
     return markdown_table(headings, lines, words=3)
+
+
+def _is_baseline(rows: Mapping[str, Row]) -> bool:
+    return next(iter(rows.values())).model in BASELINES.values()
 
 
 def _across(table: Table, rows: Sequence[Row], titles: Mapping[str, str]) -> str:
