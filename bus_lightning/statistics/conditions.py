@@ -230,8 +230,10 @@ def name_condition(run: Path) -> str:
 def _condition(members: list[FinishedRun]) -> Condition:
     """Combine runs; those with the same seeds and different test images are the folds of one replicate."""
     numbers, first = number_runs(members), members[0]
+    # A copy with a name by hand can be the first: it must not rename the condition.
+    named = next((run for run in members if run.folder.path.name == run.config.get("name")), first)
     return Condition(
-        name=name_condition(first.folder.path),
+        name=name_condition(named.folder.path),
         model=first.config.model.name,
         task=first.task,
         classes=first.classes,

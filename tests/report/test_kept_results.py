@@ -105,6 +105,14 @@ def test_a_damaged_record_is_refused_and_nothing_is_lost(page_and_plan, tmp_path
     assert (page.read_text(), page.with_suffix(".json").read_text()) == (PAGE, damage)
 
 
+def test_the_cure_of_a_damaged_record_works(folded_runs, page_and_plan, tmp_path):
+    page, _ = page_and_plan
+    page.with_suffix(".json").write_text("{")
+    text, content = make_page(page_and_plan, tmp_path, only_runs=True)
+    assert {row["kept"] for row in content["rows"]} == {False}
+    assert make_page(page_and_plan, tmp_path) == (text, content)
+
+
 def test_a_record_of_another_version_is_read_as_far_as_it_is_known(page_and_plan, tmp_path):
     page, _ = page_and_plan
     older = {key: value for key, value in ROW.items() if key not in ("paper", "kept")}

@@ -27,12 +27,13 @@ def test_a_cell_counts_the_runs_that_were_evaluated_on_its_set(folded_runs, fini
 
 def test_a_copied_run_is_no_further_seed_and_is_named(folded_runs, page_and_plan, tmp_path):
     first = folded_runs[0, 0].path
+    make_page(page_and_plan, tmp_path)
     for fold in (0, 1):
-        shutil.copytree(folded_runs[0, fold].path, first.with_name(f"z copy of {fold}"))
+        shutil.copytree(folded_runs[0, fold].path, first.with_name(f"a copy of {fold}"))
     _, content = make_page(page_and_plan, tmp_path)
-    (row, _) = rows_of(content, "folded")
+    (row, _) = rows_of(content, "folded")  # the copy gives no second condition
     assert row["protocol"].endswith("2 folds, 2 seeds, 3 repetitions")
-    words = f"seed 0, fold 0 counts twice: {first.name}, z copy of 0"
+    words = f"seed 0, fold 0 counts twice: a copy of 0, {first.name}"
     assert {"group": "folded", "about": "resnet34__data.split.folds-2", "text": words} in content["missing"]
 
 

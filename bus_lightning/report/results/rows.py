@@ -180,7 +180,8 @@ def _describe(condition: Condition, part: str, cell: Cell | None) -> str:
     """Say how the images were chosen and how many trainings are averaged."""
     split = condition.config.data.split
     replicates = condition.cases["replicate"].nunique()
-    averaged = f", mean of {condition.networks} networks" if condition.is_ensemble else ""
+    number = condition.networks
+    averaged = f", mean of {number} network{'s' * (number > 1)}" if condition.is_ensemble else ""
     if cell and not cell.is_own:  # every run has seen all of its images
         return f"all images of another data set{averaged}" + f", {replicates} runs" * (replicates > 1)
     seeds = len({_seeds(run) for run in condition.runs if run.path.name in condition.replicates})
