@@ -22,8 +22,9 @@ _Pixels = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 def _speckle(image: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
     """Multiply each pixel by a number around 1; neighbours have similar numbers, as the grains of speckle."""
-    noise = cv2.GaussianBlur(rng.standard_normal(image.shape[:2]), (0, 0), max(0.5, _GRAIN * max(image.shape)))
-    return _levels(image * (1 + deviation * noise / noise.std())[..., None])
+    noise = cv2.GaussianBlur(rng.standard_normal(image.shape[:2]), (0, 0), max(0.5, _GRAIN * max(image.shape[:2])))
+    spread = noise.std() or 1.0  # 0 for a single pixel
+    return _levels(image * (1 + deviation * noise / spread)[..., None])
 
 
 def _gain(image: np.ndarray, decibels: float, rng: np.random.Generator) -> np.ndarray:

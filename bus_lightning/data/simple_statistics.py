@@ -39,7 +39,8 @@ def simple_statistics(image: np.ndarray) -> list[float]:
         image: (H, W, 3) uint8, RGB.
 
     Returns:
-        20 finite numbers; skewness and kurtosis of an image of one colour are 0.
+        20 finite numbers; skewness and kurtosis are 0 for an image of one colour, and the last one for an image whose
+        columns cannot be divided.
     """
     factor = _SIDE / max(image.shape)
     shape = tuple(max(1, round(side * factor)) for side in image.shape[:2])
@@ -53,11 +54,11 @@ def simple_statistics(image: np.ndarray) -> list[float]:
     height, width = grey.shape
     upper, lower = grey[: max(1, height // 2)], grey[height // 2 :]
     is_middle = np.abs(np.arange(width) + 0.5 - width / 2) <= width / 6
-    sides = grey[:, ~is_middle].mean() if not is_middle.all() else grey.mean()
+    middle, sides = (grey[:, own].mean() if own.any() else grey.mean() for own in (is_middle, ~is_middle))
     statistics = [
         flat.mean(), flat.std(), *moments, *np.percentile(flat, _PERCENTILES), (flat < 0.05).mean(),
         (flat > 0.95).mean(), -(shares[shares > 0] * np.log2(shares[shares > 0])).sum(), gradient.mean(),
         gradient.std(), np.percentile(gradient, 95), cv2.Laplacian(grey, cv2.CV_64F).std(), contrast.mean(),
-        contrast.std(), lower.mean() - upper.mean(), grey[:, is_middle].mean() - sides,
+        contrast.std(), lower.mean() - upper.mean(), middle - sides,
     ]  # fmt: skip
     return [float(value) for value in statistics]

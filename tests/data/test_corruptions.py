@@ -80,6 +80,15 @@ def test_a_crop_without_a_lesion_lies_anywhere():
     assert max(tops) > 80
 
 
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_the_smallest_images_keep_their_size_and_have_levels(name):
+    for shape in ((1, 1), (1, 40), (3, 2)):
+        image, mask = np.full((*shape, 3), 100, np.uint8), np.ones(shape, np.uint8)
+        corrupted, (cut,) = corrupt(name, 5, image, [mask], "an id")
+        assert corrupted.shape[:2] == cut.shape
+        assert corrupted.any()
+
+
 @pytest.mark.parametrize("name", ["gain", "depth_gain", "speckle"])
 def test_black_margins_stay_black(pair, name):
     image = pair[0].copy()
