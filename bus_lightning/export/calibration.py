@@ -53,7 +53,7 @@ def calibrate(cases: pd.DataFrame, on: str, runs: int, tested: pd.DataFrame | No
     classes = classes_of(cases)
     for name in classes:
         if (number := int((cases["label"] == name).sum())) < _LEAST_PER_CLASS:
-            raise UserError(f"--out-of-fold: {number} images of {name} are too few to calibrate: give all folds.")
+            raise UserError(f"{number} images of {name} are too few to calibrate on {on}: give all folds.")
     labels = cases["label"].map(classes.index).to_numpy("int64")
     temperature = find_temperature(probabilities_of(cases), labels)
     calibrated = tempered(cases, temperature)

@@ -10,10 +10,12 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import roc_curve
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.splits import load_split
+from bus_lightning.diagnosis.bundle import OUT_OF_FOLD
 from bus_lightning.diagnosis.networks import Network
 from bus_lightning.export import making, variants
-from bus_lightning.export.calibration import find_temperature
+from bus_lightning.export.calibration import calibrate, find_temperature
 from bus_lightning.export.making import make_bundle
 from bus_lightning.statistics.thresholds import choose_threshold
 
@@ -51,6 +53,13 @@ def test_a_bundle_says_when_it_is_not_calibrated_and_has_no_heat_map(made_runs, 
     size = stage.preprocessing.size
     assert len(Network(stage, "fp32")(np.zeros((1, 3, size, size), np.float32))) == 1
     assert not bundle.samples
+
+
+def test_too_few_images_of_a_class_are_refused_in_one_line_that_names_no_option():
+    cases = pd.DataFrame({"id": range(9), "label": ["a"] * 6 + ["b"] * 3, "prob_a": 0.5, "prob_b": 0.5})
+    line = "^3 images of b are too few to calibrate on out-of-fold predictions: give all folds.$"
+    with pytest.raises(UserError, match=line):  # folds that calibrate each other take no --out-of-fold
+        calibrate(cases, OUT_OF_FOLD, 3, None, 0.95)
 
 
 def test_the_temperature_is_the_one_that_probabilities_were_made_with():
