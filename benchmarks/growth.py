@@ -15,7 +15,6 @@ from benchmarks.contestants import limits
 from benchmarks.processes import SCRATCH, Finished, probe, run, say
 from benchmarks.report import table
 
-AUDIT_GOAL = 25  # minutes, for the largest folder, on two cores
 _STAGES = {
     "index": "index",
     "audit": "audit",

@@ -29,7 +29,7 @@ def measure(quick: bool) -> dict[str, Any]:
     recipes = []
     for data, model, overrides in _RECIPES:
         if data == "BUSI" and not os.environ.get("BUSI_ROOT"):
-            say(f"{data}, {model}: left out, for BUSI_ROOT is not set")
+            say(f"{data}, {model}: left out, because BUSI_ROOT is not set")
             continue
         group = f"{data}-{model}".lower()
         for precision in _PRECISIONS:
