@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.levels import DEPTHS, OWN_SCALE, Scale
 from bus_lightning.data.preprocess import RULES, Overlay, Preprocessing
-from bus_lightning.diagnosis.trained_on import Trained, TrainingData, from_manifest
+from bus_lightning.diagnosis.trained_on import Trained, TrainingData, from_card
 
 T = TypeVar("T")
 _LARGEST_SIDE = 2048  # pixels of a network's square
@@ -167,15 +167,18 @@ def read_reference(content: Entry) -> dict[str, Any]:
 def read_trained_on(content: Entry, card: str) -> Trained:
     """Read the training images; an earlier version only says in the card whether they were phantoms."""
     stored = content.get("trained_on")
-    for _, data in stored.items() if stored else ():
-        data.mapping([field.name for field in fields(TrainingData)])
-        for text in (data["name"], data["content"] if "content" in data.value else Entry("")):
-            if text.value != "":  # a data set may have no name
-                text.text()
-        data["synthetic"].flag()
-        if images := data.get("images"):
-            images.whole(0, 10**9)
-    return from_manifest(stored.mapping() if stored else None, card)
+    return {network: _read_training_data(data) for network, data in stored.items()} if stored else from_card(card)
+
+
+def _read_training_data(content: Entry) -> TrainingData:
+    content.mapping([field.name for field in fields(TrainingData)])
+    for text in (content["name"], content["content"] if "content" in content.value else Entry("")):
+        if text.value != "":  # a data set may have no name
+            text.text()
+    content["synthetic"].flag()
+    if images := content.get("images"):
+        images.whole(0, 10**9)
+    return TrainingData(**content.value)
 
 
 def read_scale(content: Entry | None) -> Scale:

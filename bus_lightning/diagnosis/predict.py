@@ -143,13 +143,13 @@ def _find_files(options: argparse.Namespace) -> tuple[list[Path], dict[Path, str
     Raises:
         UserError: If there is nothing to diagnose.
     """
-    from bus_lightning.diagnosis.reading import find_files
+    from bus_lightning.diagnosis.reading import find_files, is_folder
 
     left_out: dict[Path, str] = {}
     everything = find_files(options.paths, left_out)
     paths = [path for path in everything if not _lies_in(options.out, path)]
     # Without `everything`, images that lie in --out would count as none; `Results` refuses such a folder.
-    if all(not is_there(path) or _is_folder(path) for path in paths or everything):
+    if all(not is_there(path) or is_folder(path) for path in paths or everything):
         raise UserError("No image, DICOM file or video is in the paths that were given.")
     return paths, {path: kind for path, kind in left_out.items() if not _lies_in(options.out, path)}
 
@@ -213,12 +213,6 @@ def _report_left_out(left_out: dict[Path, str], keep_names: bool) -> None:
 
 def _interrupt(number: int) -> None:
     raise Interrupted(number)
-
-
-def _is_folder(path: Path) -> bool:
-    with suppress(OSError):
-        return path.is_dir()
-    return False
 
 
 def _lies_in(folder: Path, path: Path) -> bool:

@@ -76,7 +76,7 @@ def find_files(paths: Sequence[Path], left_out: dict[Path, str] | None = None) -
     files: dict[Path, None] = {}
     others: dict[Path, str] = {}
     for path in paths:
-        inside = _search(path, others) if _is_folder(path) else []
+        inside = _search(path, others) if is_folder(path) else []
         files.update(dict.fromkeys(inside or [path]))
     if left_out is not None:
         left_out |= {path: kind for path, kind in others.items() if path not in files}
@@ -113,7 +113,8 @@ def _other_kind(path: Path) -> str:
     return ""
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Say whether a path is a folder; one that cannot be looked up is none."""
     with suppress(OSError, ValueError):
         return path.is_dir()
     return False

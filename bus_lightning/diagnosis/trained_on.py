@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from bus_lightning.core.errors import UserError
 
@@ -66,18 +65,7 @@ def check_name(name: str) -> str:
     return plain
 
 
-def from_manifest(content: Mapping[str, Any] | None, card: str) -> Trained:
-    """Read the training images from a manifest; if an earlier version wrote it (None), from the model card.
-
-    Raises:
-        ValueError, TypeError: When a field has an impossible value.
-    """
-    if content is None:
-        phantoms = TrainingData("", synthetic=True)
-        return {"segmenter": phantoms, "classifier": phantoms} if _BY_EARLIER_CARDS in card else {}
-    trained = {str(name): TrainingData(**fields) for name, fields in content.items()}
-    for data in trained.values():
-        types = (data.name, str), (data.synthetic, bool), (data.images, int | None), (data.content, str)
-        if not all(isinstance(value, kind) for value, kind in types):
-            raise TypeError(f"{data!r} does not describe training images")
-    return trained
+def from_card(card: str) -> Trained:
+    """Read the training images from the model card of a bundle whose manifest does not name them."""
+    phantoms = TrainingData("", synthetic=True)
+    return {"segmenter": phantoms, "classifier": phantoms} if _BY_EARLIER_CARDS in card else {}
