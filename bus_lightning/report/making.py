@@ -1,7 +1,6 @@
 """From groups of runs to the files of a report."""
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from bus_lightning.report.extension import Extension
 from bus_lightning.report.protocol_section import describe_texts
 from bus_lightning.report.sections import Section
 from bus_lightning.report.sources import find_sources
-from bus_lightning.report.up_to_date import SUMMARIES, MadeFrom
+from bus_lightning.report.up_to_date import MadeFrom, find_summaries
 from bus_lightning.report.writing import write_report
 from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.protocol import read_protocol
@@ -72,7 +71,7 @@ def make_report(
     out = out or folders[0] / "report"
     if made_from:
         made_from.add(find_sources(group))
-    cache = folders[0] / SUMMARIES if os.access(folders[0], os.W_OK) else None
+    cache = find_summaries(folders[0])
     as_planned = compare_with_protocol([group.path, *group.others], text)
     sections = contents(group, extensions, cache, say, prevalence, as_planned)
     say("writing")

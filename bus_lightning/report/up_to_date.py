@@ -31,6 +31,11 @@ _BY_TIME = {"checkpoints"}  # a report tells the size of a checkpoint and does n
 _PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".dcm"}
 
 
+def find_summaries(group: Path) -> Path | None:
+    """Return the folder in which a group keeps its summaries; None if the group cannot be written."""
+    return group / SUMMARIES if os.access(group, os.W_OK) else None
+
+
 class MadeFrom:
     """What a report is made from, as it was when this object was made.
 

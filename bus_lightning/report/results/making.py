@@ -1,7 +1,6 @@
 """From groups of runs to the page of results and its numbers for programs."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from bus_lightning.report.results.missing import find_missing, missing_of
 from bus_lightning.report.results.plan import Plan, Table, read_plan
 from bus_lightning.report.results.rows import Row, make_rows
 from bus_lightning.report.results.tables import make_missing, make_table
+from bus_lightning.report.up_to_date import find_summaries
 from bus_lightning.runs.protocol import Protocol, read_protocol
 from bus_lightning.statistics.conditions import Group, read_group
 
@@ -65,7 +65,7 @@ def make_results(
     by_table: list[tuple[Table, list[Row]]] = []
     for table in planned.tables:
         there = [groups[name] for name in table.groups if name in groups]
-        own = make_rows(table, there, extensions, _cache(runs))
+        own = make_rows(table, there, extensions, find_summaries(runs))
         by_table.append((table, merge(own, earlier.rows, table.name, table.groups)))
     rows = [row for _, own in by_table for row in own]
     missing = find_missing(planned, groups, reasons, text, rows) + earlier.lack_of(rows, groups)
@@ -91,10 +91,6 @@ def make_results(
     }
     write_aside(record, json.dumps(content, indent=1, allow_nan=False) + "\n")
     return unplaced
-
-
-def _cache(runs: Path) -> Path | None:
-    return runs / ".summaries" if os.access(runs, os.W_OK) else None
 
 
 def _read_groups(runs: Path, plan: Plan) -> tuple[dict[str, Group], dict[str, str]]:
