@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from bus_lightning.report.figures.pictures import (
     segmentations,
     worst_errors,
 )
+from bus_lightning.report.sections import Section
+from bus_lightning.report.writing import write_report
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.conditions import Condition
 
@@ -245,3 +248,15 @@ def test_heat_maps_are_shown_whole_where_they_were_made(classified):
     item = heat_maps(classified)
     assert item.figure.get_size_inches().tolist() == [7, 14]
     assert pictures(item)[0].shape == (600, 300, 3)
+
+
+def test_no_two_names_of_conditions_give_one_file_or_a_file_that_cannot_be_written(classified, tmp_path):
+    file = classified.runs[0].path / "explain" / "heatmaps.png"
+    file.parent.mkdir(parents=True)
+    Image.fromarray(np.zeros((60, 30, 3), np.uint8)).save(file)
+    names = ["net", "Net", "net.1", "net-1", "größe", "gröbe", "甲", "乙", "n" * 255, "n" * 254]
+    items = list(filter(None, (heat_maps(replace(classified, name=name)) for name in names)))
+    assert items[0].slug == "heat_maps_net"
+    assert len(items) == len(names)
+    write_report(tmp_path / "report", "title", "", [Section("Heat maps", "", items)], {})
+    assert len(list((tmp_path / "report" / "figures").glob("*.svg"))) == len(names)

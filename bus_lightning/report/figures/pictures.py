@@ -3,6 +3,7 @@
 They are read from the data folder that a run's config names. Without that folder a report has no such figures.
 """
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from bus_lightning.report.figures.tiles import POINTS, Tile, grid, label, read_t
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
 
+_LONGEST_SLUG = 120  # characters of a condition's name in the name of a file
 _SHEET = 1400  # width of a heat map sheet in pixels: 200 per inch
 _ALARM = "false positive"
 _BUSI_ID = r"(benign|malignant|normal)/\1 \(\d+\)"
@@ -248,7 +250,11 @@ def _source(root: Path, frame: pd.DataFrame) -> str:
 
 
 def _slug(figure: str, condition: Condition) -> str:
-    return f"{figure}_{re.sub('[^a-z0-9_-]+', '-', condition.name.lower())}"
+    """Name a figure's file after its condition; a name that cannot stand there as it is gets its hash, to be unique."""
+    name = re.sub("[^a-z0-9_-]+", "-", condition.name.lower())[:_LONGEST_SLUG]
+    if name != condition.name:
+        name += f"-{hashlib.sha256(condition.name.encode()).hexdigest()[:8]}"
+    return f"{figure}_{name}"
 
 
 def _by_number(id_: str) -> tuple[object, ...]:
