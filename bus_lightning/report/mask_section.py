@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.config.identity import identity
 from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.report.estimates import Summaries, estimate
@@ -24,6 +25,7 @@ _SOURCES = {"none": "-", "predicted": "the segmenter's", "ground_truth": "the gr
 # What a condition with another network must share, too; the recipe belongs to the network.
 _SHARED = ("data.size", "data.resize", "data.classes", "data.balance", "data.split.ratio", "data.split.method",
            "preprocess")  # fmt: skip
+_DATA = "data set"
 _METRICS = ("accuracy", "auroc_macro", "malignant_vs_benign_auroc")
 
 
@@ -48,7 +50,8 @@ def mask_section(conditions: list[Condition], test: Summaries, titles: Mapping[s
         and condition.config.overlay.style in _INPUTS
         and (_source(condition) == "none" or "test" in condition.config.overlay.parts)
     ]
-    rows = []
+    rows: list[dict[str, object]] = []
+    files: set[str] = set()
     for family in dict.fromkeys(_family(member) for member in candidates if _source(member) == "predicted"):
         model, *data = family
         members = [
@@ -58,9 +61,13 @@ def mask_section(conditions: list[Condition], test: Summaries, titles: Mapping[s
         ]
         members.sort(key=lambda member: (list(_SOURCES).index(_source(member)), member.model != model, member.name))
         alone = next((member for member in members if _source(member) == "none" and member.model == model), None)
+        files |= {member.files for member in members}
         rows += [_row(member, member.name in joint, alone, test[member.name], titles) for member in members]
     if not rows:
         return None
+    table = pd.DataFrame(rows)
+    if len(files) < 2:
+        table = table.drop(columns=_DATA)  # one for all
     caption = (
         "Test images: value and 95% interval, and the difference in macro AUC to the classifier that sees the image "
         "alone, paired on the same draws of groups. The ground-truth mask gives away where the lesion "
@@ -70,14 +77,14 @@ def mask_section(conditions: list[Condition], test: Summaries, titles: Mapping[s
         "The segmenter's masks come from runs that had seen neither the image nor its near-duplicates. All rows of a "
         "network have the same split, input size and epochs."
     )
-    return Section("What a mask gives the classifier", intro, [TableItem("masks", caption, pd.DataFrame(rows))])
+    return Section("What a mask gives the classifier", intro, [TableItem("masks", caption, table)])
 
 
-def _family(condition: Condition) -> tuple[str, int, str]:
-    """Return what conditions share that are compared here: model, epochs, and how the data are prepared."""
+def _family(condition: Condition) -> tuple[str, str, int, str]:
+    """Return what conditions share that are compared here: model, data files, epochs, and how data are prepared."""
     cfg = condition.config
     shared = sorted((key, value) for key, value in identity(cfg).items() if key.startswith(_SHARED))
-    return condition.model, cfg.trainer.max_epochs, repr(shared)
+    return condition.model, condition.files, cfg.trainer.max_epochs, repr(shared)
 
 
 def _source(condition: Condition) -> str:
@@ -90,6 +97,7 @@ def _row(
 ) -> dict[str, object]:
     row: dict[str, object] = {
         "network": titles.get(condition.model, condition.model),
+        _DATA: ", ".join(options_by_set(condition.config.data)),
         "sees": "the image alone, and outlines it too" if is_joint else _INPUTS[condition.config.overlay.style],
         "whose mask": _SOURCES[_source(condition)],
         "runs": len(condition.runs),

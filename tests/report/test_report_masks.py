@@ -1,6 +1,9 @@
 """The report compares classifiers that see masks with the one that sees none, and calls the true mask a leak."""
 
+from dataclasses import replace
+
 import pytest
+from omegaconf import OmegaConf
 
 from bus_lightning.report.mask_section import mask_section
 from bus_lightning.statistics.conditions import read_group
@@ -36,6 +39,23 @@ def test_masks_are_compared_with_none_and_the_true_one_is_called_a_leak(group):
     assert gains[0] == "-"
     assert 0 < float(gains[2].split()[0]) < 0.5
     assert float(gains[1].split()[0]) < float(gains[2].split()[0])
+
+
+def test_a_classifier_with_masks_is_compared_with_the_one_without_on_the_same_data_set(group):
+    own = table_of(group)
+    assert "data set" not in own
+    sets = {"folder": {"source": "folder"}}
+    others = [
+        replace(each, name=f"a-{each.name}", files="of another set", config=OmegaConf.merge(each.config))
+        for each in group.conditions
+        if each.task == "classification"
+    ]
+    for other in others:
+        other.config.data.sets = sets
+    table = table_of(replace(group, conditions=[*others, *group.conditions]))
+    gains = table["macro AUC, minus that of the image alone"]
+    assert sorted(gains) == sorted([*own[gains.name]] * 2)
+    assert table["data set"].nunique() == 2
 
 
 def test_without_a_segmenters_mask_there_is_no_such_table(finished):
