@@ -40,13 +40,14 @@ def mask_section(conditions: list[Condition], test: Summaries, titles: Mapping[s
         titles: Model -> its title; others keep their name.
 
     Returns:
-        The section; None if no classifier sees a segmenter's mask.
+        The section; None if no classifier that was tested sees a segmenter's mask.
     """
     joint = {condition.name for condition in conditions if condition.task == "joint"}
     candidates = [
         condition
         for condition in of_task(conditions, "classification")
         if not condition.is_cross_fitted
+        and len(test[condition.name])
         and condition.config.overlay.style in _INPUTS
         and (_source(condition) == "none" or "test" in condition.config.overlay.parts)
     ]

@@ -58,6 +58,16 @@ def test_a_classifier_with_masks_is_compared_with_the_one_without_on_the_same_da
     assert table["data set"].nunique() == 2
 
 
+def test_a_condition_without_test_images_is_not_in_the_table(group):
+    def without_tests(name):
+        cut = [each.cases[(each.name != name) | (each.cases["split"] == "val")] for each in group.conditions]
+        pairs = zip(group.conditions, cut, strict=True)
+        return table_of(replace(group, conditions=[replace(each, cases=cases) for each, cases in pairs]))
+
+    assert list(without_tests("alone")["whose mask"]) == list(table_of(group)["whose mask"])[1:]
+    assert without_tests("predicted") is None
+
+
 def test_without_a_segmenters_mask_there_is_no_such_table(finished):
     run = finished(NET, "name=alone")
     assert table_of(read_group(run.path.parent)) is None
