@@ -29,6 +29,10 @@ from bus_lightning.diagnosis.trained_on import is_synthetic, sentence
 T = TypeVar("T")
 FOLDER = Path(__file__).parent
 _SCRIPTS = ("drop.js", "intake.js")  # of the intake, one behind the other
+_WHAT_IS_READ = (
+    "PNG, JPEG, BMP, TIFF, DICOM, MP4, MOV or AVI, up to {megabytes:g} MB and {pixels:g} million pixels. The file's "
+    "name stays in your browser, and the file is deleted as soon as it has been read."
+)
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]  # fonts of the visitor's system
 _EVENTS = 256  # that Gradio handles at once; the turns refuse most before
 _SESSIONS = 32  # whose page Gradio remembers, a picture each
@@ -130,7 +134,8 @@ def build_page(
         with gr.Row(elem_id="columns"):  # page.css puts both columns into one on a phone
             with gr.Column(scale=6, min_width=320):
                 script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-                intake = gr.HTML(render("intake", limits, thumbnails), elem_id="intake", js_on_load=script)
+                content = render("intake", limits, _WHAT_IS_READ, thumbnails)
+                intake = gr.HTML(content, elem_id="intake", js_on_load=script)
                 message = gr.HTML("", elem_id="message", js_on_load=None, visible=False)
                 picture = gr.HTML("", elem_id="picture", js_on_load=None, visible=False)
                 strength = gr.Slider(0, 1, STRENGTH, step=0.05, visible=False, interactive=True, buttons=[],

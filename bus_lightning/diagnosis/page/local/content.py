@@ -38,8 +38,6 @@ _OWN = {
     "loading": "The networks are being loaded…",
     "working": "The image is being diagnosed…",
     "print": "Print, or save as PDF",
-    "sample": "Synthetic {number}",
-    "samples": "Synthetic images to try",
     "sample_missing": "The synthetic image cannot be fetched: start the page's server again, or give an image.",
     "server_only": (
         f"The page in the browser reads {_READ}, not {{kind}}: save the image as PNG, or use the page of "

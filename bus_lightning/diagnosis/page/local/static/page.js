@@ -134,7 +134,7 @@ function heading(text) {
 
 takeFiles(drop, give);
 for (const button of document.querySelectorAll("[data-sample]")) {
-  button.addEventListener("click", () => giveSample(button.dataset.sample));
+  button.addEventListener("click", () => giveSample(bundle.samples[button.dataset.sample]));
 }
 slider.addEventListener("input", () => document.documentElement.style.setProperty("--strength", slider.value));
 byId("print").addEventListener("click", () => print());
