@@ -166,15 +166,12 @@ def shown_in(place: str, task: str | None = None) -> tuple[str, ...]:
         place: One of EPOCH, RUNS, REPORT, COMPARED, DASHBOARD, CARD, IN_MILLIMETRES and BY_LESION.
         task: classification or segmentation; None takes both, classification first.
     """
-    keys = [
-        f"{metric.key}_macro" if metric.per_class else metric.key
-        for name, metrics in BY_TASK.items()
-        if task in (None, name)
-        for metric in sorted(metrics, key=lambda metric: not metric.leads)
-        if place in metric.shown
-    ]
-    if task is None and keys.count("accuracy") > 1:  # that of the pixels comes second
-        keys[len(keys) - 1 - keys[::-1].index("accuracy")] = POOLED_ACCURACY
+    keys = []
+    for name, metrics in BY_TASK.items():
+        renamed = {"accuracy": POOLED_ACCURACY} if task is None and name == "segmentation" else {}
+        for metric in sorted(metrics, key=lambda metric: not metric.leads):
+            if task in (None, name) and place in metric.shown:
+                keys.append(f"{metric.key}_macro" if metric.per_class else renamed.get(metric.key, metric.key))
     return tuple(keys)
 
 

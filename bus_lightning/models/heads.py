@@ -93,7 +93,7 @@ def _bias_of(net: nn.Module, weight: str) -> nn.Parameter | None:
     return bias if isinstance(bias, nn.Parameter) else None
 
 
-def start_above(logits: Tensor) -> float:
+def loss_over_ln_k(logits: Tensor) -> float:
     """Divide the cross-entropy of logits (B, K), averaged over all labels, by that of even probabilities, ln K.
 
     Returns:

@@ -63,8 +63,8 @@ def read_maps(path: Path, groups: Mapping[str, int]) -> pd.DataFrame:
 def summarise_maps(maps: pd.DataFrame, groups: Mapping[str, int], draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Average the measures of heat maps over images, with 95% intervals.
 
-    The intervals are a bootstrap over groups, with the same draws for all rows. A map that is 0
-    everywhere is left out and counted.
+    The intervals are a bootstrap over groups, with the same draws for all rows. A map that is 0 everywhere is left out
+    and counted.
 
     Args:
         maps: `maps.csv` of one or more runs.
@@ -76,7 +76,7 @@ def summarise_maps(maps: pd.DataFrame, groups: Mapping[str, int], draws: int = 2
         A row per `method`, `weights` and `class` (each that has lesions, then "all"): `images` measured,
         `without_map`, and each of `MEASURES` with `<measure>_low` and `<measure>_high`; NaN without an image.
     """
-    from bus_lightning.statistics.intervals import group_draws, percentile_interval
+    from bus_lightning.statistics.intervals import group_draws, percentile_interval  # imports scipy.stats: seconds
 
     lesions = maps[maps["chance"].notna()]
     images = lesions.drop_duplicates("id")

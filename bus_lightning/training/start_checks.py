@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 
-from bus_lightning.models.heads import draw_head, has_outputs, is_wide, last_layers, start_above
+from bus_lightning.models.heads import draw_head, has_outputs, is_wide, last_layers, loss_over_ln_k
 from bus_lightning.models.output_check import check_output, shapes_of, undisturbed
 from bus_lightning.tasks.base import BusTask
 
@@ -116,7 +116,7 @@ def _loss(task: BusTask, images: Tensor, noise: Tensor, modes: Collection[bool])
             with undisturbed(task.net), torch.no_grad():
                 task.net.train(training)
                 output = task(batch)
-            losses.append(start_above(output if isinstance(output, Tensor) else output[-1]))
+            losses.append(loss_over_ln_k(output if isinstance(output, Tensor) else output[-1]))
     return max(losses)
 
 
