@@ -119,11 +119,14 @@ def main(arguments: list[str] | None = None) -> int:
         tables |= gpu_tables.page_tables(folder)
     if options.quick:
         say("\n\n".join(f"## {name}\n{text}" for name, text in tables.items()))
-    elif homeless := report.render(tables):
-        say(f"{report.README} has no place for: {', '.join(homeless)}")
-    if not options.quick:
-        for page in (report.RELIABILITY, report.RUNS, report.DIAGNOSIS):
-            report.render(tables, page)
+        return int(bool(failed) or incomplete)
+    try:
+        homeless = set.intersection(*(set(report.render(tables, page)) for page in report.PAGES))
+    except UserError as error:  # a page with a damaged marker; the numbers are saved
+        say(str(error))
+        return 1
+    if homeless:
+        say(f"No page has a place for: {', '.join(sorted(homeless))}")
     return int(bool(failed) or incomplete)
 
 

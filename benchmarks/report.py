@@ -15,6 +15,7 @@ RELIABILITY = Path(__file__).parent.parent / "docs" / "reliability.md"
 RUNS = RELIABILITY.with_name("runs.md")
 SECURITY = RELIABILITY.with_name("security.md")
 DIAGNOSIS = RELIABILITY.with_name("diagnosis.md")
+PAGES = (README, RELIABILITY, RUNS, DIAGNOSIS)  # with tables of the sections
 RESULTS = Path(__file__).parent / "results"
 Tables = Callable[[dict[str, Any]], dict[str, str]]
 

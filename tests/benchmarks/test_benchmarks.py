@@ -10,7 +10,7 @@ import pytest
 from tiny_bundle import make_bundle, speckled
 
 from benchmarks import diagnosis, report
-from benchmarks.__main__ import SECTIONS
+from benchmarks.__main__ import SECTIONS, main
 from benchmarks.contestants import Setting, timed_command
 from benchmarks.gpu.tables import page_tables
 from benchmarks.probes.users import peak_mb, served
@@ -40,6 +40,15 @@ def test_rendering_leaves_the_prose_alone(tmp_path):
     assert readme.read_text() == (
         "Before.\n<!-- table:one -->\nnew\n<!-- end -->\nBetween.\n<!-- table:two -->\n<!-- end -->\n"
     )
+
+
+def test_a_page_with_a_damaged_marker_ends_rendering_in_one_line(tmp_path, monkeypatch, capsys):
+    damaged = tmp_path / "README.md"
+    damaged.write_text("<!-- table:growth -->\nold\n")
+    monkeypatch.setattr(report, "PAGES", (damaged,))
+    assert main(["growth", "--render"]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == f"{damaged}: the table growth has no end; add the line <!-- end --> below it."
 
 
 def test_no_result_names_a_path_of_the_machine_that_made_it():
