@@ -166,10 +166,9 @@ class Overlay:
         _choose("overlay.source", self.source, SOURCES)
         _check_parts("overlay.parts", self.parts)
         if self.style == "channel" and not set(_PARTS) <= set(self.parts):  # a grey level would stand for the mask
-            listed = ",".join(self.parts)
             raise UserError(
-                f"overlay.parts=[{listed}]: overlay.style=channel gives every image a fourth channel: use "
-                f"[{','.join(_PARTS)}], or another style."
+                f"overlay.parts has {' and '.join(self.parts)} only, but overlay.style=channel gives every image a "
+                f"fourth channel: use 'overlay.parts=[{','.join(_PARTS)}]', or another style."
             )
         for color in (self.color, *(self.color_by_class or ())):
             if len(color) != 3 or not all(0 <= value <= 255 for value in color):

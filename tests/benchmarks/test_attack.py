@@ -157,8 +157,7 @@ def test_the_watch_sees_progress_hangs_and_the_memory_of_children_in_every_sessi
     assert greedy.together_mb > 300
 
 
-def test_each_way_in_which_a_command_can_end_is_distinguished(tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.attack.cases.PATIENCE_S", 5.0)
+def test_each_way_in_which_a_command_can_end_is_distinguished(tmp_path):
     scripts = {
         "answered": "print('well')",
         "refused": "import sys; sys.exit('Error: this is no picture')",
@@ -170,7 +169,7 @@ def test_each_way_in_which_a_command_can_end_is_distinguished(tmp_path, monkeypa
     cases = []
     for result, script in scripts.items():
         (tmp_path / f"{result}.py").write_text(script)
-        cases.append(Case("commands", result, (str(tmp_path / f"{result}.py"),)))
+        cases.append(Case("commands", result, (str(tmp_path / f"{result}.py"),), patience=5.0))
     tally = Tally()
     printed = give(cases, ["json"], tmp_path / "cases.json", LIMIT_MB, tally, lambda number: None)
     assert {outcome.name: outcome.result for outcome in tally.outcomes} == {result: result for result in scripts}

@@ -195,7 +195,7 @@ def test_out_of_fold_predictions_are_of_every_training_image_once_and_enough_of_
         if fine:
             assert calibrate(written, classifier, 0.9).n == 30
         else:
-            with pytest.raises(UserError, match="4 images of normal are too few"):
+            with pytest.raises(UserError, match="4 images of normal, too few"):
                 calibrate(written, classifier, 0.9)
     run_a.folder.write_cases(folds[0][1].assign(prob_benign=np.nan))
     with pytest.raises(UserError, match="is not a probability"):
