@@ -21,11 +21,22 @@ from torch import nn
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 from bus_lightning.diagnosis.bundle import CARD, FORMAT, MANIFEST, VERSION
 from bus_lightning.diagnosis.doubt import fit_reference
+from bus_lightning.diagnosis.page.local.runtime import SHA256
+from bus_lightning.diagnosis.page.local.runtime import VERSION as ENGINE
 from bus_lightning.export.heads import find_head
 from bus_lightning.export.making import new_bundle
 from bus_lightning.export.to_onnx import export_onnx
 
-KEPT = Path(__file__).parent / "kept"
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / "tests" / "kept"
+RUNTIME = ROOT / "build" / "onnxruntime-web"
+
+
+def find_engine():
+    """Return the folder of onnxruntime-web; without it, the test is skipped."""
+    if not all((RUNTIME / name).is_file() for name in SHA256):
+        pytest.skip(f"needs onnxruntime-web: make {RUNTIME.relative_to(ROOT)}/{ENGINE}")
+    return RUNTIME
 
 
 class Joint(nn.Module):

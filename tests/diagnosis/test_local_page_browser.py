@@ -1,12 +1,10 @@
 """The page that diagnoses in a real Chromium: its answers are the server's, and no image leaves the browser."""
 
 import re
-import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
-from local_page import KEPT, MAKERS, ask, compare_measurements, png, recording_server, save_pictures
+from local_page import KEPT, MAKERS, ask, compare_measurements, find_engine, png, recording_server, save_pictures
 from page_server import NAME, Server, make_page_bundle, save
 from PIL import Image
 from tiny_bundle import speckled, with_disc
@@ -17,23 +15,16 @@ from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.doubt import strangeness
 from bus_lightning.diagnosis.frames import Limits
-from bus_lightning.diagnosis.page.local.runtime import SHA256
-from bus_lightning.diagnosis.page.local.runtime import VERSION as ENGINE
 from bus_lightning.diagnosis.page.view import make_view
 from bus_lightning.diagnosis.page.wording import describe
 from bus_lightning.diagnosis.reading import read_frames
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).parents[2]
-OTHER_MACHINE = "other-machine.test"  # which Chromium takes for this one
-RUNTIME = ROOT / "build" / "onnxruntime-web"
 
 
 @pytest.fixture(scope="module")
 def engine():
-    if not all((RUNTIME / name).is_file() for name in SHA256):
-        pytest.skip(f"needs onnxruntime-web: make {RUNTIME.relative_to(ROOT)}/{ENGINE}")
-    return RUNTIME
+    return find_engine()
 
 
 @pytest.fixture(scope="module")
@@ -287,36 +278,6 @@ def test_a_sample_that_arrives_late_does_not_replace_the_answer_to_a_file(visit,
     page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 500))")
     assert page.locator(".drop.busy").count() == 0
     assert page.inner_text("#details") == answered
-
-
-@pytest.mark.parametrize(("address", "line"), [
-    ("samples/0.png", "synthetic image cannot be fetched"), ("networks/0.onnx", "cannot open its networks"),
-])  # fmt: skip
-def test_what_cannot_be_fetched_gives_one_line_each_time(browser, server, picture, address, line):
-    page = browser.new_page()
-    page.route(f"**/{address}", lambda route: route.fulfill(status=404, body="gone"))
-    page.goto(server.address)
-    ask = page.locator("[data-sample]").first.click if address.startswith("samples") else None
-    for _ in range(2):  # the second time, the networks are known to be missing
-        page.evaluate("document.querySelector('#message').replaceChildren()")
-        (ask or (lambda: page.set_input_files("input[type=file]", picture)))()
-        page.locator(".failure", has_text=line).wait_for()
-        assert page.locator(".drop.busy").count() == 0
-    page.close()
-
-
-def test_a_page_that_came_by_plain_http_from_another_machine_answers_too(browser, engine, bundle, picture, tmp_path):
-    options = ("--local", "--runtime", str(engine), "--allow-host", OTHER_MACHINE)
-    server = Server(bundle, tmp_path, options=options)
-    page = browser.new_page()
-    page.goto(server.address.replace("127.0.0.1", OTHER_MACHINE))
-    assert page.evaluate("[isSecureContext, typeof crypto.subtle]") == [False, "undefined"]
-    give(page, picture)
-    page.wait_for_selector(".answer")
-    name = f"{zlib.crc32(picture.read_bytes()):08x}"
-    assert f"Image {name}, " in page.inner_text("#details")
-    page.close()
-    assert server.end() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

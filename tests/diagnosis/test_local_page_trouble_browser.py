@@ -1,0 +1,69 @@
+"""The page in the browser, where something is not as usual: a file that is missing, or plain HTTP."""
+
+import zlib
+
+import pytest
+from local_page import find_engine
+from page_server import NAME, Server, make_page_bundle, save
+from tiny_bundle import speckled, with_disc
+
+pytest.importorskip("uvicorn", reason="needs uvicorn: pip install 'bus_lightning[app]'")
+
+from bus_lightning.diagnosis.bundle import load_bundle
+from bus_lightning.diagnosis.frames import Limits
+from bus_lightning.diagnosis.page.addresses import Addresses
+from bus_lightning.diagnosis.page.local.serving import contents_of, guard
+from bus_lightning.diagnosis.page.server import running
+from bus_lightning.diagnosis.page.serving import listen
+
+pytestmark = pytest.mark.browser
+OTHER_MACHINE = "other-machine.test"  # which Chromium takes for this one
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return find_engine()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_page_bundle(tmp_path_factory.mktemp("page") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    return save(with_disc(speckled(1, seed=99)[0]), tmp_path_factory.mktemp("given") / f"{NAME}.png")
+
+
+@pytest.mark.parametrize(("address", "line"), [
+    ("samples/0.png", "synthetic image cannot be fetched"), ("networks/0.onnx", "cannot open its networks"),
+])  # fmt: skip
+def test_what_cannot_be_fetched_gives_one_line_each_time(browser, engine, bundle, picture, address, line):
+    contents = contents_of(load_bundle(bundle), "fp32", 1, Limits(), engine)
+    del contents[f"/{address}"]
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with running(guard(contents, Addresses("127.0.0.1", port, ())), listener):
+            page = browser.new_page()
+            page.goto(f"http://127.0.0.1:{port}/")
+            ask = page.locator("[data-sample]").first.click if address.startswith("samples") else None
+            for _ in range(2):  # the second time, the networks are known to be missing
+                page.evaluate("document.querySelector('#message').replaceChildren()")
+                (ask or (lambda: page.set_input_files("input[type=file]", picture)))()
+                page.locator(".failure", has_text=line).wait_for()
+                assert page.locator(".drop.busy").count() == 0
+            page.close()
+
+
+def test_a_page_that_came_by_plain_http_from_another_machine_answers_too(browser, engine, bundle, picture, tmp_path):
+    options = ("--local", "--runtime", str(engine), "--allow-host", OTHER_MACHINE)
+    server = Server(bundle, tmp_path, options=options)
+    page = browser.new_page()
+    page.goto(server.address.replace("127.0.0.1", OTHER_MACHINE))
+    assert page.evaluate("[isSecureContext, typeof crypto.subtle]") == [False, "undefined"]
+    page.set_input_files("input[type=file]", picture)
+    page.wait_for_selector(".answer")
+    name = f"{zlib.crc32(picture.read_bytes()):08x}"
+    assert f"Image {name}, " in page.inner_text("#details")
+    page.close()
+    assert server.end() == 0
