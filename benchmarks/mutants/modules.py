@@ -30,6 +30,7 @@ TESTS = {
     "data/index.py": "index masks folder dataset",
     "data/audit.py": "data_values audit mask_files prepare",
     "data/findings.py": "data_values audit mask_files prepare",
+    "data/candidates.py": "duplicate_values duplicates audit",
     "data/duplicates.py": "duplicate_values duplicates audit",
     "data/listing.py": "folder left_out",
     "data/file_kinds.py": "folder diagnosis_reading",

@@ -27,6 +27,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from bus_lightning.data.candidates import candidate_pairs
 from bus_lightning.data.keypoints import find_keypoints
 
 # 256 pixels still show the speckle and keep a fingerprint near 75 kB; 320 found the same pairs.
@@ -36,16 +37,8 @@ _LONGER_SIDE = 256
 # 60, 127 were found so, as many as with a search at 256 pixels; of 158 of BUS-BRA 119 instead of 120.
 _SEARCHED_SIDE = 128
 
-# Hashing. Codes of log2(number of descriptors) bits keep the mean bucket near one descriptor for any number of images.
-# Buckets of more than `_MAX_BUCKET` images hold common things (burned-in text, borders) and would cost quadratic time.
-_TABLES = 12
-_ENTRIES = 8
-_MAX_BUCKET = 64
-# With these two, every pair of BUSI that agrees at 0.4 or more becomes a candidate.
-_MAX_CANDIDATES = 10
-_MIN_VOTES = 3
+# Comparing candidates.
 _MANY_VOTES = 150  # of 7,058 candidates of BUSI that are no copies, 19% have 50 and more; copies have 102 and more
-_ROWS = 64  # images whose votes are counted at a time
 _QUEUED = 4096  # pairs
 _KEPT_SEARCHES = 1024  # images; 27 kB each
 
@@ -133,7 +126,7 @@ def matching_pairs(
     pairs = {(i, j) for i, j in equal if i < j and (i < across <= j or not across)}
     # The matrices are too small for several threads of the linear algebra library.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        votes = _candidate_pairs(fingerprints, across)
+        votes = candidate_pairs([each.descriptors for each in fingerprints], across)
         candidates = [pair for pair in sorted(votes) if pair not in pairs]
         search = lru_cache(_KEPT_SEARCHES)(search_finely)  # an image can be in many pairs
 
@@ -213,55 +206,6 @@ def _agreement_after(transform: NDArray[np.float64] | None, first: Fingerprint, 
     if not usable.any():
         return 0.0
     return float(np.median((a * b).mean(axis=1)[usable] / (contrast_a * contrast_b)[usable]))
-
-
-def _candidate_pairs(fingerprints: Sequence[Fingerprint], across: int) -> dict[tuple[int, int], int]:
-    """Return the pairs whose descriptors share the most buckets (locality-sensitive hashing), and how many."""
-    n = len(fingerprints)
-    owner = np.repeat(np.arange(n), [len(f.points) for f in fingerprints])
-    if len(owner) == 0:
-        return {}
-    bits = max(8, int(np.ceil(np.log2(len(owner)))))
-    # A bit says which of two random sets of entries has the larger sum.
-    planes = np.zeros((_TABLES * bits, 128), np.float32)
-    generator = np.random.default_rng(0)
-    for plane in planes:
-        entries = generator.permutation(128)
-        plane[entries[:_ENTRIES]], plane[entries[_ENTRIES : 2 * _ENTRIES]] = 1, -1
-    codes = np.concatenate([_codes(f.descriptors, planes) for f in fingerprints])
-    tables = []
-    for code in codes.T:
-        used, bucket = np.unique(code, return_inverse=True)
-        ones = np.ones(len(owner), np.int32)
-        table = sparse.coo_matrix((ones, (owner, bucket)), shape=(n, len(used))).tocsc()
-        table.data[:] = 1
-        images = np.diff(table.indptr)
-        tables.append(table[:, (images > 1) & (images <= _MAX_BUCKET)])
-    return dict(_most_votes(sparse.hstack(tables, format="csr"), across))
-
-
-def _codes(descriptors: NDArray[np.uint8], planes: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Hash descriptors: (k, 128) to (k, tables)."""
-    bits = len(planes) // _TABLES
-    above = descriptors.astype(np.float32) @ planes.T > 0
-    return above.reshape(-1, _TABLES, bits) @ (1 << np.arange(bits, dtype=np.int32))
-
-
-def _most_votes(image_buckets: sparse.csr_matrix, across: int) -> Iterator[tuple[tuple[int, int], int]]:
-    """Yield each image with those that share the most buckets, and how many; some rows at a time, to limit memory."""
-    bucket_images = image_buckets.T.tocsr()
-    n = image_buckets.shape[0]
-    for start in range(0, n, _ROWS):
-        block = image_buckets[start : start + _ROWS] @ bucket_images
-        for i, low, high in zip(range(start, n), block.indptr, block.indptr[1:], strict=False):
-            images, votes = block.indices[low:high], block.data[low:high]
-            eligible = (images != i) & (votes >= _MIN_VOTES)
-            if across:
-                eligible &= (images < across) != (i < across)
-            others, votes = images[eligible], votes[eligible]
-            best = np.lexsort((others, -votes))[:_MAX_CANDIDATES]
-            for j, number in zip(others[best].tolist(), votes[best].tolist(), strict=True):
-                yield (min(i, j), max(i, j)), number
 
 
 def _register(first: Fingerprint, second: Fingerprint) -> NDArray[np.float64] | None:
