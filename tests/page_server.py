@@ -44,6 +44,11 @@ def save(image, path):
     return path
 
 
+def save_given(folder):
+    """Save the picture that the browser tests give to a page."""
+    return save(with_disc(speckled(1, seed=99)[0]), folder / f"{NAME}.png")
+
+
 def make_page_bundle(folder):
     """Write a tiny bundle with thresholds and two samples."""
     make_bundle(folder, thresholds=THRESHOLDS)

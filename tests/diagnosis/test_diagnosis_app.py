@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from drawn_files import PATIENT, dicom
-from page_server import NAME, make_page_bundle, save
+from page_server import NAME, make_page_bundle, save, save_given
 from PIL import Image
 from tiny_bundle import speckled, with_disc
 
@@ -44,7 +44,7 @@ def diagnoser(bundle):
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
-    return save(with_disc(speckled(1, seed=99)[0]), tmp_path_factory.mktemp("given") / f"{NAME}.png")
+    return save_given(tmp_path_factory.mktemp("given"))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from page_server import NAME, Server, make_page_bundle, save
+from page_server import NAME, Server, make_page_bundle, save, save_given
 from PIL import Image
 from tiny_bundle import speckled, with_disc
 
@@ -37,7 +37,7 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
-    return save(with_disc(speckled(1, seed=99)[0]), tmp_path_factory.mktemp("given") / f"{NAME}.png")
+    return save_given(tmp_path_factory.mktemp("given"))
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,8 @@ import re
 import numpy as np
 import pytest
 from local_page import KEPT, MAKERS, ask, compare_measurements, find_engine, png, recording_server, save_pictures
-from page_server import NAME, Server, make_page_bundle, save
+from page_server import NAME, Server, make_page_bundle, save_given
 from PIL import Image
-from tiny_bundle import speckled, with_disc
 
 pytest.importorskip("uvicorn", reason="needs uvicorn: pip install 'bus_lightning[app]'")
 
@@ -56,7 +55,7 @@ def server(serve, bundle):
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
-    return save(with_disc(speckled(1, seed=99)[0]), tmp_path_factory.mktemp("given") / f"{NAME}.png")
+    return save_given(tmp_path_factory.mktemp("given"))
 
 
 @pytest.fixture

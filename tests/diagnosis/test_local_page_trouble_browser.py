@@ -4,8 +4,7 @@ import zlib
 
 import pytest
 from local_page import find_engine
-from page_server import NAME, Server, make_page_bundle, save
-from tiny_bundle import speckled, with_disc
+from page_server import Server, make_page_bundle, save_given
 
 pytest.importorskip("uvicorn", reason="needs uvicorn: pip install 'bus_lightning[app]'")
 
@@ -25,21 +24,12 @@ def engine():
     return find_engine()
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return make_page_bundle(tmp_path_factory.mktemp("page") / "bundle")
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory):
-    return save(with_disc(speckled(1, seed=99)[0]), tmp_path_factory.mktemp("given") / f"{NAME}.png")
-
-
 @pytest.mark.parametrize(("address", "line"), [
     ("samples/0.png", "synthetic image cannot be fetched"), ("networks/0.onnx", "cannot open its networks"),
 ])  # fmt: skip
-def test_what_cannot_be_fetched_gives_one_line_each_time(browser, engine, bundle, picture, address, line):
-    contents = contents_of(load_bundle(bundle), "fp32", 1, Limits(), engine)
+def test_what_cannot_be_fetched_gives_one_line_each_time(browser, engine, tmp_path, address, line):
+    picture = save_given(tmp_path)
+    contents = contents_of(load_bundle(make_page_bundle(tmp_path / "bundle")), "fp32", 1, Limits(), engine)
     del contents[f"/{address}"]
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
@@ -55,9 +45,10 @@ def test_what_cannot_be_fetched_gives_one_line_each_time(browser, engine, bundle
             page.close()
 
 
-def test_a_page_that_came_by_plain_http_from_another_machine_answers_too(browser, engine, bundle, picture, tmp_path):
+def test_a_page_that_came_by_plain_http_from_another_machine_answers_too(browser, engine, tmp_path):
+    picture = save_given(tmp_path)
     options = ("--local", "--runtime", str(engine), "--allow-host", OTHER_MACHINE)
-    server = Server(bundle, tmp_path, options=options)
+    server = Server(make_page_bundle(tmp_path / "bundle"), tmp_path, options=options)
     page = browser.new_page()
     page.goto(server.address.replace("127.0.0.1", OTHER_MACHINE))
     assert page.evaluate("[isSecureContext, typeof crypto.subtle]") == [False, "undefined"]

@@ -56,28 +56,24 @@ def _scores(
     headings = ["condition", "data", "images", "runs", "n"]
     for metric in table.metrics:
         headings += [title_of(metric), *([f"{title_of(metric)}, paper"] if metric in table.paper else [])]
-    lines: list[list[object]] = []
-    for own in conditions:
+
+    def line(head: Sequence[object], model: str, values: Mapping[str, str], otherwise: str) -> list[object]:
+        cells = [*head]
+        for metric in table.metrics:
+            cells.append(values.get(metric, otherwise))
+            cells += [published(table, metric, model, extensions) or "-"] if metric in table.paper else []
+        return cells
+
+    def measured(own: Mapping[str, Row]) -> list[object]:
         first = next(iter(own.values()))
-        line: list[object] = [
-            plain(_label(first, titles)),
-            plain(first.data),
-            plain(first.protocol),
-            first.runs,
-            first.n,
-        ]
-        for metric in table.metrics:
-            row = own.get(metric)
-            line.append(_value(row) if row else "-")
-            line += [published(table, metric, first.model, extensions) or "-"] if metric in table.paper else []
-        lines.append(line)
-    end = next((place for place, own in enumerate(conditions) if _is_baseline(own)), len(lines))
-    for model in reversed(not_run):  # above the baselines
-        line = [plain(titles.get(model, model)), "-", "-", 0, "-"]
-        for metric in table.metrics:
-            line.append("not run")
-            line += [published(table, metric, model, extensions) or "-"] if metric in table.paper else []
-        lines.insert(end, line)
+        head = (plain(_label(first, titles)), plain(first.data), plain(first.protocol), first.runs, first.n)
+        return line(head, first.model, {metric: _value(row) for metric, row in own.items()}, "-")
+
+    lines = [
+        *(measured(own) for own in conditions if not _is_baseline(own)),
+        *(line((plain(titles.get(model, model)), "-", "-", 0, "-"), model, {}, "not run") for model in not_run),
+        *(measured(own) for own in conditions if _is_baseline(own)),
+    ]
     return markdown_table(headings, lines, words=3)
 
 
