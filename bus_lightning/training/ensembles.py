@@ -205,7 +205,7 @@ def _average_masks(
                 "train the run again."
             )
     networks = [
-        prepare_network(run, settle_tested(run.config, cfg), own, parts, shows_bar=False)
+        prepare_network(run, settle_tested(run.config, cfg), own, shows_bar=False)
         for run, own in zip(runs, images, strict=True)
     ]
     results = [average_masks(networks, part, bool(cfg.progress)) for part in parts]

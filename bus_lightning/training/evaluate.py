@@ -12,8 +12,8 @@ from lightning.pytorch.callbacks import RichProgressBar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bus_lightning.config.identity import KEYS
 from bus_lightning.config.kinds import shown
-from bus_lightning.config.limits import at_least_one_batch
 from bus_lightning.config.tested_data import with_tested_data
 from bus_lightning.config.trusted import TRAINER
 from bus_lightning.core.errors import DamagedError, UserError, disk_trouble
@@ -97,7 +97,9 @@ def in_one_line(run: RunDir) -> Iterator[None]:
         yield
     except OmegaConfBaseException as error:
         raise DamagedError(run.config, f"it is not the config of a run ({error})") from error
-    except KeyError as error:  # of a group that is read as a plain mapping
+    except KeyError as error:
+        if f"data.{error.args[0]}" not in KEYS:  # the group `data` is read as a plain mapping
+            raise
         raise DamagedError(run.config, f"it is not the config of a run (it lacks {error})") from error
     except OSError as error:
         if trouble := disk_trouble(error, {"runs": run.path} | run.config_folders()):
@@ -131,7 +133,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     images = find_images(opened, config, cfg)
     prepared, split = images.prepared, images.split
     parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
-    network = prepare_network(opened, config, images, parts, bool(cfg.progress and config.callbacks.get("progress")))
+    network = prepare_network(opened, config, images, bool(cfg.progress and config.callbacks.get("progress")))
     task, datamodule = network.task, network.datamodule
     announce_label_in_input(config.overlay, parts)
     with torch.inference_mode():
@@ -189,7 +191,7 @@ class PreparedNetwork:
 
 
 def prepare_network(
-    run: FinishedRun, config: DictConfig, images: EvaluatedImages, parts: Sequence[str], shows_bar: bool
+    run: FinishedRun, config: DictConfig, images: EvaluatedImages, shows_bar: bool
 ) -> PreparedNetwork:
     """Load the kept weights of a run, and set up how they are evaluated.
 
@@ -197,7 +199,6 @@ def prepare_network(
         run: The run.
         config: Its config, from `settle_tested`; its classes become those of the images.
         images: What it is tested on.
-        parts: The parts of the split that are evaluated.
         shows_bar: Whether the Trainer shows a bar.
     """
     prepared, split, config.data.classes = images.prepared, images.split, images.classes
@@ -208,13 +209,10 @@ def prepare_network(
         prepared, split, config, config.task.name != "classification", hardware.home_of_images, augments=False
     )
     task = build_task(config, datamodule, hardware, starts=False, origin=run.origin)
-    sizes = {part: len(split.part(part)) for part in parts}
-    # Every part but `val` runs through the test loop: a share of batches has to be enough for the smallest of them.
-    sizes["test"] = min((size for part, size in sizes.items() if part != "val"), default=sizes.get("val", 0))
-    limits = at_least_one_batch(config.trainer, sizes, config.data.batch_size)
     bars = [RichProgressBar(leave=False)] if shows_bar else []  # not the run's own callback, which could be any class
-    options = limits | {"logger": False, "callbacks": bars, "enable_progress_bar": shows_bar}
-    trainer = build_trainer(config.trainer, hardware, run.origin, **options)
+    trainer = build_trainer(
+        config.trainer, hardware, run.origin, logger=False, callbacks=bars, enable_progress_bar=shows_bar
+    )
     convert_before_loading(trainer, task)
     load_kept_weights(task.net, run.folder.best)
     if isinstance(task, SegmentationTask) and config.predict.no_lesion is not False:
@@ -233,11 +231,10 @@ def settle_tested(config: DictConfig, cfg: DictConfig) -> DictConfig:
         UserError: If an option of its data has no effect, or the no-lesion rule was chosen with other flips.
     """
     settled = with_tested_data(config, cfg.data)
-    if settled.trainer.limit_val_batches == 0:  # applies to the training only
-        settled.trainer.limit_val_batches = None
-    # Strategies, profilers and the like belong to the training.
+    # Strategies, profilers, limits and the like belong to the training: an evaluation takes all images.
     settled.trainer = {key: value for key, value in settled.trainer.items() if not OmegaConf.is_config(value)}
     settled.trainer.update(_target_=TRAINER, accelerator="auto", devices=1, profiler=None, default_root_dir=None)
+    settled.trainer.update(limit_val_batches=None, limit_test_batches=None, overfit_batches=0.0)
     settled.model.weights = None  # the checkpoint holds them all
     predict = settled.predict
     predict.update({key: value for key, value in (cfg.get("predict") or {}).items() if value is not None})

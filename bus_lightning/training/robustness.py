@@ -99,7 +99,7 @@ def evaluate_robustness(
         log.info("%s: complete, skipped", folder)
         return
     untyped: Any = trainer  # the type checker does not see its setters
-    untyped.callbacks, untyped.limit_test_batches = [], 1.0
+    untyped.callbacks = []
     for level in tqdm(levels, "robustness", unit="evaluation", disable=None if progress else True, leave=False):
         corrupted = copy(datamodule)
         corrupted.device = None  # each image is read once

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from test_evaluating import request
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.splits import load_split
+from bus_lightning.data.splits import PARTS, load_split
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import fit, train
 from bus_lightning.training.evaluate import evaluate_run, evaluate_runs
@@ -42,16 +42,14 @@ def run(trained_run, tmp_path):
     return make
 
 
-def test_a_share_of_batches_is_enough_for_the_smallest_part(run):
-    shares = run(trainer__limit_test_batches=0.1)  # 1.4 batches of training images, and 0.4 of test images
-    metrics = evaluate_run(shares, request(part="all")).metrics
-    assert (metrics["test"]["n"], metrics["val"]["n"]) == (4, 5)
-    assert evaluate_run(run(trainer__limit_test_batches=0.01), request(part="train")).metrics["train"]["n"] == 4
-
-
-def test_a_run_that_was_not_validated_has_validation_images_all_the_same(run):
-    assert evaluate_run(run(trainer__limit_val_batches=0), request(part="val")).metrics["val"]["n"] == 5
-    assert evaluate_run(run(trainer__limit_val_batches=1), request(part="val")).metrics["val"]["n"] == 4
+@pytest.mark.parametrize(
+    "limits", [{"trainer__limit_test_batches": 0.01, "trainer__limit_val_batches": 1},
+               {"trainer__limit_val_batches": 0}, {"trainer__overfit_batches": 2}]
+)  # fmt: skip
+def test_an_evaluation_takes_all_images_whatever_limited_the_training(run, trained_run, limits):
+    metrics = evaluate_run(run(**limits), request(part="all")).metrics
+    split = load_split(trained_run.split)
+    assert {part: metrics[part]["n"] for part in PARTS} == {part: len(split.part(part)) for part in PARTS}
 
 
 def test_loss_and_metrics_are_those_of_all_images_whatever_the_batches(run, trained_run):
