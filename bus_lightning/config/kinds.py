@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bus_lightning.config.run_names import SET_ASIDE
+from bus_lightning.config.split_options import PARTS
 
-PARTS = ("train", "val", "test")
 _FOLDER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")  # no dot first: excludes hidden folders and `..`
 
 

@@ -1,9 +1,10 @@
-"""The methods and ratios that `data.split` accepts."""
+"""The parts of a split, and the methods and ratios that `data.split` accepts."""
 
 from collections.abc import Sequence
 
 from bus_lightning.core.errors import UserError
 
+PARTS = ("train", "val", "test")
 METHODS = ("grouped", "stratified", "random", "file", "published")
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.interruption import leave_to_the_parent
 from bus_lightning.core.randomness import shuffled
@@ -24,7 +25,7 @@ from bus_lightning.data.normalisation import Normalisation
 from bus_lightning.data.pixels import cached_pixels
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
-from bus_lightning.data.splits import PARTS, Split
+from bus_lightning.data.splits import Split
 
 _EXAMPLES = 8  # at most, and at most half a batch, so that they fit into the same memory
 
@@ -218,7 +219,7 @@ def example_images(datamodule: BusDataModule) -> Tensor:
     Returns:
         (B, C, H, W) float32, B >= 2.
     """
-    part = next(dataset for name in ("train", "val", "test") if len(dataset := datamodule.parts[name]))
+    part = next(dataset for name in PARTS if len(dataset := datamodule.parts[name]))
     number = min(_EXAMPLES, max(2, datamodule.batch_size // 2))
     positions = [k * len(part) // number for k in range(number)]  # the part is sorted by class
     images: Tensor = datamodule.collate([part[position] for position in positions])["image"]

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.resizing import resize
 
@@ -64,7 +65,6 @@ DENOISERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 RULES = 2  # rules 1, of version 0.1, choose the interpolation by the height alone and clean in the LAB colour space
 STYLES = ("none", "contour", "fill", "class_mark", "channel", "crop")
 SOURCES = ("ground_truth", "predicted")
-_PARTS = ("train", "val", "test")
 NEW_IMAGES = "test"  # new images are preprocessed like this part of the split
 
 
@@ -85,7 +85,7 @@ class Preprocessing:
     resize: str = "stretch"
     denoise: str = "none"
     contrast: str = "none"
-    parts: Sequence[str] = _PARTS
+    parts: Sequence[str] = PARTS
     rules: int = RULES
 
     def __post_init__(self) -> None:
@@ -153,7 +153,7 @@ class Overlay:
 
     style: str = "none"
     source: str = "ground_truth"
-    parts: Sequence[str] = _PARTS
+    parts: Sequence[str] = PARTS
     color: Sequence[int] = (255, 255, 0)
     color_by_class: Sequence[Sequence[int]] | None = None
     alpha: float = 0.4
@@ -165,10 +165,10 @@ class Overlay:
         _choose("overlay.style", self.style, STYLES)
         _choose("overlay.source", self.source, SOURCES)
         _check_parts("overlay.parts", self.parts)
-        if self.style == "channel" and not set(_PARTS) <= set(self.parts):  # a grey level would stand for the mask
+        if self.style == "channel" and not set(PARTS) <= set(self.parts):  # a grey level would stand for the mask
             raise UserError(
                 f"overlay.parts has {' and '.join(self.parts)} only, but overlay.style=channel gives every image a "
-                f"fourth channel: use 'overlay.parts=[{','.join(_PARTS)}]', or another style."
+                f"fourth channel: use 'overlay.parts=[{','.join(PARTS)}]', or another style."
             )
         for color in (self.color, *(self.color_by_class or ())):
             if len(color) != 3 or not all(0 <= value <= 255 for value in color):
@@ -275,4 +275,4 @@ def _choose(option: str, value: str, known: Iterable[str]) -> None:
 
 def _check_parts(option: str, parts: Sequence[str]) -> None:
     for part in parts:
-        _choose(option, part, _PARTS)
+        _choose(option, part, PARTS)

@@ -6,8 +6,8 @@ from itertools import combinations
 
 import pandas as pd
 
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.splits import PARTS
 
 log = logging.getLogger(__name__)
 _PREFIX = "parts_"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.core.randomness import stable_hash
@@ -13,7 +14,6 @@ from bus_lightning.core.reading import read_json
 from bus_lightning.data.split_values import check_values
 
 log = logging.getLogger(__name__)
-PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from bus_lightning.config.split_options import METHODS, refuse_parts, shares
+from bus_lightning.config.split_options import METHODS, PARTS, refuse_parts, shares
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import read_json
 from bus_lightning.data.published import count_divided, published_parts
-from bus_lightning.data.splits import PARTS, Split, make_named_split
+from bus_lightning.data.splits import Split, make_named_split
 from bus_lightning.data.units import Units, arrange, take_fold, take_share
 
 log = logging.getLogger(__name__)

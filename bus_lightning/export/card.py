@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.published import describe_divided
 from bus_lightning.diagnosis.bundle import VALIDATION, Bundle
@@ -136,7 +137,7 @@ def _data(team: Team, images: PreparedData, trained: Trained) -> str:
     rows = []
     for name, run in team.runs.items():
         split, status = run.split, run.folder.status
-        sizes = "/".join(str(len(split.part(part))) for part in ("train", "val", "test"))
+        sizes = "/".join(str(len(split.part(part))) for part in PARTS)
         divides = f"; divides {text}, so results may look too good" if (text := describe_divided(split.divided)) else ""
         commits = ", ".join(dict.fromkeys(str(code.get("commit"))[:12] for code in codes_of(status)))
         rows.append([_titled(name), f"{split.method}: {_METHODS[split.method]}{divides}", sizes, split.seed,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from bus_lightning.data.splits import PARTS
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.metrics.columns import Floats
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.metrics.per_case import metrics_of

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.data.published import count_divided_groups, describe_divided
-from bus_lightning.data.splits import PARTS
 from bus_lightning.report.across_section import across_section
 from bus_lightning.report.baseline_section import baseline_section
 from bus_lightning.report.calibration_section import calibration_section

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bus_lightning.metrics.catalogue import IN_MILLIMETRES, SEGMENTATION, shown_in, title_of
+from bus_lightning.metrics.columns import has_lesion
 from bus_lightning.report.ensemble_items import count_runs
 from bus_lightning.report.estimates import Summaries, write_score
 from bus_lightning.report.figures.forest import forest
@@ -65,7 +66,7 @@ def millimetre_items(conditions: list[Condition], summaries: Summaries, part: st
 def _describe_known(conditions: Sequence[Condition], part: str) -> str:
     """Write for how many images of a part the size of a pixel is known, each image counted once."""
     cases = pd.concat([condition.part(part) for condition in conditions])
-    cases = cases.assign(is_known=cases["area_mm2"].notna(), has_lesion=cases["tp"] + cases["fn"] > 0)
+    cases = cases.assign(is_known=cases["area_mm2"].notna(), has_lesion=has_lesion(cases))
     images = cases.groupby("id")[["is_known", "has_lesion"]].max()
     lesions = images[images["has_lesion"]]
     name = "validation" if part == "val" else "test"

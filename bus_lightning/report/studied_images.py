@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.files import is_there
-from bus_lightning.data.splits import PARTS, Split
+from bus_lightning.data.splits import Split
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.report.figures.inputs import PART_TITLES
 from bus_lightning.runs.folder import RunDir

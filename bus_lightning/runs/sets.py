@@ -10,13 +10,14 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from bus_lightning.config.data_sets import options_by_set
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.files import is_there, write_aside
 from bus_lightning.core.printable import printable
 from bus_lightning.data.described import describe_set, tabulate_images
 from bus_lightning.data.flow import count_flow
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.sources.registry import SOURCES, DataSet, get_source
-from bus_lightning.data.splits import PARTS, Split
+from bus_lightning.data.splits import Split
 from bus_lightning.runs.contents import read_sets
 from bus_lightning.runs.finished import FinishedRun
 from bus_lightning.runs.folder import RunDir

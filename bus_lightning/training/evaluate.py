@@ -14,13 +14,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bus_lightning.config.identity import KEYS
 from bus_lightning.config.kinds import shown
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.config.tested_data import with_tested_data
 from bus_lightning.config.trusted import TRAINER
 from bus_lightning.core.errors import DamagedError, UserError, disk_trouble
 from bus_lightning.core.files import checksum, is_there
 from bus_lightning.core.workarounds import convert_before_loading
 from bus_lightning.data.datamodule import BusDataModule
-from bus_lightning.data.splits import PARTS
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.weights import load_kept_weights
 from bus_lightning.runs.evaluation_folders import evaluation_folder
@@ -190,9 +190,7 @@ class PreparedNetwork:
     trainer: pl.Trainer
 
 
-def prepare_network(
-    run: FinishedRun, config: DictConfig, images: EvaluatedImages, shows_bar: bool
-) -> PreparedNetwork:
+def prepare_network(run: FinishedRun, config: DictConfig, images: EvaluatedImages, shows_bar: bool) -> PreparedNetwork:
     """Load the kept weights of a run, and set up how they are evaluated.
 
     Args:

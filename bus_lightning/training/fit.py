@@ -14,12 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.build import build
 from bus_lightning.config.limits import at_least_one_batch
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.garbage import collection_paused
 from bus_lightning.core.ranks import is_first_process
 from bus_lightning.core.workarounds import convert_before_loading
 from bus_lightning.data.datamodule import BusDataModule
-from bus_lightning.data.splits import PARTS
 from bus_lightning.models.anatomy import count_weights, trace_layers
 from bus_lightning.models.weights import load_kept_weights
 from bus_lightning.runs.folder import RunDir

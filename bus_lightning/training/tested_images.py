@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from bus_lightning.config.settle import uses_masks
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.config.tested_data import names_data
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.data.collection import known_content_of
@@ -17,7 +18,7 @@ from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.data.sources.guessing import guess_layout
 from bus_lightning.data.sources.registry import DataSet
 from bus_lightning.data.sources.source_index import NO_CLASS
-from bus_lightning.data.splits import PARTS, Split, load_split, make_named_split
+from bus_lightning.data.splits import Split, load_split, make_named_split
 from bus_lightning.runs.finished import FinishedRun
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 from bus_lightning.runs.seen import Seen, holds_the_data_of, seen_images

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from bus_lightning.data.splits import PARTS
+from bus_lightning.config.split_options import PARTS
 
 COUNTS = {"benign": 437, "malignant": 210, "normal": 133}
 FRAME = pd.DataFrame(

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bus_lightning.config.split_options import shares
+from bus_lightning.config.split_options import PARTS, shares
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.augment import Augmentation, at_strength
 from bus_lightning.data.batch_augment import BatchAugmentation
 from bus_lightning.data.normalisation import grey
-from bus_lightning.data.splits import PARTS, check_disjoint, make_named_split
+from bus_lightning.data.splits import check_disjoint, make_named_split
 from bus_lightning.data.splitting import make_split
 
 COUNTS = {"benign": 46, "malignant": 31, "normal": 17}

@@ -5,8 +5,8 @@ import json
 import pytest
 from split_frames import ALONE, CLASS, FRAME, GROUPS, LESIONS
 
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.splits import PARTS
 from bus_lightning.data.splitting import make_split
 
 

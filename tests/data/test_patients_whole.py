@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from tiny_sets import draw_image, draw_mask
 
-from bus_lightning.config.split_options import METHODS
+from bus_lightning.config.split_options import METHODS, PARTS
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.published import count_divided, count_divided_groups, describe_divided, published_parts
-from bus_lightning.data.splits import PARTS, load_split
+from bus_lightning.data.splits import load_split
 from bus_lightning.data.splitting import make_split
 from bus_lightning.export.card import _METHODS
 from bus_lightning.report.contents import contents

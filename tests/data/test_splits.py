@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from split_frames import ALONE, COUNTS, FRAME, GROUPS, classes, is_partition, sizes
 
-from bus_lightning.config.split_options import shares
+from bus_lightning.config.split_options import PARTS, shares
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_index
-from bus_lightning.data.splits import PARTS, load_split
+from bus_lightning.data.splits import load_split
 from bus_lightning.data.splitting import make_split
 
 

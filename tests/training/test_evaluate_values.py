@@ -8,8 +8,9 @@ from composing import compose_run
 from omegaconf import OmegaConf
 from test_evaluating import request
 
+from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.splits import PARTS, load_split
+from bus_lightning.data.splits import load_split
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import fit, train
 from bus_lightning.training.evaluate import evaluate_run, evaluate_runs
