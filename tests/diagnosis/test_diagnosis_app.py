@@ -27,7 +27,7 @@ from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame, Limits
 from bus_lightning.diagnosis.page import printout, rendering
 from bus_lightning.diagnosis.page.building import _given, _share
-from bus_lightning.diagnosis.page.serving import listen
+from bus_lightning.diagnosis.page.serving import announce, listen
 from bus_lightning.diagnosis.page.view import SIDE, make_view
 from bus_lightning.diagnosis.page.wording import NO_DOUBT, describe, percent
 
@@ -252,3 +252,12 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
 def test_port_0_takes_a_free_one():
     with listen("127.0.0.1", 0) as listener:
         assert listener.getsockname()[1] > 1023
+
+
+@pytest.mark.parametrize(("host", "is_warned"), [
+    ("127.0.0.1", False), ("127.0.0.2", False), ("::1", False), ("localhost", False),
+    ("0.0.0.0", True), ("::", True), ("192.168.1.5", True), ("clinic.example.org", True),
+])  # fmt: skip
+def test_a_page_that_others_can_open_is_warned_about(diagnoser, capsys, host, is_warned):
+    announce(host, 7860, diagnoser.bundle)
+    assert ("Anyone on this network can open it" in capsys.readouterr().out) is is_warned

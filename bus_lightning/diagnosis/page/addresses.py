@@ -62,6 +62,12 @@ class Addresses:
         return parts.scheme in ("http", "https") and self.is_own(parts.netloc, arrived_at)
 
 
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this machine's own, which no other machine can reach."""
+    address = _address(host)
+    return host.lower() == "localhost" or (address is not None and address.is_loopback)
+
+
 def _split(netloc: str) -> tuple[str, int | None] | None:
     """Split a host and its port, if it has one; None for anything else."""
     matched = _NETLOC.fullmatch(netloc.lower())

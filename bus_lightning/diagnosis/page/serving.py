@@ -18,7 +18,7 @@ from bus_lightning.diagnosis.bundle import Bundle, load_bundle
 from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame, Limits
-from bus_lightning.diagnosis.page.addresses import Addresses
+from bus_lightning.diagnosis.page.addresses import Addresses, is_loopback
 from bus_lightning.diagnosis.page.doors import Doors
 from bus_lightning.diagnosis.page.folders import private_folder
 from bus_lightning.diagnosis.trained_on import sentence
@@ -26,7 +26,6 @@ from bus_lightning.diagnosis.trained_on import sentence
 _AT_ONCE = 2  # images; networks compute one at a time, and a large image takes much memory
 _WAKE_S = 0.5
 _EVERYWHERE = ("0.0.0.0", "::")
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SETTINGS = {
     "HF_HUB_OFFLINE": "1",
     # Gradio would otherwise count all events after each one, for a page that is closed here.
@@ -72,7 +71,7 @@ def announce(host: str, port: int, bundle: Bundle) -> None:
     """Print the page's address, what the bundle was trained on, and a warning if others can open the page."""
     print(f"Open {_url(host, port)} (bundle {bundle.id}). Stop with Ctrl-C.", flush=True)
     print(printable(sentence(bundle.trained_on)), flush=True)
-    if host not in _LOOPBACK:
+    if not is_loopback(host):
         print("Warning: the page has no password and no encryption. Anyone on this network can open it.", flush=True)
 
 
