@@ -49,6 +49,18 @@ def save_given(folder):
     return save(with_disc(speckled(1, seed=99)[0]), folder / f"{NAME}.png")
 
 
+def drop_files(page, *paths):
+    """Drop files on a page."""
+    page.evaluate(
+        """(files) => {
+            const data = new DataTransfer();
+            for (const [bytes, name] of files) data.items.add(new File([new Uint8Array(bytes)], name));
+            document.querySelector(".drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
+        }""",
+        [[list(path.read_bytes()), path.name] for path in paths],
+    )
+
+
 def make_page_bundle(folder):
     """Write a tiny bundle with thresholds and two samples."""
     make_bundle(folder, thresholds=THRESHOLDS)

@@ -207,6 +207,11 @@ def test_a_file_that_is_too_large_is_refused_with_both_sizes():
         _given({"bytes": 300_000_000}, Limits(file_bytes=100_000_000))
 
 
+def test_several_files_are_refused_with_their_number():
+    with pytest.raises(UserError, match=r"^3 files were dropped: drop one at a time\.$"):
+        _given({"files": 3}, Limits())
+
+
 def test_the_strength_of_the_heat_is_a_share_whatever_is_sent():
     assert [_share(sent) for sent in (0.25, 7, -1)] == [0.25, 1.0, 0.0]
     assert {_share(sent) for sent in (float("nan"), float("inf"), None, "1", [0.5], True)} <= {STRENGTH, 1.0}

@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from page_server import NAME, Server, make_page_bundle, save, save_given
+from page_server import NAME, Server, drop_files, make_page_bundle, save, save_given
 from PIL import Image
 from tiny_bundle import speckled, with_disc
 
@@ -151,16 +151,17 @@ def test_a_sample_is_answered_by_the_keyboard_alone(visit):
 
 def test_a_dropped_file_is_answered(visit, picture):
     page = visit()
-    content = list(picture.read_bytes())
-    page.evaluate(
-        """([bytes, name]) => {
-            const data = new DataTransfer();
-            data.items.add(new File([new Uint8Array(bytes)], name));
-            document.querySelector(".drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
-        }""",
-        [content, f"{NAME}.png"],
-    )
+    drop_files(page, picture)
     page.wait_for_selector(".answer")
+
+
+def test_several_dropped_files_are_refused_and_no_answer_stays(visit, picture):
+    page = visit()
+    drop_files(page, picture)
+    page.wait_for_selector(".answer")
+    drop_files(page, picture, picture)
+    page.get_by_text("2 files were dropped: drop one at a time.").wait_for()
+    assert page.locator(".answer, .layers").count() == 0
 
 
 def test_two_visitors_at_once_see_only_their_own_answers(visit, picture, tmp_path):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from local_page import KEPT, MAKERS, ask, compare_measurements, find_engine, png, recording_server, save_pictures
-from page_server import NAME, Server, make_page_bundle, save_given
+from page_server import NAME, Server, drop_files, make_page_bundle, save_given
 from PIL import Image
 
 pytest.importorskip("uvicorn", reason="needs uvicorn: pip install 'bus_lightning[app]'")
@@ -255,15 +255,17 @@ def test_a_share_of_a_half_is_rounded_as_python_rounds_it(visit):
 
 def test_a_dropped_file_is_answered(visit, picture):
     page = visit()
-    page.evaluate(
-        """([bytes, name]) => {
-            const data = new DataTransfer();
-            data.items.add(new File([new Uint8Array(bytes)], name));
-            document.querySelector(".drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
-        }""",
-        [list(picture.read_bytes()), f"{NAME}.png"],
-    )
+    drop_files(page, picture)
     page.wait_for_selector(".answer")
+
+
+def test_several_dropped_files_are_refused_and_no_answer_stays(visit, picture):
+    page = visit()
+    drop_files(page, picture)
+    page.wait_for_selector(".answer")
+    drop_files(page, picture, picture)
+    page.get_by_text("2 files were dropped: drop one at a time.").wait_for()
+    assert page.locator(".answer, .layers").count() == 0
 
 
 def test_a_sample_that_arrives_late_does_not_replace_the_answer_to_a_file(visit, picture):

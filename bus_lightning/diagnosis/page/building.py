@@ -196,6 +196,8 @@ def _given(data: Any, limits: Limits) -> Any:
     data = data if isinstance(data, dict) else {}
     if isinstance(data.get("bytes"), int):  # the browser did not send it
         limits.check_bytes(data["bytes"])
+    if isinstance(data.get("files"), int):
+        raise UserError(SENTENCES["several_files"].format(files=data["files"]))
     refused = data.get("refused")
     if isinstance(refused, int) and refused in REFUSALS:
         raise UserError(REFUSALS[refused])

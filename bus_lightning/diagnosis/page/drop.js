@@ -1,13 +1,15 @@
 // Take the files that are chosen or dropped. A plain script, because Gradio cannot run a module: both pages have it.
 
-// Give each file to a function; `drop` is the place for dropping, with the input for choosing in it.
-function takeFiles(drop, give) {
+// Give a file to one function, or the number of several to another: which of them would be answered would be a guess.
+// `drop` is the place for dropping, with the input for choosing in it.
+function takeFiles(drop, give, refuse) {
   const input = drop.querySelector("input[type=file]");
-  const giveFirst = ([file]) => {
-    if (file) give(file);
+  const take = (files) => {
+    if (files.length > 1) refuse(files.length);
+    else if (files.length) give(files[0]);
   };
   input.addEventListener("change", () => {
-    giveFirst(input.files);
+    take(input.files);
     input.value = ""; // allows the same file again, and leaves no name in the page
   });
   for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
@@ -17,5 +19,5 @@ function takeFiles(drop, give) {
       drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
     });
   }
-  drop.addEventListener("drop", (event) => giveFirst(event.dataTransfer.files));
+  drop.addEventListener("drop", (event) => take(event.dataTransfer.files));
 }

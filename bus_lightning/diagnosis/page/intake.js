@@ -23,7 +23,7 @@ async function give(file) {
   trigger("upload", given);
 }
 
-takeFiles(drop, give);
+takeFiles(drop, give, (files) => trigger("upload", { files }));
 for (const button of element.querySelectorAll("[data-sample]")) {
   button.addEventListener("click", () => trigger("select", { sample: Number(button.dataset.sample) }));
 }

@@ -6,6 +6,7 @@ A place is `{name}` or `{name:format}`, with one of the formats that `local/stat
 SENTENCES = {
     "invite": "Drop an image here, or",
     "choose": "choose a file",
+    "several_files": "{files} files were dropped: drop one at a time.",
     "sample": "Synthetic {number}",
     "samples": "Synthetic images to try",
     "nothing_yet": "Give an image: its {answers} and the doubts appear here.",

@@ -19,6 +19,11 @@ function give(file) {
   send(begin(), file);
 }
 
+function refuse(files) {
+  latest += 1; // an answer that is on its way would look like theirs
+  fail(fill(bundle.sentences.several_files, { files }));
+}
+
 async function giveSample(address) {
   const number = begin(); // before it is fetched: an image that is given meanwhile comes later
   try {
@@ -132,7 +137,7 @@ function heading(text) {
   return make("th", { scope: "row" }, text);
 }
 
-takeFiles(drop, give);
+takeFiles(drop, give, refuse);
 for (const button of document.querySelectorAll("[data-sample]")) {
   button.addEventListener("click", () => giveSample(bundle.samples[button.dataset.sample]));
 }
