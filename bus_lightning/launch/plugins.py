@@ -4,15 +4,17 @@ import os
 import re
 import subprocess
 from importlib.util import find_spec
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.workarounds import share_config_store
 
-_OURS = (("launcher", "joblib"), ("launcher", "ray"), ("sweeper", "optuna"))
+_OURS = (("hydra/launcher", "joblib"), ("hydra/launcher", "ray"), ("hydra/sweeper", "optuna"))
 _EXTRAS = {
     "hydra_joblib_launcher": "parallel",
     "hydra_submitit_launcher": "slurm",
@@ -21,15 +23,28 @@ _EXTRAS = {
 }
 
 
-def prefer_our_configs() -> None:
-    """Remove the configs of plugins that conf/hydra/ replaces.
+class _Configs(ConfigStore):
+    """Hydra's store without the configs of plugins that conf/hydra/ replaces.
 
-    Hydra would validate ours against the plugin's config with a warning, and refuse it if that has defaults.
+    Hydra would validate ours against the plugin's config with a warning, and refuse it if that has defaults. A launcher
+    gives the store to the processes of its jobs, where the plugins register their configs again.
     """
+
+    def store(self, name: str, node: Any, group: str | None = None, *args: Any, **kwargs: Any) -> None:
+        """Store a config, unless conf/hydra/ replaces it."""
+        if (group, name) not in _OURS:
+            super().store(name, node, group, *args, **kwargs)
+
+
+def prefer_our_configs() -> None:
+    """Remove the configs of plugins that conf/hydra/ replaces, and refuse them from now on."""
     share_config_store()
     Plugins.instance()  # imports the plugins, which register their configs
+    ours = _Configs()
+    ours.repo = ConfigStore.instance().repo
     for group, name in _OURS:
-        ConfigStore.instance().repo["hydra"].get(group, {}).pop(f"{name}.yaml", None)
+        ours.repo["hydra"].get(group.removeprefix("hydra/"), {}).pop(f"{name}.yaml", None)
+    Singleton._instances[ConfigStore] = ours  # type: ignore[assignment]  # holds instances, typed as their class
     OmegaConf.register_new_resolver("environment", _environment, replace=True)
     OmegaConf.register_new_resolver("names", _names, replace=True)
     OmegaConf.register_new_resolver("command", name_command, replace=True)  # in the text of --help

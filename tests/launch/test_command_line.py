@@ -57,6 +57,7 @@ def test_a_finished_grid_does_not_wait_for_torch(train):
 def test_jobs_side_by_side_end_in_one_table(train, tmp_path):
     done = train("-m", "model=alexnet,resnet34", "debug=fast", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
     assert "alexnet" in done.stdout
     assert "resnet34" in done.stdout
     states = [json.loads(file.read_text())["state"] for file in (tmp_path / "runs").glob("debug/*/status.json")]
