@@ -78,7 +78,7 @@ def _row(condition: Condition, differences: dict[str, tuple[float, float, float]
     dice = pd.Series(dice_of(test), index=test.index)
     for kind, among in (("with", has_duplicate), ("without", ~has_duplicate)):
         values = dice[among.loc[test.index] & has_lesion(test)]
-        text = f"{values.mean():.3f} (n = {len(values)})" if len(values) else "no lesion"
+        text = f"{values.mean():.3f} (n = {len(values)})" if len(values) else "none"
         row[f"{title_of('dice_image')}, {kind} a near-duplicate in training"] = text
     return row
 

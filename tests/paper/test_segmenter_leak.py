@@ -52,7 +52,7 @@ def test_the_difference_is_that_of_the_means_over_the_splits(group):
     assert grouped["Dice, mean of lesions, random minus grouped"] == "-"
     assert "(n = 20)" in random["Dice, mean of lesions, with a near-duplicate in training"]
     assert "(n = 60)" in random["Dice, mean of lesions, without a near-duplicate in training"]
-    assert grouped["Dice, mean of lesions, with a near-duplicate in training"] == "no lesion"
+    assert grouped["Dice, mean of lesions, with a near-duplicate in training"] == "none"
     assert note.kind == "warning"
     assert "it flatters the segmenter" in note.text
 
