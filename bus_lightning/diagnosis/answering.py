@@ -56,7 +56,6 @@ class Answerer:
             raise UserError(f"threads={threads}: give a number of at least 1, or None for all.")
         self.bundle = load_bundle(path)
         self._diagnoser = Diagnoser(self.bundle, precision, threads)
-
         self._started: list[Decoders] = []  # each reads one file at a time
         self._idle: list[Decoders] = []
         self._turn = threading.Lock()  # threads that answer single images share a process
