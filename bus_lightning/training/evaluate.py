@@ -98,7 +98,7 @@ def in_one_line(run: RunDir) -> Iterator[None]:
     except OmegaConfBaseException as error:
         raise DamagedError(run.config, f"it is not the config of a run ({error})") from error
     except KeyError as error:
-        if f"data.{error.args[0]}" not in KEYS:  # the group `data` is read as a plain mapping
+        if not {f"data.{key}" for key in error.args} & KEYS.keys():  # the group `data` is read as a plain mapping
             raise
         raise DamagedError(run.config, f"it is not the config of a run (it lacks {error})") from error
     except OSError as error:

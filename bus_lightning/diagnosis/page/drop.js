@@ -1,6 +1,6 @@
 // Take the files that are chosen or dropped. A plain script, because Gradio cannot run a module: both pages have it.
 
-// Give a file to one function, or the number of several to another: which of them would be answered would be a guess.
+// Give a file to one function. Give the number of several files to another, because it is not known which one is meant.
 // `drop` is the place for dropping, with the input for choosing in it.
 function takeFiles(drop, give, refuse) {
   const input = drop.querySelector("input[type=file]");
