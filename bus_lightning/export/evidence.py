@@ -1,6 +1,7 @@
 """The predictions behind the card of one network, a row per image, and the numbers that follow from them alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,21 @@ from bus_lightning.export.calibration import tempered
 from bus_lightning.export.numbers import CLASSES, OUTLINES, Rows, interval_rows
 from bus_lightning.export.predictions import cases_of_test
 from bus_lightning.export.team import Team
-from bus_lightning.metrics.columns import COUNTS, PROBABILITY, cases_of_task, classes_of, has_lesion, ratio
+from bus_lightning.metrics.columns import (
+    COUNTS,
+    PROBABILITY,
+    Bools,
+    Floats,
+    cases_of_task,
+    classes_of,
+    has_lesion,
+    ratio,
+)
 from bus_lightning.runs.evaluations import read_evaluations
 from bus_lightning.runs.finished import FinishedRun
 from bus_lightning.runs.images import find_recorded_images, read_images
 from bus_lightning.runs.sets import sets_of, sets_of_ids
-from bus_lightning.statistics.intervals import weights_of, with_interval
+from bus_lightning.statistics.intervals import in_draws, with_interval
 from bus_lightning.statistics.strata import metrics_in_strata, score_strata
 from bus_lightning.statistics.summary import DRAWS
 from bus_lightning.statistics.thresholds import choose_threshold
@@ -141,15 +151,18 @@ def _operating_points(cases: pd.DataFrame, temperature: float, sensitivity: floa
         chosen = choose_threshold(chosen_on[column].to_numpy("float64"), is_malignant, required)["threshold"]
         for name, table in kinds.items():
             flagged, positive = (table[column] >= chosen).to_numpy(), (table["label"] == MALIGNANT).to_numpy()
-            weights = weights_of(table, DRAWS, np.float64)
-            shares = {
-                "sensitivity": ratio(weights @ (flagged & positive), weights @ positive),
-                "specificity": ratio(weights @ (~flagged & ~positive), weights @ ~positive),
-            }
+            drawn = in_draws(table, DRAWS, partial(_rates, flagged, positive), np.float64)
+            shares = {"sensitivity": drawn[:, 0], "specificity": drawn[:, 1]}
             counts = {"positives": int(positive.sum()), "negatives": int((~positive).sum())}
             row = {"asked": required, "threshold": float(chosen), "tested_on": name, **counts}
             rows.append(row | {key: _rounded(with_interval(values)) for key, values in shares.items()})
     return rows
+
+
+def _rates(flagged: Bools, positive: Bools, weights: Floats) -> Floats:
+    """Compute sensitivity and specificity under each row of weights, (D, 2)."""
+    sensitivity = ratio(weights @ (flagged & positive), weights @ positive)
+    return np.stack([sensitivity, ratio(weights @ (~flagged & ~positive), weights @ ~positive)], axis=1)
 
 
 def _subgroups(kinds: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The section of single lesions: the distribution of Dice, and which lesions are found."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,12 @@ from bus_lightning.metrics.catalogue import BY_LESION, shown_in, title_of
 from bus_lightning.metrics.columns import LESIONS, dice_of, has_lesion
 from bus_lightning.metrics.lesions import RULE
 from bus_lightning.report.estimates import Summaries, estimate, metric_row, write_score
+from bus_lightning.report.figures.curves import mean_in
 from bus_lightning.report.figures.dice import LOW, dice_histograms
 from bus_lightning.report.figures.inputs import labels_of, usable
 from bus_lightning.report.sections import Item, Note, Section, TableItem
 from bus_lightning.statistics.conditions import Condition, of_task
-from bus_lightning.statistics.intervals import weighted_median, weights_of, with_interval
+from bus_lightning.statistics.intervals import in_draws, weighted_median, with_interval
 from bus_lightning.statistics.summary import DRAWS
 
 
@@ -49,8 +51,9 @@ def _with_lesion(condition: Condition) -> pd.DataFrame:
 def _distribution(cases: dict[str, pd.DataFrame]) -> TableItem:
     rows = []
     for label, table in cases.items():
-        dice, weights = dice_of(table), weights_of(table, DRAWS, np.float64)
-        low = (weights @ (dice < LOW)) / weights.sum(axis=1)
+        dice = dice_of(table)
+        medians = in_draws(table, DRAWS, partial(weighted_median, dice))
+        low = in_draws(table, DRAWS, partial(mean_in, (dice < LOW).astype("float64")))
         quartiles = np.quantile(dice, [0.25, 0.75])
         rows.append(
             {
@@ -58,7 +61,7 @@ def _distribution(cases: dict[str, pd.DataFrame]) -> TableItem:
                 "images with a lesion": table["id"].nunique(),
                 "mean": f"{dice.mean():.3f}",
                 "SD": f"{dice.std(ddof=1):.3f}" if len(dice) > 1 else "-",
-                "median": estimate(*with_interval(weighted_median(dice, weights))),
+                "median": estimate(*with_interval(medians)),
                 "quartiles": "{:.3f} to {:.3f}".format(*quartiles),
                 f"share below {LOW}": estimate(*with_interval(low)),
             }

@@ -1,5 +1,6 @@
 """From groups of runs to the files of a report."""
 
+import gc
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -65,6 +66,7 @@ def make_report(
         raise UserError(f"--prevalence {prevalence}: give a share between 0 and 1, such as {SCREENING_PREVALENCE}.")
     text = read_protocol(protocol) if protocol else None
     group = _united([read_group(folder, trusted) for folder in dict.fromkeys(folders)])
+    gc.collect()  # the configs of all runs but the first of each condition; collection can be paused
     if not group.conditions:
         reasons = "; ".join(f"{row['run']}: {row['reason']}" for row in group.left_out.head(3).to_dict("records"))
         raise UserError(f"{group.path} has no complete run to report ({reasons}).")

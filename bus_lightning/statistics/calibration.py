@@ -7,7 +7,7 @@ import pandas as pd
 
 from bus_lightning.metrics.classification import BINS, equal_bins
 from bus_lightning.metrics.columns import Bools, Floats, probabilities_of, ratio
-from bus_lightning.statistics.intervals import percentile_interval, weights_of
+from bus_lightning.statistics.intervals import in_draws, percentile_interval
 
 _CHANCE_DRAWS = 1000
 
@@ -44,8 +44,11 @@ def bin_predictions(cases: pd.DataFrame, predicted: Floats, happened: Bools, dra
     """
     members = np.eye(BINS)[equal_bins(predicted)]
     members = members[:, members.any(axis=0)]
-    weights = weights_of(cases, draws, np.float64)
-    shares = ratio(weights @ (members * happened[:, None]), weights @ members)
+
+    def shares_in(weights: Floats) -> Floats:
+        return ratio(weights @ (members * happened[:, None]), weights @ members)
+
+    shares = in_draws(cases, draws, shares_in, np.float64)
     low, high = np.array([percentile_interval(column) for column in shares[1:].T]).T
     number = members.sum(axis=0)
     return Bins((members * predicted[:, None]).sum(axis=0) / number, shares[0], low, high, number)

@@ -4,8 +4,9 @@
 their seed disagree.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from bus_lightning.core.class_names import HEALTHY, LOW_CONFIDENCE, MALIGNANT
 from bus_lightning.metrics.columns import PROBABILITY, Bools, Floats, answers_of, classes_of, probabilities_of, ratio
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.intervals import Estimate, weights_of, with_interval
+from bus_lightning.statistics.intervals import Estimate, in_draws, with_interval
 from bus_lightning.statistics.summary import DRAWS
 
 
@@ -83,28 +84,31 @@ def score_doubts(cases: pd.DataFrame, doubts: Mapping[str, Bools], draws: int = 
         doubts: From `find_doubts`, in the order of the cases.
         draws: Draws of the bootstrap.
     """
-    weights = weights_of(cases, draws)
     probabilities, labels = probabilities_of(cases), cases["label"].to_numpy()
     answers = answers_of(cases)
     wrong, missed = answers != labels, (labels == MALIGNANT) & (answers != MALIGNANT)
     order = np.argsort(np.argsort(probabilities.max(axis=1), kind="stable"), kind="stable")
-    accuracy = _share(weights, ~wrong, np.ones(len(wrong), bool))
-    for name, raised in doubts.items():
-        kept = _share(weights, ~wrong, ~raised)
-        by_confidence = _share(weights, ~wrong, order >= raised.sum())
+    everyone = np.ones(len(wrong), bool)
+    questions = [(~wrong, everyone)]
+    for raised in doubts.values():
+        questions += [(raised, everyone), (raised, wrong), (raised, missed)]
+        questions += [(~wrong, ~raised), (~wrong, order >= raised.sum())]
+    accuracy, *shares = in_draws(cases, draws, partial(_shares, questions)).T
+    of_doubts = np.reshape(shares, (len(doubts), 5, len(accuracy)))
+    for name, (share, caught, caught_malignant, kept, by_confidence) in zip(doubts, of_doubts, strict=True):
         yield Deferral(
             name,
-            share=with_interval(_share(weights, raised, np.ones(len(wrong), bool))),
-            caught=with_interval(_share(weights, raised, wrong)),
-            caught_malignant=with_interval(_share(weights, raised, missed)),
+            share=with_interval(share),
+            caught=with_interval(caught),
+            caught_malignant=with_interval(caught_malignant),
             kept=with_interval(kept),
             gain=with_interval(kept - accuracy),
             gain_by_confidence=with_interval(by_confidence - accuracy),
         )
 
 
-def _share(weights: Floats, having: Bools, among: Bools) -> Floats:
-    """Compute the share of images that have a property among others, in each draw: (D,), NaN where there are none."""
-    both = np.stack([having & among, among], axis=1).astype(weights.dtype)
-    part, whole = (weights @ both).astype("float64").T
-    return ratio(part, whole)
+def _shares(questions: Sequence[tuple[Bools, Bools]], weights: Floats) -> Floats:
+    """Compute the share of images that have a property among others: (D, questions), NaN where there are none."""
+    part = np.stack([having & among for having, among in questions], axis=1)
+    whole = np.stack([among for _, among in questions], axis=1)
+    return ratio(*((weights @ members.astype(weights.dtype)).astype("float64") for members in (part, whole)))

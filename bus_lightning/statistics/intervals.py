@@ -5,7 +5,7 @@ predictions, so groups are independent and images are not. An interval that take
 """
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from statistics import harmonic_mean
 
@@ -14,7 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm, t
 
+Floats = NDArray[np.floating]
 Estimate = tuple[float, float, float]  # value, low and high end of its 95% interval
+AT_ONCE = 4_000_000  # weights in memory, draws times images
 _LEVEL = 0.95
 _FEW_MIXED = 0.1  # share of groups with several classes up to which classes are strata
 
@@ -96,30 +98,48 @@ def _fewer(number: int, independent: float) -> int:
     return max(-(-number // 2), round(number * share))
 
 
-def weights_of(cases: pd.DataFrame, draws: int, dtype: type[np.floating] = np.float32) -> NDArray[np.floating]:
-    """Draw groups and count how often each case is drawn.
+def in_draws(
+    cases: pd.DataFrame,
+    draws: int,
+    compute: Callable[[Floats], Floats],
+    dtype: type[np.floating] = np.float32,
+    only: int | None = None,
+) -> Floats:
+    """Compute something of the cases as they are, and of each draw of their groups.
+
+    The weights of all draws can be larger than the memory, so they exist for a block of draws at a time.
 
     Args:
-        cases: Columns `group` and `label`; a group has the same count in all replicates.
+        cases: Columns `group` and `label`; the replicates of an image have the same weight.
         draws: Number of draws.
-        dtype: Sums of counts are exact in float32; sums of shares need float64.
+        compute: Gets weights (D, n), how often each case counts in each of D draws, and returns an array (D, ...).
+        dtype: Type of the weights. Sums of counts are exact in float32; sums of shares need float64.
+        only: Number of rows to compute, the first ones; None computes all.
 
     Returns:
-        (1 + draws, n); the first row is ones, and the others are NaN where nothing can be drawn (`group_draws`).
+        (1 + draws, ...). In the first row, each case counts once. In the others, the weights are NaN where nothing can
+        be drawn (`group_draws`).
     """
     groups, times = group_draws(cases["group"].tolist(), cases["label"].tolist(), draws)
-    drawn = np.take(times, np.searchsorted(groups, cases["group"]), axis=1)
-    return np.concatenate([np.ones((1, len(cases)), drawn.dtype), drawn]).astype(dtype, copy=False)
+    columns = np.searchsorted(groups, cases["group"])
+    times = np.concatenate([np.ones((1, len(groups)), times.dtype), times])[:only]
+    step = max(1, AT_ONCE // max(1, len(cases)))
+    return np.concatenate(
+        [
+            compute(np.take(times[start : start + step], columns, axis=1).astype(dtype, copy=False))
+            for start in range(0, len(times), step)
+        ]
+    )
 
 
-def with_interval(values: NDArray[np.floating]) -> Estimate:
-    """Return the value of the first row of `weights_of` with its interval over the other rows; NaN if undefined."""
+def with_interval(values: Floats) -> Estimate:
+    """Return the value in the first row of `in_draws` with its interval over the other rows; NaN if undefined."""
     if not np.isfinite(values[0]):
         return float("nan"), float("nan"), float("nan")
     return float(values[0]), *percentile_interval(values[1:])
 
 
-def weighted_median(values: NDArray[np.floating], weights: NDArray[np.floating]) -> NDArray[np.floating]:
+def weighted_median(values: Floats, weights: Floats) -> Floats:
     """Compute the median of values (n,) under each row of weights (D, n): the least value that half the weight reaches.
 
     Two middle values of equal weight are averaged, as in an ordinary median. (D,), NaN in a row without weight.
@@ -133,7 +153,7 @@ def weighted_median(values: NDArray[np.floating], weights: NDArray[np.floating])
     return np.where(half[:, 0] > 0, (ordered[lower] + ordered[upper]) / 2, np.nan)
 
 
-def percentile_interval(draws_of_metric: NDArray[np.floating]) -> tuple[float, float]:
+def percentile_interval(draws_of_metric: Floats) -> tuple[float, float]:
     """Return the middle 95% of the draws of a metric.
 
     Args:
@@ -148,12 +168,12 @@ def percentile_interval(draws_of_metric: NDArray[np.floating]) -> tuple[float, f
     return float(low), float(high)
 
 
-def percentiles(draws: NDArray[np.floating]) -> NDArray[np.floating]:
+def percentiles(draws: Floats) -> Floats:
     """Return the 2.5th and the 97.5th percentile over the first axis: (D, ...) -> (2, ...)."""
     return np.asarray(np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0))
 
 
-def two_sided_p(draws_of_difference: NDArray[np.floating]) -> float:
+def two_sided_p(draws_of_difference: Floats) -> float:
     """Compute p from the share of the draws of a difference that lie on the other side of zero.
 
     Args:
@@ -171,7 +191,7 @@ def two_sided_p(draws_of_difference: NDArray[np.floating]) -> float:
     return min(1.0, float(2 * (rarer + 1) / (len(defined) + 1)))
 
 
-def _defined(draws: NDArray[np.floating]) -> NDArray[np.floating]:
+def _defined(draws: Floats) -> Floats:
     """Return the draws that are defined; none if they are fewer than half."""
     defined = draws[~np.isnan(draws)]
     return defined if 2 * len(defined) >= len(draws) else defined[:0]

@@ -16,7 +16,7 @@ import pandas as pd
 from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.metrics.columns import PROBABILITY, Bools, Floats, answers_of, probabilities_of, ratio
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.intervals import Estimate, weights_of, with_interval
+from bus_lightning.statistics.intervals import Estimate, in_draws, with_interval
 from bus_lightning.statistics.summary import DRAWS
 from bus_lightning.statistics.thresholds import choose_balanced_threshold, choose_threshold
 
@@ -140,11 +140,10 @@ def _chosen(
 
 
 class _Tested:
-    """The test images of a condition, and how often each counts in each draw; the first draw counts each once."""
+    """The test images of a condition."""
 
     def __init__(self, cases: pd.DataFrame, is_malignant: Bools, draws: int) -> None:
-        self.weights = weights_of(cases, draws)
-        self.cases, self.is_malignant = cases, is_malignant
+        self.cases, self.is_malignant, self.draws = cases, is_malignant, draws
         self.scores = cases[f"{PROBABILITY}{MALIGNANT}"].to_numpy("float64")
         self.replicates = [(cases["replicate"] == number).to_numpy() for number in cases["replicate"].unique()]
 
@@ -161,8 +160,8 @@ class _Tested:
             "fp": flagged & ~self.is_malignant, "tn": ~flagged & ~self.is_malignant,
         }  # fmt: skip
         columns = np.stack([cell & own for own in self.replicates for cell in cells.values()], axis=1)
-        counts = (self.weights @ columns.astype(self.weights.dtype)).reshape(len(self.weights), -1, len(cells))
-        tp, fn, fp, tn = np.moveaxis(counts.astype("float64"), 2, 0)
+        counts = in_draws(self.cases, self.draws, lambda weights: weights @ columns.astype(weights.dtype))
+        tp, fn, fp, tn = np.moveaxis(counts.astype("float64").reshape(len(counts), -1, len(cells)), 2, 0)
         sensitivity, specificity = ratio(tp, tp + fn), ratio(tn, tn + fp)
         ppv_stated, npv_stated = predictive_values(sensitivity, specificity, prevalence)
         shares = {
@@ -174,14 +173,18 @@ class _Tested:
 
     def read_off(self, sensitivity: float) -> Estimate:
         """Read the specificity at a sensitivity off the ROC curve of the test images, separately in each draw."""
-        values = [self._specificity_at(sensitivity, own) for own in self.replicates]
-        return with_interval(np.mean(values, axis=0))
 
-    def _specificity_at(self, sensitivity: float, own: Bools) -> Floats:
+        def mean_of_replicates(weights: Floats) -> Floats:
+            values = [self._specificity_at(sensitivity, own, weights[:, own]) for own in self.replicates]
+            return np.asarray(np.mean(values, axis=0))
+
+        return with_interval(in_draws(self.cases, self.draws, mean_of_replicates))
+
+    def _specificity_at(self, sensitivity: float, own: Bools, weights: Floats) -> Floats:
         scores, positive = self.scores[own], self.is_malignant[own]
         order = np.argsort(-scores, kind="stable")
         last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-        weights = np.take(self.weights[:, own], order, axis=1)
+        weights = np.take(weights, order, axis=1)
         hits = np.cumsum(weights * positive[order], axis=1)[:, last_of_tie]
         alarms = np.cumsum(weights * ~positive[order], axis=1)[:, last_of_tie]
         total, negatives = hits[:, -1:], alarms[:, -1]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bus_lightning.metrics.columns import Bools, Floats, answers_of, probabilities_of, ratio
 from bus_lightning.metrics.risk_coverage import area_under_risk_coverage, by_coverage
-from bus_lightning.statistics.intervals import Estimate, percentile_interval, weights_of, with_interval
+from bus_lightning.statistics.intervals import Estimate, in_draws, percentile_interval, with_interval
 
 GRID = np.linspace(0.05, 1, 96)  # coverages of a curve: among fewer images, one error decides the rate
 COVERAGES = (0.5, 0.8, 0.9, 1.0)
@@ -45,7 +45,7 @@ def confidences_of(cases: pd.DataFrame) -> dict[str, Floats]:
 
 def accuracy_at_coverages(cases: pd.DataFrame, draws: int) -> dict[float, Estimate]:
     """Compute the accuracy of the most confident answers at each of `COVERAGES`, by the probability of the answer."""
-    risks = _risks(cases, np.array(COVERAGES), draws).mean(axis=0)
+    risks = _risks(cases, np.array(COVERAGES), draws).mean(axis=1)
     return {coverage: with_interval(1 - risks[:, column]) for column, coverage in enumerate(COVERAGES)}
 
 
@@ -71,26 +71,29 @@ def risk_curve(cases: pd.DataFrame, draws: int) -> Curve:
         El-Yaniv and Wiener, "On the foundations of noise-free selective classification", JMLR 11 (2010) 1605-1641.
     """
     by_replicate = _risks(cases, GRID, draws)
-    risks, errors = by_replicate.mean(axis=0), by_replicate[:, 0, -1:]
+    risks, errors = by_replicate.mean(axis=1), by_replicate[0, :, -1:]
     low, high = np.array([percentile_interval(column) for column in risks[1:].T]).T
     return Curve(risks[0], low, high, np.maximum(0, (errors - (1 - GRID)) / GRID).mean(axis=0))
 
 
 def _risks(cases: pd.DataFrame, coverages: Floats, draws: int) -> Floats:
-    """Compute error rates at coverages, (replicates, 1 + draws, C); a tie at the threshold is taken in random order."""
-    weights, wrong = weights_of(cases, draws), _is_wrong(cases)
-    confidence = probabilities_of(cases).max(axis=1)
-    risks = []
-    for number in cases["replicate"].unique():
-        own = (cases["replicate"] == number).to_numpy()
-        errors, answers = (
-            np.concatenate([np.zeros((len(weights), 1)), counts], axis=1)
-            for counts in by_coverage(wrong[own], confidence[own], weights[:, own])
-        )
-        wanted = np.maximum(coverages * answers[:, -1:], 1)
-        reached = [np.interp(*each) for each in zip(wanted, answers, errors, strict=True)]
-        risks.append(ratio(np.array(reached), wanted))
-    return np.array(risks)
+    """Compute error rates at coverages, (1 + draws, replicates, C); a tie at the threshold is taken in random order."""
+    wrong, confidence = _is_wrong(cases), probabilities_of(cases).max(axis=1)
+    replicates = [(cases["replicate"] == number).to_numpy() for number in cases["replicate"].unique()]
+
+    def risks_in(weights: Floats) -> Floats:
+        risks = []
+        for own in replicates:
+            errors, answers = (
+                np.concatenate([np.zeros((len(weights), 1)), counts], axis=1)
+                for counts in by_coverage(wrong[own], confidence[own], weights[:, own])
+            )
+            wanted = np.maximum(coverages * answers[:, -1:], 1)
+            reached = [np.interp(*each) for each in zip(wanted, answers, errors, strict=True)]
+            risks.append(ratio(np.array(reached), wanted))
+        return np.stack(risks, axis=1)
+
+    return in_draws(cases, draws, risks_in)
 
 
 def _is_wrong(cases: pd.DataFrame) -> Bools:

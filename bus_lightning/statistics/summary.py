@@ -13,14 +13,13 @@ from bus_lightning.core.cache import keep_cached, read_cached
 from bus_lightning.metrics.columns import Floats
 from bus_lightning.metrics.per_case import metrics_of, weighted_metrics
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.intervals import group_draws, percentile_interval
+from bus_lightning.statistics.intervals import AT_ONCE, group_draws, percentile_interval
 
 VERSION = 5  # of the cached content: raise it when a metric or an interval is computed in another way
 DRAWS = 2000
 COLUMNS = [
     *("metric", "value", "low", "high", "se", "se_of_one", "n", "mean_of_runs", "sd_of_runs", "runs", "reason"),
 ]
-_AT_ONCE = 4_000_000  # weights in memory, draws times images
 
 
 def summarise(condition: Condition, part: str, cache: Path | None = None) -> pd.DataFrame:
@@ -121,7 +120,7 @@ def _draws_by_replicate(
     drawn = []
     for _, table in cases.groupby("replicate"):
         columns = np.searchsorted(groups, table["group"])
-        step = max(1, _AT_ONCE // max(1, len(table)))
+        step = max(1, AT_ONCE // max(1, len(table)))
         chunks = [
             weighted_metrics(table, np.take(multiplicities[start : start + step], columns, axis=1), only)
             for start in range(0, draws, step)

@@ -1,5 +1,7 @@
 """Intervals stay right with few patients who have images of several classes."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +11,9 @@ from benchmarks.coverage import METRICS, SCENARIOS, measure_scenario
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import (
     group_draws,
+    in_draws,
     percentile_interval,
     weighted_median,
-    weights_of,
     with_interval,
 )
 from bus_lightning.statistics.paired_bootstrap import PairedBootstrap
@@ -85,7 +87,7 @@ def test_images_of_one_patient_have_no_interval(classes):
     (accuracy, low, high), *_ = accuracy_at_coverages(table, 100).values()
     assert np.isfinite(accuracy)
     assert np.isnan([low, high]).all()
-    _, low, high = with_interval(weighted_median(malignant, weights_of(table, 100)))
+    _, low, high = with_interval(in_draws(table, 100, partial(weighted_median, malignant)))
     assert np.isnan([low, high]).all()
 
 

@@ -1,9 +1,11 @@
 """Intervals against values worked out by hand, and against simulated data whose truth is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from bus_lightning.statistics.intervals import group_draws, percentile_interval, two_sided_p, wilson
+from bus_lightning.statistics import intervals
+from bus_lightning.statistics.intervals import group_draws, in_draws, percentile_interval, two_sided_p, wilson
 
 # Groups 0, 1, 5 and from 8 on are benign; 3 is the only malignant one; the images of 4 and 7 carry two classes: 2 of 24
 # groups.
@@ -42,6 +44,24 @@ def test_the_spread_of_a_mean_is_its_standard_error():
     means = drawn @ np.array([0, 0, 0, 1]) / 4
     assert means.mean() == pytest.approx(1 / 4, abs=0.01)
     assert means.var() == pytest.approx(3 / 64, rel=0.03)
+
+
+def test_draws_in_blocks_equal_all_draws_at_once_and_need_a_bounded_number_of_weights(monkeypatch):
+    cases = pd.DataFrame({"group": GROUPS * 3, "label": CLASSES * 3})  # three replicates
+    values, sizes = np.random.default_rng(0).random(len(cases)), []
+
+    def compute(weights):
+        sizes.append(weights.size)
+        return weights @ values.astype(weights.dtype)
+
+    unique, drawn = group_draws(cases["group"].tolist(), cases["label"].tolist(), draws=500)
+    weights = np.vstack([np.ones((1, len(cases))), drawn[:, np.searchsorted(unique, cases["group"])]])
+    for most in (intervals.AT_ONCE, 1000, 1):
+        monkeypatch.setattr(intervals, "AT_ONCE", most)
+        sizes.clear()
+        np.testing.assert_allclose(in_draws(cases, 500, compute, np.float64), weights @ values)
+        assert max(sizes) <= max(most, len(cases))
+        np.testing.assert_allclose(in_draws(cases, 500, compute, np.float64, only=33), weights[:33] @ values)
 
 
 def test_groups_without_a_stratum_are_refused():

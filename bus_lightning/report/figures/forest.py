@@ -1,6 +1,7 @@
 """Figures that compare models: values with their intervals, by metric, by class and by the size of the lesion."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -14,7 +15,7 @@ from bus_lightning.report.figures.inputs import images_in, pages, span, wrapped
 from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.intervals import percentile_interval, weights_of
+from bus_lightning.statistics.intervals import in_draws, percentile_interval
 
 _COLUMNS = 3
 _SIZES = ("small", "medium", "large")
@@ -168,14 +169,14 @@ def _draw_groups(
     counts: dict[str, list[int]] = {group: [] for group in groups}
     alt = []
     for (name, cases), offset, marker in zip(page.items(), offsets, MARKERS, strict=False):
-        weights, scores = weights_of(cases, draws, np.float64), _scores_of(cases)
+        scores = _scores_of(cases)
         places, values = [], []
         for place, group in enumerate(groups):
             inside = (members[name] == group) & ~np.isnan(scores)
             counts[group].append(cases["id"][inside].nunique())
             if not inside.any():
                 continue
-            drawn = mean_in(scores[inside], weights[:, inside])
+            drawn = in_draws(cases, draws, partial(mean_in, np.where(inside, scores, np.nan)))
             places.append(place + offset)
             values.append(float(drawn[0]))
             panel.plot([place + offset] * 2, percentile_interval(drawn[1:]), color=colors[name], label="_interval")

@@ -15,7 +15,7 @@ from bus_lightning.report.figures.inputs import images_in, pages, wrapped
 from bus_lightning.report.figures.style import BLUE, GREY, WIDTH, colors_of, new_figure, panels, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.intervals import weights_of, wilson
+from bus_lightning.statistics.intervals import in_draws, wilson
 
 THRESHOLDS = np.round(np.arange(0.01, 0.601, 0.01), 2)
 _SHADES = LinearSegmentedColormap.from_list("shades", ["white", BLUE])
@@ -175,5 +175,5 @@ def decision_curve(conditions: list[Condition], part: str, draws: int = 1000) ->
 def _benefit(cases: pd.DataFrame, draws: int) -> tuple[Floats, Floats, Floats]:
     truth = (cases["label"] == MALIGNANT).to_numpy()
     scores = cases[f"{PROBABILITY}{MALIGNANT}"].to_numpy(np.float64)
-    drawn = net_benefit(truth, scores, weights_of(cases, draws, np.float64), THRESHOLDS)
+    drawn = in_draws(cases, draws, lambda weights: net_benefit(truth, scores, weights, THRESHOLDS), np.float64)
     return drawn[0], *band(drawn[1:])

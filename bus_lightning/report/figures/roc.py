@@ -1,6 +1,8 @@
 """ROC curves with their bands."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from bus_lightning.report.figures.inputs import images_in, pages, wrapped
 from bus_lightning.report.figures.style import GREY, WIDTH, colors_of, new_figure, panels, styled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
-from bus_lightning.statistics.intervals import percentile_interval, weights_of
+from bus_lightning.statistics.intervals import in_draws, percentile_interval
 from bus_lightning.statistics.parallel import call_in_parallel
 
 GRID = np.linspace(0, 1, 201)
@@ -69,7 +71,7 @@ def roc_curves(cases: pd.DataFrame, draws: int) -> dict[str, Roc]:
         Panel -> curve; a panel is missing if one of its two sides has no image, the macro mean if a class has none.
     """
     classes = classes_of(cases)
-    weights, label = weights_of(cases, draws, np.float64), cases["label"].to_numpy()
+    label = cases["label"].to_numpy()
     scores = dict(zip(classes, probabilities_of(cases).T, strict=True))
     everyone = np.ones(len(cases), bool)
     # Panel -> which images are positive, their scores, which images count.
@@ -84,9 +86,9 @@ def roc_curves(cases: pd.DataFrame, draws: int) -> dict[str, Roc]:
         parts = [replicate & counted for replicate in replicates]
         if not all(0 < truth[part].sum() < part.sum() for part in parts):
             continue
-        results = [_at_grid(truth[part], score[part], weights[:, part]) for part in parts]
-        rates[panel] = np.mean([rate for rate, _ in results], axis=0)
-        areas[panel] = np.mean([area for _, area in results], axis=0)
+        rates_in, areas_in = (partial(_mean_of_parts, each, truth, score, parts) for each in (_rates_at_grid, auroc))
+        rates[panel] = in_draws(cases, draws, rates_in, np.float64, only=1 + _BAND_DRAWS)
+        areas[panel] = in_draws(cases, draws, areas_in, np.float64)
         ids = cases["id"][counted]
         counts[panel] = (ids[truth[counted]].nunique(), ids[~truth[counted]].nunique())
     one_against_rest = [panel for panel in rates if panel != _TUMOURS]
@@ -97,9 +99,18 @@ def roc_curves(cases: pd.DataFrame, draws: int) -> dict[str, Roc]:
     return {panel: _with_intervals(rates[panel], areas[panel], counts[panel]) for panel in rates}
 
 
-def _at_grid(truth: Bools, score: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    curves = roc_curve(truth, score, weights[: 1 + _BAND_DRAWS])
-    return rate_at(*curves, GRID), auroc(truth, score, weights)
+def _mean_of_parts(
+    compute: Callable[[Bools, Floats, Floats], Floats],
+    truth: Bools,
+    score: Floats,
+    parts: Sequence[Bools],
+    weights: Floats,
+) -> Floats:
+    return np.asarray(np.mean([compute(truth[part], score[part], weights[:, part]) for part in parts], axis=0))
+
+
+def _rates_at_grid(truth: Bools, score: Floats, weights: Floats) -> Floats:
+    return rate_at(*roc_curve(truth, score, weights), GRID)
 
 
 def _with_intervals(rates: Floats, areas: Floats, counts: tuple[int, int]) -> Roc:
