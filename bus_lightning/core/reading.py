@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 from functools import cache
-from io import BufferedReader
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def read_bytes(path: Path, most: int = 100 * MB, cure: str = RESTORE) -> bytes:
     """
     try:
         with _open(path) as stream:
-            content = stream.read(most + 1)
+            content = read_at_most(stream, most + 1)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
@@ -69,6 +69,15 @@ def read_bytes(path: Path, most: int = 100 * MB, cure: str = RESTORE) -> bytes:
     if len(content) > most:
         raise DamagedError(path, f"it has more than {most / MB:g} MB", cure)
     return content
+
+
+def read_at_most(stream: BufferedIOBase, most: int) -> bytes:
+    """Read at most so many bytes: not in one call, which would first reserve memory for all of them."""
+    blocks = []
+    while most and (block := stream.read(min(most, MB))):
+        blocks.append(block)
+        most -= len(block)
+    return b"".join(blocks)
 
 
 def read_text(path: Path, most: int = 100 * MB, cure: str = RESTORE) -> str:
@@ -97,7 +106,21 @@ def read_json(path: Path, kind: type = dict, most: int = 100 * MB, cure: str = R
         FileNotFoundError: If there is no such file.
         DamagedError: If it is something else.
     """
-    text = read_text(path, most, cure)
+    return parse_json(read_text(path, most, cure), path, kind, cure)
+
+
+def parse_json(text: str, path: Path, kind: type = dict, cure: str = RESTORE) -> Any:
+    """Parse JSON as `read_json` does.
+
+    Args:
+        text: The JSON.
+        path: The file that it stands in, for the error.
+        kind: The type of the outermost value: dict or list.
+        cure: What to do if it is damaged, as in `DamagedError`.
+
+    Raises:
+        DamagedError: If it is something else.
+    """
     try:
         content = json.loads(text)
     except RecursionError:

@@ -11,6 +11,8 @@ from io import BufferedReader
 import cv2
 import numpy as np
 
+from bus_lightning.core.reading import read_at_most
+
 _START = b"\x89PNG\r\n\x1a\n"
 _KINDS = {(1, 0), (8, 0), (8, 2)}  # bit depth and kind of colour
 # Chunks that change no pixel. Others can hold transparency, notes of a camera, more pictures, or what libpng warns of.
@@ -35,7 +37,7 @@ def decode_plain_png(stream: BufferedReader) -> np.ndarray | None:
         if stream.read(len(_START)) != _START:
             return None
         stream.seek(0)
-        data = stream.read(_MOST_BYTES + 1)
+        data = read_at_most(stream, _MOST_BYTES + 1)
     finally:
         stream.seek(0)
     shape = _shape_of_plain(memoryview(data)) if len(data) <= _MOST_BYTES else None

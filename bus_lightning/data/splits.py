@@ -5,15 +5,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import write_aside
 from bus_lightning.core.randomness import stable_hash
-from bus_lightning.core.reading import read_json
+from bus_lightning.core.reading import parse_json, read_text
 from bus_lightning.data.split_values import check_values
 
 log = logging.getLogger(__name__)
+_LOADED: WeakValueDictionary[str, "Split"] = WeakValueDictionary()  # by content; most runs of a grid share their split
 
 
 @dataclass(frozen=True)
@@ -52,24 +54,31 @@ class Split:
 
 
 def load_split(path: Path) -> Split:
-    """Read a `split.json` and check it.
+    """Read a `split.json` and check it; equal files give the same object, so a thousand of them take little memory.
 
     Raises:
         DamagedError: If the file is missing, not a split, was edited, or has an image or a group in two parts.
     """
     try:
-        check_values(content := read_json(path))
-        split = Split(**content)
-        is_hashed = split.hash == _hash_of(split.train, split.val, split.test)
-        if not is_hashed or not split.groups.keys() >= set(split.part("all")):
-            raise UserError("it was changed after it was written: its hash does not match its lists")
+        text = read_text(path)
+        split = _LOADED.get(text) or _parse(text, path)
         check_disjoint(split)
+        _LOADED[text] = split
     except DamagedError:
         raise
     except FileNotFoundError as error:
         raise DamagedError(path, f"it is not a split file ({error.strerror})") from error
     except (TypeError, UserError) as error:
         raise DamagedError(path, f"it is not a split file ({error})") from error
+    return split
+
+
+def _parse(text: str, path: Path) -> Split:
+    check_values(content := parse_json(text, path))
+    split = Split(**content)
+    is_hashed = split.hash == _hash_of(split.train, split.val, split.test)
+    if not is_hashed or not split.groups.keys() >= set(split.part("all")):
+        raise UserError("it was changed after it was written: its hash does not match its lists")
     return split
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from io import BufferedIOBase, BufferedReader
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.reading import read_at_most
 from bus_lightning.data.file_kinds import HEAD_BYTES, recognise
 from bus_lightning.data.structure_errors import excessive
 from bus_lightning.data.structure_jpeg import check_jpeg
@@ -63,7 +64,7 @@ def _check(stream: BufferedIOBase, kind: str, check_size: Callable[[int, int], N
         return check_tiff(stream, check_size)
     if kind != "JPEG":
         return ()
-    data = stream.read(_JPEG_BYTES + 1)
+    data = read_at_most(stream, _JPEG_BYTES + 1)
     if len(data) > _JPEG_BYTES:
         raise excessive("JPEG", "more than 128 MB")
     return check_jpeg(data, check_size)

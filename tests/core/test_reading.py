@@ -1,6 +1,7 @@
 """Files of others: regular ones of a bounded size and depth, or one line."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,18 @@ def test_a_file_of_the_largest_size_is_read_and_a_larger_one_is_refused(tmp_path
     assert read_bytes(file, 10) == b"x" * 10
     with pytest.raises(DamagedError, match="more than"):
         read_bytes(file, 9)
+
+
+@pytest.mark.parametrize("size", [0, 10, 300_000])
+def test_a_file_is_read_with_the_memory_that_it_needs_not_with_that_of_the_largest(tmp_path: Path, size):
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * size)
+    tracemalloc.start()
+    try:
+        assert read_bytes(file, 10**9) == b"x" * size
+        assert tracemalloc.get_traced_memory()[1] < 3 * size + 2 * 10**6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("depth", [60, 5_000, 200_000])

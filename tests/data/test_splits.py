@@ -150,6 +150,18 @@ def test_a_split_is_read_back_as_it_was_written(tmp_path):
     assert split.groups == GROUPS
 
 
+def test_equal_split_files_share_their_memory_and_each_of_them_is_still_checked(tmp_path, caplog):
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    for path in (first, second):
+        make_split(FRAME, GROUPS, "random").save(path)
+    kept = load_split(first)
+    caplog.clear()
+    assert load_split(second) is kept
+    assert "have a near-duplicate in training" in caplog.text
+    make_split(FRAME, GROUPS, "random", seed=1).save(second)
+    assert load_split(second) != kept
+
+
 def moved(content):
     content["train"].append(content["test"].pop())
 
@@ -174,11 +186,13 @@ def without_hash(content):
 def test_an_edited_split_is_refused(edit, tmp_path):
     path = tmp_path / "split.json"
     make_split(FRAME, GROUPS).save(path)
+    kept = load_split(path)
     content = json.loads(path.read_text())
     edit(content)
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"split.json|divides near-duplicates"):
         load_split(path)
+    assert kept == make_split(FRAME, GROUPS)
 
 
 @pytest.mark.busi
