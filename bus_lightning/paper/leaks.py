@@ -24,7 +24,7 @@ _STYLES = {
     "contour": "lesion outlined",
     "fill": "lesion filled",
     "channel": "lesion's mask as a channel",
-    "crop": "cut around the lesion",
+    "crop": "cropped to the lesion",
 }
 _MISTAKES = {
     "flipped_copies": "flipped copies made before the split into train and validation",

@@ -19,7 +19,7 @@ _INPUTS = {
     "contour": "the outline drawn in",
     "fill": "the lesion filled",
     "channel": "the mask as a fourth channel",
-    "crop": "the image cut around the lesion",
+    "crop": "the image cropped to the lesion",
 }
 _SOURCES = {"none": "-", "predicted": "the segmenter's", "ground_truth": "the ground truth: a leak, an upper bound"}
 # What a condition with another network must share, too; the recipe belongs to the network.
