@@ -7,7 +7,7 @@ from bus_lightning import __version__
 
 
 def path_of(text: str) -> Path:
-    """Parse a path; an empty one, as from a variable that is not set, would mean the present folder.
+    """Parse a path; an empty one, as from a variable that is not set, would mean the current folder.
 
     Raises:
         argparse.ArgumentTypeError: If it is empty.

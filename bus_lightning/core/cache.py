@@ -58,7 +58,8 @@ def keep_cached(path: Path, content: bytes) -> None:
         write_cached(path, content)
     except OSError as error:
         if path.parent not in _not_kept:
-            log.warning("%s keeps nothing for the next time (%s).", path.parent, error.strerror or error)
+            log.warning("%s cannot be written (%s): what it would hold is computed again each time.", path.parent,
+                        error.strerror or error)  # fmt: skip
         _not_kept.add(path.parent)
 
 

@@ -101,7 +101,8 @@ class AuditedSet:
             mm = known["median_lesion_mm"]
             sentences.append(
                 f"Median lesion: {known['median_lesion_share']:.1%} of the image"
-                f"{f', as large as a circle of {mm:.0f} mm' if mm else ''} ({known['lesions']:,} images with a lesion)."
+                f"{f', as large as a circle with a diameter of {mm:.0f} mm' if mm else ''} "
+                f"({known['lesions']:,} images with a lesion)."
             )
         if known["share_marked"] is not None:
             sentences.append(f"Tinted: {known['share_tinted']:.0%} of the images.")

@@ -23,7 +23,7 @@ from bus_lightning.diagnosis.options import DECODE_MB, DECODE_SECONDS
 _LIMITS = Limits()
 _LONGEST_LINE = 500
 _STOPPED = "The reading was stopped before its end: give the file again."
-_CRASHED = "The file ended its decoder, because it is damaged or needs too much memory: save it as a PNG of 8 bits."
+_CRASHED = "The decoder crashed: the file is damaged or needs too much memory. Save it as a PNG of 8 bits."
 
 
 class Decoders:

@@ -1,4 +1,4 @@
-"""Whether a random split, which divides near-duplicates between training and test, flatters a segmenter."""
+"""Whether a random split, which divides near-duplicates between training and test, makes a segmenter look too good."""
 
 from collections.abc import Sequence
 
@@ -52,7 +52,7 @@ def segmenter_leak_section(conditions: Sequence[Condition]) -> Section | None:
     )
     intro = "A grouped split keeps near-duplicates in one part; a random split divides them between training and test."
     table = TableItem("leakage_segmenters", caption, pd.DataFrame(rows))
-    return Section("The leak: does a random split flatter a segmenter?", intro, [table, *notes])
+    return Section("The leak: does a random split make a segmenter look too good?", intro, [table, *notes])
 
 
 def _recipe(condition: Condition) -> str:
@@ -115,5 +115,5 @@ def _verdict(random: Condition, difference: tuple[float, float, float]) -> Note:
     value, low, high = difference
     text = f"{random.model}: a random split changes the {title_of('dice_image')} by {estimate(value, low, high)}"
     if low > 0:
-        return Note(f"{text}: it flatters the segmenter.", "warning")
-    return Note(f"{text}: these runs do not show that it flatters the segmenter.")
+        return Note(f"{text}: it makes the segmenter look too good.", "warning")
+    return Note(f"{text}: these runs do not show that it makes the segmenter look too good.")

@@ -30,7 +30,7 @@ def fit_baselines(run: RunDir, config: DictConfig, prepared: PreparedData, split
         UserError: If an image cannot be read.
     """
     if config.task.name == "segmentation":
-        log.info("%s: no baselines: they classify, and this run's task is segmentation.", run.path)
+        log.info("%s: no baselines: they are classifiers, and this run's task is segmentation.", run.path)
         return
     labels = prepared.frame.set_index("id")["class"]
     if labels[split.train].nunique() < 2:

@@ -84,7 +84,7 @@ def evaluate_robustness(
     """
     settings, dataset = RobustnessSettings(**options), datamodule.parts["test"]
     if not len(dataset):
-        log.info("%s: no robustness: the split has no test images.", folder.parent)
+        log.info("%s: not tested on corrupted images: the split has no test images.", folder.parent)
         return
     if dataset.overlay.applies_to("test") and dataset.overlay.source == "predicted":
         log.warning("%s: no robustness: its input needs masks of segmenters, which exist for unchanged images only.",

@@ -41,7 +41,7 @@ def test_a_published_set_is_audited_next_to_its_published_numbers(tmp_path, audi
 
 def test_a_lesion_is_in_millimetres_where_the_set_says_the_size_of_a_pixel(tmp_path, audit):
     _, printed, _ = audit("data=breast", f"data.root={make_breast(tmp_path / 'set')}")
-    assert "as large as a circle of 2 mm" in printed
+    assert "as large as a circle with a diameter of 2 mm" in printed
 
 
 def test_several_sets_are_audited_together_and_shared_frames_are_listed(tmp_path, audit, phantom):

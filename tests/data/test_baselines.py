@@ -71,7 +71,7 @@ def test_features_are_measured_also_where_nothing_can_be_kept(data_config, caplo
     (tmp_path / "taken").write_text("")  # a file in the place of the folder
     features = cached_features(prepared, tmp_path / "taken")
     assert len(features) == len(prepared.frame)
-    assert f"{tmp_path / 'taken'} keeps nothing for the next time" in caplog.text
+    assert f"{tmp_path / 'taken'} cannot be written (" in caplog.text
 
 
 def test_a_lesion_without_a_mask_has_no_size():

@@ -126,7 +126,7 @@ def test_a_child_that_dies_costs_only_its_file(small):
         number, frames = decoders.read(small)
         (child,) = decoders._children
         os.kill(child._process.pid, signal.SIGKILL)
-        with pytest.raises(UserError, match="ended its decoder"):
+        with pytest.raises(UserError, match="decoder crashed"):
             next(frames)
         assert len(list(decoders.read(small)[1])) == number == 1
         (child,) = decoders._children

@@ -1,4 +1,4 @@
-"""The leak study says whether a random split flatters a segmenter."""
+"""The leak study says whether a random split makes a segmenter look too good."""
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,7 @@ def test_the_difference_is_that_of_the_means_over_the_splits(group):
     assert "(n = 60)" in random["Dice, mean of lesions, without a near-duplicate in training"]
     assert grouped["Dice, mean of lesions, with a near-duplicate in training"] == "none"
     assert note.kind == "warning"
-    assert "it flatters the segmenter" in note.text
+    assert "it makes the segmenter look too good" in note.text
 
 
 def test_the_same_dice_does_not_show_a_leak(group):

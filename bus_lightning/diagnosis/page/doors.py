@@ -25,7 +25,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
 }
 SESSION = r"[A-Za-z0-9_-]{1,64}"  # what a browser calls its visit; Gradio draws it in the browser
-_BODY_BYTES = 65_536  # of a question; an upload has its own limit
+_BODY_BYTES = 65_536  # of a request; an upload has its own limit
 _SILENT_S = 10.0  # a body is sent at once
 _UNREAD_S = 30.0  # a browser reads its answers
 # Headers that Gradio would believe, but a browser does not send. A proxy may say that it speaks https.
@@ -97,7 +97,7 @@ class Doors:
             await answer(send, 404, "There is nothing here.")
             return
         if not self._is_from_here(scope, door):
-            await answer(send, 403, "Another site asked for this, and only the page itself may.")
+            await answer(send, 403, "Another site sent this request, and only the page itself may send it.")
             return
         if door.has_body and not door.streams_body:
             body = await self._read_body(receive, send)
@@ -115,7 +115,7 @@ class Doors:
             await self._app(_cleaned(scope, door), receive, noting)
         except TimeoutError:  # the answer is not read: returning closes the connection
             return
-        except Exception as error:  # Gradio fails at some questions that no browser asks
+        except Exception as error:  # Gradio fails at some requests that no browser sends
             report_failure(error)
             if not started:
                 await answer(send, 500, "The page cannot answer this.")
@@ -141,12 +141,12 @@ class Doors:
                         return None
                     body += message.get("body", b"")
                     if len(body) > _BODY_BYTES:
-                        await answer(send, 413, "The question is too long.")
+                        await answer(send, 413, "The request is too long.")
                         return None
                     if not message.get("more_body"):
                         return body
         except TimeoutError:
-            await answer(send, 408, "The question did not arrive in time.")
+            await answer(send, 408, "The request did not arrive in time.")
             return None
 
     def _guarded(self, send: Send) -> Send:

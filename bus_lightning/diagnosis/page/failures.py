@@ -11,7 +11,7 @@ def report_failure(error: BaseException | None) -> None:
 
 
 def replace_tracebacks() -> None:
-    """Let Gradio report failures in the same way; it prints a traceback for each question that no browser asks."""
+    """Let Gradio report failures in the same way; it prints a traceback for each request that no browser sends."""
     from gradio import queueing, route_utils, routes
 
     modules: tuple[Any, ...] = (queueing, route_utils, routes)

@@ -61,13 +61,13 @@ class Visitors:
         return watched
 
     async def _expect(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a question on if its visitor listens, or may be expected to."""
+        """Pass a request on if its visitor listens, or may be expected to."""
         message = await receive()  # the doors have read all of it
         visitor = None
         with suppress(ValueError, TypeError, KeyError, RecursionError):
             visitor = json.loads(message["body"])["session_hash"]
         if not isinstance(visitor, str) or re.fullmatch(SESSION, visitor, re.ASCII) is None:
-            await answer(send, 400, "This is not a question.")
+            await answer(send, 400, "This request names no visit.")
             return
         if visitor not in self._streams and visitor not in self._expected:
             if len(self._expected) >= self._most_expected:
