@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description=__doc__,
         epilog="sections, in the order in which they run:\n" + "\n".join(lines) + "\n\nSet BUSI_ROOT to measure on "
-        "BUSI; without it, synthetic images are drawn. Let nothing else run meanwhile.",
+        "BUSI; without it, synthetic images are drawn. Run nothing else at the same time.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sections", nargs="*", metavar="SECTION", help="what to measure "
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
             else:
                 results = SECTIONS[name].measure(options.quick)
         except Interrupted as stop:
-            say(f"{stop}: the same command goes on where it was")
+            say(f"{stop}: the same command continues where it stopped")
             raise
         except (MeasurementError, UserError) as error:
             say(f"{name} could not be measured: {error}")

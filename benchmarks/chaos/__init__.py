@@ -1,1 +1,1 @@
-"""Chaos: kill a grid at random moments until it is complete, and compare it with one that was left in peace."""
+"""Chaos: kill a grid at random moments until it is complete, and compare it with an undisturbed one."""

@@ -1,4 +1,4 @@
-"""Kill a grid at random moments until it is complete, and compare it with one that was left in peace."""
+"""Kill a grid at random moments until it is complete, and compare it with an undisturbed one."""
 
 import argparse
 import math
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
                 Grid(options.out.absolute() / f"{number}-{name}", models, numbers, epochs, more)
                 for name in ("undisturbed", "disturbed")
             )
-            bar.console.print(f"grid {number}: {kind}, {len(models) * seeds} jobs, in peace, then with kills",
+            bar.console.print(f"grid {number}: {kind}, {len(models) * seeds} jobs, undisturbed, then with kills",
                               highlight=False)  # fmt: skip
             most = min(options.kills - dealt, math.ceil(options.kills / len(KINDS)))  # so that each kind gets some
             try:

@@ -1,4 +1,4 @@
-"""One trial: a grid in peace, the same grid killed until it is complete, and what differs."""
+"""One trial: an undisturbed grid, the same grid killed until it is complete, and what differs."""
 
 import time
 from collections.abc import Callable
@@ -18,10 +18,10 @@ _LIMIT_S = 1800.0  # for a launch
 
 
 def trial(undisturbed: Grid, disturbed: Grid, rng: Random, kills: int, dealt: Callable[[Kill], None]) -> dict[str, Any]:
-    """Run a grid in peace, then disturb it, and compare.
+    """Run a grid undisturbed, then with kills, and compare.
 
     Args:
-        undisturbed: The one to leave in peace.
+        undisturbed: The grid that is not disturbed.
         disturbed: The one to kill.
         rng: Draws moments and signals.
         kills: How many to deal at most; fewer when the grid is complete before.

@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("picture", type=Path)
-    parser.add_argument("lesion", type=Path, help="mask to measure, for networks that are not trained outline nothing")
+    parser.add_argument("lesion", type=Path, help="mask to measure, because untrained networks outline nothing")
     parser.add_argument("--precision", required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--repeats", type=int, required=True)

@@ -45,7 +45,7 @@ def sample_size_figure(errors: Mapping[str, Mapping[str, tuple[float, int]]]) ->
         panel.legend(handles=keys, loc="upper right")
     caption = (
         "The smallest true difference that a two-sided test at 5% finds with 80% power, against the number of test "
-        "images in groups like these; marks: the images at hand. Between two conditions where conditions were "
+        "images in groups like these; marks: the images of this report. Between two conditions where conditions were "
         "compared, else of one condition against a fixed value; median standard error. Dashed: 0.02 and 0.05."
     )
     return [FigureItem("sample_size_figure", caption, figure, " ".join(alt))]
