@@ -1,5 +1,6 @@
 """Several data sets in one run: ids carry the set's name, patients stay whole across sets, sets are tested whole."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -189,6 +190,17 @@ def test_words_of_any_source_are_mapped_to_classes_and_dropped(two_phantoms, aud
     assert sorted(dropped.frame["class"].unique()) == ["benign", "malignant"]
     with pytest.raises(UserError, match="normal"):  # a word that the map does not name
         prepare(audit_cache, two_phantoms, map={"class": {"lesion": ["benign", "malignant"]}})
+
+
+def test_classes_in_capitals_lack_scores_and_the_option_that_renames_them_is_named(two_copies, audit_cache, caplog):
+    (two_copies / "second" / "benign").rename(two_copies / "second" / "Benign")
+    roots = {"second": {"root": str(two_copies / "second")}}
+    assert "Benign" in set(prepare(audit_cache, two_copies, sets=roots).frame["class"])
+    (option,) = re.findall(r"data\.map\.class=({.*?})'", caplog.text)
+    caplog.clear()
+    renamed = prepare(audit_cache, two_copies, sets=roots, map={"class": OmegaConf.create(option)})
+    assert set(renamed.frame["class"]) == {"benign", "malignant", "normal"}
+    assert "data.map.class" not in caplog.text
 
 
 def test_a_map_of_one_set_is_not_that_of_another(two_phantoms, audit_cache):

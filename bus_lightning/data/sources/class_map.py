@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from bus_lightning.core.class_names import COUNTS_IN_BUSI
 from bus_lightning.core.errors import UserError
 
 _SHOWN = 20  # words in a message
@@ -61,6 +62,18 @@ def refuse_alike(values: Iterable[str], where: str) -> None:
                 f"{where} has a class in several spellings ({list_counts(counts)}): write it in one way, or map it "
                 f"with 'data.map.class={{{folded}: [{folded}], ...}}'."
             )
+
+
+def rename_known(classes: Iterable[str]) -> str | None:
+    """Write the `data.map.class` that renames classes such as `Malignant` to names that scores know, in lower case.
+
+    Returns:
+        The option; None if no class is to be renamed.
+    """
+    names = {name: fold(name) if fold(name) in COUNTS_IN_BUSI else name for name in sorted(set(classes))}
+    if all(name == known for name, known in names.items()):
+        return None
+    return f"'data.map.class={{{', '.join(f'{known}: [{name}]' for name, known in names.items())}}}'"
 
 
 def list_counts(counts: Mapping[str, int]) -> str:

@@ -11,7 +11,7 @@ from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import find_root
 from bus_lightning.data.sources.card import Card
-from bus_lightning.data.sources.class_map import dropped_words, fold, map_classes
+from bus_lightning.data.sources.class_map import dropped_words, fold, map_classes, rename_known
 from bus_lightning.data.sources.guessing import guess_layout
 from bus_lightning.data.sources.source_index import LayoutError, Source, SourceIndex
 
@@ -87,6 +87,11 @@ def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
     if kept.empty:
         raise UserError(f"{place}: data.drop.class leaves no images.")
     classes = map_classes(kept["class"], (options["map"] or {}).get("class"), str(place))
+    if option := rename_known(classes):
+        log.warning(
+            "%s: scores of benign, malignant and normal images need classes with exactly these names. "
+            "To have these scores, add %s.", place, option
+        )  # fmt: skip
     frame = kept.assign(**{"class": classes, "dataset": name}).reset_index(drop=True)
     ordered = _order_classes(classes, options, has_dropped=bool(words))
     return DataSet(name, place, replace(index, frame=frame), ordered, dropped)
