@@ -164,11 +164,13 @@ def _diagnose(
     from bus_lightning.diagnosis.answer_lines import answer_lines
     from bus_lightning.diagnosis.diagnoser import Diagnoser
     from bus_lightning.diagnosis.lacking import what_lacks
-    from bus_lightning.diagnosis.pipeline import diagnose_files, name_files
+    from bus_lightning.diagnosis.pipeline import diagnose_files, name_files, printable_name
     from bus_lightning.diagnosis.results import TABLE
 
     files = name_files(paths)
     results.adopt([file.name for file in files])
+    if options.keep_names:
+        results.rename_sources({file.name: printable_name(file.path) for file in files})
     waiting = [file for file in files if file.failure is None and not results.is_complete(file.name)]
     try:
         if waiting:

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from io import BytesIO, StringIO
@@ -94,6 +94,19 @@ class Results:
         for name in sorted(wanted - saved.keys()):
             if earlier := unused.get(name.partition("-")[2]):
                 self._rename(earlier.pop(), name)
+
+    def rename_sources(self, sources: Mapping[str, str]) -> None:
+        """Correct the files' own names in results of an earlier command, whose files may have been moved since.
+
+        Args:
+            sources: Name of a file, not of a frame -> its own name now.
+        """
+        saved = self._saved()
+        for name, source in sources.items():
+            for stem in saved.get(name, []):
+                record = self._read(stem)
+                if record is not None and record.get("file", source) != source:
+                    self._write(stem, {**record, "file": source})
 
     def save(self, name: str, frame: Frame, diagnosis: Diagnosis, source: str | None = None) -> None:
         """Save the results of a frame, the JSON last; `source` is the file's own name, if it may be kept."""

@@ -97,6 +97,15 @@ def test_names_are_kept_on_request(bundle, images, tmp_path, capsys):
     assert [row["file"] for row in table_of(out)][:4] == [str(file) for file in sorted(images.iterdir())][:4]
 
 
+def test_kept_names_are_those_of_the_latest_command(bundle, images, tmp_path):
+    out = tmp_path / "out"
+    assert run(bundle, images, "--out", out, "--keep-names") == 0
+    moved = images.rename(tmp_path / "moved")
+    assert run(bundle, moved, "--out", out, "--keep-names") == 0
+    assert [row["file"] for row in table_of(out)] == [str(file) for file in sorted(moved.iterdir())]
+    assert str(images) not in "".join(file.read_text() for file in out.glob("*.json"))
+
+
 def test_a_bad_file_is_listed_and_the_others_are_answered(bundle, images, tmp_path, capsys):
     (images / "a_first.png").write_bytes(b"nothing")
     out = tmp_path / "out"
