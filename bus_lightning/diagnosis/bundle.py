@@ -102,8 +102,15 @@ def load_bundle(path: Path) -> Bundle:
     """Check the files of a bundle's folder and read it.
 
     Raises:
-        UserError: In one line, when the folder is not a bundle, of a newer version, or damaged.
+        UserError: In one line, when the folder is not a bundle, of a newer version, or damaged, or cannot be read.
     """
+    try:
+        return _load_bundle(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check its name and its permissions.") from error
+
+
+def _load_bundle(path: Path) -> Bundle:
     if not path.exists():
         raise UserError(f"{path} does not exist: name the folder of a bundle.")
     if not (path / MANIFEST).is_file():
@@ -120,7 +127,7 @@ def load_bundle(path: Path) -> Bundle:
                 "update bus_lightning."
             )
         return _read_bundle(path, Entry(content), sums)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise UserError(
             f"{path / MANIFEST} is not valid ({' '.join(str(error).split())}): export the runs again."
         ) from error

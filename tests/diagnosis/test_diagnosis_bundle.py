@@ -10,6 +10,7 @@ from forged_bundles import STAGE, rewrite, seal, write_bundle
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
+from bus_lightning.diagnosis import predict
 from bus_lightning.diagnosis.bundle import CHECKSUMS, MANIFEST, VERSION, files_of, load_bundle
 
 
@@ -173,3 +174,13 @@ def test_pickled_weights_are_never_run(bundle):
     np.save(bundle / "head.npy", np.array([{"code": 1}], dtype=object), allow_pickle=True)
     seal(bundle)
     refused(bundle)
+
+
+def test_a_bundle_that_cannot_be_looked_up_is_refused_in_a_line(tmp_path, capsys):
+    name = "x" * 300  # longer than a file system takes
+    assert "cannot be read" in refused(tmp_path / name)
+    for command in (["--card"], ["image.png", "--out", str(tmp_path / "out")]):
+        assert predict.main(["--bundle", str(tmp_path / name), *command]) == 2
+        line = capsys.readouterr().err
+        assert line.startswith("Error: ")
+        assert name in line
