@@ -3,7 +3,7 @@
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
@@ -77,14 +77,18 @@ def halve_weights(file: Path, out: Path) -> None:
 def _last_layers(model: onnx.ModelProto) -> list[str]:
     """Name the layers that give the logits: they are cheap, and their rounding would directly change them."""
     makers = {output: node for node in model.graph.node for output in node.output}
-    names = []
-    for output in model.graph.output:
-        if output.name != _FEATURES:
-            node = makers[output.name]
-            while node.op_type not in _LAYERS:
-                node = makers[node.input[0]]
-            names.append(str(node.name))
-    return names
+    names = (_layer_behind(output.name, makers) for output in model.graph.output if output.name != _FEATURES)
+    return [name for name in names if name is not None]
+
+
+def _layer_behind(value: str, makers: Mapping[str, onnx.NodeProto]) -> str | None:
+    """Name the layer that a value was computed from, by the first inputs that lead to one; None if none does."""
+    node = makers.get(value)
+    if node is None:  # a weight, such as a scale of the logits, or the image
+        return None
+    if node.op_type in _LAYERS:
+        return str(node.name)
+    return next((name for each in node.input if (name := _layer_behind(each, makers)) is not None), None)
 
 
 def _save(model: onnx.ModelProto, file: Path) -> None:

@@ -9,7 +9,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.engine import openvino
 from bus_lightning.export import variants
 from bus_lightning.export.runs import open_for_bundle, rebuild
-from bus_lightning.export.to_onnx import export_onnx, halve_weights
+from bus_lightning.export.to_onnx import export_onnx, halve_weights, quantise
 
 
 def test_every_precision_is_there_and_was_measured(made):
@@ -38,6 +38,29 @@ def test_the_fastest_precision_is_chosen_among_those_that_lose_little():
     assert variants.choose_precision({"fp32": fp32, "bf16": row(5, -0.01, 0), "int8": row(3, 0, 0)}) == "int8"
     assert variants.choose_precision({"fp32": fp32, "bf16": row(5, -0.01, 0), "int8": row(3, -0.011, 0)}) == "bf16"
     assert variants.choose_precision({"fp32": fp32, "bf16": row(5, 0, -0.02), "int8": row(3, 0, None)}) == "fp32"
+
+
+class ScaledLogits(torch.nn.Module):
+    """Logits with an offset and a scale that are learned, as of a temperature."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 1, 3, padding=2))
+        self.scale, self.offset = torch.nn.Parameter(torch.tensor(2.0)), torch.nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.offset + self.scale * self.net(image)
+
+
+def test_logits_that_are_scaled_by_a_weight_can_be_quantised(tmp_path):
+    fp32, int8 = tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
+    export_onnx(ScaledLogits().eval(), None, 3, 32, fp32, ["mask"])
+    assert [node.op_type for node in onnx.load(fp32).graph.node][-2:] == ["Mul", "Add"]
+    quantise(fp32, int8, [np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)])
+    makers = {name: node.op_type for node in onnx.load(int8).graph.node for name in node.output}
+    first, last = (node for node in onnx.load(int8).graph.node if node.op_type == "Conv")
+    assert "DequantizeLinear" in [makers.get(name) for name in first.input]
+    assert "DequantizeLinear" not in [makers.get(name) for name in last.input]
 
 
 @pytest.mark.parametrize("moved", ["sensitivity_malignant", "specificity_malignant"])
