@@ -30,7 +30,7 @@ class Settings:
         methods: Names from `TITLES`.
         images: Number of test images, evenly chosen; None chooses all.
         integration_steps: Number of points between the empty image and the image for integrated gradients.
-        occlusion_positions: Positions of the window along each side of the image.
+        occlusion_positions: Positions of the window along each side of the image, up to rounding to whole pixels.
         random_seed: Seed of the random weights that the trained ones are compared with.
     """
 
@@ -126,7 +126,10 @@ class HeatMaps:
         """
         last = self.settings.occlusion_positions - 1
         window = [max(1, side // 4) for side in images.shape[2:]]
-        strides = [math.ceil((side - size) / last) for side, size in zip(images.shape[2:], window, strict=True)]
+        strides = [
+            min(size, math.ceil((side - size) / last))  # no gap between two windows
+            for side, size in zip(images.shape[2:], window, strict=True)
+        ]
         drop: Tensor = Occlusion(self.net).attribute(
             images, (images.shape[1], *window), (1, *strides), _empty(images), target=targets,
             perturbations_per_eval=max(1, _AT_ONCE // len(images)),
