@@ -5,7 +5,8 @@ from typing import Any
 
 from bus_lightning.data.sources.registry import find_card
 from bus_lightning.diagnosis.bundle import CASES
-from bus_lightning.export.evidence import ALL, OUT_OF_FOLD, TEST, Evidence
+from bus_lightning.diagnosis.stage import CLASS
+from bus_lightning.export.evidence import ALL, AUC, ERROR, OUT_OF_FOLD, TEST, Evidence
 from bus_lightning.export.markdown import escape, format_interval, make_table
 from bus_lightning.metrics.catalogue import heading_of, title_of
 
@@ -47,11 +48,6 @@ def _out_of_fold(results: Mapping[str, Sequence[Mapping[str, Any]]], folds: int)
 
 
 def _other_data(results: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> str:
-    note = (
-        "The network of this bundle on data sets that nothing was trained or chosen on. Intervals: bootstrap over "
-        "patients and near-duplicates. The calibration error is that with the temperature of this bundle; the other "
-        "rows do not depend on it. An image called normal counts as wrong, because these images all show a lesion."
-    )
     cells = {
         (row["metric"], name): f"{row['value']:.3f} ({format_interval(row)}), n = {row['n']}"
         for name, outputs in results.items()
@@ -59,12 +55,28 @@ def _other_data(results: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
         for row in rows
     }
     metrics = list(dict.fromkeys(metric for metric, _ in cells))
+    note = (
+        "The network of this bundle on data sets that nothing was trained or chosen on. Intervals: bootstrap over "
+        "patients and near-duplicates."
+    )
+    if ERROR in metrics:
+        note += (
+            " The calibration error is that with the temperature of this bundle; the other rows do not depend on it."
+        )
+    if all(_shows_only_lesions(outputs.get(CLASS, ())) for outputs in results.values()):
+        note += " An image called normal counts as wrong, because these images all show a lesion."
     rows = [[title_of(metric), *(cells.get((metric, name), "-") for name in results)] for metric in metrics]
     cards = {name: card for name in results if (card := find_card(name))}
     sources = [f"{card.title}: {escape(card.citation)}." for card in cards.values()]
     return "\n\n".join(
         ["## Results on other data", note, make_table(["metric", *map(_title, results)], rows), " ".join(sources)]
     ).rstrip()
+
+
+def _shows_only_lesions(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether all images that were classified are benign or malignant: only these count for the AUC."""
+    numbers = {row["metric"]: row["n"] for row in rows}
+    return AUC in numbers and numbers[AUC] == numbers["accuracy"]
 
 
 def _operating_points(points: Sequence[Mapping[str, Any]]) -> str:

@@ -36,7 +36,7 @@ from bus_lightning.statistics.thresholds import choose_threshold
 
 TEST, OUT_OF_FOLD, OTHER_DATA = "test", "out_of_fold", "other_data"  # who predicted an image: see `collect_cases`
 ALL = "all"  # the test and the out-of-fold images together
-_AUC, _ERROR = "malignant_vs_benign_auroc", "calibration_error"
+AUC, ERROR = "malignant_vs_benign_auroc", "calibration_error"
 _SENSITIVITIES = (0.9, 0.98)  # of the operating points, in addition to that of the bundle
 _SIZES = {"up to 2% of the image": (0, 0.02), "2% to 10%": (0.02, 0.1), "above 10%": (0.1, 1.01)}
 _KNOWN = ("marked", "device")  # columns of what is known of an image
@@ -131,9 +131,9 @@ def _results(cases: pd.DataFrame, temperature: float | None, is_own: bool) -> di
         rows[MASK] = interval_rows(cases_of_task("segmentation", cases), OUTLINES)
     if classes_of(cases):
         classes = cases_of_task("classification", cases)
-        rows[CLASS] = interval_rows(classes, (*CLASSES, _AUC) if is_own else ("accuracy", _AUC))
+        rows[CLASS] = interval_rows(classes, (*CLASSES, AUC) if is_own else ("accuracy", AUC))
         if temperature and not is_own:  # the temperature was fitted on the others
-            rows[CLASS] += interval_rows(tempered(classes, temperature), (_ERROR,))
+            rows[CLASS] += interval_rows(tempered(classes, temperature), (ERROR,))
     return rows
 
 
@@ -172,8 +172,8 @@ def _subgroups(kinds: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, Any]]:
         strata = {(by, stratum): ids for by, groups in _strata(table).items() for stratum, ids in groups.items()}
         for task in tasks:
             own = cases_of_task(task, table).assign(replicate=0)
-            metrics = [metric for metric in metrics_in_strata(task, classes_of(table)) if metric != _AUC]
-            metrics += [_AUC] if task == "classification" and {BENIGN, MALIGNANT} <= set(table["label"]) else []
+            metrics = [metric for metric in metrics_in_strata(task, classes_of(table)) if metric != AUC]
+            metrics += [AUC] if task == "classification" and {BENIGN, MALIGNANT} <= set(table["label"]) else []
             scores = score_strata(own, {" ".join(key): ids for key, ids in strata.items()}, metrics)
             for (by, stratum), metric in ((key, metric) for key in strata for metric in metrics):
                 score = scores[f"{by} {stratum}", metric]

@@ -84,6 +84,27 @@ def test_the_sections_of_the_card_are_rebuilt_from_its_cases(cases, manifest, ca
         assert text in card
 
 
+def with_normal_images(cases: pd.DataFrame) -> pd.DataFrame:
+    """Return cases in which the images of another data set include healthy ones."""
+    healthy = cases[cases["part"] == TEST].query("label == 'normal'").assign(part=OTHER_DATA, set="bus_uclm")
+    lesions = cases[cases["set"] == "breast"].assign(set="bus_uclm")
+    return pd.concat([cases[cases["part"] != OTHER_DATA], lesions, healthy], ignore_index=True)
+
+
+def test_the_card_says_of_other_data_only_what_its_rows_show(cases):
+    def section(table: pd.DataFrame, temperature: float | None) -> str:
+        sections = describe_evidence(find_evidence(table, temperature, 0.95))
+        return next(text for text in sections if text.startswith("## Results on other data"))
+
+    lesions = section(cases, 1.4)
+    assert "these images all show a lesion" in lesions
+    assert "with the temperature of this bundle" in lesions
+    assert "these images all show a lesion" not in section(with_normal_images(cases), 1.4)
+    assert "temperature" not in section(cases, None)
+    outlined = section(cases_of_task("segmentation", cases), None)
+    assert "called normal" not in outlined
+
+
 def test_the_test_results_of_the_card_are_rebuilt_from_its_cases(cases, manifest, card):
     test = cases[cases["part"] == TEST].reset_index(drop=True)
     computed = {
