@@ -16,7 +16,7 @@ from bus_lightning.export.evidence import Evidence
 from bus_lightning.export.markdown import escape, format_interval, format_number, make_table
 from bus_lightning.export.numbers import Rows
 from bus_lightning.export.team import Team
-from bus_lightning.export.variants import HALVED
+from bus_lightning.export.variants import COMPARED, HALVED
 from bus_lightning.metrics.catalogue import heading_of, title_of
 from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.finished import FinishedRun
@@ -73,7 +73,7 @@ def write_card(
         _results(numbers, team.has_held_out_images),
         *([_calibration(team, calibration)] if bundle.classifies else []),
         *(describe_evidence(evidence) if evidence else []),
-        _precisions(bundle, is_held_out),
+        _precisions(bundle, is_held_out, min(len(run.split.test) for run in team.runs.values())),
         describe_use(bundle, is_tested_elsewhere=evidence is not None and len(evidence["results"]) > 1),
         describe_licences(bundle.trained_on),
     ]
@@ -242,7 +242,7 @@ def _fitted_on(team: Team, calibration: Calibration) -> str:
     )
 
 
-def _precisions(bundle: Bundle, is_held_out: bool) -> str:
+def _precisions(bundle: Bundle, is_held_out: bool, tested: int) -> str:
     variants, default = bundle.variants, bundle.default_precision
     first = next(iter(variants.values()))
     columns = [(heading, key, form) for heading, key, form in _COLUMNS if key in first]
@@ -268,7 +268,7 @@ def _precisions(bundle: Bundle, is_held_out: bool) -> str:
         note += f" This bundle holds {', '.join(bundle.precisions)} only."
         if "fp32" in bundle.precisions:
             note += (
-                " Its weights are stored in 16 bits. On 24 images this changed the probabilities of classes by less "
-                f"than {HALVED[CLASS]}, and those of single pixels by less than {HALVED[MASK]}."
+                f" Its weights are stored in 16 bits. On {min(tested, COMPARED)} images this changed the probabilities "
+                f"of classes by less than {HALVED[CLASS]}, and those of single pixels by less than {HALVED[MASK]}."
             )
     return "\n\n".join(["## Precisions", note, make_table(["", *(heading for heading, *_ in columns), "ms"], rows)])

@@ -28,7 +28,7 @@ AGREEMENT = 1e-4  # between the probabilities of OpenVINO and PyTorch
 HALVED = {MASK: 0.2, CLASS: 0.02}  # the same with weights that are stored in 16 bits, of single pixels and of classes
 ALLOWED_LOSS = 0.01  # of IoU and AUC, for the default precision
 ALLOWED_SHIFT = 0.02  # of sensitivity and specificity at a threshold
-_COMPARED = 24  # held-out images, enough to notice another computation
+COMPARED = 24  # test images, if there are so many: enough to notice another computation
 _SEEN_IMAGES = 150  # that compare the precisions if no image is held out from all networks
 
 
@@ -182,7 +182,7 @@ def _scores(bundle: Bundle, cases: pd.DataFrame) -> dict[str, float | None]:
 
 def _test_batches(opened: RebuiltRun) -> Iterator[np.ndarray]:
     """Yield batches of the first test images as the network takes them, (B, C, S, S) float32."""
-    left = _COMPARED
+    left = COMPARED
     for batch in opened.data.test_dataloader():
         yield batch["image"].numpy()[:left]
         left -= len(batch["image"])
