@@ -6,6 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+# A text that is nothing but an absolute path, whose folders may have blanks, commas and quotes in their names.
+_PATH = re.compile(r"~?/[^:\n]*[^:\n.]")
 _FOLDERS = re.compile(r"(?<![\w.:/])~?/(?:[^/\s'\",;:]+/)+(?=[^/\s'\",;:])")  # of absolute paths, up to the last name
 
 
@@ -20,4 +22,6 @@ def without_folders(value: Any) -> Any:
         return {key: without_folders(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [without_folders(inner) for inner in value]
-    return _FOLDERS.sub("", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return value.rstrip("/").rpartition("/")[2] if _PATH.fullmatch(value) else _FOLDERS.sub("", value)

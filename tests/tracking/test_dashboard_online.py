@@ -108,6 +108,8 @@ def test_only_folders_are_cut_out_of_texts():
         ("/home/me/data/BUSI", "BUSI"), ("data/phantom", "data/phantom"), ("val/loss", "val/loss"),
         ("https://wandb.ai/me/x", "https://wandb.ai/me/x"), ("no /a/b/c.pth, /d/e: why", "no c.pth, e: why"),
         ({"root": ["/a/b", None, 3]}, {"root": ["b", None, 3]}),
+        ("/home/Jane Doe/data/BUSI", "BUSI"), ("/data/Ward 3, Bed 2/x", "x"), ("~/it's mine/x/", "x"),
+        ("/runs/a is not complete. See docs/runs.md.", "a is not complete. See docs/runs.md."),
     ):  # fmt: skip
         assert without_folders(before) == after
 
