@@ -2,7 +2,9 @@
 
 import { make } from "./elements.js";
 
-const INLINE = /\*\*([^*]+)\*\*|\*([^*]+)\*|`([^`]+)`|\[([^\]]+)\]\((https?:[^)\s]+)\)/g;
+// Bold, thin, code or a link; none begins or ends at a character with a backslash before it, which stands for itself.
+const INLINE =
+  /\\.|\*\*((?:\\.|[^*\\])+)\*\*|\*((?:\\.|[^*\\])+)\*|`([^`]+)`|\[((?:\\.|[^\]\\])+)\]\((https?:[^)\s]+)\)/g;
 
 export function showCard(place, text) {
   for (const block of text.split(/\n{2,}/)) {
@@ -50,7 +52,8 @@ function inline(text) {
     if (strong) parts.push(make("strong", {}, plain(strong)));
     else if (emphasis) parts.push(make("em", {}, plain(emphasis)));
     else if (code) parts.push(make("code", {}, code));
-    else parts.push(make("a", { href: address, rel: "noreferrer", target: "_blank" }, plain(label)));
+    else if (label) parts.push(make("a", { href: address, rel: "noreferrer", target: "_blank" }, plain(label)));
+    else parts.push(plain(whole)); // a backslash and its character
     end = match.index + whole.length;
   }
   return [...parts, plain(text.slice(end))];
