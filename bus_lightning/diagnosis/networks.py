@@ -36,7 +36,7 @@ class Network:
         UserError: When the bundle does not have this precision, or OpenVINO cannot run its file.
     """
 
-    def __init__(self, stage: Stage, precision: str = "int8", threads: int | None = None) -> None:
+    def __init__(self, stage: Stage, precision: str, threads: int | None = None) -> None:
         if precision not in stage.files:
             raise UserError(f"The bundle has no {precision} of {stage.name}: choose one of {', '.join(stage.files)}.")
         compiled = _compile(stage, precision, threads)
