@@ -238,6 +238,8 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
             (str(tampered), "--port", "0"): "has changed",
             (str(bundle), "--port", port): f"Port {port} is used",
             (str(bundle), "--port", "0", "--host", "203.0.113.7"): "not an address of this machine",
+            (str(bundle), "--port", "0", "--host", "é" * 70): "not an address of this machine",
+            (str(bundle), "--port", "0", "--host", ""): "--host is empty",  # the whole network could open the page
             (str(bundle), "--port", "0", "--precision", "int8"): "no int8",
             (str(bundle), "--port", "0", "--allow-host", "http://x"): "--allow-host http://x is not a name",
         }

@@ -91,8 +91,10 @@ def test_a_precision_that_the_bundle_lacks_is_refused_in_one_line(bundle, engine
 
 
 def test_without_onnxruntime_web_one_line_says_how_to_get_it(bundle, tmp_path, capsys):
-    line = refuse(capsys, bundle, "--runtime", tmp_path / "nothing")
-    assert f"npm install --ignore-scripts onnxruntime-web@{runtime.VERSION}" in line
+    for folder in (tmp_path / "nothing", tmp_path / ("x" * 300)):  # the latter is longer than a file system takes
+        line = refuse(capsys, bundle, "--runtime", folder)
+        assert line.startswith(f"Error: {folder} has no ort")
+        assert f"npm install --ignore-scripts onnxruntime-web@{runtime.VERSION}" in line
 
 
 def test_another_onnxruntime_web_is_never_served(bundle, engine, capsys):

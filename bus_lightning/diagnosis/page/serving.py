@@ -117,15 +117,19 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         UserError: When it cannot be used.
     """
+    if not host:  # would mean every address
+        raise UserError("--host is empty: leave it out, or give an address of this machine.")
     try:
+        host.encode("idna")  # as a name is looked up; where that fails, Python forgets to close the socket
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+    except (OSError, UnicodeError) as error:
+        number = getattr(error, "errno", None)
+        if number == errno.EADDRINUSE:
             raise UserError(
                 f"Port {port} is used by another program: choose another with --port, or 0 for a free one."
             ) from None
-        if error.errno == errno.EACCES:
+        if number == errno.EACCES:
             raise UserError(f"Port {port} may not be used: choose one from 1024 on with --port.") from None
         raise UserError(
             f"--host {host} is not an address of this machine: leave it out, or give one that is."

@@ -22,9 +22,11 @@ def find_runtime(folder: Path) -> dict[str, Path]:
     """
     cure = f"npm install --ignore-scripts onnxruntime-web@{VERSION}"
     for name, expected in SHA256.items():
-        if not (folder / name).is_file():
-            raise UserError(f"{folder} has no {name}, which the page needs in the browser: {cure}, or name its folder "
-                            "`dist` with --runtime.")  # fmt: skip
-        if checksum(folder / name) != expected:
+        try:
+            found = checksum(folder / name)
+        except UserError:
+            raise UserError(f"{folder} has no {name} that can be read, which the page needs in the browser: {cure}, or "
+                            "name its folder `dist` with --runtime.") from None  # fmt: skip
+        if found != expected:
             raise UserError(f"{folder / name} is not that of onnxruntime-web {VERSION}: {cure}")
     return {name: folder / name for name in SHA256}
