@@ -8,7 +8,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from bus_lightning.core.errors import UserError
@@ -49,6 +49,13 @@ def is_there(path: Path) -> bool:
     except OSError:
         return True
     return True
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether a path is a folder; one that cannot be looked up is none."""
+    with suppress(OSError, ValueError):
+        return path.is_dir()
+    return False
 
 
 def refuse_foreign(out: Path, is_own: Callable[[Path], bool], error: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bus_lightning.core.arguments import path_of, positive
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError, disk_trouble
-from bus_lightning.core.files import is_there
+from bus_lightning.core.files import is_folder, is_there
 from bus_lightning.core.interruption import Interrupted, at_first_signal
 from bus_lightning.core.printable import escape_what_cannot_be_encoded, printable, printable_lines
 from bus_lightning.diagnosis.options import BUNDLE_HELP, bundle_parser
@@ -143,7 +143,7 @@ def _find_files(options: argparse.Namespace) -> tuple[list[Path], dict[Path, str
     Raises:
         UserError: If there is nothing to diagnose.
     """
-    from bus_lightning.diagnosis.reading import find_files, is_folder
+    from bus_lightning.diagnosis.reading import find_files
 
     left_out: dict[Path, str] = {}
     everything = find_files(options.paths, left_out)

@@ -6,11 +6,11 @@ No message names the file or quotes its header, because both may hold a patient'
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import is_folder
 from bus_lightning.core.reading import open_regular
 from bus_lightning.data.file_kinds import (
     DICOM,
@@ -111,13 +111,6 @@ def _other_kind(path: Path) -> str:
     except UserError as error:
         return describe_unknown(error)
     return ""
-
-
-def is_folder(path: Path) -> bool:
-    """Say whether a path is a folder; one that cannot be looked up is none."""
-    with suppress(OSError, ValueError):
-        return path.is_dir()
-    return False
 
 
 def read_stream(stream: BufferedReader, limits: Limits, scale: Scale) -> Frames:

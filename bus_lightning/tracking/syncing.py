@@ -9,6 +9,7 @@ from typing import NamedTuple
 import wandb
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.files import is_folder
 from bus_lightning.core.printable import printable
 from bus_lightning.runs.lock import is_owned
 
@@ -60,7 +61,7 @@ def sync(runs_dir: Path, dry_run: bool = False) -> int:
     Raises:
         UserError: If the folder is missing, or nobody is logged in.
     """
-    if not runs_dir.is_dir():
+    if not is_folder(runs_dir):
         raise UserError(f"{runs_dir} is not a folder: give the folder of your runs (runs_dir=...).")
     recordings = find_unsent(runs_dir)
     runs = len({recording.run_id for recording in recordings})

@@ -128,6 +128,12 @@ def recordings(tmp_path):
     return tmp_path / "runs"
 
 
+@pytest.mark.parametrize("name", ["missing", "x" * 300])  # the latter is longer than a file system takes
+def test_a_folder_of_runs_that_is_none_is_refused_in_a_line(tmp_path, capsys, name):
+    assert main(["sync", str(tmp_path / name), "--dry-run"]) == 1
+    assert f"{name} is not a folder: give the folder of your runs" in capsys.readouterr().err
+
+
 def test_waiting_runs_are_sent_in_order_of_time_except_those_in_training(recordings, monkeypatch, caplog):
     with owned(recordings / "grid" / "busy"):
         unsent = syncing.find_unsent(recordings)
