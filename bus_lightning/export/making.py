@@ -30,6 +30,7 @@ from bus_lightning.diagnosis.bundle import (
     VERSION,
     Bundle,
     files_of,
+    find_bundle_around,
     load_bundle,
 )
 from bus_lightning.diagnosis.doubt import fit_reference
@@ -181,7 +182,7 @@ def new_bundle(out: Path) -> Iterator[Path]:
     """Give an empty folder next to `out`; when the block succeeds, add checksums, check it and move it to `out`.
 
     Raises:
-        UserError: When `out` is something else than a bundle.
+        UserError: When `out` is something else than a bundle, or lies in one.
     """
     _refuse_other(out)
     with folder_aside(out) as fresh:
@@ -191,7 +192,9 @@ def new_bundle(out: Path) -> Iterator[Path]:
 
 
 def _refuse_other(out: Path) -> None:
-    """Raise UserError for a folder that must not be replaced: neither empty nor a bundle, which may be damaged."""
+    """Raise UserError for a folder in a bundle, or one that is neither empty nor a bundle, which may be damaged."""
+    if find_bundle_around(out.parent):
+        raise UserError(f"--out {out} lies in a bundle, which it would damage: choose another folder.")
     refuse_foreign(out, _is_bundle, f"--out {out} exists and is not a bundle: choose another folder.")
 
 

@@ -147,6 +147,14 @@ def test_only_a_bundle_is_replaced(made, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bundle", "precious"]
 
 
+def test_a_bundle_is_never_made_inside_another_one(made, tmp_path):
+    outer = shutil.copytree(made.path, tmp_path / "outer")
+    for inside in (outer / "new", outer / "samples" / "new"):
+        with pytest.raises(UserError, match="lies in a bundle, which it would damage"), new_bundle(inside):
+            pytest.fail("a folder is there")
+        assert load_bundle(outer).id == made.id
+
+
 def test_an_export_that_fails_leaves_the_old_bundle(made, tmp_path):
     old = Path(shutil.copytree(made.path, tmp_path / "bundle"))
     for error in (OSError("the disk is full"), KeyboardInterrupt()):
