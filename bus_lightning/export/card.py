@@ -212,7 +212,7 @@ def _calibration(team: Team, calibration: Calibration | None) -> str:
     for name, chosen in (calibration.thresholds or {}).items():
         text = (
             f"Threshold for {name}: {chosen['threshold']:.4f}, chosen for a sensitivity of at least "
-            f"{chosen['asked']:.0%}. {where}, its sensitivity is {chosen['sensitivity']:.3f} "
+            f"{100 * chosen['asked']:g}%. {where}, its sensitivity is {chosen['sensitivity']:.3f} "
             f"({chosen['positives']} images) and its specificity {chosen['specificity']:.3f} ({chosen['negatives']} "
             "images)"
         )

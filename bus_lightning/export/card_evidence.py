@@ -86,7 +86,7 @@ def _operating_points(points: Sequence[Mapping[str, Any]]) -> str:
         "that suits one data set can fail on another: choose one on images of your own before you rely on it.**"
     )
     rows = [
-        [f"{point['asked']:.0%}", f"{point['threshold']:.4f}", _title(point["tested_on"]),
+        [f"{100 * point['asked']:g}%", f"{point['threshold']:.4f}", _title(point["tested_on"]),
          *(_estimate(point[share]) for share in ("sensitivity", "specificity")),
          f"{point['positives']} / {point['negatives']}"]
         for point in points

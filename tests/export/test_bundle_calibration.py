@@ -14,9 +14,11 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.splits import load_split
 from bus_lightning.diagnosis.bundle import OUT_OF_FOLD
 from bus_lightning.diagnosis.networks import Network
-from bus_lightning.export import making, variants
-from bus_lightning.export.calibration import calibrate, find_temperature
+from bus_lightning.diagnosis.page.wording import malignant_of
+from bus_lightning.export import card, card_evidence, making, variants
+from bus_lightning.export.calibration import Calibration, calibrate, find_temperature
 from bus_lightning.export.making import make_bundle
+from bus_lightning.export.team import Team
 from bus_lightning.statistics.thresholds import choose_threshold
 
 
@@ -84,3 +86,19 @@ def test_the_threshold_is_the_one_with_the_fewest_alarms_at_its_sensitivity(sens
     assert threshold["specificity"] == pytest.approx(1 - false_alarms[hits >= sensitivity].min())
     assert np.abs(scores - threshold["threshold"]).min() > 1e-9
     assert threshold["positives"] + threshold["negatives"] == 300
+
+
+@pytest.mark.parametrize(("asked", "written"), [(0.95, "95%"), (0.995, "99.5%"), (0.57, "57%"), (1.0, "100%")])
+def test_the_sensitivity_that_was_asked_for_is_never_rounded_up(asked, written):
+    chosen = {"threshold": 0.1, "sensitivity": asked, "specificity": 0.5, "asked": asked, "positives": 1000,
+              "negatives": 9}  # fmt: skip
+    bundle = SimpleNamespace(thresholds={"malignant": chosen}, calibrated_on=OUT_OF_FOLD)
+    assert f"a sensitivity of at least {written}." in malignant_of(bundle, False)
+    scores = {"log_loss": 1.0, "calibration_error": 0.1}
+    calibration = Calibration(1.0, {"malignant": chosen}, 9, 4, OUT_OF_FOLD, scores, scores, None)
+    assert f"a sensitivity of at least {written}. " in card._calibration(Team({}), calibration)
+    point = {"asked": asked, "threshold": 0.1, "tested_on": "test", "positives": 3, "negatives": 2}
+    estimates = {"sensitivity": [asked, None, None], "specificity": [0.5, None, None]}
+    text = card_evidence.describe_evidence({"folds": 0, "results": {"all": {}}, "subgroups": [],
+                                            "operating_points": [point | estimates]})[0]  # fmt: skip
+    assert f"| {written} | 0.1000 |" in text

@@ -111,7 +111,7 @@ def malignant_of(bundle: Bundle, is_flagged: bool | None) -> str:
     side = "at or above" if is_flagged else "below"
     text = f"Malignant: {{probability:.1%}}, {side} the threshold of {threshold['threshold']:.1%}"
     if "asked" in threshold:
-        text += f", chosen for a sensitivity of at least {threshold['asked']:.0%}"
+        text += f", chosen for a sensitivity of at least {100 * threshold['asked']:g}%"
     text += "."
     if {"positives", "negatives", "sensitivity", "specificity"} <= threshold.keys():
         hits = round(threshold["sensitivity"] * threshold["positives"])
