@@ -28,7 +28,7 @@ from bus_lightning.tasks.classification import ClassificationTask
 from bus_lightning.tasks.segmentation import SegmentationTask
 from bus_lightning.tracking.images import pictures
 from bus_lightning.tracking.links import link_to_report
-from bus_lightning.tracking.privacy import may_name_images
+from bus_lightning.tracking.privacy import may_name_images, without_folders
 
 log = logging.getLogger(__name__)
 _STATUS = ("parameters", "latency_ms", "images_per_second", "data_fraction", "epochs", "score")
@@ -124,7 +124,7 @@ def _log_checkpoint(wandb_run: Any, run: RunDir, cfg: DictConfig, summary: dict[
 
     metadata = {key: summary.get(key) for key in ("score", "kept_epoch", "parameters")}
     metadata |= {"monitor": cfg.task.monitor, "run": cfg.name, "group": cfg.group, "identity": identity(cfg)}
-    artifact = Artifact(f"model-{wandb_run.id}", type="model", metadata=metadata)
+    artifact = Artifact(f"model-{wandb_run.id}", type="model", metadata=without_folders(metadata))
     link = Path(wandb_run.dir).parent / "best.ckpt"
     try:
         os.link(run.best, link)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -68,6 +69,15 @@ def test_with_names_as_is_the_default_the_table_and_the_captions_hold_them_and_t
     everything = [text_of(run).encode(), *(f.read_bytes() for f in run.path.glob("wandb/**/*") if f.is_file())]
     assert not [content for content in everything if b"secret_folder" in content]
     assert recorded.config["commit"] == run.status["commit"]
+
+
+def test_the_folder_of_the_weights_that_a_training_began_with_is_not_sent(trained, tmp_path):
+    start = tmp_path / "Ward of Dr Doe" / "start.ckpt"
+    start.parent.mkdir()
+    shutil.copy(trained("model=alexnet", "name=first").best, start)
+    sent = text_of(trained("model=alexnet", f"model.weights='{start}'", "logger=wandb", "name=second"))
+    assert "start.ckpt" in sent
+    assert "Doe" not in sent
 
 
 @pytest.mark.parametrize("named", [True, False])
