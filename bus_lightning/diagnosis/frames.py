@@ -1,6 +1,7 @@
 """A frame, the limits of what is read, and what the readers of image files, DICOM and video share."""
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ REFUSALS = {
     "too_small": "The image has {width} x {height} pixels: give one of at least {least} x {least}.",
     "too_long": "The image has {width} x {height} pixels, more than {longest} on a side: crop it.",
     "too_many_pixels": "The image has {width} x {height} pixels, more than {most:g} million: make it smaller.",
-    "too_many_bytes": "The file has {size:.0f} MB, more than {most:g} MB: make it smaller.",
+    "too_many_bytes": "The file has {size:g} MB, more than {most:g} MB: make it smaller.",
 }
 
 
@@ -65,7 +66,8 @@ class Limits:
     def check_bytes(self, size: int) -> None:
         """Raise UserError for a file that is too large."""
         if size > self.file_bytes:
-            raise UserError(REFUSALS["too_many_bytes"].format(size=size / 1e6, most=self.file_bytes / 1e6))
+            above = math.ceil(size / 1e5) / 10  # rounded up, so that it is never as large as the limit
+            raise UserError(REFUSALS["too_many_bytes"].format(size=above, most=self.file_bytes / 1e6))
 
 
 def silence(library: str) -> None:

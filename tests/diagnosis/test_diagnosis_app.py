@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from drawn_files import PATIENT, dicom
 from page_server import NAME, make_page_bundle, save, save_given
-from PIL import Image
+from PIL import Image, ImageFont
 from tiny_bundle import speckled, with_disc
 
 pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[app]'")
@@ -177,6 +177,17 @@ def test_the_report_has_the_heat_at_the_chosen_strength(shown, diagnoser):
     assert (weak != strong).any()
 
 
+def test_a_long_name_of_a_data_set_is_whole_in_the_png(shown, diagnoser, monkeypatch):
+    rows, draw = [], printout._draw_rows
+    monkeypatch.setattr(printout, "_draw_rows", lambda sheet, drawn, top: rows.extend(drawn) or draw(sheet, drawn, top))
+    name = "W" * 80
+    words = replace(describe(shown, diagnoser.bundle), trained_on=f"Trained on 24 images of {name}.")
+    printout.write_png(shown, words, 0.5)
+    widths = [ImageFont.load_default(printout._STYLES[style][2]).getlength(text) for style, text in rows]
+    assert max(widths) <= 1000 - 2 * printout._MARGIN
+    assert name in "".join(text for _, text in rows)
+
+
 def test_the_patient_that_a_dicom_header_names_appears_nowhere(diagnoser, decoders, tmp_path):
     file = tmp_path / "anything"
     pixels = with_disc(speckled(1)[0])[..., 0]
@@ -205,6 +216,8 @@ def test_what_the_browser_says_about_a_file_is_checked():
 def test_a_file_that_is_too_large_is_refused_with_both_sizes():
     with pytest.raises(UserError, match="has 300 MB, more than 100 MB"):
         _given({"bytes": 300_000_000}, Limits(file_bytes=100_000_000))
+    with pytest.raises(UserError, match=r"has 1\.1 MB, more than 1 MB"):  # never as large as the limit
+        _given({"bytes": 1_000_001}, Limits(file_bytes=1_000_000))
 
 
 def test_several_files_are_refused_with_their_number():

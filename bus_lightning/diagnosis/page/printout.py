@@ -1,6 +1,8 @@
 """Write a diagnosis as a PDF or a PNG: the image and the words, without the file's name."""
 
+from collections.abc import Iterator
 from io import BytesIO
+from typing import Any
 
 from fpdf import FPDF
 from fpdf.enums import Align, XPos, YPos
@@ -101,11 +103,21 @@ def _rows(lines: list[Line], width: int) -> list[Line]:
     for style, text in lines:
         font = ImageFont.load_default(_STYLES[style][2])
         row = ""
-        for word in text.split():
-            longer = f"{row} {word}".strip()
+        for piece in (piece for word in text.split() for piece in _pieces(word, font, width)):
+            longer = f"{row} {piece}".strip()
             if row and font.getlength(longer) > width:
                 rows.append((style, row))
-                longer = word
+                longer = piece
             row = longer
         rows.append((style, row))
     return rows
+
+
+def _pieces(word: str, font: Any, width: int) -> Iterator[str]:
+    """Break a word that is wider than a row, such as the name of a data set."""
+    start = 0
+    for end in range(2, len(word) + 1):
+        if font.getlength(word[start:end]) > width:
+            yield word[start : end - 1]
+            start = end - 1
+    yield word[start:]

@@ -16,7 +16,7 @@ export async function decode(file, bundle) {
   };
   if (!file.size) refuse("empty");
   if (file.size > limits.file_bytes) {
-    refuse("too_many_bytes", { size: file.size / 1e6, most: limits.file_bytes / 1e6 });
+    refuse("too_many_bytes", { size: Math.ceil(file.size / 1e5) / 10, most: limits.file_bytes / 1e6 });
   }
   let bytes;
   try {
