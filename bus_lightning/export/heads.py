@@ -16,6 +16,7 @@ class Head:
     """The end of a network that averages its last feature map and applies one linear layer."""
 
     pool: nn.Module  # averages the feature map, (B, F, h, w)
+    call: int  # of the pool in a pass through the network, from 0: which one averages that map
     weights: np.ndarray  # (K, F) float32 of the linear layer
 
 
@@ -42,10 +43,11 @@ def find_head(net: nn.Module, images: Tensor) -> Head | None:
             hook.remove()
     linear = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
     # A network with two heads may list and call them in any order.
-    for pool, features in reversed(inputs_of_pools):
+    for position, (pool, features) in reversed([*enumerate(inputs_of_pools)]):
         for last in reversed(linear):
             if _gives(logits, features, last):
-                return Head(pool, last.weight.detach().numpy().astype(np.float32).copy())
+                call = sum(earlier is pool for earlier, _ in inputs_of_pools[:position])
+                return Head(pool, call, last.weight.detach().numpy().astype(np.float32).copy())
     return None
 
 
@@ -65,7 +67,7 @@ class WithFeatures(nn.Module):
     def __init__(self, net: nn.Module, head: Head) -> None:
         super().__init__()
         self.net = net
-        self._pool = [head.pool]  # a list, so that the layer is not registered twice
+        self._pool, self._call = [head.pool], head.call  # a list, so that the layer is not registered twice
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the network's outputs, the logits (B, K) last, and the feature map (B, F, h, w)."""
@@ -73,4 +75,4 @@ class WithFeatures(nn.Module):
         hook = self._pool[0].register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
         output = self.net(image)
         hook.remove()
-        return (*((output,) if isinstance(output, Tensor) else output), kept[0])
+        return (*((output,) if isinstance(output, Tensor) else output), kept[self._call])

@@ -132,6 +132,28 @@ def test_a_head_is_found_where_logits_are_weighted_means_of_a_map_and_nowhere_el
         assert features.shape[1] == width
 
 
+class SharedPool(nn.Module):
+    """A network that averages two feature maps by one layer; the logits come from the second."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 3)
+        self.pool, self.last = nn.AdaptiveAvgPool2d(1), nn.Linear(6, 3)
+
+    def forward(self, image):
+        early = self.first(image)
+        return self.last(self.pool(self.second(early * self.pool(early).sigmoid())).flatten(1))
+
+
+def test_features_are_those_of_the_head_also_if_its_average_is_used_twice():
+    net, images = SharedPool().eval(), torch.rand(2, 3, 32, 32)
+    head = find_head(net, images)
+    with torch.inference_mode():
+        logits, features = WithFeatures(net, head)(images)
+    expected = features.mean(dim=(2, 3)) @ torch.from_numpy(head.weights).T + net.last.bias
+    torch.testing.assert_close(logits, expected)
+
+
 def test_only_a_bundle_is_replaced(made, tmp_path):
     foreign = tmp_path / "precious"
     foreign.mkdir()
