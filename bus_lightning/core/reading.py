@@ -169,7 +169,8 @@ def parse_yaml(text: str, path: Path, cure: str = RESTORE) -> dict[str, Any]:
             if depth > _DEPTH:
                 raise DamagedError(path, f"it is nested more than {_DEPTH} deep", cure)
         content = yaml.load(text, Loader=_yaml_loader())
-    except (yaml.YAMLError, ValueError) as error:
+    # The last two: a tag on an impossible value, such as `!!bool maybe` and `!!timestamp x`.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
         raise DamagedError(path, f"it is not YAML ({error})", cure) from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise DamagedError(path, "it is not a mapping of names to values", cure)
