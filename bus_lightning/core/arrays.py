@@ -17,9 +17,12 @@ def read_array(stream: IO[bytes], size: int) -> np.ndarray:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"it is of version {version[0]} of NumPy's format")
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, is_fortran, kind = read_header(stream)
+    try:
+        shape, is_fortran, kind = read_header(stream)
+    except Exception as error:  # NumPy parses it as Python, which can raise anything
+        raise ValueError(f"its header cannot be read ({type(error).__name__}: {error})") from error
     announced, length = math.prod(shape) * kind.itemsize, size - stream.tell()
-    if kind.hasobject or kind.names or min(shape, default=1) < 0:
+    if kind.hasobject or kind.names or not all(type(side) is int and side >= 0 for side in shape):
         raise ValueError("it does not hold plain numbers")
     if announced != length:
         raise ValueError(f"its header announces {announced:,} bytes, and it has {length:,}")
