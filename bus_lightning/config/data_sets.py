@@ -48,7 +48,8 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             check_option(f"data.sets.{name}.{key}", own[key], f"data.{key}")
         if not isinstance(own.get("source"), str):
             raise UserError(f"data.sets.{name} needs a source, the layout of its folder: +data.sets.{name}.source=...")
-        shared = {key: own.get(key) or group.get(key) for key in ("root", *_SHARED)}
+        is_set = {key for key, value in own.items() if value or value == 0}  # 0 is the first sheet
+        shared = {key: (own if key in is_set else group).get(key) for key in ("root", *_SHARED)}
         if name == "folder" and sets is not _OLDER and not shared["root"]:
             option = "data.root" if len(sets) == 1 else "data.sets.folder.root"
             raise UserError(f"data=folder needs {option}=FOLDER, with a folder per class.")

@@ -45,6 +45,11 @@ def test_a_tested_set_that_is_configured_keeps_its_options():
     assert options_by_set(cfg.data)["bus_bra"]["root"] == "/x"
 
 
+def test_the_first_sheet_of_a_set_is_not_the_sheet_of_all_sets():
+    cfg = settled("data=[busi,table]", "+data.sets.table.sheet=0", "data.sheet=2")
+    assert {name: own["sheet"] for name, own in options_by_set(cfg.data).items()} == {"busi": 2, "table": 0}
+
+
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
