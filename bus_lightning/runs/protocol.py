@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.fields import check_fields
 from bus_lightning.config.identity import find_meaning
-from bus_lightning.config.kinds import NAMES, Kind, list_of, nullable, one_of, shown, whole
+from bus_lightning.config.kinds import NAMES, TEXT, Kind, list_of, nullable, one_of, shown, whole
 from bus_lightning.config.schema import TRAIN, check_value
 from bus_lightning.config.split_options import METHODS
 from bus_lightning.core.errors import RESTORE, DamagedError, UserError
@@ -42,7 +42,7 @@ def _mapping(described: str, of: Kind | None = None, keys: tuple[str, ...] = ())
 
 _METRICS = Kind("a metric of each task, such as {classification: auroc_macro}", lambda value: (
     isinstance(value, dict) and bool(value) and all(
-        task in BY_TASK and metric in TITLES for task, metric in value.items()
+        task in BY_TASK and TEXT.fits(metric) and metric in TITLES for task, metric in value.items()
     )
 ))  # fmt: skip
 _SPLIT = {
@@ -67,7 +67,9 @@ _CONDITION: dict[str, Kind] = {
     "data": NAMES,
     "seeds": _SEEDS,
     "split": _FIELDS["split"],
-    "options": Kind("a mapping: option of the config -> value", lambda value: isinstance(value, dict)),
+    "options": Kind(
+        "a mapping: option of the config -> value", lambda value: isinstance(value, dict) and all(map(TEXT.fits, value))
+    ),
 }
 
 

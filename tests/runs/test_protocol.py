@@ -97,6 +97,8 @@ WRONG = [
     ("{model.name: alexnet}", "{model.name: alexnet, data.sice: 3}",
      "conditions.second.options.data.sice: the config has no such option"),
     ("data.size: 32", "data.size: big", "conditions.first.options.data.size=big: give a whole number"),
+    ("data.size: 32", "1: 32", "options={model.name:resnet34,1:32}: give a mapping: option of the config"),
+    ("auroc_macro", "[auroc_macro]", "primary_metric={classification:[auroc_macro]}: give a metric of each task"),
     ("data.size: 32", "seed: 32", "conditions.first.options.seed: give it as seeds or split"),
     ("{options: {model.name: resnet34, data.size: 32}}", "{groups: x, options: {}}", "conditions.first.groups is unk"),
     ("seeds: [0, 1]\n", "seeds: [0, 1\n", "is damaged: it is not YAML"),
