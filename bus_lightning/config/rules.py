@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from bus_lightning.config.kinds import shown
 from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.config.settle import overlay_is_used
-from bus_lightning.config.split_options import METHODS, refuse_parts, shares
+from bus_lightning.config.split_options import GIVEN, METHODS, refuse_parts, shares
 from bus_lightning.config.trainer_options import check_trainer
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import processes_started_together, starter
@@ -36,8 +36,13 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
             raise UserError(f"The file in conf/{group}/ has no effect: make `# @package _global_` its first line.")
     cfg = check_kinds(cfg, TRAIN)
     split = cfg.data.split
-    if split.method != "file":
+    if split.method not in GIVEN:  # whose validation images are known when they have been read
         check_validation(cfg, shares(split.ratio, split.val_from_train)[1] > 0, sweeps_score)
+    elif split.val_from_train:
+        raise UserError(
+            f"data.split.val_from_train={split.val_from_train} has no effect with data.split.method={split.method}, "
+            "which says itself what is validated: leave it out."
+        )
     if split.method not in METHODS:
         raise UserError(f"data.split.method={split.method} is unknown: choose one of {', '.join(METHODS)}.")
     if split.file is not None and split.method != "file":
@@ -147,6 +152,9 @@ def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) 
         return
     if has_validation:
         raise UserError(f"{needs}, but trainer.limit_val_batches=0 turns it off: set another limit, or null.")
-    raise UserError(
-        f"{needs}, and this split has none: data.split.val_from_train=1 takes a part of the training images for it."
-    )
+    cures = {
+        "file": f"fill the list val of data.split.file={cfg.data.split.file}.",
+        "published": "use data.split.method=grouped.",
+    }
+    usual = "data.split.val_from_train=1 takes a part of the training images for it."
+    raise UserError(f"{needs}, and this split has none: {cures.get(cfg.data.split.method, usual)}")

@@ -6,6 +6,7 @@ from bus_lightning.core.errors import UserError
 
 PARTS = ("train", "val", "test")
 METHODS = ("grouped", "stratified", "random", "file", "published")
+GIVEN = ("file", "published")  # methods that read the parts instead of choosing them
 
 
 def shares(ratio: Sequence[int], val_from_train: int = 0) -> tuple[int, int, int]:
@@ -31,6 +32,6 @@ def refuse_parts(method: str, folds: int | None) -> None:
     Raises:
         UserError: The option.
     """
-    if folds is not None or method in ("file", "published"):
+    if folds is not None or method in GIVEN:
         option = "folds" if folds is not None else f"method={method}"
         raise UserError(f"data.test tests whole data sets: data.split.{option} does not work with it.")

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from bus_lightning.config.split_options import METHODS, PARTS, refuse_parts, shares
+from bus_lightning.config.split_options import GIVEN, METHODS, PARTS, refuse_parts, shares
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import read_json
 from bus_lightning.data.published import count_divided, published_parts
@@ -93,7 +93,7 @@ def _check_options(
         raise UserError(f"data.split.cross_fold={cross_fold} needs data.split.cross_folds, the number of parts.")
     if tested is not None:
         refuse_parts(method, folds)
-    if cross_fold is not None and method in ("file", "published"):
+    if cross_fold is not None and method in GIVEN:
         cure = "use grouped" if method == "published" else "use another method"
         raise UserError(f"data.split.cross_fold does not work with data.split.method={method}: {cure}.")
 

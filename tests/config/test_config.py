@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.identity import identity
-from bus_lightning.config.rules import check
+from bus_lightning.config.rules import check, check_validation
 from bus_lightning.config.run_names import older_name, run_name
 from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.config.settle import with_images
@@ -223,6 +223,8 @@ def test_the_config_of_an_older_run_lacks_keys_and_is_the_same_experiment(compos
         (["+trainer.plugins=[a]"], "ignored"),
         (["+trainer.enable_checkpointing=false"], "leave it out"),
         (["data.split.file=mine.json"], "needs data.split.method=file"),
+        (["data.split.method=file", "data.split.file=x", "data.split.val_from_train=1"], "no effect with.*method=file"),
+        (["data.split.method=published", "data.split.val_from_train=1"], "no effect with.*method=published"),
         (["data.channels=2"], "data.channels=2"),
         (["data.split.ratio=[1]"], "data.split.ratio"),
         (["+trainer.max_steps=3"], "max_epochs"),
@@ -269,3 +271,13 @@ def test_a_sweeper_without_a_validation_score_is_refused(composed):
 
 def test_validation_from_train_allows_what_needs_validation(composed):
     check(composed("model=u2net_lite", "scheduler=plateau", "data.split.val_from_train=1"))
+
+
+def test_a_split_that_is_read_may_have_validation_images_and_a_line_names_its_own_cure_if_it_has_none(composed):
+    for method, cure in (("published", "use data.split.method=grouped"), ("file", r"the list val of .*=mine\.json")):
+        file = ["data.split.file=mine.json"] * (method == "file")
+        cfg = composed("model=u2net_lite", "scheduler=plateau", f"data.split.method={method}", *file)
+        check(cfg)
+        check_validation(cfg, True, False)
+        with pytest.raises(UserError, match=f"and this split has none: .*{cure}"):
+            check_validation(cfg, False, False)
