@@ -102,6 +102,7 @@ TEXT = Kind("a single text (a number in quotes)", lambda value: isinstance(value
 NAME = Kind("a name: letters, digits, '.', '_' and '-', not starting with a dot", lambda value: (
     type(value) in (str, int, float) and bool(_FOLDER.fullmatch(str(value))) and SET_ASIDE not in str(value)
 ))  # fmt: skip
+TEXT_NAME = Kind(f"{NAME.description} (a number in quotes)", lambda value: isinstance(value, str) and NAME.fits(value))
 NAMES = Kind("a list of different names, such as '[benign,malignant]'", lambda value: (
     isinstance(value, list) and all(map(TEXT.fits, value)) and 0 < len(value) == len(set(value))
 ))  # fmt: skip

@@ -61,7 +61,8 @@ WRONG = [
     "preprocess.denoise=3", "overlay.color=red", "overlay.color=[1,2]", "overlay.color=[1,2,300]", "overlay.alpha=2",
     "overlay.parts=[all]", "optimizer.lr=abc", "optimizer.lr=-1", "optimizer.lr=nan", "optimizer.weight_decay=true",
     "scheduler.patience=-1", "scheduler.factor=x", "task.mode=most", "task.monitor=5", "model.weights=[a]",
-    "model.net=5", "model.name=a/b", "callbacks.step_seed=7", "callbacks.checkpoint.every_n_train_steps=0",
+    "model.net=5", "model.name=a/b", "model.name=50", "callbacks.step_seed=7",
+    "callbacks.checkpoint.every_n_train_steps=0",
     "callbacks.wandb_epoch.images=-1", "logger.wandb=7", "logger.wandb.tags=small", "logger.wandb.tags=[[a]]",
     f"logger.wandb.tags=[{'x' * 65}]", "logger.wandb.watch=everything", f"logger.wandb.project={'x' * 129}",
     "logger.wandb.notes=[a]", "logger.wandb.image_names=no", "channels_last=1", "channels_last=maybe",
@@ -102,9 +103,10 @@ def test_a_value_that_can_be_used_is_taken(whole, override):
 
 @pytest.mark.parametrize("key", ["trainer", "data", "model", "task", "optimizer", "preprocess", "overlay", "runs_dir",
                                  "print_config", "data.split", "data.batch_size", "trainer.max_epochs",
-                                 "model.net"])  # fmt: skip
+                                 "model.net", "data.phantom.images", "data.phantom.seed"])  # fmt: skip
 def test_what_is_needed_cannot_be_taken_out(whole, key):
     cfg = OmegaConf.create(OmegaConf.to_container(whole))
+    cfg.data.phantom = {"images": 9, "seed": 0}
     parent, _, name = key.rpartition(".")
     del (OmegaConf.select(cfg, parent) if parent else cfg)[name]
     with pytest.raises(UserError, match=f"^{key} is missing"):
