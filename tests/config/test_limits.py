@@ -21,6 +21,11 @@ EVALUATE = {"part": "test", "split": None, "explain": False, "progress": False,
         ({"limit_test_batches": 0.1}, {"test": 144}, {"limit_test_batches": 1}),
         ({"limit_train_batches": 0.1}, {"train": 17}, {"limit_train_batches": 1}),
         ({"overfit_batches": 0.01}, {"train": 17}, {"overfit_batches": 1}),
+        ({"overfit_batches": 0.25}, {"train": 200, "val": 16}, {"overfit_batches": 3}),
+        ({"overfit_batches": 0.25}, {"train": 200, "val": 0}, {"overfit_batches": 3}),
+        ({"overfit_batches": 0.25}, {"train": 200, "val": 64}, {}),
+        ({"overfit_batches": 4}, {"train": 200, "val": 16}, {}),
+        ({"overfit_batches": 0.0}, {"train": 200, "val": 16}, {}),
         ({"limit_val_batches": 1}, {"val": 3}, {}),
         ({"limit_val_batches": 1.0}, {"val": 3}, {}),
         ({"limit_val_batches": None, "limit_test_batches": 2}, {"val": 3, "test": 3}, {}),
@@ -51,6 +56,11 @@ def test_a_run_on_shares_of_few_images_trains_tests_and_is_evaluated_again(train
         assert again[part]["n"] > 0
         if part == "test":
             assert again["test"] == run.metrics["test"]
+
+
+def test_a_share_of_the_batches_is_learnt_by_heart_also_if_it_is_no_batch_of_the_validation_images(trained):
+    limits = ["data.batch_size=4", "data.size=32", "trainer.overfit_batches=0.3", "augment=none", "scheduler=none"]
+    assert trained("model=resnet34", *limits).is_complete
 
 
 def test_the_debugging_of_a_tenth_runs_on_phantoms_with_the_papers_recipe(trained):
