@@ -35,16 +35,37 @@ class Evaluation:
 
 
 def find_evaluations(run: RunDir) -> list[RunDir]:
-    """List the complete evaluations of a run, the newest first.
+    """List the complete evaluations of a run's present weights, the newest first.
 
     Those of earlier versions, without sets.json, are left out, and those with other options of `predict` than the run.
 
     Raises:
         DamagedError: If the time of one cannot be read.
     """
+    present = [folder for folder in _complete(run) if not _is_outdated(folder, run)]
+    return sorted(present, key=_ended, reverse=True)
+
+
+def find_outdated(run: RunDir) -> list[RunDir]:
+    """List the evaluations that `find_evaluations` leaves out because the run was trained further; errors are the same.
+
+    An ensemble has none: its folder names the runs that it averages.
+    """
+    return [folder for folder in _complete(run) if _is_outdated(folder, run)]
+
+
+def _complete(run: RunDir) -> list[RunDir]:
     complete = [folder for folder in list_evaluations(run) if folder.is_complete and is_there(folder.sets)]
-    complete = [folder for folder in complete if not folder.status.get("predict")]
-    return sorted(complete, key=lambda folder: str(folder.status.get("ended")), reverse=True)
+    return [folder for folder in complete if not folder.status.get("predict")]
+
+
+def _is_outdated(folder: RunDir, run: RunDir) -> bool:
+    return not run.is_ensemble and _ended(folder) < _ended(run)
+
+
+def _ended(folder: RunDir) -> str:
+    """Return when a run or an evaluation has ended, in UTC; empty if it is not known."""
+    return str(folder.status.get("ended") or "")
 
 
 def read_evaluation(folder: RunDir, classes: Sequence[str] | None) -> Evaluation:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,11 +122,13 @@ def read_robustness(run: RunDir, task: str, classes: Sequence[str], split: Split
     if CLEAN not in present:
         return {}
     try:
-        made_with = read_json(manifest).get("made_with")
+        made_with = read_json(manifest, cure=_CURE).get("made_with")
     except FileNotFoundError as error:
         raise DamagedError(manifest, "it is missing", cure=_CURE) from error
     if not isinstance(made_with, dict) or made_with.get("values") != corruption_values():
         raise DamagedError(manifest, "its corruptions are not those of this version", cure=_CURE)
+    if _has_other_weights(run, made_with):
+        raise DamagedError(manifest, "its tables are of weights that the run had before it was trained further", _CURE)
     tables: dict[Level, pd.DataFrame] = {}
     for level in present:
         file = folder / level.file
@@ -137,3 +140,10 @@ def read_robustness(run: RunDir, task: str, classes: Sequence[str], split: Split
             raise DamagedError(file, f"its images are not those of {CLEAN.file}", cure=_CURE)
         tables[level] = cases.assign(group=cases["id"].map(split.groups))
     return tables
+
+
+def _has_other_weights(run: RunDir, made_with: Mapping[str, Any]) -> bool:
+    """Say whether tables were made with other weights than those of a run; without its checkpoint, nothing says so."""
+    with suppress(UserError):
+        return made_with.get("weights") not in (None, checksum(run.best))
+    return False

@@ -13,7 +13,7 @@ from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.baselines import BASELINES, read_baseline
 from bus_lightning.runs.ensembles import Member, read_ensemble, why_outdated
-from bus_lightning.runs.evaluations import find_evaluations, read_evaluations
+from bus_lightning.runs.evaluations import find_evaluations, find_outdated, read_evaluations
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.images import read_images
 from bus_lightning.runs.robustness import read_robustness
@@ -161,6 +161,10 @@ def _check_files(condition: Condition) -> Iterator[Problem]:
         if is_there(run.images):
             yield from _damage(run, read_images, run.images)
         yield from _damage(run, read_evaluations, run, condition.predicted_classes)
+        with suppress(DamagedError):  # the line above names it
+            for folder in find_outdated(run):
+                text = f"evaluations/{folder.path.name} was made before the run was trained further, so it is left out"
+                yield Problem("files", run.path.name, f"{text}: evaluate the run again")
         task, split = str(condition.config.task.name), condition.splits[run.path.name]
         yield from _damage(run, read_robustness, run, task, condition.classes, split)
         for name in BASELINES:

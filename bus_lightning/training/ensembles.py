@@ -261,10 +261,8 @@ def _evaluate_elsewhere(plan: EnsemblePlan, cfg: DictConfig) -> RunDir:
 
 def _cases_elsewhere(run: FinishedRun, images: EvaluatedImages, ids: Sequence[str], cfg: DictConfig) -> pd.DataFrame:
     """Return a classifier's cases of other images: those of its evaluation on them, which is made if there is none."""
-    trained = str(run.status.get("ended") or "")
     place = evaluation_folder(run.folder, "test", images.prepared.content, images.split.hash).path
-    known = (each for each in find_evaluations(run.folder) if each.path == place)
-    folder = next((each for each in known if str(each.status.get("ended")) >= trained), None)
+    folder = next((each for each in find_evaluations(run.folder) if each.path == place), None)
     if folder is None and not is_there(run.folder.best):
         raise UserError(
             f"{run.folder.path} has no evaluation on these images, and no checkpoints/best.ckpt to make one: copy its "

@@ -1,0 +1,46 @@
+"""What was measured with the weights of a run is left out once the run was trained further, to other weights."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from bus_lightning.core.errors import DamagedError
+from bus_lightning.data.phantom import draw_phantom
+from bus_lightning.runs.evaluations import find_evaluations
+from bus_lightning.runs.robustness import read_robustness
+from bus_lightning.statistics.checks import find_problems
+from bus_lightning.statistics.conditions import read_group
+from bus_lightning.training.evaluate import evaluate_run
+
+# Without a validation, the last epoch is kept: further training always changes the weights.
+SMALL = ("model=resnet34", "name=mine", "data.size=32", "keep_last=true", "scheduler=none",
+         "trainer.limit_val_batches=0")  # fmt: skip
+
+
+def evaluate(run, root):
+    """Evaluate a run on images that it has not seen, and on its own corrupted test images."""
+    request = {"part": "test", "split": None, "progress": False, "data": {"root": None, "skip_unreadable": False}}
+    evaluate_run(run, OmegaConf.create(request | {"data": request["data"] | {"root": str(root)}}))
+    options = {"corruptions": ["blur"], "strengths": [5], "images": 3}
+    evaluate_run(run, OmegaConf.create(request | {"robustness": True, "robustness_options": options}))
+
+
+def test_results_of_the_weights_before_a_run_was_trained_further_are_left_out_and_named(trained, no_pictures, tmp_path):
+    other = tmp_path / "other"
+    draw_phantom(other, images=12, seed=7)
+    run = trained(*SMALL, "trainer.max_epochs=1")
+    evaluate(run, other)
+    condition = read_group(run.path.parent).conditions[0]
+    assert len(find_evaluations(run)) == 2
+    assert len(read_robustness(run, "classification", condition.classes, condition.splits["mine"])) == 2
+
+    trained(*SMALL, "trainer.max_epochs=3")
+    (condition,) = read_group(run.path.parent).conditions
+    assert find_evaluations(run) == []
+    with pytest.raises(DamagedError, match=r"before it was trained further\. Run `evaluate.py robustness=true` again"):
+        read_robustness(run, "classification", condition.classes, condition.splits["mine"])
+    texts = [problem.text for problem in find_problems([condition]) if problem.kind == "files"]
+    assert sum("was made before the run was trained further" in text for text in texts) == 2
+
+    evaluate(run, other)
+    assert len(find_evaluations(run)) == 2
+    assert len(read_robustness(run, "classification", condition.classes, condition.splits["mine"])) == 2
