@@ -93,9 +93,9 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _is_open(value: Any) -> bool:
-    """Say whether OmegaConf would resolve a value, or refuse to read it; or whether it is not a plain value at all."""
+    """Say whether OmegaConf would resolve a value, or refuse to read it; or whether it can be no value of an option."""
     if isinstance(value, str):
-        return "${" in value or value == "???"
+        return "${" in value or value == "???" or "\0" in value  # the last one is in no name of a file
     return not (value is None or isinstance(value, bool | int | float))
 
 

@@ -237,9 +237,12 @@ def _make_no_folders_elsewhere(config: DictConfig) -> None:
     """
 
     def is_elsewhere(folder: str | None) -> bool:
-        return (
-            folder is not None and not Path(folder).is_dir() and not Path(folder).resolve().is_relative_to(Path.cwd())
-        )
+        if folder is None:
+            return False
+        try:
+            return not Path(folder).is_dir() and not Path(folder).resolve().is_relative_to(Path.cwd())
+        except OSError:  # in a folder of another user, or with a name that no folder can have
+            return True
 
     if is_elsewhere(config.data.root):
         config.data.phantom = None

@@ -228,3 +228,24 @@ def test_a_run_from_elsewhere_makes_no_new_folder_outside_of_the_working_folder(
     OmegaConf.save(config, run.config)
     assert open_run(run.path).config.data.phantom == config.data.phantom
     assert open_run(run.path).config.data.cache == config.data.cache
+
+
+@pytest.mark.parametrize("key", ["root", "cache"])
+def test_a_folder_of_another_user_or_with_an_impossible_name_stops_no_report(tmp_path, key, monkeypatch):
+    closed, is_dir = tmp_path / "another user" / "images", Path.is_dir
+
+    def look(path):
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", look)
+    for name, folder in {"closed": str(closed), "long": "a" * 300, "zero": "a\0b"}.items():
+        config = OmegaConf.load(copy_run(tmp_path / "group" / name).config)
+        config.data[key] = folder
+        OmegaConf.save(config, tmp_path / "group" / name / "config.yaml")
+    group = read_group(tmp_path / "group")
+    assert {run.path.name for condition in group.conditions for run in condition.runs} == {"closed", "long"}
+    (left_out,) = group.left_out.to_dict("records")
+    assert (left_out["run"], left_out["state"]) == ("zero", "damaged")
+    assert f"data.{key} is 'a\\x00b', which is not a value" in left_out["reason"]
