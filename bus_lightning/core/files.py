@@ -95,8 +95,8 @@ def aside(path: Path) -> Iterator[Path]:
     try:
         with _naming(path):
             yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

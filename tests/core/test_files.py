@@ -1,5 +1,6 @@
 """Files are whole or not there: what is on the disk before a file takes its name, and how it takes it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -70,6 +71,17 @@ def test_the_earlier_file_stays_when_the_block_fails(calls, tmp_path, error):
     with pytest.raises(error):
         fail()
     assert (path.read_text(), calls, list(tmp_path.iterdir())) == ("old", [], [path])
+
+
+def test_a_disk_that_is_full_only_when_the_file_is_flushed_is_named_too(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)  # as over NFS
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_aside(tmp_path / "there.json", "new")
+    assert raised.value.filename == str(tmp_path / "there.json")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_temporary_file_lies_next_to_its_target(tmp_path):
