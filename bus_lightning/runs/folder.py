@@ -202,8 +202,8 @@ class RunDir:
         if (known := self.status.get("kept_epoch")) is not None:
             return int(known)
         history = self.read_history()
-        if history is None:
-            raise DamagedError(self.history, "it is missing")
+        if history is None or history.empty:
+            raise DamagedError(self.history, "it is missing" if history is None else "it has no epoch")
         if monitor not in history:
             return int(history["epoch"].iloc[-1])
         scores = history[monitor].dropna()

@@ -81,3 +81,9 @@ def test_damaged_heat_maps_and_masks_are_findings(explained):
     first.write_bytes(was)
     Image.fromarray(np.zeros((3, 3), np.uint8)).save(second)
     assert f"{second} is damaged: it has 9 pixels" in damages(explained)[0]
+
+
+def test_a_history_without_an_epoch_has_no_kept_one(explained):
+    explained.history.write_text("epoch,val/loss\n")
+    with pytest.raises(DamagedError, match=r"history\.csv is damaged: it has no epoch"):
+        explained.kept_epoch("val/dice_image", "max")
