@@ -234,7 +234,7 @@ def _show_jobs() -> int:
 
 def _how_to_continue(arguments: list[str]) -> str:
     """Say which command continues after an interruption; one that starts afresh would not."""
-    again = [argument for argument in arguments if argument != "rerun=true"]
+    again = [argument for argument in arguments if argument.lower().lstrip("+") != "rerun=true"]
     again += ["rerun=false"] * any(argument.startswith("debug=") for argument in again)
     lines = ["Stopped. The same command skips what is complete and continues the rest:"]
     if any("slurm" in argument for argument in arguments):

@@ -1,4 +1,4 @@
-"""The list of a command's jobs: which of those that lie there a new command may remove."""
+"""What a command keeps of its jobs: which lists a new command may remove, and how a stopped one goes on."""
 
 import os
 
@@ -42,3 +42,9 @@ def test_the_list_of_a_killed_command_is_removed_and_that_of_a_running_one_stays
 
 def test_another_file_that_is_called_like_a_list_stops_no_command(opened):
     assert ".jobs-gpu-notes" in opened(".jobs-gpu-notes")
+
+
+@pytest.mark.parametrize("afresh", ["rerun=true", "rerun=True", "++rerun=TRUE"])
+def test_the_command_that_goes_on_starts_nothing_afresh(afresh):
+    line = command_line._how_to_continue(["train.py", "-m", "seed=0,1", afresh]).splitlines()[-1]
+    assert line.endswith(" -m seed=0,1")
