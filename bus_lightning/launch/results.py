@@ -48,7 +48,6 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     options = parser.parse_args(arguments)
     log_to_terminal()
-    escape_what_cannot_be_encoded()
     is_given = options.protocol != parser.get_default("protocol")
     protocol = options.protocol if is_given or options.protocol.is_file() else None
     try:
