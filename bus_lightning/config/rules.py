@@ -69,6 +69,11 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
 def _check_overlay(cfg: DictConfig) -> None:
     """Refuse an overlay that reveals the label, or that cannot be drawn."""
     overlay = cfg.overlay
+    if overlay.source == "predicted" and not overlay.get("segmenters"):
+        raise UserError(
+            "overlay.source=predicted needs the masks of overlay.segmenters: use overlay=predicted, which names them, "
+            f"and overlay.style={overlay.style} with it."
+        )
     # This refuses a sweep with its first segmenter, which ignores the overlay, not with its first classifier.
     if overlay.source == "predicted" and cfg.data.split.method in ("random", "stratified"):
         raise UserError(

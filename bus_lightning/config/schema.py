@@ -40,6 +40,7 @@ from bus_lightning.core.errors import UserError
 
 _WORD = Kind("a word", lambda value: type(value) in (str, int, float, bool))
 _WORDS = either(_WORD, list_of(_WORD, "a list of words, such as '[Unknown,3]'"))
+_TASK = one_of("classification", "segmentation", "joint")
 COLUMN_ROLES = ("image", "mask", "mask_counts", "class", "patient", "group", "split", "fold", "mm_per_pixel")
 
 TRAIN = {
@@ -82,10 +83,10 @@ TRAIN = {
     "overlay.color_by_class": nullable(list_of(COLOR, "a list of colours, [[0,255,0],[255,0,0],...]")),
     "overlay.alpha": number(0, 1), "overlay.margin": optional(number(0)),
     "overlay.segmenters": optional(either(TEXT, list_of(TEXT, "a list of run folders"))),
-    "overlay.tasks": optional(nullable(NAMES)),
+    "overlay.tasks": optional(nullable(list_of(_TASK, "a list of tasks: classification, segmentation, joint"))),
     "model.name": TEXT_NAME, "model.net": NODE, "model.debug_size": replace(nullable(GROUP), absent={}),
     "model.weights": nullable(TEXT), "model.imagenet": nullable(NODE),
-    "task.name": one_of("classification", "segmentation", "joint"), "task.monitor": TEXT,
+    "task.name": _TASK, "task.monitor": TEXT,
     "task.mode": one_of("max", "min"), "task.loss": NODE,
     "task.loss.label_smoothing": optional(number(0, 1)), "task.deep_supervision": optional(FLAG),
     "optimizer.lr": optional(number(0)), "optimizer.weight_decay": optional(number(0)),

@@ -214,6 +214,8 @@ def test_the_config_of_an_older_run_lacks_keys_and_is_the_same_experiment(compos
         (["model=u2net_lite", "scheduler=plateau"], "val_from_train=1"),
         (["model=u2net_lite", "callbacks=early_stopping"], "Early stopping"),
         (["model=u2net_lite", "overlay=contour"], "overlay=none"),
+        (["overlay=fill", "overlay.source=predicted"], "use overlay=predicted, .* overlay.style=fill"),
+        (["overlay=predicted", "overlay.tasks=[clasification]"], "overlay.tasks=[clasification]: give a list of tasks"),
         (["model=u2net_lite", "data.balance=class_weights"], "class_weights"),
         (["data.split.method=groupd"], "grouped"),
         (["data.balance=often"], "oversample"),
