@@ -69,7 +69,7 @@ def with_tested_sets(cfg: DictConfig) -> DictConfig:
     `data.test` becomes a list, so that a name and a list of one name are the same experiment.
 
     Raises:
-        UserError: If there is no such set, or no set is left to train on.
+        UserError: If there is no such set, its file has another one, or no set is left to train on.
     """
     tested = list_tested_sets(cfg.data)
     settled = cfg.copy()
@@ -82,8 +82,11 @@ def with_tested_sets(cfg: DictConfig) -> DictConfig:
         if name not in known:
             listed = ", ".join(dict.fromkeys([*map(str, settled.data.sets), *known]))
             raise UserError(f"data.test names '{name}', which is no data set: choose from {listed}.")
+        own: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
+        if name not in (own.get("sets") or {}):  # another set of the file would be trained on
+            raise UserError(f"data.test={name}: {files[name]} has no set of this name: call the set in it {name}.")
         with open_dict(settled.data.sets):
-            settled.data.sets.update(OmegaConf.load(files[name]).sets)
+            settled.data.sets[name] = own["sets"][name]
     if tested and not set(settled.data.sets) - set(tested):
         names = ", ".join(tested)
         raise UserError(

@@ -6,6 +6,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from bus_lightning.config import data_sets
 from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.config.identity import identity
 from bus_lightning.config.rules import check
@@ -29,6 +30,19 @@ def settled(*overrides):
 
 def test_several_sets_are_named_by_a_list_of_groups():
     assert list(options_by_set(settled(BOTH).data)) == ["busi", "bus_bra"]
+
+
+def test_of_a_file_of_the_user_only_the_tested_set_is_added(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_sets, "find_config_folders", lambda: [ROOT / "conf", tmp_path])
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "hospital.yaml"
+    file.write_text("sets: {hospital: {source: folder, root: /x}, clinic: {source: folder, root: /y}}\n")
+    cfg = settled("data=busi", "data.test=hospital")
+    assert list(cfg.data.sets) == ["busi", "hospital"]  # the run would train on the clinic
+    for text in ("sets: {clinic: {source: folder, root: /y}}\n", "defaults: [busi]\n"):
+        file.write_text(text)
+        with pytest.raises(UserError, match=r"hospital\.yaml has no set of this name: call the set in it hospital"):
+            settled("data=busi", "data.test=hospital")
 
 
 @pytest.mark.parametrize("test", ["breast", "[breast]"])
