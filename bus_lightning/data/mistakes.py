@@ -38,6 +38,12 @@ def with_mistake(frame: pd.DataFrame, mistake: str | None) -> pd.DataFrame:
     return pd.concat([frame, *more]).sort_values("id", ignore_index=True)
 
 
+def original_of(id_: str) -> str:
+    """Return the id of the image that a mirrored copy shows; every other id as it is, also one with a `~` in it."""
+    original, _, flip = id_.rpartition("~")
+    return original if flip in FLIPS else id_
+
+
 def mirrored(array: np.ndarray, flip: str) -> np.ndarray:
     """Mirror an image (H, W[, C]) by the `flip` of its row."""
     return np.ascontiguousarray(cv2.flip(array, FLIPS[flip])) if flip else array

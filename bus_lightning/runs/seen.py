@@ -10,6 +10,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum, is_there
 from bus_lightning.data.collection import collect_images
 from bus_lightning.data.fingerprints import load_fingerprints, same_frames
+from bus_lightning.data.mistakes import original_of
 from bus_lightning.data.prepare import PreparedData, files_hash
 from bus_lightning.data.sources.registry import read_sets
 from bus_lightning.data.splits import Split
@@ -45,7 +46,7 @@ def seen_images(run: RunDir, data: DictConfig, split: Split, prepared: PreparedD
         split: The run's split.
         prepared: The folder's images.
     """
-    known_ids = {id_.partition("~")[0] for id_ in split.train + split.val}  # `~flip` is a mirrored copy
+    known_ids = set(map(original_of, split.train + split.val))
     if holds_the_data_of(run, prepared.content):  # the numbers of the groups are the same then
         first = {split.groups[id_]: id_ for id_ in sorted(known_ids, reverse=True) if id_ in split.groups}
         return Seen(_of_groups(first, prepared.groups), True)

@@ -85,6 +85,16 @@ def test_images_of_the_training_are_recognised_under_any_name(change, run, elsew
         evaluate_run(run, request(root))
 
 
+def test_images_of_the_training_are_recognised_if_their_names_have_a_tilde(phantom_copy, composed, no_pictures):
+    for file in phantom_copy.rglob("* (*"):
+        file.rename(file.with_name(file.name.replace(" (", "~", 1).replace(")", "", 1)))  # as IMAGE~1.PNG
+    cfg = composed("model=alexnet", root=phantom_copy)
+    train.run(cfg)
+    run = RunDir(Path(cfg.runs_dir) / cfg.group / cfg.name)
+    tested = pd.read_csv(evaluate_run(run, request(split="unseen")).cases)["id"].tolist()
+    assert tested == sorted(load_split(run.split).test)
+
+
 def test_images_that_chose_the_epoch_count_and_tested_ones_do_not(run, elsewhere):
     split = json.loads(run.split.read_text())
     with pytest.raises(UserError, match="has seen 2 of its 2 images"):
