@@ -110,9 +110,10 @@ def _trainer_of(
     sizes = {part: len(prepared.split.part(part)) for part in PARTS}
     shows_bar = cfg.trainer.enable_progress_bar and bool(cfg.callbacks.get("progress"))
     options = {"enable_progress_bar": shows_bar, **at_least_one_batch(cfg.trainer, sizes, cfg.data.batch_size)}
+    trainer = build_trainer(cfg.trainer, hardware, callbacks=callbacks, logger=loggers, **options)
     if not prepared.is_validated:
-        options["limit_val_batches"] = 0
-    return build_trainer(cfg.trainer, hardware, callbacks=callbacks, logger=loggers, **options)
+        trainer.limit_val_batches = 0  # as an option, it would give way to overfit_batches
+    return trainer
 
 
 def _record_start(

@@ -63,6 +63,14 @@ def test_a_share_of_the_batches_is_learnt_by_heart_also_if_it_is_no_batch_of_the
     assert trained("model=resnet34", *limits).is_complete
 
 
+@pytest.mark.parametrize("more", [["model=u2net_lite"], ["model=resnet34", "trainer.limit_val_batches=0"]])
+def test_a_run_without_validation_that_learns_by_heart_validates_nothing(trained, more):
+    """Lightning would validate on as many batches as it learns, and warn that there are none."""
+    run = trained(*more, "data.batch_size=4", "data.size=32", "trainer.overfit_batches=2", "scheduler=none")
+    assert "val/loss" not in run.read_history()
+    assert run.metrics["val"]["n"] == 0
+
+
 def test_the_debugging_of_a_tenth_runs_on_phantoms_with_the_papers_recipe(trained):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         limits = compose("train", overrides=["debug=limit"]).trainer
