@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write a report and print where it is.
 
     Returns:
-        Exit code: 0, or 1 when there is nothing to report.
+        Exit code: 0; 1 when there is nothing to report; 130 after Ctrl-C.
     """
     escape_what_cannot_be_encoded()
     parser = argparse.ArgumentParser(
@@ -142,6 +142,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"Error: {trouble}", file=sys.stderr)
             return 1
         raise
+    except KeyboardInterrupt:  # a report appears complete or not at all
+        print("Stopped. The same command starts again.", file=sys.stderr)
+        return 130
     print(printable(line))
     return 0
 

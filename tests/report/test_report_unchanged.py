@@ -261,3 +261,17 @@ def test_all_that_a_report_opens_decides_whether_it_is_made_again(tmp_path, smal
     files = [Path(path) for path in below if not path.startswith(own) and Path(path).is_file()]
     assert any(path.is_relative_to(tmp_path / "phantom") for path in files)  # pictures of the data
     assert not [path for path in files if not any(path.is_relative_to(source) for source in decide)]
+
+
+def test_ctrl_c_is_one_line_and_leaves_the_earlier_report(finished, capsys, monkeypatch):
+    group = finished("model=resnet34").path.parent
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    (group / "report").mkdir()
+    (group / "report" / "index.html").write_text("earlier")
+    monkeypatch.setattr("bus_lightning.report.making.contents", interrupt)
+    assert main([str(group), "--no-wandb"]) == 130
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "Stopped. The same command starts again."
+    assert (group / "report" / "index.html").read_text() == "earlier"
