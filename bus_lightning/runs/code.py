@@ -3,7 +3,8 @@
 import hashlib
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ def present_code() -> dict[str, Any]:
     The first three are None outside of a git checkout, also if the installed package lies in another project's.
     """
     # Not what pip has installed: an editable installation keeps the number of its day.
-    versions = {"bus_lightning": __version__} | {name: version(name) for name in _LIBRARIES}
+    versions = {"bus_lightning": __version__}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):  # such as of another build of OpenCV
+            versions[name] = version(name)
     return _checkout() | {"versions": versions}
 
 

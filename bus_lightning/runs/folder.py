@@ -186,8 +186,7 @@ class RunDir:
 
     def count_epochs(self) -> int:
         """Count the trained epochs in history.csv."""
-        history = self.read_history()
-        return 0 if history is None else len(history)
+        return 0 if (history := self.read_history()) is None else len(history)
 
     def kept_epoch(self, monitor: str, mode: str) -> int:
         """Return the epoch whose weights best.ckpt holds, counted from 0; for older runs, found in the history.
@@ -251,10 +250,11 @@ class RunDir:
         code, trained = present_code(), codes_of(of.status)
         if changed := differences(trained[-1], code):
             log.warning("%s: evaluated with other code than it was trained with: %s", of.path, "; ".join(changed))
-        times = (self.status.get("times") or 1) + 1 if is_there(self.status_file) else 1
-        made = {"command": " ".join(sys.argv), "ended": _now(), "times": times}
-        content = {**made, **code, "trained": trained, **values}
-        write_aside(self.status_file, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        times = 1 + is_there(self.status_file)  # one of an earlier version, and a damaged one, count one evaluation
+        with suppress(DamagedError):
+            times = max(times, (self.status.get("times") or 0) + 1)
+        made = {"command": " ".join(sys.argv), "ended": _now(), "times": times, **code, "trained": trained}
+        write_aside(self.status_file, json.dumps(made | values, indent=1, allow_nan=False) + "\n")
 
     def finish(self, state: str, started: float, **values: Any) -> None:
         """Mark the run as complete, failed or interrupted.
@@ -264,7 +264,7 @@ class RunDir:
             started: `time.monotonic()` when this process took the run up; the seconds are added to those before.
             values: Further keys of status.json.
         """
-        seconds = self.status.get("seconds", 0.0) + time.monotonic() - started
+        seconds = (self.status.get("seconds") or 0.0) + time.monotonic() - started
         self.update_status(state=state, ended=_now(), seconds=round(seconds, 2), **values)
 
     def write_cases(self, cases: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 import pytest
 from small_runs import SMALL, Plug, evaluate_again, stopped_and_whole
@@ -123,3 +124,26 @@ def test_different_uncommitted_changes_are_distinguished(tmp_path, monkeypatch):
     assert differences(first, first) == []
     assert differences(clean, first) == [f"uncommitted changes none -> {first['changes']}"]
     assert differences(first, present_code()) != []
+
+
+def test_a_library_that_another_build_replaces_stops_no_run(monkeypatch):
+    known = present_code()["versions"]
+    monkeypatch.setattr(code, "_LIBRARIES", ("torch", "opencv-python-of-another-build"))
+    assert present_code()["versions"] == {name: known[name] for name in ("bus_lightning", "torch")}
+
+
+def test_a_damaged_record_of_an_evaluation_is_written_again(begun, tmp_path, monkeypatch):
+    present(monkeypatch)
+    evaluation = RunDir(tmp_path / "evaluation")
+    evaluation.path.mkdir()
+    for content, times in ((None, 1), (None, 2), ("{", 2), (None, 3), ('{"times": null}', 2)):
+        if content:
+            evaluation.status_file.write_text(content)
+        evaluation.record_evaluation(begun)
+        assert evaluation.status["times"] == times
+
+
+def test_the_seconds_of_a_run_that_did_not_know_them_are_counted(begun):
+    begun.update_status(seconds=None)
+    begun.finish("complete", started=time.monotonic() - 5)
+    assert 5 <= begun.status["seconds"] < 60
