@@ -8,6 +8,7 @@ import traceback
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
@@ -78,7 +79,13 @@ def _no_names() -> list[tuple[str, str]]:
     pairs = [(argument, argument.partition("=")[0].lstrip("+")) for argument in sys.argv[1:] if "=" in argument]
     chosen = [(argument, group) for argument, group in pairs if (CONF / group).is_dir()]
     parse = OverridesParser.create().parse_override
-    return [pair for pair in chosen if not isinstance(parse(pair[0]).value(), str | list)]
+    return [pair for pair in chosen if not _names_options(parse(pair[0]).value())]
+
+
+def _names_options(value: Any) -> bool:
+    """Say whether a value is the name of an option, a list of names, or a grid of these."""
+    members = value.list if isinstance(value, ChoiceSweep) else [value]
+    return all(isinstance(member, str | list | QuotedString) for member in members)
 
 
 def _or_none(group: str) -> str:

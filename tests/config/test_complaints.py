@@ -227,3 +227,12 @@ def test_a_place_where_no_folder_can_be_made_is_named_before_hydra_fails_there(t
     line = only_line(run("train.py", f"runs_dir={tmp_path / place}"))
     assert line.startswith(f"Error: {tmp_path / place}: a file is in the place of a folder: move the file, or choose ")
     assert "choose runs_dir=..." in line
+
+
+def test_only_the_group_without_a_name_is_named_in_a_grid(monkeypatch):
+    error = ValueError("Config group override must be a string or a list. Got NoneType")
+    grid = ["-m", "model=alexnet,resnet34", "augment=choice(none,'paper')", "logger=null"]
+    monkeypatch.setattr("sys.argv", ["train.py", *grid])
+    assert describe(error) == "logger=null: choose one of its options, or remove it with '~logger'"
+    monkeypatch.setattr("sys.argv", ["train.py", "-m", "model=alexnet,null", "seed=0,1"])
+    assert describe(error) == "model=alexnet,null: choose one of its options"
