@@ -12,7 +12,7 @@ For researchers, teachers and developers who know the limits of such networks: t
 Not for patients, and not for diagnosis, screening, triage or any other use in the care of patients."""
 _OF_CLASSES = (
     "A heat map shows which places the answer comes from, not where the disease is.",
-    "The network answers one of its {number} classes for every picture. It has no answer for what is none of them, "
+    "The network answers one of its {number} classes for every picture. It has no class for anything else, "
     "such as another organ, an axilla or an implant.",
 )
 _OF_OUTLINES = ("Lesions that touch the border, several lesions and very small ones are measured less accurately.",)

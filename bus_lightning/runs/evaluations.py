@@ -60,7 +60,8 @@ def _complete(run: RunDir) -> list[RunDir]:
 
 
 def _is_outdated(folder: RunDir, run: RunDir) -> bool:
-    return not run.is_ensemble and _ended(folder) < _ended(run)
+    ended = _ended(folder)  # not known of evaluations of some earlier versions
+    return not run.is_ensemble and bool(ended) and ended < _ended(run)
 
 
 def _ended(folder: RunDir) -> str:
