@@ -21,7 +21,7 @@ from bus_lightning.config.trusted import Origin
 from bus_lightning.core.cache import cleared
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import aside, list_checksums, write_aside
+from bus_lightning.core.files import aside, checksum, list_checksums, write_aside
 from bus_lightning.core.reading import read_text
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import BusDataset
@@ -80,8 +80,8 @@ def explain_run(
     if not len(dataset):
         log.info("%s: no heat maps: the split has no test images.", run)
         return
-    made_with = json.dumps(asdict(settings), indent=1, default=list) + "\n"
-    if _are_made(folder, made_with, of=weights):
+    made_with = json.dumps({"weights": checksum(weights), **asdict(settings)}, indent=1, default=list) + "\n"
+    if _are_made(folder, made_with):
         log.info("%s: heat maps with the same options exist already", folder)
         return
     start = time.monotonic()
@@ -113,12 +113,11 @@ def explain_run(
     log.info("%s: heat maps of %d images in %.0f s", folder, len(positions), time.monotonic() - start)
 
 
-def _are_made(folder: Path, made_with: str, of: Path) -> bool:
-    """Check whether the maps of these weights were made with these options, and are whole; damage is logged."""
+def _are_made(folder: Path, made_with: str) -> bool:
+    """Check whether the maps were made with these weights and options, and are whole; damage is logged."""
     options = folder / _OPTIONS
     with suppress(OSError, UserError):
-        is_newer = options.is_file() and of.is_file() and options.stat().st_mtime > of.stat().st_mtime
-        if not is_newer or read_text(options) != made_with:
+        if not options.is_file() or read_text(options) != made_with:
             return False
         if read_text(folder / _SUMS) == _sum_files(folder):
             return True

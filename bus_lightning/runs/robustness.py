@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from bus_lightning.data.corruptions import CORRUPTIONS, STRENGTHS
 from bus_lightning.data.splits import Split
 from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.made_with import refuse_other_weights
 
 log = logging.getLogger(__name__)
 FOLDER = "robustness"
@@ -127,8 +127,7 @@ def read_robustness(run: RunDir, task: str, classes: Sequence[str], split: Split
         raise DamagedError(manifest, "it is missing", cure=_CURE) from error
     if not isinstance(made_with, dict) or made_with.get("values") != corruption_values():
         raise DamagedError(manifest, "its corruptions are not those of this version", cure=_CURE)
-    if _has_other_weights(run, made_with):
-        raise DamagedError(manifest, "its tables are of weights that the run had before it was trained further", _CURE)
+    refuse_other_weights(run, made_with, manifest, _CURE)
     tables: dict[Level, pd.DataFrame] = {}
     for level in present:
         file = folder / level.file
@@ -140,10 +139,3 @@ def read_robustness(run: RunDir, task: str, classes: Sequence[str], split: Split
             raise DamagedError(file, f"its images are not those of {CLEAN.file}", cure=_CURE)
         tables[level] = cases.assign(group=cases["id"].map(split.groups))
     return tables
-
-
-def _has_other_weights(run: RunDir, made_with: Mapping[str, Any]) -> bool:
-    """Say whether tables were made with other weights than those of a run; without its checkpoint, nothing says so."""
-    with suppress(UserError):
-        return made_with.get("weights") not in (None, checksum(run.best))
-    return False

@@ -8,8 +8,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bus_lightning.core.csv_files import bad_cell, check_numbers, read_table, refuse_cut
+from bus_lightning.core.files import is_there
+from bus_lightning.core.reading import read_json
 from bus_lightning.metrics.columns import ratio
+from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.made_with import refuse_other_weights
 
+_CURE = "Run `evaluate.py explain=true` again"
 MEASURES = ("pointing", "energy", "chance")
 Faithfulness = dict[str, float | None]
 
@@ -49,8 +54,12 @@ def read_maps(path: Path, groups: Mapping[str, int]) -> pd.DataFrame:
         groups: Id -> near-duplicate group, for every image of the run.
 
     Raises:
-        DamagedError: If it is not such a table, or contains images that are not of the run.
+        DamagedError: If it is not such a table, contains images that are not of the run, or was made before the run was
+            trained further.
     """
+    options = path.with_name("options.json")
+    if is_there(options):
+        refuse_other_weights(RunDir(path.parents[1]), read_json(options, cure=_CURE), path, _CURE)
     text = ("id", "label", "predicted", "method", "weights")
     maps = read_table(path, needed=[*text, *MEASURES], text=text)
     if (foreign := ~maps["id"].isin(list(groups)).to_numpy()).any():

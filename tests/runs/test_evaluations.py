@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.core.files import write_aside
 from bus_lightning.data.phantom import draw_phantom
+from bus_lightning.report.heat_map_section import heat_map_section
 from bus_lightning.runs.evaluations import find_evaluations
 from bus_lightning.runs.robustness import read_robustness
 from bus_lightning.statistics.checks import find_problems
@@ -20,11 +21,19 @@ SMALL = ("model=resnet34", "name=mine", "data.size=32", "keep_last=true", "sched
 
 
 def evaluate(run, root):
-    """Evaluate a run on images that it has not seen, and on its own corrupted test images."""
+    """Evaluate a run on images that it has not seen and on its own corrupted test images, and draw heat maps."""
     request = {"part": "test", "split": None, "progress": False, "data": {"root": None, "skip_unreadable": False}}
     evaluate_run(run, OmegaConf.create(request | {"data": request["data"] | {"root": str(root)}}))
     options = {"corruptions": ["blur"], "strengths": [5], "images": 3}
     evaluate_run(run, OmegaConf.create(request | {"robustness": True, "robustness_options": options}))
+    options = {
+        "methods": ["occlusion"],
+        "images": 3,
+        "integration_steps": 1,
+        "occlusion_positions": 4,
+        "random_seed": 0,
+    }
+    evaluate_run(run, OmegaConf.create(request | {"explain": True, "explain_options": options}))
 
 
 def test_results_of_the_weights_before_a_run_was_trained_further_are_left_out_and_named(trained, no_pictures, tmp_path):
@@ -35,18 +44,24 @@ def test_results_of_the_weights_before_a_run_was_trained_further_are_left_out_an
     condition = read_group(run.path.parent).conditions[0]
     assert len(find_evaluations(run)) == 2
     assert len(read_robustness(run, "classification", condition.classes, condition.splits["mine"])) == 2
+    assert heat_map_section([condition])
 
     trained(*SMALL, "trainer.max_epochs=3")
     (condition,) = read_group(run.path.parent).conditions
     assert find_evaluations(run) == []
-    with pytest.raises(DamagedError, match=r"before it was trained further\. Run `evaluate.py robustness=true` again"):
+    with pytest.raises(
+        DamagedError, match=r"before the run was trained further\. Run `evaluate.py robustness=true` again"
+    ):
         read_robustness(run, "classification", condition.classes, condition.splits["mine"])
     texts = [problem.text for problem in find_problems([condition]) if problem.kind == "files"]
-    assert sum("was made before the run was trained further" in text for text in texts) == 2
+    assert heat_map_section([condition]) is None
+    assert sum("was made before the run was trained further" in text for text in texts) == 4
+    assert sum("Run `evaluate.py explain=true` again" in text for text in texts) == 1
 
     evaluate(run, other)
     assert len(find_evaluations(run)) == 2
     assert len(read_robustness(run, "classification", condition.classes, condition.splits["mine"])) == 2
+    assert heat_map_section([condition])
     for folder in find_evaluations(run):
         write_aside(folder.status_file, json.dumps(folder.status | {"ended": None}))
     assert len(find_evaluations(run)) == 2  # some earlier versions recorded no time
