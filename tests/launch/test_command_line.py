@@ -138,3 +138,9 @@ def test_each_job_of_a_grid_is_a_separate_run_on_wandb(train, tmp_path):
         assert (recorded["run_group"], recorded["job_type"]) == ("mine", "classification")
         seen.add(recorded["display_name"].partition("__")[0])
     assert seen == {"alexnet", "resnet34"}
+
+
+def test_several_evaluations_with_one_command_leave_no_folder_that_is_named_after_the_date(tmp_path):
+    done = warm.run((str(ROOT / "evaluate.py"), "-m", "part=val,test", "runs=nothing"), tmp_path, LIMIT_S)
+    assert "matches no run folder" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["runs", "multirun.yaml"]
