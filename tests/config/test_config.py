@@ -246,6 +246,10 @@ def test_the_config_of_an_older_run_lacks_keys_and_is_the_same_experiment(compos
         (["trainer.precision=transformer-engine"], "bf16-mixed"),
         (["trainer.precision=16-true"], r"\+optimizer.eps=1e-4"),
         (["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1"], "fused=false"),
+        (["+data.sise=96"], "data.sise is unknown: choose from size"),
+        (["+data.split.foo=1"], "data.split.foo is unknown: choose from cross_fold"),
+        (["+preprocess.foo=1"], "preprocess.foo is unknown: choose from contrast, denoise"),
+        (["+overlay.colour=[1,2,3]"], "overlay.colour is unknown: choose from color"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(composed, overrides, named):
