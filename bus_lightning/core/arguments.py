@@ -26,6 +26,15 @@ def positive(text: str) -> int:
     return _whole_number(text, 1, None)
 
 
+def not_negative(text: str) -> int:
+    """Parse a whole number of at least 0.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is none.
+    """
+    return _whole_number(text, 0, None)
+
+
 def port(text: str) -> int:
     """Parse a port; 0 stands for a free one.
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from bus_lightning.core.arguments import add_version, path_of
+from bus_lightning.core.arguments import add_version, not_negative, path_of
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.printable import escape_what_cannot_be_encoded, log_to_terminal, printable
 
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
                              "the model card that rest on them: only if no id is a person's name")  # fmt: skip
     parser.add_argument("--note", default="", metavar="TEXT",
                         help="sentence for the model card, such as how the run was chosen")  # fmt: skip
-    parser.add_argument("--samples", type=int, default=0, metavar="N", help="add N synthetic images to try")
+    parser.add_argument("--samples", type=not_negative, default=0, metavar="N", help="add N synthetic images to try")
     parser.add_argument("--trust", action="append", default=[], dest="trusted", metavar="PACKAGE",
                         help="package of your own that a network may come from; its code is run")  # fmt: skip
     options = parser.parse_args(arguments)

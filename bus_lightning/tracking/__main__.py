@@ -13,7 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one of the two commands.
 
     Returns:
-        Exit code: 0, or 1 after an error.
+        Exit code: 0; 1 after an error; 130 after Ctrl-C.
     """
     escape_what_cannot_be_encoded()
     parser = argparse.ArgumentParser(prog="python -m bus_lightning.tracking", description="Weights & Biases.")
@@ -39,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped. The same command does the rest.", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -18,6 +18,7 @@ REFUSED = {
     "a negative port": ("diagnosis.app", ["--port=-1"], "'-1' is no whole number from 0 to 65535"),
     "an empty group": ("launch.report", [""], "the path is empty"),
     "an empty run": ("export.__main__", ["--run", "", "--out", "bundle"], "--run: the path is empty"),
+    "fewer than no samples": ("export.__main__", ["--samples=-1"], "'-1' is no whole number of at least 0"),
     "an empty cache": ("data.audit_command", ["--cache", ""], "--cache: the path is empty"),
     "an empty page": ("launch.results", ["--page="], "--page: the path is empty"),
 }

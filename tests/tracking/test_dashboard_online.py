@@ -134,7 +134,7 @@ def test_a_folder_of_runs_that_is_none_is_refused_in_a_line(tmp_path, capsys, na
     assert f"{name} is not a folder: give the folder of your runs" in capsys.readouterr().err
 
 
-def test_waiting_runs_are_sent_in_order_of_time_except_those_in_training(recordings, monkeypatch, caplog):
+def test_waiting_runs_are_sent_in_order_of_time_except_those_in_training(recordings, monkeypatch, caplog, capsys):
     with owned(recordings / "grid" / "busy"):
         unsent = syncing.find_unsent(recordings)
     assert [(recording.run_id, recording.started) for recording in unsent] == [
@@ -148,6 +148,9 @@ def test_waiting_runs_are_sent_in_order_of_time_except_those_in_training(recordi
     )
     assert syncing.sync(recordings / "grid" / "a") == 3
     assert commands == [[sys.executable, "-m", "wandb", "sync", *(str(recording.path) for recording in unsent)]]
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    assert main(["sync", str(recordings / "grid" / "a")]) == 130
+    assert capsys.readouterr().err.startswith("Stopped. The same command")
 
 
 def test_sync_without_an_account_says_what_to_do(recordings, capsys):
@@ -155,6 +158,10 @@ def test_sync_without_an_account_says_what_to_do(recordings, capsys):
     assert "wandb login" in capsys.readouterr().err
     assert main(["sync", str(recordings), "--dry-run"]) == 0
     assert main(["sync", str(recordings / "no")]) == 1
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
 
 
 def answer(operation, variables, history):
