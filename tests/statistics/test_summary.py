@@ -95,5 +95,5 @@ def test_a_summary_is_kept_under_the_hash_of_its_cases(finished, tmp_path, monke
 def test_many_images_are_drawn_in_pieces_to_the_same_numbers(finished, monkeypatch):
     run = finished("model=resnet34")
     at_once = summarise(condition_of(run), "test")
-    monkeypatch.setattr(summary, "_AT_ONCE", 1000)
+    monkeypatch.setattr(summary, "AT_ONCE", 1000)
     pd.testing.assert_frame_equal(summarise(condition_of(run), "test"), at_once)
