@@ -13,13 +13,12 @@ from scipy.special import softmax
 from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.core.errors import UserError
 from bus_lightning.metrics.classification import clipped
-from bus_lightning.metrics.columns import classes_of, probabilities_of
+from bus_lightning.metrics.columns import Floats, classes_of, probabilities_of
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.statistics.thresholds import choose_threshold
 
 _TEMPERATURES = (0.05, 20.0)
 _LEAST_PER_CLASS = 5
-Floats = NDArray[np.floating]
 Thresholds = dict[str, dict[str, float | int]]
 
 

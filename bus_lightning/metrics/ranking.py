@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from bus_lightning.metrics.columns import Floats
+
 AT_ONCE = 128  # draws, whose arrays fit into the processor's cache: twice as fast, the same bits
 
 

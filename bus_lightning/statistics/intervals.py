@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm, t
 
-Floats = NDArray[np.floating]
+from bus_lightning.metrics.columns import Floats
+
 Estimate = tuple[float, float, float]  # value, low and high end of its 95% interval
 AT_ONCE = 4_000_000  # weights in memory, draws times images
 _LEVEL = 0.95
