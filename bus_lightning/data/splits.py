@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -20,7 +20,7 @@ _LOADED: WeakValueDictionary[str, "Split"] = WeakValueDictionary()  # by content
 
 @dataclass(frozen=True)
 class Split:
-    """The ids of each part and how they were chosen; the content of `split.json`.
+    """The ids of each part and how they were chosen; the content of `split.json`. Runs share it: it is never changed.
 
     Attributes:
         train, val, test: Sorted ids; `val` may be empty.
@@ -32,21 +32,21 @@ class Split:
         divided: What it divides, as `count_divided` counts it; empty in files of earlier versions.
     """
 
-    train: list[str]
-    val: list[str]
-    test: list[str]
+    train: Sequence[str]
+    val: Sequence[str]
+    test: Sequence[str]
     method: str
-    ratio: list[int]
+    ratio: Sequence[int]
     seed: int
-    groups: dict[str, int]
+    groups: Mapping[str, int]
     hash: str
-    divided: dict[str, dict[str, int]] = field(default_factory=dict)
+    divided: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def part(self, name: str) -> list[str]:
         """Return the ids of one part, `train`, `val` or `test`, or of `all` three."""
         if name == "all":
-            return sorted(self.train + self.val + self.test)
-        return {"train": self.train, "val": self.val, "test": self.test}[name]
+            return sorted([*self.train, *self.val, *self.test])
+        return list({"train": self.train, "val": self.val, "test": self.test}[name])
 
     def save(self, path: Path) -> None:
         """Write the split as JSON."""
@@ -94,7 +94,7 @@ def check_disjoint(split: Split) -> None:
     if both := (train & val) | (train & test) | (val & test):
         raise UserError(f"'{min(both)}' is in two parts of the split ({len(both)} such images): keep each in one part.")
     trained, tested = ({split.groups[id_] for id_ in part} for part in (split.train, split.test))
-    leaked = [id_ for id_ in split.val + split.test if split.groups[id_] in trained]
+    leaked = [id_ for id_ in (*split.val, *split.test) if split.groups[id_] in trained]
     divided = leaked + [id_ for id_ in split.val if split.groups[id_] in tested]
     if divided and split.method not in ("random", "stratified", "published"):
         raise UserError(
@@ -110,12 +110,16 @@ def check_disjoint(split: Split) -> None:
         )  # fmt: skip
 
 
-def _hash_of(*parts: list[str]) -> str:
-    return f"{stable_hash(*map(json.dumps, parts)):016x}"
+def _hash_of(*parts: Sequence[str]) -> str:
+    return f"{stable_hash(*(json.dumps(list(part)) for part in parts)):016x}"
 
 
 def make_named_split(
-    parts: dict[str, list[str]], method: str, groups: dict[str, int], ratio: Sequence[int] = (), seed: int = 0
+    parts: Mapping[str, Sequence[str]],
+    method: str,
+    groups: Mapping[str, int],
+    ratio: Sequence[int] = (),
+    seed: int = 0,
 ) -> Split:
     """Make a split from given lists, and check it."""
     name = _hash_of(parts["train"], parts["val"], parts["test"])

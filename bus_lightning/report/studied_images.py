@@ -54,7 +54,7 @@ class Studied:
     def parts(self) -> dict[str, list[str]]:
         """Title -> ids: the parts of the split; of a cross-validation, all images and the test images of each fold."""
         if self.is_cross_validated:
-            folds = {f"test images of fold {number}": split.test for number, split in enumerate(self.splits, 1)}
+            folds = {f"test images of fold {number}": split.part("test") for number, split in enumerate(self.splits, 1)}
             return {ALL: sorted({id_ for split in self.splits for id_ in split.part("all")})} | folds
         parts = {PART_TITLES[part]: self.splits[0].part(part) for part in PARTS}
         return {title: ids for title, ids in parts.items() if ids}

@@ -46,7 +46,7 @@ def seen_images(run: RunDir, data: DictConfig, split: Split, prepared: PreparedD
         split: The run's split.
         prepared: The folder's images.
     """
-    known_ids = set(map(original_of, split.train + split.val))
+    known_ids = set(map(original_of, (*split.train, *split.val)))
     if holds_the_data_of(run, prepared.content):  # the numbers of the groups are the same then
         first = {split.groups[id_]: id_ for id_ in sorted(known_ids, reverse=True) if id_ in split.groups}
         return Seen(_of_groups(first, prepared.groups), True)

@@ -164,7 +164,7 @@ def _split_of(on_split: EnsembleOnSplit) -> Split:
     if on_split.has_one_split:
         return first
     seen = sorted({id_ for run in on_split.runs for id_ in (*run.split.train, *run.split.val)})
-    groups = {id_: group for run in on_split.runs for id_, group in run.split.groups.items()} | first.groups
+    groups = {id_: group for run in on_split.runs for id_, group in run.split.groups.items()} | dict(first.groups)
     parts = {"train": seen, "val": [], "test": first.test}
     return make_named_split(parts, first.method, groups, first.ratio, first.seed)
 

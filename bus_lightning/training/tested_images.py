@@ -189,7 +189,7 @@ def _own_parts(named: Split, prepared: PreparedData, seen: Seen) -> Split:
             f"run's, '{min(known)}' one of the data; of several data sets, an id begins with the name of its set): use "
             "split=unseen, which compares pixels."
         )
-    learnt_groups = {named.groups[id_] for id_ in named.train + named.val}
+    learnt_groups = {named.groups[id_] for id_ in (*named.train, *named.val)}
     # A random split may have near-duplicates in two parts; any other match is a foreign image.
     foreign = [id_ for id_ in parts["test"] if id_ in seen.images and named.groups[id_] not in learnt_groups]
     if foreign and seen.by_pixels:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ def test_a_near_duplicate_of_a_test_image_in_the_segmenter_s_training_is_refused
     segmenter, classifier = (open_for_bundle(runs / name) for name in ("seg", "cls"))
     _refuse_strangers(segmenter, classifier)
     duplicate = segmenter.split.train[0]
-    classifier.split.groups[classifier.split.test[0]] = segmenter.split.groups[duplicate]
+    groups = {**classifier.split.groups, classifier.split.test[0]: segmenter.split.groups[duplicate]}
+    vars(classifier)["split"] = replace(classifier.split, groups=groups)
     with pytest.raises(UserError, match="near-duplicates"):
         _refuse_strangers(segmenter, classifier)
 
