@@ -12,6 +12,7 @@ from bus_lightning.runs.cases import read_cases
 from bus_lightning.runs.ensembles import read_ensemble
 from bus_lightning.runs.evaluation_folders import list_evaluations
 from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.made_with import has_weights
 from bus_lightning.runs.sets import Sets, read_sets_of
 
 
@@ -61,7 +62,10 @@ def _complete(run: RunDir) -> list[RunDir]:
 
 def _is_outdated(folder: RunDir, run: RunDir) -> bool:
     ended = _ended(folder)  # not known of evaluations of some earlier versions
-    return not run.is_ensemble and bool(ended) and ended < _ended(run)
+    if run.is_ensemble or not ended or ended >= _ended(run):
+        return False
+    weights = folder.status.get("weights")  # further training may have kept them; earlier versions did not record them
+    return weights is None or not has_weights(run, str(weights))
 
 
 def _ended(folder: RunDir) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,18 @@ def refuse_other_weights(run: RunDir, made_with: Mapping[str, Any], file: Path, 
     Raises:
         DamagedError: If the run was trained further since.
     """
-    recorded = made_with.get("weights")
-    if recorded is not None and recorded != _checksum(run.best, recorded):
+    if made_with.get("weights") is not None and not has_weights(run, str(made_with["weights"])):
         raise DamagedError(file, "it was made before the run was trained further", cure)
 
 
-def _checksum(checkpoint: Path, default: str) -> str:
-    with suppress(UserError):
-        return checksum(checkpoint)
-    return default
+def has_weights(run: RunDir, weights: str) -> bool:
+    """Whether the kept checkpoint of a run has a checksum; a run without its checkpoint is believed."""
+    with suppress(UserError, OSError):
+        written = run.best.stat()
+        return _checksum(run.best, written.st_mtime_ns, written.st_size) == weights
+    return True
+
+
+@lru_cache(maxsize=4096)  # a report asks twice: it checks its runs, then shows them
+def _checksum(checkpoint: Path, written_ns: int, size: int) -> str:
+    return checksum(checkpoint)

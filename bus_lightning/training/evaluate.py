@@ -147,7 +147,8 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     split.save(out.split)
     write_sets(out, prepared, split, opened, count_seen(opened, images))
     out.write_cases(cases)
-    out.record_evaluation(run, predict=changed or None)
+    weights = checksum(run.best)
+    out.record_evaluation(run, weights=weights, predict=changed or None)
     out.write_metrics(metrics)
     log.info("%s: written", out.path)
     # What is measured on other images than the run's, or with other options, is written to their evaluation.
@@ -167,7 +168,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
             "%s: no baselines: they are fitted and tested on the run's own parts; leave out split and data.", place
         )
     if cfg.get("robustness"):
-        made_with = {"weights": checksum(run.best), "data": prepared.content, "split": split.hash, "predict": changed}
+        made_with = {"weights": weights, "data": prepared.content, "split": split.hash, "predict": changed}
         with torch.inference_mode():
             evaluate_robustness(
                 network.trainer, task, datamodule, cfg.robustness_options, place / ROBUSTNESS, made_with, cfg.progress

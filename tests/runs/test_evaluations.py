@@ -46,6 +46,10 @@ def test_results_of_the_weights_before_a_run_was_trained_further_are_left_out_an
     assert len(read_robustness(run, "classification", condition.classes, condition.splits["mine"])) == 2
     assert heat_map_section([condition])
 
+    write_aside(run.status_file, json.dumps(run.status | {"ended": "9999-12-31T00:00:00+00:00"}))
+    assert len(find_evaluations(run)) == 2  # further training that kept the same weights
+    assert len(read_robustness(run, "classification", condition.classes, condition.splits["mine"])) == 2
+
     trained(*SMALL, "trainer.max_epochs=3")
     (condition,) = read_group(run.path.parent).conditions
     assert find_evaluations(run) == []
