@@ -49,6 +49,11 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
         raise UserError(f"data.split.method={split.method} is unknown: choose one of {', '.join(METHODS)}.")
     if split.file is not None and split.method != "file":
         raise UserError(f"data.split.file={split.file} needs data.split.method=file: add it.")
+    if split.method == "file" and (unused := [key for key in ("folds", "fold") if split[key] is not None]):
+        raise UserError(
+            f"data.split.{unused[0]} has no effect with data.split.method=file, which names the parts of one split: "
+            "leave it out, and write a file for each fold."
+        )
     if cfg.data.balance not in BALANCES:
         raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
     if cfg.data.test is not None:
