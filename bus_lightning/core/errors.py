@@ -3,7 +3,8 @@
 import errno
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,22 @@ def _damaged(message: str) -> DamagedError:
     error = DamagedError.__new__(DamagedError)
     UserError.__init__(error, message)
     return error
+
+
+@contextmanager
+def cured_by(cure: str) -> Iterator[None]:
+    """Give errors about damaged files another cure than to train the run again.
+
+    Args:
+        cure: As in `DamagedError`.
+
+    Raises:
+        DamagedError: With this cure, unless it already has one of its own.
+    """
+    try:
+        yield
+    except DamagedError as error:
+        raise _damaged(str(error).replace(f"{RESTORE}.", f"{cure}.")) from error
 
 
 class WeightsMissingError(UserError):

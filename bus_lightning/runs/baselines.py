@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bus_lightning.core.csv_files import write_csv
+from bus_lightning.core.errors import cured_by
 from bus_lightning.core.files import aside, is_there
 from bus_lightning.data.splits import Split
 from bus_lightning.runs.cases import check_parts, read_cases
@@ -21,6 +22,7 @@ def write_baseline(run: RunDir, name: str, cases: pd.DataFrame) -> None:
         write_csv(cases, path)
 
 
+@cured_by("Run `evaluate.py baselines=true` again")
 def read_baseline(run: RunDir, name: str, classes: Sequence[str], split: Split) -> pd.DataFrame | None:
     """Read the cases of a baseline.
 

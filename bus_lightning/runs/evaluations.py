@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bus_lightning.core.errors import DamagedError
+from bus_lightning.core.errors import DamagedError, cured_by
 from bus_lightning.core.files import is_there
 from bus_lightning.data.splits import Split, load_split
 from bus_lightning.runs.cases import read_cases
@@ -73,6 +73,7 @@ def _ended(folder: RunDir) -> str:
     return str(folder.status.get("ended") or "")
 
 
+@cured_by("Restore it from a copy, or evaluate the run again")
 def read_evaluation(folder: RunDir, classes: Sequence[str] | None) -> Evaluation:
     """Read an evaluation.
 

@@ -11,20 +11,19 @@ from bus_lightning.core.files import checksum
 from bus_lightning.runs.folder import RunDir
 
 
-def refuse_other_weights(run: RunDir, made_with: Mapping[str, Any], file: Path, cure: str) -> None:
+def refuse_other_weights(run: RunDir, made_with: Mapping[str, Any], file: Path) -> None:
     """Refuse what was made with other weights than those of a run; without its checkpoint, nothing says so.
 
     Args:
         run: The run.
         made_with: What the file was made with: `weights` is the checksum of the checkpoint; earlier versions lack it.
         file: What was made.
-        cure: What to do, as in `DamagedError`.
 
     Raises:
         DamagedError: If the run was trained further since.
     """
     if made_with.get("weights") is not None and not has_weights(run, str(made_with["weights"])):
-        raise DamagedError(file, "it was made before the run was trained further", cure)
+        raise DamagedError(file, "it was made before the run was trained further")
 
 
 def has_weights(run: RunDir, weights: str) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bus_lightning.core.cache import cleared
 from bus_lightning.core.csv_files import write_csv
-from bus_lightning.core.errors import DamagedError, UserError
+from bus_lightning.core.errors import DamagedError, UserError, cured_by
 from bus_lightning.core.files import aside, checksum, is_there, write_aside
 from bus_lightning.core.reading import read_json
 from bus_lightning.data.corruptions import CORRUPTIONS, STRENGTHS
@@ -22,7 +22,6 @@ from bus_lightning.runs.made_with import refuse_other_weights
 
 log = logging.getLogger(__name__)
 FOLDER = "robustness"
-_CURE = "Run `evaluate.py robustness=true` again"
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,7 @@ def corruption_values() -> dict[str, list[float]]:
     return {name: list(map(float, corruption.values)) for name, corruption in CORRUPTIONS.items()}
 
 
+@cured_by("Run `evaluate.py robustness=true` again")
 def read_robustness(run: RunDir, task: str, classes: Sequence[str], split: Split) -> dict[Level, pd.DataFrame]:
     """Read the cases of a run's corrupted test images.
 
@@ -122,20 +122,20 @@ def read_robustness(run: RunDir, task: str, classes: Sequence[str], split: Split
     if CLEAN not in present:
         return {}
     try:
-        made_with = read_json(manifest, cure=_CURE).get("made_with")
+        made_with = read_json(manifest).get("made_with")
     except FileNotFoundError as error:
-        raise DamagedError(manifest, "it is missing", cure=_CURE) from error
+        raise DamagedError(manifest, "it is missing") from error
     if not isinstance(made_with, dict) or made_with.get("values") != corruption_values():
-        raise DamagedError(manifest, "its corruptions are not those of this version", cure=_CURE)
-    refuse_other_weights(run, made_with, manifest, _CURE)
+        raise DamagedError(manifest, "its corruptions are not those of this version")
+    refuse_other_weights(run, made_with, manifest)
     tables: dict[Level, pd.DataFrame] = {}
     for level in present:
         file = folder / level.file
         cases = read_cases(file, task, classes)
         ids = set(cases["id"])
         if foreign := ids - set(split.test):
-            raise DamagedError(file, f"'{min(foreign)}' is not a test image of split.json", cure=_CURE)
+            raise DamagedError(file, f"'{min(foreign)}' is not a test image of split.json")
         if level != CLEAN and ids != set(tables[CLEAN]["id"]):
-            raise DamagedError(file, f"its images are not those of {CLEAN.file}", cure=_CURE)
+            raise DamagedError(file, f"its images are not those of {CLEAN.file}")
         tables[level] = cases.assign(group=cases["id"].map(split.groups))
     return tables

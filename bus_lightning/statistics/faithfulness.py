@@ -8,13 +8,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bus_lightning.core.csv_files import bad_cell, check_numbers, read_table, refuse_cut
+from bus_lightning.core.errors import cured_by
 from bus_lightning.core.files import is_there
 from bus_lightning.core.reading import read_json
 from bus_lightning.metrics.columns import ratio
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.made_with import refuse_other_weights
 
-_CURE = "Run `evaluate.py explain=true` again"
 MEASURES = ("pointing", "energy", "chance")
 Faithfulness = dict[str, float | None]
 
@@ -46,6 +46,7 @@ def measure_faithfulness(heat: NDArray[np.floating], mask: NDArray[np.uint8]) ->
     return measured
 
 
+@cured_by("Run `evaluate.py explain=true` again")
 def read_maps(path: Path, groups: Mapping[str, int]) -> pd.DataFrame:
     """Read `maps.csv`, a row per image, method and weights.
 
@@ -59,7 +60,7 @@ def read_maps(path: Path, groups: Mapping[str, int]) -> pd.DataFrame:
     """
     options = path.with_name("options.json")
     if is_there(options):
-        refuse_other_weights(RunDir(path.parents[1]), read_json(options, cure=_CURE), path, _CURE)
+        refuse_other_weights(RunDir(path.parents[1]), read_json(options), path)
     text = ("id", "label", "predicted", "method", "weights")
     maps = read_table(path, needed=[*text, *MEASURES], text=text)
     if (foreign := ~maps["id"].isin(list(groups)).to_numpy()).any():

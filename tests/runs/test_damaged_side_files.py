@@ -1,5 +1,7 @@
 """A damaged history, heat map or mask of a run is a finding of the report, and leaves no run out."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,8 @@ from PIL import Image
 from bus_lightning.core.errors import DamagedError
 from bus_lightning.data.splits import load_split
 from bus_lightning.runs.cases import read_cases
+from bus_lightning.runs.evaluations import read_evaluation
+from bus_lightning.runs.robustness import corruption_values
 from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.conditions import read_group
 
@@ -70,6 +74,7 @@ def test_damaged_heat_maps_and_masks_are_findings(explained):
         maps.write_text(content)
         (finding,) = damages(explained)
         assert (str(maps) in finding, expected in finding) == (True, True), content[-100:]
+        assert finding.endswith(" Run `evaluate.py explain=true` again.")
     maps.unlink()
     (maps.with_name("heatmaps.png")).write_bytes(b"no picture")
     assert "heatmaps.png is damaged: it cannot be decoded" in damages(explained)[0]
@@ -81,6 +86,21 @@ def test_damaged_heat_maps_and_masks_are_findings(explained):
     first.write_bytes(was)
     Image.fromarray(np.zeros((3, 3), np.uint8)).save(second)
     assert f"{second} is damaged: it has 9 pixels" in damages(explained)[0]
+
+
+def test_damage_that_an_evaluation_mends_asks_for_no_training(explained):
+    for name in ("baselines/statistics.csv", "robustness/clean.csv"):
+        file = explained.path / name
+        file.parent.mkdir()
+        file.write_text("id,split,label\nx,test,benign\n")
+        (file.parent / "made.json").write_text(json.dumps({"made_with": {"values": corruption_values()}}))
+        (finding,) = damages(explained)
+        assert f"{file} is damaged: it has no column" in finding
+        assert finding.endswith(f". Run `evaluate.py {file.parent.name}=true` again.")
+        file.unlink()
+    explained.cases.write_text("id,split,label\n")
+    with pytest.raises(DamagedError, match=r"cases\.csv is damaged: .* or evaluate the run again\.$"):
+        read_evaluation(explained, None)
 
 
 def test_a_history_without_an_epoch_has_no_kept_one(explained):
