@@ -34,7 +34,7 @@ def owned(folder: Path) -> Iterator[None]:
 
     def take_over(descriptor: int) -> None:
         if before := _read(os.read(descriptor, 1000)):
-            log.warning("%s: %s died without an error (killed, or out of memory?); taking the run over.",
+            log.warning("%s: %s died without an error (killed, or out of memory?); taking it over.",
                         folder, before)  # fmt: skip
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
         os.ftruncate(descriptor, 0)
@@ -48,7 +48,7 @@ def owned(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0.5)  # `is_owned` holds it for a moment
     except Timeout:
         owner = _read(file.read_bytes() if file.is_file() else b"") or "another process"
-        raise OccupiedError(f"{folder} is being trained by {owner}; wait for it, or stop it first.") from None
+        raise OccupiedError(f"{folder} is in use by {owner}; wait for it, or stop it first.") from None
     try:
         yield
     finally:

@@ -26,6 +26,7 @@ from bus_lightning.models.weights import load_kept_weights
 from bus_lightning.runs.evaluation_folders import evaluation_folder
 from bus_lightning.runs.finished import FinishedRun, find_runs, open_run
 from bus_lightning.runs.folder import RunDir, groups_near
+from bus_lightning.runs.lock import owned
 from bus_lightning.runs.robustness import FOLDER as ROBUSTNESS
 from bus_lightning.runs.sets import write_sets
 from bus_lightning.runs.table import collect, show
@@ -169,7 +170,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         )
     if cfg.get("robustness"):
         made_with = {"weights": weights, "data": prepared.content, "split": split.hash, "predict": changed}
-        with torch.inference_mode():
+        with owned(place), torch.inference_mode():
             evaluate_robustness(
                 network.trainer, task, datamodule, cfg.robustness_options, place / ROBUSTNESS, made_with, cfg.progress
             )

@@ -51,7 +51,7 @@ with owned(Path({str(folder)!r})):
     assert lock_file(folder).stat().st_size == 0
     caplog.clear()
     train.run(cfg)
-    assert "has died" not in caplog.text
+    assert "died without an error" not in caplog.text
 
 
 def test_a_killed_job_is_named_so_in_the_table(composed, watch):

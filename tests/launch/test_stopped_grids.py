@@ -50,7 +50,7 @@ def test_two_launches_of_one_grid_share_its_jobs_and_never_a_folder(command, tmp
         log = (run_folder / "train.log").read_text()
         assert log.count(": starting") == 1, "trained twice"
     for launch, (_, errors) in zip(launches, outputs, strict=True):
-        assert launch.returncode == (1 if "is being trained by process" in errors else 0), errors
+        assert launch.returncode == (1 if "is in use by process" in errors else 0), errors
     again = start(*grid)
     output, errors = again.communicate(timeout=LIMIT_S)
     assert again.returncode == 0, errors

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import OccupiedError, UserError
 from bus_lightning.data.splits import load_split
 from bus_lightning.metrics.columns import COUNTS
 from bus_lightning.runs.baselines import BASELINES, read_baseline
+from bus_lightning.runs.lock import owned
 from bus_lightning.runs.robustness import CLEAN, Level, read_robustness
 from bus_lightning.training import fit
 from bus_lightning.training.evaluate import evaluate_run, evaluate_runs
@@ -78,6 +79,8 @@ def test_a_run_is_tested_on_corrupted_images_once(trained, caplog):
     assert all(with_new_weights[name] != again[name] for name in with_new_weights)
     assert (folder / "speckle-5.csv").read_bytes() == content
     assert len(pd.read_csv(folder / "clean.csv")) > 5
+    with owned(run.path), pytest.raises(OccupiedError, match="is in use by process"):
+        make(images=5)  # beside another that writes the same files
     make(images=5)
     assert [len(pd.read_csv(file)) for file in folder.glob("*.csv")] == [5, 5, 5]
 
