@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from bus_lightning.config.identity import is_named
+from bus_lightning.core.folders_in_texts import without_folders
 from bus_lightning.core.randomness import stable_hash
 
 SET_ASIDE = ".old-"  # in the name of a run's folder that was moved aside for a new start; in no other name
@@ -14,8 +15,8 @@ _UNSAFE = r"[^A-Za-z0-9._-]+"
 def run_name(model: str, overrides: Iterable[str]) -> str:
     """Name a run after its model and every other override, sorted by key: `resnet50__seed-1`.
 
-    If a character is replaced, or a part could be read in two ways, a short hash of the part is appended, so that two
-    different values never give the same name.
+    Of an absolute path, only the last name is shown. If a character is replaced, or a part could be read in two ways, a
+    short hash of the part is appended, so that two different values never give the same name.
 
     Args:
         model: The model's name.
@@ -44,9 +45,10 @@ def naming_overrides(overrides: Iterable[str]) -> dict[str, str]:
 
 def _safe(key: str, value: str) -> str:
     """Turn a key and its value into a unique part of a name, in safe characters; a plain part stays as it is."""
-    part = f"{key}-{value}"
+    shown = without_folders(value.strip("'\""))  # a folder may name a person, and W&B shows a run's name
+    part = f"{key}-{shown}"
     safe = re.sub(_UNSAFE, "-", part)
-    is_plain = safe == part and "-" not in key and "__" not in part and part == part.strip("_")
+    is_plain = safe == f"{key}-{value}" and "-" not in key and "__" not in part and part == part.strip("_")
     return safe if is_plain else f"{safe}-{stable_hash(key, value) % 16**8:08x}"
 
 

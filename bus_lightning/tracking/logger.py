@@ -15,10 +15,11 @@ from torch import nn
 from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import write_aside
+from bus_lightning.core.folders_in_texts import without_folders
 from bus_lightning.core.reading import read_text
 from bus_lightning.core.workarounds import without_anonymous
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.tracking.privacy import may_name_images, without_folders
+from bus_lightning.tracking.privacy import may_name_images
 from bus_lightning.tracking.settings import record_offline, wandb_mode, wandb_settings
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from bus_lightning.config.identity import identity
 from bus_lightning.config.stored import load_config
 from bus_lightning.core.errors import DamagedError
+from bus_lightning.core.folders_in_texts import without_folders
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.splits import load_split
 from bus_lightning.metrics.catalogue import EPOCH, shown_in
@@ -28,7 +29,7 @@ from bus_lightning.tasks.classification import ClassificationTask
 from bus_lightning.tasks.segmentation import SegmentationTask
 from bus_lightning.tracking.images import pictures
 from bus_lightning.tracking.links import link_to_report
-from bus_lightning.tracking.privacy import may_name_images, without_folders
+from bus_lightning.tracking.privacy import may_name_images
 
 log = logging.getLogger(__name__)
 _STATUS = ("parameters", "latency_ms", "images_per_second", "data_fraction", "epochs", "score")

@@ -148,6 +148,11 @@ def test_two_values_never_give_one_name(first, second):
     assert [run_name("m", text.split(" ") if text.count("=") > 1 else [text]) for text in (first, second)] == names
 
 
+@pytest.mark.parametrize("value", ["/ward 3/jane/w.pth", "'/ward 3/jane/w.pth'", "[/jane/w.pth]", r"C:\jane\w.pth"])
+def test_a_name_shows_no_folder_of_a_path(value):
+    assert re.fullmatch(r"m__model\.weights-+w\.pth-+[0-9a-f]{8}", run_name("m", [f"model.weights={value}"]))
+
+
 def test_the_same_values_give_one_name_however_they_are_written():
     assert run_name("m", ["b=2", "+a=[1,2]"]) == run_name("m", ["++a=[1,2]", "b=2"])
     assert run_name("m", ["a=True"]) == run_name("m", ["a=true"])

@@ -15,13 +15,13 @@ from recordings import read_recording
 from bus_lightning.config.settle import with_images
 from bus_lightning.config.stored import save_config
 from bus_lightning.core.errors import UserError
+from bus_lightning.core.folders_in_texts import without_folders
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.lock import owned
 from bus_lightning.tracking import settings, syncing
 from bus_lightning.tracking.__main__ import main
 from bus_lightning.tracking.champions import find_champions, mark_champions
 from bus_lightning.tracking.logger import finish_run, wandb_logger
-from bus_lightning.tracking.privacy import without_folders
 from bus_lightning.tracking.settings import wandb_mode
 
 
@@ -109,6 +109,8 @@ def test_only_folders_are_cut_out_of_texts():
         ("https://wandb.ai/me/x", "https://wandb.ai/me/x"), ("no /a/b/c.pth, /d/e: why", "no c.pth, e: why"),
         ({"root": ["/a/b", None, 3]}, {"root": ["b", None, 3]}),
         ("/home/Jane Doe/data/BUSI", "BUSI"), ("/data/Ward 3, Bed 2/x", "x"), ("~/it's mine/x/", "x"),
+        (r"C:\Users\Jane Doe\BUSI", "BUSI"), (r"no C:\data\w.pt, D:/e/f: why", "no w.pt, f: why"),
+        (r"\\server\ward 3\x", "x"), (r"a \alpha of 0.5", r"a \alpha of 0.5"), ("s3://bucket/x", "s3://bucket/x"),
         ("/runs/a is not complete. See docs/runs.md.", "a is not complete. See docs/runs.md."),
     ):  # fmt: skip
         assert without_folders(before) == after
