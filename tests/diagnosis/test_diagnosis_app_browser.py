@@ -164,6 +164,25 @@ def test_several_dropped_files_are_refused_and_no_answer_stays(visit, picture):
     assert page.locator(".answer, .layers").count() == 0
 
 
+def test_a_file_that_arrives_late_does_not_replace_a_later_refusal(visit, picture):
+    page, held = visit(), []
+    page.route("**/gradio_api/upload", lambda route: held.append(route))
+    drop_files(page, picture)
+    page.wait_for_selector(".drop.busy")
+    drop_files(page, picture, picture)
+    refusal = page.get_by_text("2 files were dropped: drop one at a time.")
+    refusal.wait_for()
+    held[0].continue_()
+    page.wait_for_selector(".drop:not(.busy)")
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 2000))")  # a diagnosis takes less
+    assert refusal.is_visible()
+    assert page.locator(".answer, .layers").count() == 0
+    page.unroute("**/gradio_api/upload")
+    drop_files(page, picture)
+    page.wait_for_selector(".answer")
+    assert not refusal.is_visible()
+
+
 def test_two_visitors_at_once_see_only_their_own_answers(visit, picture, tmp_path):
     other = save(with_disc(speckled(1, seed=7)[0], (100, 50), 12), tmp_path / "other.png")
     first, second = visit(), visit()

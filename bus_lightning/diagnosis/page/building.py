@@ -68,27 +68,26 @@ def build_page(
     async def on_upload(event: gr.EventData, request: gr.Request) -> list[Any]:
         try:
             with uploads.use(_given(event._data, limits)) as path:
-                return await diagnose(path, request)
+                return await diagnose(path, request, _asked(event))
         except UserError as error:
-            return show_failure(str(error), request)
+            return show_failure(str(error), request, _asked(event))
 
     async def on_sample(event: gr.EventData, request: gr.Request) -> list[Any]:
         number = event._data.get("sample") if isinstance(event._data, dict) else None
         if not isinstance(number, int) or not 0 <= number < len(samples):
-            return show_failure("There is no such sample: choose another.", request)
+            return show_failure("There is no such sample: choose another.", request, _asked(event))
         try:
-            return await diagnose(samples[number], request)
+            return await diagnose(samples[number], request, _asked(event))
         except UserError as error:
-            return show_failure(str(error), request)
+            return show_failure(str(error), request, _asked(event))
 
-    async def diagnose(path: Path, request: gr.Request) -> list[Any]:
+    async def diagnose(path: Path, request: gr.Request, asked: float) -> list[Any]:
         def work(stop: threading.Event) -> tuple[View, list[Any]]:
             view = make_view(diagnoser, decoders, path, limits, stop)
             return view, show(view)
 
         view, shown = await take_turn(request, work)
-        kept.put(_visitor(request), view)
-        return shown
+        return shown if kept.put(_visitor(request), view, asked) else [gr.skip()] * len(shown)
 
     async def take_turn(request: gr.Request, work: Callable[[threading.Event], T]) -> T:
         return await turns.run(_visitor(request), request.client.host if request.client else "", work)
@@ -101,11 +100,12 @@ def build_page(
         return [gr.update(value="", visible=False), picture, gr.update(visible=has_heat),
                 render("answer", words), render("details", words), button, button]  # fmt: skip
 
-    def show_failure(line: str, request: gr.Request) -> list[Any]:
-        kept.put(_visitor(request), None)
+    def show_failure(line: str, request: gr.Request, asked: float) -> list[Any]:
+        is_latest = kept.put(_visitor(request), None, asked)
         message, button = gr.update(value=render("failure", line), visible=True), gr.update(interactive=False)
-        return [message, gr.update(value="", visible=False), gr.update(visible=False),
-                nothing_yet, "", button, button]  # fmt: skip
+        shown = [message, gr.update(value="", visible=False), gr.update(visible=False),
+                 nothing_yet, "", button, button]  # fmt: skip
+        return shown if is_latest else [gr.skip()] * len(shown)
 
     def make_writer(kind: str) -> Callable[..., Any]:
         write, mime = (write_pdf, "application/pdf") if kind == "pdf" else (write_png, "image/png")
@@ -185,6 +185,12 @@ def _visitor(request: gr.Request) -> str:
 def _share(strength: Any) -> float:
     """Return the strength of a heat map in [0, 1], whatever was sent."""
     return min(max(strength, 0.0), 1.0) if isinstance(strength, (int, float)) and math.isfinite(strength) else STRENGTH
+
+
+def _asked(event: gr.EventData) -> float:
+    """Return when the visitor asked, in milliseconds since the page was opened; 0 if the browser does not say."""
+    asked = event._data.get("asked") if isinstance(event._data, dict) else None
+    return float(asked) if isinstance(asked, int | float) and math.isfinite(asked) else 0.0
 
 
 def _given(data: Any, limits: Limits) -> Any:

@@ -2,9 +2,13 @@
 const drop = element.querySelector(".drop");
 const most = Number(drop.querySelector("input[type=file]").dataset.most);
 
+// Say when the visitor asked: an answer that arrives after that to a later request is not shown.
+const ask = (event, given, asked = performance.now()) => trigger(event, { ...given, asked });
+
 async function give(file) {
+  const asked = performance.now();
   if (file.size > most) {
-    trigger("upload", { bytes: file.size });
+    ask("upload", { bytes: file.size });
     return;
   }
   drop.classList.add("busy");
@@ -20,10 +24,10 @@ async function give(file) {
     // A folder or a missing file: the server reports it.
   }
   drop.classList.remove("busy");
-  trigger("upload", given);
+  ask("upload", given, asked);
 }
 
-takeFiles(drop, give, (files) => trigger("upload", { files }));
+takeFiles(drop, give, (files) => ask("upload", { files }));
 for (const button of element.querySelectorAll("[data-sample]")) {
-  button.addEventListener("click", () => trigger("select", { sample: Number(button.dataset.sample) }));
+  button.addEventListener("click", () => ask("select", { sample: Number(button.dataset.sample) }));
 }

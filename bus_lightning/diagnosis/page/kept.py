@@ -40,14 +40,28 @@ class Kept:
     ) -> None:
         self._total_bytes, self._kept_s, self._after_leaving_s = total_bytes, kept_s, after_leaving_s
         self._results: dict[str, _Packed] = {}
+        self._asked: dict[str, float] = {}  # when the visitors asked for what they see
 
-    def put(self, visitor: str, view: View | None) -> None:
-        """Keep a result instead of the former one; None only drops that."""
+    def put(self, visitor: str, view: View | None, asked: float) -> bool:
+        """Keep a result instead of the former one; None only drops that.
+
+        Args:
+            visitor: Whose result it is.
+            view: The result; None if there is none.
+            asked: When the visitor asked for it, by the visitor's clock.
+
+        Returns:
+            Whether it is kept: not if the visitor has the result of a later request, which stays.
+        """
+        if asked < self._asked.get(visitor, asked):
+            return False
+        self._asked[visitor] = asked
         self._results.pop(visitor, None)
         if view is not None:
             self._results[visitor] = _pack(view)
         while sum(result.bytes for result in self._results.values()) > self._total_bytes:
             del self._results[next(iter(self._results))]
+        return True
 
     def get(self, visitor: str) -> View | None:
         """Return a visitor's result, if it is still there."""
@@ -60,6 +74,7 @@ class Kept:
     def sweep(self, is_here: Callable[[str], bool]) -> None:
         """Drop the results that are old, or whose visitors have left."""
         now = time.monotonic()
+        self._asked = {visitor: asked for visitor, asked in self._asked.items() if is_here(visitor)}
         for visitor, packed in list(self._results.items()):
             packed.left_at = None if is_here(visitor) else packed.left_at or now
             has_left = packed.left_at is not None and now - packed.left_at >= self._after_leaving_s
