@@ -88,7 +88,7 @@ def _accuracy_table(rows: Sequence[tuple[Condition, OperatingPoint]], labels: Ma
         row["malignant validation images"] = span([*point.positives.values()]) if point.positives else "-"
         for name in ("sensitivity", "specificity"):
             row[name] = _write(point, name)
-        row["n"] = sum(point.table.values()) if point.estimates else "-"
+        row["n"] = point.n if point.estimates else "-"
         row["specificity read off the test ROC (exploratory)"] = estimate(*point.read_off) if point.read_off else "-"
         table.append(row)
     caption = (

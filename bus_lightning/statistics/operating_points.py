@@ -38,6 +38,7 @@ class OperatingPoint:
         thresholds: Name of a run -> its threshold; empty for the most probable class.
         positives: Name of a run -> the malignant validation images that its threshold was chosen with.
         table: `tp`, `fn`, `fp` and `tn`, images, summed over the replicates.
+        n: Number of test images of a replicate.
         estimates: `sensitivity`, `specificity`, `ppv` and `npv` at the test images' own prevalence, and at the stated
             one as `ppv_stated` and `npv_stated`; mean over the replicates, NaN where undefined.
         read_off: Specificity at the required sensitivity, read off the ROC curve of the test images; None if none is
@@ -49,6 +50,7 @@ class OperatingPoint:
     thresholds: dict[str, float] = field(default_factory=dict)
     positives: dict[str, int] = field(default_factory=dict)
     table: dict[str, int] = field(default_factory=dict)
+    n: int = 0
     estimates: dict[str, Estimate] = field(default_factory=dict)
     read_off: Estimate | None = None
     reason: str = ""
@@ -106,7 +108,8 @@ def find_operating_points(
         thresholds = {run: float(each["threshold"]) for run, each in chosen.items()}
         table, estimates = tested.score(tested.flag(thresholds), prevalence)
         positives = {run: int(each["positives"]) for run, each in chosen.items()}
-        points.append(OperatingPoint(rule, thresholds, positives, table, estimates, read_off))
+        n = len(test) // len(tested.replicates)
+        points.append(OperatingPoint(rule, thresholds, positives, table, n, estimates, read_off))
     return points
 
 

@@ -65,6 +65,16 @@ def test_a_report_of_seeds_has_every_section_with_its_tables_and_figures(finishe
     assert "another seed gives another answer" in set(shown.tables["doubts"]["doubt"])
 
 
+def test_the_n_of_operating_points_counts_each_test_image_once_whatever_the_number_of_seeds(finished):
+    cases = pd.read_csv(finished("model=resnet34", "group=whole").cases)
+    for seed in range(3):
+        run = finished("model=resnet34", "group=seeds", f"seed={seed}", cases=cases)
+    shown = Shown(run)
+    assert shown.tables["operating_points"]["n"].tolist() == [40] * 4
+    assert "on test images (n = 40) at thresholds fixed" in shown.captions
+    assert (shown.tables["predictive_values"][["TP", "FN", "FP", "TN"]].sum(axis=1) == 3 * 40).all()  # as it says
+
+
 def test_folds_have_their_own_thresholds_and_a_variance_over_splits(finished):
     shown = Shown(halves(finished))
     row = shown.tables["operating_points"].set_index("malignant if").loc["threshold: sensitivity of 95% on validation"]

@@ -44,7 +44,7 @@ def operating_figure(points: Mapping[str, Sequence[OperatingPoint]]) -> list[Fig
             for name, marker in zip(page, MARKERS, strict=False)
         ]
         figure.legend(handles=keys, loc="outside lower center", ncols=min(2, len(keys)))
-        sizes = [sum(point.table.values()) for own in page.values() for point in own]
+        sizes = [point.n for own in page.values() for point in own]
         caption = (
             f"Sensitivity and specificity for malignant on test images (n = {span(sizes)}) at thresholds fixed on "
             "validation images, with 95% intervals (bootstrap over groups); one condition of each model. Dashed: the "
