@@ -1,6 +1,6 @@
 """The section of baselines: classifiers without a network, next to the networks."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -52,8 +52,11 @@ def baseline_section(conditions: list[Condition], test: Summaries, cache: Path |
     if figure := forest({labels[name]: summary for name, summary in shown.items()}, _METRICS):
         figure.slug = "forest_baselines"
         items.append(figure)
-    tables = [compare_all([*networks, baseline], "test", _COMPARED, reference=baseline.name) for baseline in baselines]
-    items += _comparisons(pd.concat(tables, ignore_index=True), labels, {each.name for each in baselines})
+    tables = [
+        compare_all([*networks, baseline], "test", _COMPARED, reference=baseline.name, ensembles=False)
+        for baseline in baselines
+    ]
+    items += _comparisons(pd.concat(tables, ignore_index=True), labels)
     rows = [{"statistic": name.replace("_", " "), "what it is": text} for name, text in STATISTICS.items()]
     caption = "The twenty statistics, of the image in grey levels from 0 to 1 with a longer side of 256 pixels."
     statistics = fold("The twenty statistics", [TableItem("baseline_statistics", caption, pd.DataFrame(rows))])
@@ -76,8 +79,7 @@ def _scores(conditions: list[Condition], shown: Summaries, labels: Mapping[str, 
     return TableItem("baselines_test", caption, pd.DataFrame(rows))
 
 
-def _comparisons(compared: pd.DataFrame, labels: Mapping[str, str], baselines: Collection[str]) -> list[Item]:
-    compared = compared[compared["b"].isin(baselines)]  # not an ensemble with its networks
+def _comparisons(compared: pd.DataFrame, labels: Mapping[str, str]) -> list[Item]:
     lacking = int((compared["verdict"] == NOT_COMPARED).sum())
     compared = compared[compared["verdict"] != NOT_COMPARED]
     missing = f"{lacking} comparison{'s' * (lacking > 1)} of a network with a baseline could not be made: shared test "
@@ -101,7 +103,9 @@ def _comparisons(compared: pd.DataFrame, labels: Mapping[str, str], baselines: C
         "Networks minus baselines on the same test images: paired bootstrap over groups, p adjusted by Holm for the "
         "comparisons with the same baseline by the same metric."
     )
-    better = int((table["verdict"] == "network better").sum())
+    better, worse = (int((table["verdict"] == f"{side} better").sum()) for side in ("network", "baseline"))
     number = f"{better} of {len(table)} comparisons" if len(table) > 1 else f"{better} of 1 comparison"
     text = f"In {number}, the network is better than the baseline by more than chance."
+    if worse:
+        text += f" In {worse}, the baseline is better than the network by more than chance."
     return [TableItem("baselines_compared", caption, table), Note(text), *notes]

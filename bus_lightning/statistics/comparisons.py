@@ -27,7 +27,12 @@ def compare(a: Condition, b: Condition, part: str, metric: str, draws: int = 200
 
 
 def compare_all(
-    conditions: list[Condition], part: str, metric: str | list[str], draws: int = 2000, reference: str | None = None
+    conditions: list[Condition],
+    part: str,
+    metric: str | list[str],
+    draws: int = 2000,
+    reference: str | None = None,
+    ensembles: bool = True,
 ) -> pd.DataFrame:
     """Compare the conditions of each task with each other; p is adjusted by Holm for the number of comparisons.
 
@@ -37,9 +42,9 @@ def compare_all(
         metric: Key of a metric, or several keys: they share the draws, and each is adjusted separately.
         draws: Number of draws of the bootstrap.
         reference: Name of the condition to compare all others with, as `b`. None compares all pairs, and if a task has
-            more than `MAX_ALL_PAIRS` conditions, all with its first. Ensembles are compared with the conditions whose
-            networks they average in any case. Choose the reference before you look at results:
+            more than `MAX_ALL_PAIRS` conditions, all with its first. Choose the reference before you look at results:
             comparing with the best one makes differences look larger than they are.
+        ensembles: Whether ensembles are compared with the conditions whose networks they average, too.
 
     Returns:
         A row per comparison: the columns of `Comparison`; `<test>_p` of each classical test (unadjusted); `p_holm`;
@@ -52,20 +57,21 @@ def compare_all(
     bootstrap = PairedBootstrap(part, draws)
     tables = []
     for task in dict.fromkeys(condition.task for condition in conditions):
-        pairs = _pairs([condition for condition in conditions if condition.task == task], reference)
+        pairs = _pairs([condition for condition in conditions if condition.task == task], reference, ensembles)
         for key in [metric] if isinstance(metric, str) else metric:
             tables.append(_adjusted([bootstrap.compare(a, b, key) for a, b in pairs]))
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else _adjusted([])
 
 
-def _pairs(members: list[Condition], reference: str | None) -> list[tuple[Condition, Condition]]:
+def _pairs(members: list[Condition], reference: str | None, ensembles: bool) -> list[tuple[Condition, Condition]]:
     if reference is None and len(members) > MAX_ALL_PAIRS:
         reference = members[0].name
     if reference is None:
         return list(combinations(members, 2))
     chosen = [(a, b) for b in members if b.name == reference for a in members if a is not b]
-    return chosen + [(a, b) for a in members for b in members if b.name != reference != a.name and _averages(a, b)]
+    others = [(a, b) for a in members for b in members if b.name != reference != a.name and _averages(a, b)]
+    return chosen + others * ensembles
 
 
 def _averages(ensemble: Condition, single: Condition) -> bool:

@@ -4,11 +4,14 @@ import json
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
+from statsmodels.stats.multitest import multipletests
 
 from bus_lightning.data.splits import load_split
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.baseline_section import baseline_section
 from bus_lightning.report.robustness_section import robustness_section
+from bus_lightning.report.sections import Note
 from bus_lightning.runs.baselines import write_baseline
 from bus_lightning.runs.robustness import CLEAN, Level, RobustnessDir, corruption_values
 from bus_lightning.statistics.baselines import baseline_conditions
@@ -17,6 +20,7 @@ from bus_lightning.statistics.conditions import of_task, read_group
 from bus_lightning.statistics.paired_bootstrap import PairedBootstrap
 from bus_lightning.statistics.robustness import compare_corrupted
 from bus_lightning.statistics.summary import summarise
+from bus_lightning.training.ensembles import evaluate_ensembles
 
 PROBABILITIES = ["prob_benign", "prob_malignant", "prob_normal"]
 LEVELS = (Level("blur", 2), Level("crop", 5))
@@ -53,6 +57,11 @@ def baselines(run, sure=0.6):
         wrong = weak.index[::3]
         weak.loc[wrong, PROBABILITIES] = [0.4, 0.3, 0.3]
         write_baseline(run, name, weak)
+
+
+def average(group):
+    options = {"runs": f"{group}/*", "ensemble": "seeds", "part": "test", "split": None, "progress": False}
+    evaluate_ensembles(OmegaConf.create(options | {"data": {"sets": {}, "root": None}}))
 
 
 def test_corrupted_images_are_compared_with_themselves_as_they_are(finished, tmp_path):
@@ -208,3 +217,31 @@ def test_the_folds_of_a_baseline_are_compared_with_a_network_whatever_the_names_
     compared = next(item for item in section.items if getattr(item, "slug", "") == "baselines_compared").frame
     assert compared["n"].tolist() == [40] * 4
     assert not compared.astype(str).isin(["nan", "undefined", "not compared"]).any(axis=None)
+
+
+def test_p_of_a_network_minus_a_baseline_is_adjusted_for_the_comparisons_with_this_baseline_alone(finished):
+    runs = [finished("model=alexnet", f"seed={seed}", "group=averaged", number=90, sure=0.9) for seed in (0, 1)]
+    for run in runs:
+        baselines(run, sure=0.35)
+    average(runs[0].path.parent)
+    conditions = read_group(runs[0].path.parent).conditions
+    section = baseline_section(conditions, {each.name: summarise(each, "test") for each in conditions})
+    table = next(item for item in section.items if getattr(item, "slug", "") == "baselines_compared").frame
+    bootstrap = PairedBootstrap("test", 2000)
+    for baseline in baseline_conditions(conditions):
+        p = [bootstrap.compare(each, baseline, "accuracy").p for each in conditions]
+        own = table[(table["baseline"] == baseline.name) & (table["metric"] == "accuracy")]
+        expected = multipletests(p, method="holm")[1]
+        assert own["p, adjusted (Holm)"].tolist() == [f"{each:.3f}" for each in expected]
+
+
+def test_a_baseline_that_is_better_than_a_network_is_said_to_be(finished):
+    run = finished("model=alexnet", "name=alexnet", number=120, sure=0.0)
+    baselines(run)
+    (condition,) = read_group(run.path.parent).conditions
+    section = baseline_section([condition], {condition.name: summarise(condition, "test")})
+    notes = [item.text for item in section.items if isinstance(item, Note)]
+    assert notes == [
+        "In 0 of 4 comparisons, the network is better than the baseline by more than chance. In 4, the baseline is "
+        "better than the network by more than chance."
+    ]
