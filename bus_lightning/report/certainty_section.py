@@ -96,8 +96,9 @@ def _variance_items(task: str, evidence: Evidence) -> list[Item]:
         f"{task.capitalize()}, test images: standard deviations (SD) of a score by their source. Images: of one "
         "training, bootstrap over groups. Trainings: runs with the same test images, which differ in the seed. Splits: "
         'the means of the runs of each split; "by images and trainings" is what that SD would be if the split itself '
-        'had no effect, and "beyond" is what remains. In brackets: 95% intervals of the normal theory (chi-squared), '
-        "which are wide with few runs."
+        'had no effect, and "beyond" is what remains. Without a second seed, what trainings change is not known and '
+        "remains, too. Folds share most of their training images, so their SD tends to be too small. In brackets: 95% "
+        "intervals of the normal theory (chi-squared), which are wide with few runs."
     )
     table = TableItem(f"variance_{task}", caption, pd.DataFrame(rows))
     is_known = any(len(condition.runs) > 1 for condition in conditions)
@@ -127,8 +128,8 @@ def _variance_row(spread: Spread) -> dict[str, object]:
     }
     if spread.split_sets > 1:
         row["SD over splits"] = f"{estimate(*spread.splits)}, {spread.split_sets} splits"
-        row["by images and trainings"] = estimate(spread.expected)
-        row["beyond"] = estimate(spread.beyond)
+        row["by images and trainings"] = estimate(spread.expected) + " (images alone)" * (not spread.seed_runs)
+        row["beyond"] = estimate(spread.beyond) + " (with trainings)" * (not spread.seed_runs)
     else:
         row |= {"SD over splits": "not known: one split", "by images and trainings": "-", "beyond": "-"}
     return row

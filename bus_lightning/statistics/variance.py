@@ -6,6 +6,8 @@ whose part is known from the bootstrap.
 
 References:
     Bouthillier et al., "Accounting for variance in machine learning benchmarks", MLSys 2021.
+    Bengio and Grandvalet, "No unbiased estimator of the variance of k-fold cross-validation", JMLR 5 (2004) 1089-1105:
+    folds share training images, so the variance of their scores is too small for that of independent splits.
     Searle, Casella and McCulloch, "Variance components", Wiley (1992): the estimates from a nested layout.
 """
 
@@ -35,7 +37,8 @@ class Spread:
         seed_sets: Number of sets of test images that have several runs.
         splits: Over splits: of the means of the runs of each set of test images.
         split_sets: Number of sets of test images.
-        expected: What `splits` would be if only the images and the trainings differed.
+        expected: What `splits` would be if only the images and the trainings differed; the images alone, if `seeds` is
+            not known.
         beyond: What `splits` has beyond that: the square root of the difference of the squares, 0 if it is negative.
         undefined: Number of runs without the metric, left out.
     """

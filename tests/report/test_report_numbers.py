@@ -29,13 +29,15 @@ class Shown:
         self.notes = " ".join(item.text for item in items if isinstance(item, Note))
 
 
-def halves(finished, *options, **more):
-    """Two runs of folds: each tests one half of the images, and validates on a third of the other."""
-    whole = pd.read_csv(finished("model=resnet34", "group=whole", number=120).cases)
-    for fold in (0, 1):
-        own = whole.index % 2 == fold
-        cases = pd.concat([whole[own].assign(split="test"), whole[~own].iloc[:21].assign(split="val")])
-        run = finished("model=resnet34", "data.split.folds=2", f"data.split.fold={fold}", *options, cases=cases, **more)
+def halves(finished, seeds=(0,)):
+    """Two runs of folds for each seed: each tests one half of the images, and validates on a third of the other."""
+    for seed in seeds:
+        whole = pd.read_csv(finished("model=resnet34", f"group=whole{seed}", f"seed={seed}", number=120).cases)
+        for fold in (0, 1):
+            own = whole.index % 2 == fold
+            cases = pd.concat([whole[own].assign(split="test"), whole[~own].iloc[:21].assign(split="val")])
+            options = ("data.split.folds=2", f"data.split.fold={fold}", f"seed={seed}", f"group=halves{len(seeds)}")
+            run = finished("model=resnet34", *options, cases=cases)
     return run
 
 
@@ -83,6 +85,15 @@ def test_folds_have_their_own_thresholds_and_a_variance_over_splits(finished):
     cells = shown.tables["predictive_values"][["TP", "FN", "FP", "TN"]]
     assert (cells.sum(axis=1) == 120).all()  # every image is tested once
     assert shown.tables["variance_classification"]["SD over splits"].str.endswith("2 splits").all()
+
+
+def test_what_trainings_change_is_not_counted_as_known_without_a_second_seed(finished):
+    alone = Shown(halves(finished)).tables["variance_classification"]
+    assert (alone["SD over trainings"] == "not known: no second seed").all()
+    assert alone["by images and trainings"].str.fullmatch(r"0\.\d{3} \(images alone\)").all()
+    assert alone["beyond"].str.fullmatch(r"0\.\d{3} \(with trainings\)").all()
+    both = Shown(halves(finished, seeds=(1, 2))).tables["variance_classification"]
+    assert both[["by images and trainings", "beyond"]].stack().str.fullmatch(r"0\.\d{3}").all()
 
 
 def test_few_malignant_validation_images_are_warned_of(finished):
