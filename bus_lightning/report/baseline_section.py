@@ -8,7 +8,7 @@ import pandas as pd
 from bus_lightning.data.simple_statistics import STATISTICS
 from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.metrics.majority import majority_accuracy
-from bus_lightning.report.estimates import Summaries, estimate, metric_row, write_score
+from bus_lightning.report.estimates import Summaries, estimate, metric_row, write_p, write_score
 from bus_lightning.report.figures.forest import forest
 from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.sections import Item, Note, Section, TableItem, fold
@@ -95,7 +95,7 @@ def _comparisons(compared: pd.DataFrame, labels: Mapping[str, str]) -> list[Item
             "network minus baseline": [
                 estimate(*values) for values in compared[["difference", "low", "high"]].itertuples(index=False)
             ],
-            "p, adjusted (Holm)": compared["p_holm"].map("{:.3f}".format),
+            "p, adjusted (Holm)": compared["p_holm"].map(write_p),
             "verdict": compared["verdict"].replace({"A better": "network better", "B better": "baseline better"}),
         }
     )

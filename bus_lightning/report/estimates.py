@@ -33,6 +33,13 @@ def write_score(row: Mapping[str, Any] | pd.Series | None, digits: int = 3, miss
     return f"undefined: {row['reason']}" if row["reason"] else estimate(row["value"], row["low"], row["high"], digits)
 
 
+def write_p(p: float) -> str:
+    """Write a p-value: `0.012`, `< 0.001`, because none is 0, and `-` if it is undefined."""
+    if math.isnan(p):
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def metric_row(summary: pd.DataFrame | None, metric: str) -> dict[str, Any] | None:
     """Return the row of a metric in a summary; None if it was not computed or has no images."""
     if summary is None or summary.empty:

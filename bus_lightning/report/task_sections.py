@@ -9,7 +9,7 @@ from bus_lightning.metrics.catalogue import REPORT, shown_in, title_of
 from bus_lightning.metrics.majority import majority_accuracy
 from bus_lightning.report.condition_options import option_items
 from bus_lightning.report.ensemble_items import count_runs
-from bus_lightning.report.estimates import Summaries, estimate, metric_row, write_score
+from bus_lightning.report.estimates import Summaries, estimate, metric_row, write_p, write_score
 from bus_lightning.report.extension import Evidence
 from bus_lightning.report.figures.forest import by_class_and_size, forest
 from bus_lightning.report.figures.inputs import labels_of
@@ -226,18 +226,18 @@ def _comparison_items(comparisons: pd.DataFrame, task: str, labels: Mapping[str,
             "metric": rows["metric"].map(title_of),
             "n": rows["n"],
             "A minus B": [estimate(*values) for values in rows[["difference", "low", "high"]].itertuples(index=False)],
-            "p, bootstrap": rows["p"].map("{:.3f}".format),
-            "p, adjusted (Holm)": rows["p_holm"].map("{:.3f}".format),
+            "p, bootstrap": rows["p"].map(write_p),
+            "p, adjusted (Holm)": rows["p_holm"].map(write_p),
             "n, one of each group": rows["n_independent"],
-            **{f"p, {name.removesuffix('_p')}": rows[name].map("{:.3f}".format) for name in tests},
+            **{f"p, {name.removesuffix('_p')}": rows[name].map(write_p) for name in tests},
             "verdict": rows["verdict"],
         }
     )
     caption = (
         "Two conditions on the same test images. The verdict follows the paired bootstrap over groups, "
-        "adjusted by Holm for the number of comparisons. Next to it are standard tests of one image per group and the "
-        "first seed, not adjusted: McNemar (correct or wrong), DeLong (AUC of malignant against the rest), Wilcoxon "
-        "(Dice per image)."
+        "adjusted by Holm for all comparisons by the same metric, not for several metrics. Next to it are standard "
+        "tests of one image per group and the first seed, not adjusted: McNemar (correct or wrong), DeLong (AUC of "
+        "malignant against the rest), Wilcoxon (Dice per image)."
     )
     apart = (rows["verdict"] == "cannot be told apart").sum()
     number = f"In {apart} of {len(rows)} comparisons" if len(rows) > 1 else f"In {apart} of 1 comparison"

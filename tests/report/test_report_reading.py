@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bus_lightning.report.condition_options import option_items
+from bus_lightning.report.estimates import write_p
 from bus_lightning.report.figures.forest import forest
 from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.figures.sample_size import sample_size_figure
@@ -68,6 +69,12 @@ def test_a_table_of_comparisons_has_only_those_that_were_made(finished):
     table = pd.read_csv(folder / "tables" / "comparisons_classification.csv")
     assert set(zip(table["A"], table["B"], strict=True)) == {("resnet34", "resnet50")}
     assert "4 more were not made" in text
+    assert set(table["p, mcnemar"]) == {"< 0.001"}  # 2 to the power of -29: no p is 0
+
+
+def test_no_p_value_is_written_as_zero_and_an_undefined_one_is_a_dash():
+    assert [write_p(p) for p in (0.0, 2**-29, 0.001, 0.0456, 1.0)] == ["< 0.001", "< 0.001", "0.001", "0.046", "1.000"]
+    assert write_p(float("nan")) == "-"
 
 
 def test_an_interval_without_width_is_no_certainty(finished):
