@@ -9,6 +9,7 @@ import pandas as pd
 from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.data.burned_in import ERROR
 from bus_lightning.data.described import UNKNOWN
+from bus_lightning.data.sources.source_index import NO_CLASS
 from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.report.estimates import estimate
 from bus_lightning.report.figures.inputs import labels_of, paged, span, usable
@@ -31,7 +32,7 @@ class _Scored:
 
     Attributes:
         scores: Factor and stratum -> metric -> score.
-        malignant: Factor and stratum -> share of malignant images.
+        malignant: Factor and stratum -> share of malignant images; NaN if it is not known.
         sizes: Third -> its lesions, as a range of their share of the image.
     """
 
@@ -77,9 +78,9 @@ def confounder_section(conditions: Sequence[Condition], studied: Sequence[Studie
     intro = (
         "A network can use other things than the lesion: calipers, the device, the size of the image. Each row scores "
         "the test images with such a property. Nobody assigned it at random: a difference can also come from other "
-        "classes or lesions in the stratum, so the share of malignant images is given. Intervals: 95%, bootstrap over "
-        "groups, drawn from all classes together; all strata have the same draws. Burned-in marks were found by a rule "
-        f"that is {ERROR}."
+        "classes or lesions in the stratum, so the share of malignant images is given, where it is known. Intervals: "
+        "95%, bootstrap over groups, drawn from all classes together; all strata have the same draws. Burned-in marks "
+        f"were found by a rule that is {ERROR}."
     )
     return Section("Confounders", intro, items)
 
@@ -123,10 +124,16 @@ def _score(condition: Condition, cases: pd.DataFrame, strata: Mapping[_Key, set[
     labels = cases.drop_duplicates("id").set_index("id")["label"]
     return _Scored(
         {key: {metric: scores[names[key], metric] for metric in metrics} for key in strata},
-        {key: float((labels[sorted(ids)] == MALIGNANT).mean()) for key, ids in strata.items()},
+        {key: _share_of_malignant(labels[sorted(ids)], condition.classes) for key, ids in strata.items()},
         {name: _range_of(images.loc[sorted(ids), "lesion_share"]) for (factor, name), ids in strata.items()
          if factor == _SIZE},
     )  # fmt: skip
+
+
+def _share_of_malignant(labels: "pd.Series[str]", classes: Sequence[str]) -> float:
+    """Compute the share of malignant images; NaN if no class is called so, or the class of an image is not known."""
+    is_known = MALIGNANT in classes and not (labels == NO_CLASS).any()
+    return float((labels == MALIGNANT).mean()) if is_known else float("nan")
 
 
 def _range_of(shares: "pd.Series[float]") -> str:
@@ -142,7 +149,7 @@ def _table(task: str, scored: Mapping[str, _Scored]) -> TableItem:
             reference = first.setdefault(factor, key)
             size = f", {each.sizes[stratum]}" if stratum in each.sizes else ""
             row: dict[str, object] = {"condition": label, "by": factor, "images": f"{stratum}{size}"}
-            row["malignant"] = f"{each.malignant[key]:.0%}"
+            row["malignant"] = "-" if np.isnan(each.malignant[key]) else f"{each.malignant[key]:.0%}"
             for metric, score in by_metric.items():
                 title = title_of(metric)
                 row[title] = _write(score)
@@ -155,6 +162,8 @@ def _table(task: str, scored: Mapping[str, _Scored]) -> TableItem:
         f"first stratum of the property. Fewer than {LEAST} images have no value. The thirds are those of the test "
         "images with a lesion, with the smallest and the largest lesion of each."
     )
+    if any(factor == _DEVICE for each in scored.values() for factor, _ in each.scores):
+        caption += f" Devices: at most the {_MOST_DEVICES} with the most images, of those that are known."
     return TableItem(f"confounders_{task}", caption, pd.DataFrame(rows))
 
 

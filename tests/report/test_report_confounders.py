@@ -125,3 +125,19 @@ def test_the_size_of_recorded_lesions_needs_no_data_folder(make):
     assert set(TEST) <= set(shares.index)
     assert shares[TEST].to_list() == pytest.approx(recorded[TEST].to_list())
     assert long_axes.empty
+
+
+@pytest.mark.parametrize("classes", [["unlabelled"], ["benign", "cancer", "normal"]])
+def test_the_share_of_malignant_images_is_not_given_where_no_class_says_it(finished, classes):
+    cases = pd.DataFrame({"id": TEST, "split": "test", "label": [classes[k % len(classes)] for k in range(90)]})
+    cases = cases.assign(tp=np.arange(10, 100), fp=5, fn=5, tn=1000)
+    options = ("group=study", "model=u2net_lite", f"data.classes=[{','.join(classes)}]")
+    section = section_of(finished(*options, cases=cases, train=TRAIN))
+    assert set(rows_of(section, "confounders_segmentation")["malignant"]) == {"-"}
+
+
+def test_devices_that_have_no_row_are_not_left_out_without_a_word(make):
+    devices = [f"device {k % 8}" for k in range(len(TRAIN) + len(TEST))]
+    (table,) = (item for item in section_of(make(device=devices)).items if isinstance(item, TableItem))
+    assert (table.frame["by"] == "device").sum() == 6
+    assert "Devices: at most the 6 with the most images" in table.caption
