@@ -86,8 +86,17 @@ def _diagram(studied: Studied, suffix: str, name: str) -> FigureItem:
     ends[-1] = Step(ends[-1].title, (*ends[-1].lines, *_analysed(studied, tested)))
     caption = f"From files to analysed images: {name}."
     if studied.is_cross_validated:
-        caption += " Cross-validation: each image is tested by a network that was not trained on its group."
+        caption += " Cross-validation: each image is tested by a network that was not trained on "
+        caption += "its group." if _keeps_groups(studied) else "it; of some, others of their group were in training."
     return flow_diagram(f"flow{suffix}", caption, steps, ends)
+
+
+def _keeps_groups(studied: Studied) -> bool:
+    """Say whether no test image has an image of its group in training, in any split."""
+    return all(
+        {split.groups[id_] for id_ in split.train}.isdisjoint(split.groups[id_] for id_ in split.test)
+        for split in studied.splits
+    )
 
 
 def _name(studied: Studied, all_studied: Sequence[Studied]) -> str:

@@ -103,12 +103,14 @@ def test_a_run_of_an_earlier_version_says_what_was_not_recorded(run):
     assert "evaluate.py" in note.text
 
 
-def run_that_tests(test, ids, finished, *options):
+def run_that_tests(test, ids, finished, *options, order=int, method="grouped"):
     """Make a run of a study: it tests these images, validates on six others and is trained on the rest."""
     rest = [id_ for id_ in ids if id_ not in test]
     cases = pd.concat([draw_predictions(rest[:6], part="val"), draw_predictions(test)], ignore_index=True)
-    order = {id_: k for k, id_ in enumerate(ids)}
-    return finished("group=study", "model=resnet34", *options, cases=cases, train=rest[6:], groups=order)
+    groups = {id_: order(k) for k, id_ in enumerate(ids)}
+    return finished(
+        "group=study", "model=resnet34", *options, cases=cases, train=rest[6:], groups=groups, method=method
+    )
 
 
 def test_folds_are_one_diagram_in_which_each_image_is_tested_once(finished):
@@ -124,6 +126,19 @@ def test_folds_are_one_diagram_in_which_each_image_is_tested_once(finished):
     words = words_of(figures(section)[0])
     assert {"Tested once each: n = 60", "3 folds, each with", "training images: 34", "validation images: 6"} <= words
     assert list(rows_of(section)) == ["all", *(f"test images of fold {number}" for number in (1, 2, 3))]
+    assert figures(section)[0].caption.endswith("each image is tested by a network that was not trained on its group.")
+
+
+def test_folds_that_divide_groups_do_not_claim_that_a_network_has_not_seen_the_group(finished):
+    ids = name_images(60)
+    for fold in range(3):
+        options = (f"data.split.fold={fold}", "data.split.folds=3", "data.split.method=random")
+        test = ids[fold * 20 : fold * 20 + 20]
+        run = run_that_tests(test, ids, finished, *options, order=lambda k: k % 30, method="random")
+    (studied,) = studied_of(run)
+    assert studied.is_cross_validated
+    caption = figures(image_section([studied]))[0].caption
+    assert caption.endswith("a network that was not trained on it; of some, others of their group were in training.")
 
 
 def test_splits_of_several_seeds_are_not_called_a_cross_validation(finished):
