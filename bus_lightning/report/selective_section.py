@@ -75,14 +75,14 @@ def _is_usable(condition: Condition) -> bool:
 
 def _doubt_items(evidence: Evidence, labels: dict[str, str]) -> list[Item]:
     """Tabulate what is gained without the answers of each doubt; joint networks keep the columns of their masks."""
-    rows = []
-    calls = []
+    rows, calls, never = [], [], 0
     for condition in evidence.main:
         if includes_task(condition.task, "classification") and condition.name in labels:
             calls.append((replace(condition, splits={}), _thresholds(evidence, condition)))
     sizes = sum(len(condition.cases) for condition, _ in calls)
     for (condition, _), deferrals in zip(calls, call_in_parallel(_score, calls, sizes), strict=True):
         for deferral in deferrals:
+            never += deferral.share[0] == 0
             rows.append({
                 "condition": labels[condition.name],
                 "doubt": deferral.doubt,
@@ -96,7 +96,6 @@ def _doubt_items(evidence: Evidence, labels: dict[str, str]) -> list[Item]:
     if not rows:
         return []
     table = pd.DataFrame(rows)
-    never = int((table["share of answers"].str.startswith("0.000")).sum())
     caption = (
         "What is gained on test images if the answers with a doubt are left to a reader: value and 95% interval. The "
         "last column leaves out the same number of answers, those with the lowest probability: a doubt with no larger "
@@ -106,7 +105,8 @@ def _doubt_items(evidence: Evidence, labels: dict[str, str]) -> list[Item]:
     )
     items: list[Item] = [TableItem("doubts", caption, table)]
     if never:
-        items.append(Note(f"In {never} rows the doubt is never raised, so it changes nothing."))
+        where = "1 row" if never == 1 else f"{never} rows"
+        items.append(Note(f"In {where} the doubt is never raised, so it changes nothing."))
     return items
 
 

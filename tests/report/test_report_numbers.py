@@ -1,8 +1,11 @@
 """Operating points, calibration, selective prediction, variance and sample size in a whole report."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 from across_runs import count, describe, draw_cases, evaluate, with_validation, write_sets
+from drawn_conditions import condition
 
 from bus_lightning.launch.report import main
 from bus_lightning.report.calibration_section import calibration_section
@@ -10,7 +13,7 @@ from bus_lightning.report.certainty_section import certainty_section
 from bus_lightning.report.contents import gather_evidence
 from bus_lightning.report.operating_section import operating_section
 from bus_lightning.report.sections import FigureItem, Note, TableItem
-from bus_lightning.report.selective_section import selective_section
+from bus_lightning.report.selective_section import _doubt_items, selective_section
 from bus_lightning.statistics.conditions import read_group
 
 SECTIONS = (operating_section, calibration_section, selective_section, certainty_section)
@@ -145,6 +148,19 @@ def test_a_joint_network_doubts_answers_that_its_mask_contradicts(finished):
     } < doubts
     assert len(shown.tables["operating_points"]) == 4
     assert {"classification", "segmentation"} == set(shown.tables["sample_size"]["task"])
+
+
+def test_a_doubt_that_is_raised_once_among_many_answers_is_not_said_to_be_never_raised():
+    sure = {"prob_benign": 0.9, "prob_malignant": 0.06, "prob_normal": 0.04}
+    cases = pd.DataFrame({"id": [str(k) for k in range(2500)], "label": "benign"}).assign(
+        run="r", replicate=0, split="test", group=range(2500), **sure
+    )
+    never = SimpleNamespace(main=[condition(cases=cases)], operating_points={})
+    table, note = _doubt_items(never, {"resnet34": "resnet34"})
+    assert note.text == "In 1 row the doubt is never raised, so it changes nothing."
+    cases.loc[0, list(sure)] = [0.5, 0.3, 0.2]
+    (table,) = _doubt_items(never, {"resnet34": "resnet34"})
+    assert table.frame["share of answers"].str.startswith("0.000").all()
 
 
 def test_a_report_of_segmenters_has_only_what_masks_can_give(finished):
