@@ -48,13 +48,15 @@ def across_section(conditions: list[Condition], cache: Path | None) -> Section |
         if across.rows:
             items += _matrix_items(task, across, cache)
     described = {name: values for across in by_task.values() for name, values in across.described.items()}
+    is_external = any(cell.images and not cell.is_own for across in by_task.values() for _, cell in _cells(across))
     items += [*_empty_cells(by_task), *set_differences(described)]
     intro = (
         "Rows are what a network was trained on, columns what it was tested on. On its own data set, a network is "
         "tested on the held-out images of the test part; on another set, on images that were not used in training. A "
         "lower score on other sets is a hint, not a measure, of the score in a further hospital."
     )
-    return Section("Trained on, tested on", intro, items)
+    # The checklists take the first title as the place of a test on external data.
+    return Section("Trained on, tested on" if is_external else "Trained and tested on the same sets", intro, items)
 
 
 @dataclass(frozen=True)

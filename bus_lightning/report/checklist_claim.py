@@ -1,6 +1,6 @@
 """CLAIM 2024: the checklist for artificial intelligence in medical imaging."""
 
-from bus_lightning.report.checklists import HEAD, SCORES, Checklist, Entry
+from bus_lightning.report.checklists import EXTERNAL, HEAD, SCORES, Checklist, Entry
 
 CLAIM = Checklist(
     "claim",
@@ -54,7 +54,7 @@ CLAIM = Checklist(
             Entry("31", "explanation of predictions", ("heat_maps_*", "Heat maps*"),
                   otherwise="not in this report: no run has heat maps (`evaluate.py explain=true`)"),
             Entry("32", "test on internal data", ("in_short_*", *SCORES)),
-            Entry("33", "test on external data", ("across_*",),
+            Entry("33", "test on external data", (EXTERNAL,),
                   otherwise="not in this report: no run was evaluated on another data set"),
             Entry("34", "registration of a clinical trial", otherwise="not applicable, because this is not a trial"),
         ),

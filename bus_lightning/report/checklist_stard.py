@@ -1,6 +1,6 @@
 """STARD-AI: reporting of diagnostic accuracy studies that use artificial intelligence."""
 
-from bus_lightning.report.checklists import HEAD, SCORES, Checklist, Entry
+from bus_lightning.report.checklists import EXTERNAL, HEAD, SCORES, Checklist, Entry
 
 STARD_AI = Checklist(
     "stard_ai",
@@ -60,7 +60,7 @@ STARD_AI = Checklist(
             Entry("26b", "other diagnoses of those without the disease"),
             Entry("27", "time and treatment between the two tests"),
             Entry("28", "whether the test data represent those for whom the test is meant", ("data_limits",)),
-            Entry("29", "how test data from other places differ", ("across_sets", "across_*"),
+            Entry("29", "how test data from other places differ", (EXTERNAL,),
                   otherwise="not in this report: no run was evaluated on another data set"),
             Entry("30", "table of the index test against the reference standard",
                   ("operating_points*", "confusion_*", "lesion_detection")),
@@ -68,7 +68,7 @@ STARD_AI = Checklist(
             Entry("32", "harm", otherwise="not applicable, because no patient was examined for this study"),
         ),
         "Discussion and other information": (
-            Entry("33", "limits, bias and generality", ("data_limits", "Checks", "across_*"),
+            Entry("33", "limits, bias and generality", ("data_limits", "Checks", EXTERNAL),
                   add="the limits of the design"),
             Entry("34", "consequences for practice"),
             Entry("35", "ethics and fairness"),

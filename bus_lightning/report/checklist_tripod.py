@@ -1,6 +1,6 @@
 """TRIPOD+AI: reporting of prediction models that use regression or machine learning."""
 
-from bus_lightning.report.checklists import HEAD, SCORES, Checklist, Entry
+from bus_lightning.report.checklists import EXTERNAL, HEAD, SCORES, Checklist, Entry
 
 _NO_UPDATE = "not applicable, because no model was updated"
 TRIPOD_AI = Checklist(
@@ -41,7 +41,7 @@ TRIPOD_AI = Checklist(
             Entry("12a", "how the data were used and divided", ("splits", "flow*"), ("split.json",)),
             Entry("12b", "handling of the predictors", files=("config.yaml",)),
             Entry("12c", "model, training, tuning and internal validation", ("Training", "costs"), ("config.yaml",)),
-            Entry("12d", "differences between clusters", ("across_*", "confounders_*", "variance_*")),
+            Entry("12d", "differences between clusters", (EXTERNAL, "confounders_*")),
             Entry("12e", "measures of performance, and comparisons",
                   (*SCORES, "comparisons_*", "calibration", "reliability_*", "decision_curve_*")),
             Entry("12f", "updating of the model", otherwise=_NO_UPDATE),
@@ -68,8 +68,8 @@ TRIPOD_AI = Checklist(
             Entry("21", "participants and outcomes in each analysis", ("characteristics*", "flow*", *SCORES)),
             Entry("22", "the full model", ("costs",), ("config.yaml",), add="where the weights can be had"),
             Entry("23a", "performance with intervals, also of subgroups", (*SCORES, "confounders_*", "strata_*")),
-            Entry("23b", "differences of performance between clusters", ("across_*", "variance_*"),
-                  otherwise="not in this report: all images come from one data set"),
+            Entry("23b", "differences of performance between clusters", (EXTERNAL,),
+                  otherwise="not in this report: no run was evaluated on another data set"),
             Entry("24", "results of updating", otherwise=_NO_UPDATE),
         ),
         "Discussion": (

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 AUTHORS = "to be stated by the authors"
 _MOST = 4  # places of an item
 SCORES = ("Classification", "Segmentation")  # titles of the sections with the scores
+EXTERNAL = "Trained on, tested on"  # title of the section of data sets, if a network was tested on another one
 HEAD = "head"  # the facts at the head of the page
 _STATES = ("in the report", "to be stated by the authors", "not applicable or not in this report")
 

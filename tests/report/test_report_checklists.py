@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from across_runs import draw_cases, evaluate, section_of
 from study_runs import describe_images, draw_predictions, name_images, record
 
 from bus_lightning.data.sources.registry import SOURCES, get_source
 from bus_lightning.report import checklists
 from bus_lightning.report.checklist_section import CHECKLISTS, checklist_section, names_in
-from bus_lightning.report.checklists import AUTHORS, HEAD, Checklist, Entry, count_states, fill
+from bus_lightning.report.checklist_tripod import TRIPOD_AI
+from bus_lightning.report.checklists import AUTHORS, HEAD, Checklist, Entry, count_states, fill, find_places
 from bus_lightning.report.data_facts import data_facts_section, find_cards
 from bus_lightning.report.making import make_report
 from bus_lightning.report.sections import Note, Section, TableItem
@@ -111,6 +113,28 @@ def test_a_place_that_the_report_lacks_is_replaced_by_the_reason():
     assert f"| 1 | a flow | {places['flow_1']}; {places['flows']} |" in fill(checklist, places)
     assert list(count_states(checklist, ["flow_1"]).values()) == [1, 1, 0]
     assert list(count_states(checklist, []).values()) == [0, 1, 1]
+
+
+def test_data_sets_without_a_test_on_another_set_are_no_test_on_external_data(trained_on):
+    trained_on("busi")
+    run = trained_on("bus_bra")
+    asked = {("claim", "33"), ("tripod_ai", "23b"), ("stard_ai", "29")}
+    entries = {(each.name, item.number): item for each in CHECKLISTS for items in each.items.values() for item in items}
+    for is_tested in (False, True):
+        if is_tested:
+            evaluate(run, "busi", draw_cases("busi"))
+        names = names_in([section_of(run)])
+        assert "across_sets" in names
+        for key in asked:
+            assert bool(find_places(entries[key], names)) == is_tested, key
+            assert entries[key].otherwise == "not in this report: no run was evaluated on another data set"
+
+
+def test_a_spread_over_seeds_is_no_difference_between_clusters():
+    items = (item for items in TRIPOD_AI.items.values() for item in items)
+    assert not [
+        item.number for item in items if "clusters" in item.text and find_places(item, ["variance_segmentation"])
+    ]
 
 
 def test_the_names_of_a_report_are_its_titles_and_slugs():
