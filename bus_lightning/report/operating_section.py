@@ -132,15 +132,21 @@ def _predictive_table(
 def _outside_table(conditions: Sequence[Condition], labels: Mapping[str, str]) -> list[Item]:
     """Take the same thresholds to the other data sets that the runs were evaluated on."""
     evaluated = [each for each in conditions if any((run.path / "evaluations").is_dir() for run in each.runs)]
-    table = []
+    table, larger = [], dict[str, Item]()
     for row in read_across(evaluated).rows:
         for name, cell in row.cells.items():
             if cell.is_own or not cell.images:
                 continue
+            label, own, networks = labels[row.condition.name], row.condition.networks, cell.condition.networks
+            if networks != own:  # those of every fold: no validation image is new to all of them
+                larger[label] = Note(
+                    f"{label} averages {networks} networks on another data set. Its thresholds there are those of "
+                    f"one fold, which averages {own}.", "warning",
+                )  # fmt: skip
             cases = pd.concat([row.condition.part("val"), cell.condition.cases.assign(split="test")], ignore_index=True)
             for point in find_operating_points(replace(row.condition, cases=cases, splits={})):
                 shown: dict[str, object] = {
-                    "condition": labels[row.condition.name],
+                    "condition": label,
                     "tested on": name,
                     "n": cell.images,
                 }
@@ -157,7 +163,8 @@ def _outside_table(conditions: Sequence[Condition], labels: Mapping[str, str]) -
     )
     frame = pd.DataFrame(table)
     first = ["condition", "tested on", "n", "malignant if"]
-    return [TableItem("operating_points_outside", caption, frame[[*first, *(c for c in frame if c not in first)]])]
+    shown_first = frame[[*first, *(column for column in frame if column not in first)]]
+    return [TableItem("operating_points_outside", caption, shown_first), *larger.values()]
 
 
 def _write(point: OperatingPoint, name: str) -> str:

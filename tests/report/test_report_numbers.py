@@ -1,19 +1,22 @@
 """Operating points, calibration, selective prediction, variance and sample size in a whole report."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from across_runs import count, describe, draw_cases, evaluate, with_validation, write_sets
-from drawn_conditions import condition
+from drawn_conditions import classified, condition
 
 from bus_lightning.launch.report import main
+from bus_lightning.report import operating_section as sections
 from bus_lightning.report.calibration_section import calibration_section
 from bus_lightning.report.certainty_section import certainty_section
 from bus_lightning.report.contents import gather_evidence
 from bus_lightning.report.operating_section import operating_section
 from bus_lightning.report.sections import FigureItem, Note, TableItem
 from bus_lightning.report.selective_section import _doubt_items, selective_section
+from bus_lightning.statistics.across_sets import Across, Cell, Row
 from bus_lightning.statistics.conditions import read_group
 
 SECTIONS = (operating_section, calibration_section, selective_section, certainty_section)
@@ -203,3 +206,16 @@ def test_another_data_set_is_tested_at_the_same_threshold(finished):
     (threshold,) = point.thresholds.values()
     called = other.loc[other["label"] == "malignant", "prob_malignant"] >= threshold
     assert outside.loc[rule, "sensitivity"].startswith(f"{called.mean():.3f} (")
+
+
+def test_an_ensemble_of_more_networks_than_chose_the_threshold_is_named(monkeypatch):
+    drawn = classified()
+    own = condition("ensemble", cases=pd.concat([drawn, drawn.assign(split="val")]))
+    for networks, notes in ((1, []), (5, ["averages 5 networks on another data set"])):
+        cell = Cell("breast", replace(own, cases=drawn, networks=networks), images=60, groups=30, runs=1)
+        across = Across([Row(own, ("busi",), {"breast": cell})], ["busi", "breast"], {})
+        monkeypatch.setattr(sections, "read_across", lambda _, made=across: made)
+        table, *others = sections._outside_table([own], {"ensemble": "E"})
+        assert len(table.frame) == 4
+        assert len(others) == len(notes)
+        assert all(f"E {text}" in note.text for note, text in zip(others, notes, strict=True))
