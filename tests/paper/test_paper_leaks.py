@@ -7,11 +7,12 @@ import pytest
 
 from bus_lightning.paper.additions import EXTENSION
 from bus_lightning.paper.leak_figure import leakage
-from bus_lightning.paper.leaks import handling, separate_leaks, verdicts
+from bus_lightning.paper.leaks import handling, leak_section, separate_leaks, verdicts
 from bus_lightning.report.contents import contents
 from bus_lightning.report.figures.inputs import wrapped
 from bus_lightning.report.making import make_report
 from bus_lightning.statistics.conditions import read_group
+from bus_lightning.statistics.summary import summarise
 
 NET = "model=resnet34"
 
@@ -48,6 +49,22 @@ def test_leakage_experiments_have_a_separate_section(finished):
 )
 def test_a_handling_is_described_in_words(composed, overrides, words):
     assert handling(composed("model=resnet34", *overrides)) == words
+
+
+def test_leaks_of_several_networks_are_not_said_to_have_one_network(finished):
+    for options in (["leak=nothing"], ["leak=class_mark"], ["leak=class_mark", "data.size=32"]):
+        run = finished("group=leakage", NET, *options)
+    conditions = read_group(run.path.parent).conditions
+    summaries = {part: {each.name: summarise(each, part) for each in conditions} for part in ("val", "test")}
+    section = leak_section(conditions, summaries)
+    assert section.intro.endswith("Compare only rows that have the same network, input size and epochs.")
+    shown = section.items[0].frame["pixels, epochs"].tolist()
+    sizes = sorted(f"{each.config.data.size}, {each.config.trainer.max_epochs}" for each in conditions)
+    assert sorted(shown[:3]) == sizes
+    assert shown[3:] == ["not stated, 100"] * 4
+    section = leak_section([each for each in conditions if each.config.data.size != 32], summaries)
+    assert section.intro.endswith("Our rows have the same network, input size and epochs.")
+    assert "pixels, epochs" not in section.items[0].frame
 
 
 def leak_row(val, test, loss):
