@@ -14,11 +14,11 @@ CLAIM = Checklist(
             Entry("1", "the title or abstract names the kind of AI"),
             Entry("2", "a summary of design, methods, results and conclusions", ("In short",), add="the abstract"),
             Entry("3", "background, intended use and clinical role"),
-            Entry("4", "aims and hypotheses", ("protocol_*",)),
+            Entry("4", "aims and hypotheses"),
         ),
         "Methods: design and data": (
             Entry("5", "prospective or retrospective"),
-            Entry("6", "goal of the study", ("protocol_*",)),
+            Entry("6", "goal of the study"),
             Entry("7", "sources of the data", ("data_facts",)),
             Entry("8", "inclusion and exclusion", ("flow*",), add="how the patients were recruited"),
             Entry("9", "preprocessing of the data", files=("config.yaml",)),
@@ -37,7 +37,8 @@ CLAIM = Checklist(
         "Methods: parts": (
             Entry("19", "how images were assigned to the parts", ("splits", "flow*"), ("split.json",)),
             Entry("20", "at which level the parts are disjoint", ("splits", "Checks")),
-            Entry("21", "size of the test data, and why", ("sample_size*", "characteristics*")),
+            Entry("21", "size of the test data, and why", ("sample_size*", "characteristics*"),
+                  add="how this number was chosen"),
         ),
         "Methods: model and training": (
             Entry("22", "description of the model", ("costs",), ("config.yaml",)),

@@ -14,7 +14,7 @@ STARD_AI = Checklist(
             Entry("1", "the title or abstract names a study of diagnostic accuracy of AI, and a measure of accuracy"),
             Entry("2", "abstract", ("In short",), add="the abstract"),
             Entry("3", "background, intended use and place in the clinical workflow"),
-            Entry("4", "objectives and hypotheses", ("protocol_*",)),
+            Entry("4", "objectives and hypotheses"),
         ),
         "Methods: design, participants and data": (
             Entry("5", "data collected before or after the study was planned"),
@@ -48,7 +48,7 @@ STARD_AI = Checklist(
                   otherwise="not applicable, because every image gets an answer"),
             Entry("20", "missing data", ("flow*", "left_out")),
             Entry("21", "variation of accuracy, planned or exploratory", ("confounders_*", "strata_*", "variance_*")),
-            Entry("22", "sample size", ("sample_size*", "characteristics*")),
+            Entry("22", "sample size", ("sample_size*", "characteristics*"), add="how this number was chosen"),
             Entry("23", "errors, bias and fairness",
                   ("worst_errors*", "segmentations*", "dice_*", "confounders_*", "robustness*"),
                   add="groups of patients"),

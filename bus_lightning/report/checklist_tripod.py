@@ -17,7 +17,7 @@ TRIPOD_AI = Checklist(
             Entry("3a", "health care context and existing models"),
             Entry("3b", "target population, purpose and users"),
             Entry("3c", "known inequalities between groups of patients"),
-            Entry("4", "objectives; development, evaluation or both", ("protocol_*",)),
+            Entry("4", "objectives; development, evaluation or both"),
         ),
         "Methods: data and participants": (
             Entry("5a", "sources of the data, and whether they are representative", ("data_facts", "data_limits")),
@@ -34,7 +34,7 @@ TRIPOD_AI = Checklist(
             Entry("9a", "choice of the predictors", otherwise="not applicable, because the image is the only input"),
             Entry("9b", "definition of the predictors", files=("config.yaml",)),
             Entry("9c", "who assessed predictors", otherwise="not applicable, because nobody reads the image"),
-            Entry("10", "sample size", ("sample_size*", "characteristics*")),
+            Entry("10", "sample size", ("sample_size*", "characteristics*"), add="how this number was chosen"),
             Entry("11", "missing data", ("flow*", "left_out")),
         ),
         "Methods: analysis": (
@@ -75,7 +75,8 @@ TRIPOD_AI = Checklist(
         "Discussion": (
             Entry("25", "interpretation, also of fairness", ("In short",), add="the interpretation"),
             Entry("26", "limits", ("data_limits", "Checks"), add="the limits of the design"),
-            Entry("27a", "what is done with poor or missing input", ("robustness*", "Robustness*", "selective*")),
+            Entry("27a", "what is done with poor or missing input", ("robustness*", "Robustness*", "selective*"),
+                  add="what users do with it"),
             Entry("27b", "what users must do and know"),
             Entry("27c", "next steps"),
         ),

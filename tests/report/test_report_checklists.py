@@ -137,6 +137,15 @@ def test_a_spread_over_seeds_is_no_difference_between_clusters():
     ]
 
 
+def test_aims_and_the_reason_of_a_sample_size_are_left_to_the_authors():
+    names = ["protocol_plan", "protocol_primary", "sample_size"]
+    items = [item for each in CHECKLISTS for items in each.items.values() for item in items]
+    aims = [item for item in items if re.search("objectives|hypotheses|goal of", item.text)]
+    assert [(find_places(item, names), item.otherwise) for item in aims] == [([], AUTHORS)] * 4
+    sizes = [item for item in items if "sample_size" in find_places(item, names)]
+    assert [item.add for item in sizes] == ["how this number was chosen"] * 3
+
+
 def test_the_names_of_a_report_are_its_titles_and_slugs():
     sections = [Section("First", "", [Note("a note"), TableItem("t", "", pd.DataFrame())]), Section("Second", "", [])]
     assert names_in(sections) == ["First", "t", "Second"]
