@@ -41,7 +41,7 @@ def test_every_number_of_the_page_is_in_the_json_with_the_runs_behind_it(folded_
     assert accuracy["protocol"] == "held-out images out of fold, grouped split, 2 folds, 2 seeds"
     assert "/home/me" not in text + json.dumps(content)
     other = rows["outside", "other", "auroc_macro"]
-    assert (other["trained"], other["n"], other["protocol"]) == (["busi"], 60, "all images of another data set")
+    assert (other["trained"], other["n"], other["protocol"]) == (["busi"], 60, "images of another data set")
     assert f"{other['value']:.3f} ({other['low']:.3f} to {other['high']:.3f}), n = 60" in text
 
 

@@ -20,7 +20,7 @@ def test_a_cell_counts_the_runs_that_were_evaluated_on_its_set(folded_runs, fini
     text, content = make_page(page_and_plan, tmp_path)
     cells = {row["data"]: row for row in rows_of(content, "outside") if row["model"] == "alexnet"}
     assert {data: row["runs"] for data, row in cells.items()} == {"busi": 3, "other": 2}
-    assert cells["other"]["protocol"] == "all images of another data set, 2 runs"
+    assert cells["other"]["protocol"] == "images of another data set, 2 runs"
     assert ", n = 60, 2 runs |" in text
     assert len([line for line in text.splitlines() if line.startswith("| busi | AlexNet |")]) == 1
 

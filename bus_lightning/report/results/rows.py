@@ -182,8 +182,8 @@ def _describe(condition: Condition, part: str, cell: Cell | None) -> str:
     replicates = condition.cases["replicate"].nunique()
     number = condition.networks
     averaged = f", mean of {number} network{'s' * (number > 1)}" if condition.is_ensemble else ""
-    if cell and not cell.is_own:  # every run has seen all of its images
-        return f"all images of another data set{averaged}" + f", {replicates} runs" * (replicates > 1)
+    if cell and not cell.is_own:  # its runs were tested on the same images, perhaps a part of the set
+        return f"images of another data set{averaged}" + f", {replicates} runs" * (replicates > 1)
     seeds = len({_seeds(run) for run in condition.runs if run.path.name in condition.replicates})
     several = f", {seeds} seeds" if seeds > 1 else ""
     several += f", {replicates} repetitions" if replicates != seeds else ""
