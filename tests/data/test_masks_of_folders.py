@@ -119,7 +119,7 @@ def test_training_says_once_that_masks_were_read_by_rule(odd, small_phantom, pre
     assert caplog.text.count(line) == 1
     caplog.clear()
     prepared(small_phantom, needs_masks=True)
-    assert "by rule" not in caplog.text
+    assert "by a rule" not in caplog.text
 
 
 def test_a_mask_that_no_rule_decides_is_listed_and_stops_a_segmenter(small_copy, prepared):

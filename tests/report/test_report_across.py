@@ -178,7 +178,7 @@ def test_a_segmenter_is_tested_on_images_of_any_class(trained_on):
     section = section_of(run)
     cell = table_of(section, "across_segmentation_dice_image").loc["busi", "tested on hospital"]
     assert cell.startswith(score(cases, "dice_image"))
-    assert "no image of class" not in notes_of(section)
+    assert "No image of class" not in notes_of(section)
 
 
 def test_several_networks_have_a_row_each_with_their_name(trained_on):

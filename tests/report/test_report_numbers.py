@@ -179,7 +179,7 @@ def test_the_prevalence_is_stated_and_can_be_chosen(finished):
     assert "111 cancers in 7,473" in shown.captions
     shown = Shown(run, prevalence=0.3)
     assert "PPV at 0.3" in shown.tables["predictive_values"]
-    assert "111 cancers" not in shown.notes
+    assert "111 cancers" not in shown.captions
 
 
 @pytest.mark.parametrize("share", ["0", "1", "-0.1", "1.5", "nan"])
