@@ -1,11 +1,11 @@
 """The data sets that a config names, with the options of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bus_lightning.config.kinds import GROUP, NAME, nullable
+from bus_lightning.config.kinds import GROUP, NAME, nullable, shown
 from bus_lightning.config.schema import check_option, check_value
 from bus_lightning.config.user_configs import find_config_folders
 from bus_lightning.core.errors import UserError
@@ -13,6 +13,11 @@ from bus_lightning.core.errors import UserError
 _PER_SET = ("root", "classes")  # of several sets, each has its own
 # These are set in the data set, or in `data` for all sets.
 _SHARED = ("table", "sheet", "columns", "map", "drop", "images", "masks", "annotations")
+# Option -> the sources that read it; every source takes the others.
+_READERS = {
+    "table": ("table",), "sheet": ("table",), "columns": ("table",), "map.mask_counts": ("table",),
+    "images": ("images_masks", "table", "coco"), "masks": ("images_masks", "table"), "annotations": ("coco",),
+}  # fmt: skip
 _OLDER: dict[str, Any] = {"folder": {"source": "folder"}}  # of a run of version 0.1: a folder per class
 
 
@@ -57,6 +62,40 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return collected
 
 
+def refuse_unread(data: Mapping[str, Any]) -> None:
+    """Refuse an option that no data set reads, such as `data.table` without `data=table`.
+
+    Args:
+        data: The config group `data`, with the sets that `data.test` names.
+
+    Raises:
+        UserError: If there is one: without it, the run would take other images than the user expects.
+    """
+    group: Any = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
+    sets = {str(name): own for name, own in (group.get("sets") or _OLDER).items() if isinstance(own, dict)}
+    names = list(sets) if len(sets) > 1 else next(iter(sets), None)
+    _refuse_unread("data", group, [own.get("source") for own in sets.values()], f"data={shown(names)}", "data")
+    for name, own in sets.items():
+        source = own.get("source")
+        _refuse_unread(f"data.sets.{name}", own, [source], f"source={source}", "source")
+
+
+def _refuse_unread(place: str, options: Mapping[str, Any], sources: Sequence[Any], used: str, key: str) -> None:
+    for name, readers in _READERS.items():
+        value: Any = options
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if is_set(value) and not set(readers) & set(sources):
+            option = f"{place}.{name}" if isinstance(value, dict) else f"{place}.{name}={shown(value)}"
+            needed = " or ".join(f"{key}={reader}" for reader in readers)
+            raise UserError(f"{option} is not read with {used}: it needs {needed}; add that, or leave it out.")
+
+
+def is_set(value: Any) -> bool:
+    """Tell whether an option, or one of its group, has a value."""
+    return any(map(is_set, value.values())) if isinstance(value, dict) else value is not None
+
+
 def list_tested_sets(data: Mapping[str, Any]) -> list[str]:
     """Return the names of the data sets that `data.test` names: one name, or a list."""
     test = data.get("test")
@@ -69,7 +108,8 @@ def with_tested_sets(cfg: DictConfig) -> DictConfig:
     `data.test` becomes a list, so that a name and a list of one name are the same experiment.
 
     Raises:
-        UserError: If there is no such set, its file has another one, or no set is left to train on.
+        UserError: If there is no such set, its file has another one, no set is left to train on, or an option is not
+            read.
     """
     tested = list_tested_sets(cfg.data)
     settled = cfg.copy()
@@ -92,4 +132,5 @@ def with_tested_sets(cfg: DictConfig) -> DictConfig:
         raise UserError(
             f"data.test={names} leaves no data set to train on: name another in data, such as data='[{tested[0]},...]'."
         )
+    refuse_unread(settled.data)
     return settled

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from bus_lightning.config.data_sets import is_set, refuse_unread
 from bus_lightning.config.kinds import shown
 from bus_lightning.config.schema import TESTED_DATA
 from bus_lightning.core.errors import UserError
@@ -53,7 +53,7 @@ def with_tested_data(config: DictConfig, data: DictConfig) -> DictConfig:
         A copy of the run's config.
 
     Raises:
-        UserError: If an option is about other data, and none are named.
+        UserError: If an option is about other data, and none are named, or if they do not read it.
     """
     settled = config.copy()
     # The split names the images; what was left out of the training does not matter any more.
@@ -64,17 +64,13 @@ def with_tested_data(config: DictConfig, data: DictConfig) -> DictConfig:
     if names_data(data):
         values.pop("classes")
         settled.data.update(values | {"mistake": None, "test": None})
+        refuse_unread(settled.data)
         return settled
     for name, value in values.items():
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-        if _is_set(plain):
+        if is_set(plain):
             raise UserError(
                 f"data.{name}={shown(plain)} is about other data than those of the run: name them, data=NAME or "
                 "data.root=FOLDER."
             )
     return settled
-
-
-def _is_set(value: Any) -> bool:
-    """Tell whether an option, or one of its group, has a value."""
-    return any(map(_is_set, value.values())) if isinstance(value, dict) else value is not None

@@ -91,6 +91,47 @@ def test_a_mistake_is_one_line_that_names_the_option_and_the_cure(overrides, lin
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["data.table=x.csv"], "data.table=x.csv is not read with data=busi: it needs data=table; add that"),
+        (["data.columns={image: File}"], "data.columns is not read"),
+        (["data.map.mask_counts=[tumour]"], r"data.map.mask_counts=\[tumour\] is not read"),
+        (["data=[busi,bus_bra]", "data.sheet=0"], r"data.sheet=0 is not read with data=\[busi,bus_bra\]"),
+        (["data=table", "data.annotations=a.json"], "data.annotations=a.json is not read .* it needs data=coco"),
+        (["data=coco", "data.masks=gt"], "data.masks=gt is not read .* needs data=images_masks or data=table"),
+        (
+            ["data=[busi,table]", "+data.sets.busi.table=x.csv"],
+            "data.sets.busi.table=x.csv is not read with source=busi",
+        ),
+    ],
+)
+def test_an_option_that_no_data_set_reads_is_refused(overrides, line):
+    with pytest.raises(UserError, match=line):
+        settled(*overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [
+            "data=table",
+            "data.table=x.csv",
+            "data.sheet=0",
+            "data.columns={image: File}",
+            "data.images=a",
+            "data.masks=b",
+        ],
+        ["data=[busi,table]", "data.table=x.csv", "data.map.mask_counts=[tumour]"],
+        ["data=busi", "data.test=table", "data.table=x.csv"],
+        ["data=coco", "data.annotations=a.json", "data.images=a", "data.drop.class=[x]", "data.map.class={a: [b]}"],
+        ["data=images_masks", "data.images=a", "data.masks=b"],
+    ],
+)
+def test_an_option_that_some_data_set_reads_is_accepted(overrides):
+    settled(*overrides)
+
+
 @pytest.mark.parametrize("order", ["[busi,folder]", "[folder,busi]"])
 def test_a_folder_among_several_sets_has_its_own_root(order):
     options = options_by_set(settled(f"data={order}", "data.sets.folder.root=/x").data)

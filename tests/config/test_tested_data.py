@@ -1,9 +1,10 @@
 """An evaluation takes every option that chooses images, and refuses those of the training."""
 
 import pytest
+from omegaconf import OmegaConf
 
 from bus_lightning.config.schema import EVALUATE
-from bus_lightning.config.tested_data import refuse_training_options
+from bus_lightning.config.tested_data import refuse_training_options, with_tested_data
 from bus_lightning.core.errors import UserError
 
 
@@ -19,3 +20,11 @@ def test_options_of_the_training_are_refused_and_not_ignored(override):
 def test_every_option_that_chooses_images_is_taken():
     refuse_training_options([f"data.{key.partition('.')[2]}=x" for key in EVALUATE if key.startswith("data.")])
     refuse_training_options(["data=[busi,bus_bra]", "data.sets.busi.root=x", "runs=data.size=3", "split=own"])
+
+
+def test_an_option_that_the_tested_data_do_not_read_is_refused():
+    run = OmegaConf.create({"data": {"sets": {"table": {"source": "table"}}, "table": "own.csv"}})
+    tested = OmegaConf.create({"root": "/x", "table": "x.csv"})
+    with pytest.raises(UserError, match=r"data\.table=x\.csv is not read with data=folder: it needs data=table"):
+        with_tested_data(run, tested)
+    assert with_tested_data(run, OmegaConf.create({"root": "/x"})).data.table is None
