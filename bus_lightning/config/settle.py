@@ -52,11 +52,18 @@ def with_images(cfg: DictConfig, classes: Sequence[str], segmenters: Sequence[st
         segmenters: Folders of the segmenters whose masks an overlay takes; empty without such an overlay.
 
     Raises:
-        UserError: If the name of a folder would be resolved as a part of a config.
+        UserError: If the name of a folder would be resolved as a part of a config, or `data.num_classes` is set to
+            another number.
     """
     for name in (*classes, *segmenters):
         if "${" in name:  # a config would put something else in its place
             raise UserError(f"The folder {name} has ${{ in its name: rename it.")
+    if cfg.data.num_classes not in (None, len(classes)):
+        raise UserError(
+            f"data.num_classes={cfg.data.num_classes}, but the images have {len(classes)} classes "
+            f"({', '.join(classes)}), which are counted: leave it out, and choose classes with "
+            f"'data.classes=[{','.join(classes[:2])}]'."
+        )
     settled = cfg.copy()
     settled.data.classes, settled.data.num_classes = list(classes), len(classes)
     if segmenters:

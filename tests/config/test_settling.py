@@ -9,6 +9,7 @@ from bus_lightning.config.identity import KEYS, find_meaning, identity
 from bus_lightning.config.run_names import naming_overrides
 from bus_lightning.config.schema import TRAIN
 from bus_lightning.config.settle import settle, with_images, with_names
+from bus_lightning.core.errors import UserError
 
 
 def leaves(node, above=""):
@@ -57,6 +58,13 @@ def test_settling_changes_a_copy_alone(composed):
     assert (settled.data.channels, settled.preprocess.rules) == (4, 2)
     assert (named.group, named.name) == ("g", "n")
     assert (known.data.classes, known.data.num_classes, known.overlay.segmenters) == (["a", "b"], 2, ["runs/one"])
+
+
+def test_a_number_of_classes_that_the_images_do_not_have_is_refused_and_not_replaced(composed):
+    classes = ["benign", "malignant", "normal"]
+    with pytest.raises(UserError, match=r"^data.num_classes=2, but the images have 3 .*data.classes=\[ben"):
+        with_images(composed("data.num_classes=2"), classes, [])
+    assert with_images(composed("data.num_classes=3"), classes, []).data.num_classes == 3
 
 
 def test_an_overlay_for_other_tasks_is_removed_and_the_segmenter_evaluates_all_its_images(composed):
