@@ -1,4 +1,4 @@
-"""The data sets that an evaluation names: they replace those of a run, whose other options stay as they are."""
+"""The options of an evaluation: the data sets that it names replace those of a run, whose other options stay."""
 
 import re
 from collections.abc import Iterable
@@ -32,6 +32,23 @@ def refuse_training_options(overrides: Iterable[str]) -> None:
                 f"{override}: an evaluation takes {key} from each run: leave it out. Options that choose the tested "
                 f"images: {', '.join(f'data.{known}' for known in TESTED_DATA)}."
             )
+
+
+def refuse_idle_options(overrides: Iterable[str], cfg: DictConfig) -> None:
+    """Refuse options of a measurement that is not asked for, such as `explain_options.images=5` without `explain=true`.
+
+    Args:
+        overrides: As on the command line.
+        cfg: The config of `evaluate.py`.
+
+    Raises:
+        UserError: If there is one.
+    """
+    for override in overrides:
+        group = re.split(r"[=@.]", override.lstrip("+~"), maxsplit=1)[0]
+        switch = group.removesuffix("_options")
+        if switch != group and not cfg.get(switch):
+            raise UserError(f"{override} has no effect without {switch}=true: add it.")
 
 
 def names_data(data: DictConfig) -> bool:

@@ -16,7 +16,7 @@ from bus_lightning.config.run_names import naming_overrides, older_name, run_nam
 from bus_lightning.config.schema import EVALUATE, TRAIN, check_kinds
 from bus_lightning.config.settle import settle, with_names
 from bus_lightning.config.stored import load_config
-from bus_lightning.config.tested_data import refuse_training_options
+from bus_lightning.config.tested_data import refuse_idle_options, refuse_training_options
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import OccupiedError, UserError, explain
 from bus_lightning.core.printable import escape_what_cannot_be_encoded
@@ -99,8 +99,10 @@ def folder_name(cfg: DictConfig, overrides: Sequence[str]) -> str:
 def evaluate_job(cfg: DictConfig) -> None:
     """Evaluate the kept checkpoint of every run that `runs` names, or average the predictions of the runs."""
     escape_what_cannot_be_encoded()
-    refuse_training_options(HydraConfig.get().overrides.task)
+    overrides = HydraConfig.get().overrides.task
+    refuse_training_options(overrides)
     cfg = check_kinds(cfg, EVALUATE)
+    refuse_idle_options(overrides, cfg)
     if cfg.ensemble is not None:
         from bus_lightning.training.ensembles import evaluate_ensembles
 

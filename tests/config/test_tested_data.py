@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bus_lightning.config.schema import EVALUATE
-from bus_lightning.config.tested_data import refuse_training_options, with_tested_data
+from bus_lightning.config.tested_data import refuse_idle_options, refuse_training_options, with_tested_data
 from bus_lightning.core.errors import UserError
 
 
@@ -28,3 +28,17 @@ def test_an_option_that_the_tested_data_do_not_read_is_refused():
     with pytest.raises(UserError, match=r"data\.table=x\.csv is not read with data=folder: it needs data=table"):
         with_tested_data(run, tested)
     assert with_tested_data(run, OmegaConf.create({"root": "/x"})).data.table is None
+
+
+@pytest.mark.parametrize("override", ["robustness_options.strengths=[3]", "+explain_options.images=5"])
+def test_an_option_of_a_measurement_that_is_not_asked_for_is_refused(override):
+    switch = override.strip("+").partition("_")[0]
+    with pytest.raises(UserError, match=rf" has no effect without {switch}=true: add it\.$"):
+        refuse_idle_options(["runs=a", override], OmegaConf.create({"explain": False, "robustness": False}))
+    refuse_idle_options(["runs=explain_options.x", override], OmegaConf.create({"explain": True, "robustness": True}))
+
+
+def test_each_group_of_options_has_the_switch_that_its_name_says():
+    groups = [key for key in EVALUATE if key.endswith("_options")]
+    assert groups
+    assert {key.removesuffix("_options") for key in groups} <= EVALUATE.keys()
