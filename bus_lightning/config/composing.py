@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from bus_lightning.config import CONF
 from bus_lightning.config.complaints import describe, is_complaint
-from bus_lightning.config.data_sets import with_tested_sets
+from bus_lightning.config.data_sets import refuse_unread, with_tested_sets
 from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.core.errors import UserError
 
@@ -33,6 +33,7 @@ def compose_data(overrides: Sequence[str]) -> dict[str, Any]:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("train", overrides=list(overrides))
         data: Any = OmegaConf.to_container(with_tested_sets(check_kinds(cfg, _KINDS)).data, resolve=True)
+        refuse_unread(data)
     except Exception as error:
         if not is_complaint(error):
             raise

@@ -108,8 +108,7 @@ def with_tested_sets(cfg: DictConfig) -> DictConfig:
     `data.test` becomes a list, so that a name and a list of one name are the same experiment.
 
     Raises:
-        UserError: If there is no such set, its file has another one, no set is left to train on, or an option is not
-            read.
+        UserError: If there is no such set, its file has another one, or no set is left to train on.
     """
     tested = list_tested_sets(cfg.data)
     settled = cfg.copy()
@@ -132,5 +131,4 @@ def with_tested_sets(cfg: DictConfig) -> DictConfig:
         raise UserError(
             f"data.test={names} leaves no data set to train on: name another in data, such as data='[{tested[0]},...]'."
         )
-    refuse_unread(settled.data)
     return settled

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from bus_lightning.config.data_sets import refuse_unread, with_tested_sets
 from bus_lightning.config.kinds import shown
 from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.config.settle import overlay_is_used
@@ -58,6 +59,8 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
         raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
     if cfg.data.test is not None:
         refuse_parts(split.method, split.folds)
+    if not in_grid:  # a grid may vary the data sets, and give the options of one; see `check_grid`
+        refuse_unread(with_tested_sets(cfg).data)
     if cfg.data.phantom and (len(cfg.data.sets) > 1 or cfg.data.test is not None):
         raise UserError("data=phantom draws its images itself and works alone: leave out the other data sets.")
     _check_weights(cfg.model.weights)

@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config import CONF
+from bus_lightning.config.data_sets import refuse_unread
 from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.core.commands import name_program
 from bus_lightning.core.errors import UserError
@@ -56,6 +57,9 @@ def check_grid(config: DictConfig) -> None:
     swept = _swept(config)
     shared = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     check_kinds(shared, TRAIN, left_out=swept)
+    varies_sets = any(key == "data" or key.startswith(("data.test", "data.sets")) for key in swept)
+    if not varies_sets and not shared.data.get("test"):
+        refuse_unread(shared.data)
     if all(key.startswith(_FREE) for key in swept):
         from bus_lightning.config.rules import check  # takes a while to import
 

@@ -7,12 +7,14 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from bus_lightning.config import data_sets
+from bus_lightning.config.composing import compose_data
 from bus_lightning.config.data_sets import options_by_set
 from bus_lightning.config.identity import identity
 from bus_lightning.config.rules import check
 from bus_lightning.config.settle import settle
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources.registry import SOURCES, get_source
+from bus_lightning.launch.grids import check_grid
 
 BOTH = "data=[busi,bus_bra]"
 
@@ -109,6 +111,21 @@ def test_a_mistake_is_one_line_that_names_the_option_and_the_cure(overrides, lin
 def test_an_option_that_no_data_set_reads_is_refused(overrides, line):
     with pytest.raises(UserError, match=line):
         settled(*overrides)
+    if not overrides[-1].startswith("+"):
+        with pytest.raises(UserError, match=line):
+            compose_data(overrides)
+
+
+def test_only_a_grid_over_data_sets_may_have_the_options_of_one_of_them():
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        over_models, over_sets = (
+            compose("train", overrides=["sweep=paper", "data.table=x.csv", *more], return_hydra_config=True)
+            for more in ([], ["+hydra.sweeper.params.data='busi,table'"])
+        )
+    with pytest.raises(UserError, match=r"^data\.table=x\.csv is not read with data=busi"):
+        check_grid(over_models)
+    check_grid(over_sets)
+    check(over_sets, in_grid=True)  # its job with data=busi
 
 
 @pytest.mark.parametrize(
