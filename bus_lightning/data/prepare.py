@@ -1,5 +1,6 @@
 """Turn the data options of a config into an index and a split; every check runs before any compute."""
 
+import csv
 import json
 import logging
 import os
@@ -207,11 +208,12 @@ def _read_excluded(file: Path, frame: pd.DataFrame) -> set[str]:
     """Read the ids of a CSV, which lists ids or paths relative to the root, with or without the file extension."""
     complaint = f"data.exclude={file} is not a CSV with a column 'id'"
     try:
-        names = pd.read_csv(StringIO(read_text(file, cure=complaint)))["id"].dropna().str.strip()
-        listed = {unescape_formula(name) for name in names}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        reason = "its first line must be id, each line below it an image" if isinstance(error, KeyError) else error
-        raise UserError(f"{complaint}: {reason}") from error
+        rows = csv.DictReader(StringIO(read_text(file, cure=complaint).removeprefix("\ufeff"), newline=""))
+        if "id" not in (rows.fieldnames or ()):
+            raise UserError(f"{complaint}: its first line must be id, each line below it an image")
+        listed = {unescape_formula(name) for row in rows if (name := (row["id"] or "").strip())}
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{complaint}: {error}") from error
     ids_by_name: dict[str, set[str]] = {}
     for row in frame.itertuples():
         for name in {row.id, f"{row.id}.png", row.image, without_extension(str(row.image))}:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
+from tiny_sets import draw_image, draw_mask
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_index
@@ -82,13 +83,25 @@ def test_the_ids_of_a_list_are_left_out_with_a_message(prepared, phantom, exclud
     assert data.content != whole.content
 
 
-@pytest.mark.parametrize("content", [None, "", "name\nx", "id\n5"])
+@pytest.mark.parametrize("content", [None, "", "name\nx", "id\n" + "x" * 200_000],
+                         ids=["missing", "empty", "no id", "a long line"])  # fmt: skip
 def test_a_file_that_is_no_list_of_ids_is_refused(content, prepared, phantom, tmp_path):
     path = tmp_path / "list.csv"
     if content is not None:
         path.write_text(content)
     with pytest.raises(UserError, match=r"list.csv is not a CSV with a column 'id'"):
         prepared(f"data.exclude={path}", root=phantom)
+
+
+@pytest.mark.parametrize("name", ["001", "1e5", "NA", "nan", "True"])
+def test_an_id_that_looks_like_a_number_or_a_gap_is_left_out_by_name(name, data_config, tmp_path):
+    for seed, stem in enumerate((name, "other")):
+        draw_image(tmp_path / "images" / f"{stem}.png", seed)
+        draw_mask(tmp_path / "masks" / f"{stem}.png")
+    (tmp_path / "list.csv").write_text(f"id\n{name}\n", encoding="utf-8-sig")
+    options = ("data.sets.own.source=images_masks", "data.classes=null", f"data.exclude={tmp_path / 'list.csv'}")
+    cfg = data_config(*options, f"data.cache={tmp_path / 'cache'}", root=tmp_path)
+    assert prepare_data(cfg.data, needs_masks=True).frame["id"].tolist() == ["other"]
 
 
 def test_a_list_without_its_first_line_is_refused_with_what_it_lacks(prepared, phantom, tmp_path):
