@@ -21,7 +21,7 @@ from bus_lightning.core.cache import caching, cleared, is_whole, read_cached, wr
 from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.progress import watched
-from bus_lightning.data.content import content_hash, known_content
+from bus_lightning.data.content import content_hash, findings_key, known_content
 from bus_lightning.data.duplicates import Fingerprint, group_of, make_fingerprint, matching_pairs
 from bus_lightning.data.findings import Audit
 from bus_lightning.data.fingerprints import save_fingerprints
@@ -175,12 +175,12 @@ def _decode(root: Path, row: Any) -> _Decoded:
 
 
 def cached_audit(root: Path, index: SourceIndex, cache: Path) -> Audit:
-    """Audit a folder, or read the findings of an earlier audit of the same content; concurrent jobs audit once.
+    """Audit a folder, or read the findings of an earlier audit of its content and ids; concurrent jobs audit once.
 
     Args:
         root: The data folder.
         index: Its whole index, with every class.
-        cache: Folder that keeps the findings, a file per content.
+        cache: Folder that keeps the findings, a file per content and ids.
 
     Returns:
         The findings, without the fingerprints, which are in the file of `fingerprints_of`.
@@ -189,8 +189,9 @@ def cached_audit(root: Path, index: SourceIndex, cache: Path) -> Audit:
         UserError: If files change meanwhile.
     """
     content = known_content(root, index.frame, cache)
-    name = f"audit-{VERSION}-{content[:16]}"
-    path, fingerprints = cache / f"{name}.json", fingerprints_of(content, cache)
+    key = findings_key(content, index.frame)
+    name = f"audit-{VERSION}-{key[:16]}"
+    path, fingerprints = cache / f"{name}.json", fingerprints_of(key, cache)
     audit = _known(path, fingerprints)
     if audit is None:
         cache.mkdir(parents=True, exist_ok=True)
@@ -220,9 +221,9 @@ def _make_audit(root: Path, index: SourceIndex, content: str, path: Path, finger
     return Audit(**json.loads(findings))
 
 
-def fingerprints_of(content: str, cache: Path) -> Path:
-    """Return the path of the file with the fingerprints of a folder's images, named by the hash of its files."""
-    return cache / f"fingerprints-{VERSION}-{content[:16]}.npz"
+def fingerprints_of(key: str, cache: Path) -> Path:
+    """Return the path of the file with the fingerprints of an index's images, named by its `findings_key`."""
+    return cache / f"fingerprints-{VERSION}-{key[:16]}.npz"
 
 
 if __name__ == "__main__":

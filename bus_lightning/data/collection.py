@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from bus_lightning.core.cache import caching, cleared, is_whole, read_cached, write_cached
 from bus_lightning.data.audit import VERSION, cached_audit, fingerprints_of
-from bus_lightning.data.content import known_content
+from bus_lightning.data.content import findings_key, known_content
 from bus_lightning.data.duplicates import group_of
 from bus_lightning.data.findings import OF_IDS, Audit
 from bus_lightning.data.fingerprints import load_fingerprints, same_frames, save_fingerprints
@@ -72,11 +72,11 @@ def collect_images(sets: Sequence[DataSet], cache: Path) -> Collection:
     root, frame = join_indexes(sets)
     audits = [cached_audit(dataset.root, dataset.index, cache) for dataset in sets]
     classes = tuple(dict.fromkeys(name for dataset in sets for name in dataset.classes))
+    keys = [findings_key(audit.content, dataset.index.frame) for dataset, audit in zip(sets, audits, strict=True)]
     if len(sets) == 1:
-        return Collection(root, frame, audits[0], classes, fingerprints_of(audits[0].content, cache))
+        return Collection(root, frame, audits[0], classes, fingerprints_of(keys[0], cache))
+    pairs, fingerprints = _pairs_across(sets, keys, cache)
     content = _content_of([(dataset.name, audit.content) for dataset, audit in zip(sets, audits, strict=True)])
-    fingerprints = fingerprints_of(content, cache)
-    pairs = _pairs_across(sets, audits, content, fingerprints, cache)
     return Collection(root, frame, _join_audits(sets, audits, frame, pairs, content), classes, fingerprints)
 
 
@@ -90,8 +90,8 @@ def find_shared_frames(sets: Sequence[DataSet], audits: Sequence[Audit], cache: 
     """
     if len(sets) == 1:
         return []
-    content = _content_of([(dataset.name, audit.content) for dataset, audit in zip(sets, audits, strict=True)])
-    return _pairs_across(sets, audits, content, fingerprints_of(content, cache), cache)
+    keys = [findings_key(audit.content, dataset.index.frame) for dataset, audit in zip(sets, audits, strict=True)]
+    return _pairs_across(sets, keys, cache)[0]
 
 
 def known_content_of(sets: Sequence[DataSet], cache: Path) -> str:
@@ -109,11 +109,16 @@ def _absolute(dataset: DataSet, file: str) -> str:
     return str(dataset.root.absolute() / file)
 
 
-def _pairs_across(
-    sets: Sequence[DataSet], audits: Sequence[Audit], content: str, fingerprints: Path, cache: Path
-) -> list[tuple[str, str]]:
-    """Find near-duplicates in different sets, and write the file with the fingerprints of all sets."""
-    path = cache / f"across-{VERSION}-{content[:16]}.json"
+def _pairs_across(sets: Sequence[DataSet], keys: Sequence[str], cache: Path) -> tuple[list[tuple[str, str]], Path]:
+    """Find near-duplicates in different sets, and write the file with the fingerprints of all sets.
+
+    Args:
+        sets: The sets.
+        keys: The `findings_key` of each.
+        cache: Folder of both files.
+    """
+    key = _content_of([(dataset.name, key) for dataset, key in zip(sets, keys, strict=True)])
+    path, fingerprints = cache / f"across-{VERSION}-{key[:16]}.json", fingerprints_of(key, cache)
 
     def known() -> list[tuple[str, str]] | None:
         if not is_whole(fingerprints):
@@ -121,14 +126,14 @@ def _pairs_across(
         return read_cached(path, lambda content: [(str(first), str(second)) for first, second in json.loads(content)])
 
     if (pairs := known()) is not None:  # without the lock: the cache may belong to another user
-        return pairs
+        return pairs, fingerprints
     with FileLock(cleared(path.with_suffix(".lock"))):
         if (pairs := known()) is not None:
-            return pairs
+            return pairs, fingerprints
         log.info("Comparing the images of %d data sets", len(sets))
         of_sets = [
             {f"{dataset.name}/{id_}": fingerprint for id_, fingerprint in load_fingerprints(file).items()}
-            for dataset, file in zip(sets, (fingerprints_of(audit.content, cache) for audit in audits), strict=True)
+            for dataset, file in zip(sets, (fingerprints_of(key, cache) for key in keys), strict=True)
         ]
         pairs = [pair for first, second in combinations(of_sets, 2) for pair in same_frames(first, second)]
         with caching(fingerprints) as temporary:
@@ -137,7 +142,7 @@ def _pairs_across(
     if pairs:
         log.warning("%d pairs of images of different data sets show the same frame, such as %s and %s.",
                     len(pairs), *pairs[0])  # fmt: skip
-    return pairs
+    return pairs, fingerprints
 
 
 def _join_audits(

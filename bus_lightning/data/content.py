@@ -11,6 +11,7 @@ from bus_lightning.core.cache import keep_cached, read_cached
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
 from bus_lightning.core.randomness import stable_hash
+from bus_lightning.data.listing import id_of
 
 _SETTLED_S = 2.0  # two changes within one tick of a file system's clock leave the same time
 
@@ -25,6 +26,19 @@ def content_hash(root: Path, frame: pd.DataFrame) -> str:
             content = "unreadable"
         digest.update(f"{_name(file)}\0{content}\n".encode())
     return digest.hexdigest()
+
+
+def findings_key(content: str, frame: pd.DataFrame) -> str:
+    """Return the hash that names the findings about an index; they name ids, which the hash of its files does not hold.
+
+    Args:
+        content: From `content_hash`. It is the key itself if each id is the image's path, as `id_of` makes it.
+        frame: The index.
+    """
+    ids = frame["id"].tolist()
+    if ids == [id_of(image) for image in frame["image"]]:
+        return content
+    return hashlib.sha256("\0".join((content, *ids)).encode()).hexdigest()
 
 
 def known_content(root: Path, frame: pd.DataFrame, cache: Path) -> str:

@@ -58,7 +58,7 @@ def list_folder(root: Path) -> Listing:
         if mask := _MASK.fullmatch(stem):
             listing.masks[mask["image"]] = (*listing.masks.get(mask["image"], ()), file)
             continue
-        id_ = stem if file.lower().endswith(".png") else file
+        id_ = id_of(file)
         if id_ in listing.images:
             raise UserError(f"{root}/{file} and {listing.images[id_]} have the same id, '{id_}': rename one of them.")
         listing.images[id_] = file
@@ -69,6 +69,11 @@ def without_extension(file: str) -> str:
     """Remove a picture's file extension, in upper or lower case; any other extension is part of the name."""
     extension = Path(file).suffix
     return file.removesuffix(extension) if extension.lower() in PICTURES else file
+
+
+def id_of(file: str) -> str:
+    """Return the id of an image by its path: without `.png`; other extensions stay."""
+    return without_extension(file) if file.lower().endswith(".png") else file
 
 
 def describe_skipped(skipped: dict[str, str], names: int = 2) -> str:

@@ -6,10 +6,15 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny_sets import draw_image, draw_mask
 
 from bus_lightning.data import content as module
+from bus_lightning.data.collection import collect_images
 from bus_lightning.data.content import content_hash, known_content
+from bus_lightning.data.fingerprints import load_fingerprints
 from bus_lightning.data.index import read_index
+from bus_lightning.data.sources import images_masks, table
+from bus_lightning.data.sources.registry import DataSet
 
 MASK = "benign/benign (1)_mask.png"
 
@@ -71,3 +76,19 @@ def test_a_damaged_note_is_no_obstacle(settled, tmp_path):
     (note,) = tmp_path.glob("content-*.json")
     note.write_text("{")
     assert known_content(settled, read_index(settled), tmp_path) == content(settled)
+
+
+def test_findings_are_never_those_of_a_source_that_gives_the_same_files_other_ids(tmp_path):
+    for seed, name in enumerate("ab"):
+        draw_image(tmp_path / "images" / f"{name}.png", seed)
+        draw_mask(tmp_path / "masks" / f"{name}.png")
+    (tmp_path / "t.csv").write_text("image,mask\nimages/a.png,masks/a.png\nimages/b.png,masks/b.png\n")
+    options = {"table": tmp_path / "t.csv", "columns": {"image": "image", "mask": "mask"}}
+    indexes = {source.__name__: source.read(tmp_path, options) for source in (images_masks, table)}
+    assert len({content_hash(tmp_path, index.frame) for index in indexes.values()}) == 1
+    for _ in range(2):  # from the files, then from the cache
+        for name, index in indexes.items():
+            dataset = DataSet(name.rpartition(".")[2], tmp_path, index, ("unlabelled",))
+            collection = collect_images([dataset], tmp_path / "cache")
+            ids = index.frame["id"].tolist()
+            assert list(collection.audit.groups) == list(load_fingerprints(collection.fingerprints)) == ids

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_lightning.data.listing import Listing, describe_skipped, list_folder, without_extension
+from bus_lightning.data.listing import Listing, describe_skipped, id_of, list_folder
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.folder_names import IMAGES, MASKS, PARTS
 from bus_lightning.data.sources.pictures import (
@@ -80,8 +80,7 @@ def _read_two_folders(
         for file in [*images.values(), *masks.values()]:
             listing.passed_over.pop(file.removeprefix(above), None)
         for stem, image in images.items():
-            id_ = without_extension(image) if image.lower().endswith(".png") else image
-            rows.append({"id": id_, "image": image, "masks": take_masks(masks, stem), "class": name})
+            rows.append({"id": id_of(image), "image": image, "masks": take_masks(masks, stem), "class": name})
         orphans += masks.values()
         listing.passed_over |= {file.removeprefix(above): reason for file, reason in others.items()}
     return rows

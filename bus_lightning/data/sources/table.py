@@ -7,7 +7,7 @@ from typing import Any
 
 from bus_lightning.config.schema import COLUMN_ROLES
 from bus_lightning.core.errors import UserError
-from bus_lightning.data.listing import without_extension
+from bus_lightning.data.listing import id_of
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.class_map import dropped_words, fold, map_classes, refuse_alike
 from bus_lightning.data.sources.places import Places
@@ -58,9 +58,9 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
         named = places.path_below(cell, where, str(options.get("images") or ""))
         file = places.find(named)
         if file is None:
-            missing.add(_id_of(named))
+            missing.add(id_of(named))
             continue
-        row = {"id": _id_of(file), "image": file, "masks": masks.masks_of(position, file), "class": classes[position],
+        row = {"id": id_of(file), "image": file, "masks": masks.masks_of(position, file), "class": classes[position],
                "patient": names["patient"][position], "group": names["group"][position],
                "mm_per_pixel": sizes[position]}  # fmt: skip
         _add(rows, row | {name: values[position] for name, values in parts.items()}, where, masks.counts(position))
@@ -108,10 +108,6 @@ def _classes(columns: Columns, mapping: Any, dropped: set[str]) -> list[str]:
             )
         refuse_alike([value for value in values if fold(value) not in dropped], where)
     return map_classes(values, mapping, where, dropped)
-
-
-def _id_of(file: str) -> str:
-    return without_extension(file) if file.lower().endswith(".png") else file
 
 
 def _add(rows: dict[str, dict[str, Any]], row: dict[str, Any], where: str, counts: bool) -> None:
