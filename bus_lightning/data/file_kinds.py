@@ -13,7 +13,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # file extensions
 DICOM = (".dcm", ".dicom")
 VIDEOS = (".mp4", ".mov", ".avi")
 HEAD_BYTES = 132  # the part of a file that `recognise` needs
-_SYSTEM_FILES = frozenset(["thumbs.db", "desktop.ini", "icon\r"])  # of Windows and macOS
+_SYSTEM_FILES = frozenset(["thumbs.db", "desktop.ini", "icon\r", "__macosx"])  # of Windows and macOS
 _DICOM_MAGIC = 128  # byte offset
 FORMATS = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -43,7 +43,7 @@ OTHERS = (
 
 
 def is_system_file(name: str) -> bool:
-    """Check whether a file is hidden or belongs to the operating system, by its name."""
+    """Check whether a file or folder is hidden or belongs to the operating system, by its name."""
     return name.startswith(".") or name.lower() in _SYSTEM_FILES
 
 

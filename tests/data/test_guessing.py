@@ -7,6 +7,8 @@ from tiny_sets import draw_image
 
 from bus_lightning.data.file_kinds import PICTURES
 from bus_lightning.data.sources.guessing import guess_layout
+from bus_lightning.data.sources.registry import read_sets
+from bus_lightning.data.sources.source_index import LayoutError
 
 
 def make(root: Path, *files: str) -> Path:
@@ -48,6 +50,10 @@ ADVICE = {
     "all in one folder": (["a.png", "a_mask.png"], "try data=folder, or name them in a table, data=table"),
     "images and a mask by prefix": (["Test_Image_7.png", "mask_7.png"], "has 2 .png in its top folder: move"),
     "a table": (["img/benign(0).png", "label.csv"], "try data=table data.table={root}/label.csv"),
+    "a folder of sets of nnU-Net": (
+        ["Dataset001/imagesTr/a_0000.png", "Dataset001/labelsTr/a.png", "Dataset001/dataset.json"],
+        "try data=nnunet data.root={root}/Dataset001.",
+    ),
     "DICOM": (["series/1.dcm", "series/2.DCM"], "has pictures in DICOM only (2 in all), which training does not read"),
     "an archive": (["set.zip"], "has no pictures, but the archive set.zip: unpack it."),
     "videos": (["a.mp4"], "has no pictures, but videos (1 in all): save their frames as PNG"),
@@ -64,6 +70,23 @@ def test_the_message_names_what_a_folder_holds_and_what_to_do(tmp_path: Path, na
     assert line.startswith(f"{tmp_path} ")
     assert line.endswith(".")
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("source", "files"),
+    [
+        ("bus_bra", ["images/bus_0001-l.png", "bus_data.csv"]),
+        ("bus_uclm", ["Images/ALWI_000.png", "INFO.csv"]),
+        ("udiat", ["original/000001.png", "DatasetB.xlsx"]),
+        ("breast", ["case001.png", "case001_tumor.png", "clinical.xlsx", "mine.xlsx"]),
+        ("nnunet", ["Dataset001/imagesTr/a_0000.png", "Dataset001/dataset.json"]),
+    ],
+)
+def test_no_message_advises_the_source_that_has_failed(tmp_path: Path, source: str, files: list[str]):
+    options = {"sets": {source: {"source": source}}, "root": str(make(tmp_path, *files))}
+    with pytest.raises(LayoutError, match=r"published with\.$|data\.root=\S+Dataset001\.$") as refused:
+        read_sets(options)
+    assert f"try data={source}." not in str(refused.value)
 
 
 def test_files_of_the_system_are_not_counted(tmp_path: Path):

@@ -109,6 +109,8 @@ def test_a_folder_with_parts_above_its_classes_has_the_published_split(tmp_path:
     ):
         draw_image(tmp_path / place / "a.png", number)
         draw_mask(tmp_path / place / "a_mask.png")
+    (tmp_path / "__MACOSX/train/benign").mkdir(parents=True)  # of a zip that was packed on macOS
+    (tmp_path / "__MACOSX/train/benign/._a.png").write_bytes(b"x")
     rows = by_id(folder.read(tmp_path, {}))
     assert {name: row["parts_1"] for name, row in rows.items()} == {
         "train/benign/a": ("train",), "train/malignant/a": ("train",), "valid/benign/a": ("val",),

@@ -39,6 +39,7 @@ CARD = Card(
 )
 _COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Pixel_size", "BIRADS", "Classification")
 _MM_PER_CM = 10
+_SHOWN = 5  # tables in a message
 _JOINED = "&"
 _UNKNOWN = ("", "not available", "not applicable")
 
@@ -80,10 +81,9 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
 def _find_table(root: Path) -> Path:
     tables = [path for path in walk(root) if path.suffix.lower() == ".xlsx" and not path.name.startswith("~")]
     if len(tables) != 1:
-        present = f"{len(tables)} XLSX files" if tables else "no XLSX file"
-        raise LayoutError(
-            f"{root} is not BrEaST-Lesions-USG: expected its clinical table in it, but there is {present}."
-        )
+        names = ", ".join(path.relative_to(root).as_posix() for path in tables[:_SHOWN])
+        present = f"there are {len(tables)} ({names}): leave only this table" if tables else "there is none"
+        raise LayoutError(f"{root} is not BrEaST-Lesions-USG: expected one XLSX, its clinical table, but {present}.")
     return tables[0]
 
 

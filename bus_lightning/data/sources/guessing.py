@@ -16,6 +16,7 @@ _MARKS = {
 }  # fmt: skip
 _TABLES = (".csv", ".tsv", ".xlsx", ".parquet")
 _ARCHIVES = (".zip", ".rar", ".7z", ".tar", ".gz", ".tgz")
+_RESTORE = "give its folders and files the names that they are published with"
 _MOST_FILES = 200_000  # that are looked at
 _SHOWN = 6  # folders in a message
 
@@ -43,14 +44,19 @@ class _Seen:
         return ", ".join(parts) + (f", and pictures in {more} more folders" if more > 0 else "")
 
 
-def guess_layout(root: Path) -> str:
-    """Describe a folder that a source cannot read, and suggest another source or what to change; one sentence."""
+def guess_layout(root: Path, tried: str = "") -> str:
+    """Describe a folder that a source cannot read, and suggest another source or what to change; one sentence.
+
+    Args:
+        root: The folder.
+        tried: The source that could not read it, which is not suggested again.
+    """
     if not root.is_dir():
         return f"{root} is not a folder."
     seen = _look(root)
     if not seen.pictures:
         return f"{root} {_describe_without_pictures(seen)}."
-    return f"{root} has {seen.describe()}: {_advise(root, seen)}."
+    return f"{root} has {seen.describe()}: {_advise(root, seen, tried)}."
 
 
 def _look(root: Path) -> _Seen:
@@ -80,15 +86,17 @@ def _describe_without_pictures(seen: _Seen) -> str:
     return "is empty: set data.root=FOLDER"
 
 
-def _advise(root: Path, seen: _Seen) -> str:
+def _advise(root: Path, seen: _Seen, tried: str) -> str:
     """Say what to do with a folder that holds pictures."""
     for name, marks in _MARKS.items():
         for file in seen.below(".csv", ".xlsx", ".json"):
             if PurePosixPath(file).name in marks and file.count("/") <= 1:
-                return f"try data={name}"
+                if name == "nnunet" and "/" in file:  # several of its data sets lie next to each other
+                    return f"try data=nnunet data.root={(root / file).parent}"
+                return f"try data={name}" if name != tried else _RESTORE
     names = [(place, name) for place, inner in seen.pictures.items() for name in inner]
     if seen.below(".xlsx") and any("_tumor" in name for _, name in names):
-        return "try data=breast"
+        return "try data=breast" if tried != "breast" else _RESTORE
     return (
         _advise_pairs(root, seen)
         or _advise_table(root, seen)

@@ -55,10 +55,10 @@ def find_below(root: Path, *places: str) -> Path | None:
 
 
 def folders_in(place: Path) -> list[str]:
-    """List the folders in a folder, without hidden ones, sorted."""
+    """List the folders in a folder, without hidden ones and that of macOS, sorted."""
     if not place.is_dir():
         return []
-    return sorted(path.name for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.name for path in place.iterdir() if path.is_dir() and not is_system_file(path.name))
 
 
 def folder_named(place: Path, names: tuple[str, ...]) -> str | None:

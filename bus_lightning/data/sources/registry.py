@@ -78,7 +78,7 @@ def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
     try:
         index = source.read(place, options)
     except LayoutError as error:
-        raise LayoutError(f"{error} {guess_layout(place)}") from None
+        raise LayoutError(f"{error} {guess_layout(place, options['source'])}") from None
     frame = index.frame
     words = dropped_words(options)
     kept = frame[[fold(value) not in words for value in frame["class"]]]
