@@ -266,3 +266,19 @@ def test_a_set_of_which_all_images_are_left_out_is_refused(two_phantoms, audit_c
     pd.DataFrame({"id": ids}).to_csv(tmp_path / "out.csv", index=False)
     with pytest.raises(UserError, match=r"No image of the data set second is left after data.exclude, drop_conflicts"):
         prepare(audit_cache, two_phantoms, exclude=str(tmp_path / "out.csv"))
+
+
+@pytest.mark.parametrize(
+    ("words", "classes", "expected"),
+    [
+        ({"good": ["benign"], "bad": ["malignant"], "none": ["normal"]}, ["good", "bad"], ["good", "bad"]),
+        ({"good": ["benign"], "bad": ["malignant"], "none": ["normal"]}, None, ["bad", "good", "none"]),
+        ({"lesion": ["benign", "malignant"], "healthy": ["normal"]}, ["malignant", "benign", "normal"],
+         ["healthy", "lesion"]),
+    ],
+)  # fmt: skip
+def test_the_classes_of_a_set_are_chosen_and_ordered_by_its_option_also_after_a_map(
+    words, classes, expected, two_phantoms, audit_cache
+):
+    own = {"root": str(two_phantoms / "first"), "map": {"class": words}, "classes": classes}
+    assert prepare(audit_cache, two_phantoms, sets={"first": own}).classes == expected

@@ -98,8 +98,9 @@ def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
 
 
 def _order_classes(classes: list[str], options: Mapping[str, Any], has_dropped: bool) -> tuple[str, ...]:
-    """List the classes of a set as its option `classes` does, which names them before words are mapped or left out."""
-    present = set(classes)
-    if (options["map"] or {}).get("class") or not options["classes"]:
+    """List the classes of a set as its option `classes` does; sorted if that names words which are mapped to others."""
+    present, listed = set(classes), [str(name) for name in options["classes"] or ()]
+    mapping = (options["map"] or {}).get("class")
+    if not listed or (mapping and not set(listed) <= set(map(str, mapping))):
         return tuple(sorted(present))
-    return tuple(str(name) for name in options["classes"] if not has_dropped or name in present)
+    return tuple(name for name in listed if name in present or not (mapping or has_dropped))
