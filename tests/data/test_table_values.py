@@ -234,16 +234,18 @@ def test_a_word_that_the_map_lacks_is_listed_with_a_similar_one():
         map_classes(["Malignent", "Malignent", "other"], {"malignant": [5], "benign": [2]}, "x")
 
 
-@pytest.mark.parametrize("drop", [["UNCLEAR"], "unclear"])
-def test_a_word_that_is_left_out_needs_no_class(folder: Path, drop):
+@pytest.mark.parametrize("drop", [["UNCLEAR"], "unclear", ["5", "unclear"]])
+def test_a_word_that_is_left_out_needs_no_class_and_is_left_out_also_if_it_has_one(folder: Path, drop, caplog):
     text = "File,C\nus/a.png,2\nus/b.png,unclear\nus/a10.png,5\n"
     mapping = {"benign": [2], "malignant": [5]}
     assert "(unclear: 1)" in refuse(folder, text, {"class": "C"}, map={"class": mapping})
-    frame = read(folder, text, {"class": "C"}, map={"class": mapping}, drop={"class": drop}).frame
-    assert frame["class"].tolist() == ["benign", "malignant", "unclear"]  # the registry leaves it out
-    data = {"table": folder / "t.csv", "columns": {"image": "File", "class": "C"}, "map": {"class": mapping}}
-    options = {"source": "table", "root": folder, "classes": None, "drop": {"class": drop}, "sheet": None} | data
-    assert set(registry._read_set("table", options).index.frame["class"]) == {"benign", "malignant"}
+    own = {"columns": {"image": "File", "class": "C"}, "map": {"class": mapping}, "drop": {"class": drop}}
+    options = own | {"source": "table", "root": str(folder), "table": str(folder / "t.csv")}
+    (dataset,) = registry.read_sets({"sets": {"own": options}})
+    assert set(dataset.index.frame["class"]) == ({"benign"} if "5" in drop else {"benign", "malignant"})
+    assert "data.drop.class names" not in caplog.text
+    registry.read_sets({"sets": {"own": options | {"drop": {"class": ["unclear", "uncleer"]}}}})
+    assert "data.drop.class names 'uncleer', but no image has this word as its class" in caplog.text
 
 
 def test_a_class_map_of_another_kind_is_refused():

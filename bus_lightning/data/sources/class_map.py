@@ -23,7 +23,7 @@ def map_classes(
             Values are compared as text without upper and lower case, and without spaces around them. The name of a
             class stands for itself, so that a second mapping changes nothing. None keeps the values as they are.
         where: The column or folder, for messages.
-        dropped: Values, folded, that the map need not name: their images are left out later.
+        dropped: Values, folded, that stay as they are, also if the map names them: their images are left out later.
 
     Raises:
         UserError: If the map names a value twice, or does not name one that is there; counts them.
@@ -38,7 +38,7 @@ def map_classes(
             f"{where} has values that data.map.class does not name ({list_counts(unknown)}){hint}: add each to a "
             "class, or leave the rows out with data.drop.class='[VALUE,...]'."
         )
-    return [class_of.get(fold(value), value) for value in words]
+    return [value if fold(value) in dropped else class_of.get(fold(value), value) for value in words]
 
 
 def dropped_words(options: Mapping[str, Any]) -> set[str]:

@@ -67,10 +67,17 @@ def read_sets(data: Mapping[str, Any]) -> list[DataSet]:
         UserError: If a folder is missing, or something in it is wrong; for another layout than the source reads, the
             message says what the folder holds.
     """
-    return [_read_set(name, options) for name, options in options_by_set(data).items()]
+    by_name, found = options_by_set(data), set[str]()
+    sets = [_read_set(name, options, found) for name, options in by_name.items()]
+    if unused := sorted(set().union(*map(dropped_words, by_name.values())) - found):
+        log.warning(
+            "data.drop.class names '%s', but no image has this word as its class: check its spelling.", unused[0]
+        )
+    return sets
 
 
-def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
+def _read_set(name: str, options: Mapping[str, Any], found: set[str]) -> DataSet:
+    """Read the index of a data set, and add the words of `drop.class` that it has to those that are found."""
     source, root = get_source(options["source"]), options["root"]
     if options["source"] == "table" and not root:  # without a table, the source names the option
         root = Path(options["table"] or "").expanduser().absolute().parent
@@ -82,6 +89,7 @@ def _read_set(name: str, options: Mapping[str, Any]) -> DataSet:
     frame = index.frame
     words = dropped_words(options)
     kept = frame[[fold(value) not in words for value in frame["class"]]]
+    found |= words & set(map(fold, frame["class"]))
     if dropped := len(frame) - len(kept):
         log.info("%s: data.drop.class leaves out %d of %d images.", place, dropped, len(frame))
     if kept.empty:
