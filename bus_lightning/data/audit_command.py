@@ -32,6 +32,7 @@ from bus_lightning.data.listing import describe_skipped
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.data.sources.registry import get_source, read_sets
 
+_OF_TRAINING = ("classes", "exclude", "drop_conflicts", "skip_unreadable", "resize_masks")  # options of the images
 _OVERRIDE = re.compile(r"[+~]*data([.@][^=]*)?(=.*)?", re.DOTALL)
 
 
@@ -59,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     console = PrintableConsole()
     for audited in sets:
         _show(audited, console)
+    if given := [f"data.{name}" for name in _OF_TRAINING if data.get(name)]:
+        console.print(f"All files were audited as they are: only a training uses {' and '.join(given)}.", markup=False)
     if len(sets) > 1:
         console.print(f"Same frames in two sets: {len(across)}.", markup=False)
     console.print(f"Written: {', '.join(map(str, written))}", markup=False)

@@ -39,6 +39,13 @@ def test_a_published_set_is_audited_next_to_its_published_numbers(tmp_path, audi
     assert (tmp_path / "out/audit.html").is_file()
 
 
+def test_the_audit_says_which_options_do_not_change_what_it_finds(tmp_path, audit):
+    root = make_bus_bra(tmp_path / "set")
+    options = ("data=bus_bra", f"data.root={root}", "data.classes=[benign]")
+    assert "All files were audited as they are: only a training uses data.classes." in audit(*options)[1]
+    assert "only a training uses" not in audit(*options[:2])[1]
+
+
 def test_a_lesion_is_in_millimetres_where_the_set_says_the_size_of_a_pixel(tmp_path, audit):
     _, printed, _ = audit("data=breast", f"data.root={make_breast(tmp_path / 'set')}")
     assert "as large as a circle with a diameter of 2 mm" in printed
