@@ -16,6 +16,8 @@ from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.made_with import refuse_other_weights
 
 MEASURES = ("pointing", "energy", "chance")
+DIFFERENCES = ("pointing_minus_chance", "pointing_minus_random")
+TRAINED, RANDOM = "trained", "random"  # weights
 Faithfulness = dict[str, float | None]
 
 
@@ -77,20 +79,25 @@ def summarise_maps(maps: pd.DataFrame, groups: Mapping[str, int], draws: int = 2
     and counted.
 
     Args:
-        maps: `maps.csv` of one or more runs.
+        maps: `maps.csv` of a run.
         groups: Near-duplicate group of each id.
         draws: Number of draws.
         seed: Seed of the draws.
 
     Returns:
         A row per `method`, `weights` and `class` (each that has lesions, then "all"): `images` measured,
-        `without_map`, and each of `MEASURES` with `<measure>_low` and `<measure>_high`; NaN without an image.
+        `without_map`, and each of `MEASURES` and `DIFFERENCES` with `<measure>_low` and `<measure>_high`; NaN without
+        an image. A difference is paired: of the same images; that from random weights is NaN for these themselves.
     """
-    from bus_lightning.statistics.intervals import group_draws, percentile_interval  # imports scipy.stats: seconds
+    from bus_lightning.statistics.intervals import group_draws  # imports scipy.stats: seconds
 
     lesions = maps[maps["chance"].notna()]
     images = lesions.drop_duplicates("id")
     unique, multiplicities = group_draws([groups[id_] for id_ in images["id"]], images["label"].tolist(), draws, seed)
+    random = {
+        method: dict(zip(own["id"], own["pointing"], strict=True))
+        for method, own in lesions[lesions["weights"] == RANDOM].groupby("method")
+    }
     rows = []
     for (method, weights), of_method in lesions.groupby(["method", "weights"], sort=False):
         for name in [*images["label"].unique(), "all"]:
@@ -99,9 +106,22 @@ def summarise_maps(maps: pd.DataFrame, groups: Mapping[str, int], draws: int = 2
             times = multiplicities[:, np.searchsorted(unique, [groups[id_] for id_ in measured["id"]])]  # (draws, n)
             row = {"method": method, "weights": weights, "class": name}
             row |= {"images": len(measured), "without_map": len(of_class) - len(measured)}
-            for key in MEASURES:
-                values = measured[key].to_numpy(np.float64)
-                low, high = percentile_interval(ratio(times @ values, times.sum(axis=1)))
-                row |= {key: values.mean() if len(values) else np.nan, f"{key}_low": low, f"{key}_high": high}
+            values = {key: measured[key].to_numpy(np.float64) for key in MEASURES}
+            values["pointing_minus_chance"] = values["pointing"] - values["chance"]
+            others = random.get(method, {}) if weights == TRAINED else {}
+            values["pointing_minus_random"] = values["pointing"] - measured["id"].map(others).to_numpy(np.float64)
+            for key, own in values.items():
+                mean, low, high = _mean_with_interval(own, times)
+                row |= {key: mean, f"{key}_low": low, f"{key}_high": high}
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _mean_with_interval(values: NDArray[np.float64], times: NDArray[np.floating]) -> tuple[float, float, float]:
+    """Average values (n,) that are not NaN, with the interval over draws (D, n); NaN if there is none."""
+    from bus_lightning.statistics.intervals import percentile_interval
+
+    known = ~np.isnan(values)
+    kept = times[:, known]
+    mean = float(values[known].mean()) if known.any() else float("nan")
+    return mean, *percentile_interval(ratio(kept @ values[known], kept.sum(axis=1)))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bus_lightning.report.heat_map_section import _cells
 from bus_lightning.statistics.faithfulness import measure_faithfulness, summarise_maps
 
 
@@ -66,3 +67,19 @@ def test_empty_maps_are_left_out_and_counted():
 
 def test_without_a_lesion_the_summary_of_belief_is_empty():
     assert summarise_maps(measured([None, None], "normal").assign(chance=None), {}).empty
+
+
+def test_pointing_is_compared_with_chance_and_with_random_weights_on_the_same_images():
+    trained, random = measured([1, 1, 0, 1, None]), measured([0, 1, 0, None, 1], weights="random")
+    maps = pd.concat([trained, random.assign(chance=0.3)])
+    summary = summarise_maps(maps, {id_: number for number, id_ in enumerate(trained["id"])})
+    own, other = (summary.set_index(["weights", "class"]).loc[(name, "all")] for name in ("trained", "random"))
+    assert own["pointing_minus_chance"] == pytest.approx(3 / 4 - 0.1)
+    assert own["pointing_minus_chance_low"] == pytest.approx(own["pointing_low"] - 0.1)
+    assert own["pointing_minus_random"] == pytest.approx(1 / 3)  # three images have both maps
+    assert own["pointing_minus_random_low"] == 0 < own["pointing_minus_random_high"] < 1.01
+    assert other["pointing_minus_chance"] == pytest.approx(2 / 4 - 0.3)
+    assert np.isnan(other["pointing_minus_random"])
+    shown = [_cells(row) for row in summary.to_dict("records") if row["class"] == "all"]
+    assert shown[0]["pointing minus chance"].startswith("0.65 (")
+    assert [row["pointing minus random weights"] for row in shown] == ["0.33 (0.00 to 1.00)", "-"]
