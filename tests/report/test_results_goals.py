@@ -82,3 +82,5 @@ def test_the_headline_shows_the_planned_condition_or_names_the_best_as_the_best(
 def test_a_condition_that_has_tested_fewer_images_than_another_is_no_headline():
     rows = [row("first", "single fold", 0.99, n=156), *ROWS[2:]]
     assert "| 0.860 (0.860 to 0.860) | 780 | second; another was planned | - |" in make_headline([GOAL], rows)
+    assert answers(GOAL, rows) == [("planned", "single fold"), ("the only one", "joint")]
+    assert answers(GOAL, [row("second", "one fold", 0.99, n=156), *ROWS])[1] == ("best of 3", "ensemble")

@@ -28,7 +28,8 @@ class Answer:
 def find_answers(goal: Goal, rows: Sequence[Row]) -> list[Answer]:
     """Find the planned condition of a goal, and the best one of all conditions of its groups.
 
-    The planned condition is that of the first group, with single networks or ensembles as `goal.ensemble` says.
+    The planned condition is that of the first group, with single networks or ensembles as `goal.ensemble` says. Only
+    conditions that have tested as many images as any other can be the best, so that a single fold is not.
 
     Returns:
         The planned conditions, then the best of several; nothing if no condition was measured.
@@ -38,9 +39,10 @@ def find_answers(goal: Goal, rows: Sequence[Row]) -> list[Answer]:
         return []
     planned = [row for row in candidates if row.group == goal.groups[0] and (row.ensemble > 1) == goal.ensemble]
     answers = [Answer("planned", row) for row in planned] or [Answer("planned", None)]
-    if (len(candidates) > 1 or not planned) and (defined := [row for row in candidates if row.value is not None]):
+    whole = _whole(candidates)
+    if (len(whole) > 1 or whole != planned) and (defined := [row for row in whole if row.value is not None]):
         best = min(defined, key=lambda row: _distance(goal, row))
-        answers.append(Answer(f"best of {len(candidates)}" if len(candidates) > 1 else "the only one", best))
+        answers.append(Answer(f"best of {len(whole)}" if len(whole) > 1 else "the only one", best))
     return answers
 
 
@@ -74,13 +76,12 @@ def make_goals(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
 def make_headline(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
     """Make the short table of what was reached: the planned condition of each goal, else the best one, by its recipe.
 
-    Only conditions that have tested as many images as any other count, so that a single fold is no headline.
+    A planned condition that has tested fewer images than another is no headline.
     """
     lines = []
     for goal in goals:
-        candidates = _candidates(goal, rows)
-        whole = [row for row in candidates if row.n == max(other.n for other in candidates)]
-        answers = [answer for answer in find_answers(goal, whole) if answer.row]
+        whole = _whole(_candidates(goal, rows))
+        answers = [answer for answer in find_answers(goal, rows) if answer.row in whole]
         cells = ["not measured", "-", "-"]
         if answers and (row := answers[0].row):
             role = {"planned": "", "the only one": "; another was planned"}.get(answers[0].role, f"; {answers[0].role}")
@@ -115,6 +116,11 @@ def _candidates(goal: Goal, rows: Sequence[Row]) -> list[Row]:
         if is_of_goal and is_of_images and row.part == "test":
             own.setdefault(row.key, row)
     return list(own.values())
+
+
+def _whole(candidates: Sequence[Row]) -> list[Row]:
+    """Select the rows that have tested as many images as any other."""
+    return [row for row in candidates if row.n == max(other.n for other in candidates)]
 
 
 def _reaches(goal: Goal, value: float, wanted: float) -> bool:
