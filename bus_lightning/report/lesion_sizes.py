@@ -15,17 +15,27 @@ from bus_lightning.report.figures.pictures import find_data
 from bus_lightning.runs.images import find_recorded_images
 from bus_lightning.statistics.conditions import Condition
 
+Sizes = tuple[pd.Series, pd.Series]
 
-def lesion_sizes(conditions: list[Condition]) -> tuple[pd.Series, pd.Series]:
+
+def lesion_sizes(conditions: list[Condition]) -> dict[str, Sizes]:
     """Measure the lesion of each test image: from the cases of segmenters, from what the runs recorded, or from masks.
 
     Args:
         conditions: Those of one task.
 
     Returns:
-        Id -> share of the image in [0, 1]; id -> long axis in mm, only where the size of a pixel is known. Both are 0
-        without a lesion.
+        Name of a condition -> two tables of its images, which others with the same files share: id -> share of the
+        image in [0, 1]; id -> long axis in mm, only where the size of a pixel is known. Both are 0 without a lesion.
     """
+    by_files: dict[str, list[Condition]] = {}
+    for condition in conditions:  # two data sets can have an image of one id
+        by_files.setdefault(condition.files, []).append(condition)
+    sizes = [(members, _sizes_of(members)) for members in by_files.values()]
+    return {condition.name: own for members, own in sizes for condition in members}
+
+
+def _sizes_of(conditions: list[Condition]) -> Sizes:
     counted = [condition.part("test") for condition in conditions if "tp" in condition.cases]
     if counted:
         cases = pd.concat(counted)

@@ -131,7 +131,7 @@ def task_section(task: str, evidence: Evidence) -> Section | None:
     if not classifies:
         items += millimetre_items(conditions, summaries["test"], "test")
     items += _comparison_items(evidence.comparisons, task, labels_of(conditions))
-    by_class = by_class_and_size(conditions, *lesion_sizes(conditions), "test")
+    by_class = by_class_and_size(conditions, lesion_sizes(conditions), "test")
     pictured = of_task(evidence.by_model.values(), task)
     if classifies:
         items += [*roc(conditions, "test"), *confusion(conditions, "test"), *by_class]

@@ -38,7 +38,7 @@ def test_figure_and_table_of_a_report_call_a_metric_the_same(finished, model):
 
 def test_the_figure_by_class_names_its_mean(finished):
     (condition,) = read_group(finished("model=u2net_lite").path.parent).conditions
-    (item,) = by_class_and_size([condition], pd.Series(dtype=float), pd.Series(dtype=float), "test")
+    (item,) = by_class_and_size([condition], {}, "test")
     assert item.figure.axes[0].get_ylabel() == title_of("dice_image")
 
 

@@ -120,7 +120,7 @@ def test_segmenters_of_an_earlier_version_are_compared_by_the_size_that_their_ca
 
 def test_the_size_of_recorded_lesions_needs_no_data_folder(make):
     run = make()
-    shares, long_axes = lesion_sizes(read_group(run.path.parent).conditions)
+    ((shares, long_axes),) = lesion_sizes(read_group(run.path.parent).conditions).values()
     recorded = pd.read_csv(run.images).set_index("id")["lesion_share"]
     assert set(TEST) <= set(shares.index)
     assert shares[TEST].to_list() == pytest.approx(recorded[TEST].to_list())

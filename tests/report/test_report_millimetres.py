@@ -1,5 +1,7 @@
 """The report says for how many images millimetres are known, and counts those alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,15 +75,23 @@ def test_without_a_known_pixel_size_the_report_has_no_millimetres():
 
 def test_scores_are_shown_by_long_axis_where_it_is_known():
     own = condition("unet", segmented(known=30))
-    shares, long_axes = lesion_sizes([condition("old", segmented(known=0)), own])
+    shares, long_axes = lesion_sizes([condition("old", segmented(known=0)), own])["unet"]
     assert (len(shares), len(long_axes)) == (60, 30)
-    (figure,) = by_class_and_size([own], shares, long_axes, "test", 9)
+    (figure,) = by_class_and_size([own], {"unet": (shares, long_axes)}, "test", 9)
     panels = {panel.get_title(): panel for panel in figure.figure.axes}
     labels = [tick.get_text() for tick in panels["by long axis (mm)"].get_xticklabels()]
     assert [label.splitlines()[-1] for label in labels] == ["n = 7", "n = 6", "n = 7"]
     assert "only images whose pixel size is known" in figure.caption
-    (figure,) = by_class_and_size([own], shares, long_axes[:0], "test", 9)
+    (figure,) = by_class_and_size([own], {"unet": (shares, long_axes[:0])}, "test", 9)
     assert "by long axis (mm)" not in [panel.get_title() for panel in figure.figure.axes]
+
+
+def test_two_data_sets_with_the_same_ids_keep_their_own_sizes():
+    larger = segmented().assign(tp=lambda cases: 2 * cases["tp"])
+    first, second = condition("a", segmented()), replace(condition("b", larger), files="those of another hospital")
+    sizes = lesion_sizes([first, second])
+    assert (sizes["b"][0] > sizes["a"][0]).any()
+    assert sizes["b"][0].equals(lesion_sizes([second])["b"][0])
 
 
 def test_the_long_axis_of_a_classifiers_images_comes_from_the_masks_in_the_pixels_of_the_image(tmp_path, data_config):
@@ -98,6 +108,6 @@ def test_the_long_axis_of_a_classifiers_images_comes_from_the_masks_in_the_pixel
                          root=tmp_path)  # fmt: skip
     cases = pd.DataFrame({"run": "r", "replicate": 0, "id": [*"abc"], "split": "test", "label": "benign"})
     own = Condition("resnet34", "resnet34", "classification", ["benign"], config, [], cases)
-    shares, long_axes = lesion_sizes([own])
+    shares, long_axes = lesion_sizes([own])["resnet34"]
     assert shares.to_dict() == pytest.approx({"a": 1 / 16, "b": 1 / 16, "c": 1 / 16})
     assert long_axes.to_dict() == pytest.approx({"a": 6 * np.sqrt(2), "b": 6 * np.sqrt(2)})

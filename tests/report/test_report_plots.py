@@ -22,12 +22,18 @@ from bus_lightning.statistics.summary import draws_of
 
 SIZES = pd.Series({f"{number}": 0.0 if number % 3 == 2 else 0.01 * (number + 1) for number in range(60)})
 DRAWS = 50
+
+
+def sized(conditions):
+    return {each.name: (SIZES, SIZES) for each in conditions}
+
+
 FIGURES = [
     lambda conditions: roc(conditions, "test", DRAWS),
     lambda conditions: confusion(conditions, "test"),
     lambda conditions: reliability(conditions, "test"),
     lambda conditions: decision_curve(conditions, "test", DRAWS),
-    lambda conditions: by_class_and_size(conditions, SIZES, SIZES, "test", DRAWS),
+    lambda conditions: by_class_and_size(conditions, sized(conditions), "test", DRAWS),
 ]
 
 
@@ -117,7 +123,7 @@ def test_forest_draws_values_intervals_and_baseline_and_says_what_is_undefined()
 def test_classes_and_sizes_show_shares_of_right_answers_and_dice():
     cases = classified()
     both = [condition(cases=cases), condition("unet", segmented(), "segmentation")]
-    answers, dice = by_class_and_size(both, SIZES, SIZES, "test", 9)
+    answers, dice = by_class_and_size(both, sized(both), "test", 9)
     (points,) = lines(panel(answers, "by class"), marker="o")
     np.testing.assert_allclose(points.get_ydata(), [metrics_of(cases)[f"recall_{name}"] for name in CLASSES])
     classes = [tick.get_text() for tick in panel(dice, "by class").get_xticklabels()]

@@ -78,28 +78,30 @@ def _draw_value(panel: Axes, height: int, row: pd.Series | None, color: str) -> 
 
 @styled
 def by_class_and_size(
-    conditions: list[Condition], shares: pd.Series, long_axes: pd.Series, part: str, draws: int = 2000
+    conditions: list[Condition], sizes: Mapping[str, tuple[pd.Series, pd.Series]], part: str, draws: int = 2000
 ) -> list[FigureItem]:
     """Draw accuracy, or Dice for segmentation, by class and by the size of the lesion, with 95% intervals.
 
     Args:
         conditions: Any; each task has its own figures.
-        shares: Id -> share of the image that is lesion, in [0, 1]; 0 or NaN without a lesion; may be empty.
-        long_axes: Id -> long axis of the lesion in mm; 0 without a lesion; only where the size of a pixel is known.
+        sizes: Name of a condition -> two tables of its images: id -> share of the image that is lesion, in [0, 1]; id
+            -> long axis of the lesion in mm, only where the size of a pixel is known. Both are 0 or NaN without a
+            lesion, and may be missing or empty.
         part: ``"val"`` or ``"test"``.
         draws: Draws of the bootstrap over groups.
     """
-    scales = {
-        "by size of the lesion (share of the image)": (100 * shares, "%"),
-        "by long axis (mm)": (long_axes, ""),
-    }
+    nothing = pd.Series(dtype=float)
+    scales = {"by size of the lesion (share of the image)": (100.0, "%"), "by long axis (mm)": (1.0, "")}
     items = []
     for task, score in (("classification", "recall"), ("segmentation", "Dice")):
         for suffix, page in pages(conditions, task, part):
             titles = {"by class": {name: name for name in _classes(page, task)}}
             members = {"by class": {name: cases["label"].to_numpy() for name, cases in page.items()}}
-            for title, (values, unit) in scales.items():
-                measured = {name: cases["id"].map(values).to_numpy(np.float64) for name, cases in page.items()}
+            for kind, (title, (factor, unit)) in enumerate(scales.items()):
+                measured = {
+                    name: factor * cases["id"].map(sizes.get(name, (nothing, nothing))[kind]).to_numpy(np.float64)
+                    for name, cases in page.items()
+                }
                 if (limits := _terciles(page, measured)) is not None:
                     titles[title] = _size_labels(limits, unit)
                     members[title] = {name: _size_of(own, limits) for name, own in measured.items()}
