@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.data_sets import refuse_unread, with_tested_sets
 from bus_lightning.config.kinds import shown
-from bus_lightning.config.schema import TRAIN, check_kinds
+from bus_lightning.config.schema import TRAIN, check_kinds, refuse_unknown_keys
 from bus_lightning.config.settle import overlay_is_used
 from bus_lightning.config.split_options import GIVEN, METHODS, refuse_parts, shares
 from bus_lightning.config.trainer_options import check_trainer
@@ -18,7 +18,9 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import processes_started_together, starter
 
 BALANCES = ("none", "oversample", "class_weights")
-_CLOSED = ("data", "data.split", "preprocess", "overlay")
+# Groups that have no keys of a user's own.
+_CLOSED = ("data", "data.split", "data.columns", "data.map", "data.drop", "data.phantom", "preprocess", "overlay",
+           "predict")  # fmt: skip
 _RECIPES = ("experiment", "leak", "sweep", "debug", "local")  # groups whose files set keys of other groups
 
 
@@ -37,7 +39,7 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
         if group in cfg:  # without a package line, Hydra puts a file's keys below its group, where nothing reads them
             raise UserError(f"The file in conf/{group}/ has no effect: make `# @package _global_` its first line.")
     cfg = check_kinds(cfg, TRAIN)
-    _refuse_unknown_keys(cfg)
+    refuse_unknown_keys(cfg, TRAIN, _CLOSED)
     split = cfg.data.split
     if split.method not in GIVEN:  # whose validation images are known when they have been read
         check_validation(cfg, shares(split.ratio, split.val_from_train)[1] > 0, sweeps_score)
@@ -74,16 +76,6 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
     if cfg.predict.no_lesion is not False and cfg.task.name == "classification":
         raise UserError(f"predict.no_lesion={cfg.predict.no_lesion}: classifiers predict no mask; set it to false.")
     _check_overlay(cfg)
-
-
-def _refuse_unknown_keys(cfg: DictConfig) -> None:
-    """Refuse a key that nothing reads, such as `+data.sise=96`, in groups that have no keys of a user's own."""
-    for group in _CLOSED:
-        known = {key.removeprefix(f"{group}.").partition(".")[0] for key in TRAIN if key.startswith(f"{group}.")}
-        for name in map(str, OmegaConf.select(cfg, group)):
-            if name not in known:
-                choices = get_close_matches(name, known) or sorted(known)
-                raise UserError(f"{group}.{name} is unknown: choose from {', '.join(choices)}.")
 
 
 def _check_overlay(cfg: DictConfig) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
@@ -186,6 +187,25 @@ def check_kinds(
         for inner in value if kind is NODES else ():
             check_value(f"{key}.{inner}", value[inner], NODE_OR_NULL)
     return cfg
+
+
+def refuse_unknown_keys(cfg: DictConfig, table: dict[str, Kind], groups: Sequence[str]) -> None:
+    """Refuse a key that nothing reads, such as `+data.sise=96`.
+
+    Args:
+        cfg: The composed config.
+        table: Key -> kind of its value.
+        groups: Groups of which the table has every key.
+
+    Raises:
+        UserError: One line that names the key and the most similar ones.
+    """
+    for group in groups:
+        known = {key.removeprefix(f"{group}.").partition(".")[0] for key in table if key.startswith(f"{group}.")}
+        for name in map(str, OmegaConf.select(cfg, group) or ()):
+            if name not in known:
+                choices = get_close_matches(name, known) or sorted(known)
+                raise UserError(f"{group}.{name} is unknown: choose from {', '.join(choices)}.")
 
 
 def fill_plain(values: dict[str, Any], table: dict[str, Kind]) -> bool:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.syntax import Syntax
 
 from bus_lightning.config.run_names import naming_overrides, older_name, run_name
-from bus_lightning.config.schema import EVALUATE, TRAIN, check_kinds
+from bus_lightning.config.schema import EVALUATE, TRAIN, check_kinds, refuse_unknown_keys
 from bus_lightning.config.settle import settle, with_names
 from bus_lightning.config.stored import load_config
 from bus_lightning.config.tested_data import refuse_idle_options, refuse_training_options
@@ -25,6 +25,7 @@ from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
 
 log = logging.getLogger(__name__)
+_CLOSED = ("data.columns", "data.map", "data.drop", "data.phantom", "predict", "explain_options", "robustness_options")
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -102,6 +103,7 @@ def evaluate_job(cfg: DictConfig) -> None:
     overrides = HydraConfig.get().overrides.task
     refuse_training_options(overrides)
     cfg = check_kinds(cfg, EVALUATE)
+    refuse_unknown_keys(cfg, EVALUATE, _CLOSED)
     refuse_idle_options(overrides, cfg)
     if cfg.ensemble is not None:
         from bus_lightning.training.ensembles import evaluate_ensembles

@@ -257,6 +257,9 @@ def test_the_config_of_an_older_run_lacks_keys_and_is_the_same_experiment(compos
         (["+data.split.foo=1"], "data.split.foo is unknown: choose from cross_fold"),
         (["+preprocess.foo=1"], "preprocess.foo is unknown: choose from contrast, denoise"),
         (["+overlay.colour=[1,2,3]"], "overlay.colour is unknown: choose from color"),
+        (["+predict.flip=true"], "predict.flip is unknown: choose from flips"),
+        (["+data.map.klass={a: [b]}"], "data.map.klass is unknown: choose from class"),
+        (["data=phantom", "+data.phantom.image=9"], "data.phantom.image is unknown: choose from images"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(composed, overrides, named):

@@ -27,6 +27,19 @@ def test_the_config_is_printed_when_it_is_asked_for_and_not_otherwise(tmp_path):
     assert "max_epochs" in run("train.py", *NO_DATA, f"runs_dir={tmp_path}", "print_config=true").stderr
 
 
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("+predict.flip=true", "Error: predict.flip is unknown: choose from flips."),
+        ("robustness_options.images=3", "Error: robustness_options.images=3 has no effect without robustness=true: "),
+    ],
+)
+def test_an_option_of_an_evaluation_that_has_no_effect_is_refused_in_one_line(override, line):
+    done = run("evaluate.py", "runs=none", override)
+    assert done.returncode == 1
+    assert [shown.startswith(line) for shown in lines_of(done)] == [True]
+
+
 def test_a_grid_without_values_is_refused_in_one_line():
     done = run("train.py", "-m")
     assert done.returncode == 1
