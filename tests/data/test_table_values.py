@@ -143,6 +143,13 @@ def test_words_that_do_not_say_whether_a_mask_counts_are_refused_until_they_are_
     )
 
 
+def test_words_of_masks_that_count_without_their_column_are_refused_because_every_mask_would_count(folder: Path):
+    text = "File,M,K\nus/a.png,gt/a_mask.png,vessel\nus/b.png,gt/b_mask.png,tumour\n"
+    line = refuse(folder, text, {"mask": "M"}, map={"mask_counts": ["tumour"]})
+    assert "data.map.mask_counts needs data.columns.mask_counts" in line
+    assert read(folder, text, {"mask": "M"}).frame["masks"].map(len).tolist() == [1, 1]
+
+
 def test_gaps_in_the_patients_are_counted_whatever_word_marks_them(folder: Path):
     index = read(folder, "File,P\nus/a.png,unknown\nus/b.png,N/A\nus/a10.png,007\n", {"patient": "P"})
     assert index.frame["patient"].tolist() == ["", "007", ""]

@@ -115,6 +115,10 @@ def refuse_shared(rows: Mapping[str, Mapping[str, Any]], masks: MaskColumn, colu
 def _which_count(columns: Columns, counting: Any) -> list[bool]:
     """Say for each row whether its masks count."""
     kinds = columns.values("mask_counts")
+    if kinds is None and counting is not None:  # else every mask would count
+        raise UserError(
+            "data.map.mask_counts needs data.columns.mask_counts, the column with these words: add it to data.columns."
+        )
     if kinds is None:
         return [True] * len(columns)
     where = f"{columns.path}, column {columns.names['mask_counts']}"
