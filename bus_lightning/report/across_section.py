@@ -4,6 +4,7 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import glob
 from os.path import commonprefix
 from pathlib import Path
 from typing import Any
@@ -252,7 +253,9 @@ def _command(condition: Condition, name: str, described: Mapping[str, Any], is_s
         named = [f"runs={written(patterns if patterns[1:] else patterns[0])}", f"ensemble={condition.ensemble.name}"]
     else:
         paths = [str(run.path) for run in condition.runs]
-        named = [f"runs={paths[0] if len(paths) == 1 else f'{commonprefix(paths)}*'}"]  # noqa: RUF071 (of characters)
+        pattern = f"{commonprefix(paths)}*"  # noqa: RUF071 (of characters)
+        is_exact = set(glob(pattern)) == set(paths)  # it may match runs of another condition, too
+        named = [f"runs={paths[0] if len(paths) == 1 else pattern if is_exact else written(paths)}"]
     key = str(described.get("data", name))
     place = [] if key == name and not is_layout(key) else ["data.root=FOLDER"]
     shared = [each for each in condition.classes if each in (described.get("classes") or {})]

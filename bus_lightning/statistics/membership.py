@@ -73,9 +73,10 @@ def find_mixed_classes(conditions: Sequence[Condition]) -> Iterator[Problem]:
     usual = Counter(tuple(sorted(condition.classes)) for condition in own).most_common(1)
     for condition in own:
         if set(condition.classes) != set(usual[0][0]):
+            others = f"{usual[0][1]} other conditions predict" if usual[0][1] > 1 else "another condition predicts"
             yield Problem(
-                "scope", condition.name, f"it predicts {', '.join(condition.classes)}, and {usual[0][1]} other "
-                f"conditions predict {', '.join(usual[0][0])}: their scores cannot be compared",
+                "scope", condition.name, f"it predicts {', '.join(condition.classes)}, and {others} "
+                f"{', '.join(usual[0][0])}: their scores cannot be compared",
             )  # fmt: skip
 
 

@@ -1,5 +1,8 @@
 """A report says what a network trained on one data set does on another, with its interval, and what is lacking."""
 
+import shlex
+from glob import glob
+
 import pytest
 from across_runs import count, describe, draw_cases, evaluate, notes_of, score, section_of, table_of, write_sets
 
@@ -46,6 +49,17 @@ def test_an_empty_cell_names_the_command_that_fills_it(trained_on):
     commands = table_of(section, "across_commands")
     command = f"python evaluate.py runs={run.path} data=busi 'data.classes=[benign,malignant]'"
     assert commands.loc["bus_bra", "command"] == command
+
+
+@pytest.mark.parametrize("seed_of_other", [3, 21])
+def test_the_command_names_the_runs_of_its_condition_and_no_others(trained_on, seed_of_other):
+    own = {str(trained_on("busi", "name=net-2").path), str(trained_on("busi", "name=net-25", "seed=25").path)}
+    run = trained_on("bus_bra", f"name=net-{seed_of_other}")
+    command = table_of(section_of(run), "across_commands").loc["busi", "command"]
+    named = shlex.split(command)[2].removeprefix("runs=")
+    listed = named.strip("[]").split(",") if named.startswith("[") else glob(named)
+    assert set(listed) == own
+    assert named.startswith("[") == (seed_of_other == 21)
 
 
 def test_a_layout_needs_its_folder_in_the_command(trained_on):
