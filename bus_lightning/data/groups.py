@@ -25,7 +25,9 @@ def keep_together(frame: pd.DataFrame, duplicates: Mapping[str, int]) -> dict[st
     for name in ("patient", "group"):
         if name in frame:
             datasets = frame.get("dataset", pd.Series("", index=frame.index))
-            keys_by_kind.append([(of, key) if key else None for of, key in zip(datasets, frame[name], strict=True)])
+            # A set without such a column has NaN next to one that has it, and NaN is no group of all its images.
+            known = [key if isinstance(key, str) and key else None for key in frame[name]]
+            keys_by_kind.append([key and (of, key) for of, key in zip(datasets, known, strict=True)])
     pairs = []
     for keys in keys_by_kind:
         first: dict[object, int] = {}

@@ -11,9 +11,13 @@ from tiny_sets import draw_image, draw_mask
 
 from bus_lightning.config.split_options import METHODS, PARTS
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.collection import join_indexes
 from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.groups import keep_together
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.published import count_divided, count_divided_groups, describe_divided, published_parts
+from bus_lightning.data.sources import images_masks, table
+from bus_lightning.data.sources.registry import DataSet
 from bus_lightning.data.splits import load_split
 from bus_lightning.data.splitting import make_split
 from bus_lightning.export.card import _METHODS
@@ -232,3 +236,13 @@ def test_a_run_with_patients_is_trained_and_its_cases_carry_them(hospital_config
 
 def test_the_model_card_describes_every_method_of_splitting():
     assert _METHODS.keys() == set(METHODS)
+
+
+def test_a_set_without_groups_is_no_group_of_its_own_next_to_a_table_that_has_them(hospital):
+    options = {"table": hospital / "table.csv", "columns": {"image": "image", "group": "patient"}}
+    indexes = {"table": table.read(hospital, options), "folders": images_masks.read(hospital, {})}
+    _, frame = join_indexes([DataSet(name, hospital, index, CLASSES) for name, index in indexes.items()])
+    frame["dataset"] = frame["id"].str.partition("/")[0]
+    groups = keep_together(frame, {id_: number for number, id_ in enumerate(frame["id"])})
+    counts = pd.Series(groups).groupby(frame.set_index("id")["dataset"]).nunique()
+    assert counts.to_dict() == {"table": PATIENTS, "folders": PATIENTS * IMAGES}
