@@ -57,6 +57,11 @@ def check(cfg: DictConfig, sweeps_score: bool = False, in_grid: bool = False) ->
             f"data.split.{unused[0]} has no effect with data.split.method=file, which names the parts of one split: "
             "leave it out, and write a file for each fold."
         )
+    if split.method in GIVEN and split.seed:
+        raise UserError(
+            f"data.split.seed={split.seed} has no effect with data.split.method={split.method}, whose parts are given: "
+            "leave it out; seed=NUMBER trains again on the same parts."
+        )
     if cfg.data.balance not in BALANCES:
         raise UserError(f"data.balance={cfg.data.balance} is unknown: choose one of {', '.join(BALANCES)}.")
     if cfg.data.test is not None:

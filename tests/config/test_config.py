@@ -234,6 +234,8 @@ def test_the_config_of_an_older_run_lacks_keys_and_is_the_same_experiment(compos
         (["data.split.method=file", "data.split.file=x", "data.split.folds=5"], "split.folds has no effect with.*file"),
         (["data.split.method=file", "data.split.file=x", "data.split.fold=0"], "split.fold has no effect with.*file"),
         (["data.split.method=published", "data.split.val_from_train=1"], "no effect with.*method=published"),
+        (["data.split.method=published", "data.split.seed=1"], "split.seed=1 has no effect with.*method=published"),
+        (["data.split.method=file", "data.split.file=x", "data.split.seed=2"], "split.seed=2 has no effect with.*file"),
         (["data.channels=2"], "data.channels=2"),
         (["data.split.ratio=[1]"], "data.split.ratio"),
         (["+trainer.max_steps=3"], "max_epochs"),
