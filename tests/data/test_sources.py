@@ -138,6 +138,18 @@ def test_two_folders_are_matched_by_name_with_or_without_an_ending(tmp_path: Pat
     assert index.orphans == ["Masks/z.png"]
 
 
+def test_all_numbered_masks_of_an_image_are_taken_and_pictures_in_subfolders_are_named(tmp_path: Path):
+    draw_image(tmp_path / "images" / "a.png", 1)
+    draw_image(tmp_path / "images" / "more" / "b.png", 2)
+    for end in ("_mask_0", "_Mask_2", "_mask_10"):
+        draw_mask(tmp_path / "masks" / f"a{end}.png")
+    draw_mask(tmp_path / "masks" / "a_other_1.png")
+    index = images_masks.read(tmp_path, {})
+    assert index.frame["masks"].tolist() == [("masks/a_mask_0.png", "masks/a_Mask_2.png", "masks/a_mask_10.png")]
+    assert index.orphans == ["masks/a_other_1.png"]
+    assert index.skipped == {"images/more/b.png": "in subfolders"}
+
+
 def test_folders_whose_names_do_not_match_are_refused(tmp_path: Path):
     draw_image(tmp_path / "images" / "a.png", 1)
     draw_mask(tmp_path / "masks" / "x.png")

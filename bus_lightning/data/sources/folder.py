@@ -79,8 +79,9 @@ def _read_two_folders(
         masks = list_pictures(root, f"{above}{name}/{masks_folder}", others) if masks_folder else {}
         for file in [*images.values(), *masks.values()]:
             listing.passed_over.pop(file.removeprefix(above), None)
+        taken = take_masks(masks, images)
         for stem, image in images.items():
-            rows.append({"id": id_of(image), "image": image, "masks": take_masks(masks, stem), "class": name})
+            rows.append({"id": id_of(image), "image": image, "masks": taken[stem], "class": name})
         orphans += masks.values()
         listing.passed_over |= {file.removeprefix(above): reason for file, reason in others.items()}
     return rows

@@ -1,7 +1,7 @@
 """Read two folders with the same names: `images/x.png` and `masks/x.png`; no classes and no patients."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bus_lightning.core.errors import UserError
@@ -26,9 +26,10 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     skipped: dict[str, str] = {}
     images = list_pictures(root, images_folder, skipped)
     masks = list_pictures(root, masks_folder, skipped)
-    rows = []
-    for stem, image in images.items():
-        rows.append({"id": stem, "image": image, "masks": take_masks(masks, stem)})
+    for file in (*images.values(), *masks.values()):
+        skipped.pop(PurePosixPath(file).as_posix(), None)  # of one folder within the other
+    taken = take_masks(masks, images)
+    rows = [{"id": stem, "image": image, "masks": taken[stem]} for stem, image in images.items()]
     if images and not any(row["masks"] for row in rows):
         raise UserError(
             f"{root}: no mask in {masks_folder} has the name of an image in {images_folder} "

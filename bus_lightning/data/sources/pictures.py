@@ -1,12 +1,17 @@
 """List the pictures of a folder, as paths below the root of the data set."""
 
 import os
-from pathlib import Path
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.file_kinds import PICTURES, is_system_file
 from bus_lightning.data.listing import HIDDEN
 from bus_lightning.data.sources.folder_names import MASK_ENDINGS
+from bus_lightning.data.walking import walk
+
+_ENDING = re.compile(rf"(?P<image>.+?)(?P<ending>{'|'.join(MASK_ENDINGS)})((?<=_mask)_(?P<number>\d+))?", re.IGNORECASE)
 
 
 def list_pictures(root: Path, folder: str = "", skipped: dict[str, str] | None = None) -> dict[str, str]:
@@ -30,6 +35,8 @@ def list_pictures(root: Path, folder: str = "", skipped: dict[str, str] | None =
     for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
         file = f"{folder}/{entry.name}" if folder else entry.name
         if entry.is_dir():
+            if skipped is not None and not is_system_file(entry.name):
+                skipped.update(_below(Path(entry.path), file))
             continue
         if is_system_file(entry.name):
             reason = HIDDEN
@@ -67,11 +74,28 @@ def folder_named(place: Path, names: tuple[str, ...]) -> str | None:
     return named[0] if len(named) == 1 else None
 
 
-def take_masks(masks: dict[str, str], stem: str) -> tuple[str, ...]:
-    """Take the masks of an image out of those of a folder: of its name, or with `_mask`, `_mask_1` after it."""
-    names = [stem, *(stem + ending for ending in MASK_ENDINGS)]
-    number = 1
-    while f"{stem}_mask_{number}" in masks:
-        names.append(f"{stem}_mask_{number}")
-        number += 1
-    return tuple(masks.pop(name) for name in names if name in masks)
+def take_masks(masks: dict[str, str], stems: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Take the masks of images out of those of a folder: of an image's name, or with `_mask`, `_mask_1` after it.
+
+    Args:
+        masks: Name -> path; the masks that are taken are removed.
+        stems: Names of the images.
+
+    Returns:
+        Name of an image -> its masks, those with a number last.
+    """
+    with_ending: dict[str, list[tuple[int, int, str]]] = {}
+    for name in masks:
+        if match := _ENDING.fullmatch(name):
+            number, ending = int(match["number"] or -1), match["ending"].casefold()
+            with_ending.setdefault(match["image"], []).append((number, MASK_ENDINGS.index(ending), name))
+    names = {stem: [stem, *(name for _, _, name in sorted(with_ending.get(stem, ())))] for stem in stems}
+    return {stem: tuple(masks.pop(name) for name in own if name in masks) for stem, own in names.items()}
+
+
+def _below(place: Path, file: str) -> dict[str, str]:
+    """List the pictures in a subfolder, which are not read: path below the root -> why."""
+    if place.is_symlink():  # it may lead back, or to a whole disk
+        return {file: "links to folders"}
+    pictures = (path.relative_to(place) for path in walk(place) if path.suffix.lower() in PICTURES)
+    return {(PurePosixPath(file) / path).as_posix(): "in subfolders" for path in pictures}
