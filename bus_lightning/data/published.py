@@ -28,7 +28,7 @@ def published_parts(frame: pd.DataFrame, folds: int | None, fold: int | None) ->
     Raises:
         UserError: If the data set, or one of several, has no such folds.
     """
-    known = sorted(int(name.removeprefix(_PREFIX)) for name in frame if str(name).startswith(_PREFIX))
+    known = _published_folds(frame)
     if not known:
         raise UserError("data.split.method=published: this data set has no published split; use grouped.")
     listed = " or ".join(map(str, known))
@@ -47,6 +47,22 @@ def published_parts(frame: pd.DataFrame, folds: int | None, fold: int | None) ->
         if isinstance(of_folds, tuple):
             parts[of_folds[fold or 0]].append(id_)
     return {name: sorted(ids) for name, ids in parts.items()}
+
+
+def name_unused(frame: pd.DataFrame, method: str) -> None:
+    """Log that a split which the data name, such as folders `train` and `test`, is not the one that is made."""
+    known = _published_folds(frame)
+    if known and ("dataset" not in frame or frame["dataset"].nunique() == 1):
+        kinds = [f"{number} folds" if number > 1 else "named parts" for number in known]
+        log.info(
+            "data.split.method=%s does not use the split that the data name (%s): add data.split.method=published to "
+            "use it.", method, " or ".join(kinds)
+        )  # fmt: skip
+
+
+def _published_folds(frame: pd.DataFrame) -> list[int]:
+    """List the numbers of folds in which the data name their split; 1 for named parts."""
+    return sorted(int(name.removeprefix(_PREFIX)) for name in map(str, frame) if name.startswith(_PREFIX))
 
 
 def _name_left_out(frame: pd.DataFrame, column: str, kind: str) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 from bus_lightning.config.split_options import GIVEN, METHODS, PARTS, refuse_parts, shares
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.reading import read_json
-from bus_lightning.data.published import count_divided, published_parts
+from bus_lightning.data.published import count_divided, name_unused, published_parts
 from bus_lightning.data.splits import Split, make_named_split
 from bus_lightning.data.units import Units, arrange, take_fold, take_share
 
@@ -67,6 +67,8 @@ def make_split(
         return _with_divided(_from_file(frame, groups, file, list(ratio), seed), frame)
     if method == "published":
         return _with_divided(_published(frame, groups, folds, fold, ratio, seed), frame)
+    if tested is None:
+        name_unused(frame, method)
     parts = _choose(frame, groups, method, seed, share_of_parts, folds, fold, tested)
     if cross_fold is not None:
         parts = _cross(parts, _arranger(frame, groups, method, seed), cross_folds or 0, cross_fold)

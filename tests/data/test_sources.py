@@ -1,6 +1,7 @@
 """Published data sets are read in the layouts that they have, with their quirks."""
 
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bus_lightning.data.sources import breast, bus_bra, bus_uclm, busi, coco, fo
 from bus_lightning.data.sources.guessing import guess_layout
 from bus_lightning.data.sources.registry import SOURCES, get_source
 from bus_lightning.data.sources.source_index import COLUMNS, NO_CLASS
+from bus_lightning.data.splitting import make_split
 
 BUS_BRA, BREAST, BUSI = (os.environ.get(name) for name in ("BUS_BRA_ROOT", "BREAST_ROOT", "BUSI_ROOT"))
 
@@ -118,6 +120,21 @@ def test_a_folder_with_parts_above_its_classes_has_the_published_split(tmp_path:
     }  # fmt: skip
     assert rows["valid/benign/a"]["class"] == "benign"
     assert rows["valid/benign/a"]["masks"] == ("valid/benign/a_mask.png",)
+
+
+def test_a_split_that_is_made_although_the_data_name_one_says_so(tmp_path: Path, caplog):
+    caplog.set_level(logging.INFO)
+    for number, place in enumerate(("train", "test")):
+        for name in "ab":
+            draw_image(tmp_path / place / "benign" / f"{name}.png", number)
+    frame = folder.read(tmp_path, {}).frame
+    groups = {id_: number for number, id_ in enumerate(frame["id"])}
+    make_split(frame, groups, ratio=[1, 1])
+    assert "grouped does not use the split that the data name (named parts): add data.split.method=publ" in caplog.text
+    caplog.clear()
+    assert make_split(frame, groups, "published").test == ["test/benign/a", "test/benign/b"]
+    make_split(frame.drop(columns="parts_1"), groups, ratio=[1, 1])
+    assert "does not use the split" not in caplog.text
 
 
 def test_a_class_named_test_is_a_class(tmp_path: Path):
