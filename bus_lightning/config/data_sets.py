@@ -53,8 +53,7 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             check_option(f"data.sets.{name}.{key}", own[key], f"data.{key}")
         if not isinstance(own.get("source"), str):
             raise UserError(f"data.sets.{name} needs a source, the layout of its folder: +data.sets.{name}.source=...")
-        is_set = {key for key, value in own.items() if value or value == 0}  # 0 is the first sheet
-        shared = {key: (own if key in is_set else group).get(key) for key in ("root", *_SHARED)}
+        shared = {key: (own if _is_own(own.get(key)) else group).get(key) for key in ("root", *_SHARED)}
         if name == "folder" and sets is not _OLDER and not shared["root"]:
             option = "data.root" if len(sets) == 1 else "data.sets.folder.root"
             raise UserError(f"data=folder needs {option}=FOLDER, with a folder per class.")
@@ -63,13 +62,16 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def refuse_unread(data: Mapping[str, Any]) -> None:
-    """Refuse an option that no data set reads, such as `data.table` without `data=table`.
+    """Refuse an option that has no effect: no data set reads it, or each that does has a value of its own.
+
+    Runs of earlier versions may have one: it is refused where a user gives it, not where a run is read.
 
     Args:
         data: The config group `data`, with the sets that `data.test` names.
 
     Raises:
-        UserError: If there is one: without it, the run would take other images than the user expects.
+        UserError: If there is one, such as `data.table` without `data=table`: the run would take other images than the
+            user expects.
     """
     group: Any = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
     sets = {str(name): own for name, own in (group.get("sets") or _OLDER).items() if isinstance(own, dict)}
@@ -78,6 +80,21 @@ def refuse_unread(data: Mapping[str, Any]) -> None:
     for name, own in sets.items():
         source = own.get("source")
         _refuse_unread(f"data.sets.{name}", own, [source], f"source={source}", "source")
+    _refuse_hidden(group, sets)
+
+
+def _refuse_hidden(group: Mapping[str, Any], sets: Mapping[str, Mapping[str, Any]]) -> None:
+    for option in ("root", *_SHARED):
+        readers = [name for name, own in sets.items() if own.get("source") in _READERS.get(option, [own.get("source")])]
+        if is_set(group.get(option)) and readers and all(_is_own(sets[name].get(option)) for name in readers):
+            value = group[option]
+            if isinstance(value, dict):  # without what is null
+                value = {key: inner for key, inner in value.items() if is_set(inner)}
+            own = " and ".join(f"data.sets.{name}.{option}" for name in readers)
+            verb, cure = ("are", "those") if readers[1:] else ("is", "that")
+            raise UserError(
+                f"data.{option}={shown(value)} has no effect, because {own} {verb} set: leave it out, or change {cure}."
+            )
 
 
 def _refuse_unread(place: str, options: Mapping[str, Any], sources: Sequence[Any], used: str, key: str) -> None:
@@ -89,6 +106,11 @@ def _refuse_unread(place: str, options: Mapping[str, Any], sources: Sequence[Any
             option = f"{place}.{name}" if isinstance(value, dict) else f"{place}.{name}={shown(value)}"
             needed = " or ".join(f"{key}={reader}" for reader in readers)
             raise UserError(f"{option} is not read with {used}: it needs {needed}; add that, or leave it out.")
+
+
+def _is_own(value: Any) -> bool:
+    """Tell whether a data set has an option itself; 0 is the first sheet."""
+    return bool(value or value == 0)
 
 
 def is_set(value: Any) -> bool:

@@ -62,8 +62,8 @@ def test_a_tested_set_that_is_configured_keeps_its_options():
 
 
 def test_the_first_sheet_of_a_set_is_not_the_sheet_of_all_sets():
-    cfg = settled("data=[busi,table]", "+data.sets.table.sheet=0", "data.sheet=2")
-    assert {name: own["sheet"] for name, own in options_by_set(cfg.data).items()} == {"busi": 2, "table": 0}
+    cfg = settled("data=[busi,table]", "+data.sets.table.sheet=0", "+data.sets.other={source: table}", "data.sheet=2")
+    assert {name: own["sheet"] for name, own in options_by_set(cfg.data).items()} == {"busi": 2, "table": 0, "other": 2}
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,18 @@ def test_a_mistake_is_one_line_that_names_the_option_and_the_cure(overrides, lin
         (
             ["data=[busi,table]", "+data.sets.busi.table=x.csv"],
             "data.sets.busi.table=x.csv is not read with source=busi",
+        ),
+        (
+            ["data.sets.busi.root=/x", "data.root=/y"],
+            "data.root=/y has no effect, because data.sets.busi.root is set: leave it out, or change that",
+        ),
+        (
+            ["+data.sets.busi.map={class: {x: [benign]}}", "data.map.class={y: [benign]}"],
+            "data.map={class:{y:.benign.}} has no effect, because data.sets.busi.map is set",
+        ),
+        (
+            [BOTH, "+data.sets.busi.drop={class: [x]}", "+data.sets.bus_bra.drop={class: [x]}", "data.drop.class=[y]"],
+            "because data.sets.busi.drop and data.sets.bus_bra.drop are set",
         ),
     ],
 )
