@@ -23,7 +23,7 @@ def with_mistake(frame: pd.DataFrame, mistake: str | None) -> pd.DataFrame:
         (empty: not).
 
     Raises:
-        UserError: If the mistake is unknown.
+        UserError: If the mistake is unknown, or masks lie in other folders than that of a single data set.
     """
     frame = frame.assign(source=frame["id"], flip="")
     if mistake is None:
@@ -32,6 +32,11 @@ def with_mistake(frame: pd.DataFrame, mistake: str | None) -> pd.DataFrame:
         more = [frame.assign(id=frame["id"] + f"~{flip}", flip=flip) for flip in FLIPS]
     elif mistake == "mask_files":
         files = frame.assign(image=frame["masks"]).explode("image").dropna(subset="image")
+        if files["image"].str.startswith("/").any():  # no id begins so
+            raise UserError(
+                "data.mistake=mask_files takes a single data set whose masks lie in its folder: name one, without "
+                "data.test, and not data=coco."
+            )
         more = [files.assign(id=files["image"].str.removesuffix(".png"))]
     else:
         raise UserError(f"data.mistake={mistake} is unknown: choose one of {', '.join(MISTAKES)}, null.")

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.splits import check_disjoint
 
@@ -32,6 +34,18 @@ def test_no_copy_of_a_tested_image_is_trained_on(data_config):
         source = prepared.frame.set_index("id")["source"]
         assert set(source[split.train + split.val]).isdisjoint(split.test)
         assert len(split.train) + len(split.val) == 4 * (72 - len(split.test))
+
+
+@pytest.mark.parametrize("mask", ["/data/busi/benign/a_mask.png", "benign/a_mask.png"])
+def test_mask_files_of_several_sets_are_refused_because_their_paths_are_no_ids(mask):
+    frame = pd.DataFrame(
+        {"id": ["benign/a", "normal/b"], "image": ["benign/a.png", "normal/b.png"], "masks": [(mask,), ()]}
+    )
+    if mask.startswith("/"):
+        with pytest.raises(UserError, match=r"data\.mistake=mask_files takes a single data set"):
+            with_mistake(frame, "mask_files")
+    else:
+        assert with_mistake(frame, "mask_files")["id"].tolist() == ["benign/a", "benign/a_mask", "normal/b"]
 
 
 def test_flipped_copies_are_in_training_and_validation_unless_groups_are_kept_whole(data_config):
