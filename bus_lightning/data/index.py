@@ -1,6 +1,7 @@
 """Find a data folder, label the images of its index, and read images and masks."""
 
 import os
+import re
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,14 @@ class MaskSizeError(UserError):
 def find_root(root: str | Path | None, name: str = "busi") -> Path:
     """Find the folder of a data set: the given one, else that of the variable `<NAME>_ROOT`, such as `BUS_BRA_ROOT`.
 
-    BUSI has a default place, `data/Dataset_BUSI_with_GT`.
+    A dash or a point in the name is `_` in that of the variable. BUSI has a default place, `data/Dataset_BUSI_with_GT`.
 
     Raises:
         UserError: If the folder does not exist.
     """
     is_busi = name in ("busi", "folder")
-    variable = "BUSI_ROOT" if is_busi else f"{name.upper()}_ROOT"
+    # No shell can set a variable with a dash or a point in its name.
+    variable = "BUSI_ROOT" if is_busi else f"{re.sub('[.-]', '_', name).upper()}_ROOT"
     chosen = root or os.environ.get(variable) or (DEFAULT_ROOT if is_busi else None)
     if chosen is None:
         raise UserError(

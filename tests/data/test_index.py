@@ -94,6 +94,13 @@ def test_the_data_are_found_by_option_then_environment_then_default(tmp_path, mo
         find_root(None)
 
 
+def test_the_variable_of_any_data_set_has_a_name_that_a_shell_can_set(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"or the variable MY_SET_2_ROOT\."):
+        find_root(None, "my-set.2")
+    monkeypatch.setenv("MY_SET_2_ROOT", str(tmp_path))
+    assert find_root(None, "my-set.2") == tmp_path
+
+
 MASKS = {
     "1-bit": (LESION, None),
     "0/1": (LESION.astype(np.uint8), None),
