@@ -241,7 +241,6 @@ def test_the_config_of_an_older_run_lacks_keys_and_is_the_same_experiment(compos
         (["+trainer.max_steps=3"], "max_epochs"),
         (["+trainer.max_time=00:00:00:01"], "max_epochs"),
         (["+trainer.fast_dev_run=1"], "debug=fast"),
-        (["+trainer.fast_dev_run=true"], "debug=fast"),
         (["+trainer.barebones=true"], "debug=profile"),
         (["+trainer.val_check_interval=0.5"], "check_val_every_n_epoch"),
         (["+trainer.val_check_interval=1"], "check_val_every_n_epoch"),
