@@ -105,7 +105,7 @@ def test_page_and_reports_say_what_is_lacking(bundles, frame, tmp_path, decoders
     Image.fromarray(frame.image).save(tmp_path / "a.png")
     bundle = load_bundle(bundles[only])
     kept = Kept()
-    kept.put("visitor", make_view(Diagnoser(bundle, threads=1), decoders, tmp_path / "a.png", Limits()))
+    kept.put("visitor", make_view(Diagnoser(bundle, threads=1), decoders, tmp_path / "a.png", Limits()), 0.0)
     view = kept.get("visitor")
     words = describe(view, bundle)
     shown = " ".join(rendering.render(part, words) for part in ("answer", "details"))
