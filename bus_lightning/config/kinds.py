@@ -99,6 +99,8 @@ def _range(low: float | None, high: float | None) -> str:
 MISSING = object()
 FLAG = Kind("true or false", lambda value: type(value) is bool)
 TEXT = Kind("a single text (a number in quotes)", lambda value: isinstance(value, str) and bool(value.strip()))
+PLACE = replace(TEXT, description="a path (a number in quotes)")  # `~` at its start is the user's home
+PLACE_OR_NULL = nullable(PLACE)
 NAME = Kind("a name: letters, digits, '.', '_' and '-', not starting with a dot", lambda value: (
     type(value) in (str, int, float) and bool(_FOLDER.fullmatch(str(value))) and SET_ASIDE not in str(value)
 ))  # fmt: skip

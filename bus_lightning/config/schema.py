@@ -23,6 +23,8 @@ from bus_lightning.config.kinds import (
     NODE_OR_NULL,
     NODES,
     PACKAGES,
+    PLACE,
+    PLACE_OR_NULL,
     SEED,
     TAGS,
     TEXT,
@@ -37,6 +39,7 @@ from bus_lightning.config.kinds import (
     shown,
     whole,
 )
+from bus_lightning.core.arguments import in_home
 from bus_lightning.core.errors import UserError
 
 _WORD = Kind("a word", lambda value: type(value) in (str, int, float, bool))
@@ -50,12 +53,12 @@ TRAIN = {
     "augment": replace(GROUP, absent={}), "scheduler": replace(GROUP, absent={}), "predict": replace(GROUP, absent={}),
     "callbacks": NODES, "logger": NODES, "optimizer": NODE, "trainer": NODE, "task": NODE,
     "seed": SEED,
-    "runs_dir": TEXT, "group": NAME, "name": nullable(NAME), "protocol": nullable(TEXT),
+    "runs_dir": PLACE, "group": NAME, "name": nullable(NAME), "protocol": PLACE_OR_NULL,
     "channels_last": one_of(True, False, "auto"),
     "rerun": FLAG, "keep_last": FLAG, "fail_fast": FLAG, "debug_run": FLAG, "debug_size": FLAG, "print_config": FLAG,
     "data.sets": replace(GROUP, absent={}), "data.test": nullable(either(NAME, NAMES)),
-    "data.root": nullable(TEXT), "data.cache": TEXT, "data.cache_gb": number(0),
-    "data.table": nullable(TEXT), "data.sheet": nullable(either(TEXT, whole(0))),
+    "data.root": PLACE_OR_NULL, "data.cache": PLACE, "data.cache_gb": number(0),
+    "data.table": PLACE_OR_NULL, "data.sheet": nullable(either(TEXT, whole(0))),
     "data.columns": replace(nullable(GROUP), absent={}), "data.map": replace(nullable(GROUP), absent={}),
     "data.drop": replace(nullable(GROUP), absent={}),
     **{f"data.columns.{role}": optional(nullable(either(TEXT, whole(0)))) for role in COLUMN_ROLES},
@@ -65,7 +68,7 @@ TRAIN = {
     "data.phantom": nullable(GROUP),
     "data.phantom.images": whole(3), "data.phantom.seed": whole(0),  # where a phantom is drawn at all
     "data.classes": nullable(NAMES), "data.num_classes": nullable(whole(1)),
-    "data.exclude": nullable(TEXT), "data.drop_conflicts": FLAG, "data.skip_unreadable": FLAG,
+    "data.exclude": PLACE_OR_NULL, "data.drop_conflicts": FLAG, "data.skip_unreadable": FLAG,
     "data.resize_masks": FLAG,
     "data.mistake": nullable(one_of("flipped_copies", "mask_files")),
     "data.size": whole(1), "data.resize": one_of("stretch", "pad"), "data.channels": one_of(1, 3),
@@ -76,7 +79,7 @@ TRAIN = {
     "data.split": GROUP, "data.split.method": TEXT, "data.split.seed": whole(),
     "data.split.ratio": list_of(number(0), "[train,test] or [train,val,test] in parts, such as '[11,1,3]'", [2, 3]),
     "data.split.val_from_train": number(0), "data.split.folds": nullable(whole(2)),
-    "data.split.fold": nullable(whole(0)), "data.split.file": nullable(TEXT),
+    "data.split.fold": nullable(whole(0)), "data.split.file": PLACE_OR_NULL,
     "data.split.cross_folds": nullable(whole(2)), "data.split.cross_fold": nullable(whole(0)),
     "preprocess.rules": nullable(one_of(1, 2)),
     "preprocess.denoise": TEXT, "preprocess.contrast": TEXT, "preprocess.parts": IN_PARTS,
@@ -86,7 +89,7 @@ TRAIN = {
     "overlay.segmenters": optional(either(TEXT, list_of(TEXT, "a list of run folders"))),
     "overlay.tasks": optional(nullable(list_of(_TASK, "a list of tasks: classification, segmentation, joint"))),
     "model.name": TEXT_NAME, "model.net": NODE, "model.debug_size": replace(nullable(GROUP), absent={}),
-    "model.weights": nullable(TEXT), "model.imagenet": nullable(NODE),
+    "model.weights": PLACE_OR_NULL, "model.imagenet": nullable(NODE),
     "task.name": _TASK, "task.monitor": TEXT,
     "task.mode": one_of("max", "min"), "task.loss": NODE,
     "task.loss.label_smoothing": optional(number(0, 1)), "task.deep_supervision": optional(FLAG),
@@ -130,7 +133,7 @@ TESTED_DATA = (
 EVALUATE = {
     "runs": either(TEXT, list_of(TEXT, "a list of patterns")), "part": TEXT, "data": GROUP, "ensemble": nullable(NAME),
     **{key: kind for key, kind in TRAIN.items() if key.startswith("data.") and key.split(".")[1] in TESTED_DATA},
-    "split": nullable(TEXT), "progress": FLAG, "explain": FLAG, "predict": GROUP, "predict.flips": nullable(FLAG),
+    "split": PLACE_OR_NULL, "progress": FLAG, "explain": FLAG, "predict": GROUP, "predict.flips": nullable(FLAG),
     "predict.no_lesion": nullable(one_of(False)),
     "trusted_packages": PACKAGES, "explain_options": GROUP,
     "explain_options.methods": NAMES, "explain_options.images": nullable(whole(1)),
@@ -154,7 +157,8 @@ def check_kinds(
         may_lack: Whether any key may be missing, as in the config of an older run.
 
     Returns:
-        A copy of the config, in which a removed key that may be null or empty is null or empty.
+        A copy of the config, in which a removed key that may be null or empty is null or empty, and a path begins with
+        the user's home where it began with `~`.
 
     Raises:
         UserError: One line that names the key, its value, and the values that it may have.
@@ -184,6 +188,8 @@ def check_kinds(
         if OmegaConf.is_config(value):  # members of lists are checked, so their interpolations are resolved
             value = OmegaConf.to_container(value, resolve=isinstance(value, ListConfig))
         check_value(key, value, kind)
+        if kind in (PLACE, PLACE_OR_NULL) and str(value).startswith("~"):
+            group[name] = in_home(value)
         for inner in value if kind is NODES else ():
             check_value(f"{key}.{inner}", value[inner], NODE_OR_NULL)
     return cfg

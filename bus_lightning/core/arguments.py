@@ -1,6 +1,7 @@
 """Parse what command lines share: paths, counts and `--version`."""
 
 import argparse
+import os
 from pathlib import Path
 
 from bus_lightning import __version__
@@ -15,6 +16,11 @@ def path_of(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the path is empty: name a file or a folder, or `.`")
     return Path(text)
+
+
+def in_home(text: str) -> str:
+    """Put the user's home in place of `~` at the start of a path; `~name` stays if there is no such user."""
+    return os.path.expanduser(text)  # noqa: PTH111 (pathlib's fails then)
 
 
 def positive(text: str) -> int:

@@ -17,6 +17,7 @@ from bus_lightning.config.kinds import shown
 from bus_lightning.config.split_options import PARTS
 from bus_lightning.config.tested_data import with_tested_data
 from bus_lightning.config.trusted import TRAINER
+from bus_lightning.core.arguments import in_home
 from bus_lightning.core.errors import DamagedError, UserError, disk_trouble
 from bus_lightning.core.files import checksum, is_there
 from bus_lightning.core.workarounds import convert_before_loading
@@ -110,7 +111,7 @@ def in_one_line(run: RunDir) -> Iterator[None]:
 
 def patterns_of(runs: str | Sequence[str]) -> list[str]:
     """Return the patterns of the option `runs`, which is one or a list of them."""
-    return [runs] if isinstance(runs, str) else list(runs)
+    return [in_home(pattern) for pattern in ([runs] if isinstance(runs, str) else runs)]
 
 
 def name_groups(runs: str | Sequence[str]) -> str:

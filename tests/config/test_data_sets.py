@@ -193,7 +193,7 @@ def test_workers_of_ray_get_the_folder_of_every_public_data_set():
     ("own", "line"),
     [
         ("busi", "data.sets.mine=busi: give a group of options"),
-        ({"root": 5}, "data.sets.mine.root=5: give a single text"),
+        ({"root": 5}, "data.sets.mine.root=5: give a path"),
         ({"classes": "benign"}, "data.sets.mine.classes=benign: give a list of different names"),
         ({"map": {"klass": {}}}, "data.sets.mine.map.klass is unknown: choose from class, mask_counts"),
         ({"map": {"class": ["x"]}}, r"data.sets.mine.map.class=\[x\]: give a group of options"),

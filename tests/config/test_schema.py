@@ -12,6 +12,7 @@ from test_config import keys
 from bus_lightning.config.rules import check
 from bus_lightning.config.schema import EVALUATE, TRAIN, check_kinds
 from bus_lightning.core.errors import UserError
+from bus_lightning.training.evaluate import patterns_of
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -123,6 +124,24 @@ def test_a_key_that_may_be_none_is_none_after_it_is_taken_out(whole, key):
     assert not OmegaConf.select(filled, key)
     assert name in (OmegaConf.select(filled, parent) if parent else filled)
     assert name not in (OmegaConf.select(cfg, parent) if parent else cfg), "a check changes nothing"
+
+
+PLACES = ["runs_dir", "protocol", "data.root", "data.table", "data.cache", "data.exclude", "data.split.file",
+          "model.weights"]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_a_path_may_begin_with_the_sign_of_the_home_folder(whole, key, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    checked = check_kinds(with_value(whole, f"{key}='~/a b/x'"), TRAIN)
+    assert OmegaConf.select(checked, key) == "/home/me/a b/x"
+    assert OmegaConf.select(check_kinds(with_value(whole, f"{key}='a~/x'"), TRAIN), key) == "a~/x"
+
+
+def test_patterns_of_runs_may_begin_with_the_sign_of_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert patterns_of("~/runs/*") == ["/home/me/runs/*"]
+    assert patterns_of(["~/a", "b~"]) == ["/home/me/a", "b~"]
 
 
 @pytest.mark.parametrize("override", ["runs=5", "runs=[]", "runs=[5]", "part=1", "progress=yes", "explain=1",

@@ -147,7 +147,7 @@ def test_the_module_runs_as_a_command(tmp_path):
     ("arguments", "line"),
     [
         (["data=table", "data.columns=5"], "data.columns=5: give a group of options"),
-        (["data=busi", "data.root=5"], "data.root=5: give a single text"),
+        (["data=busi", "data.root=5"], "data.root=5: give a path"),
         (["data=phantom", "data.phantom.images=x"], "data.phantom.images=x: give a whole number"),
         (["data=phantom", "data.root=null"], "data=phantom needs its folder: set data.root=FOLDER"),
         (["data=busi", "data.root=5", "data.test=busi"], "data.root=5: give"),
