@@ -72,7 +72,7 @@ def collect_images(sets: Sequence[DataSet], cache: Path) -> Collection:
     root, frame = join_indexes(sets)
     audits = [cached_audit(dataset.root, dataset.index, cache) for dataset in sets]
     classes = tuple(dict.fromkeys(name for dataset in sets for name in dataset.classes))
-    keys = [findings_key(audit.content, dataset.index.frame) for dataset, audit in zip(sets, audits, strict=True)]
+    keys = _keys_of(sets, audits)
     if len(sets) == 1:
         return Collection(root, frame, audits[0], classes, fingerprints_of(keys[0], cache))
     pairs, fingerprints = _pairs_across(sets, keys, cache)
@@ -90,7 +90,7 @@ def find_shared_frames(sets: Sequence[DataSet], audits: Sequence[Audit], cache: 
     """
     if len(sets) == 1:
         return []
-    keys = [findings_key(audit.content, dataset.index.frame) for dataset, audit in zip(sets, audits, strict=True)]
+    keys = _keys_of(sets, audits)
     return _pairs_across(sets, keys, cache)[0]
 
 
@@ -107,6 +107,11 @@ def _content_of(contents: Iterable[tuple[str, str]]) -> str:
 
 def _absolute(dataset: DataSet, file: str) -> str:
     return str(dataset.root.absolute() / file)
+
+
+def _keys_of(sets: Sequence[DataSet], audits: Sequence[Audit]) -> list[str]:
+    """Return the `findings_key` of each set."""
+    return [findings_key(audit.content, dataset.index.frame) for dataset, audit in zip(sets, audits, strict=True)]
 
 
 def _pairs_across(sets: Sequence[DataSet], keys: Sequence[str], cache: Path) -> tuple[list[tuple[str, str]], Path]:
