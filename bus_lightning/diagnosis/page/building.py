@@ -66,20 +66,22 @@ def build_page(
     samples, thumbnails = _load_samples(bundle.samples, decoders, limits)
 
     async def on_upload(event: gr.EventData, request: gr.Request) -> list[Any]:
+        asked = _asked(event)
         try:
             with uploads.use(_given(event._data, limits)) as path:
-                return await diagnose(path, request, _asked(event))
+                return await diagnose(path, request, asked)
         except UserError as error:
-            return show_failure(str(error), request, _asked(event))
+            return show_failure(str(error), request, asked)
 
     async def on_sample(event: gr.EventData, request: gr.Request) -> list[Any]:
         number = event._data.get("sample") if isinstance(event._data, dict) else None
+        asked = _asked(event)
         if not isinstance(number, int) or not 0 <= number < len(samples):
-            return show_failure("There is no such sample: choose another.", request, _asked(event))
+            return show_failure("There is no such sample: choose another.", request, asked)
         try:
-            return await diagnose(samples[number], request, _asked(event))
+            return await diagnose(samples[number], request, asked)
         except UserError as error:
-            return show_failure(str(error), request, _asked(event))
+            return show_failure(str(error), request, asked)
 
     async def diagnose(path: Path, request: gr.Request, asked: float) -> list[Any]:
         def work(stop: threading.Event) -> tuple[View, list[Any]]:
@@ -87,6 +89,10 @@ def build_page(
             return view, show(view)
 
         view, shown = await take_turn(request, work)
+        return keep(view, shown, request, asked)
+
+    def keep(view: View | None, shown: list[Any], request: gr.Request, asked: float) -> list[Any]:
+        """Keep what is shown; an answer that a later request has overtaken changes nothing."""
         return shown if kept.put(_visitor(request), view, asked) else [gr.skip()] * len(shown)
 
     async def take_turn(request: gr.Request, work: Callable[[threading.Event], T]) -> T:
@@ -101,11 +107,10 @@ def build_page(
                 render("answer", words), render("details", words), button, button]  # fmt: skip
 
     def show_failure(line: str, request: gr.Request, asked: float) -> list[Any]:
-        is_latest = kept.put(_visitor(request), None, asked)
         message, button = gr.update(value=render("failure", line), visible=True), gr.update(interactive=False)
         shown = [message, gr.update(value="", visible=False), gr.update(visible=False),
                  nothing_yet, "", button, button]  # fmt: skip
-        return shown if is_latest else [gr.skip()] * len(shown)
+        return keep(None, shown, request, asked)
 
     def make_writer(kind: str) -> Callable[..., Any]:
         write, mime = (write_pdf, "application/pdf") if kind == "pdf" else (write_png, "image/png")
