@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--page", type=path_of, default=Path("docs/results.md"), help="the page (default: %(default)s)")
     parser.add_argument(
         "--summary", type=path_of, metavar="PAGE",
-        help="another page, such as README.md, whose table `headline` shows the goals in short",
+        help="another page, such as README.md, with the goals in short (table `headline`) and the plan's `summary`",
     )  # fmt: skip
     parser.add_argument(
         "--plan", type=path_of, default=Path("docs/results.yaml"), metavar="FILE",

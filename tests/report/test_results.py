@@ -113,7 +113,7 @@ def test_deviations_from_the_protocol_are_named(folded_runs, page_and_plan, tmp_
         ("groups: [folded, gone]\n", "\n", "tables.scores.groups is missing"),
         ("seeds: [0, 1]", "seed: [0, 1]", "tables.scores.seed is unknown"),
         ("goal: 0.5,", "goal: high,", "goals[0].goal=high: give a number"),
-        ("tables:", "tabels:", "tabels is unknown: choose from tables, goals"),
+        ("tables:", "tabels:", "tabels is unknown: choose from tables, summary, goals"),
         ("tables:", "tables: [", "is damaged: it is not YAML"),
     ],
 )

@@ -35,7 +35,7 @@ def refusal(arguments, capsys):
     ("text", "line"),
     [
         ("Only prose.\n", "has no markers, such as <!-- table:goals -->"),
-        (PAGE.replace("table:outside", "table:gone"), "has no table gone; remove its marker"),
+        (PAGE.replace("table:outside", "table:gone"), "has no table gone for it; remove its marker"),
         (PAGE.replace("old\n<!-- end -->\n", "old\n"), "the table goals before this line has no end"),
         (PAGE.replace("Prose", "Prose \udcff"), "is damaged: it is not text in UTF-8"),
     ],

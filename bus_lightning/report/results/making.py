@@ -16,7 +16,7 @@ from bus_lightning.report.results.kept import Earlier, merge, read_earlier, with
 from bus_lightning.report.results.missing import find_missing, missing_of
 from bus_lightning.report.results.plan import GOALS, HEADLINE, MISSING, PROTOCOL, Plan, Table, read_plan
 from bus_lightning.report.results.rows import Row, make_rows
-from bus_lightning.report.results.tables import make_missing, make_table
+from bus_lightning.report.results.tables import make_missing, make_summary, make_table
 from bus_lightning.report.up_to_date import find_summaries
 from bus_lightning.runs.protocol import Protocol, read_protocol
 from bus_lightning.statistics.conditions import Group, read_group
@@ -44,11 +44,12 @@ def make_results(
         plan: YAML that says which groups make which table, and the goals.
         protocol: The protocol of the study; None without one.
         extensions: Studies that know published numbers.
-        summary: Another page, whose table `headline` shows the goals in short, such as README.md; None for none.
+        summary: Another page, such as README.md: its table `headline` shows the goals in short, and it has the tables
+            that the plan names for it; None for none.
         only_runs: Show only what the runs give, and keep nothing of the JSON.
 
     Returns:
-        Names of tables that have no marker on the page.
+        Names of tables that have no marker on their page.
 
     Raises:
         UserError: If the pages, the JSON, the plan or the protocol cannot be read or do not fit each other, or there is
@@ -98,24 +99,29 @@ def make_results(
         "missing": [asdict(each) for each in missing],
         "fuller": [asdict(each) for each in fuller],
     }
-    made = {page: tables} | ({summary: {HEADLINE: make_headline(planned.goals, labelled)}} if summary else {})
+    made = {page: tables}
+    if summary:
+        short = {each.name: make_summary(each, planned.tables, labelled, extensions) for each in planned.summary}
+        made[summary] = {HEADLINE: make_headline(planned.goals, labelled)} | short
     texts = {file: pages[file].filled(own) for file, own in made.items()}
     write_together(texts | {record: json.dumps(content, indent=1, allow_nan=False) + "\n"})
-    return [name for name in tables if name not in pages[page].names]
+    return [name for file, own in made.items() for name in own if name not in pages[file].names]
 
 
 def _read_pages(page: Path, summary: Path | None, planned: Plan, plan: Path) -> dict[Path, MarkedPage]:
     """Read the pages, and refuse markers that would never be filled: old numbers would stay below them."""
     if page.suffix == ".json":
         raise UserError(f"{page}: the JSON has the name of the page; name a page that ends in .md.")
-    pages = {file: read_page(file) for file in filter(None, (page, summary))}
-    known = [GOALS, *(table.name for table in planned.tables), MISSING, PROTOCOL]
-    if not pages[page].names:
-        raise UserError(f"{page} has no markers, such as <!-- table:{known[0]} --> and <!-- end -->; add them.")
-    if unknown := [name for name in pages[page].names if name not in known]:
-        raise UserError(f"{page}: {plan} has no table {unknown[0]}; remove its marker, or add the table.")
     if summary and page.resolve() == summary.resolve():
         raise UserError(f"{summary}: --summary is the page itself; name another page, such as README.md.")
+    pages = {file: read_page(file) for file in filter(None, (page, summary))}
+    if not pages[page].names:
+        raise UserError(f"{page} has no markers, such as <!-- table:{GOALS} --> and <!-- end -->; add them.")
+    known = {page: [GOALS, *(table.name for table in planned.tables), MISSING, PROTOCOL]}
+    known |= {summary: [HEADLINE, *(table.name for table in planned.summary)]} if summary else {}
+    for file, own in known.items():
+        if unknown := [name for name in pages[file].names if name not in own]:
+            raise UserError(f"{file}: {plan} has no table {unknown[0]} for it; remove its marker, or add the table.")
     if summary and HEADLINE not in pages[summary].names:
         raise UserError(
             f"{summary} has no place for the goals; add the lines <!-- table:{HEADLINE} --> and <!-- end -->."

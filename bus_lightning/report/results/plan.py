@@ -44,7 +44,17 @@ _GOAL: dict[str, Kind] = {
     "tested": nullable(NAME),
     "ensemble": FLAG,
 }
-_NEEDED = {"tables": ("groups", "task", "metrics"), "goals": ("question", "groups", "task", "metric", "goal")}
+_SUMMARY: dict[str, Kind] = {
+    "metric": Kind("a metric as in metrics.json", lambda value: _is_metric(value)),
+    "columns": Kind("a mapping: heading -> name of a table", lambda value: (
+        isinstance(value, dict) and bool(value) and all(isinstance(each, str) for each in (*value, *value.values()))
+    )),
+}  # fmt: skip
+_NEEDED = {
+    "tables": ("groups", "task", "metrics"),
+    "summary": ("metric", "columns"),
+    "goals": ("question", "groups", "task", "metric", "goal"),
+}
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,21 @@ class Table:
 
 
 @dataclass(frozen=True)
+class SummaryTable:
+    """A table of the summary page: one metric of several tables side by side.
+
+    Attributes:
+        name: Its marker on the summary page.
+        metric: Key of the metric.
+        columns: Heading -> name of a table of the plan that has the metric.
+    """
+
+    name: str
+    metric: str
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Goal:
     """A goal.
 
@@ -108,10 +133,11 @@ class Goal:
 
 @dataclass(frozen=True)
 class Plan:
-    """The tables and the goals of a page."""
+    """The tables and the goals of a page, and the tables of the summary page."""
 
     tables: tuple[Table, ...]
     goals: tuple[Goal, ...]
+    summary: tuple[SummaryTable, ...] = ()
 
     @property
     def groups(self) -> list[str]:
@@ -134,21 +160,27 @@ def read_plan(path: Path) -> Plan:
         content = read_yaml(path, cure="Correct it")
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; name the plan of the page.") from None
-    if unknown := sorted(content.keys() - {"tables", "goals"}):
-        raise UserError(f"{path}: {unknown[0]} is unknown: choose from tables, goals.")
-    check_value(
-        f"{path}: tables", content.get("tables"), Kind("a mapping of tables", lambda value: isinstance(value, dict))
-    )
+    if unknown := sorted(content.keys() - {"tables", "summary", "goals"}):
+        raise UserError(f"{path}: {unknown[0]} is unknown: choose from tables, summary, goals.")
+    is_mapping = Kind("a mapping of tables", lambda value: isinstance(value, dict))
+    check_value(f"{path}: tables", content.get("tables"), is_mapping)
+    check_value(f"{path}: summary", content.get("summary") or {}, is_mapping)
     check_value(
         f"{path}: goals", content.get("goals") or [], Kind("a list of goals", lambda value: isinstance(value, list))
     )
-    if taken := sorted({GOALS, MISSING, PROTOCOL, HEADLINE} & content["tables"].keys()):
-        raise UserError(f"{path}: tables.{taken[0]}: the page has a table of this name already; choose another.")
-    for name in content["tables"]:
-        check_value(f"{path}: name of a table", name, NAME)
+    short = content.get("summary") or {}
+    for key, names in ("tables", content["tables"]), ("summary", short):
+        if taken := sorted({GOALS, MISSING, PROTOCOL, HEADLINE} & names.keys()):
+            raise UserError(f"{path}: {key}.{taken[0]}: the page has a table of this name already; choose another.")
+        for name in names:
+            check_value(f"{path}: name of a table", name, NAME)
     tables = [
         Table(name, **_checked(f"{path}: tables.{name}", fields, _TABLE, _NEEDED["tables"]))
         for name, fields in content["tables"].items()
+    ]
+    summary = [
+        SummaryTable(name, **_checked(f"{path}: summary.{name}", fields, _SUMMARY, _NEEDED["summary"]))
+        for name, fields in short.items()
     ]
     goals = [
         Goal(**_checked(f"{path}: goals[{place}]", fields, _GOAL, _NEEDED["goals"]))
@@ -156,11 +188,12 @@ def read_plan(path: Path) -> Plan:
     ]
     for problem in (
         *map(_problem_of, tables),
+        *(_without_column(table, tables) for table in summary),
         *(_unanswerable(place, goal, tables) for place, goal in enumerate(goals)),
     ):
         if problem:
             raise UserError(f"{path}: {problem}")
-    return Plan(tuple(tables), tuple(goals))
+    return Plan(tuple(tables), tuple(goals), tuple(summary))
 
 
 def _problem_of(table: Table) -> str:
@@ -172,6 +205,17 @@ def _problem_of(table: Table) -> str:
         return f"{place}.metrics: {other[0]} is no metric of task={table.task}; remove it, or correct the task."
     if other := [key for key in table.paper if key not in table.metrics]:
         return f"{place}.paper: {other[0]} is not among its metrics; add it there, or remove it here."
+    return ""
+
+
+def _without_column(summary: SummaryTable, tables: Sequence[Table]) -> str:
+    """Say which column of a summary could never be filled; empty if all can be."""
+    own = {table.name for table in tables if table.kind == "scores" and summary.metric in table.metrics}
+    if other := [name for name in summary.columns.values() if name not in own]:
+        return (
+            f"summary.{summary.name}.columns: no table {other[0]} of the kind scores has the metric {summary.metric}; "
+            "name one of the plan."
+        )
     return ""
 
 

@@ -1,6 +1,7 @@
 """The tables of a page of results, as Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from bus_lightning.core.printable import printable
 from bus_lightning.metrics.catalogue import title_of
@@ -8,7 +9,7 @@ from bus_lightning.report.estimates import estimate
 from bus_lightning.report.extension import Extension
 from bus_lightning.report.marked_page import markdown_table
 from bus_lightning.report.results.missing import Missing
-from bus_lightning.report.results.plan import Table
+from bus_lightning.report.results.plan import SummaryTable, Table
 from bus_lightning.report.results.rows import Row, published
 from bus_lightning.report.writing import plain
 from bus_lightning.runs.baselines import BASELINES
@@ -25,8 +26,11 @@ def make_table(table: Table, rows: Sequence[Row], extensions: Sequence[Extension
         extensions: Studies that know published numbers and titles of models.
         missing: What its groups lack.
     """
-    titles = {model: title for extension in extensions for model, title in extension.titles.items()}
-    body = _across(table, rows, titles) if table.kind == "across" else _scores(table, rows, titles, extensions)
+    if table.kind == "across":
+        body = _across(table, rows, _titles(extensions))
+    else:
+        columns = [_Column(title_of(metric), table, metric) for metric in table.metrics]
+        body = _side_by_side(columns, rows, extensions, has_details=True)
     where = ", ".join(table.groups)
     entries = f"{len(missing)} {'entry' if len(missing) == 1 else 'entries'}"
     lack = f"*[What is missing](#what-is-missing) has {entries} about {where}.*" if missing else ""
@@ -41,44 +45,85 @@ def make_missing(missing: Sequence[Missing]) -> str:
     return markdown_table(["group", "condition or run", "what"], lines, words=3)
 
 
-def _scores(
-    table: Table, rows: Sequence[Row], titles: Mapping[str, str], extensions: Sequence[Extension]
-) -> str:  # fmt: skip
-    """Make a row of each condition, a column of each metric, and the paper's numbers next to ours."""
-    rows = sorted(rows, key=lambda row: [*table.models, row.model].index(row.model))
-    conditions = [
-        {row.metric: row for row in rows if (row.group, row.condition) == name}
-        for name in dict.fromkeys((row.group, row.condition) for row in rows)
-    ]
-    not_run = [model for model in table.models if model not in {row.model for row in rows}]
+def make_summary(
+    summary: SummaryTable, tables: Sequence[Table], rows: Sequence[Row], extensions: Sequence[Extension]
+) -> str:
+    """Make a table of the summary page: one metric of several tables side by side, a row of each condition.
+
+    Args:
+        summary: The table.
+        tables: The tables of the plan.
+        rows: Their rows.
+        extensions: Studies that know published numbers and titles of models.
+    """
+    by_name = {table.name: table for table in tables}
+    columns = [_Column(heading, by_name[name], summary.metric) for heading, name in summary.columns.items()]
+    return _side_by_side(columns, rows, extensions, has_details=False)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A metric of a table, with the paper's numbers next to it where the table has them."""
+
+    heading: str
+    table: Table
+    metric: str
+
+    @property
+    def has_paper(self) -> bool:
+        return self.metric in self.table.paper
+
+
+def _side_by_side(
+    columns: Sequence[_Column], rows: Sequence[Row], extensions: Sequence[Extension], has_details: bool
+) -> str:
+    """Make a row of each condition: networks in the order of the first table, those that have not run, and baselines.
+
+    Args:
+        columns: The columns.
+        rows: Numbers, also those of other tables and metrics.
+        extensions: Studies that know published numbers and titles of models.
+        has_details: Whether columns of the images and runs come first.
+    """
+    models, titles = columns[0].table.models, _titles(extensions)
+    chosen = [row for row in rows if any((row.table, row.metric) == (each.table.name, each.metric) for each in columns)]
+    conditions: dict[tuple[str, str], dict[tuple[str, str], Row]] = {}
+    for row in sorted(chosen, key=lambda row: [*models, row.model].index(row.model)):
+        conditions.setdefault(row.key, {})[row.table, row.metric] = row
+    not_run = [model for model in models if model not in {row.model for row in chosen}]
     if not conditions and not not_run:
         return _NONE
-    headings = ["condition", "data", "images", "runs", "n"]
-    for metric in table.metrics:
-        headings += [title_of(metric), *([f"{title_of(metric)}, paper"] if metric in table.paper else [])]
 
-    def line(head: Sequence[object], model: str, values: Mapping[str, str], otherwise: str) -> list[object]:
-        cells = [*head]
-        for metric in table.metrics:
-            cells.append(values.get(metric, otherwise))
-            cells += [published(table, metric, model, extensions) or "-"] if metric in table.paper else []
+    def line(label: str, details: Sequence[object], model: str, own: Mapping[tuple[str, str], Row]) -> list[object]:
+        cells: list[object] = [plain(label), *(details if has_details else ())]
+        for each in columns:
+            row = own.get((each.table.name, each.metric))
+            cells.append(_value(row) if row else "-" if own else "not run")
+            cells += [published(each.table, each.metric, model, extensions) or "-"] if each.has_paper else []
         return cells
 
-    def measured(own: Mapping[str, Row]) -> list[object]:
+    def measured(own: Mapping[tuple[str, str], Row]) -> list[object]:
         first = next(iter(own.values()))
-        head = (plain(_label(first, titles)), plain(first.data), plain(first.protocol), first.runs, first.n)
-        return line(head, first.model, {metric: _value(row) for metric, row in own.items()}, "-")
+        details = plain(first.data), plain(first.protocol), first.runs, first.n
+        return line(_label(first, titles), details, first.model, own)
 
     lines = [
-        *(measured(own) for own in conditions if not _is_baseline(own)),
-        *(line((plain(titles.get(model, model)), "-", "-", 0, "-"), model, {}, "not run") for model in not_run),
-        *(measured(own) for own in conditions if _is_baseline(own)),
+        *(measured(own) for own in conditions.values() if not _is_baseline(own.values())),
+        *(line(titles.get(model, model), ("-", "-", 0, "-"), model, {}) for model in not_run),
+        *(measured(own) for own in conditions.values() if _is_baseline(own.values())),
     ]
-    return markdown_table(headings, lines, words=3)
+    headings = ["condition", *(("data", "images", "runs", "n") if has_details else ())]
+    for each in columns:
+        headings += [each.heading, *([f"{each.heading}, paper"] if each.has_paper else [])]
+    return markdown_table(headings, lines, words=3 if has_details else 1)
 
 
-def _is_baseline(rows: Mapping[str, Row]) -> bool:
-    return next(iter(rows.values())).model in BASELINES.values()
+def _is_baseline(rows: Iterable[Row]) -> bool:
+    return next(iter(rows)).model in BASELINES.values()
+
+
+def _titles(extensions: Sequence[Extension]) -> dict[str, str]:
+    return {model: title for extension in extensions for model, title in extension.titles.items()}
 
 
 def _across(table: Table, rows: Sequence[Row], titles: Mapping[str, str]) -> str:
