@@ -68,6 +68,8 @@ def train_and_test(
         pl.seed_everything(cfg.seed, verbose=False)
     is_classifier = cfg.task.name == "classification"
     datamodule = BusDataModule(prepared.data, prepared.split, cfg, not is_classifier, hardware.home_of_images)
+    if cfg.data.balance == "oversample" and len(set(datamodule.labels)) == 1:
+        log.warning("data.balance=oversample repeats no image: all training images are of one class.")
     probe = probe_overlay(cfg.overlay, datamodule, prepared.split) if is_classifier else {}
     task = build_task(cfg, datamodule, hardware, starts=not begun)
     monitor = cfg.task.monitor if prepared.is_validated else None

@@ -201,6 +201,14 @@ def test_an_xlsx_that_announces_too_much_is_refused_before_it_is_unpacked(tmp_pa
     assert "becomes larger than 0 MB when it is unpacked" in refuse(lambda: read_any_table(path))
 
 
+@pytest.mark.parametrize("sheet", ["cases", 1, "0"])
+def test_a_sheet_of_a_csv_is_refused_because_it_would_be_ignored(tmp_path: Path, sheet: str | int):
+    path = tmp_path / "table.csv"
+    path.write_text("image,class\na.png,benign\n")
+    assert f"table.csv has no sheets, but data.sheet={sheet} names one" in refuse(lambda: read_any_table(path, sheet))
+    assert len(read_any_table(path, 0)) == 1
+
+
 def test_a_sheet_that_states_too_many_cells_costs_nothing(tmp_path: Path):
     path = tmp_path / "t.xlsx"
     make_book(path, ["File", "P"], *([f"{number}.png", 1] for number in range(400)))

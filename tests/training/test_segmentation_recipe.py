@@ -15,7 +15,7 @@ RECIPE = ["model=u2net_lite", "task.deep_supervision=true", "optimizer=adamw", "
           "data.split.ratio=[11,3,4]", "data.size=32", "data.batch_size=8"]  # fmt: skip
 
 
-def test_deep_supervision_two_losses_oversampling_and_adamw_train_one_u2net(trained, monkeypatch):
+def test_deep_supervision_two_losses_oversampling_and_adamw_train_one_u2net(trained, monkeypatch, caplog):
     monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
     built = []
     usual = fit.build_task
@@ -25,9 +25,16 @@ def test_deep_supervision_two_losses_oversampling_and_adamw_train_one_u2net(trai
     assert task.deep_supervision
     assert isinstance(task.loss, DiceBCELoss)
     assert isinstance(task.optimizers().optimizer, torch.optim.AdamW)
+    assert "oversample" not in caplog.text
     history = pd.read_csv(run.history)
     assert history["train/loss"].iloc[-1] < history["train/loss"].iloc[0]
     assert run.metrics["test"]["dice_image"] is not None
+
+
+def test_oversampling_without_classes_to_balance_gives_a_warning(trained, monkeypatch, caplog):
+    monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
+    trained(*RECIPE, "trainer.max_epochs=1", "data.classes=[benign]")
+    assert "data.balance=oversample repeats no image: all training images are of one class." in caplog.text
 
 
 @pytest.mark.parametrize("model", ["u2net_lite", "joint_unet", "alexnet"])

@@ -23,14 +23,14 @@ def read_any_table(path: Path, sheet: str | int = 0) -> pd.DataFrame:
 
     Args:
         path: A CSV (separated by commas, semicolons, tabs or bars; UTF-8, UTF-16 or Windows-1252), XLSX or Parquet.
-        sheet: Name or position of the sheet of an XLSX.
+        sheet: Name or position of the sheet of an XLSX; the other formats have one table, sheet 0.
 
     Returns:
         The rows that are not empty; the index is their number in the file, and the header is row 1. `attrs` is as in
         `make_table`.
 
     Raises:
-        UserError: If it is missing or not a table.
+        UserError: If it is missing or not a table, or has no such sheet.
     """
     try:
         content = read_bytes(path, _MOST, cure="Save the table again as CSV, XLSX or Parquet")
@@ -40,13 +40,16 @@ def read_any_table(path: Path, sheet: str | int = 0) -> pd.DataFrame:
         raise UserError(f"{path} is an old or protected workbook: save it as XLSX without a password, or as CSV.")
     if content.startswith(b"PK\3\4"):
         return make_table(read_workbook(content, path, sheet), path)
-    if content.startswith(b"PAR1"):
-        return make_table(read_parquet(content, path), path)
-    if path.suffix.lower() in (".xlsx", ".xlsm", ".xls", ".ods", ".parquet"):
+    is_parquet = content.startswith(b"PAR1")
+    if not is_parquet and path.suffix.lower() in (".xlsx", ".xlsm", ".xls", ".ods", ".parquet"):
         raise UserError(
             f"{path} does not hold {path.suffix[1:].upper()}: save the table again as CSV, XLSX or Parquet."
         )
-    return make_table(read_delimited(content, path), path)
+    if sheet != 0:
+        raise UserError(
+            f"{path} has no sheets, but data.sheet={sheet} names one: leave data.sheet out, or name an XLSX."
+        )
+    return make_table(read_parquet(content, path) if is_parquet else read_delimited(content, path), path)
 
 
 def column(table: pd.DataFrame, name: str, path: Path, option: str = "") -> "pd.Series[str]":
