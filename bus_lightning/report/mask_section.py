@@ -22,7 +22,10 @@ _INPUTS = {
     "crop": "the image cropped to the lesion",
 }
 _SOURCES = {"none": "-", "predicted": "the segmenter's", "ground_truth": "the ground truth: a leak, an upper bound"}
-# What a condition with another network must share, too; the recipe belongs to the network.
+# What conditions of one network share that are compared: they differ by the mask alone.
+_RECIPE = ("augment", "optimizer", "scheduler", "callbacks", "predict.flips", "task.loss", "model.weights",
+           "data.batch_size")  # fmt: skip
+# What a joint network must share with them, too; its recipe is its own.
 _SHARED = ("data.size", "data.resize", "data.classes", "data.balance", "data.split.ratio", "data.split.method",
            "preprocess")  # fmt: skip
 _DATA = "data set"
@@ -54,11 +57,11 @@ def mask_section(conditions: list[Condition], test: Summaries, titles: Mapping[s
     rows: list[dict[str, object]] = []
     files: set[str] = set()
     for family in dict.fromkeys(_family(member) for member in candidates if _source(member) == "predicted"):
-        model, *data = family
+        model, _, *data = family
         members = [
             member
             for member in candidates
-            if _family(member) == family or (member.name in joint and [*_family(member)[1:]] == data)
+            if _family(member) == family or (member.name in joint and [*_family(member)[2:]] == data)
         ]
         members.sort(key=lambda member: (list(_SOURCES).index(_source(member)), member.model != model, member.name))
         alone = next((member for member in members if _source(member) == "none" and member.model == model), None)
@@ -82,11 +85,11 @@ def mask_section(conditions: list[Condition], test: Summaries, titles: Mapping[s
     return Section("What a mask gives the classifier", intro, [TableItem("masks", caption, table)])
 
 
-def _family(condition: Condition) -> tuple[str, str, int, str]:
-    """Return what conditions share that are compared here: model, data files, epochs, and how data are prepared."""
-    cfg = condition.config
-    shared = sorted((key, value) for key, value in identity(cfg).items() if key.startswith(_SHARED))
-    return condition.model, condition.files, cfg.trainer.max_epochs, repr(shared)
+def _family(condition: Condition) -> tuple[str, str, str, int, str]:
+    """Return what compared conditions share: model, recipe, data files, epochs, and how data are prepared."""
+    decides = sorted(identity(condition.config).items())
+    recipe, shared = ([pair for pair in decides if pair[0].startswith(keys)] for keys in (_RECIPE, _SHARED))
+    return condition.model, repr(recipe), condition.files, condition.config.trainer.max_epochs, repr(shared)
 
 
 def _source(condition: Condition) -> str:

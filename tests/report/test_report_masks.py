@@ -58,6 +58,18 @@ def test_a_classifier_with_masks_is_compared_with_the_one_without_on_the_same_da
     assert table["data set"].nunique() == 2
 
 
+def test_a_classifier_that_was_trained_by_another_recipe_is_no_comparison(group):
+    def alone_with(key, value):
+        config = OmegaConf.merge(next(each.config for each in group.conditions if each.name == "alone"))
+        OmegaConf.update(config, key, value, merge=False, force_add=True)
+        others = [replace(each, config=config) if each.name == "alone" else each for each in group.conditions]
+        return list(table_of(replace(group, conditions=others))["whose mask"])
+
+    assert "-" in alone_with("trainer.accelerator", "cuda")  # the same recipe
+    assert "-" not in alone_with("optimizer.lr", 0.5)
+    assert "-" not in alone_with("augment", {"noise": {"std": 0.1}})
+
+
 def test_a_condition_without_test_images_is_not_in_the_table(group):
     def without_tests(name):
         cut = [each.cases[(each.name != name) | (each.cases["split"] == "val")] for each in group.conditions]
