@@ -79,8 +79,8 @@ def mask_section(conditions: list[Condition], test: Summaries, titles: Mapping[s
     )
     intro = (
         "The segmenter's masks come from runs that had seen neither the image nor its near-duplicates. All rows of a "
-        "network have the same kind of split, input size and epochs; differences are of the images that both have "
-        "tested."
+        "network have the same recipe, kind of split, input size and epochs; differences are of the images that both "
+        "have tested."
     )
     return Section("What a mask gives the classifier", intro, [TableItem("masks", caption, table)])
 
