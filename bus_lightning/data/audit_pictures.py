@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import pick_evenly, read_image, read_mask
+from bus_lightning.data.masks import resize_mask
 
 _SHEET = 24  # images of a contact sheet
 _LONGER_SIDE = 320  # pixels of a small picture
@@ -65,8 +66,7 @@ def draw_small_picture(root: Path, image: str, masks: tuple[str, ...] = ()) -> t
         lesion = read_mask(root, masks, pixels.shape[:2])
     except UserError:
         lesion = np.zeros(pixels.shape[:2], np.uint8)
-    shape = cv2.resize(lesion, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    outlines, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    outlines, _ = cv2.findContours(resize_mask(lesion, (height, width)), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(small, outlines, -1, _OUTLINE, 2, cv2.LINE_AA)
     _, jpeg = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return _data_uri(jpeg.tobytes(), "image/jpeg"), width, height

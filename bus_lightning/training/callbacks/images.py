@@ -9,6 +9,7 @@ from torch import Tensor
 from bus_lightning.core.files import aside
 from bus_lightning.data.dataset import BusDataset, Collate
 from bus_lightning.data.index import pick_evenly, read_image, read_mask
+from bus_lightning.data.masks import resize_mask
 from bus_lightning.data.resizing import resize
 from bus_lightning.models.maps import predicted_mask
 from bus_lightning.tasks.base import BusTask
@@ -97,5 +98,5 @@ def class_caption(classes: list[str], logits: Tensor) -> str:
 
 def outline(tile: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -> None:
     """Draw the outline of a mask (H, W) uint8 onto a tile (h, w, 3) uint8."""
-    small = cv2.resize(mask, tile.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    small = resize_mask(mask, tile.shape[:2])
     cv2.drawContours(tile, cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0], -1, color, 1)
