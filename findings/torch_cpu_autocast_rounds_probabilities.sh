@@ -2,10 +2,10 @@
 # On a CPU, autocast leaves softmax and sigmoid in bfloat16, so that confident answers become ties at exactly 1.
 #
 # Library: torch 2.14.1. PyTorch's page on autocast lists softmax among the operations that a GPU computes in float32.
-# Guess: a softmax under autocast gives float32 on a CPU, too, and at least keeps the order of the cases.
-# Seen: softmax, log_softmax and sigmoid return bfloat16, although cross_entropy returns float32. Between 0.9961 and 1 there
-#   is no value: of 2,000 cases with distinct logits, most get a probability that others have as well, about a thousand
-#   exactly 1, and the AUROC changes in the third digit. `logits.float().softmax(1)` keeps every case apart.
+# Guess: a softmax under autocast gives float32 on a CPU, too, as cross_entropy does.
+# Seen: softmax, log_softmax and sigmoid return bfloat16, which has no value between 0.9961 and 1. 2,000 cases, whose logits
+#   have 320 values in bfloat16, get 52 different probabilities, and more than half get exactly 1; the AUROC falls from
+#   0.653 to 0.624. `logits.float().softmax(1)` of the same bfloat16 logits keeps their order and the 0.653.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -28,18 +28,19 @@ def area(scores):
 
 with torch.autocast("cpu", torch.bfloat16):
     low = logits.bfloat16()  # what a linear layer returns here
-    rounded, apart = low.softmax(1), logits.softmax(1)
+    rounded, apart = low.softmax(1)[:, 1], low.float().softmax(1)[:, 1]
     kinds = [low.softmax(1).dtype, low.log_softmax(1).dtype, low.sigmoid().dtype]
     loss = torch.nn.functional.cross_entropy(low, truth).dtype
 print("softmax, log_softmax, sigmoid:", *kinds, "- cross_entropy:", loss)
 assert set(kinds) == {torch.bfloat16}
 assert loss == torch.float32
 
-values, certain = rounded[:, 1].unique().numel(), int((rounded[:, 1] == 1).sum())
-print(values, "different probabilities of 2,000;", certain, "are exactly 1")
-print("AUROC in bfloat16 and in float32:", round(area(rounded[:, 1]), 4), round(area(apart[:, 1]), 4))
-assert values < 200
-assert certain > 500
-assert abs(area(rounded[:, 1]) - area(apart[:, 1])) > 0.002
+certain = int((rounded == 1).sum())
+print("values of the logits:", low[:, 1].unique().numel())
+print("softmax of bfloat16:", rounded.unique().numel(), "values,", certain, "exactly 1, AUROC", round(area(rounded), 3))
+print("softmax of float():", apart.unique().numel(), "values, AUROC", round(area(apart), 3))
+assert rounded.unique().numel() < apart.unique().numel() / 3
+assert certain > 1000
+assert area(apart) - area(rounded) > 0.02
 PYTHON
 echo "As described."
