@@ -64,7 +64,7 @@ def _raised(tested: Mapping[Path, str]) -> dict[str, dict[str, int]]:
         answer = model.answer(file, heat_map=False)
         codes = {doubt.code for doubt in answer.doubts}
         for kind in ("all", "any" if codes else "none", *codes):
-            counts[kind] += Counter(images=1, right=int(answer.answer == label))
+            counts[kind].update(images=1, right=int(answer.answer == label))  # `+=` would drop a count of 0
     return {kind: dict(counted) for kind, counted in counts.items()}
 
 
