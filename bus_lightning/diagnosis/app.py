@@ -38,11 +38,22 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that would have no effect: on the page in the browser those of a server, and the reverse."""
+    if options.runtime and not options.local:
+        raise UserError("--runtime is for the page in the browser: add --local, or leave it out.")
+    for name in ("decode_mb", "decode_seconds") if options.local else ():
+        if getattr(options, name) != parser().get_default(name):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} has no effect with --local, where the browser decodes the images: leave it out.")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 after Ctrl-C, 2 if the page cannot start."""
     escape_what_cannot_be_encoded()
     options = parser().parse_args(arguments)
     try:
+        _check(options)
         from bus_lightning.diagnosis.bundle import SHIPPED  # these are not needed for --help
         from bus_lightning.diagnosis.frames import Limits
         from bus_lightning.diagnosis.page.serving import serve

@@ -102,6 +102,17 @@ def test_another_onnxruntime_web_is_never_served(bundle, engine, capsys):
     assert f"not that of onnxruntime-web {runtime.VERSION}" in refuse(capsys, bundle, "--runtime", engine)
 
 
+@pytest.mark.parametrize("option", ["--decode-mb", "--decode-seconds"])
+def test_an_option_for_a_decoder_is_refused_where_the_browser_decodes(bundle, engine, option, capsys):
+    line = refuse(capsys, bundle, "--runtime", engine, option, 5)
+    assert line.startswith(f"Error: {option} has no effect with --local")
+
+
+def test_a_runtime_is_refused_where_no_browser_computes(bundle, engine, capsys):
+    assert app.main([str(bundle), "--runtime", str(engine), "--port", "0"]) == 2
+    assert capsys.readouterr().err.startswith("Error: --runtime is for the page in the browser: add --local")
+
+
 def test_only_the_listed_addresses_are_answered_and_only_to_get(contents):
     guarded = guard(contents, Addresses("127.0.0.1", 7860))
     for method in METHODS:
