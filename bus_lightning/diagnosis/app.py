@@ -56,13 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check(options)
         from bus_lightning.diagnosis.bundle import SHIPPED  # these are not needed for --help
         from bus_lightning.diagnosis.frames import Limits
-        from bus_lightning.diagnosis.page.serving import serve
+        from bus_lightning.diagnosis.page.serving import naming_the_extra, serve
 
         limits = replace(Limits(), file_bytes=options.max_mb * 1_000_000)
         bundle = options.bundle or SHIPPED
         if options.local:
             from bus_lightning.diagnosis.page.local.runtime import FOLDER
-            from bus_lightning.diagnosis.page.local.serving import serve_local
+
+            with naming_the_extra():
+                from bus_lightning.diagnosis.page.local.serving import serve_local
 
             serve_local(bundle, options.host, options.port, options.precision, options.threads, limits,
                         options.runtime or FOLDER, options.allow_host)  # fmt: skip

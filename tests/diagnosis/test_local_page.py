@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,14 @@ def test_without_onnxruntime_web_one_line_says_how_to_get_it(bundle, tmp_path, c
         line = refuse(capsys, bundle, "--runtime", folder)
         assert line.startswith(f"Error: {folder} has no ort")
         assert f"npm install --ignore-scripts onnxruntime-web@{runtime.VERSION}" in line
+
+
+def test_without_the_extra_one_line_says_how_to_get_it(bundle, engine, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    for name in ("server", "local.serving"):
+        monkeypatch.delitem(sys.modules, f"bus_lightning.diagnosis.page.{name}")
+    line = refuse(capsys, bundle, "--runtime", engine)
+    assert line == "Error: The page needs uvicorn, which is not installed: pip install 'bus_lightning[app]'"
 
 
 def test_another_onnxruntime_web_is_never_served(bundle, engine, capsys):

@@ -61,6 +61,23 @@ def serve(
             wait_until(stopped)
 
 
+@contextmanager
+def naming_the_extra() -> Iterator[None]:
+    """Import libraries of the page, and name one that is missing with the extra that brings it.
+
+    Raises:
+        UserError: When it is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("bus_lightning"):
+            raise
+        raise UserError(
+            f"The page needs {error.name}, which is not installed: pip install 'bus_lightning[app]'"
+        ) from None
+
+
 def wait_until(stopped: threading.Event) -> None:
     """Wait for the end of a page; wake again and again, because the system may give a signal to another thread."""
     while not stopped.wait(_WAKE_S):
@@ -92,15 +109,9 @@ def _open(
         UserError: When a library is missing, or the server does not start.
     """
     os.environ.update(_SETTINGS, GRADIO_TEMP_DIR=str(folder))  # before Gradio is imported
-    try:
+    with naming_the_extra():
         from bus_lightning.diagnosis.page.application import Application
         from bus_lightning.diagnosis.page.server import running
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("bus_lightning"):
-            raise
-        raise UserError(
-            f"The page needs {error.name}, which is not installed: pip install 'bus_lightning[app]'"
-        ) from None
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         application = Application(diagnoser, decoders, folder, limits, pool, _AT_ONCE)
         with running(Doors(application, addresses), listener):
