@@ -144,8 +144,8 @@ def make_bundle(
 
 
 def _read_folds(team: Team, out_of_fold: str | None) -> list[list[FinishedRun]]:
-    """Read the runs that `--out-of-fold` names; none without it."""
-    if not out_of_fold:
+    """Read the runs that `--out-of-fold` names; none without it. An empty pattern matches no run, and is refused."""
+    if out_of_fold is None:
         return []
     runs = team.classifiers
     if not (runs and team.has_held_out_images):

@@ -91,6 +91,7 @@ def test_out_of_fold_runs_have_to_be_folds_of_the_classifier(runs):
     assert "not complete" in refusal(runs, out_of_fold=pattern)
     assert "matches no classification run" in refusal(runs, out_of_fold=str(runs / "seg"))
     assert "matches no classification run" in refusal(runs, out_of_fold=str(runs / "cls"))
+    assert "--out-of-fold '' matches no" in refusal(runs, out_of_fold="")  # as of a variable that is not set
 
 
 def test_predictions_of_test_images_never_calibrate(runs):
