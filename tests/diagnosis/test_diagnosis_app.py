@@ -83,11 +83,15 @@ def test_a_malignant_flag_stands_out_and_its_absence_rules_nothing_out(shown, di
 
 
 def test_no_probability_is_shown_as_certain(shown, diagnoser):
-    assert [percent(value) for value in (1.0, 0.72, 0.0)] == ["more than 99%", "72%", "less than 1%"]
+    assert [percent(value) for value in (1.0, 0.72, 0.005, 0.0)] == ["more than 99%", "72%", *["less than 1%"] * 2]
     for probability, share in ((0.999, "about 99 should be"), (0.72, "about 72 should be")):
         sure = replace(shown.diagnosis, answer="malignant",
                        probabilities={"malignant": probability, "benign": 1 - probability})  # fmt: skip
         assert share in describe(replace(shown, diagnosis=sure), diagnoser.bundle).calibration
+    for probability, share in ((0.99996, "more than 99.9%"), (0.72, "72.0%"), (0.0002, "less than 0.1%")):
+        sure = replace(shown.diagnosis, probabilities={"malignant": probability, "benign": 1 - probability})
+        words = describe(replace(shown, diagnosis=replace(sure, answer="benign")), diagnoser.bundle)
+        assert words.malignant.startswith(f"Malignant: {share}, ")
 
 
 def test_sizes_come_in_millimetres_where_the_pixels_are_known(shown, diagnoser):

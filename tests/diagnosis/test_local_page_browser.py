@@ -15,7 +15,7 @@ from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.doubt import strangeness
 from bus_lightning.diagnosis.frames import Limits
 from bus_lightning.diagnosis.page.view import make_view
-from bus_lightning.diagnosis.page.wording import describe
+from bus_lightning.diagnosis.page.wording import describe, percent_in_tenths
 from bus_lightning.diagnosis.reading import read_frames
 
 pytestmark = pytest.mark.browser
@@ -240,17 +240,19 @@ def test_a_sample_is_answered_by_the_keyboard_alone(visit):
     page.wait_for_selector(".answer")
 
 
-def test_a_share_of_a_half_is_rounded_as_python_rounds_it(visit):
-    text = visit().evaluate(
-        """async () => {
+def test_shares_are_rounded_as_python_rounds_them_and_none_is_certain(visit):
+    shares = [0.625, 0.99996, 0.0005, 0.0002]
+    said = visit().evaluate(
+        """async (shares) => {
             const [{describe}, answer] = [await import("./words.js"), await fetch("bundle.json")];
-            const probabilities = [["malignant", 0.625], ["benign", 0.375]];
-            const diagnosis = {doubts: [], answer: "malignant", probabilities,
-                               measurements: null, flagged: null, mask: null, heat: null};
-            return describe({image: {width: 9, height: 9}, name: "x", diagnosis}, await answer.json()).calibration;
-        }"""
-    )
-    assert f"about {round(62.5)} should be malignant" in text
+            const bundle = await answer.json();
+            bundle.sentences.flagged = "{share}";
+            const of = (share) => ({doubts: [], answer: "malignant", probabilities: [["malignant", share]],
+                                    measurements: null, flagged: true, mask: null, heat: null});
+            return shares.map((share) => describe({image: {}, name: "x", diagnosis: of(share)}, bundle));
+        }""", shares)  # fmt: skip
+    assert f"about {round(62.5)} should be malignant" in said[0]["calibration"]
+    assert [words["malignant"] for words in said] == [percent_in_tenths(share) for share in shares]
 
 
 def test_a_dropped_file_is_answered(visit, picture):

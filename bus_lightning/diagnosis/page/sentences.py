@@ -20,6 +20,9 @@ SENTENCES = {
     "almost_certain": "more than 99%",
     "hardly_possible": "less than 1%",
     "share": "{share:.0%}",
+    "almost_certain_in_tenths": "more than 99.9%",
+    "hardly_possible_in_tenths": "less than 0.1%",
+    "share_in_tenths": "{share:.1%}",
     "not_calibrated": (
         "The probabilities are not calibrated: they rank the classes, but 70% does not mean 70 of 100 images."
     ),

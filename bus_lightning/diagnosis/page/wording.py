@@ -84,7 +84,16 @@ def percent(probability: float) -> str:
     """Write a probability; never as 0% or 100%, because no answer is certain."""
     if probability >= 0.995:
         return SENTENCES["almost_certain"]
-    return SENTENCES["hardly_possible"] if probability < 0.005 else say("share", share=probability)
+    return SENTENCES["hardly_possible"] if probability <= 0.005 else say("share", share=probability)
+
+
+def percent_in_tenths(probability: float) -> str:
+    """Write a probability with a decimal; never as 0.0% or 100.0%."""
+    if probability >= 0.9995:
+        return SENTENCES["almost_certain_in_tenths"]
+    if probability <= 0.0005:
+        return SENTENCES["hardly_possible_in_tenths"]
+    return say("share_in_tenths", share=probability)
 
 
 def calibration_of(bundle: Bundle) -> str:
@@ -101,7 +110,7 @@ def calibration_of(bundle: Bundle) -> str:
 
 
 def malignant_of(bundle: Bundle, is_flagged: bool | None) -> str:
-    """Say on which side of its threshold malignant is, with {probability:.1%} left open.
+    """Say on which side of its threshold malignant is, with {share}, from `percent_in_tenths`, left open.
 
     `is_flagged` is None if no threshold was compared.
     """
@@ -109,7 +118,7 @@ def malignant_of(bundle: Bundle, is_flagged: bool | None) -> str:
     if threshold is None or is_flagged is None:
         return "Malignant: this bundle has no threshold for it, so nothing is flagged and nothing is ruled out."
     side = "at or above" if is_flagged else "below"
-    text = f"Malignant: {{probability:.1%}}, {side} the threshold of {threshold['threshold']:.1%}"
+    text = f"Malignant: {{share}}, {side} the threshold of {threshold['threshold']:.1%}"
     if "asked" in threshold:
         text += f", chosen for a sensitivity of at least {100 * threshold['asked']:g}%"
     text += "."
@@ -141,7 +150,7 @@ def _calibration(diagnosis: Diagnosis, bundle: Bundle) -> str:
 
 def _malignant(diagnosis: Diagnosis, bundle: Bundle) -> str:
     text = malignant_of(bundle, diagnosis.malignant_flag)
-    return text.format(probability=diagnosis.probabilities.get(MALIGNANT))
+    return text.format(share=percent_in_tenths(diagnosis.probabilities.get(MALIGNANT, 0)))
 
 
 def _measurements(lesion: Measurements | None, spacing_mm: tuple[float, float] | None) -> list[tuple[str, str]]:

@@ -32,7 +32,12 @@ export function describe({ image, diagnosis, name }, bundle) {
 
 function percent(share, say) {
   if (share >= 0.995) return say("almost_certain");
-  return share < 0.005 ? say("hardly_possible") : say("share", { share });
+  return share <= 0.005 ? say("hardly_possible") : say("share", { share });
+}
+
+function percentInTenths(share, say) {
+  if (share >= 0.9995) return say("almost_certain_in_tenths");
+  return share <= 0.0005 ? say("hardly_possible_in_tenths") : say("share_in_tenths", { share });
 }
 
 function calibrationOf(answer, share, say) {
@@ -48,7 +53,7 @@ function answerOf({ answer, measurements }, shares, say) {
 function malignantOf({ flagged, probabilities }, say) {
   if (flagged === null) return say("no_threshold");
   const probability = probabilities.find(([label]) => label === MALIGNANT)[1];
-  return say(flagged ? "flagged" : "not_flagged", { probability });
+  return say(flagged ? "flagged" : "not_flagged", { share: percentInTenths(probability, say) });
 }
 
 function measurementsOf(lesion, say) {
