@@ -37,7 +37,7 @@ SENTENCES = {
     "short_axis": "Short axis",
     "pixels": "{pixels:,.0f} px",
     "direction": "Direction of the long axis",
-    "degrees": "{degrees:.0f}° (0° is level)",
+    "degrees": "{degrees:z.0f}° (0° is level)",
     "box": "Box",
     "box_place": "{width} x {height} px, {left} px from the left and {top} px from the top",
     "at_border": "At the image's border",

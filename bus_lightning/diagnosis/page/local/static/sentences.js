@@ -4,7 +4,7 @@ const FORMATS = {
   "": (value) => String(value),
   ",": (value) => number(value, 0),
   ",.0f": (value) => number(value, 0),
-  ".0f": (value) => number(value, 0, false),
+  "z.0f": (value) => number(value, 0, false),
   g: (value) => String(Number(value.toPrecision(6))),
   ".0%": (value) => `${number(100 * value, 0)}%`,
   ".1%": (value) => `${number(100 * value, 1)}%`,
@@ -15,6 +15,7 @@ export function fill(sentence, values) {
 }
 
 function number(value, digits, groups = true) {
-  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: groups };
-  return new Intl.NumberFormat("en-US", { ...options, roundingMode: "halfEven" }).format(value);
+  const exact = { minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven" };
+  const options = { ...exact, signDisplay: "negative", useGrouping: groups }; // -0 has no sign
+  return new Intl.NumberFormat("en-US", options).format(value);
 }
