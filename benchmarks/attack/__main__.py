@@ -29,6 +29,7 @@ from benchmarks.attack.tables import INTACT, is_well, load_tables, tables
 from benchmarks.processes import SCRATCH, say
 from benchmarks.provenance import provenance
 
+_OUT = SCRATCH / "attack"
 _SIDES = (160, 200)  # rows and columns of the pictures
 _PER_ORIGINAL, _QUICK = 75, 6  # damaged copies of each intact picture
 _QUICK_STEP = 12  # the quick attack takes every twelfth of the others
@@ -49,8 +50,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--quick", action="store_true", help="a small part; the tables are printed and nothing is kept"
     )
-    options.add_argument("--out", type=Path, default=SCRATCH / "attack", metavar="FOLDER",
-                         help="where the files go (default: benchmarks/scratch/attack, emptied first)")  # fmt: skip
+    options.add_argument("--out", type=Path, default=_OUT, metavar="FOLDER",
+                         help="where the files go: a new folder, or one of an earlier attack, which is emptied first "
+                         "(default: benchmarks/scratch/attack)")  # fmt: skip
     return options
 
 
@@ -61,12 +63,14 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0, or 1 when something happened that must not.
     """
     options = parser().parse_args(arguments)
+    folder = options.out.absolute()
+    ground = Ground(folder / "ground")
+    if folder.exists() and folder != _OUT and not ground.folder.is_dir():
+        parser().error(f"{options.out} is not of an earlier attack, and would be emptied: name a new folder")
     about = provenance() | {
         "command": shlex.join(["python", "-m", "benchmarks.attack", *sys.argv[1:]]),
         "data": "phantom",
     }
-    folder = options.out.absolute()
-    ground = Ground(folder / "ground")
     if not (options.quick and ground.bundle.is_dir()):  # the quick attack uses it again
         shutil.rmtree(folder, ignore_errors=True)
         ground.make()

@@ -14,9 +14,11 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from benchmarks.attack import diagnosing
+from benchmarks.attack.__main__ import main
 from benchmarks.attack.announced import announced
 from benchmarks.attack.cases import Case, give
 from benchmarks.attack.diagnosing import diagnose
+from benchmarks.attack.ground import Ground
 from benchmarks.attack.marking import Marker
 from benchmarks.attack.mutations import MUTATIONS
 from benchmarks.attack.originals import originals
@@ -42,6 +44,15 @@ def grey():
 @pytest.fixture(scope="module")
 def intact(grey, tmp_path_factory):
     return originals(grey, tmp_path_factory.mktemp("videos"))
+
+
+def test_a_folder_of_something_else_is_not_emptied(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Ground, "make", lambda ground: pytest.fail("the attack begins"))
+    (tmp_path / "data.csv").write_text("kept")
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path)])
+    assert "is not of an earlier attack, and would be emptied: name a new folder" in capsys.readouterr().err
+    assert (tmp_path / "data.csv").read_text() == "kept"
 
 
 def test_the_intact_files_are_of_every_format_and_are_read(grey, intact, tmp_path):
