@@ -86,13 +86,16 @@ class Results:
         return all(self._picture(name, kind).is_file() for kind in pictures)
 
     def adopt(self, names: Iterable[str]) -> None:
-        """Rename results of an earlier list whose files now have other positions; `names` are of files, not frames."""
+        """Rename results of an earlier list whose files now have other positions; `names` are of files, not frames.
+
+        The next command goes on with a renaming that was interrupted.
+        """
         wanted, saved = set(names), self._saved()
         unused: dict[str, list[str]] = {}
         for name in sorted(saved.keys() - wanted):
             unused.setdefault(name.partition("-")[2], []).append(name)
-        for name in sorted(wanted - saved.keys()):
-            if earlier := unused.get(name.partition("-")[2]):
+        for name in sorted(wanted):
+            if (earlier := unused.get(name.partition("-")[2])) and not self.is_complete(name):
                 self._rename(earlier.pop(), name)
 
     def rename_sources(self, sources: Mapping[str, str]) -> None:
@@ -181,10 +184,10 @@ class Results:
         write_aside(self.folder / f"{name}.json", json.dumps(record, indent=1) + "\n")
 
     def _rename(self, old: str, new: str) -> None:
-        """Rename the results of a file, the JSONs last, so that an interruption leaves them incomplete."""
+        """Rename the results of a file, the JSONs last and its own after those of its frames, as they are written."""
         for file in sorted(self.folder.glob(f"{old}[_-]*.png")):
             file.replace(file.with_name(new + file.name[len(old) :]))
-        for file in sorted(self.folder.glob(f"{old}*.json"), reverse=True):  # frames first
+        for file in sorted(self.folder.glob(f"{old}*.json")):  # frames first: `-` comes before `.`
             renamed = new + file.stem[len(old) :]
             if (record := self._read(file.stem)) is not None:
                 self._write(renamed, {**record, "name": renamed})

@@ -7,6 +7,7 @@ from PIL import Image
 from tiny_bundle import make_bundle, speckled, with_disc
 
 from bus_lightning.diagnosis import predict
+from bus_lightning.diagnosis.results import Results, frame_name
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +39,29 @@ def test_a_damaged_result_is_made_again(bundle, tmp_path, capsys, change):
     assert file.read_text() == text
     assert (tmp_path / "out/results.csv").read_text() == table
     assert capsys.readouterr().out.count("1 row in") == 2
+
+
+@pytest.mark.parametrize("written", range(4))
+def test_a_renaming_that_was_interrupted_goes_on(tmp_path, monkeypatch, written):
+    results = Results(tmp_path / "out", {})
+    old, new = (f"{position:04d}-aaaaaaaaaaaa" for position in (1, 2))
+    for number in range(3):
+        name = frame_name(old, number)
+        results._write(name, {"name": name, "lesion": None, "probabilities": {}, "doubts": []})
+        (results.folder / f"{name}_overlay.png").touch()
+    results.finish_file(old, 3)
+    write, left = Results._write, iter(range(written))
+
+    def write_some(self, name, record):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        write(self, name, record)
+
+    monkeypatch.setattr(Results, "_write", write_some)
+    with pytest.raises(KeyboardInterrupt):
+        results.adopt([new])
+    monkeypatch.undo()
+    assert not results.is_complete(new)
+    results.adopt([new])
+    assert results.is_complete(new)
+    assert results.count_others([new]) == 0
