@@ -32,7 +32,7 @@ CLASS_RATIO = (11, 1, 3)  # train, validation, test of the classifiers
 SEGMENTATION_RATIO = (12, 3)  # train, test
 WEIGHTS_MB = {"u2net_lite": 4.7, "u2net": 176.3}
 
-# Not printed: the only counts of images that all accuracies are multiples of (`arithmetic.denominators`).
+# Not printed: the smallest counts of images that all accuracies are multiples of (`arithmetic.denominators`).
 VALIDATION_IMAGES = 79
 TEST_IMAGES = 156
 

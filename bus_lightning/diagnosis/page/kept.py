@@ -8,7 +8,7 @@ import numpy as np
 
 from bus_lightning.diagnosis.page.view import View
 
-_TOTAL_BYTES = 128_000_000  # 24 images of the largest size, 90 of 500 x 500 pixels
+_TOTAL_BYTES = 128_000_000  # 24 grey images of the largest size, 99 of 500 x 500 pixels
 _KEPT_S, _AFTER_LEAVING_S = 3600.0, 60.0
 
 
