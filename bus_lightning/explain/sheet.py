@@ -54,7 +54,7 @@ def save_sheet(images: list[ExplainedImage], title: str, path: Path) -> None:
             color = "black" if image.label == image.predicted or axis is not row[0] else _WRONG
             axis.set_title(caption, fontsize=8.5, loc="left", color=color, parse_math=False)
     figure.supxlabel(
-        "Heat: evidence for the predicted class, from dark (little) to yellow (maximum of the map). Outline: lesion.\n"
+        "Heat: evidence for the predicted class, from dark (little) to yellow (the strongest 0.5%). Outline: lesion.\n"
         "In the lesion: its share of the heat; chance: its share of the image. Red caption: a wrong prediction.",
         fontsize=8.5,
     )
