@@ -3,7 +3,7 @@
 Both train EfficientNet-Lite0 from the same ImageNet weights, on the same split by near-duplicate groups. Ours takes its
 short recipe, and begins with an empty cache: its audit and its cache of decoded images are within the time. Plain takes
 its own: 224 pixels, Adam with a constant learning rate, float32. A training ends when the score is reached. What was
-measured is kept, so the same command continues where it was stopped.
+measured is kept, so the same command continues where it was stopped; the table says of which commits.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from typing import Any
 from benchmarks import report
 from benchmarks.contestants import ours, plain
 from benchmarks.processes import SCRATCH, MeasurementError, run, say
-from benchmarks.provenance import provenance
+from benchmarks.provenance import commit, provenance
+from bus_lightning.core.files import write_aside
 
 AUC, SHARE_GOAL = 0.92, 1 / 6
 SEEDS = (0, 1, 2)
@@ -41,8 +42,8 @@ def measure(seeds: tuple[int, ...], contestants: tuple[str, ...] = (OURS, PLAIN)
         for name in contestants:
             kept = _FOLDER / f"{name}-{seed}.json"
             if not kept.is_file():
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                kept.write_text(json.dumps(_ours(seed) if name == OURS else _plain(seed)))
+                code = {"commit": commit()}
+                write_aside(kept, json.dumps((_ours(seed) if name == OURS else _plain(seed)) | code))
             measurements[name][str(seed)] = measured = json.loads(kept.read_text())
             reached = f"{measured['seconds']:.0f} s" if measured["seconds"] else "not reached"
             say(f"{name:5s} seed {seed}: {reached}, scores {', '.join(f'{x:.3f}' for x in measured['scores'])}")
@@ -105,7 +106,9 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
         rows.append([*row, report.spread(shares) if shares else "", f"{SHARE_GOAL:.2f}" if name == OURS else ""])
     headings = [f"until macro AUC {results['auc']}", "seconds", "processor seconds", "epochs",
                 "share of plain's time", "goal, at most"]  # fmt: skip
-    return {"good_model": report.table(headings, rows)}
+    trainings = [training for by_seed in contestants.values() for training in by_seed.values()]
+    commits = {training.get("commit", "unknown") for training in trainings}  # earlier versions did not keep it
+    return {"good_model": f"{report.table(headings, rows)}\n\nTrained at {', '.join(sorted(commits))}."}
 
 
 def meets_goal(results: dict[str, Any]) -> bool:

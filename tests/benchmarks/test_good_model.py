@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.good_model import meets_goal
+from benchmarks import good_model
+from benchmarks.good_model import measure, meets_goal, tables
 
 
 @pytest.mark.parametrize(("ours", "plain", "is_met"), [
@@ -14,3 +15,14 @@ def test_the_goal_is_met_only_by_a_median_that_reached_the_score_in_time(ours, p
     sides = {"ours": ours, "plain": plain}
     results = {name: {str(k): {"seconds": each} for k, each in enumerate(times)} for name, times in sides.items()}
     assert meets_goal({"contestants": results}) is is_met
+
+
+def test_the_table_names_the_commit_of_each_training_that_was_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("BUSI_ROOT", str(tmp_path))
+    monkeypatch.setattr(good_model, "_FOLDER", tmp_path / "kept")
+    trained = {"seconds": 60.0, "busy": 90.0, "scores": [0.93], "whole": 70.0}
+    monkeypatch.setattr(good_model, "_plain", lambda seed: trained)
+    for seeds, name in (((0,), "aaaaaaa"), ((0, 1), "bbbbbbb")):  # the second command continues the first
+        monkeypatch.setattr(good_model, "commit", lambda name=name: name)
+        table = tables(measure(seeds, ("plain",)))["good_model"]
+    assert table.endswith("Trained at aaaaaaa, bbbbbbb.")
