@@ -93,7 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
     failed, incomplete = [], False
     for name in [] if options.render else chosen:
         say(f"== {name}")
-        begin, about = time.monotonic(), provenance()
+        begin = time.monotonic()
+        about = provenance() | getattr(SECTIONS[name], "ABOUT", {})  # a section may know better
         try:
             if name == "against":
                 results = against.measure(options.quick, about, options.reference, options.rows, against.Places(folder))

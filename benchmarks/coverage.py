@@ -12,6 +12,7 @@ from benchmarks.report import table
 from bus_lightning.metrics.ranking import auroc
 from bus_lightning.statistics.intervals import group_draws, percentile_interval
 
+ABOUT = {"data": "simulated"}  # also with BUSI_ROOT
 CLASSES = 3  # normal, benign, malignant
 METRICS = ("accuracy", "sensitivity", "balanced accuracy", "macro AUC", "difference of two accuracies")
 _SIGNAL, _OF_PATIENT = 1.6, 0.8  # the true class's lead in the logits, and the deviation that a patient's images share

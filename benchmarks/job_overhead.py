@@ -10,6 +10,7 @@ from benchmarks.processes import SCRATCH, run, say
 from benchmarks.report import spread, table
 from benchmarks.stamps import read_stamps
 
+ABOUT = {"data": "phantom"}  # also with BUSI_ROOT
 _FOLDER = SCRATCH / "job_overhead"
 _FEW, _MANY = 2, 10
 _PLAIN = "plain, csv"

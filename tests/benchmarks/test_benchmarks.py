@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tiny_bundle import make_bundle, speckled
 
+import benchmarks.__main__
 from benchmarks import diagnosis, report
 from benchmarks.__main__ import SECTIONS, main
 from benchmarks.contestants import Setting, timed_command
@@ -58,6 +59,17 @@ def test_no_result_names_a_path_of_the_machine_that_made_it():
         content = json.loads(file.read_text())
         assert content["commit"]
         assert not re.search(r'"/\w', file.read_text()), file
+
+
+def test_a_section_that_reads_no_images_of_busi_does_not_name_them(tmp_path, monkeypatch):
+    facts = json.loads((report.RESULTS / "startup.json").read_text()) | {"data": "BUSI"}
+    monkeypatch.setattr(benchmarks.__main__, "provenance", lambda: facts)
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    for name, data in (("coverage", "simulated"), ("doubt", "BUSI")):
+        monkeypatch.setattr(SECTIONS[name], "measure", lambda quick: {})
+        monkeypatch.setattr(SECTIONS[name], "tables", lambda results: {})
+        assert main([name, "--quick"]) == 0
+        assert json.loads((tmp_path / "quick" / f"{name}.json").read_text())["data"] == data
 
 
 def test_step_times_leave_the_first_steps_out(tmp_path):
