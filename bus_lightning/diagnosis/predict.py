@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus_lightning.core.arguments import path_of, positive
+from bus_lightning.core.closed_output import leave_closed_output
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.files import is_folder, is_there
@@ -76,9 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    except OSError as error:  # only of the results: a file that cannot be read raises UserError
-        cannot = f"{options.out} cannot be written ({error}): make it writable, and give the same command again."
-        print(printable(f"Error: {disk_trouble(error, {'--out': options.out}) or cannot}"), file=sys.stderr)
+    except OSError as error:  # of the results, or of the output: a file that cannot be read raises UserError
+        if not leave_closed_output(error):
+            cannot = f"{options.out} cannot be written ({error}): make it writable, and give the same command again."
+            print(printable(f"Error: {disk_trouble(error, {'--out': options.out}) or cannot}"), file=sys.stderr)
         return 1
     except Interrupted as interruption:
         print("Stopped: the same command continues from here.", file=sys.stderr)

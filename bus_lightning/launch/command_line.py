@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from bus_lightning import __version__
 from bus_lightning.config.complaints import describe, is_complaint
 from bus_lightning.config.user_configs import check_user_configs
+from bus_lightning.core.closed_output import leave_closed_output
 from bus_lightning.core.commands import name_program
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, interruptible
@@ -94,9 +95,8 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
         code = 128 + received_signals[0]  # Ray turns every signal into an exit with its own code
     except Exception as error:
         code = 1
-        if isinstance(error, BrokenPipeError) and _is_output_closed():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        elif REPORTED not in getattr(error, "__notes__", ()):  # else its job has kept the traceback
+        # A job that has reported its error has kept the traceback.
+        if not leave_closed_output(error) and REPORTED not in getattr(error, "__notes__", ()):
             one_line = missing_plugin(error) or refusal_of_slurm(error)
             if not one_line and not _reported() and not is_complaint(error):
                 raise
@@ -108,15 +108,6 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
     if code > 128:
         print(_how_to_continue(sys.argv) if resumes else "Stopped.", file=sys.stderr)
     return code or lacking
-
-
-def _is_output_closed() -> bool:
-    """Say whether the reader of the output has closed it, as in `--help | head`; other pipes can break, too."""
-    try:
-        print(flush=True)
-    except BrokenPipeError:
-        return True
-    return False
 
 
 class Refused(SystemExit):

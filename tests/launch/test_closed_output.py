@@ -2,9 +2,11 @@
 
 import os
 import sys
+from contextlib import contextmanager, redirect_stdout
 
 import pytest
 
+from bus_lightning.diagnosis import predict
 from bus_lightning.launch.command_line import launch
 
 
@@ -23,9 +25,21 @@ def test_a_broken_pipe_that_is_not_the_output_is_raised():
         launch(fail)
 
 
-def test_a_closed_output_is_no_error_to_show(monkeypatch):
+@contextmanager
+def closed_output():
+    """Give the block an output whose reader has ended."""
     reading, writing = os.pipe()
     os.close(reading)
-    with os.fdopen(writing, "w") as output:
-        monkeypatch.setattr(sys, "stdout", output)
+    with os.fdopen(writing, "w") as output, redirect_stdout(output):
+        yield
+
+
+def test_a_closed_output_is_no_error_to_show():
+    with closed_output():
         assert launch(fail) == 1
+
+
+def test_a_closed_output_is_no_trouble_with_the_folder_of_the_results(capsys):
+    with closed_output():
+        assert predict.main(["--card"]) == 1
+    assert not capsys.readouterr().err
