@@ -42,7 +42,7 @@ SENTENCES = {
     "lesion_but_normal": "A lesion was outlined, but the answer is {answer}.",
     _NO_LESION: "No lesion was outlined, but the answer is {answer}.",
     "several_lesions": "Only the largest of {lesions} outlined lesions is measured.",
-    "at_the_border": "The lesion reaches the border of the image: part of it may be missing.",
+    "at_the_border": "A lesion reaches the border of the image: part of it may be missing.",
 }
 _OF_IMAGE = (BLANK, POSSIBLY_INCOMPLETE, FEW_LEVELS)
 _SAME = 0.95  # share of the pixels of a blank image; the commonest level of real ultrasound has 0.44 at most
