@@ -189,12 +189,13 @@ def test_tables_name_the_card_and_mark_what_was_not_measured(results):
     ]
 
 
-@pytest.mark.parametrize("trouble", ["none", "missing", "stopped", "failed", "differs"])
+@pytest.mark.parametrize("trouble", ["none", "missing", "stopped", "failed", "skipped", "differs"])
 def test_any_trouble_in_the_results_is_an_error(results, trouble):
     parts = results["parts"]
     results["missing"] = {"tests": "exit code 4"} if trouble == "missing" else {}
     parts["host"]["stopped"] = "exit code 1" if trouble == "stopped" else ""
-    parts["tests"] = {"passed": 1, "failed": ["test_a"] if trouble == "failed" else [], "skipped": 0}
+    parts["tests"] = {"passed": int(trouble != "skipped"), "failed": ["test_a"] if trouble == "failed" else [],
+                      "skipped": 1}  # fmt: skip
     parts["resumed"]["same"]["history.csv"] = trouble != "differs"
     assert checking.is_well(results) is (trouble == "none")
 
