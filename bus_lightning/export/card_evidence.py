@@ -1,6 +1,6 @@
 """The sections of a model card that rest on its cases: out of fold, on other data, operating points, subgroups."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bus_lightning.data.sources.registry import find_card
@@ -23,7 +23,9 @@ def describe_evidence(evidence: Evidence) -> list[str]:
         sections.append(_other_data(results))
     if points := evidence["operating_points"]:
         sections.append(_operating_points(points))
-    return [*sections, _subgroups(evidence["subgroups"])]
+    if subgroups := evidence["subgroups"]:
+        sections.append(_subgroups(subgroups, ALL if folds else TEST))
+    return sections
 
 
 def _title(name: str) -> str:
@@ -100,16 +102,13 @@ def _estimate(values: Sequence[float | None]) -> str:
     return "undefined" if value is None else f"{value:.3f} ({format_interval({'low': low, 'high': high})})"
 
 
-def _subgroups(rows: Sequence[Mapping[str, Any]]) -> str:
+def _subgroups(rows: Sequence[Mapping[str, Any]], own: str) -> str:
+    """Write the subgroups; `own` says what the images of the network's data set are: `ALL`, or `TEST` without folds."""
     note = (
         "The same predictions, by what is known of the images. The accuracy within a class is its recall. A lesion is "
         "sorted by its share of the image, and marks are text, calipers or a frame that a rule found. Subgroups of "
         "fewer than 10 images are left out, and a difference between two subgroups can be chance."
     )
-    return "\n\n".join(["## Subgroups", note, *_tables_of_subgroups(rows)])
-
-
-def _tables_of_subgroups(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     cells = {
         (row["tested_on"], row["by"], row["stratum"], row["metric"]):
@@ -118,7 +117,9 @@ def _tables_of_subgroups(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     }  # fmt: skip
     groups = list(dict.fromkeys(key[:3] for key in cells))
     lines = [
-        [_title(name), by, escape(stratum), *(cells.get((name, by, stratum, metric), "-") for metric in metrics)]
+        [_title(own if name == ALL else name), by, escape(stratum),
+         *(cells.get((name, by, stratum, metric), "-") for metric in metrics)]
         for name, by, stratum in groups
-    ]
-    yield make_table(["images", "by", "subgroup", *map(title_of, metrics)], lines)
+    ]  # fmt: skip
+    table = make_table(["images", "by", "subgroup", *map(title_of, metrics)], lines)
+    return "\n\n".join(["## Subgroups", note, table])

@@ -9,6 +9,7 @@ from bus_lightning.core.csv_files import read_table
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.bundle import CASES, MANIFEST
 from bus_lightning.export import variants
+from bus_lightning.export.card_evidence import describe_evidence
 from bus_lightning.export.making import make_bundle
 from bus_lightning.runs.finished import open_run
 
@@ -59,6 +60,15 @@ def test_a_bundle_names_no_image_unless_its_cases_are_asked_for(folds, others, t
         text = (bundle.path / file).read_text()
         assert not [id_ for id_ in ids if id_ in text]
     assert "## Subgroups" not in bundle.card
+
+
+@pytest.mark.parametrize(("number", "images"), [(0, "test"), (4, "test and out of fold")])
+def test_the_subgroups_name_images_out_of_fold_only_if_there_are_folds(number, images):
+    row = {"tested_on": "all", "by": "class", "stratum": "benign", "metric": "accuracy", "value": 0.8, "low": 0.7,
+           "high": 0.9, "n": 20}  # fmt: skip
+    evidence = {"folds": number, "results": {"all": {}}, "operating_points": [], "subgroups": [row]}
+    text = describe_evidence(evidence)[-1]
+    assert f"| {images} | class | benign | 0.800 (0.700 to 0.900), n = 20 |" in text
 
 
 def test_the_cases_of_several_networks_are_refused(folds, tmp_path):
