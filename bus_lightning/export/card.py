@@ -173,10 +173,13 @@ def _results(numbers: dict[str, Rows], has_held_out_images: bool) -> str:
     notes = [
         "Results on the test images, computed in PyTorch after training, in the precision of the training. The bundle "
         "computes in another precision, so single answers can differ: see Precisions. Intervals: bootstrap over groups "
-        "of near-duplicates, 2,000 draws; they do not include the variation between seeds. Probabilities are those "
-        "before calibration, which does not change the most likely class. The recall of malignant is the sensitivity "
-        "of the most likely class, without the threshold."
+        "of near-duplicates, 2,000 draws; they do not include the variation between seeds."
     ]
+    if CLASS in numbers:
+        notes[0] += (
+            " Probabilities are those before calibration, which does not change the most likely class. The recall of "
+            "malignant is the sensitivity of the most likely class, without the threshold."
+        )
     if not has_held_out_images:
         notes.append(
             "**No test image is held out from all networks**, which were trained on different folds. Each test image "

@@ -215,7 +215,7 @@ def test_validation_images_calibrate_without_folds(folds, tmp_path, monkeypatch)
 def test_a_lone_run_makes_a_bundle_that_says_what_it_lacks(written, tmp_path):
     for name, sentence, lacking in (
         ("cls", NO_OUTLINE, ["IoU", "measured less"]),
-        ("seg", NO_CLASS, ["AUC", "## Cal"]),
+        ("seg", NO_CLASS, ["AUC", "## Cal", "before calibration"]),
     ):
         bundle = make_bundle([written(name)], tmp_path / name)
         assert sentence in bundle.card
