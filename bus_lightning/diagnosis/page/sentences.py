@@ -51,6 +51,7 @@ SENTENCES = {
     "picture_heat": "the heat map",
     "and": " and ",
     "outline_caption": "Blue line: outline of the lesion.",
+    "empty_outline_caption": "No lesion was outlined.",
     "no_outline_caption": "No outline: this bundle has none.",
     "no_heat_caption": "No heat map: this classifier has none.",
     "empty_heat_caption": "The heat map is empty: no single place supports the answer {answer}.",

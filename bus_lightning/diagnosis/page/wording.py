@@ -182,12 +182,15 @@ def _measurements(lesion: Measurements | None, spacing_mm: tuple[float, float] |
 
 def _picture(diagnosis: Diagnosis) -> str:
     layers = {"picture_outline": diagnosis.mask, "picture_heat": diagnosis.heat_map}
-    shown = [SENTENCES[name] for name, layer in layers.items() if layer is not None]
+    shown = [SENTENCES[name] for name, layer in layers.items() if layer is not None and layer.any()]
     return say("picture_with", layers=SENTENCES["and"].join(shown)) if shown else SENTENCES["picture"]
 
 
 def _caption(diagnosis: Diagnosis) -> str:
-    line = SENTENCES["no_outline_caption" if diagnosis.mask is None else "outline_caption"]
+    if diagnosis.mask is None:
+        line = SENTENCES["no_outline_caption"]
+    else:
+        line = SENTENCES["outline_caption" if diagnosis.mask.any() else "empty_outline_caption"]
     return line if diagnosis.answer is None else f"{line} {_heat_map(diagnosis)}"
 
 

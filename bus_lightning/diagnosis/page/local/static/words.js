@@ -73,14 +73,18 @@ function measurementsOf(lesion, say) {
 }
 
 function pictureOf({ mask, heat }, say) {
-  const layers = [mask && say("picture_outline"), heat && say("picture_heat")].filter(Boolean);
-  return layers.length ? say("picture_with", { layers: layers.join(say("and")) }) : say("picture");
+  const layers = [mask && isDrawn(mask.data) && say("picture_outline"), heat && isDrawn(heat) && say("picture_heat")];
+  const shown = layers.filter(Boolean);
+  return shown.length ? say("picture_with", { layers: shown.join(say("and")) }) : say("picture");
 }
 
 function captionOf({ mask, heat, answer }, say) {
-  const line = say(mask ? "outline_caption" : "no_outline_caption");
+  const line = say(!mask ? "no_outline_caption" : isDrawn(mask.data) ? "outline_caption" : "empty_outline_caption");
   if (answer === null) return line;
   if (!heat) return `${line} ${say("no_heat_caption")}`;
-  const isEmpty = heat.every((value) => value === 0);
-  return `${line} ${say(isEmpty ? "empty_heat_caption" : "heat_caption", { answer })}`;
+  return `${line} ${say(isDrawn(heat) ? "heat_caption" : "empty_heat_caption", { answer })}`;
+}
+
+function isDrawn(layer) {
+  return layer.some((value) => value > 0);
 }
