@@ -11,7 +11,7 @@ _CORNERS = np.array([[-0.5, -0.5], [-0.5, 0.5], [0.5, -0.5], [0.5, 0.5]])  # of 
 
 
 def measure_lesion(mask: np.ndarray, mm_per_pixel: tuple[float, float]) -> tuple[float, float]:
-    """Measure the largest lesion of a mask, as a diagnosis does.
+    """Measure the largest lesion of a mask as a diagnosis does, but however small it is: a diagnosis leaves out specks.
 
     Args:
         mask: (H, W) bool or uint8 in {0, 1}.
