@@ -3,6 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
+KB_IN_MB = 1024 / 1e6  # a kilobyte of Linux has 1,024 bytes, and a megabyte here a million
 _PARENT, _SESSION = 1, 3  # places in /proc/PID/stat, counted behind the name
 
 
@@ -36,4 +37,4 @@ def memory_mb(head: int) -> tuple[float, float]:
             rollup, status = (folder / "smaps_rollup").read_text(), (folder / "status").read_text()
             together += int(rollup.partition("\nPss:")[2].split()[0])
             alone = max(alone, int(status.partition("VmHWM:")[2].split()[0]))
-    return together / 1e3, alone / 1e3
+    return together * KB_IN_MB, alone * KB_IN_MB

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from benchmarks.memory import KB_IN_MB
+
 PROJECT = Path(__file__).parent.parent
 SCRATCH = Path(__file__).parent / "scratch"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -98,8 +100,8 @@ def run(
         end = "\n".join(output.splitlines()[-15:])
         words = " ".join(map(str, command))
         raise MeasurementError(f"exit code {process.returncode} after {seconds:.0f} s: {words}\n{end}")
-    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kilobytes here
-    return Finished(started, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit, output)
+    unit = 1e-6 if sys.platform == "darwin" else KB_IN_MB  # bytes there, kilobytes here
+    return Finished(started, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit, output)
 
 
 def probe(module: str, *arguments: object, **options: Any) -> tuple[dict[str, Any], Finished]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks.memory import KB_IN_MB
 from benchmarks.processes import MeasurementError, kill, start
 
 _START_S, _ANSWER_S = 120, 120
@@ -103,7 +104,7 @@ def _address(process: "subprocess.Popen[Any]", output: Path) -> str:
 def peak_mb(process: "subprocess.Popen[Any]") -> float:
     """Read the largest resident memory of a process that runs, in MB."""
     status = Path(f"/proc/{process.pid}/status").read_text()
-    return float(status.partition("VmHWM:")[2].split()[0]) / 1e3
+    return float(status.partition("VmHWM:")[2].split()[0]) * KB_IN_MB
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import cv2
 import numpy as np
@@ -84,6 +85,12 @@ def test_contestants_that_read_data_are_timed_over_the_same_steps(contestant, tm
     command = timed_command(contestant, Setting("alexnet"), 4, tmp_path, None)
     run(command)
     assert len(step_seconds(tmp_path / "clock.json")) == 4 - SKIPPED - 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count in other units")
+def test_a_megabyte_of_memory_is_a_million_bytes():
+    finished = run(["python", "-c", "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"])
+    assert finished.peak_mb == pytest.approx(1024 * int(finished.output) / 1e6, rel=0.01)
 
 
 def test_no_percentile_lies_between_what_was_measured():

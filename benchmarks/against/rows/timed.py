@@ -36,7 +36,7 @@ def time_command(command: Sequence[str], **options: Any) -> dict[str, float]:
     subprocess.run(command, check=True, **options)
     seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": seconds, "processor_seconds": used, "peak_mb": after.ru_maxrss / 1024}
+    return {"seconds": seconds, "processor_seconds": used, "peak_mb": after.ru_maxrss * 1024 / 1e6}
 
 
 def print_result(result: dict[str, Any]) -> None:
