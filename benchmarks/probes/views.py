@@ -15,10 +15,12 @@ _RATE = 25  # pictures a second of the video
 
 
 def pictures(root: Path, number: int) -> list[np.ndarray]:
-    """Take images of a data folder, as evenly as possible, as (500, 500, 3) uint8; none is there twice."""
+    """Take images of a data folder, as evenly as possible, as (500, 500, 3) uint8.
+
+    Each is moved sideways, the next one further: where there are too few and they come again, none is there twice.
+    """
     rows = list(read_index(root).itertuples())
     chosen = [rows[k * len(rows) // number] for k in range(number)]
-    # Where there are too few, they come again, moved sideways.
     return [np.roll(_square(read_image(root / row.image)), k, axis=1) for k, row in enumerate(chosen)]
 
 

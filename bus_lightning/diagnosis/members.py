@@ -115,7 +115,10 @@ def mean_logs(everyone: Sequence[Predicted], number: int) -> np.ndarray:
 
 
 def mean_heat(everyone: Sequence[Predicted], number: int, name: str, shape: tuple[int, int]) -> np.ndarray | None:
-    """Average the class activation maps of the networks that have one, (H, W) float32 with a maximum of 1, or all 0."""
+    """Average the class activation maps of the networks that have one, (H, W) float32 in [0, 1]; None without any.
+
+    The mean of several has a maximum of 1, or is all 0; a single map is as `Predicted.heat_map` gives it.
+    """
     total: np.ndarray | None = None
     maps = 0
     for predicted in everyone:

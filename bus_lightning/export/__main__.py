@@ -56,7 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
                         help="package of your own that a network may come from; its code is run")  # fmt: skip
     options = parser.parse_args(arguments)
     log_to_terminal()
-    escape_what_cannot_be_encoded()
     if earlier := vars(options).pop("earlier"):
         options.runs += earlier
         print(printable(f"--segmenter and --classifier are now --run: --run {' '.join(map(str, earlier))}"),
