@@ -93,15 +93,18 @@ class SegmentationTask(BusTask):
         """
         shapes = [mask.shape for mask in batch["full_mask"]]
         maps = map(full_size, heads["mask"].sigmoid(), batch["box"].tolist(), shapes)
-        return self.rows_of_maps(maps, batch, self.lesion_scores(heads).tolist())
+        return self.rows_of_maps(maps, batch, self.lesion_scores(heads).tolist(), self.least_score)
 
-    def rows_of_maps(self, maps: Iterable[Tensor], batch: Batch, scores: Sequence[float]) -> list[dict[str, Any]]:
+    def rows_of_maps(
+        self, maps: Iterable[Tensor], batch: Batch, scores: Sequence[float], least_score: float
+    ) -> list[dict[str, Any]]:
         """Make the rows of `rows`.
 
         Args:
             maps: For each image, the probability of a lesion at its own resolution, (H, W) float32.
             batch: The images.
             scores: For each image, its lesion score, in [0, 1].
+            least_score: The no-lesion rule empties the masks of images with a lower score, if the task scores lesions.
         """
         rows = []
         labels = [self.classes[label] for label in batch["label"].tolist()]
@@ -114,7 +117,7 @@ class SegmentationTask(BusTask):
             row: dict[str, Any] = {"id": id_, "label": label, **count_pixels(predicted, mask)}
             if has_rule:
                 row |= {LESION_SCORE: score, **{before: row[name] for name, before in BEFORE_RULE.items()}}
-                if score < self.least_score:
+                if score < least_score:
                     predicted = torch.zeros_like(predicted)
                     row |= count_pixels(predicted, mask)
             if is_after_training:

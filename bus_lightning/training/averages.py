@@ -77,7 +77,7 @@ def average_masks(
     leader, others = networks[0], [_predict(network, part) for network in networks[1:]]
     task = cast(SegmentationTask, leader.task)
     task.predicted_masks = {}
-    task.least_score = fmean(cast(SegmentationTask, network.task).least_score for network in networks)
+    least_score = fmean(cast(SegmentationTask, network.task).least_score for network in networks)
     rows: list[dict[str, Any]] = []
     batches, number = _batches(leader, part), len(leader.datamodule.evaluation_dataloader(part))
     with torch.inference_mode():
@@ -86,7 +86,7 @@ def average_masks(
             everyone = list(zip(own, *(islice(other, len(own)) for other in others), strict=True))
             _refuse_other_images(everyone)
             scores = [fmean(prediction.score for prediction in predictions) for predictions in everyone]
-            mask_rows = task.rows_of_maps(map(_mean_map, everyone), batch, scores)
+            mask_rows = task.rows_of_maps(map(_mean_map, everyone), batch, scores, least_score)
             rows += [_with_classes(row, each) for row, each in zip(mask_rows, everyone, strict=True)]
     cases = pd.DataFrame(rows)
     cases.insert(1, "split", part)

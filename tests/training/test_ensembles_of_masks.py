@@ -135,3 +135,23 @@ def test_a_network_with_fewer_images_is_not_left_out_of_a_mean(monkeypatch):
     assert len(averages.average_masks([network("a", "b"), network("a", "b")], "test", False)[0]) == 2
     with pytest.raises(ValueError, match="shorter"):
         averages.average_masks([network("a", "b"), network("a")], "test", False)
+
+
+def test_every_part_is_averaged_with_the_mean_of_the_networks_thresholds(monkeypatch):
+    """The threshold of the first network must stay its own, or the mean for the next part would count it twice."""
+    used = []
+
+    def rows_of_maps(maps, batch, scores, least_score):
+        used.append(least_score)
+        return [{"id": "a", "label": ""} for _ in maps]
+
+    def network(least_score):
+        task = SimpleNamespace(least_score=least_score, rows_of_maps=rows_of_maps)
+        return SimpleNamespace(task=task, datamodule=SimpleNamespace(evaluation_dataloader=lambda part: [1]))
+
+    own = [averages.Prediction("a", torch.ones(2, 2), 1.0, {})]
+    monkeypatch.setattr(averages, "_batches", lambda network, part: iter([({}, own)]))
+    networks = [network(0.25), network(0.5), network(0.75)]
+    for part in ("val", "test"):
+        averages.average_masks(networks, part, False)
+    assert used == [0.5, 0.5]
