@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from bus_lightning.config.identity import identity
 from bus_lightning.config.limits import are_limited
+from bus_lightning.core.arguments import in_home
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import is_there
@@ -101,7 +102,10 @@ def with_predicted_masks(prepared: PreparedData, split: Split, overlay: DictConf
 
 def _find(pattern: str | Sequence[str] | None, prepared: PreparedData) -> list[Segmenter]:
     """Find the runs of one segmenter, those with the most training images first."""
-    patterns = [pattern] if isinstance(pattern, str) else [glob.escape(str(path)) for path in pattern or ()]
+    if isinstance(pattern, str):
+        patterns = [in_home(pattern)]
+    else:
+        patterns = [glob.escape(in_home(str(path))) for path in pattern or ()]
     requested = pattern if isinstance(pattern, str) else ", ".join(map(str, pattern or ()))
     runs_of: dict[str, list[Segmenter]] = {}  # network -> its runs
     foreign: list[Path] = []

@@ -92,6 +92,14 @@ def test_images_without_a_held_out_mask_are_counted_and_the_cure_is_named(prepar
         prepared(among=tmp_path / "alone")
 
 
+def test_segmenters_may_be_named_from_the_home_folder(prepared, segmenters, monkeypatch):
+    monkeypatch.setenv("HOME", str(segmenters.parent))
+    named = [f"'~/{segmenters.name}/*'", f"['~/{segmenters.name}/fold0','~/{segmenters.name}/fold1']"]
+    for value in named:
+        dataset, _ = prepared("data.split.cross_fold=0", f"overlay.segmenters={value}")
+        assert all(Path(path).is_dir() for path in dataset.segmenters)
+
+
 def test_a_mask_of_a_run_that_was_trained_on_a_near_duplicate_is_not_taken(prepared, segmenters, tmp_path):
     dataset, whole = prepared()
     ids_of_group = {}
