@@ -151,6 +151,15 @@ def test_a_search_looks_for_the_highest_validation_score(how, model):
     assert cfg.task.monitor.startswith("val/")
 
 
+@pytest.mark.parametrize("how", ["sweep=search", "hydra/sweeper=optuna"])
+def test_a_search_for_a_score_that_is_best_when_low_looks_for_the_lowest(how):
+    from hydra.utils import instantiate
+
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    cfg = configured(how, "model=resnet34", "task.monitor=val/loss", "task.mode=min", hydra=True)
+    assert instantiate(cfg.hydra.sweeper).sweeper.direction == "minimize"
+
+
 @pytest.mark.parametrize(("strength", "rate", "decay"), [(0.25, 1e-5, 1e-6), (2.0, 1e-2, 1e-2)])
 def test_every_value_of_a_search_is_valid_up_to_its_bounds(strength, rate, decay):
     params = configured("sweep=search", hydra=True).hydra.sweeper.params
