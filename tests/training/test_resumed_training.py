@@ -72,6 +72,18 @@ def test_an_interrupted_run_resumes_to_the_bits_of_an_undisturbed_one(composed, 
     assert len(pd.read_csv(run.history)["lr"].unique()) > 1, "the scheduler never stepped: nothing was tested"
 
 
+def test_the_steps_that_an_interrupted_run_has_logged_stay_in_its_csv(composed, no_pictures):
+    overrides = [NET, "logger=csv", "trainer.max_epochs=2"]
+    cfg = composed(*overrides)
+    train_until(Plug(1, 0), cfg)
+    (first,) = (folder_of(cfg).path / "csv").rglob("metrics.csv")
+    before = first.read_bytes()
+    train.run(composed(*overrides))
+    assert first.read_bytes() == before
+    tables = [pd.read_csv(file) for file in sorted((folder_of(cfg).path / "csv").rglob("metrics.csv"))]
+    assert [sorted(set(table["epoch"])) for table in tables] == [[0], [1, 2]]  # the test counts as the next epoch
+
+
 def test_a_second_launch_skips_a_complete_run(composed, no_pictures, monkeypatch):
     score = train.run(composed(NET))
     monkeypatch.setattr(fit, "train_and_test", lambda *_: pytest.fail("it trained again"))

@@ -64,6 +64,6 @@ def test_every_run_logs_its_speed_and_its_wait_but_not_in_the_history(trained):
     run = trained("model=resnet34", "logger=csv", "data.batch_size=8")
     assert run.status["images_per_second"] > 0
     assert 0 <= run.status["data_fraction"] <= 1
-    logged = pd.read_csv(run.path / "csv/metrics.csv")
+    logged = pd.read_csv(run.path / "csv/version_0/metrics.csv")
     assert logged["time/data_fraction"].dropna().between(0, 1).sum() == 1
     assert not any(name.startswith("time/") for name in pd.read_csv(run.history))
