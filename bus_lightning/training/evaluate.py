@@ -235,6 +235,7 @@ def settle_tested(config: DictConfig, cfg: DictConfig) -> DictConfig:
     # Strategies, profilers, limits and the like belong to the training: an evaluation takes all images.
     settled.trainer = {key: value for key, value in settled.trainer.items() if not OmegaConf.is_config(value)}
     settled.trainer.update(_target_=TRAINER, accelerator="auto", devices=1, profiler=None, default_root_dir=None)
+    settled.trainer.update(strategy="auto", num_nodes=1, sync_batchnorm=False)  # one process, whatever trained it
     settled.trainer.update(limit_val_batches=None, limit_test_batches=None, overfit_batches=0.0)
     settled.model.weights = None  # the checkpoint holds them all
     predict = settled.predict

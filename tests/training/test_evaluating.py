@@ -7,12 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from omegaconf import OmegaConf
 from PIL import Image
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.training import fit
-from bus_lightning.training.evaluate import evaluate_run, evaluate_runs
+from bus_lightning.training.building import build_trainer
+from bus_lightning.training.evaluate import evaluate_run, evaluate_runs, settle_tested
+from bus_lightning.training.hardware import Hardware
 
 
 def request(root=None, **options):
@@ -40,6 +43,16 @@ def test_what_a_status_does_not_know_does_not_stop_an_evaluation(trained):
     run = trained("model=alexnet")
     run.status_file.write_text(json.dumps(run.status | {"scale": None}))
     assert evaluate_run(run, request()).metrics["test"] == run.metrics["test"]
+
+
+def test_a_run_of_several_machines_is_evaluated_by_one_process(composed):
+    """With the strategy and the machines of the training, it would wait for processes that nobody starts."""
+    config = composed("model=alexnet", "trainer=ddp", "trainer.devices=1", "trainer.num_nodes=2")
+    OmegaConf.set_struct(config, False)  # as one that is read from a run's folder
+    options = settle_tested(config, request()).trainer
+    trainer = build_trainer(options, Hardware(torch.device("cpu"), "", "32-true", False), logger=False)
+    assert isinstance(trainer.strategy, SingleDeviceStrategy)
+    assert trainer.world_size == 1
 
 
 def test_another_part_and_all_parts_are_evaluated(trained):
