@@ -44,11 +44,12 @@ JOBS = "BUS_LIGHTNING_JOBS"  # names a file to which each job, in whatever proce
 REPORTED = "Its job has reported it."  # a note on errors, which comes with them from other processes
 
 
-def launch(main: Callable[[], Any], resumes: bool = True) -> int:
+def launch(main: Callable[[], Any], config: str, resumes: bool = True) -> int:
     """Run a Hydra main and say how it went.
 
     Args:
         main: A function decorated with `hydra.main`.
+        config: Name of its config.
         resumes: Whether the same command continues where it was stopped.
 
     Returns:
@@ -79,7 +80,7 @@ def launch(main: Callable[[], Any], resumes: bool = True) -> int:
             if shows:
                 check_choices(overrides_of(sys.argv[1:]))
             if shows and is_grid(sys.argv[1:]):
-                show_grid(main)
+                show_grid(main, config)
             else:
                 main()
     except (Interrupted, KeyboardInterrupt) as stop:

@@ -21,4 +21,4 @@ def main() -> int:
     Returns:
         Exit code.
     """
-    return launch(evaluate, resumes=False)
+    return launch(evaluate, "evaluate", resumes=False)

@@ -115,17 +115,18 @@ def _swept(config: DictConfig) -> list[str]:
     return [str(override.key_or_group) for override in overrides if override.is_sweep_override()] + [*map(str, params)]
 
 
-def show_grid(main: Callable[[], Any]) -> None:
+def show_grid(main: Callable[[], Any], config: str) -> None:
     """Print the config of each job for `-m ... --cfg job`, which Hydra does only for single runs.
 
     Args:
         main: A function decorated with `hydra.main`, which reads `sys.argv`.
+        config: Name of its config.
     """
     script, *arguments = sys.argv
     overrides = overrides_of(arguments)
     one_run = [argument for argument in arguments if argument != "-m" and not stands_for(argument, "--multirun")]
     flags = [argument for argument in one_run if argument not in overrides]
-    swept = [*_params(arguments), *overrides]
+    swept = [*_params(arguments, config), *overrides]
     (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(swept), None) or [[[]]]
     try:
         for number, job in enumerate(jobs):
@@ -136,7 +137,7 @@ def show_grid(main: Callable[[], Any]) -> None:
         sys.argv = [script, *arguments]
 
 
-def _params(arguments: list[str]) -> list[str]:
+def _params(arguments: list[str], config: str) -> list[str]:
     """Return what a file in conf/sweep/ varies, as overrides; empty for a search, which chooses as it goes."""
     parsed = OverridesParser.create().parse_overrides(overrides_of(arguments))
     shared = [override.input_line for override in parsed if override.input_line and not override.is_sweep_override()]
@@ -144,7 +145,7 @@ def _params(arguments: list[str]) -> list[str]:
         path = f"file://{folder.absolute()}"
         shared.append(f"hydra.searchpath=[{QuotedString(path, Quote.double).with_quotes()}]")
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        sweeper = compose("train", overrides=shared, return_hydra_config=True).hydra.sweeper
+        sweeper = compose(config, overrides=shared, return_hydra_config=True).hydra.sweeper
     params = (sweeper.get("params") or {}) if sweeper._target_.endswith("BasicSweeper") else {}
     return [f"{key}={value}" for key, value in params.items()]
 

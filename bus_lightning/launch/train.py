@@ -31,4 +31,4 @@ def main() -> int:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    return launch(train)
+    return launch(train, "train")

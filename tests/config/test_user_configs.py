@@ -93,4 +93,4 @@ def test_a_grid_is_shown_with_configs_at_any_path(tmp_path, name):
     (tmp_path / name / "sweep" / "mine.yaml").write_text(
         "# @package _global_\nhydra: {sweeper: {params: {seed: '1,2'}}}\n"
     )
-    assert _params(["--config-dir", str(tmp_path / name), "-m", "sweep=mine"]) == ["seed=1,2"]
+    assert _params(["--config-dir", str(tmp_path / name), "-m", "sweep=mine"], "train") == ["seed=1,2"]

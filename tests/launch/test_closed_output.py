@@ -22,7 +22,7 @@ def command(monkeypatch):
 
 def test_a_broken_pipe_that_is_not_the_output_is_raised():
     with pytest.raises(BrokenPipeError, match="a worker has ended"):
-        launch(fail)
+        launch(fail, "train")
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def closed_output():
 
 def test_a_closed_output_is_no_error_to_show():
     with closed_output():
-        assert launch(fail) == 1
+        assert launch(fail, "train") == 1
 
 
 def test_a_closed_output_is_no_trouble_with_the_folder_of_the_results(capsys):

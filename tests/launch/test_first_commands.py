@@ -53,6 +53,12 @@ def test_overrides_on_both_sides_of_the_flag_of_a_grid_are_one_grid():
     assert re.findall(r"^# (seed.*)", done.stdout, re.MULTILINE) == ["seed=3 model=alexnet", "seed=3 model=resnet34"]
 
 
+def test_a_grid_of_evaluations_shows_each_of_its_configs():
+    done = run("evaluate.py", "-m", "runs=x", "part=test,val", "--cfg", "job", "-p", "part")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(test|val)$", done.stdout, re.MULTILINE) == ["test", "val"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "gathered"),
     [
