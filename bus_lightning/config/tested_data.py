@@ -10,7 +10,7 @@ from bus_lightning.config.kinds import shown
 from bus_lightning.config.schema import TESTED_DATA
 from bus_lightning.core.errors import UserError
 
-_OF_OWN_DATA = ("skip_unreadable", "resize_masks")  # these hold for the run's own images, too
+OF_OWN_DATA = ("skip_unreadable", "resize_masks")  # these hold for the run's own images, too
 
 
 def refuse_training_options(overrides: Iterable[str]) -> None:
@@ -75,9 +75,9 @@ def with_tested_data(config: DictConfig, data: DictConfig) -> DictConfig:
     settled = config.copy()
     # The split names the images; what was left out of the training does not matter any more.
     settled.data.exclude, settled.data.drop_conflicts = None, False
-    for name in _OF_OWN_DATA:
+    for name in OF_OWN_DATA:
         settled.data[name] = bool(settled.data.get(name) or data.get(name))
-    values = {name: data.get(name) for name in TESTED_DATA if name not in _OF_OWN_DATA}
+    values = {name: data.get(name) for name in TESTED_DATA if name not in OF_OWN_DATA}
     if names_data(data):
         values.pop("classes")
         settled.data.update(values | {"mistake": None, "test": None})

@@ -10,7 +10,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config.stored import save_config
-from bus_lightning.config.tested_data import names_data
+from bus_lightning.config.tested_data import OF_OWN_DATA, names_data
 from bus_lightning.core.errors import DamagedError, UserError
 from bus_lightning.core.files import folder_aside, is_there, refuse_foreign
 from bus_lightning.core.reading import read_bytes
@@ -191,7 +191,8 @@ def _without_other_data(cfg: DictConfig) -> DictConfig:
     """Return a copy of the config of `evaluate.py` that names no other images than the runs' own parts."""
     own = cfg.copy()
     OmegaConf.set_struct(own, False)
-    own.data, own.split = dict.fromkeys(cfg.data) | {"sets": {}}, None
+    own.data = dict.fromkeys(cfg.data) | {"sets": {}} | {name: cfg.data.get(name) for name in OF_OWN_DATA}
+    own.split = None
     return own
 
 

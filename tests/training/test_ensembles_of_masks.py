@@ -16,7 +16,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.folder import RunDir
-from bus_lightning.training import averages, fit, train
+from bus_lightning.training import averages, ensembles, fit, train
 
 MASKS = ("tp", "fp", "fn", "tn", "hd95", "surface_dice")
 
@@ -110,6 +110,21 @@ def test_each_network_keeps_its_own_size_and_preprocessing(trained):
     assert mean[counts].sum(axis=1).equals(single[counts].sum(axis=1))
     assert not mean[counts].equals(single[counts])
     assert np.allclose(mean.filter(like="prob_").sum(axis=1), 1)
+
+
+def test_options_for_the_runs_own_images_hold_where_their_masks_are_averaged(trained, monkeypatch):
+    given = []
+
+    def find_images(run, config, cfg):
+        given.append((config.data.resize_masks, config.data.skip_unreadable))
+        raise UserError("seen")
+
+    monkeypatch.setattr(ensembles, "find_images", find_images)
+    for value in ("true", "false"):
+        options = f"data.resize_masks={value}", f"data.skip_unreadable={value}"
+        with pytest.raises(UserError):
+            average(trained[0].path.parent / "*", "seeds", *options)
+    assert given == [(True, True), (False, False)]
 
 
 def test_the_masks_of_an_ensemble_need_the_files_of_the_training(trained, caplog, tmp_path):
