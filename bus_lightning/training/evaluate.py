@@ -36,7 +36,7 @@ from bus_lightning.tasks.segmentation import SegmentationTask
 from bus_lightning.training.baselines import fit_baselines
 from bus_lightning.training.building import build_task, build_trainer
 from bus_lightning.training.evaluated_parts import evaluate_parts
-from bus_lightning.training.hardware import choose_hardware
+from bus_lightning.training.hardware import choose_hardware, release_memory
 from bus_lightning.training.label_in_input import announce_label_in_input
 from bus_lightning.training.robustness import RobustnessSettings, evaluate_robustness
 from bus_lightning.training.tested_images import CHOICES, EvaluatedImages, count_seen, find_images
@@ -81,6 +81,8 @@ def evaluate_runs(cfg: DictConfig) -> None:
         except UserError as error:
             log.error("%s", error)
             results[run.path], refused[str(run.path)] = run.path, str(error)
+        finally:
+            release_memory()  # of its network and its images
     sets = f" on {', '.join(map(str, cfg.data.sets))}" if cfg.get("data", {}).get("sets") else ""
     title = f"Evaluation{sets}, part '{cfg.part}'"
     show(collect(list(results), cfg.part, list(results.values()), refused), title=title)

@@ -1,7 +1,9 @@
 """Kept checkpoints evaluated again: the same numbers, other parts, other folders."""
 
+import gc
 import json
 import shutil
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from bus_lightning.core.errors import UserError
-from bus_lightning.training import fit
+from bus_lightning.training import evaluate, fit
 from bus_lightning.training.building import build_trainer
 from bus_lightning.training.evaluate import evaluate_run, evaluate_runs, settle_tested
 from bus_lightning.training.hardware import Hardware
@@ -124,6 +126,30 @@ def test_one_run_that_cannot_be_evaluated_does_not_stop_the_others(trained, caps
     shown = capsys.readouterr().out
     assert "refused" in shown
     assert "alexnet" in shown
+
+
+def test_the_memory_of_a_run_is_given_back_before_the_next_one_is_evaluated(tmp_path, monkeypatch):
+    class Network:
+        def __init__(self):
+            self.trainer = self  # a cycle, as between a task and its Trainer
+
+    networks = []
+
+    def evaluate_run(run, cfg):
+        assert not any(network() for network in networks)
+        networks.append(weakref.ref(Network()))
+        return run
+
+    for name in ("first", "second"):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "checkpoints" / "best.ckpt").write_text("")
+    monkeypatch.setattr(evaluate, "evaluate_run", evaluate_run)
+    gc.disable()
+    try:
+        evaluate_runs(request(runs=str(tmp_path / "*")))
+    finally:
+        gc.enable()
+    assert len(networks) == 2
 
 
 def test_a_label_in_the_input_gives_a_warning_when_evaluating(trained, caplog):
