@@ -43,8 +43,8 @@ class DamagedError(UserError):
         super().__init__(f"{printable(path)} is damaged: {' '.join(problem.split())}. {cure}.")
 
     def __reduce__(self) -> Any:
-        """Pickle the message, which comes from another process."""
-        return _damaged, self.args
+        """Pickle the message and the notes, which come from another process."""
+        return (_damaged, *super().__reduce__()[1:])
 
 
 def _damaged(message: str) -> DamagedError:

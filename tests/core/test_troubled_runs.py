@@ -1,9 +1,11 @@
 """A run that is occupied, killed, or without memory, disk or data says so in a line, and loses nothing."""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from interrupted import ALEXNET, U2NET_LITE, kill, results_of
 from omegaconf import OmegaConf
 from small_runs import folder_of
 
-from bus_lightning.core.errors import DivergedError, OccupiedError, UserError
+from bus_lightning.core.errors import DamagedError, DivergedError, OccupiedError, UserError
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.lock import is_owned, lock_file, owned
 from bus_lightning.runs.table import collect
@@ -52,6 +54,17 @@ with owned(Path({str(folder)!r})):
     caplog.clear()
     train.run(cfg)
     assert "died without an error" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [UserError, OccupiedError, DivergedError, partial(DamagedError, Path("a file"))])
+def test_an_error_of_another_process_says_that_it_has_been_reported(kind):
+    """Without its notes, the command would print the line of the job a second time."""
+    error = kind("what is wrong")
+    error.add_note("reported")
+    received = pickle.loads(pickle.dumps(error))
+    assert type(received) is type(error)
+    assert str(received) == str(error)
+    assert received.__notes__ == ["reported"]
 
 
 def test_a_killed_job_is_named_so_in_the_table(composed, watch):
