@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import DataLoader
 
 from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.errors import UserError
@@ -19,7 +19,7 @@ from bus_lightning.core.interruption import leave_to_the_parent
 from bus_lightning.core.randomness import shuffled
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.batch_augment import BatchAugmentation
-from bus_lightning.data.dataset import BusDataset, Collate, EpochBatches, EpochSampler
+from bus_lightning.data.dataset import BusDataset, Collate, EpochBatches, EpochSampler, SameEpochs
 from bus_lightning.data.device_set import DeviceBatches, Keys
 from bus_lightning.data.normalisation import Normalisation
 from bus_lightning.data.pixels import cached_pixels
@@ -125,8 +125,10 @@ class BusDataModule(pl.LightningDataModule):
                 "change data.split.ratio."
             )
         if trainer and trainer.overfit_batches:  # the same images in each epoch, without augmentation
-            order = SequentialSampler(self.train)
-            return self._loader(self.train, batch_size=self.batch_size, sampler=order, drop_last=drop_last)
+            same = SameEpochs(self.sampler.ids, self.labels, self.seed)
+            same.set_epoch(self.sampler.epoch)
+            batches = EpochBatches(same, self.batch_size, drop_last, start=self._start)
+            return self._loader(self.train, batch_sampler=batches)
         batches = EpochBatches(self.sampler, self.batch_size, drop_last, self._rank, world, self._start)
         return self._loader(self.train, batch_sampler=batches)
 

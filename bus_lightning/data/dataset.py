@@ -199,6 +199,13 @@ class EpochSampler(Sampler[Draw]):
         return repeats
 
 
+class SameEpochs(EpochSampler):
+    """Give the training images in the same order in each epoch, without augmentation."""
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from range(len(self.ids))  # without a seed, the dataset does not augment
+
+
 class EpochBatches(BatchSampler):
     """Divide the order of an epoch into batches; with several processes, each takes its share of every batch.
 

@@ -72,6 +72,16 @@ def test_an_interrupted_run_resumes_to_the_bits_of_an_undisturbed_one(composed, 
     assert len(pd.read_csv(run.history)["lr"].unique()) > 1, "the scheduler never stepped: nothing was tested"
 
 
+def test_training_on_the_same_batches_goes_on_with_the_next_one_of_them(composed, no_pictures):
+    overrides = ["model=resnet34", "data.size=32", "data.batch_size=8", "trainer.overfit_batches=3",
+                 "trainer.max_epochs=3", "callbacks.checkpoint.every_n_train_steps=1"]  # fmt: skip
+    undisturbed, disturbed = composed(*overrides), composed(*overrides, "group=disturbed")
+    train.run(undisturbed)
+    train_until(Plug(1, 1), disturbed)
+    train.run(composed(*overrides, "group=disturbed"))
+    assert contents(folder_of(disturbed)) == contents(folder_of(undisturbed))
+
+
 def test_the_steps_that_an_interrupted_run_has_logged_stay_in_its_csv(composed, no_pictures):
     overrides = [NET, "logger=csv", "trainer.max_epochs=2"]
     cfg = composed(*overrides)
