@@ -54,12 +54,18 @@ def check_grid(config: DictConfig) -> None:
             f"hydra.sweeper.storage={sweeper.storage}: a search needs no database, and with one it would start again. "
             "Remove the option: the same command continues an interrupted search."
         )
-    swept = _swept(config)
+    sweeps = _sweeps(config)
+    swept = list(sweeps)
     shared = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     check_kinds(shared, TRAIN, left_out=swept)
     varies_sets = any(key == "data" or key.startswith(("data.test", "data.sets")) for key in swept)
     if not varies_sets and not shared.data.get("test"):
-        refuse_unread(shared.data)
+        first = shared.copy()
+        for key, value in sweeps.items():
+            if key.startswith("data.") and isinstance(value, ChoiceSweep):
+                member = value.list[0]
+                OmegaConf.update(first, key, member.text if isinstance(member, QuotedString) else member)
+        refuse_unread(first.data)
     if all(key.startswith(_FREE) for key in swept):
         from bus_lightning.config.rules import check  # takes a while to import
 
@@ -108,11 +114,13 @@ def overrides_of(arguments: list[str]) -> list[str]:
     return overrides
 
 
-def _swept(config: DictConfig) -> list[str]:
-    """List the keys and groups that differ from job to job."""
-    overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+def _sweeps(config: DictConfig) -> dict[str, Any]:
+    """Return the keys and groups that differ from job to job, with their values as Hydra has parsed them."""
+    parser = OverridesParser.create()
     params: Any = config.hydra.sweeper.get("params") or {}
-    return [str(override.key_or_group) for override in overrides if override.is_sweep_override()] + [*map(str, params)]
+    chosen = [each for each in parser.parse_overrides(list(config.hydra.overrides.task)) if each.is_sweep_override()]
+    varied = parser.parse_overrides([f"{key}={value}" for key, value in params.items()])
+    return {str(override.key_or_group): override.value() for override in [*chosen, *varied]}
 
 
 def show_grid(main: Callable[[], Any], config: str) -> None:

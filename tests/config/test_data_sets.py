@@ -140,6 +140,18 @@ def test_only_a_grid_over_data_sets_may_have_the_options_of_one_of_them():
     check(over_sets, in_grid=True)  # its job with data=busi
 
 
+@pytest.mark.parametrize("key", ["data.table", "data.sheet", "data.columns.image"])
+def test_a_grid_over_an_option_that_no_data_set_reads_is_refused(key):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", overrides=["model=resnet34"], return_hydra_config=True)
+    OmegaConf.set_struct(cfg, False)
+    cfg.hydra.overrides.task = ["model=resnet34", f"{key}='x 1',y"]
+    with pytest.raises(UserError, match=rf"^{key.rpartition('.')[0] if 'columns' in key else key}.* is not read with"):
+        check_grid(cfg)
+    cfg.hydra.overrides.task += ["data=busi,table"]
+    check_grid(cfg)
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
