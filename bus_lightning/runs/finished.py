@@ -156,7 +156,9 @@ class FinishedRun:
             state = self.status.get("state")
             if state == "complete":
                 raise DamagedError(self.folder.metrics_file, "it is missing, although the run was complete")
-            raise UserError(f"{self.folder.path} is not complete ({state}): finish its training first.")
+            raise UserError(
+                f"{self.folder.path} is not complete ({state or 'not started'}): finish its training first."
+            )
 
     def network(self) -> "nn.Module":
         """Build the network with the kept weights, on the CPU, in evaluation mode.

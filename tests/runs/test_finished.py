@@ -41,6 +41,9 @@ def test_only_complete_runs_are_opened_unless_others_are_wanted(finished, tmp_pa
     with pytest.raises(UserError, match=r"is not complete \(interrupted\): finish its training first"):
         open_run(folder.path)
     assert open_run(folder.path, complete=False).config.model.name == "resnet34"
+    folder.status_file.unlink()
+    with pytest.raises(UserError, match=r"is not complete \(not started\)"):
+        open_run(folder.path)
     with pytest.raises(UserError, match=r"is not a run folder: it has no config\.yaml"):
         open_run(tmp_path)
 
