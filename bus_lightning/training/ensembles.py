@@ -29,6 +29,7 @@ from bus_lightning.runs.table import collect, show
 from bus_lightning.training.averages import average_classes, average_masks
 from bus_lightning.training.ensemble_plans import EnsembleOnSplit, EnsemblePlan, hash_of_condition, plan_ensembles
 from bus_lightning.training.evaluate import (
+    check_request,
     evaluate_run,
     in_one_line,
     name_groups,
@@ -38,7 +39,7 @@ from bus_lightning.training.evaluate import (
 )
 from bus_lightning.training.evaluated_parts import metrics_of_nothing
 from bus_lightning.training.hardware import release_memory
-from bus_lightning.training.tested_images import CHOICES, EvaluatedImages, count_seen, find_images
+from bus_lightning.training.tested_images import EvaluatedImages, count_seen, find_images
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,7 @@ def evaluate_ensembles(cfg: DictConfig) -> None:
 
 
 def _refuse_options(cfg: DictConfig) -> None:
-    if OmegaConf.is_missing(cfg, "runs"):
-        raise UserError(f"runs has no value: name run folders.{name_groups('runs')}")
+    check_request(cfg)
     if cfg.part != "test":
         raise UserError(f"part={cfg.part}: an ensemble averages the validation and the test images: leave part out.")
     for option in ("explain", "robustness", "baselines"):
@@ -90,8 +90,6 @@ def _refuse_options(cfg: DictConfig) -> None:
             raise UserError(f"{option}=true is measured on single networks and trainings: leave ensemble out.")
     if changed := [key for key, value in (cfg.get("predict") or {}).items() if value is not None]:
         raise UserError(f"predict.{changed[0]}: an ensemble averages its runs as they predict: leave the option out.")
-    if cfg.split not in CHOICES and not Path(cfg.split).is_file():
-        raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
 
 
 def _is_elsewhere(cfg: DictConfig) -> bool:

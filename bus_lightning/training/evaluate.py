@@ -58,10 +58,7 @@ def evaluate_runs(cfg: DictConfig) -> None:
         Settings(**cfg.explain_options)  # refuses wrong options before the first evaluation
     if cfg.get("robustness"):
         RobustnessSettings(**cfg.robustness_options)
-    if cfg.split not in CHOICES and not Path(cfg.split).is_file():
-        raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
-    if OmegaConf.is_missing(cfg, "runs"):
-        raise UserError(f"runs has no value: name run folders.{name_groups('runs')}")
+    check_request(cfg)
     folders = find_runs(*patterns_of(cfg.runs))
     runs = [run for run in folders if is_there(run.best)]
     if not runs:
@@ -88,6 +85,21 @@ def evaluate_runs(cfg: DictConfig) -> None:
     show(collect(list(results), cfg.part, list(results.values()), refused), title=title)
     if refused:
         raise UserError(f"{len(refused)} of {len(runs)} runs could not be evaluated.")
+
+
+def check_request(cfg: DictConfig) -> None:
+    """Refuse a request without runs, or with a split that is neither known nor a file.
+
+    Args:
+        cfg: The config of `evaluate.py`.
+
+    Raises:
+        UserError: One line that names the option and the cure.
+    """
+    if cfg.split not in CHOICES and not Path(cfg.split).is_file():
+        raise UserError(f"split={cfg.split}: choose own, all or unseen, or give a split file; no such file exists.")
+    if OmegaConf.is_missing(cfg, "runs"):
+        raise UserError(f"runs has no value: name run folders.{name_groups('runs')}")
 
 
 @contextmanager
