@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -145,7 +146,7 @@ def _act(decision: Decision, folder: RunDir, cfg: DictConfig) -> None:
     reason = decision.reason
     if decision.action is Action.SKIP and folder.status.get("state") != "complete":
         # It was killed after metrics.json, and before it could write its state.
-        folder.update_status(state="complete", model=cfg.model.name, error=None, kind=None)
+        folder.finish("complete", time.monotonic(), model=cfg.model.name, error=None, kind=None)
         folder.error.unlink(missing_ok=True)
         if not cfg.keep_last:
             folder.last.unlink(missing_ok=True)

@@ -86,11 +86,13 @@ def test_a_run_killed_before_its_last_status_is_completed_by_the_next_launch(com
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             train.run(composed(*ALEXNET, "trainer.max_epochs=1"))
     run = folder_of(composed(*ALEXNET, "trainer.max_epochs=1"))
-    run.update_status(state="running")  # a killed process cannot say that it was interrupted
+    earlier = "2020-01-01T00:00:00+00:00"  # what was evaluated since must not count as newer than the run
+    run.update_status(state="running", ended=earlier)  # a killed process cannot say that it was interrupted
     assert run.last.is_file()
     (run.path / ".cases.csv.1-2").write_text("half")
     train.run(composed(*ALEXNET, "trainer.max_epochs=1"))
     assert run.status["state"] == "complete"
+    assert run.status["ended"] > earlier
     assert not run.last.exists()
     assert not list(run.path.glob(".cases*"))
 
