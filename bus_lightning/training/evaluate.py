@@ -143,6 +143,9 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
 
     Returns:
         The folder of the evaluation within the run's, with `cases.csv` and `metrics.json`.
+
+    Raises:
+        UserError: If the run, its images or its checkpoint cannot be used, or an option does not fit.
     """
     opened = open_run(run.path, complete=False, trusted=cfg.get("trusted_packages") or ())
     config = settle_tested(opened.config, cfg)
@@ -215,6 +218,9 @@ def prepare_network(run: FinishedRun, config: DictConfig, images: EvaluatedImage
         config: Its config, from `settle_tested`; its classes become those of the images.
         images: What it is tested on.
         shows_bar: Whether the Trainer shows a bar.
+
+    Raises:
+        UserError: If the network cannot be built, or the checkpoint does not fit it.
     """
     prepared, split, config.data.classes = images.prepared, images.split, images.classes
     # As it was trained, even where `auto` would choose otherwise now; where the images lie changes no bit of a test.

@@ -71,7 +71,7 @@ def evaluate_robustness(
     the same command continues an interrupted one.
 
     Args:
-        trainer: The Trainer of the evaluation; it is changed to show no bar and to test all images.
+        trainer: The Trainer of the evaluation, which takes all images; it is changed to show no bar.
         task: The task with the kept weights.
         datamodule: The run's data.
         options: `robustness_options` of the config of `evaluate.py`.

@@ -40,7 +40,7 @@ def chosen_callbacks(nodes: DictConfig, last: Path, shows_bar: bool) -> list[pl.
         The callbacks, in the order of the config; without a progress bar if `shows_bar` is false.
 
     Raises:
-        UserError: If a callback is one of `_REFUSED`.
+        UserError: If one cannot be built, is no callback, or is one of `_REFUSED`.
     """
     runtime: dict[str, Any] = {"checkpoint": {"path": last}}  # options that depend on the run
     callbacks = []
