@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from bus_lightning.config.image_options import CONTRASTS, DENOISERS, SOURCES, STYLES
 from bus_lightning.config.kinds import (
     COLOR,
     FLAG,
@@ -82,8 +83,9 @@ TRAIN = {
     "data.split.fold": nullable(whole(0)), "data.split.file": PLACE_OR_NULL,
     "data.split.cross_folds": nullable(whole(2)), "data.split.cross_fold": nullable(whole(0)),
     "preprocess.rules": nullable(one_of(1, 2)),
-    "preprocess.denoise": TEXT, "preprocess.contrast": TEXT, "preprocess.parts": IN_PARTS,
-    "overlay.style": TEXT, "overlay.source": TEXT, "overlay.parts": IN_PARTS, "overlay.color": COLOR,
+    "preprocess.denoise": one_of(*DENOISERS), "preprocess.contrast": one_of(*CONTRASTS), "preprocess.parts": IN_PARTS,
+    "overlay.style": one_of(*STYLES), "overlay.source": one_of(*SOURCES), "overlay.parts": IN_PARTS,
+    "overlay.color": COLOR,
     "overlay.color_by_class": nullable(list_of(COLOR, "a list of colours, [[0,255,0],[255,0,0],...]")),
     "overlay.alpha": number(0, 1), "overlay.margin": optional(number(0)),
     "overlay.segmenters": optional(either(TEXT, list_of(TEXT, "a list of run folders"))),

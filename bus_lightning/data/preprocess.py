@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bus_lightning.config.image_options import CONTRASTS, SOURCES, STYLES
 from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.resizing import resize
@@ -63,8 +64,6 @@ DENOISERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "nlmeans": _nlmeans,
 }
 RULES = 2  # rules 1, of version 0.1, choose the interpolation by the height alone and clean in the LAB colour space
-STYLES = ("none", "contour", "fill", "class_mark", "channel", "crop")
-SOURCES = ("ground_truth", "predicted")
 NEW_IMAGES = "test"  # new images are preprocessed like this part of the split
 
 
@@ -90,7 +89,7 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         _choose("preprocess.denoise", self.denoise, DENOISERS)
-        _choose("preprocess.contrast", self.contrast, ("none", "clahe"))
+        _choose("preprocess.contrast", self.contrast, CONTRASTS)
         _choose("data.resize", self.resize, ("stretch", "pad"))
         _check_parts("preprocess.parts", self.parts)
         if self.rules not in (1, RULES):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bus_lightning.config import image_options
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import read_image, read_index, read_mask
 from bus_lightning.data.preprocess import DENOISERS, Overlay, Preprocessing
@@ -24,6 +25,10 @@ def scan(phantom):
 def disc(shape):
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     return ((rows - shape[0] * 0.4) ** 2 + (columns - shape[1] * 0.6) ** 2 < (min(shape) * 0.3) ** 2).astype(np.uint8)
+
+
+def test_the_config_accepts_the_filters_that_there_are():
+    assert tuple(DENOISERS) == image_options.DENOISERS
 
 
 @pytest.mark.parametrize("denoise", [name for name in DENOISERS if name != "none"])
