@@ -150,7 +150,7 @@ def test_another_page_shows_the_goals_in_short_and_keeps_its_prose(folded_runs, 
     summary.write_text("Before.\n<!-- table:headline -->\nbefore\n<!-- end -->\nAfter.\n")
     make_results(tmp_path / "runs", page, plan, extensions=extensions(), summary=summary)
     text = summary.read_text()
-    assert text.startswith("Before.\n<!-- table:headline -->\n| question | reached | images | recipe |")
+    assert text.startswith("Before.\n<!-- table:headline -->\n| question | planned | best of all | images |")
     assert text.endswith("<!-- end -->\nAfter.\n")
     assert "before" not in text
     with pytest.raises(UserError, match="there is no such page"):

@@ -73,14 +73,18 @@ def test_the_best_is_the_lowest_of_a_loss_and_the_nearest_to_the_middle_of_a_ran
     assert judge(planned, find_answers(planned, rows)[-1].row) == "reached"
 
 
-def test_the_headline_shows_the_planned_condition_or_names_the_best_as_the_best():
-    assert "| three classes: accuracy | 0.800 (0.800 to 0.800) | 780 | first | - |" in make_headline([GOAL], ROWS)
-    assert "| 0.900 (0.900 to 0.900) | 780 | first, ensemble of 3; best of 2 | - |" in make_headline([GOAL], ROWS[1:])
-    assert "| three classes: accuracy | not measured | - | - | - |" in make_headline([GOAL], ROWS[3:])
+def test_the_headline_shows_the_planned_condition_next_to_the_best_and_among_how_many_it_was_chosen():
+    best = "0.900 (0.900 to 0.900), first, ensemble of 3; best of"
+    planned = "| three classes: accuracy | 0.800 (0.800 to 0.800), first |"
+    assert f"{planned} {best} 3 | 780 | - |" in make_headline([GOAL], ROWS)
+    assert f"{planned} - | 780 | - |" in make_headline([GOAL], ROWS[:1])
+    assert f"| not measured | {best} 2 | 780 | - |" in make_headline([GOAL], ROWS[1:])
+    assert "| three classes: accuracy | not measured | not measured | - | - |" in make_headline([GOAL], ROWS[3:])
 
 
 def test_a_condition_that_has_tested_fewer_images_than_another_is_no_headline():
     rows = [row("first", "single fold", 0.99, n=156), *ROWS[2:]]
-    assert "| 0.860 (0.860 to 0.860) | 780 | second; another was planned | - |" in make_headline([GOAL], rows)
+    headline = "| not measured | 0.860 (0.860 to 0.860), second; another was planned | 780 | - |"
+    assert headline in make_headline([GOAL], rows)
     assert answers(GOAL, rows) == [("planned", "single fold"), ("the only one", "joint")]
     assert answers(GOAL, [row("second", "one fold", 0.99, n=156), *ROWS])[1] == ("best of 3", "ensemble")

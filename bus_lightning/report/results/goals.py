@@ -74,7 +74,7 @@ def make_goals(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
 
 
 def make_headline(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
-    """Make the short table of what was reached: the planned condition of each goal, else the best one, by its recipe.
+    """Make the short table of what was reached: the planned condition of each goal and the best one, by their recipes.
 
     A planned condition that has tested fewer images than another is no headline.
     """
@@ -82,14 +82,25 @@ def make_headline(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
     for goal in goals:
         whole = _whole(_candidates(goal, rows))
         answers = [answer for answer in find_answers(goal, rows) if answer.row in whole]
-        cells = ["not measured", "-", "-"]
-        if answers and (row := answers[0].row):
-            role = {"planned": "", "the only one": "; another was planned"}.get(answers[0].role, f"; {answers[0].role}")
-            networks = f", ensemble of {row.ensemble}" if row.ensemble > 1 else ""
-            cells = [_value(row), str(row.n), plain(f"{row.group}{networks}{role}")]
-        lines.append([plain(f"{goal.question}: {title_of(goal.metric)}"), *cells, plain(goal.elsewhere or "-")])
-    headings = ["question", "reached", "images", "recipe", "best found elsewhere"]
+        planned = [answer for answer in answers if answer.role == "planned"]
+        others = [answer for answer in answers if answer.role != "planned"]
+        cells = ["<br>".join(map(_shorten, column)) or otherwise for column, otherwise in
+                 ((planned, "not measured"), (others, "-" if planned else "not measured"))]  # fmt: skip
+        images = str(whole[0].n) if whole else "-"
+        question = plain(f"{goal.question}: {title_of(goal.metric)}")
+        lines.append([question, *cells, images, plain(goal.elsewhere or "-")])
+    headings = ["question", "planned", "best of all", "images", "best found elsewhere"]
     return markdown_table(headings, lines, words=len(headings))
+
+
+def _shorten(answer: Answer) -> str:
+    """Write an answer that was measured: its value, its recipe, and among how many conditions it was chosen."""
+    row = answer.row
+    if row is None:
+        return "not measured"
+    networks = f", ensemble of {row.ensemble}" if row.ensemble > 1 else ""
+    role = {"planned": "", "the only one": "; another was planned"}.get(answer.role, f"; {answer.role}")
+    return plain(f"{_value(row)}, {row.group}{networks}{role}")
 
 
 def _write(goal: Goal, answer: Answer) -> Iterator[str]:
