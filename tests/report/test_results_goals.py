@@ -80,6 +80,8 @@ def test_the_headline_shows_the_planned_condition_next_to_the_best_and_among_how
     assert f"{planned} - | 780 | - |" in make_headline([GOAL], ROWS[:1])
     assert f"| not measured | {best} 2 | 780 | - |" in make_headline([GOAL], ROWS[1:])
     assert "| three classes: accuracy | not measured | not measured | - | - |" in make_headline([GOAL], ROWS[3:])
+    best_as_planned = [row("first", "single", 0.95), *ROWS[2:]]
+    assert "| 0.950 (0.950 to 0.950), first | the same; best of 2 | 780 |" in make_headline([GOAL], best_as_planned)
 
 
 def test_a_condition_that_has_tested_fewer_images_than_another_is_no_headline():

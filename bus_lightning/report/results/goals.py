@@ -84,8 +84,9 @@ def make_headline(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
         answers = [answer for answer in find_answers(goal, rows) if answer.row in whole]
         planned = [answer for answer in answers if answer.role == "planned"]
         others = [answer for answer in answers if answer.role != "planned"]
-        cells = ["<br>".join(map(_shorten, column)) or otherwise for column, otherwise in
-                 ((planned, "not measured"), (others, "-" if planned else "not measured"))]  # fmt: skip
+        is_planned = bool(others) and others[0].row in [answer.row for answer in planned]
+        best = f"the same; {others[0].role}" if is_planned else "<br>".join(map(_shorten, others))
+        cells = ["<br>".join(map(_shorten, planned)) or "not measured", best or ("-" if planned else "not measured")]
         images = str(whole[0].n) if whole else "-"
         question = plain(f"{goal.question}: {title_of(goal.metric)}")
         lines.append([question, *cells, images, plain(goal.elsewhere or "-")])
