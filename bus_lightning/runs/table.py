@@ -61,9 +61,11 @@ def collect(
 
 
 def _row(run: RunDir, results: RunDir, part: str, refused: str | None) -> dict[str, Any]:
-    majority = None
+    majority, parameters = None, None
     try:
         status, scores = run.status, results.metrics.get(part, {})
+        # On other data, an ensemble averages the networks of all folds, not only those of its folder.
+        parameters = results.status.get("parameters") or status.get("parameters")
         if "f1_macro" in scores:
             cases = read_cases(results.cases)
             majority = majority_accuracy(cases if part == "all" else cases[cases["split"] == part])
@@ -83,7 +85,7 @@ def _row(run: RunDir, results: RunDir, part: str, refused: str | None) -> dict[s
         "run": run.path.name,
         "model": status.get("model") or run.path.name.partition("__")[0],
         "state": state,
-        "parameters": status.get("parameters"),
+        "parameters": parameters,
         "seconds": status.get("seconds"),
         "epochs": status.get("epochs"),
         "n": scores.get("n"),

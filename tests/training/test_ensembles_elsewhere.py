@@ -14,6 +14,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.runs.evaluations import read_evaluations
 from bus_lightning.runs.folder import RunDir
+from bus_lightning.runs.table import collect
 from bus_lightning.statistics.across_sets import read_across
 from bus_lightning.statistics.conditions import read_group
 from bus_lightning.training import fit, train
@@ -52,6 +53,8 @@ def test_images_elsewhere_are_averaged_over_the_networks_of_all_folds_and_only_o
     assert evaluation.networks == 4
     mean = evaluation.cases.set_index("id")
     tables = [read_evaluations(run, None)[0].cases.set_index("id") for run in runs]  # made on the way, for the report
+    one, together = collect([runs[0].path, folders[0]], "test", [runs[0].path, evaluation.folder.path])["parameters"]
+    assert together == 4 * one  # not the two networks of the fold whose folder holds the evaluation
     assert np.allclose(mean["prob_benign"], sum(table.loc[mean.index, "prob_benign"] for table in tables) / 4)
     caplog.clear()
     average(group / "*", "seeds", f"data.root={root}")
