@@ -81,12 +81,15 @@ def make_headline(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
     lines = []
     for goal in goals:
         whole = _whole(_candidates(goal, rows))
-        answers = [answer for answer in find_answers(goal, rows) if answer.row in whole]
-        planned = [answer for answer in answers if answer.role == "planned"]
-        others = [answer for answer in answers if answer.role != "planned"]
-        is_planned = bool(others) and others[0].row in [answer.row for answer in planned]
-        best = f"the same; {others[0].role}" if is_planned else "<br>".join(map(_shorten, others))
-        cells = ["<br>".join(map(_shorten, planned)) or "not measured", best or ("-" if planned else "not measured")]
+        measured = [(each.role, each.row) for each in find_answers(goal, rows) if each.row and each.row in whole]
+        planned = [row for role, row in measured if role == "planned"]
+        role, best = next(((role, row) for role, row in measured if role != "planned"), ("", None))
+        cells = [
+            "<br>".join(_shorten(row, "") for row in planned) or "not measured",
+            "-" if planned else "not measured",
+        ]
+        if best:
+            cells[1] = f"the same; {role}" if best in planned else _shorten(best, role)
         images = str(whole[0].n) if whole else "-"
         question = plain(f"{goal.question}: {title_of(goal.metric)}")
         lines.append([question, *cells, images, plain(goal.elsewhere or "-")])
@@ -94,14 +97,11 @@ def make_headline(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
     return markdown_table(headings, lines, words=len(headings))
 
 
-def _shorten(answer: Answer) -> str:
-    """Write an answer that was measured: its value, its recipe, and among how many conditions it was chosen."""
-    row = answer.row
-    if row is None:
-        return "not measured"
+def _shorten(row: Row, role: str) -> str:
+    """Write a value with its recipe, and among how many conditions it was chosen."""
     networks = f", ensemble of {row.ensemble}" if row.ensemble > 1 else ""
-    role = {"planned": "", "the only one": "; another was planned"}.get(answer.role, f"; {answer.role}")
-    return plain(f"{_value(row)}, {row.group}{networks}{role}")
+    chosen = f"; {'another was planned' if role == 'the only one' else role}" if role else ""
+    return plain(f"{_value(row)}, {row.group}{networks}{chosen}")
 
 
 def _write(goal: Goal, answer: Answer) -> Iterator[str]:

@@ -15,6 +15,7 @@ from bus_lightning.metrics.catalogue import BY_TASK, TITLES, title_of
 GOALS, MISSING, PROTOCOL = "goals", "missing", "protocol"  # markers of the page that are not tables of its plan
 HEADLINE = "headline"  # marker of the table in other pages
 _KINDS = ("scores", "across")
+_METRIC = Kind("a metric as in metrics.json", lambda value: _is_metric(value))
 _METRICS = Kind("a list of metrics as in metrics.json", lambda value: (
     isinstance(value, list) and bool(value) and all(map(_is_metric, value))
 ))  # fmt: skip
@@ -36,7 +37,7 @@ _GOAL: dict[str, Kind] = {
     "question": TEXT,
     "groups": NAMES,
     "task": one_of(*BY_TASK),
-    "metric": Kind("a metric as in metrics.json", lambda value: _is_metric(value)),
+    "metric": _METRIC,
     "goal": number(),
     "least": nullable(number()),
     "at_most": nullable(number()),
@@ -45,7 +46,7 @@ _GOAL: dict[str, Kind] = {
     "ensemble": FLAG,
 }
 _SUMMARY: dict[str, Kind] = {
-    "metric": Kind("a metric as in metrics.json", lambda value: _is_metric(value)),
+    "metric": _METRIC,
     "columns": Kind("a mapping: heading -> name of a table", lambda value: (
         isinstance(value, dict) and bool(value) and all(isinstance(each, str) for each in (*value, *value.values()))
     )),
