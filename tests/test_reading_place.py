@@ -41,6 +41,7 @@ BY_NAME = {
 STREAMS = {"stream", "source", "BytesIO", "StringIO", "checked"}  # names and calls that stand for an open stream
 ALLOWED = {
     "core/cache.py: temporary.open": "hashes the file that it has just written",
+    "core/closed_output.py: os.open": "the null device, for output that nobody reads",
     "core/files.py: temporary.open": "syncs the file that it has just written",
     "config/data_sets.py: OmegaConf.load": "a file of conf/",
     "data/fingerprints.py: archive.open": "a member of an archive that is open already",
@@ -58,7 +59,6 @@ ALLOWED = {
     "diagnosis/page/local/serving.py: path.read_bytes": "files of the package, and others whose checksum was checked",
     "diagnosis/page/rendering.py: Path(__file__).with_name('parts.html.j2').read_text": "a file of the package",
     "diagnosis/video.py: cv2.VideoCapture": "takes the descriptor of a stream that is open already",
-    "launch/command_line.py: os.open": "the null device, for output that nobody reads",
     "launch/command_line.py: Path(os.environ.get(JOBS, '')).read_text": "a temporary file of this command",
     "models/checkpoint_files.py: load_file": "the file was opened as a regular one just before",
     "paper/numbers.py: files(__package__).joinpath('numbers.csv').open": "a file of the package",
