@@ -167,11 +167,11 @@ def finished(composed, tmp_path):
             ids = [f"{label}/{label} ({k})" for k, label in enumerate(labels)]
             cases = pd.DataFrame({"id": ids, "split": ["val" if k < number // 3 else "test" for k in range(number)]})
             cases["label"] = labels
-            if cfg.task.name == "classification":
+            if cfg.task.name != "segmentation":
                 raw = np.exp(rng.normal(0, 1, (number, 3)) + sure * np.eye(3)[[classes.index(name) for name in labels]])
                 for k, name in enumerate(classes):
                     cases[f"prob_{name}"] = (raw / raw.sum(axis=1, keepdims=True))[:, k]
-            else:
+            if cfg.task.name != "classification":
                 lesion = (cases["label"] != "normal").to_numpy()
                 for name, low, high in (("tp", 20, 60), ("fp", 0, 20), ("fn", 0, 20), ("tn", 200, 300)):
                     cases[name] = rng.integers(low, high, number) * (lesion | (name not in ("tp", "fn")))

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 SEEDS = "seeds"  # name of the ensembles of each condition over its seeds
 # What the report reads from the config of an ensemble, so that all its networks must agree: whether the input holds a
 # label or a copy of a test image, and how the images were divided.
-_SHARED = ("data.mistake", "data.split.method", "overlay.style", "overlay.source", "overlay.parts", "preprocess.parts",
-           "predict.no_lesion")  # fmt: skip
+_SHARED = ("data.mistake", "data.split.method", "overlay.style", "overlay.source", "overlay.parts", "preprocess.parts")
+_SHARED_BY_MASKS = (*_SHARED, "predict.no_lesion")
 _MAY_DIVIDE = ("random", "stratified", "published")  # methods that may divide near-duplicates and patients
 
 
@@ -147,6 +147,14 @@ def record_average(folder: RunDir, runs: Sequence["FinishedRun"], **values: Any)
     write_aside(folder.status_file, json.dumps(content | values, indent=1, allow_nan=False) + "\n")
 
 
+def task_of_mean(runs: Sequence["FinishedRun"]) -> str | None:
+    """Return what the mean of several runs predicts: of joint networks and classifiers the class; None if nothing."""
+    tasks = {run.task for run in runs}
+    if tasks == {"classification", "joint"}:
+        return "classification"
+    return tasks.pop() if len(tasks) == 1 else None
+
+
 def refuse_differences(runs: Sequence["FinishedRun"], cure: str) -> None:
     """Refuse to average runs of different tasks, classes or files, or whose inputs differ in what a reader must know.
 
@@ -158,12 +166,14 @@ def refuse_differences(runs: Sequence["FinishedRun"], cure: str) -> None:
         UserError: If they differ.
     """
     first, *others = runs
+    task = task_of_mean(runs)
+    shared = _SHARED if task == "classification" else _SHARED_BY_MASKS
     for run in others:
         values = {
-            "task": (first.task, run.task),
+            **({} if task else {"task": (first.task, run.task)}),
             "the classes": (sorted(first.classes), sorted(run.classes)),
             "the data files (their hash)": (first.files_hash, run.files_hash),
-            **{key: (OmegaConf.select(first.config, key), OmegaConf.select(run.config, key)) for key in _SHARED},
+            **{key: (OmegaConf.select(first.config, key), OmegaConf.select(run.config, key)) for key in shared},
         }
         for name, (own, other) in values.items():
             if own != other:

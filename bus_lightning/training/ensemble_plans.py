@@ -13,7 +13,7 @@ from bus_lightning.config.kinds import shown
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
 from bus_lightning.core.randomness import stable_hash
-from bus_lightning.runs.ensembles import SEEDS, refuse_differences, refuse_seen
+from bus_lightning.runs.ensembles import SEEDS, refuse_differences, refuse_seen, task_of_mean
 from bus_lightning.runs.finished import FinishedRun, open_run
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.conditions import condition_key, name_condition
@@ -27,7 +27,7 @@ class EnsembleOnSplit:
 
     Attributes:
         folder: The folder of the result.
-        runs: The runs, which have the same test images.
+        runs: The runs, which have the same test images. The task of the first is that of the ensemble.
     """
 
     folder: RunDir
@@ -145,6 +145,8 @@ def _divide(plan: EnsemblePlan, name: str) -> list[EnsembleOnSplit]:
         UserError: If they cannot be averaged.
     """
     refuse_differences(plan.runs, "choose others with runs=...")
+    task = task_of_mean(plan.runs)
+    plan.runs.sort(key=lambda run: run.task != task)  # the first one says what the mean predicts
     by_images: dict[frozenset[str], list[FinishedRun]] = {}
     for run in plan.runs:
         by_images.setdefault(frozenset(run.split.test), []).append(run)

@@ -248,6 +248,31 @@ def test_a_single_seed_is_no_ensemble(seeds):
         average(run.path)
 
 
+def test_the_mean_of_a_joint_network_and_a_classifier_predicts_the_class_alone(seeds):
+    joint = seeds("model=joint_unet", "predict.no_lesion=0.01", seeds=(0, 1))
+    classifiers = seeds(seeds=(0, 1))
+    average(joint[0].path.parent / "*", "both")
+    mean = open_run(joint[0].path.parent / "ensemble_both")
+    tables = [open_run(run.path).cases.set_index("id") for run in (*joint, *classifiers)]
+    cases = mean.cases.set_index("id")
+    assert mean.task == "classification"
+    assert np.allclose(
+        cases["prob_benign"], sum(table.loc[cases.index, "prob_benign"] for table in tables) / 4, atol=1e-15
+    )
+    assert "tp" in tables[0]
+    assert "tp" not in cases
+    assert {member.model for member in mean.ensemble.members} == {
+        "joint_unet",
+        open_run(classifiers[0].path).config.model.name,
+    }
+    conditions = read_group(joint[0].path.parent).conditions
+    assert {(each.task, each.networks) for each in conditions} == {
+        ("classification", 4),
+        ("classification", 1),
+        ("joint", 1),
+    }
+
+
 def test_networks_of_different_tasks_are_not_averaged(seeds, caplog):
     first = seeds(seeds=(0,))[0]
     seeds("model=unet", seeds=(0,))
