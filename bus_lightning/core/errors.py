@@ -147,9 +147,14 @@ def reason(error: BaseException) -> str:
     return _cure(error) or (f"{type(error).__name__}: {error}" if str(error).strip() else type(error).__name__)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that the memory of the machine or of its accelerator was too small."""
+    return isinstance(error, MemoryError) or any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY)
+
+
 def _cure(error: BaseException) -> str | None:
     line = _named(error)
-    if isinstance(error, MemoryError) or any(phrase in line.lower() for phrase in _OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return f"{line} (out of memory: lower data.batch_size or data.size, or run fewer jobs side by side)"
     if _ONE_VALUE in line:
         return f"{line} (a batch norm needs several values: raise data.batch_size or data.size)"

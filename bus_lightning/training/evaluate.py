@@ -18,8 +18,9 @@ from bus_lightning.config.split_options import PARTS
 from bus_lightning.config.tested_data import with_tested_data
 from bus_lightning.config.trusted import TRAINER
 from bus_lightning.core.arguments import in_home
-from bus_lightning.core.errors import DamagedError, UserError, disk_trouble
+from bus_lightning.core.errors import DamagedError, UserError, disk_trouble, is_out_of_memory
 from bus_lightning.core.files import checksum, is_there
+from bus_lightning.core.printable import printable
 from bus_lightning.core.workarounds import convert_before_loading
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.metrics.per_case import metrics_of
@@ -104,7 +105,7 @@ def check_request(cfg: DictConfig) -> None:
 
 @contextmanager
 def in_one_line(run: RunDir) -> Iterator[None]:
-    """Describe in one line what a run's config lacks, and a folder that cannot be read or written.
+    """Describe in one line what a run's config lacks, a folder that cannot be read or written, and too little memory.
 
     Raises:
         UserError: The line; a DamagedError for the config.
@@ -121,6 +122,14 @@ def in_one_line(run: RunDir) -> Iterator[None]:
         if trouble := disk_trouble(error, {"runs": run.path} | run.config_folders()):
             raise UserError(trouble) from error
         raise
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        first_line = printable(str(error).partition("\n")[0]) or "MemoryError"
+        raise UserError(
+            f"{run.path}: out of memory ({first_line}): stop other programs, or leave the graphics card out with "
+            "CUDA_VISIBLE_DEVICES= before the command."
+        ) from error
 
 
 def patterns_of(runs: str | Sequence[str]) -> list[str]:

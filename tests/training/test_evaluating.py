@@ -181,6 +181,23 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(options, named):
         evaluate_runs(request(**options))
 
 
+def test_too_little_memory_is_one_line_and_the_other_runs_are_evaluated(trained, monkeypatch, caplog):
+    run = trained("model=alexnet")
+    other = shutil.copytree(run.path, run.path.with_name("other"))
+    measure = evaluate.evaluate_run
+    monkeypatch.setattr(
+        evaluate,
+        "evaluate_run",
+        lambda run, cfg: torch.empty(2**55) if run.path != other else measure(run, cfg),
+    )
+    with pytest.raises(UserError, match="1 of 2 runs could not be evaluated"):
+        evaluate_runs(request(runs=str(run.path.parent / "*")))
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert line.startswith(f"{run.path}: out of memory (")
+    assert line.endswith("CUDA_VISIBLE_DEVICES= before the command.")
+    assert "\n" not in line
+
+
 def test_a_checkpoint_of_another_network_or_with_code_is_refused(trained):
     run = trained("model=alexnet")
     content = torch.load(run.best, weights_only=True)
