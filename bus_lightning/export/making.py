@@ -44,10 +44,11 @@ from bus_lightning.export.numbers import find_numbers
 from bus_lightning.export.predictions import held_out_cases, out_of_fold_cases, read_folds, validation_cases
 from bus_lightning.export.runs import RebuiltRun, rebuild, refuse_other_masks, training_data
 from bus_lightning.export.samples import draw_samples
-from bus_lightning.export.team import Team, by_test_images, compose, least_score_of
+from bus_lightning.export.team import Team, by_test_images, compose
 from bus_lightning.export.to_onnx import export_onnx, halve_weights, quantise
 from bus_lightning.export.variants import HALVED, check_agreement, choose_compared, choose_precision, compare_variants
 from bus_lightning.runs.code import codes_of
+from bus_lightning.runs.ensembles import least_score_of
 from bus_lightning.runs.finished import FinishedRun
 
 OUTPUTS_OF = {"segmentation": (MASK,), "classification": (CLASS,), "joint": OUTPUTS}

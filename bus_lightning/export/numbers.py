@@ -13,11 +13,12 @@ from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.stage import CLASS, MASK
 from bus_lightning.export.predictions import cases_of_test, held_out_cases
 from bus_lightning.export.runs import RebuiltRun
-from bus_lightning.export.team import Team, by_test_images, least_score_of
+from bus_lightning.export.team import Team, by_test_images
 from bus_lightning.export.variants import diagnose_images
 from bus_lightning.metrics.catalogue import CARD, shown_in
 from bus_lightning.metrics.columns import cases_of_task
 from bus_lightning.metrics.per_case import metrics_of
+from bus_lightning.runs.ensembles import least_score_of
 from bus_lightning.statistics.intervals import percentile_interval
 from bus_lightning.statistics.summary import draws_of
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
@@ -93,12 +92,6 @@ def by_test_images(runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
     for run in runs:
         teams.setdefault(frozenset(run.split.test), []).append(run)
     return list(teams.values())
-
-
-def least_score_of(outliners: Sequence[FinishedRun]) -> float:
-    """Return the threshold of the no-lesion rule, averaged as an ensemble does it; 0 without a rule."""
-    scores = [0.0 if run.config.predict.no_lesion is False else run.least_score for run in outliners]
-    return fmean(scores) if scores else 0.0
 
 
 def _refuse_twice(runs: Sequence[FinishedRun]) -> None:

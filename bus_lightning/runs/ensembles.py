@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
@@ -126,6 +127,23 @@ def why_outdated(member: Member, ensemble: RunDir) -> str:
     return "" if is_same else f"{member.name} was trained again"
 
 
+def least_score_of(runs: Sequence["FinishedRun"]) -> float:
+    """Return the threshold of the mean's no-lesion rule: the mean of those of the runs, 0 for a run without a rule.
+
+    Args:
+        runs: Those whose networks outline the lesion; 0 if there are none.
+    """
+    scores = [0.0 if run.config.predict.no_lesion is False else run.least_score for run in runs]
+    return fmean(scores) if scores else 0.0
+
+
+def rule_of_mean(runs: Sequence["FinishedRun"]) -> dict[str, float] | None:
+    """Return `lesion_rule` of the status.json of an ensemble; None if it has no masks or no rule."""
+    if task_of_mean(runs) == "classification" or runs[0].config.predict.no_lesion is False:
+        return None
+    return {"least_score": least_score_of(runs)}
+
+
 def record_average(folder: RunDir, runs: Sequence["FinishedRun"], **values: Any) -> None:
     """Write status.json of an ensemble, or of its evaluation: the code that made it, and the code of its runs.
 
@@ -144,6 +162,7 @@ def record_average(folder: RunDir, runs: Sequence["FinishedRun"], **values: Any)
     for key in ("parameters", "latency_ms"):  # each network sees each image
         numbers = [state.get(key) for state in states]
         content[key] = None if None in numbers else sum(numbers)
+    content["lesion_rule"] = rule_of_mean(runs)
     write_aside(folder.status_file, json.dumps(content | values, indent=1, allow_nan=False) + "\n")
 
 

@@ -17,7 +17,7 @@ from bus_lightning.core.reading import read_bytes
 from bus_lightning.data.splits import Split, make_named_split
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.runs.cases import read_cases
-from bus_lightning.runs.ensembles import Ensemble, describe_member, read_ensemble, record_average
+from bus_lightning.runs.ensembles import Ensemble, describe_member, read_ensemble, record_average, rule_of_mean
 from bus_lightning.runs.evaluation_folders import evaluation_folder
 from bus_lightning.runs.evaluations import find_evaluations, read_evaluation
 from bus_lightning.runs.finished import FinishedRun, find_runs
@@ -118,7 +118,7 @@ def _make(on_split: EnsembleOnSplit, plan: EnsemblePlan, cfg: DictConfig) -> Non
     folder, runs = on_split.folder, on_split.runs
     described = _describe(runs, folder, cfg)
     with owned(folder.path):
-        if _is_current(folder, described):
+        if _is_current(folder, described, runs):
             log.info("%s: complete, skipped", folder.path)
             return
         foreign = f"{folder.path} is not an ensemble: move it, or choose another name, ensemble=NAME."
@@ -142,14 +142,16 @@ def _make(on_split: EnsembleOnSplit, plan: EnsemblePlan, cfg: DictConfig) -> Non
     log.info("%s: written", folder.path)
 
 
-def _is_current(folder: RunDir, described: Ensemble) -> bool:
+def _is_current(folder: RunDir, described: Ensemble, runs: Sequence[FinishedRun]) -> bool:
     """Say whether a folder holds the complete mean of these runs."""
     try:
         before = read_ensemble(folder)
         if before is None or before.members != described.members or not folder.is_complete:
             return False
-        folder.metrics, folder.status  # noqa: B018 (a damaged file is written again)
+        folder.metrics  # noqa: B018 (a damaged file is written again)
         read_cases(folder.cases)
+        if folder.status.get("lesion_rule") != rule_of_mean(runs):
+            return False  # of an earlier version, which used another threshold for some images
     except DamagedError as error:
         log.warning("%s It is made again.", error)
         return False
@@ -239,7 +241,7 @@ def _evaluate_elsewhere(plan: EnsemblePlan, cfg: DictConfig) -> RunDir:
     split = make_named_split({"train": [], "val": [], "test": common}, "file", images[0].split.groups)
     out = evaluation_folder(place, "test", prepared.content, split.hash)
     described = _describe(runs, place, cfg)
-    if _is_current(out, described):
+    if _is_current(out, described, runs):
         log.info("%s: complete, skipped", out.path)
         return out
     log.info("%s: averaging %d networks on %d images", out.path, len(runs), len(common))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from averaging import average, ensembles_in
 from composing import compose_run
+from omegaconf import OmegaConf
 from PIL import Image
 
 from bus_lightning.core.errors import UserError
@@ -150,6 +151,25 @@ def test_a_network_with_fewer_images_is_not_left_out_of_a_mean(monkeypatch):
     assert len(averages.average_masks([network("a", "b"), network("a", "b")], "test", False)[0]) == 2
     with pytest.raises(ValueError, match="shorter"):
         averages.average_masks([network("a", "b"), network("a")], "test", False)
+
+
+def test_the_mean_threshold_is_kept_and_an_ensemble_of_an_earlier_version_is_made_again(trained):
+    for run, threshold in zip(trained, (0.2, 0.4), strict=True):
+        config = OmegaConf.load(run.config)
+        config.predict.no_lesion = 0.01
+        OmegaConf.save(config, run.config)
+        run.update_status(lesion_rule={"least_score": threshold, "lesions": 4, "normals": 2})
+    average(trained[0].path.parent / "*")
+    (path,) = ensembles_in(trained[0].path.parent)
+    folder = RunDir(path)
+    assert folder.status["lesion_rule"] == {"least_score": pytest.approx(0.3)}
+    cases = folder.cases.read_bytes()
+    folder.cases.write_bytes(cases + b"\n")  # the same numbers, other bytes
+    average(trained[0].path.parent / "*")
+    assert folder.cases.read_bytes() != cases  # complete: left as it is
+    folder.update_status(lesion_rule=None)
+    average(trained[0].path.parent / "*")
+    assert folder.cases.read_bytes() == cases
 
 
 def test_every_part_is_averaged_with_the_mean_of_the_networks_thresholds(monkeypatch):
