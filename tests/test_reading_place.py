@@ -41,7 +41,7 @@ BY_NAME = {
 STREAMS = {"stream", "source", "BytesIO", "StringIO", "checked"}  # names and calls that stand for an open stream
 ALLOWED = {
     "core/cache.py: temporary.open": "hashes the file that it has just written",
-    "core/closed_output.py: os.open": "the null device, for output that nobody reads",
+    "core/output.py: os.open": "the null device, for output that nobody reads",
     "core/files.py: temporary.open": "syncs the file that it has just written",
     "config/data_sets.py: OmegaConf.load": "a file of conf/",
     "data/fingerprints.py: archive.open": "a member of an archive that is open already",

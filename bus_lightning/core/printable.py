@@ -7,7 +7,6 @@ name backwards.
 import logging
 import re
 import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +46,6 @@ class PrintableFormatter(logging.Formatter):
 
 def _argument(value: Any) -> Any:
     return printable(value) if isinstance(value, str | Path | BaseException) else value
-
-
-def escape_what_cannot_be_encoded() -> None:
-    """Print a character that the terminal's encoding lacks as its escape, as Python does on the standard error."""
-    if isinstance(sys.stdout, TextIOWrapper):  # not in a notebook
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def log_to_terminal(level: int = logging.WARNING) -> None:

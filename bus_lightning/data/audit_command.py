@@ -24,7 +24,8 @@ from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.files import aside, write_aside
-from bus_lightning.core.printable import escape_what_cannot_be_encoded, printable
+from bus_lightning.core.output import prepare_output
+from bus_lightning.core.printable import printable
 from bus_lightning.data.audit import DEFAULT_CACHE, cached_audit
 from bus_lightning.data.audited import BLOCKING, AuditedSet, count_published, say_verdict
 from bus_lightning.data.collection import find_shared_frames
@@ -38,7 +39,7 @@ _OVERRIDE = re.compile(r"[+~]*data([.@][^=]*)?(=.*)?", re.DOTALL)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 0 if some task can be trained on each set, else 1, and 130 after Ctrl-C."""
-    escape_what_cannot_be_encoded()
+    prepare_output()
     options = _parse(arguments)
     try:
         data = _compose(options)

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.class_names import BENIGN, COUNTS_IN_BUSI
 from bus_lightning.core.errors import UserError, disk_trouble
-from bus_lightning.core.printable import escape_what_cannot_be_encoded, printable
+from bus_lightning.core.output import prepare_output
+from bus_lightning.core.printable import printable
 from bus_lightning.core.reading import open_regular
 from bus_lightning.data.file_kinds import is_system_file
 from bus_lightning.data.index import DEFAULT_ROOT, read_index
@@ -150,7 +151,7 @@ def compare_with_known(root: Path) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 0 if the set is complete, else 1."""
-    escape_what_cannot_be_encoded()
+    prepare_output()
     parser = argparse.ArgumentParser(prog="python -m bus_lightning.data.download", description=__doc__)
     add_version(parser)
     parser.add_argument("--zip", type=path_of, help=f"zip downloaded by hand; without it, {ADDRESS} is tried")

@@ -20,7 +20,8 @@ from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.class_names import COUNTS_IN_BUSI
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import folder_aside, refuse_foreign
-from bus_lightning.core.printable import escape_what_cannot_be_encoded, printable
+from bus_lightning.core.output import prepare_output
+from bus_lightning.core.printable import printable
 from bus_lightning.data.phantom_frame import Bools, Pixels, draw_case
 
 KINDS = tuple(COUNTS_IN_BUSI)
@@ -180,7 +181,7 @@ def draw_phantom(out: Path, images: int = 240, seed: int = 0) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: `python -m bus_lightning.data.phantom OUT --images N --seed S`."""
-    escape_what_cannot_be_encoded()
+    prepare_output()
     parser = argparse.ArgumentParser(
         prog="python -m bus_lightning.data.phantom", description=(__doc__ or "").partition("\n")[0]
     )

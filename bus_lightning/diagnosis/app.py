@@ -8,7 +8,7 @@ from dataclasses import replace
 from bus_lightning.core.arguments import path_of, port, positive
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.printable import escape_what_cannot_be_encoded
+from bus_lightning.core.output import prepare_output
 from bus_lightning.diagnosis.options import BUNDLE_HELP, bundle_parser
 
 _EPILOG = """\
@@ -50,7 +50,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 after Ctrl-C, 2 if the page cannot start."""
-    escape_what_cannot_be_encoded()
+    prepare_output()
     options = parser().parse_args(arguments)
     try:
         _check(options)

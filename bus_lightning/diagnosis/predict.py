@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus_lightning.core.arguments import path_of, positive
-from bus_lightning.core.closed_output import leave_closed_output
 from bus_lightning.core.commands import name_command
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.files import is_folder, is_there
 from bus_lightning.core.interruption import Interrupted, at_first_signal
-from bus_lightning.core.printable import escape_what_cannot_be_encoded, printable, printable_lines
+from bus_lightning.core.output import leave_closed_output, prepare_output
+from bus_lightning.core.printable import printable, printable_lines
 from bus_lightning.diagnosis.options import BUNDLE_HELP, bundle_parser
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; after a signal, 128 plus its number."""
-    escape_what_cannot_be_encoded()
+    prepare_output()
     options = parser().parse_intermixed_args(arguments)  # the bundle may stand before the options
     try:
         with at_first_signal(_interrupt):

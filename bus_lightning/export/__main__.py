@@ -5,7 +5,8 @@ import sys
 
 from bus_lightning.core.arguments import add_version, not_negative, path_of
 from bus_lightning.core.errors import UserError, disk_trouble
-from bus_lightning.core.printable import escape_what_cannot_be_encoded, log_to_terminal, printable
+from bus_lightning.core.output import prepare_output
+from bus_lightning.core.printable import log_to_terminal, printable
 
 _EPILOG = """\
 --run takes
@@ -21,7 +22,7 @@ For research: this is not a medical device.
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1 if the runs make no bundle, 130 if it was interrupted."""
-    escape_what_cannot_be_encoded()
+    prepare_output()
     parser = argparse.ArgumentParser(
         prog="python -m bus_lightning.export", description=__doc__, epilog=_EPILOG, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -20,11 +20,10 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from bus_lightning import __version__
 from bus_lightning.config.complaints import describe, is_complaint
 from bus_lightning.config.user_configs import check_user_configs
-from bus_lightning.core.closed_output import leave_closed_output
 from bus_lightning.core.commands import name_program
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, interruptible
-from bus_lightning.core.printable import escape_what_cannot_be_encoded
+from bus_lightning.core.output import leave_closed_output, prepare_output
 from bus_lightning.core.ranks import is_first_process
 from bus_lightning.core.workarounds import raise_errors_of_jobs, start_ray
 from bus_lightning.launch.grids import (
@@ -55,7 +54,7 @@ def launch(main: Callable[[], Any], config: str, resumes: bool = True) -> int:
     Returns:
         Exit code: 0 when all jobs are well, else 1; 128 and the signal when interrupted.
     """
-    escape_what_cannot_be_encoded()
+    prepare_output()
     if any(stands_for(argument, "--version") for argument in sys.argv[1:]):
         print(f"bus_lightning {__version__}")  # Hydra would print its own
         return 0

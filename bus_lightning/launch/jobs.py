@@ -19,7 +19,7 @@ from bus_lightning.config.stored import load_config
 from bus_lightning.config.tested_data import refuse_idle_options, refuse_training_options
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import OccupiedError, UserError, explain
-from bus_lightning.core.printable import escape_what_cannot_be_encoded
+from bus_lightning.core.output import prepare_output
 from bus_lightning.launch.command_line import REPORTED, launch_name, report_job
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
@@ -35,7 +35,7 @@ def train_job(cfg: DictConfig) -> float | None:
     Returns:
         Validation score of the kept epoch; None without a validation set.
     """
-    escape_what_cannot_be_encoded()  # a launcher may have brought the job to another process
+    prepare_output()  # a launcher may have brought the job to another process
     hydra_cfg = HydraConfig.get()
     os.chdir(hydra_cfg.runtime.cwd)  # a worker of Ray starts in the folder of its cluster
     in_grid = hydra_cfg.mode == RunMode.MULTIRUN
@@ -99,7 +99,7 @@ def folder_name(cfg: DictConfig, overrides: Sequence[str]) -> str:
 
 def evaluate_job(cfg: DictConfig) -> None:
     """Evaluate the kept checkpoint of every run that `runs` names, or average the predictions of the runs."""
-    escape_what_cannot_be_encoded()
+    prepare_output()
     overrides = HydraConfig.get().overrides.task
     refuse_training_options(overrides)
     cfg = check_kinds(cfg, EVALUATE)

@@ -20,7 +20,8 @@ from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.folder_content import digest_folder
 from bus_lightning.core.garbage import collection_paused, freeze_imports
-from bus_lightning.core.printable import escape_what_cannot_be_encoded, log_to_terminal, printable
+from bus_lightning.core.output import prepare_output
+from bus_lightning.core.printable import log_to_terminal, printable
 
 if TYPE_CHECKING:
     from bus_lightning.report.extension import Extension
@@ -87,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0; 1 when there is nothing to report; 130 after Ctrl-C.
     """
-    escape_what_cannot_be_encoded()
+    prepare_output()
     parser = argparse.ArgumentParser(
         prog=name_command("report"),
         description="Write a report of the runs of one or more groups: index.html, report.md, tables, figures.",

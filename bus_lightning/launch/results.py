@@ -10,7 +10,8 @@ from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.console import PrintableConsole
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, interruptible
-from bus_lightning.core.printable import escape_what_cannot_be_encoded, log_to_terminal, printable
+from bus_lightning.core.output import prepare_output
+from bus_lightning.core.printable import log_to_terminal, printable
 from bus_lightning.launch.report import extensions
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0; 1 when the page cannot be made; 128 more than the signal that stopped it.
     """
-    escape_what_cannot_be_encoded()
+    prepare_output()
     parser = argparse.ArgumentParser(
         prog="python -m bus_lightning.launch.results",
         description="Fill the tables of the page of results from the runs, and write the same numbers as JSON.",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.printable import escape_what_cannot_be_encoded
+from bus_lightning.core.output import prepare_output
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0; 1 after an error; 130 after Ctrl-C.
     """
-    escape_what_cannot_be_encoded()
+    prepare_output()
     parser = argparse.ArgumentParser(prog="python -m bus_lightning.tracking", description="Weights & Biases.")
     add_version(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
