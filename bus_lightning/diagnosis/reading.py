@@ -6,6 +6,7 @@ No message names the file or quotes its header, because both may hold a patient'
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 
@@ -71,16 +72,23 @@ def find_files(paths: Sequence[Path], left_out: dict[Path, str] | None = None) -
     the folders: path -> kind of the file, without its name.
 
     Returns:
-        Each file once, in the order of `paths`, and sorted within a folder.
+        Each file once, also if its path is written in two ways, in the order of `paths`, and sorted within a folder.
     """
-    files: dict[Path, None] = {}
+    files: dict[Path, Path] = {}  # the place of a file -> its path as it was given first
     others: dict[Path, str] = {}
     for path in paths:
-        inside = _search(path, others) if is_folder(path) else []
-        files.update(dict.fromkeys(inside or [path]))
+        for file in (_search(path, others) if is_folder(path) else []) or [path]:
+            files.setdefault(_place(file), file)
     if left_out is not None:
-        left_out |= {path: kind for path, kind in others.items() if path not in files}
-    return list(files)
+        left_out |= {path: kind for path, kind in others.items() if _place(path) not in files}
+    return list(files.values())
+
+
+def _place(file: Path) -> Path:
+    """Return where a file is, whichever way its path is written; a link is a file of its own."""
+    with suppress(OSError, RuntimeError):  # a link that leads to itself
+        return file.parent.resolve() / file.name
+    return file
 
 
 def _search(folder: Path, others: dict[Path, str]) -> list[Path]:

@@ -238,6 +238,19 @@ def test_folders_are_searched_and_files_are_taken_as_named(tmp_path):
     assert find_files(named) == [*named[:3], *inside]
 
 
+def test_a_file_is_listed_once_however_its_path_is_written_and_a_link_is_a_file_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(encoded("PNG"))
+    (tmp_path / "in" / "link.png").symlink_to("a.png")
+    (tmp_path / "linked").symlink_to("in")
+    monkeypatch.chdir(tmp_path)
+    first, link = Path("in/a.png"), Path("in/link.png")
+    assert find_files([first, tmp_path / first, Path("in/../in/a.png"), Path("linked/a.png"), Path("in")]) == [
+        first,
+        link,
+    ]
+
+
 def test_a_folder_that_may_not_be_read_is_listed_to_say_so(tmp_path, monkeypatch):
     (tmp_path / "closed").mkdir()
     (tmp_path / "a.png").write_bytes(encoded("PNG"))
