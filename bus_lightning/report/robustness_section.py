@@ -19,7 +19,8 @@ _METRICS = {"classification": ("accuracy", "auroc_macro"), "segmentation": ("dic
 _INTRO = (
     "Made by `evaluate.py robustness=true`: the kept networks on their test images, corrupted in five strengths at the "
     "images' own resolution, before the run's preprocessing. Each image is compared with itself as it is, by the same "
-    "network and in the same bootstrap draws of groups; intervals cover 95%.\n\n"
+    "network and in the same bootstrap draws of groups; intervals cover 95%, and are not adjusted for the number of "
+    "corruptions.\n\n"
     "An image's id decides what is random: the noise, the place of a crop, and whether gain makes it brighter or "
     "darker. It is the same at each strength. A crop cuts image and ground truth, and always keeps at least a part of "
     "the lesion; the Dice is that of what is left."

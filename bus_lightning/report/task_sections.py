@@ -235,9 +235,10 @@ def _comparison_items(comparisons: pd.DataFrame, task: str, labels: Mapping[str,
     )
     caption = (
         "Two conditions on the same test images. The verdict follows the paired bootstrap over groups, "
-        "adjusted by Holm for all comparisons by the same metric, not for several metrics. Next to it are standard "
-        "tests of one image per group and the first seed, not adjusted: McNemar (correct or wrong), DeLong (AUC of "
-        "malignant against the rest), Wilcoxon (Dice per image)."
+        "adjusted by Holm for all comparisons by the same metric, not for several metrics. The intervals are not "
+        "adjusted, so one can exclude 0 although the two conditions cannot be told apart. Next to the p of the "
+        "bootstrap are those of standard tests of one image per group and the first seed, not adjusted: McNemar "
+        "(correct or wrong), DeLong (AUC of malignant against the rest), Wilcoxon (Dice per image)."
     )
     apart = (rows["verdict"] == "cannot be told apart").sum()
     number = f"In {apart} of {len(rows)} comparisons" if len(rows) > 1 else f"In {apart} of 1 comparison"
