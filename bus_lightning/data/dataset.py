@@ -15,6 +15,7 @@ from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.augment import Augmentation
 from bus_lightning.data.index import read_mask, rows_of
 from bus_lightning.data.levels import OWN_SCALE, Scale
+from bus_lightning.data.mistakes import mirrored
 from bus_lightning.data.normalisation import Normalisation
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 
@@ -91,10 +92,12 @@ class BusDataset(Dataset[dict[str, Any]]):
         return self.pixels[self.positions[position]]
 
     def full_mask(self, position: int) -> np.ndarray:
-        """Return the mask at the image's own resolution, (H, W) uint8 in {0, 1}."""
+        """Return the mask at the image's own resolution, mirrored like the image, (H, W) uint8 in {0, 1}."""
         height, width = self.record(position)["shape"].tolist()
         if position not in self._full_masks:  # as bits: an eighth of the memory
-            self._full_masks[position] = np.packbits(read_mask(self.root, self.rows[position].masks, (height, width)))
+            row = self.rows[position]
+            mask = mirrored(read_mask(self.root, row.masks, (height, width)), row.flip)
+            self._full_masks[position] = np.packbits(mask)
         return np.unpackbits(self._full_masks[position], count=height * width).reshape(height, width)
 
     def ground_truth(self, position: int) -> dict[str, Any]:

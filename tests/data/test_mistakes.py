@@ -9,6 +9,7 @@ import pytest
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.data.index import read_mask
 from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.splits import check_disjoint
@@ -67,6 +68,17 @@ def test_a_copy_is_its_image_mirrored(data_config):
         copy = pixels[position[f"benign/benign (1)~{name}"]]
         assert np.array_equal(copy["image"], cv2.flip(original["image"], code))
         assert np.array_equal(copy["mask"], cv2.flip(original["mask"], code))
+
+
+def test_a_copy_is_scored_with_its_mask_mirrored(data_config):
+    cfg, prepared, split = prepared_with(data_config, "data.split.method=random", "data.mistake=flipped_copies")
+    dataset = BusDataModule(prepared, split, cfg, full_masks=True).parts["val"]
+    codes = {"horizontal": 1, "vertical": 0, "both": -1}
+    positions = [position for position, row in enumerate(dataset.rows) if row.flip and row.masks]
+    assert {dataset.rows[position].flip for position in positions} == set(codes)
+    for position in positions:
+        row, mask = dataset.rows[position], dataset.full_mask(position)
+        assert np.array_equal(mask, cv2.flip(read_mask(dataset.root, row.masks, mask.shape), codes[row.flip]))
 
 
 def test_mask_files_become_images_of_their_class(data_config):
