@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bus_lightning.metrics.columns import BEFORE_RULE, LESION_SCORE, MILLIMETRES, SURFACE, dice_of, has_lesion
+from bus_lightning.metrics.columns import (
+    BEFORE_RULE,
+    LESION_SCORE,
+    LESIONS,
+    MILLIMETRES,
+    SURFACE,
+    dice_of,
+    has_lesion,
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ def choose_rule(cases: pd.DataFrame, cost: float) -> LesionRule:
 
 
 def without_rule(cases: pd.DataFrame) -> pd.DataFrame:
-    """Return the cases as they are without the rule, with counts of pixels and without distances."""
-    others = [name for name in (*SURFACE, *MILLIMETRES, LESION_SCORE, *BEFORE_RULE.values()) if name in cases]
+    """Return the cases as they are without the rule: counts of pixels, but no distances and no counts of lesions."""
+    columns = (*SURFACE, *LESIONS, *MILLIMETRES, LESION_SCORE, *BEFORE_RULE.values())
+    others = [name for name in columns if name in cases]
     return cases.assign(**{name: cases[before] for name, before in BEFORE_RULE.items()}).drop(columns=others)

@@ -13,6 +13,7 @@ def cases_of(*images):
         tp = 0 if dice is None else round(100 * dice)  # of 100 pixels, with 100 predicted: the Dice is tp / 100
         lesion = 0 if dice is None else 100
         rows.append({"lesion_score": score, "tp": 0, "fp": 0, "fn": lesion, "tn": 1000 - lesion, "hd95": 1.0,
+                     "lesions": min(lesion, 1), "lesions_found": 0, "lesions_well_found": 0, "false_lesions": 0,
                      "tp_before_rule": tp, "fp_before_rule": 100 - tp, "fn_before_rule": lesion - tp,
                      "tn_before_rule": 900 - lesion + tp})  # fmt: skip
     return pd.DataFrame(rows)
@@ -67,6 +68,6 @@ def test_normal_images_do_not_decide_and_may_be_missing():
     assert choose_rule(cases_of((0.5, None)), 0.005).least_score == 0.0
 
 
-def test_cases_without_the_rule_have_the_counts_of_before_and_no_distances_of_after():
+def test_cases_without_the_rule_have_the_counts_of_before_and_no_distances_or_lesions_of_after():
     before = without_rule(cases_of((0.5, 0.25)))
     assert before.to_dict("records") == [{"tp": 25, "fp": 75, "fn": 75, "tn": 825}]
