@@ -16,6 +16,7 @@ from bus_lightning.core.class_names import MALIGNANT
 from bus_lightning.metrics.catalogue import CLASSIFICATION, POOLED_ACCURACY, SEGMENTATION
 from bus_lightning.metrics.classification import Classified, macro
 from bus_lightning.metrics.columns import (
+    LESIONS,
     SURFACE,
     Floats,
     cases_of_task,
@@ -156,7 +157,10 @@ def reason(key: str, cases: pd.DataFrame) -> str:
     if "tp" in cases:
         if key in SURFACE and (key not in cases or cases.loc[has_lesion(cases), key].isna().any()):
             return f"{key} is missing for some images"
-        return next((metric.undefined for metric in SEGMENTATION if metric.key == key), "")
+        metric = next(metric for metric in SEGMENTATION if metric.key == key)
+        if metric.columns == LESIONS and cases[list(LESIONS)].isna().any(axis=None):
+            return "lesions were not counted for some images"
+        return metric.undefined
     if not np.isfinite(probabilities_of(cases)).all():
         return "some probabilities are not finite"
     classes = classes_of(cases)

@@ -161,8 +161,8 @@ def lesion_sensitivity_well(of: Segmented) -> Floats:
 
 
 def false_lesions_per_image(of: Segmented) -> Floats:
-    """Average the number of false lesions over all images, with and without a lesion."""
-    return of.mean(of.cases["false_lesions"].to_numpy("float64"), np.ones(len(of.cases), bool))
+    """Average the number of false lesions over all images; a missing value leaves the mean undefined."""
+    return ratio(of.weights @ of.cases["false_lesions"].to_numpy("float64"), of.weights.sum(axis=1))
 
 
 def lesions_in_mm(of: Segmented) -> Floats:

@@ -15,7 +15,7 @@ from bus_lightning.metrics.per_case import metrics_of, weighted_metrics
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import AT_ONCE, group_draws, percentile_interval
 
-VERSION = 5  # of the cached content: raise it when a metric or an interval is computed in another way
+VERSION = 6  # of the cached content: raise it when a metric or an interval is computed in another way
 DRAWS = 2000
 COLUMNS = [
     *("metric", "value", "low", "high", "se", "se_of_one", "n", "mean_of_runs", "sd_of_runs", "runs", "reason"),

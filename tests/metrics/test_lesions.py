@@ -85,6 +85,14 @@ def test_cases_of_an_earlier_version_have_no_metrics_of_lesions():
     assert "lesion_sensitivity" not in metrics_of(table().drop(columns=list(LESIONS)))
 
 
+def test_lesions_that_an_earlier_version_did_not_count_are_not_taken_as_none():
+    cases = pd.concat([table(), table().drop(columns=list(LESIONS))], ignore_index=True)
+    metrics = metrics_of(cases)
+    for key in ("lesion_sensitivity", "lesion_sensitivity_well", "false_lesions_per_image"):
+        assert metrics[key] is None
+        assert metrics["undefined"][key] == "lesions were not counted for some images"
+
+
 def test_images_without_a_lesion_have_no_sensitivity_but_false_lesions():
     metrics = metrics_of(table()[2:])
     assert metrics["lesion_sensitivity"] is None
