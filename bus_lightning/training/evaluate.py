@@ -193,7 +193,8 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
         fit_baselines(run, config, prepared, split, cfg.progress)
     elif cfg.get("baselines"):
         log.warning(
-            "%s: no baselines: they are fitted and tested on the run's own parts; leave out split and data.", place
+            "%s: no baselines: they are fitted and tested on the run's own parts: leave out split, data and predict.",
+            place,
         )
     if cfg.get("robustness"):
         made_with = {"weights": weights, "data": prepared.content, "split": split.hash, "predict": changed}

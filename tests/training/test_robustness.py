@@ -102,7 +102,7 @@ def test_a_classifier_gets_the_baselines_of_its_split(trained, phantom_copy, cap
         file.unlink()
     elsewhere = request(root=str(phantom_copy), split="all", baselines=True, robustness=True)
     result = evaluate_run(run, elsewhere)
-    assert "no baselines: they are fitted and tested on the run's own parts" in caplog.text
+    assert "tested on the run's own parts: leave out split, data and predict." in caplog.text
     assert not (result.path / "baselines").exists()
     assert (result.path / "robustness" / "crop-5.csv").is_file()
     assert not (run.path / "robustness").exists()
