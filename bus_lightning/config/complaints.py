@@ -47,8 +47,8 @@ def describe(error: Exception) -> str:
         return f"'{cause.full_key}' does not exist.{hint} Keys {where}: {', '.join(known)}."
     if isinstance(error, MarkedYAMLError):  # of the user's own configs
         mark = error.problem_mark
-        place = f"{mark.name}, line {mark.line + 1}" if mark else "a config"
-        return f"{place}, is no valid YAML ({error.problem}): mend this file."
+        place = f"{mark.name}, line {mark.line + 1}," if mark else "a config"
+        return f"{place} is not valid YAML ({error.problem}): correct the file."
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value: set {error.full_key}=..."
     if isinstance(error, OverrideParseException):

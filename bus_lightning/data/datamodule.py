@@ -169,7 +169,8 @@ class BusDataModule(pl.LightningDataModule):
     def _order_by_limit(self, dataset: BusDataset, part: str, batch_size: int) -> list[int]:
         """Order the positions of a part: if the number of batches is limited, the first ones have all classes.
 
-        Ids begin with the class: otherwise a limit would exclude whole classes, and most scores would be undefined.
+        In a folder per class, ids begin with the class: in their order, a limit would exclude whole classes, and most
+        scores would be undefined.
         """
         everything = list(range(len(dataset)))
         trainer: Any = self.trainer
@@ -216,13 +217,13 @@ class BusDataModule(pl.LightningDataModule):
 
 
 def example_images(datamodule: BusDataModule) -> Tensor:
-    """Return a few images of the training part, or of the first part with images, evenly from its classes.
+    """Return a few images of the training part, or of the first part with images, evenly chosen in the order of ids.
 
     Returns:
         (B, C, H, W) float32, B >= 2.
     """
     part = next(dataset for name in PARTS if len(dataset := datamodule.parts[name]))
     number = min(_EXAMPLES, max(2, datamodule.batch_size // 2))
-    positions = [k * len(part) // number for k in range(number)]  # the part is sorted by class
+    positions = [k * len(part) // number for k in range(number)]  # of a folder per class, images of each class
     images: Tensor = datamodule.collate([part[position] for position in positions])["image"]
     return images

@@ -84,7 +84,7 @@ def test_broken_yaml_is_named_with_its_line(elsewhere):
     with pytest.raises(MarkedYAMLError) as caught, (elsewhere / "tiny.yaml").open() as stream:  # as Hydra opens it
         OmegaConf.load(stream)
     assert is_complaint(caught.value)
-    assert describe(caught.value).startswith(f"{elsewhere / 'tiny.yaml'}, line 2, is no valid YAML")
+    assert describe(caught.value).startswith(f"{elsewhere / 'tiny.yaml'}, line 2, is not valid YAML")
 
 
 @pytest.mark.parametrize("name", ["a,b", "a=b", "a[b", "it's", 'a"b', "Brüste", "with space"])
