@@ -141,6 +141,8 @@ def _other_cells(condition: Condition, evaluations: Sequence[tuple[str, Evaluati
     of_sets: dict[str, dict[str, Evaluation]] = {}
     seen: dict[str, int] = {}
     for run, evaluation in evaluations:
+        if evaluation.cases.empty:  # of another part than test
+            continue
         for name in evaluation.sets.parts.get("test", {}):
             if evaluation.sets.seen:
                 seen[name] = max(seen.get(name, 0), evaluation.sets.seen)
@@ -155,8 +157,8 @@ def _other_cells(condition: Condition, evaluations: Sequence[tuple[str, Evaluati
             for number, (run, table) in enumerate(same.items())
         ]
         first = by_run[next(iter(same))]
-        if len(newest):  # more networks have not seen other images than a fold
-            own = replace(condition, networks=first.networks)
+        if len(newest):
+            own = replace(condition, networks=first.networks)  # an ensemble averages those of all folds here
             yield _cell(own, name, pd.concat(tables, ignore_index=True), [first.sets.parts["test"][name]])
     for name, number in seen.items():
         if name not in of_sets:

@@ -93,6 +93,15 @@ def test_the_newest_evaluation_of_a_data_set_counts(trained_on):
     assert cell.startswith(score(newest))
 
 
+def test_a_newer_evaluation_of_another_part_hides_no_test_images(trained_on):
+    run = trained_on("busi")
+    evaluate(run, "bus_bra", tested := draw_cases("bus_bra"), when="2026-01-01T00:00:00+00:00")
+    validated = evaluate(run, "bus_bra", draw_cases("fresh"), when="2026-03-01T00:00:00+00:00")
+    validated.write_cases(draw_cases("fresh", split="val"))
+    cell = table_of(section_of(run), "across_classification_auroc_macro").loc["busi", "tested on bus_bra"]
+    assert cell.startswith(score(tested))
+
+
 def test_seeds_are_averaged_and_runs_with_an_evaluation_are_counted(trained_on):
     runs = [trained_on("busi", f"seed={seed}") for seed in (0, 1)]
     cases = [draw_cases("bus_bra", sure=sure) for sure in (0.2, 2.0)]
