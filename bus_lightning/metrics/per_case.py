@@ -157,10 +157,10 @@ def reason(key: str, cases: pd.DataFrame) -> str:
     if "tp" in cases:
         if key in SURFACE and (key not in cases or cases.loc[has_lesion(cases), key].isna().any()):
             return f"{key} is missing for some images"
-        metric = next(metric for metric in SEGMENTATION if metric.key == key)
-        if metric.columns == LESIONS and cases[list(LESIONS)].isna().any(axis=None):
+        of_lesions = {metric.key for metric in SEGMENTATION if metric.columns == LESIONS}
+        if key in of_lesions and cases[[name for name in LESIONS if name in cases]].isna().any(axis=None):
             return "lesions were not counted for some images"
-        return metric.undefined
+        return next((metric.undefined for metric in SEGMENTATION if metric.key == key), "")
     if not np.isfinite(probabilities_of(cases)).all():
         return "some probabilities are not finite"
     classes = classes_of(cases)
