@@ -51,9 +51,9 @@ def explain_run(
 ) -> None:
     """Write `maps.csv`, `heatmaps.png` and `tiles/` of a classifier's test images; a segmenter gets a line in the log.
 
-    Everything is computed in float32. An image's maps are for its predicted class. Maps for the same class from random
-    weights of the same architecture show the contribution of the method alone. Images without a lesion get maps only
-    for the sheet.
+    Everything is computed in float32. An image's maps are for the class that the network predicts for the image itself,
+    also if the run averages the image and its mirror image. Maps for the same class from random weights of the same
+    architecture show the contribution of the method alone. Images without a lesion get maps only for the sheet.
 
     Args:
         cfg: The run's config.

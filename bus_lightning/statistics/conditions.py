@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -271,8 +272,8 @@ def add_group_to_names(conditions: Iterable[Condition]) -> list[Condition]:
 
 def make_names_unique(conditions: list[Condition]) -> None:
     """Number the conditions that have the same name, which happens if runs were named by hand."""
-    seen: dict[str, int] = {}
+    taken: set[str] = set()
     for condition in conditions:
-        seen[condition.name] = seen.get(condition.name, 0) + 1
-        if (number := seen[condition.name]) > 1:
-            condition.name += f"__{number}"
+        numbered = (f"{condition.name}__{number}" for number in count(2))
+        condition.name = next(name for name in chain([condition.name], numbered) if name not in taken)
+        taken.add(condition.name)

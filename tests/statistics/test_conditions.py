@@ -120,7 +120,8 @@ def test_a_folder_without_runs_is_one_clear_line(tmp_path):
         read_group(tmp_path)
 
 
-def test_different_conditions_with_one_name_get_two_names(finished):
+def test_different_conditions_with_one_name_get_different_names(finished):
     run = finished("model=resnet34", "name=mine__seed-0")
     finished("model=resnet34", "optimizer.lr=0.1", "name=mine__seed-1")
-    assert len({condition.name for condition in read_group(run.path.parent).conditions}) == 2
+    finished("model=resnet34", "optimizer.lr=0.2", "name=mine__2__seed-0")  # named as the second one is numbered
+    assert len({condition.name for condition in read_group(run.path.parent).conditions}) == 3
