@@ -15,7 +15,7 @@ from bus_lightning.report.figures.history import history
 from bus_lightning.report.figures.inputs import labels_of, usable
 from bus_lightning.report.figures.predictions import THRESHOLDS, confusion, decision_curve, reliability
 from bus_lightning.report.figures.roc import GRID, roc, roc_curves
-from bus_lightning.report.figures.style import color_of, colors_of
+from bus_lightning.report.figures.style import color_of, colors_of, columns_for
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.intervals import percentile_interval
 from bus_lightning.statistics.summary import draws_of
@@ -191,3 +191,8 @@ def test_labels_name_what_differs_between_conditions():
     assert list(labels_of([condition(name) for name in (*names, "b__lr-0.1")]).values())[2] == "b"
     same = ["a__x.lr-1", "a__y.lr-1"]
     assert list(labels_of([condition(name) for name in same]).values()) == same
+
+
+def test_panels_leave_as_few_gaps_as_their_rows_allow():
+    assert [columns_for(count, 3) for count in range(1, 8)] == [1, 2, 3, 2, 3, 3, 3]
+    assert columns_for(7, 4) == 4

@@ -154,12 +154,12 @@ def test_where_the_name_of_a_run_was_cut_its_label_says_the_options(finished):
 
 def test_a_number_is_not_broken_at_its_point_and_a_repeated_name_is_written_once(tmp_path):
     name = "a_long_name_of_a_condition__data.size-128"
-    table = TableItem("t", "c", pd.DataFrame({"condition": [name, name, "other"], "words": ["x", "y", "z"]}))
+    table = TableItem("t", "c", pd.DataFrame({"condition": [name, name, "short", "short"], "words": list("wxyz")}))
     write_report(tmp_path / "r", "T", "", [Section("S", f"{name} has 0.886 (0.1234567890123456).", [table])], {})
     html = (tmp_path / "r" / "index.html").read_text("utf-8")
     assert "0.886" in html
     assert "0.1234567890123456" in html
-    assert re.findall(r'<span class="same" role="img" aria-label="(.*?)"', html) == [name]
+    assert re.findall(r'<span class="same" role="img" aria-label="(.*?)"', html) == [name, "short"]
     assert html.count("<wbr>") > 2
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 
 from bus_lightning.metrics.columns import dice_of
 from bus_lightning.report.figures.inputs import images_in, paged, wrapped
-from bus_lightning.report.figures.style import BLACK, BLUE, VERMILLION, WIDTH, styled, tiled
+from bus_lightning.report.figures.style import BLACK, BLUE, VERMILLION, WIDTH, columns_for, styled, tiled
 from bus_lightning.report.sections import FigureItem
 
 LOW = 0.1  # Dice below which a lesion is practically missed
@@ -21,7 +21,7 @@ def dice_histograms(cases: dict[str, pd.DataFrame]) -> list[FigureItem]:
     """
     items = []
     for suffix, page in paged(cases):
-        columns = min(3, len(page))
+        columns = columns_for(len(page), 3)
         figure, axes = tiled(len(page), columns, WIDTH / columns, 2.2, sharex=True)
         alt = []
         for number, (panel, (label, table)) in enumerate(zip(axes, page.items(), strict=False)):

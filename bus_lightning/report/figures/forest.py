@@ -12,7 +12,17 @@ from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.metrics.columns import Floats, answers_of, dice_of, has_lesion
 from bus_lightning.report.figures.curves import mean_in
 from bus_lightning.report.figures.inputs import images_in, pages, span, wrapped
-from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, panels, styled, tiled
+from bus_lightning.report.figures.style import (
+    GREY,
+    MARKERS,
+    WIDTH,
+    colors_of,
+    columns_for,
+    new_figure,
+    panels,
+    styled,
+    tiled,
+)
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import in_draws, percentile_interval
@@ -41,7 +51,7 @@ def forest(
         return None
     labels = [wrapped(name, 28) for name in rows]
     height_of_row = 0.18 + 0.13 * max(label.count("\n") + 1 for label in labels)
-    columns = min(_COLUMNS, len(shown))
+    columns = columns_for(len(shown), _COLUMNS)
     figure, axes = tiled(len(shown), columns, WIDTH / columns, 0.75 + height_of_row * len(rows), sharey=True)
     colors = colors_of(list(rows))
     for panel, metric in zip(axes, shown, strict=False):

@@ -12,7 +12,17 @@ from bus_lightning.metrics.columns import PROBABILITY, Floats, answers_of, class
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.report.figures.curves import band, net_benefit
 from bus_lightning.report.figures.inputs import images_in, pages, wrapped
-from bus_lightning.report.figures.style import BLUE, GREY, WIDTH, colors_of, new_figure, panels, styled, tiled
+from bus_lightning.report.figures.style import (
+    BLUE,
+    GREY,
+    WIDTH,
+    colors_of,
+    columns_for,
+    new_figure,
+    panels,
+    styled,
+    tiled,
+)
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.intervals import in_draws, wilson
@@ -74,7 +84,7 @@ def reliability(conditions: list[Condition], part: str) -> list[FigureItem]:
     """
     items = []
     for suffix, page in pages(conditions, "classification", part):
-        columns = min(3, len(page))
+        columns = columns_for(len(page), 3)
         rows = -(-len(page) // columns)
         figure = new_figure(max(3.2, WIDTH * columns / 3), 3.1 * rows)
         axes = np.array(panels(figure, 2 * rows, columns, sharex=True, height_ratios=[3, 1] * rows))

@@ -10,7 +10,7 @@ from bus_lightning.data.phantom import draw_frame, plan_case
 from bus_lightning.data.resizing import resize
 from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.report.figures.inputs import wrapped
-from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, new_figure, styled, tiled
+from bus_lightning.report.figures.style import GREY, MARKERS, WIDTH, colors_of, columns_for, new_figure, styled, tiled
 from bus_lightning.report.sections import FigureItem
 from bus_lightning.statistics.robustness import Corrupted
 
@@ -70,7 +70,7 @@ def corruption_curves(
     ]
     if not names:
         return None
-    columns = min(_COLUMNS, len(names))
+    columns = columns_for(len(names), _COLUMNS)
     figure, axes = tiled(len(names), columns, WIDTH / columns, 1.75, sharex=True, sharey=True)
     colors = colors_of(list(shown))
     for panel, name in zip(axes, names, strict=False):

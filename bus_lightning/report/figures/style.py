@@ -90,9 +90,15 @@ def panels(figure: Figure, rows: int, columns: int, grid: bool = True, **options
     return [list(row) for row in axes]
 
 
-def tiled(count: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    """Make a figure of so many panels of a width and height in inches, in rows of up to so many columns."""
-    columns = min(columns, count)
+def columns_for(count: int, most: int) -> int:
+    """Choose the columns, at most so many, in which panels need the fewest rows and leave the fewest gaps: 2 for 4."""
+    rows = -(-count // most)
+    return -(-count // rows)
+
+
+def tiled(count: int, most: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """Make a figure of so many panels of a width and height in inches, in rows of at most so many."""
+    columns = columns_for(count, most)
     rows = -(-count // columns)
     figure = new_figure(max(3.2, width * columns), height * rows)
     axes = [panel for row in panels(figure, rows, columns, **options) for panel in row]
