@@ -20,12 +20,19 @@ from bus_lightning.data.sources import folder
 from bus_lightning.data.structure import checked
 
 DEFAULT_ROOT = Path("data/Dataset_BUSI_with_GT")
+_BUSI = ("busi", "folder")  # data sets with this default place
 _SKIP = "pass data.skip_unreadable=true"
 _UNDECODED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class MaskSizeError(UserError):
     """The proportions of a mask differ from those of its image."""
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable that names the folder of a data set, such as `BUS_BRA_ROOT`."""
+    # No shell can set a variable with a dash or a point in its name.
+    return "BUSI_ROOT" if name in _BUSI else f"{re.sub('[.-]', '_', name).upper()}_ROOT"
 
 
 def find_root(root: str | Path | None, name: str = "busi") -> Path:
@@ -36,9 +43,7 @@ def find_root(root: str | Path | None, name: str = "busi") -> Path:
     Raises:
         UserError: If the folder does not exist.
     """
-    is_busi = name in ("busi", "folder")
-    # No shell can set a variable with a dash or a point in its name.
-    variable = "BUSI_ROOT" if is_busi else f"{re.sub('[.-]', '_', name).upper()}_ROOT"
+    is_busi, variable = name in _BUSI, variable_of(name)
     chosen = root or os.environ.get(variable) or (DEFAULT_ROOT if is_busi else None)
     if chosen is None:
         raise UserError(

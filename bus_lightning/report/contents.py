@@ -8,6 +8,7 @@ import pandas as pd
 
 from bus_lightning.config.split_options import PARTS
 from bus_lightning.core.class_names import MALIGNANT
+from bus_lightning.data.index import variable_of
 from bus_lightning.data.published import count_divided_groups, describe_divided
 from bus_lightning.report.across_section import across_section
 from bus_lightning.report.baseline_section import baseline_section
@@ -207,7 +208,7 @@ def _checks(group: Group) -> Section:
 def _data(conditions: list[Condition]) -> Section:
     data = next((data for condition in conditions if (data := find_data(condition.config))), None)
     sample = data_sample(*data) if data else None
-    rows, warnings = [], []
+    rows, warnings = [], [] if data else [_without_pictures(conditions)]
     for condition in conditions:
         split = condition.splits[condition.runs[0].path.name]
         parts = {part: split.part(part) for part in PARTS}
@@ -225,3 +226,14 @@ def _data(conditions: list[Condition]) -> Section:
         text = "Not all conditions have the same split: they are compared on the images that they share."
         items.append(Note(text, "warning"))
     return Section("The data", "", items)
+
+
+def _without_pictures(conditions: Sequence[Condition]) -> Note:
+    """Say why a report has no pictures of images, and how it gets them."""
+    names = sorted({str(name) for condition in conditions for name in condition.config.data.get("sets") or ()})
+    variables = " and ".join(dict.fromkeys(map(variable_of, names))) or "data.root"
+    text = (
+        f"The images of {' and '.join(names) or 'the runs'} were not found, so this report has no pictures of them. "
+        f"Bring the folder back, or set {variables} to its new place, and make the report again."
+    )
+    return Note(text, "warning")

@@ -4,6 +4,7 @@ from functools import partial
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.launch.report import main, send_to_wandb
@@ -54,6 +55,19 @@ def test_a_report_has_all_tables_and_figures_and_lists_what_was_left_out(finishe
     assert pd.read_csv(folder / "tables" / "left_out.csv")["run"].tolist() == [failed.path.name]
     assert "CUDA out of memory" in text
     assert not [word for word in ("paper", "Li et al", "ResNet") if word in text]  # the report itself knows no paper
+
+
+def test_a_report_without_the_images_says_so_and_how_it_gets_its_pictures(finished, tmp_path, monkeypatch):
+    run = finished("group=g", "model=alexnet")
+    told = "The images of busi were not found, so this report has no pictures of them"
+    assert told not in report_of(run)[1]
+    monkeypatch.setenv("BUSI_ROOT", str(tmp_path / "nowhere"))
+    config = OmegaConf.load(run.config)
+    config.data.root = None
+    OmegaConf.save(config, run.config)
+    text = report_of(run)[1]
+    assert told in text
+    assert "set BUSI_ROOT to its new place" in text
 
 
 def test_one_case_of_one_class_gives_a_report_and_the_command_says_where(finished, capsys):
