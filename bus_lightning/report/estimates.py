@@ -14,10 +14,10 @@ def estimate(value: float | None, low: float | None = None, high: float | None =
     """Write a number with its interval: `0.647 (0.571 to 0.718)`; "undefined" if there is no number."""
     if value is None or math.isnan(value):
         return "undefined"
-    text = f"{value:.{digits}f}"
+    text = f"{value:z.{digits}f}"
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return text
-    return f"{text} ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{text} ({low:z.{digits}f} to {high:z.{digits}f})"
 
 
 def write_score(row: Mapping[str, Any] | pd.Series | None, digits: int = 3, missing: str = "-") -> str:

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bus_lightning.report.condition_options import option_items
-from bus_lightning.report.estimates import write_p
+from bus_lightning.report.estimates import estimate, write_p
 from bus_lightning.report.figures.forest import forest
 from bus_lightning.report.figures.inputs import labels_of
 from bus_lightning.report.figures.sample_size import sample_size_figure
@@ -195,3 +195,7 @@ def test_a_link_into_a_closed_part_opens_it(tmp_path, browser):
     page.goto(f"{address}#table-more")
     assert page.locator("#table-more table").is_visible()
     page.close()
+
+
+def test_no_number_is_written_as_minus_zero():
+    assert estimate(-0.0001, -0.0161, -0.0004) == "0.000 (-0.016 to 0.000)"
