@@ -16,6 +16,7 @@ from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser, Diagnosis
 from bus_lightning.diagnosis.frames import Frame, Limits
+from bus_lightning.diagnosis.options import DECODE_MB, DECODE_SECONDS
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,17 +44,33 @@ class Answerer:
         path: The folder of the bundle.
         precision: fp32, bf16 or int8; None for the default of the bundle.
         threads: CPU threads; None for all.
+        decode_mb: Memory of a decoding process, in MB, at least 1; None for 400.
+        decode_seconds: Time for a file's header, and for each of its images, above 0; None for 10.
 
     Attributes:
         bundle: Its content: classes, threshold, model card.
 
     Raises:
-        UserError: If the folder is no bundle, damaged, or without this precision, or the threads are less than 1.
+        UserError: If the folder is no bundle, damaged, or without this precision, or a number is too small.
     """
 
-    def __init__(self, path: Path, precision: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        precision: str | None = None,
+        threads: int | None = None,
+        decode_mb: int | None = None,
+        decode_seconds: float | None = None,
+    ) -> None:
         if threads is not None and threads < 1:
             raise UserError(f"threads={threads}: give a number of at least 1, or None for all.")
+        memory = DECODE_MB if decode_mb is None else decode_mb
+        seconds = DECODE_SECONDS if decode_seconds is None else decode_seconds
+        if memory < 1 or not seconds > 0:
+            raise UserError(
+                f"decode_mb={memory}, decode_seconds={seconds}: give at least 1 MB, and more than 0 seconds."
+            )
+        self._limits = memory, seconds
         self.bundle = load_bundle(path)
         self._diagnoser = Diagnoser(self.bundle, precision, threads)
         self._started: list[Decoders] = []  # each reads one file at a time
@@ -67,7 +84,7 @@ class Answerer:
         try:
             decoders = self._idle.pop()
         except IndexError:
-            decoders = Decoders()
+            decoders = Decoders(1, *self._limits)
             self._started.append(decoders)
         try:
             yield decoders

@@ -215,12 +215,14 @@ class Reading(Iterator[Frame]):
             raise UserError(_STOPPED)
         if time.monotonic() > self._deadline:
             seconds = f"{self._decoders.seconds:g} s"
-            raise UserError(f"Decoding an image takes more than {seconds}: make it smaller, or raise --decode-seconds.")
+            cure = "make it smaller, or raise --decode-seconds (in Python, decode_seconds)."
+            raise UserError(f"Decoding an image takes more than {seconds}: {cure}")
 
     def _line(self, line: Any) -> str:
         if line == OUT_OF_MEMORY:
             memory = f"{self._decoders.memory_mb} MB of memory"
-            return f"Decoding an image takes more than {memory}: make it smaller, or raise --decode-mb."
+            cure = "make it smaller, or raise --decode-mb (in Python, decode_mb)."
+            return f"Decoding an image takes more than {memory}: {cure}"
         return line if isinstance(line, str) and len(line) <= _LONGEST_LINE and line.isprintable() else _CRASHED
 
     def _release(self, is_ready: bool) -> None:

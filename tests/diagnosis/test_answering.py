@@ -85,6 +85,15 @@ def test_a_precision_is_chosen(model):
             bus_lightning.diagnosis.load(KEPT / "bundle", threads=threads)
 
 
+def test_a_file_may_take_as_much_time_and_memory_as_the_user_says(pages):
+    hasty = bus_lightning.diagnosis.load(KEPT / "bundle", decode_seconds=0.001)
+    with pytest.raises(UserError, match=r"more than 0\.001 s: .*in Python, decode_seconds"):
+        next(hasty.answers(pages))
+    for limits in ({"decode_mb": 0}, {"decode_seconds": 0}, {"decode_seconds": float("nan")}):
+        with pytest.raises(UserError, match="give at least 1 MB, and more than 0 seconds"):
+            bus_lightning.diagnosis.load(KEPT / "bundle", **limits)
+
+
 def test_without_a_bundle_the_model_in_the_package_answers(model, monkeypatch):
     assert SHIPPED.is_relative_to(Path(bus_lightning.__file__).parent)
     monkeypatch.setattr("bus_lightning.diagnosis.bundle.SHIPPED", KEPT / "bundle")

@@ -91,7 +91,8 @@ def test_a_file_that_needs_too_much_memory_is_refused_and_the_next_one_is_read(s
     with Decoders(memory_mb=20) as decoders:
         for _ in range(2):
             assert refusal(decoders, large) == (
-                "Decoding an image takes more than 20 MB of memory: make it smaller, or raise --decode-mb."
+                "Decoding an image takes more than 20 MB of memory: make it smaller, or raise --decode-mb (in Python, "
+                "decode_mb)."
             )
             assert len(list(decoders.read(small)[1])) == 1
     with Decoders(memory_mb=200) as decoders:
@@ -104,7 +105,8 @@ def test_a_file_that_takes_too_long_is_refused_and_the_next_one_is_read(decoders
     try:
         decoders.seconds = 0.001
         assert refusal(decoders, large) == (
-            "Decoding an image takes more than 0.001 s: make it smaller, or raise --decode-seconds."
+            "Decoding an image takes more than 0.001 s: make it smaller, or raise --decode-seconds (in Python, "
+            "decode_seconds)."
         )
     finally:
         decoders.seconds = before
