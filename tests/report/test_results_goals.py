@@ -84,6 +84,11 @@ def test_the_headline_shows_the_planned_condition_next_to_the_best_and_among_how
     assert "| 0.950 (0.950 to 0.950), first | the same; best of 2 | 780 |" in make_headline([GOAL], best_as_planned)
 
 
+def test_the_headline_names_every_recipe_that_an_ensemble_averages():
+    both = replace(row("first", "both", 0.97, networks=6), averaged=("first", "second"))
+    assert "0.970 (0.970 to 0.970), first and second, ensemble of 6; best of 4" in make_headline([GOAL], [*ROWS, both])
+
+
 def test_a_condition_that_has_tested_fewer_images_than_another_is_no_headline():
     rows = [row("first", "single fold", 0.99, n=156), *ROWS[2:]]
     headline = "| not measured | 0.860 (0.860 to 0.860), second; another was planned | 780 | - |"

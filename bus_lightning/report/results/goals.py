@@ -99,9 +99,10 @@ def make_headline(goals: Sequence[Goal], rows: Sequence[Row]) -> str:
 
 def _shorten(row: Row, role: str) -> str:
     """Write a value with its recipe, and among how many conditions it was chosen."""
+    recipes = " and ".join(row.averaged) or row.group
     networks = f", ensemble of {row.ensemble}" if row.ensemble > 1 else ""
     chosen = f"; {'another was planned' if role == 'the only one' else role}" if role else ""
-    return plain(f"{_value(row)}, {row.group}{networks}{chosen}")
+    return plain(f"{_value(row)}, {recipes}{networks}{chosen}")
 
 
 def _write(goal: Goal, answer: Answer) -> Iterator[str]:

@@ -15,7 +15,7 @@ from bus_lightning.report.results.record import check_record
 from bus_lightning.report.results.rows import NOT_KNOWN, Row
 
 _CURE = "Restore it, or leave out what it keeps with --only-runs"
-_LISTS = ("trained", "classes", "command")
+_LISTS = ("trained", "classes", "command", "averaged")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ _LATER: dict[str, Kind] = {
     "paper": _ANY_TEXT,
     "kept": FLAG,
     "images": _ANY_TEXT,
+    "averaged": _TEXTS,
 }  # fields that a record of an earlier version lacks
 _UNIQUE = ("table", "group", "condition", "data", "part", "metric")
 

@@ -58,6 +58,7 @@ class Row:
         paper: The published number; empty if there is none.
         kept: Whether the number is from an earlier page, and its runs are no longer in the folder.
         images: Hash of the images that the runs were divided from; empty if it is not known.
+        averaged: The groups of the runs that an ensemble averages; empty without an ensemble.
     """
 
     table: str
@@ -86,6 +87,7 @@ class Row:
     paper: str = ""
     kept: bool = False
     images: str = ""
+    averaged: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -154,6 +156,7 @@ def _rows_of(
             n=n, runs=number, commit=", ".join(codes), command=tuple(commands),
             paper=published(table, metric, condition.model, extensions),
             images=", ".join(sorted({str(run.status["data"]) for run in runs if run.status.get("data")})),
+            averaged=tuple(sorted({path.parent.name for path in condition.averaged})),
         )  # fmt: skip
 
 
