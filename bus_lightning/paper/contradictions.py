@@ -253,7 +253,8 @@ def independent_test(results: Measured) -> Finding:
 
 def unstated(results: Measured) -> Finding:
     """List what a reproduction has to choose itself."""
-    sizes = sorted({row["size"] for row in results.costs.to_dict("records")})
+    every_size = [row["size"] for row in results.costs.to_dict("records")]  # none of an ensemble of several sizes
+    sizes = sorted({int(size) for size in every_size if pd.notna(size)})
     return (
         "Enough to train the networks again.",
         "Never stated: the input size, whether DeepCardinal-50 was pre-trained, which epoch is kept, the seeds, any "

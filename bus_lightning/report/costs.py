@@ -97,7 +97,7 @@ def cost_table(costs: pd.DataFrame, titles: Mapping[str, str]) -> TableItem:
     rows = [
         {
             "model": titles.get(row["model"], row["model"]) + (" (small, for debugging)" if row["debug_size"] else ""),
-            "input, pixels": f"{row['size']} x {row['size']}" if row["size"] else "several",
+            "input, pixels": "several" if pd.isna(row["size"]) else f"{row['size']:.0f} x {row['size']:.0f}",
             "parameters": number(row["parameters"], ",.0f"),
             "MACs, 10^9": number(row["macs"], ".2f", 1e9),
             "weights, MB": number(row["weight_bytes"], ".1f", 1e6),

@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
+from bus_lightning.paper.contradictions import unstated
+from bus_lightning.paper.measured import Measured
 from bus_lightning.report.calibration_section import calibration_section
 from bus_lightning.report.certainty_section import certainty_section
 from bus_lightning.report.contents import gather_evidence
@@ -51,6 +53,16 @@ def test_sections_count_the_networks_of_an_ensemble_and_not_its_folders(group):
         runs = set(zip(frame["condition"], frame["runs"], frame["networks per image"], strict=True))
         assert runs == {("ensemble_resnet34", 3, 3), ("resnet34", 3, 1)}
         assert not [item for item in section.items if "single run" in getattr(item, "text", "")]
+
+
+def test_a_report_and_the_papers_claims_cover_an_ensemble_of_networks_with_different_input_sizes(finished):
+    group = finished("group=g", "model=resnet34", "data.size=64").path.parent
+    finished("group=g", "model=resnet34", "data.size=96")
+    average(group, "sizes")
+    conditions = read_group(group).conditions
+    costs = cost_frame(conditions)
+    assert set(cost_table(costs, {}).frame["input, pixels"]) == {"64 x 64", "96 x 96", "several"}
+    assert unstated(Measured({}, {}, costs=costs))[2] == "input 64 x 64 pixels; input 96 x 96 pixels"
 
 
 def test_an_ensemble_is_compared_with_its_networks_on_the_same_images(group):
