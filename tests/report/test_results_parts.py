@@ -101,7 +101,8 @@ def test_a_damaged_network_of_an_ensemble_is_named_and_the_rest_is_shown(average
     text, content = make_page(page_and_plan, tmp_path)
     assert ensemble_in(content)["commit"] == "aaaaaaa, not known"
     assert ensemble_in(content)["protocol_sha256"] is None
-    assert ensemble_in(content)["command"] == [f"python train.py seed={seed} group=folded" for seed in (1, 2)]
+    trained = [f"python train.py seed={seed} group=folded" for seed in (1, 2)]
+    assert ensemble_in(content)["command"] == [*trained, "python evaluate.py 'runs=runs/folded/*' ensemble=seeds"]
     assert "status.json is damaged" in text
 
 

@@ -137,8 +137,12 @@ def _rows_of(
     codes += [NOT_KNOWN] * (len(known) < len(trainings))
     if condition.model in BASELINES.values():
         commands.append(f"python evaluate.py 'runs=runs/{condition.runs[0].path.parent.name}/*' baselines=true")
+    averaged = tuple(sorted({path.parent.name for path in condition.averaged}))
+    pattern = _pattern_of(averaged or (condition.runs[0].path.parent.name,))
     if cell and not cell.is_own:
-        commands += sorted(set(_evaluations(runs, cell.tested)))
+        commands += sorted(set(_evaluations(runs, cell.tested, pattern)))
+    elif condition.ensemble and known:
+        commands.append(f"python evaluate.py {shlex.quote(f'runs={pattern}')} ensemble={condition.ensemble.name}")
     texts = {run.status.get("protocol") for run in known}
     protocol = texts.pop() if len(texts) == 1 and len(known) == len(trainings) else None
     n = int(condition.part(table.part)["id"].nunique())  # folds share validation images, and seeds can lack folds
@@ -156,7 +160,7 @@ def _rows_of(
             n=n, runs=number, commit=", ".join(codes), command=tuple(commands),
             paper=published(table, metric, condition.model, extensions),
             images=", ".join(sorted({str(run.status["data"]) for run in runs if run.status.get("data")})),
-            averaged=tuple(sorted({path.parent.name for path in condition.averaged})),
+            averaged=averaged,
         )  # fmt: skip
 
 
@@ -232,13 +236,19 @@ def _command(run: RunDir, runs: str = "") -> str:
     return f"python {shlex.join([script, *shown])}"
 
 
-def _evaluations(runs: Sequence[RunDir], tested: str) -> Iterator[str]:
-    """Yield the commands that evaluated runs on a data set."""
+def _pattern_of(groups: Sequence[str]) -> str:
+    """Write the option `runs` that names all runs of some groups."""
+    patterns = [f"runs/{group}/*" for group in groups]
+    return patterns[0] if len(patterns) == 1 else f"[{','.join(patterns)}]"
+
+
+def _evaluations(runs: Sequence[RunDir], tested: str, pattern: str) -> Iterator[str]:
+    """Yield the commands that evaluated the runs of a pattern on a data set."""
     for run in runs:
         with suppress(DamagedError):
             for folder in find_evaluations(run):
                 if tested in read_sets_of(folder).described:
-                    yield _command(folder, f"runs/{run.path.parent.name}/*")
+                    yield _command(folder, pattern)
 
 
 def _is_shown(word: str) -> bool:
