@@ -138,7 +138,7 @@ def explain(error: BaseException) -> str:
         error: What the job raised.
     """
     if isinstance(error, UserError):
-        return _first_line(error)
+        return first_line(error)
     return _cure(error) or f"{_named(error)} (see error.txt)"
 
 
@@ -162,9 +162,10 @@ def _cure(error: BaseException) -> str | None:
 
 
 def _named(error: BaseException) -> str:
-    line = _first_line(error)
+    line = first_line(error)
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, safe for a terminal; empty if it has none."""
     return printable(str(error).partition("\n")[0].strip())

@@ -18,9 +18,8 @@ from bus_lightning.config.split_options import PARTS
 from bus_lightning.config.tested_data import with_tested_data
 from bus_lightning.config.trusted import TRAINER
 from bus_lightning.core.arguments import in_home
-from bus_lightning.core.errors import DamagedError, UserError, disk_trouble, is_out_of_memory
+from bus_lightning.core.errors import DamagedError, UserError, disk_trouble, first_line, is_out_of_memory
 from bus_lightning.core.files import checksum, is_there
-from bus_lightning.core.printable import printable
 from bus_lightning.core.workarounds import convert_before_loading
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.metrics.per_case import metrics_of
@@ -125,10 +124,9 @@ def in_one_line(run: RunDir) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        first_line = printable(str(error).partition("\n")[0]) or "MemoryError"
         raise UserError(
-            f"{run.path}: out of memory ({first_line}): stop other programs, or leave the graphics card out with "
-            "CUDA_VISIBLE_DEVICES= before the command."
+            f"{run.path}: out of memory ({first_line(error) or 'MemoryError'}): stop other programs, or leave the "
+            "graphics card out with CUDA_VISIBLE_DEVICES= before the command."
         ) from error
 
 
