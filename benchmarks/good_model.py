@@ -2,8 +2,10 @@
 
 Both train EfficientNet-Lite0 from the same ImageNet weights, on the same split by near-duplicate groups. Ours takes its
 short recipe, and begins with an empty cache: its audit and its cache of decoded images are within the time. Plain takes
-its own: 224 pixels, Adam with a constant learning rate, float32. A training ends when the score is reached. What was
-measured is kept, so the same command continues where it was stopped; the table says of which commits.
+its own: 224 pixels, Adam with a constant learning rate, float32. A training ends when the score is reached. Plain ends
+after 20 epochs at the latest, far beyond six times our time; where it has not reached the score by then, our share of
+its time is smaller than the table says. What was measured is kept, so the same command continues where it was stopped;
+the table says of which commits.
 """
 
 import argparse
@@ -30,7 +32,7 @@ _MODEL, _FOLDER = "efficientnet_lite0", SCRATCH / "good_model"
 _RECIPE = ["data.size=160", "augment=trivial", "optimizer=adamw", "scheduler=warmup_cosine", "callbacks=ema",
            "callbacks.ema.decay=0.9", "logger=none", "trainer.max_epochs=10"]  # fmt: skip
 _SPLIT = ["data.split.ratio=[10,4,1]"]  # the validation part is held out; the test part is not used
-_PLAIN_EPOCHS = 60
+_PLAIN_EPOCHS = 20
 
 
 def measure(seeds: tuple[int, ...], contestants: tuple[str, ...] = (OURS, PLAIN)) -> dict[str, Any]:
@@ -101,9 +103,9 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
         shares = []
         if name == OURS and PLAIN in contestants:
             pairs = [(training, contestants[PLAIN].get(seed)) for seed, training in by_seed.items()]
-            shares = [ours["seconds"] / other["seconds"] for ours, other in pairs
-                      if other and ours["seconds"] and other["seconds"]]  # fmt: skip
-        rows.append([*row, report.spread(shares) if shares else "", f"{SHARE_GOAL:.2f}" if name == OURS else ""])
+            shares = [(ours["seconds"] / (other["seconds"] or other["whole"]), other["seconds"] is None)
+                      for ours, other in pairs if other and ours["seconds"]]  # fmt: skip
+        rows.append([*row, _share(shares), f"{SHARE_GOAL:.2f}" if name == OURS else ""])
     headings = [f"until macro AUC {results['auc']}", "seconds", "processor seconds", "epochs",
                 "share of plain's time", "goal, at most"]  # fmt: skip
     trainings = [training for by_seed in contestants.values() for training in by_seed.values()]
@@ -112,12 +114,14 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
 
 
 def meets_goal(results: dict[str, Any]) -> bool:
-    """Say whether the median time of ours is within its share of plain's; a training that misses takes endless time."""
-    own, other = (
-        median(training["seconds"] or math.inf for training in results["contestants"][name].values())
-        for name in (OURS, PLAIN)
-    )
-    return math.isfinite(own) and own <= SHARE_GOAL * other
+    """Say whether the median time of ours is within its share of plain's.
+
+    If ours misses the score, its time is endless; if plain misses it, its time is at least that of its whole training.
+    """
+    trainings = results["contestants"]
+    own = median(training["seconds"] or math.inf for training in trainings[OURS].values())
+    other = median(training["seconds"] or training["whole"] for training in trainings[PLAIN].values())
+    return own <= SHARE_GOAL * other
 
 
 def _shown(values: list[float | None]) -> str:
@@ -125,6 +129,14 @@ def _shown(values: list[float | None]) -> str:
     known = [value for value in values if value is not None]
     missed = f"; {len(values) - len(known)} not reached" if len(known) < len(values) else ""
     return (report.spread(known, 0) if known else "") + missed
+
+
+def _share(shares: list[tuple[float, bool]]) -> str:
+    """Write median and range; `under` where plain did not reach the score, so that the shares are upper bounds."""
+    if not shares:
+        return ""
+    bound = "under " if any(is_bound for _, is_bound in shares) else ""
+    return f"{bound}{report.spread([share for share, _ in shares])}"
 
 
 def main() -> int:
