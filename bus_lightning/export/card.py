@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from bus_lightning.config.split_options import PARTS
+from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.published import describe_divided
 from bus_lightning.diagnosis.bundle import VALIDATION, Bundle
@@ -108,8 +109,8 @@ def _composition(team: Team, bundle: Bundle) -> Iterator[str]:
         yield f"Probabilities are averaged over the image and its mirror image ({', '.join(flipped)})."
     if bundle.least_score:
         yield (
-            f"An outline with a lesion score below {bundle.least_score:.3f} is dropped: the answer is then no lesion. "
-            "The rule was chosen on validation images."
+            f"An outline with a lesion score below {bundle.least_score:.3f} is dropped: then no lesion is outlined. "
+            f"The lesion score is {_lesion_score(bundle)}. The rule was chosen on validation images."
         )
     if bundle.classifies:
         heads = [name for name, stage in bundle.networks.items() if stage.head is not None]
@@ -121,6 +122,15 @@ def _composition(team: Team, bundle: Bundle) -> Iterator[str]:
             if heads
             else "**No heat map**: this bundle has no classifier that ends in an average and one linear layer."
         )
+
+
+def _lesion_score(bundle: Bundle) -> str:
+    """Define the score of `models.maps.lesion_scores`."""
+    is_joint = any(stage.outlines and stage.classifies for stage in bundle.networks.values())
+    score = "the highest probability of a pixel"
+    if is_joint and HEALTHY in bundle.classes:
+        score += f", times the sum of the probabilities of all classes but {HEALTHY}"
+    return score
 
 
 def _titled(name: str) -> str:
@@ -208,7 +218,8 @@ def _calibration(team: Team, calibration: Calibration | None) -> str:
     lines = [
         "## Calibration",
         f"Temperature {calibration.temperature:.3f}, fitted on {_fitted_on(team, calibration)}. No test image was used"
-        + (" that a network has seen." if tested is None else "."),
+        + (" that a network has seen." if tested is None else ".")
+        + _meant_for(team, calibration),
         make_table(["images", *(f"{title_of(name)} {when}" for name in names for when in ("before", "after"))], rows),
     ]
     where = "On the validation images" if calibration.on == VALIDATION else "Out of fold"
@@ -226,6 +237,16 @@ def _calibration(team: Team, calibration: Calibration | None) -> str:
             )
         lines.append(f"{text}.")
     return "\n\n".join(lines)
+
+
+def _meant_for(team: Team, calibration: Calibration) -> str:
+    """Say what a calibration on predictions of other networks leaves open."""
+    if calibration.on == VALIDATION or calibration.tested is None or not team.has_held_out_images:
+        return ""
+    return (
+        " So the temperature and the threshold suit those networks; the test images show how well they suit this "
+        "bundle. The numbers of this section have no intervals."
+    )
 
 
 def _fitted_on(team: Team, calibration: Calibration) -> str:
@@ -263,12 +284,12 @@ def _precisions(bundle: Bundle, is_held_out: bool, tested: int) -> str:
     )
     means = [meaning for key, meaning in _MEANINGS.items() if key in first]
     note = (
-        f"On {on}, from the image file to the answer, each precision against fp32: {'; '.join(means)}. Time: median of "
-        "a whole diagnosis without heat map, on the machine of the export and next to its other work: it compares the "
-        "precisions and is no benchmark."
+        f"On {on}, from the image file to the answer, each precision against fp32, without intervals: "
+        f"{'; '.join(means)}. Time: median of a whole diagnosis without heat map, on the machine of the export and "
+        "next to its other work: it compares the precisions and is no benchmark."
     )
     if len(bundle.precisions) < len(variants):
-        note += f" This bundle holds {', '.join(bundle.precisions)} only."
+        note += f" This bundle holds {' and '.join(bundle.precisions)} only."
         if "fp32" in bundle.precisions:
             note += (
                 f" Its weights are stored in 16 bits. On {min(tested, COMPARED)} images this changed the probabilities "

@@ -233,7 +233,7 @@ def test_a_bundle_of_the_default_precision_alone_is_small_and_gives_the_same_ans
     small = make_bundle([run], tmp_path / "small", trusted=TRUSTED, only_default=True, precision="bf16")
     assert small.precisions == ["fp32", "bf16"]
     assert [file.name for file in small.path.glob("*.onnx")] == ["joint.onnx"]
-    assert "This bundle holds fp32, bf16 only." in small.card
+    assert "This bundle holds fp32 and bf16 only." in small.card
     assert f"On {len(open_run(run).split.test)} images this changed the probabilities" in small.card  # fewer than 24
     with pytest.raises(UserError, match="no int8"):
         Diagnoser(small, "int8")

@@ -154,7 +154,7 @@ def test_the_leading_numbers_of_the_card_agree_with_other_code(cases, manifest, 
 def test_the_card_says_what_a_reader_must_know(card):
     for words in (
         "NOT A MEDICAL DEVICE", "## Intended use", "## Limits, and what it does not know", "## Licences",
-        "Data in Brief", "not stated by its authors", "decided by its number and not by a score",
+        "Data in Brief", "not stated by its authors", "because it is the first, not by a score",
         "data.split.fold-0", "## Subgroups",
     ):  # fmt: skip
         assert words in card.replace("\\", "")
