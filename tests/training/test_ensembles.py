@@ -124,8 +124,7 @@ def test_a_network_that_saw_an_image_is_never_averaged_on_it(folds):
 
 def test_a_network_that_saw_a_near_duplicate_is_never_averaged_on_an_image(seeds):
     run = seeds(seeds=(0,))[0]
-    split = load_split(run.split)
-    changed = json.loads(run.split.read_text())
+    split, changed = load_split(run.split), json.loads(run.split.read_text())
     changed["groups"][split.test[0]] = changed["groups"][split.train[0]]
     with pytest.raises(UserError, match="was trained or selected on"):
         refuse_seen(run.path, type(split)(**changed), split.test, "test")
