@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.core.ranks import local_rank
 from bus_lightning.data.batch_augment import BatchAugmentation
 
+log = logging.getLogger(__name__)
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
 _SHARE_OF_GPU = 0.25  # of its memory, for images, if data.on_device is null
 _BFLOAT16 = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX"}  # instructions of a CPU -> their name
@@ -75,6 +77,9 @@ def choose_hardware(cfg: DictConfig, before: Mapping[str, Any], images: int = 0,
     precision, channels_last, on_device = cfg.trainer.precision, cfg.channels_last, cfg.data.on_device
     if precision == "auto":
         precision = before.get("precision") or ("bf16-mixed" if has_bfloat16 else "32-true")
+    if device.type == "cpu" and "bf16" in str(precision) and not has_bfloat16:
+        kept = "; the run keeps it, so that its numbers do not change" if before else ": use trainer.precision=32-true"
+        log.warning("%s cannot multiply bfloat16, so %s is several times slower than 32-true%s.", name, precision, kept)
     if channels_last == "auto":
         channels_last = before.get("channels_last", device.type in ("cpu", "cuda"))
     if on_device is None:

@@ -54,6 +54,22 @@ def test_a_run_goes_on_as_it_began_whatever_the_machine(machine):
     assert (chosen.precision, chosen.channels_last) == ("bf16-mixed", False)
 
 
+@pytest.mark.parametrize(("precision", "before", "advice"), [
+    ("bf16-mixed", {}, "use trainer.precision=32-true"), ("auto", {"precision": "bf16-mixed"}, "the run keeps it"),
+], ids=["chosen", "begun elsewhere"])  # fmt: skip
+def test_bfloat16_on_a_processor_without_it_is_called_slow(machine, caplog, precision, before, advice):
+    machine(ABLE)
+    choose_hardware(config_of(precision), before)
+    assert not caplog.messages
+    machine(UNABLE)
+    choose_hardware(config_of(), before={})
+    assert not caplog.messages
+    choose_hardware(config_of(precision), before)
+    (line,) = caplog.messages
+    assert line.startswith("an old CPU cannot multiply bfloat16, so bf16-mixed is several times slower")
+    assert advice in line
+
+
 def test_a_device_without_known_bfloat16_and_layout_gets_the_safe_ones(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     cfg = config_of()
