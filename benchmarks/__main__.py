@@ -11,6 +11,7 @@ from benchmarks import (
     data,
     diagnosis,
     doubt,
+    good_model,
     grid,
     growth,
     job_overhead,
@@ -45,11 +46,12 @@ SECTIONS: dict[str, ModuleType] = {
         shipped,
         local,
         coverage,
+        good_model,
         against,
     )
 }
 QUICK = ("throughput", "startup")  # what --quick measures when no section is named
-ON_REQUEST = ("against",)  # needs the history, and hours
+ON_REQUEST = ("good_model", "against")  # hours; against needs the history, too
 
 
 def parser() -> argparse.ArgumentParser:
