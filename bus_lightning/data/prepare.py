@@ -205,7 +205,10 @@ def _excluded_ids(data: DictConfig, frame: pd.DataFrame, audit: Audit) -> dict[s
 
 
 def _read_excluded(file: Path, frame: pd.DataFrame) -> set[str]:
-    """Read the ids of a CSV, which lists ids or paths relative to the root, with or without the file extension."""
+    """Read the ids of a CSV, which lists ids or paths relative to the root, with or without the file extension.
+
+    A name that is an id stands for this image alone: `x` is `x.png`, and not `x.jpg` next to it.
+    """
     complaint = f"data.exclude={file} is not a CSV with a column 'id'"
     try:
         rows = csv.DictReader(StringIO(read_text(file, cure=complaint).removeprefix("\ufeff"), newline=""))
@@ -214,10 +217,11 @@ def _read_excluded(file: Path, frame: pd.DataFrame) -> set[str]:
         listed = {unescape_formula(name) for row in rows if (name := (row["id"] or "").strip())}
     except (OSError, csv.Error) as error:
         raise UserError(f"{complaint}: {error}") from error
-    ids_by_name: dict[str, set[str]] = {}
+    ids = {str(id_) for id_ in frame["id"]}
+    ids_by_name = {id_: {id_} for id_ in ids}
     for row in frame.itertuples():
-        for name in {row.id, f"{row.id}.png", row.image, without_extension(str(row.image))}:
-            ids_by_name.setdefault(str(name), set()).add(str(row.id))
+        for name in {f"{row.id}.png", str(row.image), without_extension(str(row.image))} - ids:
+            ids_by_name.setdefault(name, set()).add(str(row.id))
     if unknown := listed - ids_by_name.keys():
         is_of_several = (frame["dataset"] != frame["dataset"].iloc[0]).any()
         hint = "; of several data sets, an id begins with the name of its set" if is_of_several else ""

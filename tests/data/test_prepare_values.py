@@ -58,6 +58,15 @@ def test_an_image_is_left_out_by_any_of_its_names(prepared, tmp_path):
     assert not {"benign/benign (1)", "malignant/malignant (1)", "normal/normal (1)"} & set(left)
 
 
+def test_an_id_leaves_out_its_image_and_not_one_with_another_extension(prepared, small_copy, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    Image.fromarray(picture).save(small_copy / "normal/normal (1).jpg")
+    (tmp_path / "list.csv").write_text("id\nnormal/normal (1)\n")
+    left = prepared(f"data.exclude={tmp_path / 'list.csv'}").frame["id"].tolist()
+    assert "normal/normal (1).jpg" in left
+    assert "normal/normal (1)" not in left
+
+
 def test_what_is_asked_for_by_id_is_taken_and_nothing_else(prepared, small_copy):
     ids = ["benign/benign (2)", "malignant/malignant (1)", "normal/normal (1)", "normal/normal (99)"]
     (small_copy / "benign/benign (3).png").write_bytes(b"")  # broken, and not asked for
