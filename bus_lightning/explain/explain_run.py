@@ -21,7 +21,7 @@ from bus_lightning.config.trusted import Origin
 from bus_lightning.core.cache import cleared
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import aside, checksum, list_checksums, write_aside
+from bus_lightning.core.files import aside, list_checksums, write_aside
 from bus_lightning.core.reading import read_text
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.data.dataset import BusDataset
@@ -45,7 +45,7 @@ def explain_run(
     device: torch.device,
     options: Mapping[str, Any],
     folder: Path,
-    weights: Path,
+    weights: str,
     progress: bool,
     origin: Origin,
 ) -> None:
@@ -62,7 +62,7 @@ def explain_run(
         device: Device for the computation.
         options: `explain_options` of the config of `evaluate.py`.
         folder: Output folder.
-        weights: The run's checkpoint; older maps are made again.
+        weights: The checksum of the run's checkpoint; maps of another one are made again.
         progress: Whether to show a progress bar.
         origin: Where the config was read from.
 
@@ -80,7 +80,7 @@ def explain_run(
     if not len(dataset):
         log.info("%s: no heat maps: the split has no test images.", run)
         return
-    made_with = json.dumps({"weights": checksum(weights), **asdict(settings)}, indent=1, default=list) + "\n"
+    made_with = json.dumps({"weights": weights, **asdict(settings)}, indent=1, default=list) + "\n"
     if _are_made(folder, made_with):
         log.info("%s: heat maps with the same options exist already", folder)
         return

@@ -184,7 +184,7 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
 
         device = network.trainer.strategy.root_device
         explain_run(
-            config, task, datamodule, device, cfg.explain_options, place / "explain", run.best, cfg.progress,
+            config, task, datamodule, device, cfg.explain_options, place / "explain", weights, cfg.progress,
             opened.origin,
         )  # fmt: skip
     if cfg.get("baselines") and place == run.path:

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 from torchcam.methods import GradCAM
 
+from bus_lightning.core import files
 from bus_lightning.core.errors import UserError
 from bus_lightning.explain.heatmaps import TITLES, HeatMaps, Settings, last_feature_map
 from bus_lightning.training import fit
@@ -226,6 +227,13 @@ def test_heat_maps_of_another_folder_are_made_once(trained, phantom_copy):
         result = evaluate_run(run, request(root=str(phantom_copy), split="all", explain_options=options))
         made.add((result.path / "explain" / "maps.csv").stat().st_mtime_ns)
     assert len(made) == 1
+
+
+def test_the_checkpoint_is_hashed_once(trained, monkeypatch):
+    run, hashed, opening = trained("model=alexnet"), [], files.open_regular
+    monkeypatch.setattr(files, "open_regular", lambda path: hashed.append(path) or opening(path))
+    evaluate_run(run, request(explain_options=OPTIONS | {"methods": ["gradcam"], "images": 3}))
+    assert hashed.count(run.best) == 1
 
 
 def test_damaged_heat_maps_are_made_again(trained, caplog):
