@@ -80,7 +80,10 @@ def explain_run(
     if not len(dataset):
         log.info("%s: no heat maps: the split has no test images.", run)
         return
-    made_with = json.dumps({"weights": weights, **asdict(settings)}, indent=1, default=list) + "\n"
+    decides = {"weights": weights, **asdict(settings)}
+    if dataset.preprocessing.resize == "pad":  # an earlier version counted the black borders
+        decides["measured"] = "within the image"
+    made_with = json.dumps(decides, indent=1, default=list) + "\n"
     if _are_made(folder, made_with):
         log.info("%s: heat maps with the same options exist already", folder)
         return

@@ -36,9 +36,11 @@ class ExplainedImage:
 
     @cached_property
     def faithfulness(self) -> dict[str, dict[str, Faithfulness]]:
-        """How well each map finds the lesion, by weights and method."""
+        """How well each map finds the lesion within the image, without black borders, by weights and method."""
+        top, left, height, width = self.box
+        inside = slice(top, top + height), slice(left, left + width)
         return {
-            weights: {method: measure_faithfulness(heat, self.mask) for method, heat in maps.items()}
+            weights: {method: measure_faithfulness(heat[inside], self.mask[inside]) for method, heat in maps.items()}
             for weights, maps in self.heat.items()
         }
 

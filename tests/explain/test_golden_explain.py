@@ -191,6 +191,15 @@ def test_the_rows_of_an_image_are_its_methods_with_each_weights():
     assert rows[3]["pointing"] is rows[3]["energy"] is rows[3]["chance"] is None
 
 
+def test_the_black_borders_of_a_padded_image_count_in_no_measure():
+    heat, mask = np.zeros((8, 8), np.float32), np.zeros((8, 8), np.uint8)
+    heat[0, 0], heat[3, 2], heat[5, 6] = 9, 3, 1  # the strongest lies in the border above the image
+    mask[2:4, 1:4] = 1
+    maps = {"trained": {"gradcam": heat}}
+    image = ExplainedImage("x", "benign", "benign", 0.7, heat, mask, (2, 0, 4, 8), (4, 8), maps)
+    assert image.faithfulness["trained"]["gradcam"] == {"pointing": 1, "energy": 3 / 4, "chance": 6 / 32}
+
+
 def test_a_class_activation_is_the_weighted_sum_of_the_channels_cut_at_zero():
     rng = np.random.default_rng(0)
     features, weights = rng.normal(size=(5, 3, 4)).astype(np.float32), rng.normal(size=5).astype(np.float32)
