@@ -16,11 +16,12 @@ from bus_lightning.core.cache import keep_cached, read_cached
 from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.randomness import stable_hash
 from bus_lightning.data.index import rows_of
+from bus_lightning.data.mistakes import mirrored
 from bus_lightning.data.pixels import read_files
 from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.simple_statistics import STATISTICS, simple_statistics
 
-VERSION = 1  # part of a file's name: raise it when a statistic changes
+VERSION = 2  # part of a file's name: raise it when a statistic changes
 _LESION = "lesion_share"
 
 
@@ -61,7 +62,7 @@ def cached_features(prepared: PreparedData, cache: Path, progress: bool = False)
     def measure(row: Any) -> list[float]:
         image, masks = read_files(row, prepared.root, prepared.scale)
         is_known = bool(row.masks) or row.class_name == HEALTHY
-        return [*simple_statistics(image), float(masks[0].mean()) if is_known else float("nan")]
+        return [*simple_statistics(mirrored(image, row.flip)), float(masks[0].mean()) if is_known else float("nan")]
 
     rows = rows_of(prepared.frame)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bus_lightning.data.corruptions import corrupt
 from bus_lightning.data.dataset import BusDataset, Draw
+from bus_lightning.data.mistakes import mirrored
 from bus_lightning.data.pixels import make_record, read_files, record_type
 
 
@@ -47,7 +48,7 @@ class CorruptedDataset(BusDataset):
         return self._read_once(position)[0]
 
     def full_mask(self, position: int) -> np.ndarray:
-        """Return the mask at the image's own resolution, cut if the image is cropped."""
+        """Return the mask at the image's own resolution, mirrored like the image, and cut if the image is cropped."""
         return self._read_once(position)[1]
 
     def _read_once(self, position: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,5 +61,5 @@ class CorruptedDataset(BusDataset):
             is_cleaned = self.part in self.preprocessing.parts
             record = make_record(row, image, masks, self.preprocessing, is_cleaned, overlay)
             kind = record_type(self.preprocessing.size, len(masks) > 1)
-            self._read[position] = np.array(record, kind), masks[0]
+            self._read[position] = np.array(record, kind), mirrored(masks[0], row.flip)
         return self._read[position]

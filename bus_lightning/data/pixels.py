@@ -25,7 +25,7 @@ from bus_lightning.data.prepare import PreparedData
 from bus_lightning.data.preprocess import Overlay, Preprocessing
 
 log = logging.getLogger(__name__)
-VERSION = 2  # part of a file's name: raise it when the record of an image changes
+VERSION = 3  # part of a file's name: raise it when the record of an image changes
 _GB = 1e9
 
 
@@ -144,13 +144,14 @@ def read_files(row: Any, root: Path, scale: Scale) -> tuple[np.ndarray, list[np.
         scale: Grey scale of the data set.
 
     Returns:
-        (H, W, 3) uint8; (H, W) uint8 in {0, 1} each.
+        (H, W, 3) uint8; (H, W) uint8 in {0, 1} each. None is mirrored, also of a mirrored copy.
     """
     image = read_image(root / row.image, scale)
     masks = [read_mask(root, row.masks, image.shape[:2])]
     if hasattr(row, "predicted"):
         empty = np.zeros(image.shape[:2], np.uint8)
-        masks.append(read_predicted_mask(Path(row.predicted), image.shape[:2]) if row.predicted else empty)
+        predicted = read_predicted_mask(Path(row.predicted), image.shape[:2]) if row.predicted else empty
+        masks.append(mirrored(predicted, row.flip))  # that of a mirrored copy was predicted for the copy
     return image, masks
 
 

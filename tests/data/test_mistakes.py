@@ -1,5 +1,6 @@
 """The mistakes that `sweep=leakage` repeats do what they say, and never reach the test part."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,10 +9,15 @@ import pandas as pd
 import pytest
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.baselines import cached_features, statistics_of
+from bus_lightning.data.corrupted import CorruptedDataset
 from bus_lightning.data.datamodule import BusDataModule
-from bus_lightning.data.index import read_mask
-from bus_lightning.data.mistakes import with_mistake
+from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.mistakes import mirrored, with_mistake
+from bus_lightning.data.pixels import make_record, read_files
 from bus_lightning.data.prepare import prepare_data
+from bus_lightning.data.preprocess import Preprocessing
+from bus_lightning.data.simple_statistics import simple_statistics
 from bus_lightning.data.splits import check_disjoint
 
 
@@ -79,6 +85,40 @@ def test_a_copy_is_scored_with_its_mask_mirrored(data_config):
     for position in positions:
         row, mask = dataset.rows[position], dataset.full_mask(position)
         assert np.array_equal(mask, cv2.flip(read_mask(dataset.root, row.masks, mask.shape), codes[row.flip]))
+
+
+def test_a_corrupted_copy_is_scored_with_its_mask_mirrored(data_config):
+    cfg, prepared, split = prepared_with(data_config, "data.split.method=random", "data.mistake=flipped_copies")
+    dataset = BusDataModule(prepared, split, cfg, full_masks=True).parts["val"]
+    position = next(position for position, row in enumerate(dataset.rows) if row.flip and row.masks)
+    assert np.array_equal(CorruptedDataset(dataset, [position]).full_mask(0), dataset.full_mask(position))
+
+
+def copies_of_one(data_config):
+    """Prepare an image and its mirrored copies; also return the image."""
+    _, prepared, _ = prepared_with(data_config, "data.mistake=flipped_copies")
+    frame = prepared.frame[prepared.frame["source"] == "benign/benign (1)"]
+    return replace(prepared, frame=frame), read_image(prepared.root / frame["image"].iloc[0])
+
+
+def test_the_mask_that_was_predicted_for_a_copy_is_not_mirrored_again(data_config, tmp_path):
+    prepared, image = copies_of_one(data_config)
+    mask = np.zeros(image.shape[:2], np.uint8)
+    mask[:80, :90] = 1
+    cv2.imwrite(str(tmp_path / "mask.png"), 255 * mask)
+    preprocessing = Preprocessing(64)
+    for row in prepared.frame.assign(predicted=str(tmp_path / "mask.png")).itertuples():
+        files = read_files(row, prepared.root, prepared.scale)
+        predicted = make_record(row, *files, preprocessing, cleaned=False, overlay=None)[2]
+        assert (predicted == preprocessing.fit(mask, is_mask=True)).mean() > 0.97  # edges may move by a pixel
+
+
+def test_a_baseline_sees_the_statistics_of_the_mirrored_copy(data_config, tmp_path):
+    prepared, image = copies_of_one(data_config)
+    features = statistics_of(cached_features(prepared, tmp_path))
+    for flip, own in zip(prepared.frame["flip"], features, strict=True):
+        assert own.tolist() == simple_statistics(mirrored(image, flip))
+    assert len({tuple(own) for own in features}) == 4
 
 
 def test_mask_files_become_images_of_their_class(data_config):
