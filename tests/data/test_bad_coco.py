@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_sources import make_coco
-from tiny_sets import SIZE
+from tiny_sets import SIZE, draw_mask
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources import coco, outlines
@@ -118,6 +118,18 @@ def entry(kind, position, **changes):
 )
 def test_a_coco_file_with_a_mistake_is_one_line(tmp_path: Path, edit, line):
     assert line in refuse_coco(tmp_path, edit)
+
+
+def test_damaged_masks_of_coco_are_drawn_again(tmp_path: Path, caplog):
+    root = make_coco(tmp_path / "set")
+    masks = [Path(mask) for masks in read_coco(root).frame["masks"] for mask in masks]
+    whole = [mask.read_bytes() for mask in masks]
+    read_coco(root)
+    assert caplog.text == ""
+    draw_mask(masks[0], box=(0, 0, 5, 5))  # as large, and of another lesion
+    read_coco(root)
+    assert [mask.read_bytes() for mask in masks] == whole
+    assert "the masks are drawn again: one is missing, or its checksum differs" in caplog.text
 
 
 def test_the_id_of_a_coco_image_never_becomes_a_path(tmp_path: Path):

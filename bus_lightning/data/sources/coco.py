@@ -1,7 +1,9 @@
 """Read COCO: a JSON with polygons or run lengths, and a folder of images; also COCO-VID, whose videos stay whole."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,8 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
-from bus_lightning.core.files import checksum, folder_aside
-from bus_lightning.core.reading import open_regular, read_json
+from bus_lightning.core.files import checksum, folder_aside, list_checksums
+from bus_lightning.core.reading import open_regular, read_json, read_text
 from bus_lightning.data.index import unreadable
 from bus_lightning.data.listing import without_extension
 from bus_lightning.data.sources.card import Card
@@ -23,6 +25,7 @@ from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, ma
 from bus_lightning.data.structure import checked
 from bus_lightning.data.walking import walk
 
+log = logging.getLogger(__name__)
 CARD = Card(
     title="COCO",
     citation="Lin T.-Y. et al. Microsoft COCO: common objects in context. ECCV 2014, doi:10.1007/978-3-319-10602-1_48",
@@ -31,6 +34,7 @@ CARD = Card(
 )
 _MOST_PIXELS = 100_000_000
 _DIGITS = 16  # of the JSON's hash
+_SUMS = "SHA256SUMS"
 _CURE = "Export the annotations again"
 _Entry = Mapping[str, Any]
 
@@ -171,10 +175,12 @@ def _draw(
     items_of: Mapping[Any, Sequence[_Entry]],
     path: Path,
 ) -> None:
-    """Draw the masks into the cache, unless they are there; of jobs that start together, one draws."""
+    """Draw the masks into the cache, unless they are there and whole; of jobs that start together, one draws."""
 
     def are_there() -> bool:
-        return all((cache / mask).is_file() for mask in drawn)
+        with suppress(OSError, UserError):
+            return set(list_checksums(cache, drawn).splitlines()) <= set(read_text(cache / _SUMS).splitlines())
+        return False
 
     if are_there():
         return
@@ -183,12 +189,15 @@ def _draw(
     with FileLock(cache.with_name(f".{cache.name}.lock")):
         if are_there():
             return
+        if (cache / _SUMS).exists():
+            log.warning("%s: the masks are drawn again: one is missing, or its checksum differs.", cache)
         with folder_aside(cache) as fresh:
             for mask, (image, file) in drawn.items():
                 where = f"{path}, image {image['id']}"
                 size = _size(root / file, image, where)
                 union = draw_outlines([item for item in items_of[image["id"]] if has_outline(item)], size, where)
                 (fresh / mask).write_bytes(cv2.imencode(".png", union * 255)[1].tobytes())
+            (fresh / _SUMS).write_text(list_checksums(fresh, drawn))
 
 
 def _size(file: Path, image: _Entry, where: str) -> tuple[int, int]:
