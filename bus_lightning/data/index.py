@@ -198,7 +198,7 @@ def read_single_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndar
     try:
         with open_regular(path) as stream:
             plain = decode_plain_png(stream)
-            height, width = _upright_shape(stream, shape) if plain is None else plain.shape[:2]
+            height, width = upright_shape(stream, shape) if plain is None else plain.shape[:2]
     except (*_UNDECODED, UserError) as error:
         raise unreadable(path, error, _SKIP) from error
     if shape is not None and (height, width) != shape and not have_same_proportions(shape, (height, width)):
@@ -215,7 +215,7 @@ def read_single_mask(path: Path, shape: tuple[int, int] | None) -> tuple[np.ndar
     return resize_mask(mask.lesion, shape), mask.rule, True
 
 
-def _upright_shape(stream: BufferedReader, expected: tuple[int, int] | None) -> tuple[int, int]:
+def upright_shape(stream: BufferedReader, expected: tuple[int, int] | None = None) -> tuple[int, int]:
     """Return the (H, W) of an opened picture after a check of its structure; it is turned if it is not as expected."""
     with Image.open(checked(stream)) as image:
         width, height = image.size

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_sources import make_coco
 from tiny_sets import SIZE, draw_mask
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.index import read_image, read_mask
 from bus_lightning.data.sources import coco, outlines
 
 
@@ -130,6 +132,22 @@ def test_damaged_masks_of_coco_are_drawn_again(tmp_path: Path, caplog):
     read_coco(root)
     assert [mask.read_bytes() for mask in masks] == whole
     assert "the masks are drawn again: one is missing, or its checksum differs" in caplog.text
+
+
+def test_an_image_that_a_camera_has_turned_has_its_outlines_as_it_is_shown(tmp_path: Path):
+    root, turned = make_coco(tmp_path / "set"), Image.Exif()
+    turned[0x0112] = 6  # to be shown with a quarter turn
+    Image.new("RGB", (30, SIZE)).save(root / "images/frame0.png", exif=turned)
+
+    def state_upright_size(content):
+        content["images"][0] |= {"height": 30, "width": SIZE}
+        content["annotations"][0]["segmentation"] = [[10, 10, 30, 10, 30, 20, 10, 20]]
+
+    change(root / "annotations.json", state_upright_size)
+    row = read_coco(root).frame.iloc[0]
+    shape = read_image(root / row["image"]).shape[:2]
+    assert shape == (30, SIZE)
+    assert read_mask(root, row["masks"], shape)[10:20, 10:30].all()
 
 
 def test_the_id_of_a_coco_image_never_becomes_a_path(tmp_path: Path):

@@ -9,20 +9,19 @@ from typing import Any
 
 import cv2
 from filelock import FileLock
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from bus_lightning.core.class_names import HEALTHY
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum, folder_aside, list_checksums
 from bus_lightning.core.reading import open_regular, read_json, read_text
-from bus_lightning.data.index import unreadable
+from bus_lightning.data.index import unreadable, upright_shape
 from bus_lightning.data.listing import without_extension
 from bus_lightning.data.sources.card import Card
 from bus_lightning.data.sources.class_map import dropped_words, map_classes
 from bus_lightning.data.sources.outlines import draw_outlines, has_outline, import_codec
 from bus_lightning.data.sources.places import Places
 from bus_lightning.data.sources.source_index import LayoutError, SourceIndex, make_frame, refuse_repeated
-from bus_lightning.data.structure import checked
 from bus_lightning.data.walking import walk
 
 log = logging.getLogger(__name__)
@@ -201,11 +200,11 @@ def _draw(
 
 
 def _size(file: Path, image: _Entry, where: str) -> tuple[int, int]:
-    """Return the (height, width) that the JSON states, which must be those of the file."""
+    """Return the (height, width) that the JSON states, which must be those of the file as it is shown, upright."""
     try:
-        with open_regular(file) as stream, Image.open(checked(stream)) as picture:
-            width, height = picture.size
-    except (OSError, SyntaxError, UserError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        with open_regular(file) as stream:
+            height, width = upright_shape(stream)
+    except (OSError, SyntaxError, ValueError, UserError, Image.DecompressionBombError) as error:
         raise unreadable(file, error) from None
     stated = (image.get("height"), image.get("width"))
     if stated != (height, width) or height * width > _MOST_PIXELS:
