@@ -150,6 +150,12 @@ def test_an_image_that_a_camera_has_turned_has_its_outlines_as_it_is_shown(tmp_p
     assert read_mask(root, row["masks"], shape)[10:20, 10:30].all()
 
 
+def test_images_without_a_video_are_not_of_one_patient(tmp_path: Path):
+    root = make_coco(tmp_path / "set")
+    change(root / "annotations.json", lambda content: [image.update(video_id=None) for image in content["images"]])
+    assert read_coco(root).frame["patient"].tolist() == ["", "", ""]
+
+
 def test_the_id_of_a_coco_image_never_becomes_a_path(tmp_path: Path):
     root = make_coco(tmp_path / "set")
     name = "../../evil"

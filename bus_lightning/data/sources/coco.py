@@ -79,7 +79,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
         rows.append({
             "id": id_, "image": file, "masks": (str(cache / mask),) if mask in drawn else (),
             "class": kinds[0] if kinds else HEALTHY,
-            "patient": f"video {image['video_id']}" if "video_id" in image else "",
+            "patient": f"video {image['video_id']}" if image.get("video_id") is not None else "",
         })  # fmt: skip
     if missing and not rows:
         raise UserError(f"{root}: none of the {len(missing)} images of {path.name} is in it: set data.images=FOLDER.")
