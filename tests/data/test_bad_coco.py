@@ -178,6 +178,15 @@ def test_a_coco_box_gives_a_class_without_a_mask(tmp_path: Path):
     assert index.notes == ["1 of 2 annotations have no outline: they give only the class."]
 
 
+def test_an_image_with_an_outline_of_one_lesion_and_a_box_of_another_has_no_mask(tmp_path: Path):
+    root = make_coco(tmp_path / "set")
+    box = {"id": 3, "image_id": 0, "category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": []}
+    change(root / "annotations.json", lambda content: content["annotations"].append(box))
+    index = read_coco(root)
+    assert index.frame["masks"].map(len).tolist() == [0, 1, 0]
+    assert index.notes[-1] == "1 images have no mask: only a part of their annotations has an outline."
+
+
 def test_coco_images_are_found_next_to_their_json(tmp_path: Path):
     root = make_coco(tmp_path / "set")
     (root / "images").rename(root / "train")

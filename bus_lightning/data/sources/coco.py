@@ -42,7 +42,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     """Read the index; the class of an image is the category of its annotations, and an image without any is normal.
 
     The masks are decoded once, as PNG, into the folder `cache`. An annotation without an outline, such as a box, says
-    the class alone.
+    the class alone; its image has no mask, which would lack a lesion.
 
     Args:
         root: The folder.
@@ -57,7 +57,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
     places = Places(root)
     folder = _find_folder(places, options.get("images"), path, images)
     cache = Path(options.get("cache") or "data/cache").absolute() / f"coco-{checksum(path)[:_DIGITS]}"
-    rows, missing, drawn = [], [], dict[str, tuple[_Entry, str]]()
+    rows, missing, drawn, partly = [], [], dict[str, tuple[_Entry, str]](), 0
     for number, image in enumerate(images):
         where = f"{path}, image {image['id']}"
         named = places.path_below(_text(image, "file_name", where), where, folder)
@@ -74,8 +74,10 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
                 "data.map.class, or leave the image out with data.exclude=FILE.csv."
             )
         mask = f"{number}.png"  # not by the image's id, which may hold anything
-        if any(map(has_outline, items)):
+        outlined = sum(map(has_outline, items))
+        if outlined and outlined == len(items):
             drawn[mask] = (image, file)
+        partly += 0 < outlined < len(items)
         rows.append({
             "id": id_, "image": file, "masks": (str(cache / mask),) if mask in drawn else (),
             "class": kinds[0] if kinds else HEALTHY,
@@ -88,6 +90,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
         _draw(root, cache, drawn, items_of, path)
     boxes = sum(not has_outline(item) for item in annotations)
     notes = [f"{boxes} of {len(annotations)} annotations have no outline: they give only the class."] if boxes else []
+    notes += [f"{partly} images have no mask: only a part of their annotations has an outline."] if partly else []
     return SourceIndex(frame, missing=missing, notes=notes)
 
 
@@ -194,7 +197,7 @@ def _draw(
             for mask, (image, file) in drawn.items():
                 where = f"{path}, image {image['id']}"
                 size = _size(root / file, image, where)
-                union = draw_outlines([item for item in items_of[image["id"]] if has_outline(item)], size, where)
+                union = draw_outlines(items_of[image["id"]], size, where)
                 (fresh / mask).write_bytes(cv2.imencode(".png", union * 255)[1].tobytes())
             (fresh / _SUMS).write_text(list_checksums(fresh, drawn))
 
