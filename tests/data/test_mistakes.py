@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.baselines import cached_features, statistics_of
@@ -19,6 +21,7 @@ from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.preprocess import Preprocessing
 from bus_lightning.data.simple_statistics import simple_statistics
 from bus_lightning.data.splits import check_disjoint
+from bus_lightning.training.callbacks import images
 
 
 def prepared_with(data_config, *overrides):
@@ -92,6 +95,24 @@ def test_a_corrupted_copy_is_scored_with_its_mask_mirrored(data_config):
     dataset = BusDataModule(prepared, split, cfg, full_masks=True).parts["val"]
     position = next(position for position, row in enumerate(dataset.rows) if row.flip and row.masks)
     assert np.array_equal(CorruptedDataset(dataset, [position]).full_mask(0), dataset.full_mask(position))
+
+
+def test_a_picture_of_predictions_shows_a_copy_mirrored(data_config, monkeypatch):
+    cfg, prepared, split = prepared_with(data_config, "data.split.method=random", "data.mistake=flipped_copies")
+    dataset = BusDataModule(prepared, split, cfg, full_masks=True).parts["val"]
+    overlaps = {
+        position: (mask & mirrored(mask, row.flip)).sum() / mask.sum()
+        for position, row in enumerate(dataset.rows)
+        if row.flip and row.masks and (mask := dataset.full_mask(position)).any()
+    }
+    position, described = min(overlaps, key=overlaps.get), []
+    monkeypatch.setattr(images, "prediction_caption", lambda *given: described.append(given) or "")
+    right = {"mask": 20 * torch.from_numpy(dataset.square(position)[1])[None].float() - 10}
+    box = list(dataset.preprocessing.box(dataset.full_mask(position).shape))
+    images._tile(SimpleNamespace(classes=[]), dataset, position, right, box)
+    ((_, _, predicted, truth),) = described
+    assert overlaps[position] < 0.5
+    assert (predicted & truth).sum() > 0.6 * (predicted | truth).sum()
 
 
 def copies_of_one(data_config):

@@ -10,6 +10,7 @@ from bus_lightning.core.files import aside
 from bus_lightning.data.dataset import BusDataset, Collate
 from bus_lightning.data.index import pick_evenly, read_image, read_mask
 from bus_lightning.data.masks import resize_mask
+from bus_lightning.data.mistakes import mirrored
 from bus_lightning.data.resizing import resize
 from bus_lightning.models.maps import predicted_mask
 from bus_lightning.tasks.base import BusTask
@@ -52,8 +53,8 @@ def predict_each(task: BusTask, image: Tensor) -> list[dict[str, Tensor]]:
 def _tile(task: BusTask, dataset: BusDataset, position: int, logits: dict[str, Tensor], box: list[int]) -> np.ndarray:
     """Draw one image with its outlines and a caption, (tile, tile, 3) uint8 RGB."""
     row = dataset.rows[position]
-    image = read_image(dataset.root / row.image, dataset.scale)
-    truth = read_mask(dataset.root, row.masks, image.shape[:2])
+    image = mirrored(read_image(dataset.root / row.image, dataset.scale), row.flip)
+    truth = mirrored(read_mask(dataset.root, row.masks, image.shape[:2]), row.flip)
     scale = _TILE / max(image.shape[:2])
     tile = resize(image, tuple(max(1, round(side * scale)) for side in image.shape[:2]))
     outline(tile, truth, TRUTH)
