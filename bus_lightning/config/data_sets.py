@@ -124,10 +124,14 @@ def list_tested_sets(data: Mapping[str, Any]) -> list[str]:
     return [] if test is None else [str(test)] if isinstance(test, str | int | float) else list(test)
 
 
-def with_tested_sets(cfg: DictConfig) -> DictConfig:
+def with_tested_sets(cfg: DictConfig, hydra: DictConfig | None = None) -> DictConfig:
     """Add the sets that `data.test` names to the config's data sets, from their files in `data/`; in a copy.
 
     `data.test` becomes a list, so that a name and a list of one name are the same experiment.
+
+    Args:
+        cfg: The config.
+        hydra: As in `find_config_folders`.
 
     Raises:
         UserError: If there is no such set, its file has another one, or no set is left to train on.
@@ -138,7 +142,8 @@ def with_tested_sets(cfg: DictConfig) -> DictConfig:
     for name in tested:
         if name in settled.data.sets:
             continue
-        files = {path.stem: path for folder in find_config_folders() for path in sorted(folder.glob("data/*.yaml"))}
+        folders = find_config_folders(hydra)
+        files = {path.stem: path for folder in folders for path in sorted(folder.glob("data/*.yaml"))}
         known = [stem for stem in files if stem != "default"]
         if name not in known:
             listed = ", ".join(dict.fromkeys([*map(str, settled.data.sets), *known]))

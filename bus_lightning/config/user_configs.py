@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 
 from bus_lightning.config import CONF
 from bus_lightning.core.errors import UserError
@@ -36,7 +37,12 @@ def check_user_configs(folder: Path) -> None:
             raise UserError(f"{file} has the name of a file of bus_lightning, which would be used: rename it.")
 
 
-def find_config_folders() -> list[Path]:
-    """Return our folder of configs, and in a job that of `--config-dir`."""
-    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+def find_config_folders(hydra: DictConfig | None = None) -> list[Path]:
+    """Return our folder of configs, and that of `--config-dir`.
+
+    Args:
+        hydra: Hydra's own config, for a caller before the first job; None takes that of the job, if there is one.
+    """
+    chosen = HydraConfig.get() if hydra is None and HydraConfig.initialized() else hydra
+    sources = [] if chosen is None else chosen.runtime.config_sources
     return [CONF, *(Path(source.path) for source in sources if source.provider == "command-line")]

@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from bus_lightning.config import CONF
-from bus_lightning.config.data_sets import refuse_unread
+from bus_lightning.config.data_sets import refuse_unread, with_tested_sets
 from bus_lightning.config.schema import TRAIN, check_kinds
 from bus_lightning.core.commands import name_program
 from bus_lightning.core.errors import UserError
@@ -59,13 +59,13 @@ def check_grid(config: DictConfig) -> None:
     shared = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     check_kinds(shared, TRAIN, left_out=swept)
     varies_sets = any(key == "data" or key.startswith(("data.test", "data.sets")) for key in swept)
-    if not varies_sets and not shared.data.get("test"):
+    if not varies_sets:
         first = shared.copy()
         for key, value in sweeps.items():
             if key.startswith("data.") and isinstance(value, ChoiceSweep):
                 member = value.list[0]
                 OmegaConf.update(first, key, member.text if isinstance(member, QuotedString) else member)
-        refuse_unread(first.data)
+        refuse_unread(with_tested_sets(first, config.hydra).data)
     if all(key.startswith(_FREE) for key in swept):
         from bus_lightning.config.rules import check  # takes a while to import
 

@@ -3,6 +3,7 @@
 import pytest
 from composing import ROOT
 from hydra import compose, initialize_config_dir
+from hydra.conf import ConfigSourceInfo
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
@@ -35,7 +36,7 @@ def test_several_sets_are_named_by_a_list_of_groups():
 
 
 def test_of_a_file_of_the_user_only_the_tested_set_is_added(tmp_path, monkeypatch):
-    monkeypatch.setattr(data_sets, "find_config_folders", lambda: [ROOT / "conf", tmp_path])
+    monkeypatch.setattr(data_sets, "find_config_folders", lambda _: [ROOT / "conf", tmp_path])
     (tmp_path / "data").mkdir()
     file = tmp_path / "data" / "hospital.yaml"
     file.write_text("sets: {hospital: {source: folder, root: /x}, clinic: {source: folder, root: /y}}\n")
@@ -138,6 +139,20 @@ def test_only_a_grid_over_data_sets_may_have_the_options_of_one_of_them():
         check_grid(over_models)
     check_grid(over_sets)
     check(over_sets, in_grid=True)  # its job with data=busi
+
+
+def test_a_grid_that_tests_a_set_of_the_user_refuses_an_option_that_no_data_set_reads(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "hospital.yaml").write_text("sets: {hospital: {source: folder, root: /x}}\n")
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", overrides=["model=resnet34", "data.test=hospital"], return_hydra_config=True)
+    OmegaConf.set_struct(cfg, False)
+    cfg.hydra.runtime.config_sources.append(ConfigSourceInfo(str(tmp_path), "file", "command-line"))
+    cfg.hydra.overrides.task = ["data.test=hospital", "seed=1,2"]
+    check_grid(cfg)
+    cfg.data.table = "x.csv"
+    with pytest.raises(UserError, match=r"^data\.table=x\.csv is not read with data=\[busi,hospital\]"):
+        check_grid(cfg)
 
 
 @pytest.mark.parametrize("key", ["data.table", "data.sheet", "data.columns.image"])
