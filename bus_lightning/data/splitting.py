@@ -146,6 +146,8 @@ def _published(
 ) -> Split:
     """Take the parts that the authors of the data set have published."""
     parts = published_parts(frame, folds, fold)
+    originals = set(frame.loc[frame["id"] == frame.get("source", frame["id"]), "id"])
+    parts["test"] = [id_ for id_ in parts["test"] if id_ in originals]  # a copy has the part of its image
     cure = "has NUMBER images, none of them in PART of the published split: leave the class out with data.classes."
     _check_classes(frame, parts, bool(parts["val"]), cure)
     named = {id_: groups[id_] for ids in parts.values() for id_ in ids}

@@ -21,6 +21,7 @@ from bus_lightning.data.prepare import prepare_data
 from bus_lightning.data.preprocess import Preprocessing
 from bus_lightning.data.simple_statistics import simple_statistics
 from bus_lightning.data.splits import check_disjoint
+from bus_lightning.data.splitting import make_split
 from bus_lightning.training.callbacks import images
 
 
@@ -44,6 +45,15 @@ def test_no_copy_of_a_tested_image_is_trained_on(data_config):
         source = prepared.frame.set_index("id")["source"]
         assert set(source[split.train + split.val]).isdisjoint(split.test)
         assert len(split.train) + len(split.val) == 4 * (72 - len(split.test))
+
+
+def test_no_copy_of_a_published_test_image_is_tested():
+    parts = ["train", "train", "test", "test"]
+    frame = pd.DataFrame({"id": list("abcd"), "class": list("xyxy"), "parts_1": [(part,) for part in parts]})
+    copied = with_mistake(frame, "flipped_copies")
+    split = make_split(copied, dict(zip(copied["id"], map(ord, copied["source"]), strict=True)), "published")
+    assert split.test == ["c", "d"]
+    assert len(split.train) == 2 * 4
 
 
 @pytest.mark.parametrize("mask", ["/data/busi/benign/a_mask.png", "benign/a_mask.png"])
