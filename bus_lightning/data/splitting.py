@@ -182,6 +182,12 @@ def _from_file(frame: pd.DataFrame, groups: dict[str, int], file: str | None, ra
             )
     if not parts["train"] or not parts["test"]:
         raise UserError(f"data.split.file={file}: the lists train and test must not be empty.")
+    copies = set(frame.loc[frame["id"] != frame.get("source", frame["id"]), "id"])
+    if copies and all(copies.isdisjoint(ids) for ids in parts.values()):
+        raise UserError(
+            f"data.mistake has no effect with data.split.file={file}, which names none of the images that it adds: "
+            "leave it out, or use another data.split.method."
+        )
     method = content.get("method")
     named = {id_: groups[id_] for ids in parts.values() for id_ in ids}
     is_known = isinstance(method, str) and method in METHODS

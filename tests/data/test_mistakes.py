@@ -56,6 +56,16 @@ def test_no_copy_of_a_published_test_image_is_tested():
     assert len(split.train) == 2 * 4
 
 
+def test_a_mistake_that_the_lists_of_a_split_leave_out_is_refused(tmp_path):
+    frame = with_mistake(pd.DataFrame({"id": list("abcd"), "class": list("xyxy")}), "flipped_copies")
+    groups = dict(zip(frame["id"], map(ord, frame["source"]), strict=True))
+    (tmp_path / "split.json").write_text('{"train": ["a", "b"], "test": ["c", "d"]}')
+    with pytest.raises(UserError, match=r"^data\.mistake has no effect with data\.split\.file=.*split\.json"):
+        make_split(frame, groups, "file", file=str(tmp_path / "split.json"))
+    (tmp_path / "split.json").write_text('{"train": ["a", "b", "a~both"], "test": ["c", "d"]}')
+    assert make_split(frame, groups, "file", file=str(tmp_path / "split.json")).train == ["a", "a~both", "b"]
+
+
 @pytest.mark.parametrize("mask", ["/data/busi/benign/a_mask.png", "benign/a_mask.png"])
 def test_mask_files_of_several_sets_are_refused_because_their_paths_are_no_ids(mask):
     frame = pd.DataFrame(
