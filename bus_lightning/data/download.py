@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
+from contextlib import ExitStack
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
@@ -80,8 +81,9 @@ def unpack(archive: Path, out: Path) -> list[str]:
         stream = open_regular(archive)
     except UserError as error:
         raise UserError(f"No zip at {archive}: check ZIP=... ({error})") from error
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with stream, tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacking-") as scratch:
+    with stream, ExitStack() as stack:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacking-"))
         folder = Path(scratch) / "zip"  # the scratch folder itself is closed to other users
         _extract(archive, stream, folder)
         parents = sorted(path.parent for path in folder.rglob(BENIGN) if path.is_dir())
@@ -150,7 +152,7 @@ def compare_with_known(root: Path) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns 0 if the set is complete, else 1."""
+    """Run the command line; returns 0 if the set is complete, else 1, and 130 after Ctrl-C."""
     prepare_output()
     parser = argparse.ArgumentParser(prog="python -m bus_lightning.data.download", description=__doc__)
     add_version(parser)
@@ -165,6 +167,14 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped: nothing was unpacked. The same command starts again.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if trouble := disk_trouble(error, {"--out": options.out}):
+            print(trouble, file=sys.stderr)
+            return 1
+        raise
     for difference in differences:
         print(difference, file=sys.stderr)
     verdict = "differs from the published set" if differences else "complete: 780 images, 798 masks"

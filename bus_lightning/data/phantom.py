@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from bus_lightning.core.arguments import add_version, path_of
 from bus_lightning.core.class_names import COUNTS_IN_BUSI
-from bus_lightning.core.errors import UserError
+from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.files import folder_aside, refuse_foreign
 from bus_lightning.core.output import prepare_output
 from bus_lightning.core.printable import printable
@@ -196,6 +196,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         draw_phantom(options.out, options.images, options.seed)
     except UserError as error:
         parser.exit(1, f"{error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "Stopped: nothing was drawn.\n")
+    except OSError as error:
+        if not (trouble := disk_trouble(error)):
+            raise
+        parser.exit(1, f"{trouble}\n")
     counts = ", ".join(f"{len(list((options.out / kind).glob('*).png')))} {kind}" for kind in KINDS)
     print(printable(f"Drew {options.images} images ({counts}; seed {options.seed}) in {options.out}"))
 
