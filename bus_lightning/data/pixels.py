@@ -197,5 +197,5 @@ def _make_room(cache: Path, path: Path, needed: float, limit: float) -> None:
     if (free := shutil.disk_usage(cache).free / _GB) < needed:
         raise UserError(
             f"The decoded images take {needed:.1f} GB and {cache} has {free:.1f} GB left: "
-            "free some space (`make clean-cache`), or set data.cache=FOLDER on another disk."
+            "free some space (what is in this folder may be deleted), or set data.cache=FOLDER on another disk."
         )

@@ -17,6 +17,7 @@ from filelock import FileLock
 from omegaconf import DictConfig
 
 from bus_lightning.core.class_names import HEALTHY
+from bus_lightning.core.commands import name_command
 from bus_lightning.core.csv_cells import unescape_formula
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import stable_hash
@@ -243,7 +244,7 @@ def _refuse_broken(
     bad_masks = (masks & audit.broken.keys()) | (set() if data.get("resize_masks") else scaled)
     bad = sorted((set(frame["image"]) & audit.broken.keys()) | (bad_masks if uses_masks else set()))
     if bad:
-        others = f" ({len(bad)} files are broken; `make audit` lists them)" if len(bad) > 1 else ""
+        others = f" ({len(bad)} files are broken; `{name_command('audit')}` lists them)" if len(bad) > 1 else ""
         line = audit.describe(bad[0])
         raise UserError(f"{line if Path(bad[0]).is_absolute() else f'{root}/{line}'}{others}")
     if bad_masks:
@@ -253,8 +254,8 @@ def _refuse_broken(
             audit.describe(min(bad_masks)),
         )
     elif uses_masks and (ruled := sorted(masks & audit.rules.keys())):
-        log.warning("%d masks do not have two plain levels and were read by a rule (%s); `make audit` lists them.",
-                    len(ruled), audit.describe(ruled[0], "mask_read_by_rule"))  # fmt: skip
+        log.warning("%d masks do not have two plain levels and were read by a rule (%s); `%s` lists them.",
+                    len(ruled), audit.describe(ruled[0], "mask_read_by_rule"), name_command("audit"))  # fmt: skip
     maskless = frame[(frame["masks"].map(len) == 0) & (frame["class"] != HEALTHY)]
     if needs_masks and len(maskless):
         raise UserError(

@@ -117,7 +117,7 @@ def test_a_set_beyond_the_limit_is_refused_with_the_cure(opened, tmp_path, decod
 
 def test_a_disk_without_room_is_refused_before_decoding(opened, monkeypatch, decoded):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: pd.Series({"free": 10}))
-    with pytest.raises(UserError, match="make clean-cache"):
+    with pytest.raises(UserError, match="what is in this folder may be deleted"):
         opened()
     assert not decoded
 

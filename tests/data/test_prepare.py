@@ -128,10 +128,18 @@ def test_an_unreadable_image_or_mask_is_refused_by_name(file, prepared, small_co
     assert "\n" not in str(caught.value)
 
 
-def test_unreadable_files_are_counted_and_can_be_left_out(prepared, small_copy, caplog):
+@pytest.mark.parametrize(
+    ("program", "audit"), [("train.py", "python -m bus_lightning.data.audit"), ("/bin/bus-train", "bus-audit")]
+)
+def test_unreadable_files_are_counted_by_the_users_command(program, audit, prepared, small_copy, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [program])
     spoil(small_copy, IMAGE, MASK)
-    with pytest.raises(UserError, match=r"\(2 files are broken; `make audit` lists them\)"):
+    with pytest.raises(UserError, match=rf"\(2 files are broken; `{audit}` lists them\)"):
         prepared(root=small_copy)
+
+
+def test_unreadable_files_can_be_left_out(prepared, small_copy, caplog):
+    spoil(small_copy, IMAGE, MASK)
     data = prepared("data.skip_unreadable=true", root=small_copy)
     assert len(data.frame) == 10
     assert not {"benign/benign (2)", "malignant/malignant (1)"} & set(data.frame["id"])
