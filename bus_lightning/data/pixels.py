@@ -1,6 +1,7 @@
 """Decode, clean and resize images once, into a memory-mapped file that all jobs of a machine share."""
 
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -187,7 +188,7 @@ def _make_room(cache: Path, path: Path, needed: float, limit: float) -> None:
     if needed > limit:
         raise UserError(
             f"The decoded images take {needed:.1f} GB, more than data.cache_gb={limit:g}: "
-            f"set data.cache_gb={needed * 1.1:.0f}, or choose a smaller data.size."
+            f"set data.cache_gb={math.ceil(needed * 1.1)}, or choose a smaller data.size."
         )
     others = (file for file in cache.glob("pixels-*.npy") if file != path and file.is_file())
     files = sorted(others, key=lambda file: file.stat().st_mtime)

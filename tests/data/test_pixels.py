@@ -109,7 +109,7 @@ def test_the_files_stay_within_their_limit_and_the_least_recently_used_goes(open
 
 
 def test_a_set_beyond_the_limit_is_refused_with_the_cure(opened, tmp_path, decoded):
-    with pytest.raises(UserError, match=r"more than data.cache_gb=1e-06: set data.cache_gb="):
+    with pytest.raises(UserError, match=r"more than data.cache_gb=1e-06: set data.cache_gb=1, or"):
         opened(limit=1e-6)
     assert not decoded
     assert not files(tmp_path)
