@@ -14,12 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from bus_lightning import __version__
 from bus_lightning.config.complaints import describe, is_complaint
 from bus_lightning.config.user_configs import check_user_configs
+from bus_lightning.core.arguments import in_home
 from bus_lightning.core.commands import name_program
 from bus_lightning.core.errors import UserError, disk_trouble
 from bus_lightning.core.interruption import Interrupted, interruptible
@@ -126,6 +129,7 @@ class JobList(Callback):
             check_choices(list(config.hydra.overrides.task))
         except UserError as error:
             raise Refused(str(error)) from error
+        _put_runs_in_home(config)
         self._open(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -134,6 +138,7 @@ class JobList(Callback):
             check_grid(config)
         except UserError as error:
             raise Refused(str(error)) from error
+        _put_runs_in_home(config)
         self._open(config)
         launcher = config.hydra.launcher
         if "joblib" in launcher._target_:
@@ -162,6 +167,18 @@ class JobList(Callback):
             _remove_lists_of_killed(runs)
             file.write_text("")
             os.environ[JOBS] = str(file)
+
+
+def _put_runs_in_home(config: DictConfig) -> None:
+    """Put the user's home in place of `~` in `runs_dir`, before Hydra makes a folder that is called `~`; in place."""
+    if not str(config.runs_dir).startswith("~"):
+        return
+    with read_write(config):
+        config.runs_dir = in_home(str(config.runs_dir))
+    if config.hydra.mode == RunMode.MULTIRUN:  # each job is composed again
+        folder = QuotedString(str(config.hydra.sweep.dir), Quote.double).with_quotes()
+        with read_write(config.hydra):
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={folder}")
 
 
 def _remove_lists_of_killed(runs: Path) -> None:

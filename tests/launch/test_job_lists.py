@@ -1,8 +1,11 @@
-"""What a command keeps of its jobs: which lists a new command may remove, and how a stopped one goes on."""
+"""What a command keeps of its jobs: where, which lists a new command may remove, and how a stopped one goes on."""
 
 import os
+import subprocess
+import sys
 
 import pytest
+from held import LIMIT_S
 from omegaconf import OmegaConf
 
 from bus_lightning.launch import command_line
@@ -48,3 +51,22 @@ def test_another_file_that_is_called_like_a_list_stops_no_command(opened):
 def test_the_command_that_goes_on_starts_nothing_afresh(afresh):
     line = command_line._how_to_continue(["train.py", "-m", "seed=0,1", afresh]).splitlines()[-1]
     assert line.endswith(" -m seed=0,1")
+
+
+@pytest.mark.parametrize("grid", [(), ("-m", "seed=0,1")], ids=["run", "grid"])
+def test_the_sign_of_the_home_folder_in_runs_dir_makes_no_folder_of_that_name(grid, tmp_path):
+    script, home, here = tmp_path / "script.py", tmp_path / "home", tmp_path / "here"
+    script.write_text(
+        "import hydra, sys\n"
+        "from bus_lightning.config import CONF\n"
+        "from bus_lightning.launch.command_line import launch\n"
+        "@hydra.main(version_base='1.3', config_path=str(CONF), config_name='train')\n"
+        "def train(cfg): pass\n"
+        "sys.exit(launch(train, 'train'))\n"
+    )
+    here.mkdir()
+    command = [sys.executable, str(script), *grid, "runs_dir='~/my runs'"]
+    subprocess.run(command, cwd=here, env=os.environ | {"HOME": str(home)}, check=True, timeout=LIMIT_S)
+    assert not list(here.iterdir())
+    assert [path.name for path in home.iterdir()] == ["my runs"]
+    assert [path.name for path in (home / "my runs").iterdir()] == (["multirun.yaml"] if grid else [])
