@@ -57,7 +57,7 @@ def check_grid(config: DictConfig) -> None:
     sweeps = _sweeps(config)
     swept = list(sweeps)
     shared = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    check_kinds(shared, TRAIN, left_out=swept)
+    shared = check_kinds(shared, TRAIN, left_out=swept)  # with the user's home in place of `~`
     varies_sets = any(key == "data" or key.startswith(("data.test", "data.sets")) for key in swept)
     if not varies_sets:
         first = shared.copy()

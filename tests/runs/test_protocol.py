@@ -132,6 +132,18 @@ def test_a_missing_protocol_is_refused_before_a_run_and_before_the_first_job_of_
         check_grid(grid)
 
 
+def test_a_grid_finds_a_protocol_in_the_home_folder(protocol, monkeypatch):
+    file = protocol()
+    monkeypatch.setenv("HOME", str(file.parent))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        overrides = ["sweep=seeds", f"protocol='~/{file.name}'"]
+        grid = compose("train", overrides=overrides, return_hydra_config=True)
+    check_grid(grid)
+    file.unlink()
+    with pytest.raises(UserError, match="there is no such file"):
+        check_grid(grid)
+
+
 def test_what_is_not_as_planned_is_listed(composed, protocol):
     plan = read_protocol(protocol())
     planned = ["model=resnet34", "group=first", "data.size=32", "data.split.folds=3", "data.split.fold=1", "seed=1"]
