@@ -159,6 +159,8 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     images = find_images(opened, config, cfg)
     prepared, split = images.prepared, images.split
     parts = [part for part in PARTS if split.part(part)] if cfg.part == "all" else [cfg.part]
+    # Before they are read: a training that replaces them meanwhile must not pass its new ones off as measured.
+    weights = checksum(run.best) if run.best.is_file() else ""  # what is no file, `prepare_network` refuses
     network = prepare_network(opened, config, images, bool(cfg.progress and config.callbacks.get("progress")))
     task, datamodule = network.task, network.datamodule
     announce_label_in_input(config.overlay, parts)
@@ -173,7 +175,6 @@ def evaluate_run(run: RunDir, cfg: DictConfig) -> RunDir:
     split.save(out.split)
     write_sets(out, prepared, split, opened, count_seen(opened, images))
     out.write_cases(cases)
-    weights = checksum(run.best)
     out.record_evaluation(run, weights=weights, predict=changed or None)
     out.write_metrics(metrics)
     log.info("%s: written", out.path)

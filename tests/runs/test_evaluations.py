@@ -6,18 +6,24 @@ import pytest
 from omegaconf import OmegaConf
 
 from bus_lightning.core.errors import DamagedError
-from bus_lightning.core.files import write_aside
+from bus_lightning.core.files import checksum, write_aside
 from bus_lightning.data.phantom import draw_phantom
 from bus_lightning.report.heat_map_section import heat_map_section
 from bus_lightning.runs.evaluations import find_evaluations
 from bus_lightning.runs.robustness import read_robustness
 from bus_lightning.statistics.checks import find_problems
 from bus_lightning.statistics.conditions import read_group
-from bus_lightning.training.evaluate import evaluate_run
+from bus_lightning.training.evaluate import evaluate_parts, evaluate_run
 
 # Without a validation, the last epoch is kept: further training always changes the weights.
 SMALL = ("model=resnet34", "name=mine", "data.size=32", "keep_last=true", "scheduler=none",
          "trainer.limit_val_batches=0")  # fmt: skip
+HEAT_MAPS = {
+    "explain": True,
+    "explain_options": {
+        "methods": ["occlusion"], "images": 3, "integration_steps": 1, "occlusion_positions": 4, "random_seed": 0,
+    },
+}  # fmt: skip
 
 
 def evaluate(run, root):
@@ -26,14 +32,7 @@ def evaluate(run, root):
     evaluate_run(run, OmegaConf.create(request | {"data": request["data"] | {"root": str(root)}}))
     options = {"corruptions": ["blur"], "strengths": [5], "images": 3}
     evaluate_run(run, OmegaConf.create(request | {"robustness": True, "robustness_options": options}))
-    options = {
-        "methods": ["occlusion"],
-        "images": 3,
-        "integration_steps": 1,
-        "occlusion_positions": 4,
-        "random_seed": 0,
-    }
-    evaluate_run(run, OmegaConf.create(request | {"explain": True, "explain_options": options}))
+    evaluate_run(run, OmegaConf.create(request | HEAT_MAPS))
 
 
 def test_results_of_the_weights_before_a_run_was_trained_further_are_left_out_and_named(trained, no_pictures, tmp_path):
@@ -69,3 +68,21 @@ def test_results_of_the_weights_before_a_run_was_trained_further_are_left_out_an
     for folder in find_evaluations(run):
         write_aside(folder.status_file, json.dumps(folder.status | {"ended": None}))
     assert len(find_evaluations(run)) == 2  # some earlier versions recorded no time
+
+
+def test_weights_that_a_training_replaces_during_an_evaluation_do_not_pass_for_the_measured_ones(
+    trained, no_pictures, monkeypatch
+):
+    run = trained(*SMALL, "trainer.max_epochs=1")
+    measured = checksum(run.best)
+
+    def measure_and_replace(*arguments):
+        results = evaluate_parts(*arguments)
+        run.best.write_bytes(run.best.read_bytes() + b"of a later epoch")
+        return results
+
+    monkeypatch.setattr("bus_lightning.training.evaluate.evaluate_parts", measure_and_replace)
+    options = HEAT_MAPS | {"part": "test", "split": None, "progress": False}
+    done = evaluate_run(run, OmegaConf.create(options | {"data": {"root": None, "skip_unreadable": False}}))
+    assert done.status["weights"] == measured
+    assert json.loads((run.path / "explain" / "options.json").read_text())["weights"] == measured
