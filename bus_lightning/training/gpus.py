@@ -39,7 +39,8 @@ def one_gpu(devices: Any, accelerator: str) -> Iterator[Any]:
 
 def _take(visible: int) -> tuple[int, FileLock]:
     """Lock the first free place; the first places of all GPUs come before their second ones."""
-    folder = Path(tempfile.gettempdir()) / f"bus_lightning_gpus_{getpass.getuser()}"
+    user = getattr(os, "getuid", getpass.getuser)()  # in a container, a user may have a number and no name
+    folder = Path(tempfile.gettempdir()) / f"bus_lightning_gpus_{user}"
     folder.mkdir(exist_ok=True)
     # Processes that see different GPUs number them differently.
     names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")

@@ -28,6 +28,15 @@ def test_each_job_takes_the_gpu_with_the_fewest_jobs(machine):
         assert [running.enter_context(one_gpu(1, "auto")) for _ in range(5)] == [[0], [1], [0], [1], [0]]
 
 
+def test_a_user_without_a_name_gets_a_gpu_too(machine, monkeypatch):
+    machine(gpus=2)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # as in a container that is started with --user=12345
+    with one_gpu(1, "auto") as devices:
+        assert devices == [0]
+
+
 def test_a_job_that_ends_makes_room(machine):
     machine(gpus=2)
     with ExitStack() as running:
