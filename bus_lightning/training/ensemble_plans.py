@@ -102,7 +102,26 @@ def plan_ensembles(candidates: Iterable[RunDir], name: str, trusted: Iterable[st
                 plan.splits = _divide(plan, name)
             except UserError as error:
                 plan.refused = f"ensemble={name}: {error}"
-    return [plan for plan in plans.values() if plan.refused or plan.splits]
+    return _refuse_shared_folders(plan for plan in plans.values() if plan.refused or plan.splits)
+
+
+def _refuse_shared_folders(plans: Iterable[EnsemblePlan]) -> list[EnsemblePlan]:
+    """Refuse conditions whose runs have the same names but for the seed: one ensemble would replace the other.
+
+    Returns:
+        The plans; of several that would be made in one folder, the first, refused.
+    """
+    kept: list[EnsemblePlan] = []
+    made: dict[Path, EnsemblePlan] = {}
+    for plan in plans:
+        if plan.refused or (first := made.setdefault(plan.folder, plan)) is plan:
+            kept.append(plan)
+            continue
+        first.refused = (
+            f"ensemble={SEEDS}: {first.runs[0].folder.path} and {plan.runs[0].folder.path} differ in more than seed "
+            f"and fold, but the ensembles of both would be {plan.folder}: move the runs of one to another group."
+        )
+    return kept
 
 
 def _folder(run: Path) -> Path:
