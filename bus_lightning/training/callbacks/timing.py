@@ -6,9 +6,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from torch import Tensor
 
 from bus_lightning.tasks.base import BusTask
+from bus_lightning.tasks.processes import sum_over_processes
 
 
 class Timing(pl.Callback):
@@ -16,7 +18,8 @@ class Timing(pl.Callback):
 
     Between two steps little more happens than that a batch is made: `time/data_fraction` is the wait for data. The
     first step of an epoch, or of its rest after resuming, is left out, because other work comes before it. The clock is
-    the host's, which runs ahead of a GPU: there, a large share means that the host is too slow.
+    the host's, which runs ahead of a GPU: there, a large share means that the host is too slow. Several processes that
+    train one network count their images together.
     """
 
     def __init__(self) -> None:
@@ -45,6 +48,7 @@ class Timing(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch's speed."""
+        self._epoch[0] = float(sum_over_processes(trainer, torch.tensor(self._epoch[0])))
         pl_module.log_dict({f"time/{name}": value for name, value in _rates(self._epoch).items()})
         self._run, self._epoch = self._run + self._epoch, np.zeros(3)
 
