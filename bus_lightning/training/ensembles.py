@@ -116,9 +116,9 @@ def _describe(runs: Sequence[FinishedRun], folder: RunDir, cfg: DictConfig) -> E
 def _make(on_split: EnsembleOnSplit, plan: EnsemblePlan, cfg: DictConfig) -> None:
     """Write the folder of an ensemble on one split, unless it is complete and its runs have not changed."""
     folder, runs = on_split.folder, on_split.runs
-    described = _describe(runs, folder, cfg)
+    described, data = _describe(runs, folder, cfg), runs[0].status.get("data")
     with owned(folder.path):
-        if _is_current(folder, described, runs):
+        if _is_current(folder, described, runs, data):
             log.info("%s: complete, skipped", folder.path)
             return
         foreign = f"{folder.path} is not an ensemble: move it, or choose another name, ensemble=NAME."
@@ -137,13 +137,12 @@ def _make(on_split: EnsembleOnSplit, plan: EnsemblePlan, cfg: DictConfig) -> Non
                 fresh.sets.write_bytes(read_bytes(runs[0].folder.sets))
             described.save(fresh)
             fresh.write_masks(masks)
-            data = runs[0].status.get("data")
             _write_results(fresh, runs, cases, model=plan.model, state="complete", data=data, split=split.hash)
     log.info("%s: written", folder.path)
 
 
-def _is_current(folder: RunDir, described: Ensemble, runs: Sequence[FinishedRun]) -> bool:
-    """Say whether a folder holds the complete mean of these runs."""
+def _is_current(folder: RunDir, described: Ensemble, runs: Sequence[FinishedRun], data: str | None) -> bool:
+    """Say whether a folder holds the complete mean of these runs on the images with this content hash."""
     try:
         before = read_ensemble(folder)
         if before is None or before.members != described.members or not folder.is_complete:
@@ -152,6 +151,8 @@ def _is_current(folder: RunDir, described: Ensemble, runs: Sequence[FinishedRun]
         read_cases(folder.cases)
         if folder.status.get("lesion_rule") != rule_of_mean(runs):
             return False  # of an earlier version, which used another threshold for some images
+        if folder.status.get("data") != data:
+            return False  # the same files with other options, such as the size of a pixel
     except DamagedError as error:
         log.warning("%s It is made again.", error)
         return False
@@ -241,7 +242,7 @@ def _evaluate_elsewhere(plan: EnsemblePlan, cfg: DictConfig) -> RunDir:
     split = make_named_split({"train": [], "val": [], "test": common}, "file", images[0].split.groups)
     out = evaluation_folder(place, "test", prepared.content, split.hash)
     described = _describe(runs, place, cfg)
-    if _is_current(out, described, runs):
+    if _is_current(out, described, runs, prepared.content):
         log.info("%s: complete, skipped", out.path)
         return out
     log.info("%s: averaging %d networks on %d images", out.path, len(runs), len(common))
@@ -255,7 +256,7 @@ def _evaluate_elsewhere(plan: EnsemblePlan, cfg: DictConfig) -> RunDir:
         split.save(fresh.split)
         write_sets(fresh, prepared, split, runs[0])
         described.save(fresh)
-        _write_results(fresh, runs, cases)
+        _write_results(fresh, runs, cases, data=prepared.content)
     log.info("%s: written", out.path)
     return out
 

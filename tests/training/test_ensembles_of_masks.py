@@ -14,7 +14,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.index import read_index
 from bus_lightning.data.phantom import draw_phantom
+from bus_lightning.metrics.columns import MILLIMETRES
+from bus_lightning.runs.evaluations import find_evaluations
 from bus_lightning.runs.finished import open_run
 from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import averages, ensembles, fit, train
@@ -137,6 +140,19 @@ def test_the_masks_of_an_ensemble_need_the_files_of_the_training(trained, caplog
         average(trained[0].path.parent / "*")
     assert "ensemble" not in " ".join(path.name for path in trained[0].path.parent.iterdir() if path.is_dir())
     assert str(tmp_path / "other") in caplog.text
+
+
+def test_masks_are_averaged_again_when_the_size_of_a_pixel_is_given_later(trained, tmp_path):
+    draw_phantom(tmp_path / "other", images=12, seed=7)
+    table = read_index(tmp_path / "other").assign(mask=lambda rows: rows["masks"].str[0], mm=0.1)
+    table[["image", "class", "mask", "mm"]].to_csv(tmp_path / "other" / "cases.csv", index=False)
+    options = ["data=table", f"data.table={tmp_path / 'other' / 'cases.csv'}",
+               "data.columns={image: image, class: class, mask: mask}"]  # fmt: skip
+    average(trained[0].path.parent / "*", "seeds", *options)
+    average(trained[0].path.parent / "*", "seeds", *options, "data.columns.mm_per_pixel=mm")
+    (folder,) = ensembles_in(trained[0].path.parent)
+    (evaluation,) = find_evaluations(RunDir(folder))
+    assert {*MILLIMETRES} <= {*pd.read_csv(evaluation.cases)}
 
 
 def test_a_network_with_fewer_images_is_not_left_out_of_a_mean(monkeypatch):
