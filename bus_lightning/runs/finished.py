@@ -253,10 +253,11 @@ def _make_no_folders_elsewhere(config: DictConfig) -> None:
 
 
 def find_runs(*patterns: str) -> list[RunDir]:
-    """List the folders that match any of the patterns, sorted, without those that were set aside.
+    """List the folders that match any of the patterns, sorted, each once, without those that were set aside.
 
     Args:
         patterns: As in a shell, such as `runs/demo/*`.
     """
-    paths = sorted({path for pattern in patterns for path in glob.glob(pattern)})
+    found = [path for pattern in patterns for path in glob.glob(pattern)]
+    paths = sorted({Path(path).resolve(): path for path in reversed(found)}.values())  # by the first spelling
     return [folder for folder in map(RunDir, map(Path, paths)) if not folder.is_set_aside]

@@ -57,6 +57,15 @@ def test_a_run_that_was_set_aside_is_no_longer_found(finished):
     assert [run.path for run in find_runs(pattern)] == [folder.path]
 
 
+def test_a_run_under_two_spellings_is_found_once(finished, monkeypatch):
+    folder = finished("model=resnet34")
+    monkeypatch.chdir(folder.path.parents[1])
+    group = folder.path.parent.name
+    assert [str(run.path) for run in find_runs(f"{group}/*", f"./{group}/*", str(folder.path))] == [
+        f"{group}/{folder.path.name}"
+    ]
+
+
 def test_opening_a_run_needs_no_torch(finished):
     folder = finished("model=resnet34")
     script = (
