@@ -21,11 +21,11 @@ def save_config(cfg: DictConfig, path: Path) -> None:
     """Write the resolved config as YAML.
 
     Raises:
-        UserError: If a value would be resolved again when it is read, because it has `${` in it.
+        UserError: If a value would be resolved again when it is read, because it has `${` in it, or is no value.
     """
     for key, value in _leaves(OmegaConf.to_container(cfg, resolve=True)):
         if _is_open(value):
-            raise UserError(f"{key}={value}: a run's config keeps values only, so a value cannot have `${{` in it.")
+            raise UserError(f"{key}={value!r}: a run's config keeps values only, so write one without `${{` or `???`.")
     write_aside(path, OmegaConf.to_yaml(cfg, resolve=True))
 
 
