@@ -38,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--out-of-fold", metavar="'RUNS'",
         help="runs that predicted the training images, for the calibration (default: the validation images calibrate)",
     )  # fmt: skip
-    parser.add_argument("--sensitivity", type=float, default=0.95,
-                        help="sensitivity of the threshold for malignant (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--sensitivity", type=float,
+                        help="sensitivity of the threshold for malignant (default: 0.95)")  # fmt: skip
     parser.add_argument(
         "--data-name", metavar="NAME", help="name of the data set, shown with every answer; not a path or a person"
     )

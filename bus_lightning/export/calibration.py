@@ -1,6 +1,7 @@
 """Calibrate probabilities on predictions for images that the networks were not trained on, without the test images."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from bus_lightning.statistics.thresholds import choose_threshold
 
 _TEMPERATURES = (0.05, 20.0)
 _LEAST_PER_CLASS = 5
+_SENSITIVITY = 0.95
 Thresholds = dict[str, dict[str, float | int]]
 
 
@@ -64,6 +66,25 @@ def calibrate(cases: pd.DataFrame, on: str, runs: int, tested: pd.DataFrame | No
         temperature, thresholds, len(cases), runs, on, confidence_scores(cases), confidence_scores(calibrated),
         None if tested is None else _score(tested, temperature, thresholds),
     )  # fmt: skip
+
+
+def choose_sensitivity(asked: float | None, classes: Collection[str]) -> float:
+    """Return the sensitivity of the threshold for malignant: the one that `--sensitivity` asks for, or 0.95.
+
+    Args:
+        asked: The value; None without one.
+        classes: The classes that the networks predict; empty if they only outline.
+
+    Raises:
+        UserError: If it is no share above 0, or the networks do not predict malignant.
+    """
+    if asked is None:
+        return _SENSITIVITY
+    if not 0 < asked <= 1:
+        raise UserError(f"--sensitivity {asked}: give a number above 0 and up to 1, such as {_SENSITIVITY}.")
+    if MALIGNANT not in classes:
+        raise UserError(f"--sensitivity {asked}: these networks do not predict the class {MALIGNANT}: leave it out.")
+    return asked
 
 
 def has_enough(cases: pd.DataFrame) -> bool:

@@ -37,7 +37,7 @@ from bus_lightning.diagnosis.doubt import fit_reference
 from bus_lightning.diagnosis.stage import CLASS, MASK, OUTPUTS, Stage
 from bus_lightning.diagnosis.trained_on import check_name
 from bus_lightning.export import card
-from bus_lightning.export.calibration import Calibration, calibrate, has_enough
+from bus_lightning.export.calibration import Calibration, calibrate, choose_sensitivity, has_enough
 from bus_lightning.export.evidence import collect_cases, find_evidence
 from bus_lightning.export.heads import find_head
 from bus_lightning.export.numbers import find_numbers
@@ -59,7 +59,7 @@ def make_bundle(
     runs: Sequence[Path],
     out: Path,
     out_of_fold: str | None = None,
-    sensitivity: float = 0.95,
+    sensitivity: float | None = None,
     samples: int = 0,
     data_name: str | None = None,
     only_default: bool = False,
@@ -76,7 +76,7 @@ def make_bundle(
         out: The folder.
         out_of_fold: Pattern of runs that predicted the training images, for the calibration. Without it, folds are
             calibrated on their own test images, and other networks on their validation images, if there are enough.
-        sensitivity: Sensitivity of the threshold for malignant on those predictions, in (0, 1].
+        sensitivity: Sensitivity of the threshold for malignant on those predictions, in (0, 1]; None takes 0.95.
         samples: Number of synthetic images to add.
         data_name: Name of the training data; without one, they are named only if they are BUSI.
         only_default: Whether only the file of the default precision is kept; that of fp32 and bf16 in half the size.
@@ -90,13 +90,12 @@ def make_bundle(
     Raises:
         UserError: When the runs do not make a bundle.
     """
-    if not 0 < sensitivity <= 1:
-        raise UserError(f"--sensitivity {sensitivity}: give a number above 0 and up to 1, such as 0.95.")
     name = None if data_name is None else check_name(data_name)
     _refuse_other(out)
     team = compose(runs, trusted)
+    required = choose_sensitivity(sensitivity, team.classifiers[0].classes if team.classifiers else ())
     folds = _read_folds(team, out_of_fold)
-    calibration = _calibrate(team, folds, sensitivity, report)
+    calibration = _calibrate(team, folds, required, report)
     cases = collect_cases(team, folds) if with_cases else None
     opened = {key: rebuild(run) for key, run in team.runs.items()}
     for segmenter in (run for run in team.runs.values() if run.task == "segmentation"):
@@ -125,7 +124,7 @@ def make_bundle(
         numbers = find_numbers(team, bundle, opened)
         if only_default:
             bundle = _keep_only_default(bundle)
-        evidence = None if cases is None else find_evidence(cases, bundle.temperature, sensitivity)
+        evidence = None if cases is None else find_evidence(cases, bundle.temperature, required)
         if cases is not None:
             write_csv(cases, folder / CASES)
         text = card.write_card(

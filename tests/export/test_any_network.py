@@ -280,6 +280,14 @@ def test_runs_that_make_no_bundle_are_refused_in_a_line_before_any_compute(copie
     assert "is not a run folder" in refusal([tmp_path / "nothing"], tmp_path)
 
 
+def test_a_sensitivity_without_a_threshold_is_refused_before_any_compute(copied, tmp_path, no_compute):
+    segmenter, classifier = copied(("seg",), ("cls",))
+    change(classifier, data__classes=["benign", "other", "normal"])
+    for run in (segmenter, classifier):
+        line = refusal([run], tmp_path, sensitivity=0.9)
+        assert line == "--sensitivity 0.9: these networks do not predict the class malignant: leave it out."
+
+
 def test_members_whose_test_images_overlap_in_part_are_refused(copied, tmp_path, no_compute):
     runs = copied(("cls",), ("cls-5", "seed=5", "data.split.seed=5"))
     assert "have some test images in common" in refusal(runs, tmp_path)
