@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=path_of, default=DEFAULT_ROOT, help=f"new data folder (default: {DEFAULT_ROOT})")
     options = parser.parse_args(arguments)
     try:
-        if options.out.exists():
+        if options.zip is None and options.out.exists():
             differences = compare_with_known(options.out)
         else:
             differences = unpack(options.zip or download(options.out.parent), options.out)

@@ -231,11 +231,11 @@ def test_a_zip_without_busi_is_refused(members, out, tmp_path):
     assert_nothing_left(out)
 
 
-def test_a_folder_that_is_there_is_left_as_it_is(archive, out):
+def test_a_folder_that_is_there_is_left_as_it_is(archive, out, capsys):
     out.mkdir(parents=True)
     (out / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="already exists"):
-        unpack(archive, out)
+    assert main(["--zip", str(archive), "--out", str(out)]) == 1
+    assert capsys.readouterr().err == f"{out} already exists: remove it to unpack {archive} again.\n"
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
 
 
