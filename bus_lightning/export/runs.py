@@ -84,10 +84,13 @@ def training_data(opened: Sequence[RebuiltRun], name: str | None) -> TrainingDat
         opened: Runs of the same data; the images that any of them was trained on are counted.
         name: The name.
     """
-    run, root = opened[0].run, opened[0].prepared.root
-    drawn = bool(run.config.data.get("phantom")) or (root / MARKER).is_file()
-    known = "BUSI" if run.files_hash == BUSI_CONTENT else ""
+    run, prepared = opened[0].run, opened[0].prepared
     images = {id_ for each in opened for id_ in each.run.split.train}
+    trained = set(prepared.frame.loc[prepared.frame["id"].isin(images), "dataset"])
+    drawn = bool(run.config.data.get("phantom")) or any(
+        (each.root / MARKER).is_file() for each in prepared.sets if each.name in trained
+    )
+    known = "BUSI" if run.files_hash == BUSI_CONTENT else ""
     return TrainingData("" if drawn else name or known, drawn, len(images), run.files_hash)
 
 
