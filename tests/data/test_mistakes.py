@@ -47,6 +47,13 @@ def test_no_copy_of_a_tested_image_is_trained_on(data_config):
         assert len(split.train) + len(split.val) == 4 * (72 - len(split.test))
 
 
+def test_copies_are_tested_only_where_the_training_images_are_cross_fitted(data_config):
+    options = ("data.split.method=random", "data.mistake=flipped_copies", "data.split.cross_folds=2")
+    for fold in ("null", 0):
+        _, _, split = prepared_with(data_config, *options, f"data.split.cross_fold={fold}")
+        assert any("~" in id_ for id_ in split.test) == (fold == 0)
+
+
 def test_no_copy_of_a_published_test_image_is_tested():
     parts = ["train", "train", "test", "test"]
     frame = pd.DataFrame({"id": list("abcd"), "class": list("xyxy"), "parts_1": [(part,) for part in parts]})

@@ -237,6 +237,19 @@ def test_segmentations_have_no_worst_errors_and_classifications_no_segmentations
     assert segmentations(classified) is None
 
 
+def test_a_mirrored_copy_is_shown_as_the_network_saw_it(segmented, classified):
+    masks = segmented.runs[0].path / "masks"
+    for condition, figure in ((segmented, segmentations), (classified, worst_errors)):
+        originals = pictures(figure(condition))
+        for file in list(masks.rglob("*).png")):
+            Image.fromarray(np.asarray(Image.open(file))[:, ::-1]).save(file.with_stem(f"{file.stem}~horizontal"))
+        condition.config.data.mistake = "flipped_copies"
+        condition.cases["id"] += "~horizontal"
+        copies = pictures(figure(condition))
+        for copy, original in zip(copies, originals, strict=True):
+            assert (np.abs(copy - original[:, ::-1].astype(float)) > 2).mean() < 0.01  # rims of small tiles
+
+
 # Heat maps
 
 

@@ -92,14 +92,14 @@ def segmentations(condition: Condition, part: str = "test") -> FigureItem | None
     Returns:
         The figure; None if masks or images are missing or damaged, or no image has a lesion.
     """
-    run, data = condition.runs[0], find_data(condition.config)
+    run, data, mistake = condition.runs[0], find_data(condition.config), condition.config.data.get("mistake")
     cases = condition.part(part)
     cases = cases[cases["run"] == run.path.name]
     if data is None or not {*COUNTS} <= set(cases.columns):
         return None
     lesions = int(has_lesion(cases).sum())
     chosen = _choose_cases(cases)
-    if not lesions or not (tiles := read_tiles(*data, list(chosen["id"]))):
+    if not lesions or not (tiles := read_tiles(*data, list(chosen["id"]), mistake)):
         return None
     figure, axes = grid([[tiles[id_]] for id_ in chosen["id"]], [0.72, 1, 1, 1, 1], header=0.4)
     for row, case in zip(axes, chosen.itertuples(), strict=True):
@@ -163,7 +163,7 @@ def worst_errors(condition: Condition, part: str = "test", count: int = 12) -> F
     errors = images[images["prediction"] != images["label"]]
     errors = errors.sort_values(["confidence", "id"], ascending=[False, True])
     chosen = errors.drop_duplicates("group").head(count)
-    tiles = read_tiles(*data, list(chosen.index))
+    tiles = read_tiles(*data, list(chosen.index), condition.config.data.get("mistake"))
     if not tiles:
         return None
     rows = [list(tiles.values())[start : start + 4] for start in range(0, len(tiles), 4)]

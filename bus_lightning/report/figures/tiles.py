@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.dataset_scale import scale_of
 from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.mistakes import mirrored, with_mistake
 from bus_lightning.data.resizing import resize
 from bus_lightning.report.figures.style import SKY, WIDTH, new_figure
 
@@ -33,29 +34,31 @@ class Tile:
     mask: np.ndarray
 
 
-def read_tiles(root: Path, frame: pd.DataFrame, ids: Sequence[str]) -> dict[str, Tile]:
+def read_tiles(root: Path, frame: pd.DataFrame, ids: Sequence[str], mistake: str | None = None) -> dict[str, Tile]:
     """Read images and masks and make them small.
 
     Args:
         root: The data folder.
         frame: Its index, with the columns `id`, `image` and `masks`.
         ids: Ids of the images.
+        mistake: The run's `data.mistake`, whose copies may be among them.
 
     Returns:
         Id -> tile, in the order of the ids; empty if one is not in the index or cannot be read.
     """
-    rows = frame.set_index("id")
-    scale = scale_of(root / rows.at[id_, "image"] for id_ in ids if id_ in rows.index)
     tiles = {}
-    for id_ in ids:
-        try:
+    try:
+        rows = with_mistake(frame, mistake).set_index("id")
+        scale = scale_of(root / rows.at[id_, "image"] for id_ in ids if id_ in rows.index)
+        for id_ in ids:
             image = read_image(root / rows.at[id_, "image"], scale)
             mask = read_mask(root, rows.at[id_, "masks"], image.shape[:2])
-        except (KeyError, UserError):
-            return {}
-        factor = min(1.0, _LONGEST / max(mask.shape))
-        shape = max(1, round(mask.shape[0] * factor)), max(1, round(mask.shape[1] * factor))
-        tiles[id_] = Tile(resize(image, shape), resize(mask.astype(np.float32), shape))
+            image, mask = (mirrored(each, rows.at[id_, "flip"]) for each in (image, mask))
+            factor = min(1.0, _LONGEST / max(mask.shape))
+            shape = max(1, round(mask.shape[0] * factor)), max(1, round(mask.shape[1] * factor))
+            tiles[id_] = Tile(resize(image, shape), resize(mask.astype(np.float32), shape))
+    except (KeyError, UserError):
+        return {}
     return tiles
 
 
