@@ -55,7 +55,8 @@ class RunLogger(WandbLogger):
                 raise UserError(f"logger=wandb: {' '.join(str(error).split())} Or set WANDB_MODE=offline.") from error
             except wandb.errors.CommError as error:
                 reason = str(error).partition("\n")[0]
-                log.warning("W&B does not respond (%s): recording offline; `make wandb-sync` sends it later.", reason)
+                log.warning("W&B does not respond (%s): recording offline; `python -m bus_lightning.tracking sync` "
+                            "sends it later.", reason)  # fmt: skip
                 record_offline()
                 self._wandb_init["mode"] = "offline"
                 self._wandb_init["settings"].silent = True
