@@ -113,6 +113,17 @@ def test_a_pattern_never_gives_an_image_the_mask_of_another(folder: Path):
     assert frame["masks"].tolist() == [("gt/a_mask.png",), ("gt/a10_mask.png",)]
 
 
+def test_a_pattern_never_gives_an_image_the_mask_of_one_that_has_no_row(folder: Path):
+    line = refuse(folder, "File\nus/a.png\n", {"mask": "gt/{stem}*_mask.png"})
+    assert "gt/a10_mask.png fits both us/a.png and us/a10.png: put something between {stem} and *" in line
+    for file in ("us/a_2.png", "us/a_3.txt", "gt/a_2_mask.png", "gt/a_3_mask.png"):
+        (folder / file).touch()
+    own, pattern = ("gt/a_3_mask.png", "gt/a_mask.png"), {"mask": "gt/{stem}_*.png"}
+    assert read(folder, "File\nus/a.png\n", pattern).frame["masks"].tolist() == [own]
+    both = read(folder, "File\nus/a.png\nus/a_2.png\n", pattern).frame
+    assert both["masks"].tolist() == [own, ("gt/a_2_mask.png",)]
+
+
 def test_a_pattern_may_go_through_folders(folder: Path):
     frame = read(folder, "File\nus/a.png\n", {"mask": "g*/{stem}_mask.png"}).frame
     assert frame["masks"].tolist() == [("gt/a_mask.png",)]

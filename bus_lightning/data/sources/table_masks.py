@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.data.file_kinds import PICTURES
 from bus_lightning.data.sources.class_map import fold, list_counts
 from bus_lightning.data.sources.places import Places
 from bus_lightning.data.sources.table_columns import Columns
@@ -53,9 +54,11 @@ class MaskColumn:
             return ()
         where = self._columns.where(position)
         if self.pattern:
-            path = PurePosixPath(image)
-            fields = {"stem": path.stem, "folder": str(path.parent), "name": path.name}
-            masks = self._places.match(_FIELD.sub(lambda field: fields[field[1]], self.pattern))
+            fitting = self._fitting(image)
+            others = self._of_longer_names(image, fitting)
+            if others and "{stem}*" in self.pattern:
+                raise _fits_both(self.pattern, *min(others.items()), image)
+            masks = [mask for mask in fitting if mask not in others]
         else:
             masks = [self._find(name, where) for name in self._names(position)]
         if image in masks:
@@ -64,6 +67,30 @@ class MaskColumn:
                 "column, or a pattern that only masks fit."
             )
         return tuple(dict.fromkeys(masks))
+
+    def _fitting(self, image: str) -> list[str]:
+        """List the files that fit the pattern for an image."""
+        path = PurePosixPath(image)
+        fields = {"stem": path.stem, "folder": str(path.parent), "name": path.name}
+        return self._places.match(_FIELD.sub(lambda field: fields[field[1]], self.pattern))
+
+    def _of_longer_names(self, image: str, masks: Sequence[str]) -> dict[str, str]:
+        """Find the masks that also fit an image whose name begins with this one's, also one without a row.
+
+        Returns:
+            Mask -> that image, such as `1_2.png` next to `1.png`.
+        """
+        if not masks or "*" not in self.pattern:
+            return {}
+        path = PurePosixPath(image)
+        others = {
+            other: stem for other in self._places.match(str(path.with_name(f"{path.stem}*")))
+            if (stem := PurePosixPath(other).stem) != path.stem
+            and other not in masks
+            and PurePosixPath(other).suffix.lower() in PICTURES
+        }  # fmt: skip
+        near = [other for other, stem in others.items() if any(stem in mask for mask in masks)]
+        return {mask: other for other in near for mask in self._fitting(other) if mask in masks}
 
     def _names(self, position: int) -> Sequence[str]:
         """Separate several masks in a cell."""
@@ -101,15 +128,19 @@ def refuse_shared(rows: Mapping[str, Mapping[str, Any]], masks: MaskColumn, colu
                     f"data.columns.mask={columns.names['mask']} or the rows."
                 )
             if masks.pattern and owner.setdefault(mask, row["image"]) != row["image"]:
-                raise UserError(
-                    f"data.columns.mask={masks.pattern}: {mask} fits both {owner[mask]} and {row['image']}: put "
-                    "something between {stem} and *, such as {stem}_*."
-                )
+                raise _fits_both(masks.pattern, mask, row["image"], owner[mask])
     if masks.pattern and rows and not owner:
         raise UserError(
             f"data.columns.mask={masks.pattern}: no file fits it for any image, such as "
             f"{next(iter(rows.values()))['image']}: paths are relative to data.root."
         )
+
+
+def _fits_both(pattern: str, mask: str, later: str, earlier: str) -> UserError:
+    return UserError(
+        f"data.columns.mask={pattern}: {mask} fits both {earlier} and {later}: put something between {{stem}} and *, "
+        "such as {stem}_*."
+    )
 
 
 def _which_count(columns: Columns, counting: Any) -> list[bool]:
