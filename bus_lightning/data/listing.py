@@ -4,10 +4,13 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.file_kinds import DICOM, PICTURES, describe_unknown, is_system_file, kind_of
@@ -74,6 +77,26 @@ def without_extension(file: str) -> str:
 def id_of(file: str) -> str:
     """Return the id of an image by its path: without `.png`; other extensions stay."""
     return without_extension(file) if file.lower().endswith(".png") else file
+
+
+def refuse_shared_masks(frame: pd.DataFrame, groups: Mapping[str, int]) -> None:
+    """Refuse images that differ by their extension only, have a mask in common and do not show the same frame.
+
+    Args:
+        frame: The index.
+        groups: Id -> number of its near-duplicate group.
+
+    Raises:
+        UserError: If there are such images: it is not known whose mask it is.
+    """
+    first: dict[str, Any] = {}
+    for row in frame.itertuples():
+        other = first.setdefault(without_extension(str(row.image)), row)
+        if groups[other.id] != groups[row.id] and (shared := set(other.masks) & set(row.masks)):
+            raise UserError(
+                f"{other.image} and {row.image} are different pictures, and {min(shared)} is the mask of both by its "
+                "name: rename one of them, or leave one out with data.exclude=FILE.csv."
+            )
 
 
 def describe_skipped(skipped: dict[str, str], names: int = 2) -> str:

@@ -29,7 +29,7 @@ from bus_lightning.data.flow import CONFLICT, EXCLUDED, OTHER_CLASS, OTHER_PART,
 from bus_lightning.data.groups import keep_together
 from bus_lightning.data.index import select_classes
 from bus_lightning.data.levels import OWN_SCALE, Scale
-from bus_lightning.data.listing import HIDDEN, describe_skipped, without_extension
+from bus_lightning.data.listing import HIDDEN, describe_skipped, refuse_shared_masks, without_extension
 from bus_lightning.data.mistakes import with_mistake
 from bus_lightning.data.sources.class_map import refuse_alike
 from bus_lightning.data.sources.registry import DataSet, read_sets
@@ -129,6 +129,8 @@ def prepare_data(
         frame = frame[frame["id"].isin(only)].reset_index(drop=True)
     steps |= _excluded_ids(data, frame, audit)
     kept = frame[~frame["id"].isin(set().union(*steps.values()))].reset_index(drop=True)
+    if needs_masks or uses_masks:
+        refuse_shared_masks(kept, audit.groups)
     unusable = _refuse_broken(root, kept, audit, data, needs_masks, needs_masks or uses_masks)
     kept["masks"] = [() if unusable.intersection(masks) else masks for masks in kept["masks"]]
     for column, what in (("class", "of class '{}'"), ("dataset", "of the data set {}")):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bus_lightning.core.errors import UserError
+from bus_lightning.data.index import read_image
 from bus_lightning.data.phantom import MARKER
 from bus_lightning.data.prepare import files_hash, prepare_data
 
@@ -65,6 +67,24 @@ def test_an_id_leaves_out_its_image_and_not_one_with_another_extension(prepared,
     left = prepared(f"data.exclude={tmp_path / 'list.csv'}").frame["id"].tolist()
     assert "normal/normal (1).jpg" in left
     assert "normal/normal (1)" not in left
+
+
+def test_two_pictures_of_one_name_never_share_a_mask(prepared, small_copy, tmp_path):
+    first, second = small_copy / "benign/benign (1).png", small_copy / "benign/benign (1).jpg"
+    image = read_image(first)
+    Image.fromarray(image).save(second, quality=95)  # the same picture, which has the same mask
+    assert len(prepared(needs_masks=True).frame) == 13
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, image.shape, dtype=np.uint8)).save(second)
+    for options in ({"needs_masks": True}, {"uses_masks": True}):
+        with pytest.raises(UserError) as refused:
+            prepared(**options)
+        assert str(refused.value).startswith(
+            "benign/benign (1).png and benign/benign (1).jpg are different pictures, and benign/benign (1)_mask.png is "
+        )
+        assert "\n" not in str(refused.value)
+    assert len(prepared().frame) == 13
+    (tmp_path / "list.csv").write_text("id\nbenign/benign (1).jpg\n")
+    assert len(prepared(f"data.exclude={tmp_path / 'list.csv'}", needs_masks=True).frame) == 12
 
 
 def test_what_is_asked_for_by_id_is_taken_and_nothing_else(prepared, small_copy):
