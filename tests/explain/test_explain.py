@@ -207,26 +207,17 @@ def test_fewer_images_and_methods_can_be_asked_for(trained, monkeypatch):
     assert not torch.isclose(*weights).any()
 
 
-def test_heat_maps_of_another_folder_do_not_replace_the_runs_own(trained, phantom_copy):
+def test_heat_maps_of_another_folder_are_made_once_and_leave_the_runs_own(trained, phantom_copy):
     run = trained("model=alexnet")
     for file in (phantom_copy / "normal").glob("normal (1)*"):
         file.unlink()
     options = OPTIONS | {"methods": ["gradcam"], "images": 6}
-    result = evaluate_run(run, request(root=str(phantom_copy), split="all", explain_options=options))
-    assert (result.path / "explain" / "maps.csv").is_file()
-    assert not (run.path / "explain").exists()
-
-
-def test_heat_maps_of_another_folder_are_made_once(trained, phantom_copy):
-    run = trained("model=alexnet")
-    (phantom_copy / "normal" / "normal (1).png").unlink()
-    (phantom_copy / "normal" / "normal (1)_mask.png").unlink(missing_ok=True)
-    options = OPTIONS | {"methods": ["gradcam"], "images": 3}
     made = set()
     for _ in range(2):
         result = evaluate_run(run, request(root=str(phantom_copy), split="all", explain_options=options))
         made.add((result.path / "explain" / "maps.csv").stat().st_mtime_ns)
     assert len(made) == 1
+    assert not (run.path / "explain").exists()
 
 
 def test_the_checkpoint_is_hashed_once(trained, monkeypatch):
