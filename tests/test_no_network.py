@@ -26,7 +26,7 @@ CONTACTS = {
     "'import socket; socket.socket().connect_ex((\"192.0.2.1\", 9))'])",
 }
 SMALL = ("model=efficientnet_lite0", "model.name=tiny", "model.weights=null", "model.net.model_name=resnet18",
-         "+model.net.layers=[1,1,1,1]", "+model.net.channels=[4,4,8,8]", "data=phantom", "data.phantom.images=42",
+         "+model.net.layers=[1,1,1,1]", "+model.net.channels=[8,8,8,8]", "data=phantom", "data.phantom.images=42",
          "data.split.ratio=[3,1,1]", "data.batch_size=8", "data.size=32", "trainer.accelerator=cpu",
          "trainer.precision=32-true", "trainer.max_epochs=1", "print_config=false")  # fmt: skip
 
