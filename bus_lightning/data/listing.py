@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.file_kinds import DICOM, PICTURES, describe_unknown, is_system_file, kind_of
 from bus_lightning.data.walking import walk
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HIDDEN = "hidden or of the operating system"
 _BACKUP = re.compile(r".*(~|\.(bak|orig|old|tmp|part|swp|crdownload)|\.(png|jpe?g|bmp|tiff?)\.\w*)", re.IGNORECASE)
@@ -79,7 +80,7 @@ def id_of(file: str) -> str:
     return without_extension(file) if file.lower().endswith(".png") else file
 
 
-def refuse_shared_masks(frame: pd.DataFrame, groups: Mapping[str, int]) -> None:
+def refuse_shared_masks(frame: "pd.DataFrame", groups: Mapping[str, int]) -> None:
     """Refuse images that differ by their extension only, have a mask in common and do not show the same frame.
 
     Args:
