@@ -25,7 +25,7 @@ def save_config(cfg: DictConfig, path: Path) -> None:
     """
     for key, value in _leaves(OmegaConf.to_container(cfg, resolve=True)):
         if _is_open(value):
-            raise UserError(f"{key}={value!r}: a run's config keeps values only, so write one without `${{` or `???`.")
+            raise UserError(f"{key}={value}: a run's config keeps values only, so write one without `${{` or `???`.")
     write_aside(path, OmegaConf.to_yaml(cfg, resolve=True))
 
 

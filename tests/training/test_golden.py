@@ -18,8 +18,8 @@ GOLDEN = {
     ("u2net_lite", "paper"): [0.8852064, 0.8847383, 0.8845532],
 }
 # They were made with AVX-512. Other instructions add in another order, and each epoch makes the difference larger: with
-# AVX2 it is up to 0.001 of the loss in the first epoch and up to 0.006 in the third. That is rounding: in float64, these
-# losses of u2net_lite differ from the ones above by up to 0.0026, because it normalises maps of a few pixels.
+# AVX2 it is up to 0.001 of the loss in the first epoch and up to 0.006 in the third. That is rounding: in float64, the
+# losses of u2net_lite differ from those above by up to 0.0026, because it normalises maps of a few pixels.
 FIRST, LATER = (1e-4, 2e-3) if torch.backends.cpu.get_cpu_capability() == "AVX512" else (2e-3, 1.5e-2)
 PLAIN = ["trainer.precision=32-true", "channels_last=false"]
 
