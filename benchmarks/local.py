@@ -21,6 +21,7 @@ from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import find_root, pick_evenly, read_index
 from bus_lightning.diagnosis.answering import Answer, Answerer
 from bus_lightning.diagnosis.bundle import SHIPPED
+from bus_lightning.diagnosis.networks import computed_precision
 from bus_lightning.diagnosis.page.local.runtime import VERSION, find_runtime
 
 if TYPE_CHECKING:
@@ -125,9 +126,14 @@ def _time_answers(address: str, images: Sequence[Path], starts: int) -> dict[str
 
 
 def compare(page: "Page", images: Sequence[Path]) -> dict[str, dict[str, list[float]]]:
-    """Let the browser and Python answer the same images, Python in each precision: precision -> see `differences`."""
-    compared: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in PRECISIONS}
-    answerers = {name: Answerer(SHIPPED, name, threads=1) for name in PRECISIONS}
+    """Let the browser and Python answer the same images, Python in each precision of this CPU.
+
+    Returns:
+        Precision -> see `differences`.
+    """
+    computed = [name for name in PRECISIONS if computed_precision(name) == name]
+    compared: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in computed}
+    answerers = {name: Answerer(SHIPPED, name, threads=1) for name in computed}
     for image in images:
         in_browser = page.evaluate(_ASK, base64.b64encode(image.read_bytes()).decode())
         for name, answerer in answerers.items():

@@ -12,6 +12,7 @@ from bus_lightning.diagnosis.doubt import Doubt, find_doubts, is_blank, is_like
 from bus_lightning.diagnosis.frames import BLANK, Frame
 from bus_lightning.diagnosis.measurements import Measurements, measure
 from bus_lightning.diagnosis.members import Member, Predicted, mean_heat, mean_logs, mean_mask
+from bus_lightning.diagnosis.networks import computed_precision
 from bus_lightning.diagnosis.trained_on import is_synthetic
 
 _THRESHOLD = 0.5  # probability of a lesion pixel, as in training
@@ -39,11 +40,12 @@ class Diagnoser:
     """
 
     def __init__(self, bundle: Bundle, precision: str | None = None, threads: int | None = None) -> None:
-        self.bundle, self.precision = bundle, precision or bundle.default_precision
+        asked = precision or bundle.default_precision
+        self.bundle, self.precision = bundle, computed_precision(asked)
         is_like(np.zeros((2, 2, 3), np.uint8), bundle.reference)  # fails now rather than with the first image
         with ThreadPoolExecutor(2) as pool:  # compiling takes most of the time of a start
             stages = bundle.networks.values()
-            members = list(pool.map(lambda stage: Member(stage, bundle.classes, self.precision, threads), stages))
+            members = list(pool.map(lambda stage: Member(stage, bundle.classes, asked, threads), stages))
         self._outliners = [member for member in members if member.stage.outlines]
         self._classifiers = [member for member in members if not member.stage.outlines]
 

@@ -29,6 +29,15 @@ _FORMAT = 2  # part of a file's name: raise it when the content of the file chan
 _CACHE_SIZE = 16  # networks; the least recently used are deleted first
 
 
+def computed_precision(precision: str) -> str:
+    """Return the precision in which this CPU answers: OpenVINO computes bf16 in fp32 on a CPU without bfloat16."""
+    return "fp32" if precision == "bf16" and "BF16" not in _capabilities() else precision
+
+
+def _capabilities() -> list[str]:
+    return list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
 class Network:
     """A compiled network of a bundle, on a number of CPU threads or (None) on all; several threads may call it at once.
 

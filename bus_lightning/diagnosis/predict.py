@@ -108,13 +108,18 @@ def _predict(options: argparse.Namespace) -> int:
     if precision not in bundle.precisions:  # before the folder of the results is marked with it
         raise UserError(f"The bundle has no {precision}: choose one of {', '.join(bundle.precisions)}.")
     paths, left_out = _find_files(options)
-    results = Results(
-        options.out,
-        {"bundle": bundle.id, "precision": precision, "heat map": not options.no_heat_map,
-         "file names": options.keep_names},
-        sentence(bundle.trained_on), bundle.answers,
-    )  # fmt: skip
     with Decoders(1, options.decode_mb, options.decode_seconds) as decoders:  # starts while OpenVINO is imported
+        from bus_lightning.diagnosis.networks import computed_precision
+
+        computed = computed_precision(precision)
+        if computed != precision:
+            print(f"This CPU has no bfloat16: {precision} is computed in {computed}.", file=sys.stderr)
+        results = Results(
+            options.out,
+            {"bundle": bundle.id, "precision": computed, "heat map": not options.no_heat_map,
+             "file names": options.keep_names},
+            sentence(bundle.trained_on), bundle.answers,
+        )  # fmt: skip
         _report_left_out(left_out, options.keep_names)
         return _diagnose(options, paths, bundle, precision, results, decoders)
 

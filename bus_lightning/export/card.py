@@ -288,7 +288,9 @@ def _precisions(bundle: Bundle, is_held_out: bool, tested: int) -> str:
         f"{'; '.join(means)}. Time: median of a whole diagnosis without heat map, on the machine of the export and "
         "next to its other work: it compares the precisions and is no benchmark."
     )
-    if len(bundle.precisions) < len(variants):
+    if "bf16" in bundle.precisions and "bf16" not in variants:
+        note += " bf16 was not measured: the CPU of the export does not have it."
+    if variants.keys() - set(bundle.precisions):
         note += f" This bundle holds {' and '.join(bundle.precisions)} only."
         if "fp32" in bundle.precisions:
             note += (

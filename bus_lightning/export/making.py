@@ -36,7 +36,7 @@ from bus_lightning.diagnosis.bundle import (
 from bus_lightning.diagnosis.doubt import fit_reference
 from bus_lightning.diagnosis.stage import CLASS, MASK, OUTPUTS, Stage
 from bus_lightning.diagnosis.trained_on import check_name
-from bus_lightning.export import card
+from bus_lightning.export import card, variants
 from bus_lightning.export.calibration import Calibration, calibrate, choose_sensitivity, has_enough
 from bus_lightning.export.evidence import collect_cases, find_evidence
 from bus_lightning.export.heads import find_head
@@ -46,7 +46,6 @@ from bus_lightning.export.runs import RebuiltRun, rebuild, refuse_other_masks, t
 from bus_lightning.export.samples import draw_samples
 from bus_lightning.export.team import Team, by_test_images, compose
 from bus_lightning.export.to_onnx import export_onnx, halve_weights, quantise
-from bus_lightning.export.variants import HALVED, check_agreement, choose_compared, choose_precision, compare_variants
 from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.ensembles import least_score_of
 from bus_lightning.runs.finished import FinishedRun
@@ -92,6 +91,8 @@ def make_bundle(
     """
     name = None if data_name is None else check_name(data_name)
     _refuse_other(out)
+    if precision:
+        variants.refuse_unmeasurable(precision)
     team = compose(runs, trusted)
     required = choose_sensitivity(sensitivity, team.classifiers[0].classes if team.classifiers else ())
     folds = _read_folds(team, out_of_fold)
@@ -117,9 +118,10 @@ def make_bundle(
             calibrated_on=calibration.on if calibration else OUT_OF_FOLD,
         )  # fmt: skip
         report("comparing the precisions")
-        compared, is_held_out = choose_compared(list(opened.values()))
-        variants = compare_variants(bundle, leaders[0], compared)
-        bundle = replace(bundle, variants=variants, default_precision=choose_precision(variants, precision))
+        compared, is_held_out = variants.choose_compared(list(opened.values()))
+        measured = variants.compare_variants(bundle, leaders[0], compared)
+        default = variants.choose_precision(measured, precision)
+        bundle = replace(bundle, variants=measured, default_precision=default)
         report(f"{bundle.default_precision} is the default")
         numbers = find_numbers(team, bundle, opened)
         if only_default:
@@ -223,11 +225,12 @@ def _export(key: str, opened: RebuiltRun, folder: Path, halves: bool, report: Ca
         classes=tuple(run.classes) if CLASS in outputs else (), overlay=run.overlay,
         head=head.weights if head else None, flips=bool(run.config.predict.flips),
     )  # fmt: skip
-    report(f"{key}: differs from PyTorch by at most {check_agreement(opened, stage):.1e}; quantising to 8 bits")
+    compare = variants.check_agreement
+    report(f"{key}: differs from PyTorch by at most {compare(opened, stage):.1e}; quantising to 8 bits")
     quantise(fp32, int8, _range_images(opened))
     if halves:
         halve_weights(fp32, fp32)
-        report(f"{key}: differs by at most {check_agreement(opened, stage, HALVED):.1e} with weights in 16 bits")
+        report(f"{key}: differs by at most {compare(opened, stage, variants.HALVED):.1e} with weights in 16 bits")
     return stage
 
 

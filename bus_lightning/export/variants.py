@@ -17,7 +17,7 @@ from bus_lightning.data.index import read_image, read_mask
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
-from bus_lightning.diagnosis.networks import Network
+from bus_lightning.diagnosis.networks import Network, computed_precision
 from bus_lightning.diagnosis.stage import CLASS, MASK, OUTPUTS, Stage
 from bus_lightning.export.runs import RebuiltRun
 from bus_lightning.metrics.columns import PROBABILITY, cases_of_task, probabilities_of
@@ -70,8 +70,17 @@ def choose_compared(runs: Sequence[RebuiltRun]) -> tuple[list[str], bool]:
     return sorted(shuffled(sorted(set.union(*tested)), "compared")[:_SEEN_IMAGES]), False
 
 
+def refuse_unmeasurable(precision: str) -> None:
+    """Raise UserError for a precision that this CPU does not compute, so that its loss cannot be measured."""
+    if computed_precision(precision) != precision:
+        raise UserError(
+            f"--precision {precision}: this CPU has no bfloat16 (AVX512-BF16 or AMX), so that the loss of {precision} "
+            "cannot be measured: export on one that has it, or leave the option out."
+        )
+
+
 def compare_variants(bundle: Bundle, reader: RebuiltRun, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Diagnose images with every precision.
+    """Diagnose images with every precision that this CPU computes; bf16 needs one with bfloat16.
 
     Args:
         bundle: The networks.
@@ -84,7 +93,8 @@ def compare_variants(bundle: Bundle, reader: RebuiltRun, ids: Sequence[str]) -> 
         `sensitivity_<class>` and `specificity_<class>` of each threshold, if it classifies; None if undefined;
         `images`; `ms`, the median of a whole diagnosis without heat map.
     """
-    diagnosers = [Diagnoser(bundle, precision) for precision in bundle.precisions]
+    computed = [precision for precision in bundle.precisions if computed_precision(precision) == precision]
+    diagnosers = [Diagnoser(bundle, precision) for precision in computed]
     variants: dict[str, dict[str, Any]] = {}
     diagnosed = diagnose_images(diagnosers, reader, ids, "comparing precisions")
     for precision, (cases, milliseconds) in diagnosed.items():

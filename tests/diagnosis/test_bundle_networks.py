@@ -12,9 +12,10 @@ from forged_bundles import seal, write_bundle
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis import networks
-from bus_lightning.diagnosis.bundle import load_bundle
+from bus_lightning.diagnosis.bundle import SHIPPED, load_bundle
+from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.engine import openvino
-from bus_lightning.diagnosis.networks import Network
+from bus_lightning.diagnosis.networks import Network, computed_precision
 
 
 @pytest.fixture
@@ -40,6 +41,19 @@ def test_a_network_answers_batches_of_any_size(bundle, temporary):
             mean, rectified = network(images)
             np.testing.assert_allclose(mean, images.mean(axis=1, keepdims=True), atol=1e-6)
             np.testing.assert_allclose(rectified, images.clip(0), atol=1e-6)
+
+
+def test_bf16_is_called_fp32_where_the_engine_computes_it_so():
+    stage = next(iter(load_bundle(SHIPPED).networks.values()))
+    used = networks._compile(stage, "bf16", 1).get_property("INFERENCE_PRECISION_HINT")
+    assert computed_precision("bf16") == {"bf16": "bf16", "f32": "fp32"}[used.get_type_name()]
+    assert [computed_precision(name) for name in ("fp32", "int8")] == ["fp32", "int8"]
+
+
+@pytest.mark.parametrize(("able", "precision"), [(["FP32", "BF16"], "bf16"), (["FP32", "INT8"], "fp32")])
+def test_answers_name_the_precision_of_the_cpu(able, precision, monkeypatch):
+    monkeypatch.setattr(networks, "_capabilities", lambda: able)
+    assert Diagnoser(load_bundle(SHIPPED), "bf16").precision == precision
 
 
 def test_several_threads_get_their_own_answers(bundle, temporary):

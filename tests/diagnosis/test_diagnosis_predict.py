@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 from tiny_bundle import CLASSES, make_bundle, speckled, with_disc
 
-from bus_lightning.diagnosis import predict
-from bus_lightning.diagnosis.bundle import load_bundle
+from bus_lightning.diagnosis import networks, predict
+from bus_lightning.diagnosis.bundle import SHIPPED, load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.results import Results
@@ -223,6 +223,18 @@ def test_the_folder_of_another_bundle_or_of_other_things_is_refused(bundle, imag
     assert "other files than results" in capsys.readouterr().err
     assert predict.main(["--bundle", str(tmp_path), str(images), "--out", str(out)]) == 2
     assert "is not a bundle" in capsys.readouterr().err
+
+
+def test_results_name_the_precision_of_the_cpu_and_only_that_goes_on(images, tmp_path, capsys, monkeypatch):
+    asked = (SHIPPED, images, "--out", tmp_path / "out", "--precision", "bf16")
+    monkeypatch.setattr(networks, "_capabilities", lambda: ["FP32"])
+    assert run(*asked) == 0
+    assert "This CPU has no bfloat16: bf16 is computed in fp32." in capsys.readouterr().err
+    monkeypatch.setattr(networks, "_capabilities", lambda: ["FP32", "BF16"])
+    assert run(*asked) == 2
+    assert "another precision" in capsys.readouterr().err
+    assert run(*asked[:-1], "fp32") == 0
+    assert "bfloat16" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["b"], ["b", "i"], ["b", "i", "--out", "o", "--threads", "0"]])

@@ -7,7 +7,7 @@ import pytest
 from exported_runs import write_run
 
 from bus_lightning.diagnosis.stage import PRECISIONS
-from bus_lightning.export import making
+from bus_lightning.export import making, variants
 from bus_lightning.export.making import make_bundle
 
 
@@ -17,7 +17,7 @@ def quick_export(monkeypatch):
     score = {"images": 1, "ms": 1.0, "answers_changed": 0}
     score |= dict.fromkeys(("iou", "iou_difference", "auc", "auc_difference"), 0.0)
     monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
-    monkeypatch.setattr(making, "compare_variants", lambda *_: dict.fromkeys(PRECISIONS, score))
+    monkeypatch.setattr(variants, "compare_variants", lambda *_: dict.fromkeys(PRECISIONS, score))
 
 
 @pytest.fixture(scope="session")

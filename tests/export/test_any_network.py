@@ -20,7 +20,7 @@ from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.lacking import NO_CLASS, NO_OUTLINE
 from bus_lightning.diagnosis.networks import Network
-from bus_lightning.export import calibration, making
+from bus_lightning.export import calibration, making, variants
 from bus_lightning.export.making import make_bundle
 from bus_lightning.export.runs import open_for_bundle, rebuild
 from bus_lightning.runs.finished import open_run
@@ -229,8 +229,8 @@ def test_a_lone_run_makes_a_bundle_that_says_what_it_lacks(written, tmp_path):
 def test_a_bundle_of_the_default_precision_alone_is_small_and_gives_the_same_answers(written, tmp_path, monkeypatch):
     run = written("joint")
     whole = make_bundle([run], tmp_path / "whole", trusted=TRUSTED)
-    monkeypatch.setattr(making, "choose_precision", lambda variants, wanted: wanted)
-    small = make_bundle([run], tmp_path / "small", trusted=TRUSTED, only_default=True, precision="bf16")
+    monkeypatch.setattr(variants, "choose_precision", lambda variants, wanted: wanted)
+    small = make_bundle([run], tmp_path / "small", trusted=TRUSTED, only_default=True, precision="fp32")
     assert small.precisions == ["fp32", "bf16"]
     assert [file.name for file in small.path.glob("*.onnx")] == ["joint.onnx"]
     assert "This bundle holds fp32 and bf16 only." in small.card

@@ -21,7 +21,7 @@ from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
 from bus_lightning.diagnosis.networks import Network
-from bus_lightning.export import making
+from bus_lightning.export import making, variants
 from bus_lightning.export.__main__ import main
 from bus_lightning.export.heads import WithFeatures, find_head
 from bus_lightning.export.making import make_bundle, new_bundle
@@ -53,7 +53,7 @@ def test_a_classifier_sees_a_mask_as_in_training(segmenters, phantom, audit_cach
     pattern = f"overlay.segmenters='{segmenters}/*'"
     run = write_run(tmp_path, phantom, audit_cache, "cls", f"overlay={style}", pattern)
     monkeypatch.setattr(making, "quantise", lambda fp32, int8, images: shutil.copy(fp32, int8))
-    monkeypatch.setattr(making, "compare_variants", lambda *_: {"fp32": made_up})
+    monkeypatch.setattr(variants, "compare_variants", lambda *_: {"fp32": made_up})
     made_up = {"iou": 0.5, "iou_difference": 0.0, "auc": 0.5, "auc_difference": 0.0, "images": 1, "ms": 1.0,
                "answers_changed": 0}  # fmt: skip
     bundle = make_bundle([run, segmenters / "seg"], tmp_path / "bundle")  # in any order

@@ -6,14 +6,19 @@ import pytest
 import torch
 
 from bus_lightning.core.errors import UserError
+from bus_lightning.diagnosis import networks
 from bus_lightning.diagnosis.engine import openvino
+from bus_lightning.diagnosis.networks import computed_precision
+from bus_lightning.diagnosis.stage import PRECISIONS
 from bus_lightning.export import variants
+from bus_lightning.export.making import make_bundle
 from bus_lightning.export.runs import open_for_bundle, rebuild
 from bus_lightning.export.to_onnx import export_onnx, halve_weights, quantise
 
 
 def test_every_precision_is_there_and_was_measured(made):
-    assert list(made.variants) == ["fp32", "bf16", "int8"]
+    assert list(made.variants) == [name for name in PRECISIONS if computed_precision(name) == name]
+    assert ("bf16 was not measured" in made.card) == ("bf16" not in made.variants)
     for name, variant in made.variants.items():
         assert variant["images"] > 10
         assert variant["ms"] > 0
@@ -28,6 +33,14 @@ def test_every_precision_is_there_and_was_measured(made):
                                       (makers.get(name) for name in node.input)}  # fmt: skip
         assert "DequantizeLinear" not in fed[last]  # of the last such layer, which gives the logits
     assert stage.files["bf16"] == stage.files["fp32"]
+
+
+def test_a_precision_that_the_cpu_does_not_compute_is_refused_and_not_measured(made, made_runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "_capabilities", lambda: ["FP32", "INT8"])
+    with pytest.raises(UserError, match="--precision bf16: this CPU has no bfloat16"):
+        make_bundle([made_runs / "seg"], tmp_path / "bundle", precision="bf16")
+    reader = rebuild(open_for_bundle(made_runs / "seg"))
+    assert list(variants.compare_variants(made, reader, reader.run.split.test[:2])) == ["fp32", "int8"]
 
 
 def test_the_fastest_precision_is_chosen_among_those_that_lose_little():
