@@ -169,20 +169,21 @@ class RunDir:
             return load_config(self.config).get("debug_run") is True
         return False
 
-    def make_room(self, debug_run: bool) -> str:
+    def make_room(self, debug_run: bool) -> tuple[Path | None, str]:
         """Move the folder aside for a new run; if both are debug runs, remove it.
 
         Args:
             debug_run: Whether the new run is a debug run.
 
         Returns:
-            What happened to the old folder, for the log.
+            The old folder, None if it was removed; and what happened to it, for the log.
         """
         removed = debug_run and self.is_debug_run and not self.path.is_symlink()
         old = self.set_aside()  # first: a kill while files are removed leaves no mixture of two runs
-        if removed:
-            shutil.rmtree(old, ignore_errors=True)
-        return "the old debug run is removed" if removed else f"the old folder is now {old.name}"
+        if not removed:
+            return old, f"the old folder is now {old.name}"
+        shutil.rmtree(old, ignore_errors=True)
+        return None, "the old debug run is removed"
 
     def count_epochs(self) -> int:
         """Count the trained epochs in history.csv."""

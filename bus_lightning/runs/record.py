@@ -2,13 +2,16 @@
 
 import logging
 import logging.handlers
+import shutil
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from bus_lightning.core.errors import OccupiedError, explain
+from bus_lightning.core.errors import OccupiedError, UserError, explain
 from bus_lightning.core.files import is_there
 from bus_lightning.core.interruption import interruptible
 from bus_lightning.core.printable import PrintableFormatter, printable_lines
@@ -40,7 +43,8 @@ def recorded(folder: RunDir, model: str, afresh: bool = False, debug_run: bool =
     Args:
         folder: The run's folder.
         model: Name of the model, for the table.
-        afresh: Whether to make room first, if the folder exists.
+        afresh: Whether to make room first, if the folder exists. Its old content comes back if a mistake of the user,
+            or a stop, ends the block before the run is taken up.
         debug_run: Whether this is a debug run, which replaces an earlier one.
 
     Raises:
@@ -50,9 +54,10 @@ def recorded(folder: RunDir, model: str, afresh: bool = False, debug_run: bool =
     """
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     with owned(folder.path), interruptible():
-        started, record, exit_code = time.monotonic(), Record(), _FAILED
+        started, record, exit_code, old = time.monotonic(), Record(), _FAILED, None
         if afresh and is_there(folder.config):
-            log.info("%s: rerun, %s", folder.path, folder.make_room(debug_run))
+            old, line = folder.make_room(debug_run)
+            log.info("%s: rerun, %s", folder.path, line)
         folder.path.mkdir(exist_ok=True)
         folder.refuse_irregular()
         handler = _Log(folder.log, delay=True)
@@ -82,8 +87,18 @@ def recorded(folder: RunDir, model: str, afresh: bool = False, debug_run: bool =
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()
+            if old and not record.taken_up and isinstance(sys.exception(), (UserError, KeyboardInterrupt, SystemExit)):
+                _put_back(old, folder.path)
             for end in record.at_end:
                 end(exit_code)
+
+
+def _put_back(old: Path, path: Path) -> None:
+    """Return the folder of an earlier run to its place: the run that was to replace it has not started."""
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        old.rename(path)
+        log.info("%s: not run again, the old folder is back", path)
 
 
 class _Log(logging.handlers.WatchedFileHandler):

@@ -153,7 +153,7 @@ def _act(decision: Decision, folder: RunDir, cfg: DictConfig) -> None:
     elif decision.action is Action.EXTEND:
         folder.metrics_file.unlink()
     elif decision.action is Action.RESTART:
-        reason += f"; {folder.make_room(cfg.debug_run)}"
+        reason += f"; {folder.make_room(cfg.debug_run)[1]}"
     if reason:
         log.info("%s: %s", folder.path, reason)
 

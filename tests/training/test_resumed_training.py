@@ -132,6 +132,30 @@ def test_rerun_moves_the_old_folder_aside(composed, no_pictures):
     assert contents(RunDir(old)) == contents(run)
 
 
+@pytest.mark.parametrize("mistake", ["data.root=/no/such/folder", "data.classes=[benign,malignnt]", "data.size=0"])
+def test_a_rerun_with_a_mistake_leaves_the_old_run_in_its_place(composed, no_pictures, mistake):
+    cfg = composed(NET, "name=mine")
+    train.run(cfg)
+    run = folder_of(cfg)
+    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    with pytest.raises(UserError):
+        train.run(composed(NET, "name=mine", "rerun=true", mistake))
+    assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
+    assert not list(run.path.parent.glob("*.old-*"))
+
+
+def test_a_rerun_that_fails_by_itself_keeps_its_traceback_and_the_old_run(composed, no_pictures, monkeypatch):
+    cfg = composed(NET, "name=mine")
+    train.run(cfg)
+    run = folder_of(cfg)
+    monkeypatch.setattr(train, "prepare_data", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train.run(composed(NET, "name=mine", "rerun=true"))
+    assert "ZeroDivisionError" in run.error.read_text()
+    (old,) = run.path.parent.glob("*.old-*")
+    assert RunDir(old).is_complete
+
+
 def test_a_refused_job_changes_nothing_in_an_incomplete_foreign_folder(composed, no_pictures):
     cfg = composed(NET, "name=mine")
     train.run(cfg)
