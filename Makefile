@@ -12,7 +12,7 @@ CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 ORT := build/onnxruntime-web
 ORT_VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' bus_lightning/diagnosis/page/local/runtime.py)
 
-.PHONY: help setup demo test test-browser test-cluster lint data audit grid evaluate report results leakage reproduce \
+.PHONY: help setup demo test test-slow test-nightly test-browser test-cluster lint data audit grid evaluate report results leakage reproduce \
         app app-local wandb-sync wandb-dashboard chaos attack mutants bench bench-quick gpu-check docs tutorials wheel \
         try-package test-lowest check-links audit-dependencies clean-cache clean
 .DEFAULT_GOAL := help
@@ -36,6 +36,13 @@ demo: $(READY)  ## train a small grid on synthetic images and write a report
 
 test: $(READY)  ## run the fast tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+test-slow: $(READY)  ## run the tests that take seconds each: stopped trainings, whole grids and reports
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'slow and not (gpu or cluster or browser or network)' $(ARGS)
+
+test-nightly: $(READY)  ## run the tests that take minutes each: tutorials, packages in empty environments, the demo
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[docs]'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m nightly $(ARGS)
 
 test-browser: $(READY)  ## open a report and the diagnosis page in Chromium
 	@command -v npm > /dev/null && $(MAKE) --no-print-directory $(ORT)/$(ORT_VERSION) || \
@@ -150,7 +157,7 @@ docs: $(READY)  ## build the pages of docs/ into build/site/, without a warning 
 
 tutorials: $(READY)  ## run the tutorials of docs/tutorials/ from top to bottom (ARGS="-k first_grid")
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[docs]'
-	$(BIN)/python -m pytest -m slow tests/docs/test_tutorials.py $(ARGS)
+	$(BIN)/python -m pytest -m nightly tests/docs/test_tutorials.py $(ARGS)
 
 # The wheel is installed without its extras into an empty environment, where the model in it answers an image.
 wheel:  ## build the wheel and the sdist into dist/, and try the wheel in an empty environment

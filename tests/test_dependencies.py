@@ -178,6 +178,7 @@ def test_the_public_workflow_audits_every_extra():
     assert "make audit-dependencies" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", sorted(set(PROMISES) - {"dev"}))
 def test_an_extra_does_what_it_promises_without_other_packages(extra, tmp_path):
     brought = brought_by(extra)
@@ -186,7 +187,7 @@ def test_an_extra_does_what_it_promises_without_other_packages(extra, tmp_path):
     run([sys.executable, "-W", "ignore", "-c", code, tmp_path / "out"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("extra", sorted(PROMISES))
 def test_an_extra_in_an_empty_environment_does_what_it_promises(extra, tmp_path):
     """Installs up to 6 GB. With TORCH=cpu, the CPU build of PyTorch comes from the index named by CPU_INDEX.

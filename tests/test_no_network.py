@@ -75,6 +75,7 @@ def test_the_package_switches_reports_off_before_any_library_is_imported(tmp_pat
     assert {name: environment[name] for name in SWITCHES} == SWITCHES
 
 
+@pytest.mark.slow
 def test_training_that_is_recorded_by_wandb_without_a_login_contacts_nobody(tmp_path):
     watched = watch([ROOT / "train.py", *SMALL, "name=tiny"], tmp_path)
     assert "tiny" in watched.wait()
@@ -85,6 +86,7 @@ def test_training_that_is_recorded_by_wandb_without_a_login_contacts_nobody(tmp_
     assert not sync.contacts()
 
 
+@pytest.mark.slow
 def test_export_with_all_precisions_contacts_nobody_and_leaves_nothing_in_the_home(project):
     watched = watch(["-m", "bus_lightning.export", "--run", "runs/two_stage/segmenter-null",
                      "runs/two_stage/classifier-null", "--out", "bundle"], project)  # fmt: skip
@@ -101,6 +103,7 @@ def test_predict_contacts_nobody_and_leaves_nothing_in_the_home(tmp_path):
     assert not watched.home_files()
 
 
+@pytest.mark.slow
 def test_the_page_contacts_nobody_and_leaves_nothing_in_the_home(tmp_path):
     pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[app]'")
     arguments = ["-m", "bus_lightning.diagnosis.app", KEPT / "bundle", "--port", "0", "--threads", "1"]
@@ -116,7 +119,7 @@ def test_the_page_contacts_nobody_and_leaves_nothing_in_the_home(tmp_path):
     assert not [file for file in watched.home_files() if not FONTS.fullmatch(file)]  # Gradio imports it, where it is
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "arguments",
     [

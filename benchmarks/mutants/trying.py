@@ -19,7 +19,10 @@ _LIBRARIES = (
     *("segmentation_models_pytorch", "captum.attr", "hydra", "omegaconf", "pydicom", "statsmodels.api", "pytest"),
 )
 # Plugins of pytest that were imported before it are no reason to fail.
-_OPTIONS = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+_OPTIONS = (
+    *("-q", "-p", "no:cacheprovider", "-m", "not (nightly or gpu or cluster or browser or network)"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
 
 
 @dataclass

@@ -268,6 +268,7 @@ def test_each_row_of_the_table_has_a_probe():
     assert not probes.keys() & {"__init__", "report_rows", "varied_runs"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["import_training", "command_help"])
 def test_a_probe_prints_its_seconds_on_its_last_line(name, tmp_path):
     script = against.list_probes()[name]

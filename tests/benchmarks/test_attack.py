@@ -130,6 +130,7 @@ if "bus_lightning.diagnosis.predict" in " ".join(sys.orig_argv):
 """
 
 
+@pytest.mark.slow
 def test_a_file_that_ends_or_stops_the_command_is_found_among_others(intact, tmp_path, monkeypatch):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(HARM)
@@ -148,6 +149,7 @@ def test_a_file_that_ends_or_stops_the_command_is_found_among_others(intact, tmp
     assert len(tally.bad()) == 2
 
 
+@pytest.mark.slow
 def test_the_watch_sees_progress_hangs_and_the_memory_of_children_in_every_session():
     child = "x = bytearray(100_000_000); import time; time.sleep(1)"
     program = (
@@ -168,6 +170,7 @@ def test_the_watch_sees_progress_hangs_and_the_memory_of_children_in_every_sessi
     assert greedy.together_mb > 300
 
 
+@pytest.mark.slow
 def test_each_way_in_which_a_command_can_end_is_distinguished(tmp_path):
     scripts = {
         "answered": "print('well')",

@@ -78,7 +78,7 @@ def test_step_times_leave_the_first_steps_out(tmp_path):
     assert step_seconds(tmp_path / "clock.json") == [2.0, 4.0]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.busi
 @pytest.mark.parametrize("contestant", ["ours", "plain"])
 def test_contestants_that_read_data_are_timed_over_the_same_steps(contestant, tmp_path, busi):
@@ -141,7 +141,7 @@ def test_a_moved_picture_is_another_one(small_phantom):
     assert set(np.unique(lesion(small_phantom))) == {0, 255}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_users_are_timed_until_the_page_has_answered(tmp_path):
     bundle = make_bundle(tmp_path / "bundle")
     _, picture = cv2.imencode(".png", speckled(1)[0])

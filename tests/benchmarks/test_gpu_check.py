@@ -30,7 +30,7 @@ def settings(tmp_path):
     return make
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_part_runs_on_a_cpu(settings, tmp_path):
     data = (f"data.root={tmp_path / 'phantom'}",)
     results = checking.check(settings(seconds=3000, options=TINY + data), lambda partial: json.dumps(partial))
@@ -68,6 +68,7 @@ def waiting(monkeypatch):
     return replace
 
 
+@pytest.mark.slow
 def test_a_part_that_takes_too_long_is_ended_and_named_and_the_next_one_has_its_share(waiting, settings, monkeypatch):
     length = 600 + os.getpid()  # another suite on this machine waits another time
     waiting(long=length, short=0)
@@ -126,6 +127,7 @@ def test_a_machine_without_nvidia_smi_gives_no_samples(monkeypatch, tmp_path):
     assert samples.between(0, time.time()) is None
 
 
+@pytest.mark.slow
 def test_epochs_are_timed_without_their_first_steps(trained, tmp_path):
     clock = tmp_path / "clock.json"
     trained("model=resnet34", "trainer.max_epochs=2", "data.batch_size=4", f"+callbacks.epochs.path={clock}",

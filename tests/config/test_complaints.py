@@ -93,6 +93,7 @@ def test_an_argument_that_quotes_do_not_fix_gets_another_cure(argument, cure):
     assert cure in describe(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
 def test_both_commands_say_which_argument_to_quote_and_how(script):
     key = "data.root" if script == "train.py" else "runs"
@@ -145,6 +146,7 @@ def test_what_is_wrong_for_all_jobs_of_a_grid_is_refused_once(train, tmp_path):
     assert not list((tmp_path / "runs").glob("*/*"))
 
 
+@pytest.mark.slow
 def test_a_job_of_a_grid_that_is_wrong_alone_does_not_stop_the_others(train, tmp_path):
     done = train("-m", "seed=-1,0,x", "model=alexnet", "debug=fast", "logger=none", "data.size=64")
     assert done.returncode == 1
@@ -158,6 +160,7 @@ def test_a_search_without_a_score_is_refused_once(train):
     assert "A search needs a validation set for its score" in line
 
 
+@pytest.mark.slow
 def test_a_search_is_not_refused_for_a_value_that_it_varies(train):
     done = train("sweep=search", "model=u2net_lite", "data.split.val_from_train=choice(1,2)", "debug=fast", "seed=0",
                  "hydra.sweeper.n_trials=1", "logger=none")  # fmt: skip
@@ -191,6 +194,7 @@ def test_a_part_of_the_config_of_every_job_is_shown_with_the_flags_of_hydra(trai
     assert [config["lr"] for config in yaml.safe_load_all(done.stdout)] == [0.1, 0.2]
 
 
+@pytest.mark.slow
 def test_an_empty_wandb_mode_is_as_unset(train, tmp_path):
     done = train("model=alexnet", "debug=fast", "logger=wandb", "name=one", "data.size=64", WANDB_MODE="",
                  WANDB_API_KEY="")  # fmt: skip

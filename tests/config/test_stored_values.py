@@ -58,6 +58,7 @@ def test_plain_values_are_filled_like_a_config(path):
     assert repr(filled) == repr(checked)
 
 
+@pytest.mark.slow
 def test_plain_values_of_the_wrong_kind_are_found_like_those_of_a_config():
     values = read_values(KEPT[0])
     wrong = 0

@@ -18,6 +18,7 @@ def no_pictures(monkeypatch):
     monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
 
 
+@pytest.mark.slow
 def test_what_needs_a_validation_waits_if_it_runs_every_second_epoch(composed):
     # A plateau scheduler without patience, whose threshold cannot be reached: each new validation loss lowers the rate.
     overrides = [*SMALL, "+trainer.check_val_every_n_epoch=2", "trainer.max_epochs=5", "scheduler.patience=0",
@@ -35,6 +36,7 @@ def test_what_needs_a_validation_waits_if_it_runs_every_second_epoch(composed):
     assert evaluate_again(whole).metrics["test"] == whole.metrics["test"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", FLOATS)
 @pytest.mark.filterwarnings("ignore:.*AMP with fp16 is not supported on CPU")
 def test_each_precision_trains_to_a_complete_run(trained, precision):
@@ -45,6 +47,7 @@ def test_each_precision_trains_to_a_complete_run(trained, precision):
     assert evaluate_again(run).metrics["test"] == run.metrics["test"]
 
 
+@pytest.mark.slow
 def test_double_precision_goes_on_without_rounding(composed):
     overrides = [*SMALL, "trainer.precision=64-true", "trainer.max_epochs=3", "callbacks=ema",
                  "callbacks.progress=null"]  # fmt: skip
@@ -54,6 +57,7 @@ def test_double_precision_goes_on_without_rounding(composed):
     assert {value.dtype for value in weights.values()} == {torch.float64, torch.int64}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["unet", "joint_unet"])
 def test_other_tasks_train_in_double_precision(trained, model):
     run = trained(f"model={model}", "data.size=32", "trainer.precision=64-true")

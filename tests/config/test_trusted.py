@@ -86,6 +86,7 @@ def evaluated(run, **options):
 MARK = {"_target_": "strange.leave_mark"}
 
 
+@pytest.mark.slow
 def test_what_a_reader_does_not_need_is_not_built(copied, own, strange):
     before = OmegaConf.load(own.config)
     run = copied(
@@ -174,6 +175,7 @@ def test_what_is_neither_a_network_nor_a_loss_is_refused_and_not_imported(target
     assert not strange.exists()
 
 
+@pytest.mark.slow
 def test_code_of_the_user_trains_freely_and_is_read_with_the_option(composed, strange, caplog, capsys):
     cfg = composed(*SMALL, "name=mine", "model.net._target_=strange.Net")
     train.run(cfg)
@@ -233,6 +235,7 @@ def test_a_config_of_a_run_holds_values_only(own, tmp_path, monkeypatch, value, 
     assert SECRET not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_no_variable_of_the_environment_reaches_a_report(copied, finished, monkeypatch, capsys, caplog):
     monkeypatch.setenv("PRIVATE", SECRET)
     runs = [copied(str(number), **{key: "${oc.env:PRIVATE}"}) for number, key in enumerate(

@@ -84,6 +84,7 @@ def commands(out):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["full", "read-only"])
 @pytest.mark.parametrize("command", ["export", "report", "predict", "audit"])
 def test_a_disk_that_takes_nothing_is_named_with_its_option_and_nothing_is_half_written(project, capsys, command, kind):
@@ -100,6 +101,7 @@ def test_a_disk_that_takes_nothing_is_named_with_its_option_and_nothing_is_half_
         assert [path for path in left if path.stat().st_size and command != "predict"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["export", "report"])
 def test_an_older_result_stays_whole_on_a_disk_that_fills_up_meanwhile(project, capsys, command):
     if command == "export":

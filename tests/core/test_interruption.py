@@ -18,6 +18,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("overrides", "number", "moment"), MOMENTS)
 def test_a_stopped_run_saves_and_goes_on_to_the_same_bits(
     composed, undisturbed, watch, overrides, number, moment, caplog
@@ -54,6 +55,7 @@ def test_a_run_that_an_older_version_began_goes_on(composed, undisturbed, watch)
     assert results_of(run) == expected
 
 
+@pytest.mark.slow
 def test_a_job_that_one_launch_starts_twice_goes_on_in_spite_of_rerun(composed, undisturbed, watch):
     expected, steps = undisturbed(*ALEXNET)
     watch.at[1, 2] = raise_later(signal.SIGTERM)
@@ -80,6 +82,7 @@ def test_a_second_ctrl_c_stops_at_once(composed, watch):
     assert torch.load(folder_of(cfg).last, weights_only=True)["epoch"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides", [ALEXNET, U2NET_LITE, [*ALEXNET, "data.workers=2"]], ids=["alexnet", "u2net_lite", "workers"]
 )
@@ -94,6 +97,7 @@ def test_a_killed_run_goes_on_from_the_last_epoch_to_the_same_bits(composed, und
     assert watch.steps[done:] == [step for step in steps if step[0] >= 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more", [(), ("trainer.accumulate_grad_batches=3",), ("data.workers=2",), ("data.balance=oversample",)], ids=str
 )
@@ -113,6 +117,7 @@ def test_a_checkpoint_within_an_epoch_neither_repeats_nor_leaves_out_a_batch(com
     assert results_of(folder_of(composed(*overrides))) == expected
 
 
+@pytest.mark.slow
 def test_an_early_stopped_run_that_was_killed_before_its_test_does_not_train_on(composed, undisturbed, watch):
     overrides = [*ALEXNET, "callbacks=early_stopping", "callbacks.progress=null", "callbacks.early_stopping.patience=1",
                  "callbacks.early_stopping.min_delta=1", "trainer.max_epochs=6"]  # fmt: skip
@@ -126,6 +131,7 @@ def test_an_early_stopped_run_that_was_killed_before_its_test_does_not_train_on(
     assert watch.steps == steps
 
 
+@pytest.mark.slow
 def test_history_has_no_gap_and_no_repeated_row(composed, watch):
     cfg = composed(*ALEXNET)
     for moment in ((0, 1), (1, 3), (2, 2)):

@@ -168,6 +168,7 @@ def test_a_read_only_folder_is_one_line(composed, watch, small_disk):
         train.run(cfg)
 
 
+@pytest.mark.slow
 def test_a_data_folder_that_vanishes_is_named_and_the_run_goes_on_when_it_is_back(
     composed, undisturbed, watch, phantom_copy
 ):
@@ -186,6 +187,7 @@ def test_a_data_folder_that_vanishes_is_named_and_the_run_goes_on_when_it_is_bac
     assert results_of(run) == expected
 
 
+@pytest.mark.slow
 def test_jobs_do_not_add_up_in_memory(composed, tmp_path):
     cfg = composed("model=resnet34", "trainer.limit_train_batches=1", "data.batch_size=8", "logger=wandb")
     OmegaConf.save(cfg, tmp_path / "job.yaml")

@@ -59,6 +59,7 @@ def test_images_are_put_on_the_device_once(made):
     assert first is second
 
 
+@pytest.mark.slow
 def test_a_run_trains_and_repeats_with_its_images_on_the_device(trained):
     losses = []
     for group in ("one", "two"):
@@ -74,6 +75,7 @@ def test_learning_by_heart_sees_the_same_four_batches_in_each_epoch(trained, pla
     assert pd.read_csv(run.history)["train/loss"].nunique() == 1
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_images_where_they_were(trained):
     run = trained("model=resnet34", "trainer.max_epochs=1", "keep_last=true", "name=grown")
     run.update_status(on_device=True)  # as if a GPU had begun it

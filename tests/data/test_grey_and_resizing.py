@@ -168,6 +168,7 @@ def test_a_run_of_version_0_1_keeps_its_rules_and_a_new_one_has_the_new(composed
         assert cfg.preprocess.rules == chosen
 
 
+@pytest.mark.slow
 def test_the_same_command_skips_a_complete_run_of_version_0_1_and_its_rules_can_be_refused(composed, trained, caplog):
     overrides = ["model=resnet34", "data.size=32", "trainer.max_epochs=1", "name=run"]
     run = trained(*overrides, "preprocess.rules=1")

@@ -161,6 +161,7 @@ def test_masks_of_one_image_are_read_each_by_its_own_rule(tmp_path):
     np.testing.assert_array_equal(read_mask(tmp_path, ("a.png", "b.png", "c.png"), SHAPE), BOTH)
 
 
+@pytest.mark.slow
 @pytest.mark.busi
 def test_masks_of_busi_are_what_half_of_the_brightest_gives(busi):
     for files in read_index(busi)["masks"]:

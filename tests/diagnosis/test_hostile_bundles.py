@@ -64,6 +64,7 @@ def refusal_of(call):
     return None, line
 
 
+@pytest.mark.slow
 def test_any_other_value_anywhere_is_refused_in_a_line_or_answered(bundle, frame):
     original = json.loads((bundle / MANIFEST).read_text())
     expected = Diagnoser(load_bundle(bundle), threads=1).diagnose([frame])[0]

@@ -30,7 +30,7 @@ def memory_of(process):
     return total
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory of processes")
 def test_predict_and_its_decoder_stay_within_their_memory_on_the_largest_images(tmp_path):
     assert Limits().pixels == SIDE**2

@@ -128,6 +128,7 @@ def wait_for(condition):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_page_leaves_its_folder_only_until_the_next_start(bundle, content, server):
     killed = Server(bundle, server.temporary.parent, exist_ok=True)
     path = upload(killed, content)

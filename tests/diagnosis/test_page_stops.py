@@ -20,6 +20,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 def test_the_page_stops_when_another_thread_receives_ctrl_c(tmp_path):
     server = Server(make_page_bundle(tmp_path / "bundle"), tmp_path, code=CODE)
     try:

@@ -17,6 +17,7 @@ for module in pkgutil.walk_packages(bus_lightning.diagnosis.__path__, "bus_light
 """
 
 
+@pytest.mark.slow
 def test_every_module_of_the_diagnosis_can_be_imported_without_the_training_libraries():
     pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[app]'")
     command = [sys.executable, "-c", IMPORT_ALL]

@@ -63,7 +63,7 @@ def test_the_command_of_the_page_answers_the_image(place):
     assert len(list((place / "results/mine").glob("*_mask.png"))) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_export_of_the_page_makes_the_bundle(place):
     (place / "bundle").unlink()
     (place / "data").mkdir()

@@ -45,7 +45,7 @@ def site(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_page_is_built(site):
     for page in [*MARKDOWN, *NOTEBOOKS, *RESTRUCTURED]:
         if ".github" not in page.parts:
@@ -53,14 +53,14 @@ def test_every_page_is_built(site):
     assert "docs/index.html" in (site / "index.html").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_reference_has_the_docstrings(site):
     page = (site / "docs/reference/runs.html").read_text()
     assert "Open the folder of a run." in page
     assert "The content of status.json: state, hashes, hardware, time." in page  # of a property
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_long_names_break_between_words_and_no_option_breaks(site):
     assert "<h2>bus_<wbr>lightning.<wbr>runs.<wbr>finished<" in (site / "docs/reference/runs.html").read_text()
     assert re.search(r"test_[\w<>/]+<wbr>", (site / "docs/reliability.html").read_text())
@@ -70,7 +70,7 @@ def test_long_names_break_between_words_and_no_option_breaks(site):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_a_command_prints_is_not_coloured_as_python(site):
     block = re.search(
         r"<pre>[^<]*make demo\s+make test\s*</pre>", (site / "README.html").read_text().replace("<span></span>", "")
@@ -78,7 +78,7 @@ def test_what_a_command_prints_is_not_coloured_as_python(site):
     assert block
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_no_page_loads_anything_from_the_internet(site):
     pages = list(site.rglob("*.html"))
     assert len(pages) > 40

@@ -11,7 +11,7 @@ from pages import NOTEBOOKS
 TUTORIALS = Path(__file__).parent / "tutorials.py"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
 def test_a_tutorial_runs_from_top_to_bottom(notebook, tmp_path):
     pytest.importorskip("nbclient", reason="needs pip install -e '.[docs]'")

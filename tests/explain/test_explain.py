@@ -107,6 +107,7 @@ def test_the_last_feature_map_is_what_the_head_sees_before_pooling(name, layer):
     assert last_feature_map(debug_net(name), images(1, 3, 96, 96)) == layer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layer"),
     [
@@ -145,6 +146,7 @@ def test_an_image_has_the_same_maps_alone_and_in_a_batch():
         torch.testing.assert_close(heat, together[method][1:2], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_gets_a_table_a_sheet_and_its_tiles(trained):
     run = trained("model=alexnet")
     before = run.metrics["test"]
@@ -188,6 +190,7 @@ def test_a_run_gets_a_table_a_sheet_and_its_tiles(trained):
     assert file.read_bytes() == written  # the random weights are the same again
 
 
+@pytest.mark.slow
 def test_fewer_images_and_methods_can_be_asked_for(trained, monkeypatch):
     run, seen, call = trained("model=resnet34", "trainer.precision=bf16-mixed"), [], HeatMaps.__call__
     monkeypatch.setattr(HeatMaps, "__call__", lambda maps, *batch: seen.append((maps, *batch)) or call(maps, *batch))
@@ -227,6 +230,7 @@ def test_the_checkpoint_is_hashed_once(trained, monkeypatch):
     assert hashed.count(run.best) == 1
 
 
+@pytest.mark.slow
 def test_damaged_heat_maps_are_made_again(trained, caplog):
     run = trained("model=alexnet")
     folder, options = run.path / "explain", OPTIONS | {"methods": ["gradcam"], "images": 3}
@@ -255,6 +259,7 @@ def test_damaged_heat_maps_are_made_again(trained, caplog):
         assert files == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", ["channel", "crop"])
 def test_images_with_a_mask_channel_or_a_crop_get_maps_too(trained, overlay):
     run = trained("model=resnet34", f"overlay={overlay}", "data.resize=pad")

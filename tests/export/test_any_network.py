@@ -109,6 +109,7 @@ def joint_seeds(copied):
     return runs
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_joint_runs_answers_what_its_evaluation_wrote(copied, tmp_path, monkeypatch):
     runs = joint_seeds(copied)
     average(runs[0].parent / "joint-*", "seeds", "trusted_packages=[tiny_nets]")
@@ -138,6 +139,7 @@ def test_an_ensemble_of_joint_runs_answers_what_its_evaluation_wrote(copied, tmp
     assert row["value"] == pytest.approx(dice, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_each_member_keeps_its_preprocessing_and_its_order_of_classes(copied, tmp_path):
     other = "data.classes=[normal,malignant,benign]"
     runs = copied(
@@ -156,6 +158,7 @@ def test_each_member_keeps_its_preprocessing_and_its_order_of_classes(copied, tm
     assert not any(diagnosis.mask for diagnosis in diagnoses.values())
 
 
+@pytest.mark.slow
 def test_a_heat_map_of_an_ensemble_is_the_mean_of_those_of_its_members(copied, tmp_path):
     runs = copied(("cls-a", "seed=1"), ("cls-b", "seed=2"))
     bundle = make_bundle(runs, tmp_path / "bundle")
@@ -178,6 +181,7 @@ def folds(copied):
     return copied(*((f"cls-{fold}", f"seed={fold}", f"data.split.fold={fold}", *options) for fold in range(3)))
 
 
+@pytest.mark.slow
 def test_folds_make_a_bundle_whose_card_says_that_nothing_is_held_out(folds, tmp_path):
     bundle = make_bundle(folds, tmp_path / "bundle")
     card = " ".join(bundle.card.split())
@@ -212,6 +216,7 @@ def test_validation_images_calibrate_without_folds(folds, tmp_path, monkeypatch)
     assert "On the validation images, its sensitivity is" in bundle.card
 
 
+@pytest.mark.slow
 def test_a_lone_run_makes_a_bundle_that_says_what_it_lacks(written, tmp_path):
     for name, sentence, lacking in (
         ("cls", NO_OUTLINE, ["IoU", "measured less"]),
@@ -226,6 +231,7 @@ def test_a_lone_run_makes_a_bundle_that_says_what_it_lacks(written, tmp_path):
         assert_equal(diagnoses, run.cases, run.folder.masks if name == "seg" else None)
 
 
+@pytest.mark.slow
 def test_a_bundle_of_the_default_precision_alone_is_small_and_gives_the_same_answers(written, tmp_path, monkeypatch):
     run = written("joint")
     whole = make_bundle([run], tmp_path / "whole", trusted=TRUSTED)

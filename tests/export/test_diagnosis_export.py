@@ -48,6 +48,7 @@ def segmenters(tmp_path_factory, phantom, audit_cache):
     return runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["predicted", "predicted_channel", "predicted_crop"])
 def test_a_classifier_sees_a_mask_as_in_training(segmenters, phantom, audit_cache, tmp_path, style, monkeypatch):
     pattern = f"overlay.segmenters='{segmenters}/*'"
@@ -189,7 +190,7 @@ def test_an_export_that_fails_leaves_the_old_bundle(made, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["bundle"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_trained_runs_become_a_bundle_by_the_command(trained, tmp_path, capsys):
     segmenter, classifier = trained("model=u2net_lite"), trained("model=deepcardinal50")
     # The options of earlier versions still work, and name the one that has replaced them.

@@ -91,6 +91,7 @@ def with_normal_images(cases: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([cases[cases["part"] != OTHER_DATA], lesions, healthy], ignore_index=True)
 
 
+@pytest.mark.slow
 def test_the_card_says_of_other_data_only_what_its_rows_show(cases):
     def section(table: pd.DataFrame, temperature: float | None) -> str:
         sections = describe_evidence(find_evidence(table, temperature, 0.95))

@@ -42,6 +42,7 @@ def test_help_shows_examples_and_does_not_wait_for_torch(script):
     assert not imported & {"torch", "lightning", "numpy"}
 
 
+@pytest.mark.slow
 def test_a_finished_grid_does_not_wait_for_torch(train):
     grid = ("-m", "model=alexnet", "debug=fast", "rerun=false", "seed=0,1", "logger=csv")
     assert train(*grid).returncode == 0
@@ -54,6 +55,7 @@ def test_a_finished_grid_does_not_wait_for_torch(train):
     assert not imported & {"torch", "lightning", "albumentations"}
 
 
+@pytest.mark.slow
 def test_jobs_side_by_side_end_in_one_table(train, tmp_path):
     done = train("-m", "model=alexnet,resnet34", "debug=fast", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert done.returncode == 0, done.stderr
@@ -128,6 +130,7 @@ def test_no_data_folder_is_one_line_that_says_how_to_get_it():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_each_job_of_a_grid_is_a_separate_run_on_wandb(train, tmp_path):
     done = train("-m", "model=alexnet,resnet34", "debug=fast", "logger=wandb", "group=mine")
     assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ def test_the_demo_trains_the_three_classifiers_a_pretrained_one_and_a_segmenter(
     assert set(demo_overrides()["model"].split(",")) == USERS | {"efficientnet_lite0", "u2net_lite"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_recipe_of_the_demo_trains_a_classifier_that_is_clearly_above_chance(tmp_path):
     options = demo_overrides() | {"model": "efficientnet_lite0", "logger": "none"}
     command = [sys.executable, str(ROOT / "train.py"), *(f"{key}={value}" for key, value in options.items())]
@@ -46,6 +46,7 @@ def first_note(run):
     return text.partition("In short")[2].partition("**Table 1.**")[0]
 
 
+@pytest.mark.slow
 def test_a_report_starts_with_the_best_classifier_and_how_far_it_is_above_chance(finished):
     finished("model=resnet50", "group=grid", "data=phantom", sure=-3)
     note = first_note(finished("model=alexnet", "group=grid", "data=phantom", sure=6))
@@ -54,6 +55,7 @@ def test_a_report_starts_with_the_best_classifier_and_how_far_it_is_above_chance
     assert "Check passed" in note
 
 
+@pytest.mark.slow
 def test_a_report_does_not_praise_a_classifier_that_is_no_better_than_chance(finished):
     note = first_note(finished("model=resnet50", "group=grid", sure=0))
     assert "resnet50 is not clearly better than chance on 40 held-out test images" in note

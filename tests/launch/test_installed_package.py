@@ -111,6 +111,7 @@ def test_the_sdist_is_small_and_gives_the_same_wheel(installed, tmp_path):
     assert sizes_of(again) == sizes_of(wheel)
 
 
+@pytest.mark.slow
 def test_the_wheel_trains_a_network_of_the_users_own_file_and_names_no_commit_of_another_project(installed):
     (installed / "hospital_networks.py").write_text(NETWORK)
     (installed / "configs" / "model").mkdir(parents=True)
@@ -133,6 +134,7 @@ def test_the_commands_of_the_package_are_named_in_its_help_and_its_errors(instal
     assert refused.returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "arguments", "named"),
     [

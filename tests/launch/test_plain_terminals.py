@@ -59,6 +59,7 @@ def test_a_training_prints_where_it_failed(small_phantom, place):
     assert "gr\\xfcn" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_job_in_another_process_shows_its_progress(place):
     phantom = ROOT / "tests" / "kept" / "data" / "phantom"
     options = (f"data.root={phantom}", f'data.cache="{place / "cache"}"', f'runs_dir="{place / "jobs"}"')

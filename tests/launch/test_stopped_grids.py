@@ -40,6 +40,7 @@ def nothing_runs_on():
             launch.communicate()
 
 
+@pytest.mark.slow
 def test_two_launches_of_one_grid_share_its_jobs_and_never_a_folder(command, tmp_path):
     grid = command("-m", "model=alexnet", "debug_size=true", "seed=0,1,2", "logger=csv", "trainer.max_epochs=2")
     launches = [start(*grid), start(*grid)]
@@ -98,6 +99,7 @@ def results_in(runs):
     return {str(file.relative_to(runs)): file.read_bytes() for file in files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "tell"), [(signal.SIGTERM, os.kill), (signal.SIGINT, os.killpg)], ids=["SIGTERM", "Ctrl-C to all"]
 )
@@ -126,6 +128,7 @@ def test_a_stopped_grid_of_jobs_side_by_side_saves_each_and_goes_on_to_the_same_
     assert trained == steps, "a step was repeated or left out"
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_jobs_side_by_side_at_once(command, tmp_path):
     launch = start(*command(*SIDE_BY_SIDE, *JOBLIB, "trainer.max_epochs=500", "data.workers=1"))
     wait_for(lambda: len(list((tmp_path / "runs").glob("*/*/history.csv"))) == 2)
@@ -140,6 +143,7 @@ def test_a_second_signal_ends_jobs_side_by_side_at_once(command, tmp_path):
     assert is_gone(launch.pid), "a worker was left behind"
 
 
+@pytest.mark.slow
 def test_fail_fast_lets_the_other_running_jobs_save(command, tmp_path):
     rates = "optimizer.lr=1e-4,1e30"  # the second one diverges
     launch = start(*command("-m", "model=alexnet", "debug_size=true", "logger=csv", "data.batch_size=8",
@@ -151,6 +155,7 @@ def test_fail_fast_lets_the_other_running_jobs_save(command, tmp_path):
     assert sorted(states) == ["failed", "interrupted"], output
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_named_with_its_job(command, tmp_path):
     kill = "+callbacks.kill._target_=os.abort"  # dies while the job is built, as if the kernel had killed it
     launch = start(*command("-m", "model=alexnet", "debug=fast", "seed=0,1", "hydra/launcher=joblib", kill))

@@ -18,6 +18,7 @@ WAYS = sorted(file.stem for file in (ROOT / "conf" / "debug").glob("*.yaml"))
 TINY = ("data.size=32", "data.split.cross_folds=2", "sweep=two_stage", "trainer.max_epochs=1")
 
 
+@pytest.mark.slow
 def test_the_classifiers_of_two_stages_get_a_mask_of_every_image_also_while_debugging(composed):
     for fold in ("null", 0, 1):
         train.run(composed(*TINY, "debug=fast", "model=u2net_lite", f"data.split.cross_fold={fold}"))
@@ -28,6 +29,7 @@ def test_the_classifiers_of_two_stages_get_a_mask_of_every_image_also_while_debu
     assert run.status["masks"]
 
 
+@pytest.mark.slow
 def test_masks_of_a_part_of_the_images_are_refused_with_the_limit_that_is_the_reason(composed):
     limited = ("trainer.limit_test_batches=1", "data.batch_size=2", "overlay=none")
     for fold in ("null", 0, 1):
@@ -43,7 +45,7 @@ def test_a_failed_segmenter_is_named_with_its_reason(composed):
         train.run(composed(*TINY, "model=resnet34"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_runs_in_every_way_of_debugging_on_phantoms(sweep, way, phantom, audit_cache, tmp_path):

@@ -116,7 +116,7 @@ def test_every_job_of_a_sweep_is_shown_and_none_is_trained(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_each_data_set_is_tested_by_a_run_that_is_trained_on_the_others(phantom, audit_cache, tmp_path, launcher):
     other = tmp_path / "other"
@@ -226,7 +226,7 @@ def test_the_same_search_again_asks_for_the_same_trials_and_goes_on_where_it_was
     assert search(begun, trials=16)[:14] == whole  # and more trials follow on what is there
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_search_trains_and_again_trains_only_what_is_new(phantom, audit_cache, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
 

@@ -280,6 +280,7 @@ def test_a_head_whose_scale_is_undone_keeps_its_size_and_is_reported(caplog):
     assert net.head.weight.std() > 0.005
 
 
+@pytest.mark.slow
 def test_a_trained_network_is_evaluated_without_a_new_head(trained, caplog):
     overrides = ["model=joint_unet", "trainer.limit_train_batches=1", "keep_last=true", "name=small"]
     with caplog.at_level(logging.INFO):

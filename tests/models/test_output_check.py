@@ -169,6 +169,7 @@ def test_what_cannot_be_trained_is_refused(wrap, reason):
 # ---- in a run
 
 
+@pytest.mark.slow
 def test_a_run_is_refused_before_its_first_step(composed):
     for model, option, reason in (
         ("unet", "+model.net.activation=sigmoid", "always in [0, 1]"),
@@ -191,6 +192,7 @@ def test_a_network_that_a_user_names_is_refused_as_well(composed):
     start(named(composed, "torchvision.models.googlenet", init_weights=False, aux_logits=False), "model=resnet34")
 
 
+@pytest.mark.slow
 def test_an_older_run_of_probabilities_is_refused_when_it_is_evaluated(trained):
     run = trained("model=unet", "trainer.limit_train_batches=1")
     run.config.write_text(run.config.read_text().replace("classes: 1\n", "classes: 1\n    activation: sigmoid\n", 1))

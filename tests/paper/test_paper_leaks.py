@@ -23,6 +23,7 @@ def lines(axes, **properties):
     ]
 
 
+@pytest.mark.slow
 def test_leakage_experiments_have_a_separate_section(finished):
     for leak in ("nothing", "class_mark", "contour_all"):
         for method in ("random", "grouped"):
@@ -95,6 +96,7 @@ def test_a_handling_without_validation_images_is_not_judged():
     assert notes[-1].text == "Not judged, because a number is missing: it (random split)."
 
 
+@pytest.mark.slow
 def test_cross_fitted_runs_are_compared_neither_with_the_paper_nor_with_leaks(finished):
     run = finished(NET, "name=alone")
     finished(NET, "name=predicted", "overlay=predicted")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import bus_lightning
 from bus_lightning.launch import report
 from bus_lightning.paper.additions import EXTENSION
@@ -23,6 +25,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_report_of_a_copy_without_the_papers_has_everything_but_the_papers(finished, tmp_path):
     run = finished("model=resnet34")
     copy = tmp_path / "copy"

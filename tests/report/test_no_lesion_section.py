@@ -32,6 +32,7 @@ def section_of(path):
     return next((each for each in contents(read_group(path)) if each.title == TITLE), None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["unet", "joint_unet"])
 def test_false_alarms_and_dice_are_shown_before_and_after_with_a_paired_difference(finished, model):
     cases = scored_cases()

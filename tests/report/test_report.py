@@ -20,6 +20,7 @@ def report_of(run, *more, **options):
     return page.parent, (page.parent / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_report_has_all_tables_and_figures_and_lists_what_was_left_out(finished):
     finished("group=grid", "model=resnet34", "seed=0")
     finished("group=grid", "model=resnet34", "seed=1")
@@ -57,6 +58,7 @@ def test_a_report_has_all_tables_and_figures_and_lists_what_was_left_out(finishe
     assert not [word for word in ("paper", "Li et al", "ResNet") if word in text]  # the report itself knows no paper
 
 
+@pytest.mark.slow
 def test_a_report_without_the_images_says_so_and_how_it_gets_its_pictures(finished, tmp_path, monkeypatch):
     run = finished("group=g", "model=alexnet")
     told = "The images of busi were not found, so this report has no pictures of them"
@@ -79,6 +81,7 @@ def test_one_case_of_one_class_gives_a_report_and_the_command_says_where(finishe
     assert "no image of class" in page.read_text()
 
 
+@pytest.mark.slow
 def test_conditions_on_different_images_are_compared_on_those_that_they_share_and_all_goes_to_wandb(
     finished, monkeypatch
 ):
@@ -95,6 +98,7 @@ def test_conditions_on_different_images_are_compared_on_those_that_they_share_an
     assert b"figures/confusion_test" in content
 
 
+@pytest.mark.slow
 def test_a_report_goes_only_to_an_owner_on_wandb_that_the_user_names(finished, monkeypatch, caplog):
     monkeypatch.setenv("WANDB_MODE", "offline")
     group = finished("group=foreign", "model=resnet34", "logger=wandb", "logger.wandb.entity=stranger").path.parent
@@ -175,6 +179,7 @@ def test_a_model_is_shown_by_its_condition_without_leaks_else_by_the_first(finis
     assert shown.items[0].text == better[0].removeprefix("name=")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_sent_is_a_warning_and_the_report_is_there(finished, caplog):
     def send(group, sections):
         raise OSError("no route")

@@ -43,6 +43,7 @@ def row_of(text, *beginning):
     ]
 
 
+@pytest.mark.slow
 def test_a_metric_has_the_same_value_in_every_table(finished):
     labels = ["benign"] * 86 + ["malignant"] * 42 + ["normal"]
     wrong = ["malignant"] * 22 + labels[22:]  # 107 of 129 are right: 0.82946, and 0.8295 would become 0.830
@@ -55,6 +56,7 @@ def test_a_metric_has_the_same_value_in_every_table(finished):
     assert exact.set_index("metric").loc["accuracy", "value"] == pytest.approx(107 / 129, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_table_of_comparisons_has_only_those_that_were_made(finished):
     labels = ["benign", "malignant", "normal"] * 10
     first = finished("group=apart", "model=resnet34", cases=cases_of(labels, labels))
@@ -77,6 +79,7 @@ def test_no_p_value_is_written_as_zero_and_an_undefined_one_is_a_dash():
     assert write_p(float("nan")) == "-"
 
 
+@pytest.mark.slow
 def test_an_interval_without_width_is_no_certainty(finished):
     labels = ["benign"] * 14 + ["malignant"] * 7 + ["normal"] * 2
     _, text = report_of(finished("group=flat", "model=resnet34", cases=cases_of(labels, ["benign"] * 23)))
@@ -85,6 +88,7 @@ def test_an_interval_without_width_is_no_certainty(finished):
     assert "has no width" not in text
 
 
+@pytest.mark.slow
 def test_the_line_of_the_most_frequent_class_is_drawn_only_where_it_is_the_same_for_all(finished):
     labels = ["benign", "malignant", "normal"] * 10
     more = ["benign"] * 10

@@ -147,6 +147,7 @@ def test_damaged_tables_are_left_out_and_named(finished):
     assert len(compare_corrupted(conditions[0], ["accuracy"], draws=50)) == 2
 
 
+@pytest.mark.slow
 def test_a_baseline_counts_once_for_all_seeds_and_networks_of_a_split(finished):
     cases = read_test_cases(finished("model=alexnet", "name=drawn", "group=drawn", number=90))
     drawn = pd.concat([cases, cases.assign(id="v" + cases["id"], split="val")], ignore_index=True)
@@ -203,6 +204,7 @@ def test_without_baselines_there_is_no_section(finished):
     assert baseline_section(conditions, {}) is None
 
 
+@pytest.mark.slow
 def test_the_folds_of_a_baseline_are_compared_with_a_network_whatever_the_names_of_its_runs(finished):
     runs = []
     for name, seed, fold in (("a", 0, 0), ("b", 1, 1), ("c", 1, 0), ("d", 0, 1)):  # the first runs have two seeds
@@ -219,6 +221,7 @@ def test_the_folds_of_a_baseline_are_compared_with_a_network_whatever_the_names_
     assert not compared.astype(str).isin(["nan", "undefined", "not compared"]).any(axis=None)
 
 
+@pytest.mark.slow
 def test_p_of_a_network_minus_a_baseline_is_adjusted_for_the_comparisons_with_this_baseline_alone(finished):
     runs = [finished("model=alexnet", f"seed={seed}", "group=averaged", number=90, sure=0.9) for seed in (0, 1)]
     for run in runs:

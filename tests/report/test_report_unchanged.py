@@ -55,6 +55,7 @@ def change_a_digit(file: Path) -> None:
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+@pytest.mark.slow
 def test_a_second_report_over_unchanged_runs_is_the_first_one(group, capsys):
     assert main([str(group), "--no-wandb"]) == 0
     page = group / "report" / "index.html"
@@ -73,6 +74,7 @@ def test_a_second_report_over_unchanged_runs_is_the_first_one(group, capsys):
     assert "nothing" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_report_that_is_kept_repeats_its_warnings(group, capsys, caplog):
     config = group / "finished" / "config.yaml"
     config.write_text(config.read_text().replace("    entity: null\n", "    entity: stranger\n"))
@@ -143,6 +145,7 @@ def test_what_a_report_does_not_read_changes_nothing(made, tmp_path):
     assert made().is_shown()
 
 
+@pytest.mark.slow
 def test_a_record_that_cannot_be_written_leaves_the_report(group, capsys):
     (group / ".summaries").write_text("a file in the place of the folder")
     for _ in range(2):
@@ -199,6 +202,7 @@ def test_a_report_killed_at_any_moment_leaves_a_whole_one(tmp_path):
     assert "<title>new" in (out / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_second_report_at_the_same_time_waits_and_says_so(group):
     command = [sys.executable, "-m", "bus_lightning.launch.report", str(group), "--no-wandb"]
     subprocess.run(command, check=True, capture_output=True)  # not in this process, whose sys.path has grown
@@ -240,6 +244,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_all_that_a_report_opens_decides_whether_it_is_made_again(tmp_path, small_phantom):
     group = tmp_path / "runs" / "grid"
     for name in ("joint/finished", "classification/finished", "two_stage/segmenter-null"):

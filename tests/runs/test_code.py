@@ -74,6 +74,7 @@ def test_a_run_that_starts_again_from_the_first_epoch_has_only_its_own_code(begu
     assert caplog.text.count("other code") == 1
 
 
+@pytest.mark.slow
 def test_a_resumed_training_records_what_took_it_up(composed, monkeypatch, caplog):
     import bus_lightning.runs.folder as module
 

@@ -169,6 +169,7 @@ def test_every_key_of_a_config_that_a_report_reads_is_missed(finished):
             load_config(run.config)
 
 
+@pytest.mark.slow
 def test_a_report_lists_damaged_runs_and_shows_the_others(finished, capsys):
     whole = finished("model=resnet34")
     with_cell(finished("model=alexnet"), "label", "benlgn")

@@ -44,6 +44,7 @@ def test_a_debug_run_replaces_the_one_before(train):
     assert not (run.path / "of_the_first_run.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_debug_run_moves_any_other_run_aside(train):
     run = train("group=debug")
     before = files_of(run.path)
@@ -63,6 +64,7 @@ def test_any_other_run_moves_a_debug_run_aside(train):
     assert files_of(old) == before
 
 
+@pytest.mark.slow
 def test_a_debug_run_that_goes_on_with_another_run_does_not_let_the_next_one_remove_it(train):
     run = train("group=debug", "keep_last=true")
     train("debug=profile", "rerun=false", "trainer.max_epochs=2", "keep_last=true")

@@ -35,6 +35,7 @@ def evaluate(run, root):
     evaluate_run(run, OmegaConf.create(request | HEAT_MAPS))
 
 
+@pytest.mark.slow
 def test_results_of_the_weights_before_a_run_was_trained_further_are_left_out_and_named(trained, no_pictures, tmp_path):
     other = tmp_path / "other"
     draw_phantom(other, images=12, seed=7)

@@ -65,6 +65,7 @@ def test_a_damaged_file_of_a_run_is_named_and_the_other_runs_are_answered(tmp_pa
             assert states[name] == "damaged", why
 
 
+@pytest.mark.slow
 def test_a_report_of_damaged_runs_has_the_whole_ones_and_a_line_for_each_other(tmp_path, capsys):
     copy_run(tmp_path / "group" / "whole__$\\frac{$\x1b[2J")
     for file in FILES[:4] + FILES[5:6]:
@@ -104,6 +105,7 @@ def evaluated(runs):
     return OmegaConf.create({"runs": runs, "part": "test", "split": None, "progress": False, "data": data})
 
 
+@pytest.mark.slow
 def test_damaged_runs_are_refused_by_evaluation_and_the_whole_one_is_evaluated(project, caplog, capsys):
     whole = copy_run(project / "runs" / "group" / "whole", "classification/finished")
     bad = []

@@ -60,6 +60,7 @@ def refusal(read, of):
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "read"),
     [
@@ -84,6 +85,7 @@ def test_each_value_of_a_json_file_that_is_of_another_kind_is_refused_or_answere
     assert refused > 100
 
 
+@pytest.mark.slow
 def test_each_value_of_a_config_that_is_of_another_kind_is_refused_or_answered(tmp_path):
     run = copy_run(tmp_path / "group" / "run")
     content = yaml.safe_load(run.config.read_text())

@@ -118,6 +118,7 @@ def test_the_fingerprints_of_an_earlier_version_name_the_images_that_its_run_has
     assert sorted(tested) == sorted(id_.replace("/", "/new ") for id_ in held_out)
 
 
+@pytest.mark.slow
 def test_runs_of_an_earlier_version_are_reported(project):
     groups = [f"runs/{name}" for name in ("classification", "joint", "two_stage")]
     assert report([*groups, "--out", "report", "--no-wandb"]) == 0

@@ -48,6 +48,7 @@ def test_a_loaded_run_predicts_its_test_images_as_its_cases_and_masks_say(name):
     assert pixels <= 2
 
 
+@pytest.mark.slow
 def test_flips_padding_cleaning_grey_precision_and_the_no_lesion_rule_are_those_of_the_run(trained, phantom):
     folder = trained(
         "model=joint_unet", "preprocess=clean", "data.resize=pad", "data.channels=1", "trainer.precision=bf16-mixed",

@@ -37,6 +37,7 @@ def counted(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["resnet34", "u2net_lite"])
 def test_a_run_counts_on_its_trained_network_what_a_report_would_count(trained, model):
     run = trained(f"model={model}")
@@ -114,6 +115,7 @@ def test_counting_leaves_a_network_as_it_was():
     assert not any(module._forward_hooks for module in net.modules())
 
 
+@pytest.mark.slow
 def test_a_report_of_runs_that_have_counted_needs_no_torch(counted):
     command = [sys.executable, "-c", WITHOUT_TORCH, str(counted.path.parent)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=counted.path.parents[2])

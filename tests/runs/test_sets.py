@@ -53,6 +53,7 @@ def evaluate(run, root, **options):
     return evaluate_run(run, cfg)
 
 
+@pytest.mark.slow
 def test_a_run_on_several_sets_counts_the_images_of_each_part_by_set(several):
     run = run_of(several("name=both"))
     sets, split = read_sets_of(run), load_split(run.split)
@@ -92,6 +93,7 @@ def test_a_set_that_is_tested_whole_is_the_test_part(several):
     assert table.loc[0, "tested on busi"] == "no held-out images"
 
 
+@pytest.mark.slow
 def test_an_evaluation_on_another_folder_is_another_set_and_counts_what_was_seen(composed, hospitals, tmp_path):
     run = run_of(composed(*SMALL, "data=busi", SPLIT, root=hospitals / "here"))
     assert read_sets_of(run).trained == ("busi",)
@@ -136,14 +138,14 @@ def test_something_else_in_the_place_of_the_file_is_named_before_the_training(se
         train.run(cfg)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_on_several_sets_that_was_stopped_ends_with_the_same_bits(several):
     stopped, whole = stopped_and_whole(several, ["trainer.max_epochs=2", "name=stopped"], Plug(epoch=1))
     assert contents(stopped) == contents(whole)
     assert stopped.sets.read_bytes() == whole.sets.read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("test", ["null", "bus_uclm"])
 def test_a_classifier_on_several_sets_takes_the_masks_of_segmenters_on_the_same_sets(several, test):
     options = ["sweep=two_stage", "data.split.cross_folds=2", f"data.test={test}", SPLIT]

@@ -55,6 +55,7 @@ def deviations(runs, protocol=None):
     return [(each.about, each.text) for each in compared.deviations]
 
 
+@pytest.mark.slow
 def test_runs_as_planned_have_no_deviation_and_the_report_prints_the_hash_and_the_commit(planned):
     run = planned[0, 0]
     assert deviations(planned) == []
@@ -139,6 +140,7 @@ def test_a_damaged_copy_is_named_and_the_rest_is_compared(planned):
     assert text.startswith(f"{planned[0, 0].protocol} is damaged: ")
 
 
+@pytest.mark.slow
 def test_runs_without_a_protocol_have_no_such_section(finished):
     run = finished("group=plain", "model=resnet34")
     assert compare_with_protocol([run.path.parent]) is None

@@ -98,6 +98,7 @@ def test_two_conditions_are_not_compared_on_the_images_of_one_patient():
     assert compared.reason == "all shared images are near-duplicates or of one patient"
 
 
+@pytest.mark.slow
 def test_the_interval_of_38_patients_covers_about_95_per_cent():
     covered = measure_scenario(SCENARIOS["38 patients, several classes (BUS-UCLM)"], repetitions=200, draws=200)
     chosen, strata, images = (covered[name] for name in ("ours", "strata of combinations", "images"))

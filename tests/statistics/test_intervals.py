@@ -98,6 +98,7 @@ def test_wilson_gives_his_formula():
     assert np.isnan(wilson(0, 0)).all()
 
 
+@pytest.mark.slow
 def test_groups_hold_the_nominal_coverage_that_images_and_wilson_miss():
     # 40 groups of each class, of 1 to 4 images; all images of a group get the same answer, except one in twenty.
     generator = np.random.default_rng(0)

@@ -47,6 +47,7 @@ def stop(run):
     return run
 
 
+@pytest.mark.slow
 def test_a_seed_that_lacks_a_fold_is_left_out_if_another_seed_is_complete(folds):
     stopped = stop(folds[1, 2])
     assert problems_of(folds) == []
@@ -63,6 +64,7 @@ def test_a_seed_that_lacks_a_fold_is_left_out_if_another_seed_is_complete(folds)
     assert "3 runs are not in this report; all numbers are of the others." in report
 
 
+@pytest.mark.slow
 def test_a_missing_fold_of_every_seed_is_named_with_its_seed_and_the_rest_is_reported(folds):
     stop(folds[0, 1])
     stopped = stop(folds[1, 2])
@@ -88,6 +90,7 @@ def test_other_code_among_the_runs_of_a_condition_is_named(folds):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_other_files_among_the_runs_of_a_group_are_named_and_are_no_part_of_the_condition(folds):
     folds[1, 2].update_status(data="e-1")
     problems = problems_of(folds)

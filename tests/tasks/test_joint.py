@@ -62,6 +62,7 @@ def test_the_joint_network_answers_both_questions(trained):
     assert all(row[score] is not None for score in ("accuracy", "auroc_macro", "dice_image", "majority"))
 
 
+@pytest.mark.slow
 def test_a_joint_run_has_no_heat_maps_and_says_so(trained, no_pictures, caplog):
     run = trained(NET)
     caplog.set_level(logging.INFO)
@@ -114,6 +115,7 @@ def test_joint_cases_have_the_metrics_of_both_tasks_and_say_which_accuracy_is_wh
     assert undefined["auroc_macro"] == "no image of class benign, malignant"
 
 
+@pytest.mark.slow
 def test_a_report_shows_a_joint_network_among_classifiers_and_among_segmenters(finished, finished_jointly):
     joint = finished_jointly("group=grid")
     history = {f"{stage}/{name}": [0.1, 0.2] for stage in ("train", "val") for name in ("tp", "fp", "fn", "tn")}
@@ -140,6 +142,7 @@ def test_a_joint_condition_is_checked_and_taken_as_each_of_its_tasks(finished_jo
         assert {"prob_normal", "tp"} & set(condition.cases) == {column}
 
 
+@pytest.mark.slow
 def test_wandb_gets_charts_masks_and_scores_of_a_joint_run(trained, no_pictures):
     run = trained(NET, "logger=wandb")
     recorded = read_recording(run.path)

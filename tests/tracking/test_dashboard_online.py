@@ -235,7 +235,7 @@ def stand_in():
         server.shutdown()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_resumed_parts_arrive_under_one_run_id_one_after_the_other(stand_in, run):
     for epochs, code in (((0, 1, 2), 255), ((3, 4), 0)):
         logger = wandb_logger(str(run.path), project="p")

@@ -95,6 +95,7 @@ def test_a_failure_that_names_an_image_is_sent_only_as_its_kind_where_names_stay
     assert "RuntimeError" in read_recording(run.path).summary["error"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False])
 def test_a_report_goes_to_wandb_without_its_pictures_of_images_where_names_stay_here(finished, named, phantom):
     run = finished("group=grid", "model=resnet34", "logger=wandb", f"logger.wandb.image_names={named}")

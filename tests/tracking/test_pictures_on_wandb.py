@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from PIL import Image, ImageChops
 
 from bus_lightning.launch.report import send_to_wandb
@@ -26,6 +27,7 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
+@pytest.mark.slow
 def test_the_figures_of_a_report_on_wandb_are_those_of_its_page(finished, monkeypatch):
     monkeypatch.setattr(writing, "_LARGEST_SVG", 70_000)  # some figures are larger, some smaller
     group = finished("group=grid", "model=resnet34", "logger=wandb").path.parent

@@ -57,6 +57,7 @@ def end(process):
     return process.returncode, out.strip(), err.strip().splitlines()[-1:]
 
 
+@pytest.mark.slow
 def test_the_first_process_stays_until_the_others_know_that_the_run_is_skipped(port):
     first = start(0, port, "open", "skip")
     assert first.stdout.readline() == "opened\n"
@@ -83,6 +84,7 @@ def test_a_port_that_is_taken_is_named_with_the_variables_to_set():
     assert line == f"No store can be opened at 127.0.0.1:{port}: set MASTER_ADDR and MASTER_PORT for srun."
 
 
+@pytest.mark.slow
 def test_a_first_process_at_an_unknown_address_fails_at_once(port):
     code, _, (line,) = end(start(0, port, "hurry", "open", address="no-machine.invalid"))
     assert code == 1

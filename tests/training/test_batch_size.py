@@ -16,6 +16,7 @@ def test_a_cpu_is_refused_because_it_would_swap(composed):
         train.run(composed(*FINDER))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the finder, too, reloads the data more often than Lightning likes
 def test_the_largest_batch_that_fits_is_found_and_reported(trained, monkeypatch, caplog):
     caplog.set_level("INFO")

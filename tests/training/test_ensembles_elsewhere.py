@@ -40,6 +40,7 @@ def evaluated(classifiers, tmp_path):
     return [RunDir(path) for path in sorted(copied.iterdir()) if path.is_dir()], tmp_path / "elsewhere"
 
 
+@pytest.mark.slow
 def test_images_elsewhere_are_averaged_over_the_networks_of_all_folds_and_only_once(evaluated, caplog):
     caplog.set_level(logging.INFO)
     runs, root = evaluated

@@ -131,6 +131,7 @@ def test_options_for_the_runs_own_images_hold_where_their_masks_are_averaged(tra
     assert given == [(True, True), (False, False)]
 
 
+@pytest.mark.slow
 def test_the_masks_of_an_ensemble_need_the_files_of_the_training(trained, caplog, tmp_path):
     draw_phantom(tmp_path / "other", images=72, seed=3)
     for run in trained:
@@ -142,6 +143,7 @@ def test_the_masks_of_an_ensemble_need_the_files_of_the_training(trained, caplog
     assert str(tmp_path / "other") in caplog.text
 
 
+@pytest.mark.slow
 def test_masks_are_averaged_again_when_the_size_of_a_pixel_is_given_later(trained, tmp_path):
     draw_phantom(tmp_path / "other", images=12, seed=7)
     table = read_index(tmp_path / "other").assign(mask=lambda rows: rows["masks"].str[0], mm=0.1)
@@ -169,6 +171,7 @@ def test_a_network_with_fewer_images_is_not_left_out_of_a_mean(monkeypatch):
         averages.average_masks([network("a", "b"), network("a")], "test", False)
 
 
+@pytest.mark.slow
 def test_the_mean_threshold_is_kept_and_an_ensemble_of_an_earlier_version_is_made_again(trained):
     for run, threshold in zip(trained, (0.2, 0.4), strict=True):
         config = OmegaConf.load(run.config)

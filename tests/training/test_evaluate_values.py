@@ -80,6 +80,7 @@ def test_neither_old_folders_nor_unfinished_ones_are_evaluated(run, tmp_path, mo
         evaluate_runs(request(runs=str(tmp_path / "a/b/c/*")))
 
 
+@pytest.mark.slow
 def test_what_a_run_skipped_in_training_is_skipped_in_its_evaluation(run, phantom_copy):
     tested = load_split(run().split).test[0]
     (phantom_copy / f"{tested}.png").write_bytes(b"")

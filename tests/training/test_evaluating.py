@@ -32,6 +32,7 @@ def trained(trained, monkeypatch):
     return trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["alexnet", "u2net_lite", "joint_unet"])
 def test_a_runs_own_test_images_give_exactly_what_training_wrote(trained, model):
     run = trained(f"model={model}")
@@ -86,6 +87,7 @@ def test_every_image_of_a_folder_is_tested_when_asked_for_even_if_a_class_is_mis
     assert result.metrics["test"]["auroc_macro"] is None
 
 
+@pytest.mark.slow
 def test_a_folder_that_shares_ids_with_the_training_is_tested_only_with_the_option_split(trained, phantom_copy):
     run = trained("model=alexnet")
     split = json.loads(run.split.read_text())
@@ -111,6 +113,7 @@ def test_a_broken_file_that_was_excluded_in_training_does_not_stop_the_evaluatio
     assert evaluate_run(run, request()).metrics["test"] == run.metrics["test"]
 
 
+@pytest.mark.slow
 def test_another_split_is_taken_and_one_that_does_not_fit_is_refused(trained, tmp_path):
     run = trained("model=alexnet")
     other = trained("model=alexnet", "data.split.seed=3")
@@ -118,6 +121,7 @@ def test_another_split_is_taken_and_one_that_does_not_fit_is_refused(trained, tm
     assert sorted(pd.read_csv(result.cases)["id"]) == json.loads(other.split.read_text())["test"]
 
 
+@pytest.mark.slow
 def test_one_run_that_cannot_be_evaluated_does_not_stop_the_others(trained, capsys):
     good, bad = trained("model=alexnet"), trained("model=resnet34")
     bad.best.write_bytes(b"cut off")
@@ -159,6 +163,7 @@ def test_a_label_in_the_input_gives_a_warning_when_evaluating(trained, caplog):
     assert "The label is in the input" in caplog.text
 
 
+@pytest.mark.slow
 def test_runs_are_found_by_a_pattern_and_shown_in_one_table(trained, capsys):
     run = trained("model=alexnet")
     trained("model=resnet34")

@@ -101,6 +101,7 @@ def of_table(root, *more):
     return request(*TABLE, f"data.table={root / 'cases.csv'}", *more)
 
 
+@pytest.mark.slow
 def test_a_table_with_other_words_and_patients_gives_what_the_same_folder_gives(finished, others, hospital):
     run = finished("alexnet")
     expected = evaluate_run(run, request(f"data.root={others}"))
@@ -113,6 +114,7 @@ def test_a_table_with_other_words_and_patients_gives_what_the_same_folder_gives(
     assert groups["us/000"] == groups["us/001"] != groups["us/002"], "patients are kept in the groups of the intervals"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["alexnet", "joint_unet"])
 def test_a_class_that_the_run_does_not_know_gets_one_line_with_the_cures(finished, hospital, model):
     run = finished(model)
@@ -146,6 +148,7 @@ def test_a_class_without_images_is_named_and_only_metrics_that_need_it_are_undef
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["images_masks", "table"])
 def test_a_segmenter_needs_no_class(finished, others, hospital, tmp_path, layout):
     run = finished("unet")
@@ -171,6 +174,7 @@ def test_a_network_that_predicts_classes_is_not_tested_on_images_without(finishe
         evaluate_run(finished(model), request("data=images_masks", f"data.root={root}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["images_masks", "table"])
 def test_renamed_copies_of_training_images_in_another_layout_are_refused(
     finished, phantom, others, tmp_path, layout, caplog
@@ -226,6 +230,7 @@ def test_a_class_that_the_training_left_out_is_left_out_of_its_own_data_again(ph
         evaluate_run(run, request("data=busi", f"data.root={tmp_path / 'more'}"))
 
 
+@pytest.mark.slow
 def test_a_run_on_several_sets_recognises_its_images_in_one_of_them(phantom, others, audit_cache, tmp_path, caplog):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "save_sheet", lambda *_: None)

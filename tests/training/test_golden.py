@@ -29,6 +29,7 @@ def losses(trained, model, augment, *more):
     return pd.read_csv(run.history)["train/loss"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "augment"), GOLDEN)
 def test_losses_are_the_golden_ones(trained, model, augment):
     # The optimizer's plain form, which the golden values were made with.
@@ -37,6 +38,7 @@ def test_losses_are_the_golden_ones(trained, model, augment):
     assert actual[0] == pytest.approx(GOLDEN[model, augment][0], rel=FIRST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["resnet34", "u2net_lite"])
 def test_the_fused_optimizer_takes_the_same_steps(trained, model):
     actual = losses(trained, model, "none", "optimizer.fused=true")

@@ -83,6 +83,7 @@ def test_one_line_says_precision_layout_and_machine(machine):
     assert str(choose_hardware(config_of(), before={})) == "bf16-mixed, channels last, on a new CPU with AVX512-BF16"
 
 
+@pytest.mark.slow
 def test_the_config_keeps_the_request_and_the_status_what_was_used(trained, machine, caplog):
     machine(ABLE)
     caplog.set_level("INFO")

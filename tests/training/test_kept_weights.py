@@ -75,6 +75,7 @@ def check_one_network(run):
         assert status["score"] == (scores.max() if load_config(run.config).task.mode == "max" else scores.min())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [[], [*EMA, "task.mode=min"], ["callbacks=ema", "callbacks.progress=null", "callbacks.ema.decay=0.5"], [FLAT],
@@ -88,6 +89,7 @@ def test_what_is_scored_is_what_is_kept_tested_and_evaluated_again(trained, over
     check_one_network(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [[], EMA, [FLAT]], ids=["plain", "ema", "average"])
 def test_without_validation_the_last_weights_as_callbacks_average_them_are_kept_and_tested(trained, overrides):
     run = trained(
@@ -104,6 +106,7 @@ def test_without_validation_the_last_weights_as_callbacks_average_them_are_kept_
         assert any(not torch.equal(raw[name], kept[name]) for name in kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [(1, 1), (2, 0)])
 def test_an_interrupted_run_with_averaged_weights_goes_on_to_the_bits_of_an_undisturbed_one(composed, stop):
     overrides = [*SMALL, *EMA, "trainer.max_epochs=3", "optimizer.lr=0.003", "scheduler.patience=0",

@@ -6,6 +6,7 @@ from averaging import average, ensembles_in
 from bus_lightning.core.errors import UserError
 
 
+@pytest.mark.slow
 def test_no_ensemble_replaces_that_of_a_condition_whose_runs_have_the_same_names(finished, caplog):
     runs = [finished("group=g", f"seed={seed}") for seed in range(4)]
     for seed in range(2):

@@ -99,6 +99,7 @@ def test_the_rule_of_a_run_is_that_of_its_validation_cases(segmenter):
         assert mask.sum() == row.tp + row.fp
 
 
+@pytest.mark.slow
 def test_an_evaluation_takes_the_rule_of_the_run_and_chooses_none(segmenter, small_phantom):
     again = evaluate_run(segmenter, request(predict={"flips": None, "no_lesion": None}))
     assert again.metrics["test"] == segmenter.metrics["test"]
@@ -124,6 +125,7 @@ def test_a_run_whose_rule_is_lost_is_not_evaluated_without_it(segmenter, tmp_pat
         evaluate_run(copy, request())
 
 
+@pytest.mark.slow
 def test_without_the_rule_a_run_is_bit_for_bit_the_same(segmenter, phantom, audit_cache, tmp_path, monkeypatch):
     monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
     train.run(compose_run([*SEGMENTER, "trainer.max_epochs=4"], phantom, audit_cache, tmp_path))

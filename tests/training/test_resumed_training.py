@@ -15,6 +15,7 @@ from bus_lightning.training import fit, train
 NET = "model=alexnet"  # has dropout, so that a wrong seed shows
 
 
+@pytest.mark.slow
 def test_a_shorter_training_than_the_one_begun_is_refused(composed, no_pictures):
     overrides = [NET, "name=mine"]
     train_until(Plug(2, 0), composed(*overrides, "trainer.max_epochs=4"))
@@ -36,6 +37,7 @@ def test_another_way_to_train_under_the_same_name_is_refused(composed, no_pictur
         train.run(composed(NET, "name=mine", change, "callbacks.progress=null"))
 
 
+@pytest.mark.slow
 def test_other_weights_at_the_same_path_are_another_experiment_and_the_same_ones_elsewhere_are_not(
     composed, no_pictures, tmp_path, monkeypatch
 ):
@@ -56,6 +58,7 @@ def test_other_weights_at_the_same_path_are_another_experiment_and_the_same_ones
     train.run(composed(NET, "name=mine", f"model.weights={file}"))  # complete, and nothing says otherwise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["alexnet", "u2net_lite", "joint_unet"])
 def test_an_interrupted_run_resumes_to_the_bits_of_an_undisturbed_one(composed, no_pictures, model):
     # A plateau scheduler without patience changes the rate between epochs: its state must survive, too.
@@ -72,6 +75,7 @@ def test_an_interrupted_run_resumes_to_the_bits_of_an_undisturbed_one(composed, 
     assert len(pd.read_csv(run.history)["lr"].unique()) > 1, "the scheduler never stepped: nothing was tested"
 
 
+@pytest.mark.slow
 def test_training_on_the_same_batches_goes_on_with_the_next_one_of_them(composed, no_pictures):
     overrides = ["model=resnet34", "data.size=32", "data.batch_size=8", "trainer.overfit_batches=3",
                  "trainer.max_epochs=3", "callbacks.checkpoint.every_n_train_steps=1"]  # fmt: skip
@@ -186,6 +190,7 @@ def test_an_early_stopped_run_is_complete(composed, no_pictures, monkeypatch):
     train.run(composed(*overrides))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_after_its_folder_was_moved(composed, no_pictures, tmp_path):
     overrides = [NET, "trainer.max_epochs=3", "name=mine"]
     train_until(Plug(1, 0), composed(*overrides))
@@ -198,6 +203,7 @@ def test_a_run_goes_on_after_its_folder_was_moved(composed, no_pictures, tmp_pat
     assert contents(folder_of(moved)) == contents(folder_of(undisturbed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_last", ["true", "false"])
 def test_a_larger_max_epochs_gives_what_training_that_long_at_once_gives(composed, no_pictures, keep_last):
     train.run(composed(NET, "name=short", "trainer.max_epochs=1", f"keep_last={keep_last}"))

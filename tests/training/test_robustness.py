@@ -36,6 +36,7 @@ def read(run):
     return read_robustness(run, "joint", ["benign", "malignant", "normal"], load_split(run.split))
 
 
+@pytest.mark.slow
 def test_a_run_is_tested_on_corrupted_images_once(trained, caplog):
     run = trained("model=joint_unet")
     folder = run.path / "robustness"
@@ -85,6 +86,7 @@ def test_a_run_is_tested_on_corrupted_images_once(trained, caplog):
     assert [len(pd.read_csv(file)) for file in folder.glob("*.csv")] == [5, 5, 5]
 
 
+@pytest.mark.slow
 def test_a_classifier_gets_the_baselines_of_its_split(trained, phantom_copy, caplog):
     run = trained("model=alexnet")
     split, classes = load_split(run.split), ["benign", "malignant", "normal"]

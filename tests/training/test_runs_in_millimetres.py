@@ -35,6 +35,7 @@ def hospital(phantom, tmp_path_factory):
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["u2net_lite", "joint_unet"])
 def test_cases_hold_millimetres_where_the_size_of_a_pixel_is_known(trained, hospital, phantom, model):
     columns = "{image: file, mask: masks, class: class, mm_per_pixel: size}"
@@ -84,6 +85,7 @@ def expected_distance(predicted, truth):
     )
 
 
+@pytest.mark.slow
 def test_a_run_whose_size_of_a_pixel_was_corrected_is_not_skipped(composed, hospital, phantom, tmp_path):
     """Its millimetres would stay wrong."""
     table = Path(shutil.copy(hospital, tmp_path / "table.csv"))

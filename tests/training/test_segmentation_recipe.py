@@ -15,6 +15,7 @@ RECIPE = ["model=u2net_lite", "task.deep_supervision=true", "optimizer=adamw", "
           "data.split.ratio=[11,3,4]", "data.size=32", "data.batch_size=8"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_deep_supervision_two_losses_oversampling_and_adamw_train_one_u2net(trained, monkeypatch, caplog):
     monkeypatch.setattr(fit, "save_sheet", lambda *_: None)
     built = []

@@ -38,6 +38,7 @@ def run(command):
     return done
 
 
+@pytest.mark.slow
 def test_two_devices_see_the_same_images_and_give_the_metrics_of_one(command):
     single_command, single = command("one", *EXACT)
     together, two = command("two", *EXACT, "trainer=ddp")
@@ -52,6 +53,7 @@ def test_two_devices_see_the_same_images_and_give_the_metrics_of_one(command):
     assert not two.last.exists()
 
 
+@pytest.mark.slow
 def test_two_devices_stopped_at_any_step_go_on_to_the_same_bits(command, tmp_path):
     overrides = ["model=alexnet", "trainer=ddp", "trainer.max_epochs=4", CALLBACK]
     holding = tmp_path / "waiting"
@@ -73,6 +75,7 @@ def test_two_devices_stopped_at_any_step_go_on_to_the_same_bits(command, tmp_pat
     assert steps_of(disturbed.path) == steps_of(undisturbed.path), "a step was repeated or left out"
 
 
+@pytest.mark.slow
 def test_two_devices_write_each_case_and_mask_once(command):
     together, two = command(
         "two", "model=u2net_lite", "trainer=ddp", "trainer.max_epochs=1", "data.split.val_from_train=1"

@@ -33,6 +33,7 @@ def on_two_machines(arguments):
     return [(process.returncode, *texts) for process, texts in zip(processes, outputs, strict=True)]
 
 
+@pytest.mark.slow
 def test_two_machines_give_the_metrics_of_one_and_a_complete_run_is_skipped_on_both(options_of_two):
     single_options, single = options_of_two("one")
     together, two = options_of_two("two", *ON_TWO)

@@ -49,6 +49,7 @@ def test_a_classification_run_leaves_a_folder_that_holds_everything(composed):
     assert not run.error.exists()
 
 
+@pytest.mark.slow
 def test_segmentation_without_validation_keeps_the_last_epoch_and_gives_no_score(composed):
     cfg = composed("model=u2net_lite", "trainer.max_epochs=2")
     assert train.run(cfg) is None
@@ -99,6 +100,7 @@ def test_the_seed_changes_the_training_and_not_the_split(composed, no_pictures):
     assert folder_of(first).cases.read_bytes() != folder_of(second).cases.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_initial_weights(composed, no_pictures):
     weights = []
     for number, seed in enumerate((0, 0, 1, 2)):
@@ -141,6 +143,7 @@ def test_an_undefined_score_is_null_and_not_infinite(composed, no_pictures):
     assert folder_of(cfg).status["score"] is None
 
 
+@pytest.mark.slow
 def test_half_precision_and_channels_last_train(composed):
     cfg = composed("model=resnet34", "trainer.precision=bf16-mixed", "channels_last=true")
     train.run(cfg)
@@ -168,6 +171,7 @@ def test_no_test_image_is_read_before_training_has_ended(composed, no_pictures, 
     assert read.index("test") > read.index("fitted")
 
 
+@pytest.mark.slow
 def test_class_weights_and_oversampling_reach_the_training(composed, no_pictures, monkeypatch):
     built, usual = [], fit.build_task
 
@@ -192,6 +196,7 @@ def test_class_weights_and_oversampling_reach_the_training(composed, no_pictures
     assert steps["oversample"] == -(-3 * max(counts) // 8)
 
 
+@pytest.mark.slow
 def test_a_label_in_the_input_gives_a_warning(composed, no_pictures, caplog):
     train.run(composed(NET, "overlay=class_mark"))
     assert "The label is in the input" in caplog.text
@@ -209,6 +214,7 @@ def test_one_channel_trains(composed, no_pictures):
         assert folder_of(cfg).is_complete
 
 
+@pytest.mark.slow
 def test_deep_supervision_trains_a_u2net_and_is_refused_for_others(composed, no_pictures, monkeypatch):
     seen, usual = [], SoftDiceLoss.forward
 

@@ -29,6 +29,7 @@ class Measured(pl.Callback):
         pl_module.__dict__.pop("log", None)
 
 
+@pytest.mark.slow
 def test_a_score_that_is_never_defined_is_reported_once_and_the_lowest_validation_loss_decides(trained, adding, caplog):
     adding(Measured({0: 0.9, 1: 0.5, 2: 0.7, 3: 0.5, 4: 0.6}, "val/loss"))
     overrides = ["data.batch_size=2", "trainer.limit_val_batches=1", "trainer.max_epochs=5", "scheduler=none"]
@@ -43,6 +44,7 @@ def test_a_score_that_is_never_defined_is_reported_once_and_the_lowest_validatio
     assert evaluate_again(run).metrics["test"] == run.metrics["test"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_undefined_in_some_epochs_is_kept_from_the_others(trained, adding, value, caplog):
     adding(Measured({0: value, 3: value}))
@@ -56,6 +58,7 @@ def test_a_score_that_is_undefined_in_some_epochs_is_kept_from_the_others(traine
     assert caplog.text.count("is undefined in epoch 0") == 1
 
 
+@pytest.mark.slow
 def test_where_the_loss_is_no_number_either_the_last_epoch_is_kept(trained, adding):
     never = dict.fromkeys(range(3), math.nan)
     adding(Measured(never), Measured(never, "val/loss"))
@@ -77,6 +80,7 @@ def test_early_stopping_may_watch_another_metric(trained):
     assert run.status["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_a_segmenter_without_a_lesion_in_validation_keeps_the_lowest_loss(trained, adding):
     adding(Measured({0: math.nan, 1: math.nan}, "val/dice_image"))
     run = trained("model=unet", "data.size=32", "data.split.val_from_train=2", "trainer.max_epochs=2",
@@ -85,6 +89,7 @@ def test_a_segmenter_without_a_lesion_in_validation_keeps_the_lowest_loss(traine
     assert (run.status["kept_by"], run.status["kept_epoch"]) == ("val/loss", int(losses.idxmin()))
 
 
+@pytest.mark.slow
 def test_a_search_says_that_a_run_has_no_score(composed):
     overrides = [*SMALL, "data.batch_size=2", "trainer.limit_val_batches=1", "scheduler=none"]
     for _ in range(2):  # the second time the run is complete
