@@ -13,7 +13,8 @@ from bus_lightning.runs.folder import RunDir
 from bus_lightning.training import train
 
 ROOT = Path(__file__).parents[2]
-SWEEPS = sorted(file.stem for file in (ROOT / "conf" / "sweep").glob("*.yaml"))
+# Without the sweep over several data sets: data=phantom draws one.
+SWEEPS = sorted({file.stem for file in (ROOT / "conf" / "sweep").glob("*.yaml")} - {"leave_one_dataset_out"})
 WAYS = sorted(file.stem for file in (ROOT / "conf" / "debug").glob("*.yaml"))
 TINY = ("data.size=32", "data.split.cross_folds=2", "sweep=two_stage", "trainer.max_epochs=1")
 
@@ -58,6 +59,8 @@ def test_every_sweep_runs_in_every_way_of_debugging_on_phantoms(sweep, way, phan
         overrides += ["model=resnet34", "hydra.sweeper.n_trials=2"]
     if sweep in ("seeds", "folds"):
         overrides += ["model=alexnet"]
+    if sweep == "leakage_segmenter":
+        overrides += ["data.split.ratio=[1,1,1]"]  # its own gives seven images to the validation, and none of some class
     environment = os.environ | {"OMP_NUM_THREADS": "1", "SQLALCHEMY_SILENCE_UBER_WARNING": "1"}
     done = subprocess.run(
         [sys.executable, "train.py", *overrides], cwd=ROOT, capture_output=True, text=True, env=environment
