@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mutants.drawing import PACKAGE, Mutant, chosen_modules, draw
 from benchmarks.mutants.trying import catcher, copy_checkout, finished, import_libraries, start
 from benchmarks.processes import SCRATCH
+
+try:
+    from benchmarks.mutants.drawing import PACKAGE, Mutant, chosen_modules, draw
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}. The extra `mutants` brings it: pip install -e '.[mutants]'") from error
 
 _ROOT = Path(__file__).parent.parent.parent
 Row = dict[str, Any]

@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,6 +22,8 @@ from benchmarks.probes.views import SIDE, lesion, pictures
 from benchmarks.processes import run
 from benchmarks.stamps import SKIPPED, step_seconds, write_stamps
 from bus_lightning.data.index import read_index
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_readme_shows_what_the_results_hold(tmp_path):
@@ -150,3 +154,11 @@ def test_users_are_timed_until_the_page_has_answered(tmp_path):
         with pytest.raises(RuntimeError, match="no answer"):
             page.ask(b"no picture")
         assert peak_mb(process) > 50
+
+
+def test_mutants_without_their_extra_are_one_line_that_names_it():
+    code = "import runpy, sys; sys.modules['cosmic_ray'] = None; runpy.run_module('benchmarks.mutants', alter_sys=True)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.endswith("The extra `mutants` brings it: pip install -e '.[mutants]'\n")
