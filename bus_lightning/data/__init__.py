@@ -1,5 +1,4 @@
 """From a folder of images to batches: index, audit, split, dataset, data module.
 
-May import core and config. The modules that the diagnosis needs import no PyTorch: `file_kinds`, `levels`, `resizing`
-and `preprocess`.
+May import core and config. The modules that the diagnosis imports, such as `levels` and `preprocess`, need no PyTorch.
 """

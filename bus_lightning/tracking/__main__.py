@@ -20,11 +20,13 @@ def main(arguments: list[str] | None = None) -> int:
     add_version(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     sync = commands.add_parser("sync", help="send what was recorded offline")
-    sync.add_argument("runs_dir", nargs="?", type=path_of, default=Path("runs"), help="folder of the groups (runs)")
+    sync.add_argument(
+        "runs_dir", nargs="?", type=path_of, default=Path("runs"), help="folder of groups (default: runs)"
+    )
     sync.add_argument("--dry-run", action="store_true", help="only list what would be sent")
     build = commands.add_parser("build", help="save the ready dashboard online, and mark each group's champion")
     build.add_argument("--entity", required=True, help="user or team")
-    build.add_argument("--project", default="bus_lightning", help="W&B project (bus_lightning)")
+    build.add_argument("--project", default="bus_lightning", help="W&B project (default: bus_lightning)")
     build.add_argument("--group", help="only this group of runs")
     options = parser.parse_args(arguments)
     try:
