@@ -1,4 +1,4 @@
-"""Put hostile and damaged files of every kind before the real commands, and count what becomes of them."""
+"""Give hostile and damaged files of every kind to the real commands, and count the outcomes."""
 
 import argparse
 import secrets
