@@ -1,8 +1,8 @@
 """The no-lesion rule: empty a predicted mask if its lesion score is too low, so that normal images stay empty.
 
-The threshold of the score is chosen on validation images after training. Only the lesions decide: the rule may cost a
-given part of their mean Dice, and the highest threshold within this limit empties the most masks of normal images. A
-lesion whose score equals the threshold stays, but its Dice counts as lost: if this lesion were missing in the
+The threshold of the score is chosen on validation images after training. Only the lesions decide: the rule may lower
+their mean Dice by a given amount, and the highest threshold within this limit empties the most masks of normal images.
+A lesion whose score equals the threshold stays, but its Dice counts as lost: if this lesion were missing in the
 validation set, the rule would lose it. Otherwise a small validation set would promise less loss than new images show.
 """
 
