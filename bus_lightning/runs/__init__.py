@@ -18,7 +18,7 @@ def load(path: Path | str, trusted: Iterable[str] = ()) -> "FinishedRun":
 
         import bus_lightning
 
-        run = bus_lightning.runs.load("runs/demo/resnet50")
+        run = bus_lightning.runs.load("runs/demo/resnet50__experiment-demo")
         print(run.metrics["test"]["auroc_macro"])
         print(run.predict("image.png").probabilities)
 

@@ -4,7 +4,7 @@ For example::
 
     from bus_lightning.runs.finished import find_runs, open_run
 
-    run = open_run("runs/demo/resnet50")
+    run = open_run("runs/demo/resnet50__experiment-demo")
     print(run.config.model.name, run.metrics["test"]["auroc_macro"])
     print(run.cases)  # a row per validation and test image
     print(run.predict("image.png").probabilities)  # of a new image

@@ -28,9 +28,9 @@ def group_draws(
     """Draw groups with replacement.
 
     The weight of an image in a draw is the multiplicity of its group. Groups of one class are drawn within their class,
-    as many as there are. If more than a tenth of the groups has several classes, as patients have, they are drawn from
-    all groups together, and fewer than there are: so many that a mean gets the interval of Student's t for the number
-    of groups that a class has (their harmonic mean over the classes), but at least half.
+    as many as there are. If more than a tenth of the groups has several classes, which is common for patients, they are
+    drawn from all groups together, and fewer than there are: so many that a mean gets the interval of Student's t for
+    the number of groups that a class has (their harmonic mean over the classes), but at least half.
 
     Up to that tenth, each combination of classes is a stratum. The group of a stratum with a single group is in every
     draw once; it adds no spread, and this makes the interval narrower. With many combinations of few groups, it would
