@@ -35,10 +35,15 @@ def variable_of(name: str) -> str:
     return "BUSI_ROOT" if name in _BUSI else f"{re.sub('[.-]', '_', name).upper()}_ROOT"
 
 
-def find_root(root: str | Path | None, name: str = "busi") -> Path:
+def find_root(root: str | Path | None, name: str = "busi", option: str = "data.root") -> Path:
     """Find the folder of a data set: the given one, else that of the variable `<NAME>_ROOT`, such as `BUS_BRA_ROOT`.
 
     A dash or a point in the name is `_` in that of the variable. BUSI has a default place, `data/Dataset_BUSI_with_GT`.
+
+    Args:
+        root: The given folder.
+        name: Name of the data set.
+        option: The option that gives the folder, for messages.
 
     Raises:
         UserError: If the folder does not exist.
@@ -46,16 +51,13 @@ def find_root(root: str | Path | None, name: str = "busi") -> Path:
     is_busi, variable = name in _BUSI, variable_of(name)
     chosen = root or os.environ.get(variable) or (DEFAULT_ROOT if is_busi else None)
     if chosen is None:
-        raise UserError(
-            f"data={name} needs its folder: set data.root=FOLDER, or with several sets data.sets.{name}.root=FOLDER, "
-            f"or the variable {variable}."
-        )
+        raise UserError(f"data={name} needs its folder: set {option}=FOLDER, or the variable {variable}.")
     place = Path(chosen).expanduser()
     if not place.is_dir():
-        origin = "data.root" if root else variable if chosen != DEFAULT_ROOT else "the default place"
+        origin = option if root else variable if chosen != DEFAULT_ROOT else "the default place"
         get = "Run `python -m bus_lightning.data.download`, set" if is_busi else "Set"
         raise UserError(
-            f"No data folder at {place} ({origin}). {get} data.root=FOLDER or {variable}, "
+            f"No data folder at {place} ({origin}). {get} {option}=FOLDER or {variable}, "
             "or try the built-in phantoms with data=phantom."
         )
     return place

@@ -260,6 +260,16 @@ def test_the_name_of_a_set_is_the_name_of_a_folder(two_phantoms, audit_cache, na
         prepare(audit_cache, two_phantoms, sets=sets)
 
 
+def test_a_missing_folder_is_named_with_the_option_that_gives_it(two_phantoms, audit_cache):
+    """`data.root` is refused for several sets, and for a set that has a folder itself."""
+    gone = {"source": "folder", "root": str(two_phantoms / "gone")}
+    for others in ({}, {"second": {"root": str(two_phantoms / "second")}}):
+        with pytest.raises(UserError, match=r"gone \(data.sets.first.root\). Set data.sets.first.root=FOLDER or "):
+            prepare(audit_cache, two_phantoms, sets={"first": gone, **others})
+    with pytest.raises(UserError, match=r"gone \(data.root\). Set data.root=FOLDER or FIRST_ROOT"):
+        prepare(audit_cache, two_phantoms, sets={"first": gone | {"root": None}}, root=gone["root"])
+
+
 def test_a_set_of_which_all_images_are_left_out_is_refused(two_phantoms, audit_cache, tmp_path):
     """It would be a test part without images."""
     ids = [id_ for id_ in prepare(audit_cache, two_phantoms).frame["id"] if id_.startswith("second/")]
