@@ -81,14 +81,20 @@ def read_dicom(stream: BufferedReader, limits: Limits) -> Frames:
             raise
         syntax = UID(header.file_meta.get("TransferSyntaxUID", ""))
         vr, length = _read_pixel_element(stream, syntax)
+        if syntax not in (*_NATIVE, *BY_PILLOW, RLELossless):  # first: the colours of a video have names of their own
+            raise _undecodable(syntax)
         number = _check_header(header, limits)
-        deep = syntax == JPEGExtended12Bit and header.BitsStored > 8  # Pillow decodes 8 bits
-        if deep or syntax not in (*_NATIVE, *BY_PILLOW, RLELossless):
-            name = syntax.name if syntax.is_transfer_syntax and not syntax.is_private else "unknown"
-            raise UserError(f"The DICOM file's compression ({name}) has no decoder: save the file uncompressed.")
+        if syntax == JPEGExtended12Bit and header.BitsStored > 8:  # Pillow decodes 8 bits
+            raise _undecodable(syntax)
         (_check_native if syntax in _NATIVE else _check_fragments)(stream, header, number, length)
         spacing = find_spacing(header)
     return number, _frames(stream, header, number, vr, spacing)
+
+
+def _undecodable(syntax: UID) -> UserError:
+    """Return the error for a compression that cannot be decoded."""
+    name = syntax.name if syntax.is_transfer_syntax and not syntax.is_private else "unknown"
+    return UserError(f"The DICOM file's compression ({name}) has no decoder: save the file uncompressed.")
 
 
 def _read_pixel_element(stream: BufferedReader, syntax: UID) -> tuple[str, int]:

@@ -178,3 +178,10 @@ def test_a_palette_in_segments_is_counted_before_it_is_made(refusal, read):
 
 def test_a_frame_has_no_doubt_in_an_ordinary_file(read):
     assert read(dicom())[0].doubts == read(dicom(LEVELS, **DEEP))[0].doubts == ()
+
+
+def test_a_compression_without_a_decoder_is_named_also_where_its_colours_are_those_of_a_video(refusal):
+    clip = {"PhotometricInterpretation": "YBR_PARTIAL_420", "SamplesPerPixel": 3, "NumberOfFrames": 2}
+    line = refusal(dicom([b"\0\0\1\xb3 film"], "1.2.840.10008.1.2.4.102", **clip))
+    assert "compression (MPEG-4" in line
+    assert "has no decoder" in line
