@@ -135,6 +135,17 @@ def test_classes_and_sizes_show_shares_of_right_answers_and_dice():
     assert [text.splitlines()[-1] for text in sizes] == ["n = 14", "n = 13", "n = 13"]
 
 
+def test_scores_are_shown_by_size_also_where_a_label_shortens_the_name_of_a_condition():
+    shortened = [condition("resnet34__data-busi__seed-all"), condition("alexnet__data-busi__seed-all")]
+    (item,) = by_class_and_size(shortened, sized(shortened), "test", 9)
+    assert "resnet34" in item.figure.legends[0].get_texts()[0].get_text()
+    assert [axes.get_title() for axes in item.figure.axes] == [
+        "by class", "by size of the lesion (share of the image)", "by long axis (mm)"
+    ]  # fmt: skip
+    (bare,) = by_class_and_size(shortened, {}, "test", 9)
+    assert ("size" in item.caption, "size" in bare.caption) == (True, False)
+
+
 @pytest.mark.parametrize("draw", FIGURES)
 def test_nothing_to_show_is_no_figure(draw):
     assert draw([]) == draw([condition(cases=classified().iloc[:0])]) == draw([condition(cases=pd.DataFrame())]) == []

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from bus_lightning.metrics.catalogue import title_of
 from bus_lightning.metrics.columns import Floats, answers_of, dice_of, has_lesion
 from bus_lightning.report.figures.curves import mean_in
-from bus_lightning.report.figures.inputs import images_in, pages, span, wrapped
+from bus_lightning.report.figures.inputs import images_in, labels_of, pages, span, wrapped
 from bus_lightning.report.figures.style import (
     GREY,
     MARKERS,
@@ -100,17 +100,19 @@ def by_class_and_size(
         part: ``"val"`` or ``"test"``.
         draws: Draws of the bootstrap over groups.
     """
-    nothing = pd.Series(dtype=float)
+    nothing = (pd.Series(dtype=float), pd.Series(dtype=float))
     scales = {"by size of the lesion (share of the image)": (100.0, "%"), "by long axis (mm)": (1.0, "")}
     items = []
     for task, score in (("classification", "recall"), ("segmentation", "Dice")):
+        labels = labels_of([condition for condition in conditions if condition.task == task])
+        sizes_by_label = {label: sizes[name] for name, label in labels.items() if name in sizes}
         for suffix, page in pages(conditions, task, part):
             titles = {"by class": {name: name for name in _classes(page, task)}}
             members = {"by class": {name: cases["label"].to_numpy() for name, cases in page.items()}}
             for kind, (title, (factor, unit)) in enumerate(scales.items()):
                 measured = {
-                    name: factor * cases["id"].map(sizes.get(name, (nothing, nothing))[kind]).to_numpy(np.float64)
-                    for name, cases in page.items()
+                    label: factor * cases["id"].map(sizes_by_label.get(label, nothing)[kind]).to_numpy(np.float64)
+                    for label, cases in page.items()
                 }
                 if (limits := _terciles(page, measured)) is not None:
                     titles[title] = _size_labels(limits, unit)
@@ -123,10 +125,14 @@ def by_class_and_size(
                 panel.set(title=title, ylim=(0, 1.02))
             axes[0].set_ylabel(title_of("dice_image") if task == "segmentation" else "share of correct predictions")
             figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(page)))
+            by_size, terciles = (
+                (" and by size of the lesion", " Sizes: terciles of the images with a lesion.")
+                if len(titles) > 1
+                else ("", "")
+            )
             caption = (
-                f"{score.capitalize()} by class and by size of the lesion, {images_in(part, page)}; n below each group "
-                "is its images. Sizes: terciles of the images with a lesion. Bars: 95% intervals, bootstrap over "
-                "groups; replicates are pooled."
+                f"{score.capitalize()} by class{by_size}, {images_in(part, page)}; n below each group is its images."
+                f"{terciles} Bars: 95% intervals, bootstrap over groups; replicates are pooled."
             )
             if "by long axis (mm)" in titles:
                 caption += " Long axis: only images whose pixel size is known."
