@@ -66,8 +66,14 @@ Item: TypeAlias = TableItem | FigureItem | Note
 
 
 def fold(heading: str, items: Iterable[Item]) -> list[Item]:
-    """Put tables and figures into a part with this heading that a reader opens; notes are always shown."""
-    return [item if isinstance(item, Note) else replace(item, folded=heading) for item in items]
+    """Put tables and figures into a part with this heading that a reader opens; notes are always shown, before it."""
+    notes, folded = list[Item](), list[Item]()
+    for item in items:
+        if isinstance(item, Note):
+            notes.append(item)
+        else:
+            folded.append(replace(item, folded=heading))
+    return notes + folded
 
 
 @dataclass

@@ -12,6 +12,7 @@ from bus_lightning.metrics.columns import MILLIMETRES
 from bus_lightning.report.figures.forest import by_class_and_size
 from bus_lightning.report.lesion_sizes import lesion_sizes
 from bus_lightning.report.millimetre_items import millimetre_items
+from bus_lightning.report.sections import fold
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.summary import summarise
 
@@ -65,6 +66,11 @@ def test_the_table_gives_each_value_with_its_interval_and_the_number_of_lesions(
     assert low < value < high
     assert "n = 20 images" in figure.caption
     assert "HD95, mm" in [panel.get_title() for panel in figure.figure.axes]
+
+
+def test_a_note_does_not_divide_the_part_that_a_reader_opens():
+    note, table, figure = items_of(condition("unet", segmented(known=30)))
+    assert [getattr(item, "folded", note) for item in fold("More", [table, note, figure])] == [note, "More", "More"]
 
 
 def test_without_a_known_pixel_size_the_report_has_no_millimetres():
