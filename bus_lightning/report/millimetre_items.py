@@ -55,7 +55,7 @@ def millimetre_items(conditions: list[Condition], summaries: Summaries, part: st
         TableItem(f"segmentation_{part}_mm", caption, pd.DataFrame(rows)),
     ]
     # Its n is that of the lesions in millimetres, not that of all images.
-    tables = {own.name: summaries[own.name].assign(n=round(known[own.name])) for own in measured}
+    tables = {labels[own.name]: summaries[own.name].assign(n=round(known[own.name])) for own in measured}
     if part == "test" and (figure := forest(tables, METRICS)):
         figure.slug = "forest_segmentation_mm"
         figure.caption = f"In millimetres, over the lesions whose pixel size is known. {figure.caption}"

@@ -116,11 +116,8 @@ def task_section(task: str, evidence: Evidence) -> Section | None:
     parts = [part for part in ("test", "val") if any(len(condition.part(part)) for condition in conditions)]
     scores = {part: _scores(conditions, summaries[part], part, columns, task) for part in parts}
     items: list[Item] = [scores["test"]] if "test" in scores else []
-    test = {
-        condition.name: summaries["test"][condition.name]
-        for condition in conditions
-        if len(summaries["test"][condition.name])
-    }
+    labels = labels_of(conditions)
+    test = {labels[each.name]: own for each in conditions if len(own := summaries["test"][each.name])}
     if classifies:
         items += _flat_intervals(conditions, summaries["test"])
     majorities = {majority_accuracy(condition.part("test")) for condition in conditions if classifies}
@@ -130,7 +127,7 @@ def task_section(task: str, evidence: Evidence) -> Section | None:
         items.append(figure)
     if not classifies:
         items += millimetre_items(conditions, summaries["test"], "test")
-    items += _comparison_items(evidence.comparisons, task, labels_of(conditions))
+    items += _comparison_items(evidence.comparisons, task, labels)
     by_class = by_class_and_size(conditions, lesion_sizes(conditions), "test")
     pictured = of_task(evidence.by_model.values(), task)
     if classifies:

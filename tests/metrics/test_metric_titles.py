@@ -18,22 +18,37 @@ from bus_lightning.statistics.summary import summarise
 PACKAGE = Path(table.__file__).parents[1]
 
 
+def table_and_figure(conditions):
+    task = conditions[0].task
+    summaries = {part: {each.name: summarise(each, part) for each in conditions} for part in ("val", "test")}
+    nothing = pd.DataFrame()
+    group = Group(conditions[0].runs[0].path.parent, conditions, nothing)
+    by_model = {each.model: each for each in conditions}
+    section = task_section(task, Evidence(group, conditions, by_model, {task: summaries}, nothing, nothing))
+    items = {getattr(item, "slug", ""): item for item in section.items}
+    return items[f"{task}_test"], items[f"forest_{task}"]
+
+
 @pytest.mark.parametrize("model", ["resnet34", "u2net_lite"])
 def test_figure_and_table_of_a_report_call_a_metric_the_same(finished, model):
-    (condition,) = read_group(finished(f"model={model}").path.parent).conditions
-    summaries = {part: {condition.name: summarise(condition, part)} for part in ("val", "test")}
-    task = condition.task
-    nothing = pd.DataFrame()
-    group = Group(condition.runs[0].path.parent, [condition], nothing)
-    evidence = Evidence(group, [condition], {condition.model: condition}, {task: summaries}, nothing, nothing)
-    section = task_section(task, evidence)
-    scores = next(item for item in section.items if getattr(item, "slug", "") == f"{task}_test")
-    drawn = next(item for item in section.items if getattr(item, "slug", "") == f"forest_{task}")
+    conditions = read_group(finished(f"model={model}").path.parent).conditions
+    task = conditions[0].task
+    scores, drawn = table_and_figure(conditions)
     titles = [axis.get_title().replace("\n", " ") for axis in drawn.figure.axes if axis.get_title()]
     assert set(titles) <= set(scores.frame.columns)
     assert len(titles) >= 7
     shown = CLASSIFICATION if task == "classification" else SEGMENTATION
     assert [name for name in scores.frame.columns if name in map(title_of, shown)] == [*map(title_of, shown)]
+
+
+def test_figure_and_table_of_a_report_call_a_condition_the_same(finished):
+    for model in ("resnet34", "alexnet"):
+        run = finished(f"model={model}", "data.batch_size=4")
+    conditions = read_group(run.path.parent).conditions
+    assert conditions[0].name != conditions[0].model
+    scores, drawn = table_and_figure(conditions)
+    rows = [tick.get_text() for tick in drawn.figure.axes[0].get_yticklabels()]
+    assert rows == list(scores.frame["condition"]) == [each.model for each in conditions]
 
 
 def test_the_figure_by_class_names_its_mean(finished):
