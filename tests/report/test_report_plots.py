@@ -1,10 +1,13 @@
 """Figures of a report: what they draw is what the cases say, and nothing that a report may hold breaks them."""
 
+from itertools import pairwise
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from drawn_conditions import CLASSES, classified, condition, lines, panel, segmented
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as reference_curve
@@ -140,10 +143,22 @@ def test_scores_are_shown_by_size_also_where_a_label_shortens_the_name_of_a_cond
     (item,) = by_class_and_size(shortened, sized(shortened), "test", 9)
     assert "resnet34" in item.figure.legends[0].get_texts()[0].get_text()
     assert [axes.get_title() for axes in item.figure.axes] == [
-        "by class", "by size of the lesion (share of the image)", "by long axis (mm)"
+        "by class", "by size of the lesion\n(share of the image)", "by long axis (mm)"
     ]  # fmt: skip
     (bare,) = by_class_and_size(shortened, {}, "test", 9)
     assert ("size" in item.caption, "size" in bare.caption) == (True, False)
+
+
+def test_titles_and_sizes_of_three_panels_do_not_touch():
+    own = condition("unet", segmented(), "segmentation")
+    (item,) = by_class_and_size([own], {"unet": (SIZES / 2, 60 * SIZES)}, "test", 9)
+    renderer = FigureCanvasAgg(item.figure).get_renderer()
+    item.figure.draw(renderer)
+    titles = [axes.title for axes in item.figure.axes]
+    ticks = [tick for axes in item.figure.axes for tick in axes.get_xticklabels()]
+    for texts in (titles, ticks):
+        boxes = [text.get_window_extent(renderer) for text in texts]
+        assert all(left.x1 + 3 < right.x0 for left, right in pairwise(boxes))
 
 
 @pytest.mark.parametrize("draw", FIGURES)

@@ -122,7 +122,7 @@ def by_class_and_size(
             alt = []
             for panel, (title, groups) in zip(axes, titles.items(), strict=True):
                 alt += _draw_groups(panel, page, members[title], groups, draws)
-                panel.set(title=title, ylim=(0, 1.02))
+                panel.set(title=wrapped(title), ylim=(0, 1.02))
             axes[0].set_ylabel(title_of("dice_image") if task == "segmentation" else "share of correct predictions")
             figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(page)))
             by_size, terciles = (
@@ -170,7 +170,7 @@ def _size_of(measured: Floats, limits: Floats) -> np.ndarray:
 
 def _size_labels(limits: Floats, unit: str) -> dict[str, str]:
     low, high = (f"{limit:.1f}" for limit in limits)
-    ranges = (f"up to {low}{unit}", f"{low} to {high}{unit}", f"above {high}{unit}")
+    ranges = (f"up to\n{low}{unit}", f"{low} to\n{high}{unit}", f"above\n{high}{unit}")  # narrow, for three panels
     return {name: f"{name}\n{text}" for name, text in zip(_SIZES, ranges, strict=True)}
 
 
