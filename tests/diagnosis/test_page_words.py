@@ -10,6 +10,7 @@ from tiny_bundle import speckled, with_disc
 from bus_lightning.diagnosis.bundle import load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
+from bus_lightning.diagnosis.measurements import measure
 from bus_lightning.diagnosis.page.view import View
 from bus_lightning.diagnosis.page.wording import describe
 
@@ -38,6 +39,15 @@ def test_the_words_name_only_what_is_drawn(shown, bundle):
     empty = words_of(shown, bundle, **nothing)
     assert empty.picture == "The image"
     assert empty.caption.startswith("No lesion was outlined. The heat map is empty")
+
+
+def test_a_speck_that_is_drawn_is_not_called_a_lesion(shown, bundle):
+    speck = np.zeros((100, 100), bool)
+    speck[50, 50] = True
+    words = words_of(shown, bundle, mask=speck, measurements=measure(speck))
+    assert dict(words.measurements) == {"Lesion": "none outlined"}
+    assert words.caption.startswith("Blue line: a speck of less than 0.05% of the image, which does not count")
+    assert words.picture == "The image, with the outline of a speck and the heat map"
 
 
 def test_a_nearly_level_lesion_has_a_direction_of_0_degrees(shown, bundle):

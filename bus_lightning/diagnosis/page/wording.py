@@ -181,16 +181,24 @@ def _measurements(lesion: Measurements | None, spacing_mm: tuple[float, float] |
 
 
 def _picture(diagnosis: Diagnosis) -> str:
-    layers = {"picture_outline": diagnosis.mask, "picture_heat": diagnosis.heat_map}
+    outline = "picture_outline" if _has_lesion(diagnosis) else "picture_speck"
+    layers = {outline: diagnosis.mask, "picture_heat": diagnosis.heat_map}
     shown = [SENTENCES[name] for name, layer in layers.items() if layer is not None and layer.any()]
     return say("picture_with", layers=SENTENCES["and"].join(shown)) if shown else SENTENCES["picture"]
+
+
+def _has_lesion(diagnosis: Diagnosis) -> bool:
+    """Say whether something outlined is large enough to be a lesion; specks are drawn, too."""
+    return diagnosis.measurements is not None and diagnosis.measurements.lesions > 0
 
 
 def _caption(diagnosis: Diagnosis) -> str:
     if diagnosis.mask is None:
         line = SENTENCES["no_outline_caption"]
+    elif not diagnosis.mask.any():
+        line = SENTENCES["empty_outline_caption"]
     else:
-        line = SENTENCES["outline_caption" if diagnosis.mask.any() else "empty_outline_caption"]
+        line = SENTENCES["outline_caption" if _has_lesion(diagnosis) else "speck_caption"]
     return line if diagnosis.answer is None else f"{line} {_heat_map(diagnosis)}"
 
 

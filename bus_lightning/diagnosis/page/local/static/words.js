@@ -72,14 +72,16 @@ function measurementsOf(lesion, say) {
   ];
 }
 
-function pictureOf({ mask, heat }, say) {
-  const layers = [mask && isDrawn(mask.data) && say("picture_outline"), heat && isDrawn(heat) && say("picture_heat")];
+function pictureOf({ mask, heat, measurements }, say) {
+  const outline = measurements?.lesions ? "picture_outline" : "picture_speck"; // specks are drawn, too
+  const layers = [mask && isDrawn(mask.data) && say(outline), heat && isDrawn(heat) && say("picture_heat")];
   const shown = layers.filter(Boolean);
   return shown.length ? say("picture_with", { layers: shown.join(say("and")) }) : say("picture");
 }
 
-function captionOf({ mask, heat, answer }, say) {
-  const line = say(!mask ? "no_outline_caption" : isDrawn(mask.data) ? "outline_caption" : "empty_outline_caption");
+function captionOf({ mask, heat, answer, measurements }, say) {
+  const outline = measurements?.lesions ? "outline_caption" : "speck_caption";
+  const line = say(!mask ? "no_outline_caption" : isDrawn(mask.data) ? outline : "empty_outline_caption");
   if (answer === null) return line;
   if (!heat) return `${line} ${say("no_heat_caption")}`;
   return `${line} ${say(isDrawn(heat) ? "heat_caption" : "empty_heat_caption", { answer })}`;
