@@ -1,5 +1,7 @@
 """Map the words that a table uses for the classes to the classes of a run."""
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
@@ -9,6 +11,7 @@ from bus_lightning.core.class_names import COUNTS_IN_BUSI
 from bus_lightning.core.errors import UserError
 
 _SHOWN = 20  # words in a message
+_WHOLE = re.compile(r"^(-?\d+)\.0+$")  # a whole number as programs write it in a column with gaps, also in a CSV
 _ALIKE = 0.75  # of `difflib`: typing errors, not other words
 
 
@@ -83,10 +86,8 @@ def list_counts(counts: Mapping[str, int]) -> str:
 
 
 def fold(value: object) -> str:
-    """Write a value as it is compared: as text, 4.0 as 4, without case and without spaces around it."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip().casefold()
+    """Write a value as it is compared: as text, 4.0 as 4, without case, accents composed, without spaces around it."""
+    return _WHOLE.sub(r"\1", unicodedata.normalize("NFC", str(value)).strip().casefold())
 
 
 def _invert(mapping: Any) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The columns of a table by their roles, and what their cells say about patients, splits and sizes."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,10 +37,15 @@ class Columns:
         return len(self.table)
 
     def values(self, role: str) -> list[str] | None:
-        """Return the cells of a role's column, with "" for words such as "n/a"; None if no column has the role."""
+        """Return the cells of a role's column, with "" for words such as "n/a"; None if no column has the role.
+
+        An accent is one character with its letter, as programs compose it; the names of files stay as they are.
+        """
         if not (name := self.names.get(role)):
             return None
         cells = column(self.table, name, self.path, f"data.columns.{role}").tolist()
+        if role not in ("image", "mask"):
+            cells = [unicodedata.normalize("NFC", cell) for cell in cells]
         return ["" if cell.casefold() in _GAPS else cell for cell in cells] if role in _WITH_GAPS else cells
 
     def where(self, position: int) -> str:
