@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from tiny_sets import draw_image, draw_mask
 
 from bus_lightning.data.sources import table
@@ -40,3 +41,10 @@ def test_a_name_with_an_accent_is_one_patient_and_one_class_however_the_accent_i
     assert frame["patient"].nunique() == frame["class"].nunique() == 2
     mapping = {"class": {"a": [DECOMPOSED], "b": ["b"]}}
     assert read(tmp_path, "C,P", *rows, columns=columns, map=mapping).frame["class"].tolist() == ["a", "a", "b"]
+
+
+@pytest.mark.parametrize("gap", ["<NA>", "NaT", "N.A.", "--", ".", "Missing", "-", "?"])
+def test_no_two_patients_become_one_because_a_program_writes_a_gap_in_its_own_way(tmp_path: Path, gap):
+    index = read(tmp_path, "P", gap, gap, "7", columns={"patient": "P"})
+    assert index.frame["patient"].tolist() == ["", "", "7"]
+    assert index.notes == ["2 of 3 images have no patient: each counts as a separate patient."]

@@ -16,7 +16,8 @@ from bus_lightning.data.sources.folder_names import PARTS
 from bus_lightning.data.sources.tables import column
 
 _GAPS = frozenset([
-    "", "-", "?", "n/a", "na", "nan", "none", "null", "unknown", "#n/a", "not available", "not applicable",
+    "n/a", "na", "n.a.", "<na>", "nan", "nat", "none", "null", "unknown", "missing", "#n/a", "not available",
+    "not applicable",
 ])  # fmt: skip
 _WITH_GAPS = ("patient", "group", "mask", "mm_per_pixel")
 _WHOLE = re.compile(r"^(\d+)\.0+$")  # a whole number, written as a float
@@ -37,7 +38,7 @@ class Columns:
         return len(self.table)
 
     def values(self, role: str) -> list[str] | None:
-        """Return the cells of a role's column, with "" for words such as "n/a"; None if no column has the role.
+        """Return the cells of a role's column, with "" for gaps such as "n/a"; None if no column has the role.
 
         An accent is one character with its letter, as programs compose it; the names of files stay as they are.
         """
@@ -46,11 +47,16 @@ class Columns:
         cells = column(self.table, name, self.path, f"data.columns.{role}").tolist()
         if role not in ("image", "mask"):
             cells = [unicodedata.normalize("NFC", cell) for cell in cells]
-        return ["" if cell.casefold() in _GAPS else cell for cell in cells] if role in _WITH_GAPS else cells
+        return ["" if _is_gap(cell) else cell for cell in cells] if role in _WITH_GAPS else cells
 
     def where(self, position: int) -> str:
         """Name the file and the row of a position."""
         return f"{self.path}, row {self.table.index[position]}"
+
+
+def _is_gap(cell: str) -> bool:
+    """Recognise a word for no value, and marks alone, such as `--`."""
+    return cell.casefold() in _GAPS or not any(map(str.isalnum, cell))
 
 
 def read_names(columns: Columns, role: str, notes: list[str]) -> list[str]:
