@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_sets import draw_image, draw_mask
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.data.sources import table
 
 COMPOSED, DECOMPOSED = "M\u00fcller", "Mu\u0308ller"
@@ -48,3 +49,13 @@ def test_no_two_patients_become_one_because_a_program_writes_a_gap_in_its_own_wa
     index = read(tmp_path, "P", gap, gap, "7", columns={"patient": "P"})
     assert index.frame["patient"].tolist() == ["", "", "7"]
     assert index.notes == ["2 of 3 images have no patient: each counts as a separate patient."]
+
+
+def test_a_row_without_a_class_is_refused_with_its_number_also_with_a_map_unless_that_names_it(tmp_path: Path):
+    rows = ("benign", "", "malignant")
+    mapping: dict[str, list[str]] = {"benign": [], "malignant": []}
+    with pytest.raises(UserError, match=r"row 3 has no class in column C \(1 such rows\): fill the cell, or remove"):
+        read(tmp_path, "C,N", *(f"{row},1" for row in rows), columns={"class": "C"}, map={"class": mapping})
+    named = {"class": mapping | {"normal": [""]}}
+    frame = read(tmp_path, "C,N", *(f"{row},1" for row in rows), columns={"class": "C"}, map=named).frame
+    assert frame["class"].tolist() == ["benign", "normal", "malignant"]

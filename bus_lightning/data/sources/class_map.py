@@ -34,7 +34,7 @@ def map_classes(
     words = [str(value).strip() for value in values]
     if mapping is None:
         return words
-    class_of = _invert(mapping)
+    class_of = class_of_words(mapping)
     if unknown := Counter(value for value in words if fold(value) not in {*class_of, *dropped}):
         hint = _similar(unknown, class_of)
         raise UserError(
@@ -90,8 +90,12 @@ def fold(value: object) -> str:
     return _WHOLE.sub(r"\1", unicodedata.normalize("NFC", str(value)).strip().casefold())
 
 
-def _invert(mapping: Any) -> dict[str, str]:
-    """Return folded value -> class."""
+def class_of_words(mapping: Any) -> dict[str, str]:
+    """Return folded value -> class.
+
+    Raises:
+        UserError: If the map is none, or names a value twice.
+    """
     if not isinstance(mapping, Mapping):
         raise UserError(f"data.map.class={mapping} names no classes: use 'data.map.class={{CLASS: [VALUE, ...]}}'.")
     class_of: dict[str, str] = {}

@@ -1,6 +1,5 @@
 """Read a table that names the images: CSV, XLSX or Parquet, with any columns."""
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from bus_lightning.config.schema import COLUMN_ROLES
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.listing import id_of
 from bus_lightning.data.sources.card import Card
-from bus_lightning.data.sources.class_map import dropped_words, fold, map_classes, refuse_alike
+from bus_lightning.data.sources.class_map import class_of_words, dropped_words, fold, map_classes, refuse_alike
 from bus_lightning.data.sources.places import Places
 from bus_lightning.data.sources.source_index import NO_CLASS, SourceIndex, make_frame
 from bus_lightning.data.sources.table_columns import (
@@ -100,12 +99,12 @@ def _classes(columns: Columns, mapping: Any, dropped: set[str]) -> list[str]:
     if values is None:
         return [NO_CLASS] * len(columns)
     where = f"{columns.path}, column {columns.names['class']}"
+    if (empty := values.count("")) and (mapping is None or "" not in class_of_words(mapping)):
+        raise UserError(
+            f"{columns.where(values.index(''))} has no class in column {columns.names['class']} ({empty} such rows): "
+            "fill the cell, or remove the row."
+        )
     if mapping is None:
-        if empty := Counter(values)[""]:
-            raise UserError(
-                f"{columns.where(values.index(''))} has no class in column {columns.names['class']} ({empty} such "
-                "rows): fill the cell, or remove the row."
-            )
         refuse_alike([value for value in values if fold(value) not in dropped], where)
     return map_classes(values, mapping, where, dropped)
 
