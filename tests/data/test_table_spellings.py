@@ -59,3 +59,9 @@ def test_a_row_without_a_class_is_refused_with_its_number_also_with_a_map_unless
     named = {"class": mapping | {"normal": [""]}}
     frame = read(tmp_path, "C,N", *(f"{row},1" for row in rows), columns={"class": "C"}, map=named).frame
     assert frame["class"].tolist() == ["benign", "normal", "malignant"]
+
+
+def test_a_mask_that_cells_give_to_two_images_is_named(tmp_path: Path):
+    draw_mask(tmp_path / "m.png")
+    index = read(tmp_path, "M", "m.png", "m.png", columns={"mask": "M"})
+    assert index.notes == ["Masks of several images: 1, such as m.png of 0.png and 1.png."]

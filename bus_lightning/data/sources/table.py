@@ -18,7 +18,7 @@ from bus_lightning.data.sources.table_columns import (
     read_sizes,
     refuse_divided,
 )
-from bus_lightning.data.sources.table_masks import MaskColumn, refuse_shared
+from bus_lightning.data.sources.table_masks import MaskColumn, note_shared, refuse_shared
 from bus_lightning.data.sources.tables import read_any_table
 
 CARD = Card("A table", citation="", licence="", homepage="", seen="files")
@@ -69,6 +69,7 @@ def read(root: Path, options: Mapping[str, Any]) -> SourceIndex:
             "data.root=FOLDER, or data.images=FOLDER below it."
         )
     refuse_shared(rows, masks, columns)
+    notes += note_shared(rows)
     frame = make_frame(list(rows.values()), "table", str(columns.path))
     frame = frame.drop(columns=[name for name in ("group", "mm_per_pixel") if name not in columns.names])
     if "patient" in columns.names and (lone := int((frame["patient"] == "").sum())):

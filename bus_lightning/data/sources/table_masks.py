@@ -136,6 +136,19 @@ def refuse_shared(rows: Mapping[str, Mapping[str, Any]], masks: MaskColumn, colu
         )
 
 
+def note_shared(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Count the masks that cells give to several images: an empty one may be meant, another is often a slip."""
+    owners: dict[str, list[str]] = {}
+    for row in rows.values():
+        for mask in row["masks"]:
+            owners.setdefault(mask, []).append(row["image"])
+    shared = {mask: images for mask, images in owners.items() if len(images) > 1}
+    if not shared:
+        return []
+    mask, images = min(shared.items())
+    return [f"Masks of several images: {len(shared)}, such as {mask} of {images[0]} and {images[1]}."]
+
+
 def _fits_both(pattern: str, mask: str, later: str, earlier: str) -> UserError:
     return UserError(
         f"data.columns.mask={pattern}: {mask} fits both {earlier} and {later}: put something between {{stem}} and *, "
