@@ -12,6 +12,7 @@ from bus_lightning.report.condition_options import option_items
 from bus_lightning.report.estimates import estimate, write_p
 from bus_lightning.report.figures.forest import forest
 from bus_lightning.report.figures.inputs import labels_of
+from bus_lightning.report.figures.predictions import confusion
 from bus_lightning.report.figures.sample_size import sample_size_figure
 from bus_lightning.report.making import count_images, make_report
 from bus_lightning.report.sections import FigureItem, Note, Section, TableItem, fold
@@ -154,6 +155,22 @@ def test_where_the_name_of_a_run_was_cut_its_label_says_the_options(finished):
     assert labels[f"resnet34__data.size-192_-{hashes[0]}"] == "resnet34"
     assert labels[f"resnet34__data.size-192_-{hashes[1]}"] == "lr=0.0001"
     assert labels[f"resnet34__data.size-192_-{hashes[2]}"].startswith("affine")
+
+
+def test_a_label_of_many_options_leaves_a_figure_room_for_its_panels(finished):
+    finished("group=many", "model=resnet34", "name=resnet34__data.size-192_-12170efcd0b10440")
+    finished("group=many", "model=resnet50")
+    changed = ["optimizer=adamw", "optimizer.lr=0.00123456789", "data.mean=[0.123456,0.123456,0.123456]",
+               "data.std=[0.123456,0.123456,0.123456]", "augment=scaled", "data.resize=pad", "data.batch_size=7",
+               "preprocess=clean", "data.balance=oversample"]  # fmt: skip
+    run = finished("group=many", "model=alexnet", "name=other", *changed)
+    conditions = read_group(run.path.parent).conditions
+    label = labels_of(conditions)["other"]
+    assert label.startswith("alexnet, ")
+    assert label.endswith(", ...")
+    assert len(label) <= 72
+    for item in confusion(conditions, "test"):
+        FigureCanvasAgg(item.figure).draw()  # a warning is an error
 
 
 def test_a_number_is_not_broken_at_its_point_and_a_repeated_name_is_written_once(tmp_path):

@@ -14,6 +14,7 @@ from bus_lightning.statistics.option_differences import describe_differences
 
 _GROUPS = re.compile(r"^(?:\w+\.)+(?=\w+-)")  # prefix of the name of a setting: data.split.
 _CUT = re.compile(r"-[0-9a-f]{16}(?:__|$)")  # the end of a name that was too long for a folder
+_LONGEST = 72  # characters of a label
 PART_TITLES = {"train": "training", "val": "validation", "test": "test"}
 _Value = TypeVar("_Value")
 
@@ -76,8 +77,16 @@ def _by_options(conditions: Sequence[Condition]) -> dict[str, str] | None:
     labels = {}
     for condition in conditions:
         parts = [condition.model] if several or not words[condition.name] else []
-        labels[condition.name] = ", ".join(filter(None, [*parts, words[condition.name]]))
+        labels[condition.name] = _shortened(", ".join(filter(None, [*parts, words[condition.name]])))
     return labels if len(set(labels.values())) == len(labels) else None
+
+
+def _shortened(label: str) -> str:
+    """Leave out the last options of a label that the title of a panel has no room for; the table of options has all."""
+    if len(label) <= _LONGEST:
+        return label
+    options_end = label.rfind(", ", 0, _LONGEST - 3)
+    return f"{label[:options_end]}, ..." if options_end > 0 else f"{label[: _LONGEST - 3]}..."
 
 
 def name_pictured(conditions: Sequence[Condition]) -> str:
