@@ -1,6 +1,7 @@
 """Plan ensembles: which runs are averaged on which images. What cannot be averaged is refused in one line."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.conditions import condition_key, name_condition
 
 log = logging.getLogger(__name__)
+_CUT = re.compile(r"-[0-9a-f]{16}$")  # the end of a name that was too long for a folder
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def plan_ensembles(candidates: Iterable[RunDir], name: str, trusted: Iterable[st
     plans: dict[str, EnsemblePlan] = {}
     if name == SEEDS:
         for run in runs:
-            new = EnsemblePlan(_folder(run.folder.path), f"ensemble_{run.config.model.name}")
+            new = EnsemblePlan(_folder(run.folder.path, hash_of_condition(run)), f"ensemble_{run.config.model.name}")
             plans.setdefault(condition_key(run), new).runs.append(run)
         by_folder = {plan.folder: plan for plan in plans.values()}
         for path, (key, error) in unusable.items():
@@ -124,9 +126,16 @@ def _refuse_shared_folders(plans: Iterable[EnsemblePlan]) -> list[EnsemblePlan]:
     return kept
 
 
-def _folder(run: Path) -> Path:
-    """Return the folder of the ensemble of a run's seeds, without the fold."""
-    return run.with_name(f"ensemble_{name_condition(run)}")
+def _folder(run: Path, condition: str = "") -> Path:
+    """Return the folder of the ensemble of a run's seeds, without the fold.
+
+    A name that was cut ends in a hash of all its options, also of the seed. The folder ends in the condition's hash, so
+    that a further seed, whose run may be the first, does not leave a second ensemble next to an older one.
+    """
+    name = name_condition(run)
+    if condition and _CUT.search(name):
+        name = f"{name.rpartition('__')[0] or _CUT.sub('', name)}-{condition}"
+    return run.with_name(f"ensemble_{name}")
 
 
 def _open_all(
