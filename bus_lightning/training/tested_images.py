@@ -110,6 +110,10 @@ def _choose_classes(run: FinishedRun, requested: Sequence[str] | None, sets: Seq
             f"{_join(counts)} has no classes, which are needed to test {path} ({run.task}): give them in a table, "
             "data=table. A segmenter can be tested without."
         )
+    if unknown := [name for name in further if name not in present]:
+        raise UserError(
+            f"data.classes: no images of class '{unknown[0]}' in {_join(counts)}; it has {', '.join(sorted(present))}."
+        )
     if further:
         having = [root for root, numbers in counts.items() if numbers.keys() & set(further)]
         listed = ", ".join(f"{name}: {sum(numbers.get(name, 0) for numbers in counts.values())}" for name in further)
