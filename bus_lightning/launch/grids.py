@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from bus_lightning.core.commands import name_program
 from bus_lightning.core.errors import UserError
 from bus_lightning.launch.plugins import has_plugin
 
+_FOLD = "data.split.fold"
 # Keys that a grid may vary without changing the checks that all jobs share.
-_FREE = ("seed", "augment", "optimizer.lr", "optimizer.weight_decay", "data.split.seed", "data.split.fold")
+_FREE = ("seed", "augment", "optimizer.lr", "optimizer.weight_decay", "data.split.seed", _FOLD)
 
 _SINGLE = ("model", "task", "optimizer", "scheduler", "augment", "preprocess", "overlay")
 
@@ -58,6 +59,8 @@ def check_grid(config: DictConfig) -> None:
     swept = list(sweeps)
     shared = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     shared = check_kinds(shared, TRAIN, left_out=swept)  # with the user's home in place of `~`
+    if "data.split.folds" not in swept:
+        _check_folds(shared.data.split.folds, overrides, sweeper.get("params") or {})
     varies_sets = any(key == "data" or key.startswith(("data.test", "data.sets")) for key in swept)
     if not varies_sets:
         first = shared.copy()
@@ -121,6 +124,29 @@ def _sweeps(config: DictConfig) -> dict[str, Any]:
     chosen = [each for each in parser.parse_overrides(list(config.hydra.overrides.task)) if each.is_sweep_override()]
     varied = parser.parse_overrides([f"{key}={value}" for key, value in params.items()])
     return {str(override.key_or_group): override.value() for override in [*chosen, *varied]}
+
+
+def _check_folds(folds: int | None, overrides: list[str], params: Mapping[str, Any]) -> None:
+    """Refuse folds that there are not, and a sweep of folds that leaves some out.
+
+    Args:
+        folds: `data.split.folds`.
+        overrides: As on the command line; they may name some of the folds.
+        params: What a file in conf/sweep/ varies.
+    """
+    parser = OverridesParser.create()
+    varied = parser.parse_overrides([f"{key}={value}" for key, value in params.items()])
+    own = [each for each in parser.parse_overrides(overrides) if each.key_or_group == _FOLD]
+    chosen = (own or [each for each in varied if each.key_or_group == _FOLD])[-1:]
+    if folds is None or not chosen or not isinstance(values := chosen[0].value(), ChoiceSweep):
+        return
+    every = list(range(folds))
+    leaves_out = not own and any(number not in values.list for number in every)
+    if leaves_out or any(value not in every for value in values.list):
+        raise UserError(
+            f"{_FOLD}={','.join(map(str, values.list))}: data.split.folds={folds} has the folds 0 to {folds - 1}: add "
+            f"{_FOLD}={','.join(map(str, every))}."
+        )
 
 
 def show_grid(main: Callable[[], Any], config: str) -> None:
