@@ -89,6 +89,8 @@ def plan_ensembles(candidates: Iterable[RunDir], name: str, trusted: Iterable[st
         for run in runs:
             new = EnsemblePlan(_folder(run.folder.path, hash_of_condition(run)), f"ensemble_{run.config.model.name}")
             plans.setdefault(condition_key(run), new).runs.append(run)
+        for plan in plans.values():  # an ensemble of an earlier version keeps its folder
+            plan.folder = next(filter(Path.is_dir, (_folder(run.folder.path) for run in plan.runs)), plan.folder)
         by_folder = {plan.folder: plan for plan in plans.values()}
         for path, (key, error) in unusable.items():
             folder = _folder(path)

@@ -60,7 +60,7 @@ def test_every_sweep_runs_in_every_way_of_debugging_on_phantoms(sweep, way, phan
     if sweep in ("seeds", "folds"):
         overrides += ["model=alexnet"]
     if sweep == "leakage_segmenter":
-        overrides += ["data.split.ratio=[1,1,1]"]  # its own gives seven images to the validation, and none of some class
+        overrides += ["data.split.ratio=[1,1,1]"]  # its own leaves validation images of all classes to chance
     environment = os.environ | {"OMP_NUM_THREADS": "1", "SQLALCHEMY_SILENCE_UBER_WARNING": "1"}
     done = subprocess.run(
         [sys.executable, "train.py", *overrides], cwd=ROOT, capture_output=True, text=True, env=environment

@@ -39,6 +39,10 @@ def test_a_further_seed_of_runs_with_a_long_name_leaves_one_ensemble_of_all(fini
     average(group / "*")
     assert ensembles_in(group) == [first]
     assert len(read_ensemble(RunDir(first)).members) == 3
+    older = group / f"ensemble_{long}{hashes[0]}"  # as an earlier version names it
+    first.rename(older)
+    average(group / "*")
+    assert ensembles_in(group) == [older]
     other = ["group=g", "trainer.max_epochs=7"]
     for seed in range(2):
         finished(*other, f"seed={seed}", f"name={long}{hashes[seed][::-1]}")
