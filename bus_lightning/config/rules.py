@@ -163,13 +163,13 @@ def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) 
     if has_validation and cfg.trainer.limit_val_batches != 0:
         return
     if "ReduceLROnPlateau" in str(cfg.scheduler.get("_target_")):
-        needs = "scheduler=plateau needs a validation set"
+        needs, without = "scheduler=plateau needs a validation set", " Or use scheduler=none."
     elif cfg.callbacks.get("early_stopping"):
-        needs = "Early stopping needs a validation set"
+        needs, without = "Early stopping needs a validation set", " Or leave callbacks=early_stopping out."
     elif cfg.predict.no_lesion is not False:
-        needs = "predict.no_lesion needs a validation set"
+        needs, without = "predict.no_lesion needs a validation set", " Or use predict.no_lesion=false."
     elif sweeps_score:
-        needs = "A search needs a validation set for its score"
+        needs, without = "A search needs a validation set for its score", ""
     else:
         return
     if has_validation:
@@ -179,4 +179,4 @@ def check_validation(cfg: DictConfig, has_validation: bool, sweeps_score: bool) 
         "published": "use data.split.method=grouped.",
     }
     usual = "data.split.val_from_train=1 takes a part of the training images for it."
-    raise UserError(f"{needs}, and this split has none: {cures.get(cfg.data.split.method, usual)}")
+    raise UserError(f"{needs}, and this split has none: {cures.get(cfg.data.split.method, usual)}{without}")
