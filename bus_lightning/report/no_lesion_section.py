@@ -55,7 +55,7 @@ def no_lesion_section(
     intro = (
         "The lesion score is the highest probability of a pixel; for a joint network, it is multiplied by the "
         "probability that the image is not normal. The threshold was chosen on the validation images of each run, "
-        "before any test image was predicted: on these, it lowers the mean Dice of lesions by at most the allowed cost."
+        "before any test image was predicted: on these, the rule lowers the mean Dice by at most the allowed cost."
     )
     table = TableItem("no_lesion_rule", caption, pd.DataFrame(rows))
     return Section("When no lesion is predicted", intro, [table])

@@ -44,7 +44,7 @@ def test_false_alarms_and_dice_are_shown_before_and_after_with_a_paired_differen
     finished("model=u2net_lite", "group=g", "name=b", cases=without_rule(scored_cases()))
     section = section_of(run.path.parent)
     (table,) = section.items
-    assert "lowers the mean Dice of lesions by at most the allowed cost" in section.intro  # a difference, not a share
+    assert "lowers the mean Dice by at most the allowed cost" in section.intro  # a difference, not a share
     assert list(table.frame["images"]) == ["test", "validation, which chose the rule"]
     assert list(table.frame["condition"].str.contains("a|unet")) == [True, True]
     for row, part in zip(table.frame.to_dict("records"), ("test", "val"), strict=True):
