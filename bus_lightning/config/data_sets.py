@@ -55,10 +55,16 @@ def options_by_set(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             raise UserError(f"data.sets.{name} needs a source, the layout of its folder: +data.sets.{name}.source=...")
         shared = {key: (own if _is_own(own.get(key)) else group).get(key) for key in ("root", *_SHARED)}
         if name == "folder" and sets is not _OLDER and not shared["root"]:
-            option = "data.root" if len(sets) == 1 else "data.sets.folder.root"
-            raise UserError(f"data=folder needs {option}=FOLDER, with a folder per class.")
+            raise UserError(f"data=folder needs {root_option(name, group)}=FOLDER, with a folder per class.")
         collected[str(name)] = own | shared | {"classes": own.get("classes"), "cache": group.get("cache")}
     return collected
+
+
+def root_option(name: str, data: Mapping[str, Any]) -> str:
+    """Return the option that gives the folder of a set: `data.root` if a single set has no folder itself."""
+    sets = data.get("sets") or {}
+    is_own = len(sets) > 1 or bool((sets.get(name) or {}).get("root"))
+    return f"data.sets.{name}.root" if is_own else "data.root"
 
 
 def refuse_unread(data: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from bus_lightning.core.folders_in_texts import without_folders
 from bus_lightning.core.randomness import stable_hash
 
 SET_ASIDE = ".old-"  # in the name of a run's folder that was moved aside for a new start; in no other name
+CUT = r"-[0-9a-f]{16}"  # ends a name that was too long, see `_shortened`
 _NAME_LIMIT = 120
 _UNSAFE = r"[^A-Za-z0-9._-]+"
 

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ def check_grid(config: DictConfig) -> None:
     shared = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     shared = check_kinds(shared, TRAIN, left_out=swept)  # with the user's home in place of `~`
     if "data.split.folds" not in swept:
-        _check_folds(shared.data.split.folds, overrides, sweeper.get("params") or {})
+        is_named = any(override.lstrip("+").startswith(f"{_FOLD}=") for override in overrides)
+        _check_folds(shared.data.split.folds, sweeps.get(_FOLD), is_named)
     varies_sets = any(key == "data" or key.startswith(("data.test", "data.sets")) for key in swept)
     if not varies_sets:
         first = shared.copy()
@@ -121,27 +122,26 @@ def _sweeps(config: DictConfig) -> dict[str, Any]:
     """Return the keys and groups that differ from job to job, with their values as Hydra has parsed them."""
     parser = OverridesParser.create()
     params: Any = config.hydra.sweeper.get("params") or {}
-    chosen = [each for each in parser.parse_overrides(list(config.hydra.overrides.task)) if each.is_sweep_override()]
+    given = parser.parse_overrides(list(config.hydra.overrides.task))
+    named = {each.key_or_group for each in given}  # a value on the command line replaces those of a file
     varied = parser.parse_overrides([f"{key}={value}" for key, value in params.items()])
+    varied = [each for each in varied if each.key_or_group not in named]
+    chosen = [each for each in given if each.is_sweep_override()]
     return {str(override.key_or_group): override.value() for override in [*chosen, *varied]}
 
 
-def _check_folds(folds: int | None, overrides: list[str], params: Mapping[str, Any]) -> None:
+def _check_folds(folds: int | None, values: Any, is_named: bool) -> None:
     """Refuse folds that there are not, and a sweep of folds that leaves some out.
 
     Args:
         folds: `data.split.folds`.
-        overrides: As on the command line; they may name some of the folds.
-        params: What a file in conf/sweep/ varies.
+        values: What the grid varies `data.split.fold` over; None if it does not.
+        is_named: Whether the command line names the folds; it may name some of them.
     """
-    parser = OverridesParser.create()
-    varied = parser.parse_overrides([f"{key}={value}" for key, value in params.items()])
-    own = [each for each in parser.parse_overrides(overrides) if each.key_or_group == _FOLD]
-    chosen = (own or [each for each in varied if each.key_or_group == _FOLD])[-1:]
-    if folds is None or not chosen or not isinstance(values := chosen[0].value(), ChoiceSweep):
+    if folds is None or not isinstance(values, ChoiceSweep):
         return
     every = list(range(folds))
-    leaves_out = not own and any(number not in values.list for number in every)
+    leaves_out = not is_named and any(number not in values.list for number in every)
     if leaves_out or any(value not in every for value in values.list):
         raise UserError(
             f"{_FOLD}={','.join(map(str, values.list))}: data.split.folds={folds} has the folds 0 to {folds - 1}: add "

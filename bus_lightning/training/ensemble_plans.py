@@ -11,6 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from bus_lightning.config.kinds import shown
+from bus_lightning.config.run_names import CUT
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import checksum
 from bus_lightning.core.randomness import stable_hash
@@ -20,7 +21,7 @@ from bus_lightning.runs.folder import RunDir
 from bus_lightning.statistics.conditions import condition_key, name_condition
 
 log = logging.getLogger(__name__)
-_CUT = re.compile(r"-[0-9a-f]{16}$")  # the end of a name that was too long for a folder
+_CUT = re.compile(rf"{CUT}$")
 
 
 @dataclass(frozen=True)

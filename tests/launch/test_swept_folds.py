@@ -32,6 +32,7 @@ def test_a_sweep_of_another_number_of_folds_is_refused_with_its_folds(folds, eve
 def test_the_usual_folds_and_those_that_the_command_names_are_taken():
     check("sweep=folds")
     check("sweep=folds", "data.split.folds=7", swept="data.split.fold=0,6")
+    check("sweep=folds", "data.split.folds=3", swept="data.split.fold=1")  # replaces those of the sweep
 
 
 def test_a_fold_that_there_is_not_is_refused_before_the_first_job():

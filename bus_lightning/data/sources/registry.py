@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from bus_lightning.config.data_sets import options_by_set
+from bus_lightning.config.data_sets import options_by_set, root_option
 from bus_lightning.core.errors import UserError
 from bus_lightning.data.index import find_root
 from bus_lightning.data.sources.card import Card
@@ -68,7 +68,7 @@ def read_sets(data: Mapping[str, Any]) -> list[DataSet]:
             message says what the folder holds.
     """
     by_name, found = options_by_set(data), set[str]()
-    sets = [_read_set(name, options, _root_option(name, data), found) for name, options in by_name.items()]
+    sets = [_read_set(name, options, root_option(name, data), found) for name, options in by_name.items()]
     if unused := sorted(set().union(*map(dropped_words, by_name.values())) - found):
         log.warning(
             "data.drop.class names '%s', but no image has this word as its class: check its spelling.", unused[0]
@@ -76,19 +76,12 @@ def read_sets(data: Mapping[str, Any]) -> list[DataSet]:
     return sets
 
 
-def _root_option(name: str, data: Mapping[str, Any]) -> str:
-    """Return the option that gives the folder of a set: `data.root` if a single set has no folder itself."""
-    sets = data.get("sets") or {}
-    is_own = len(sets) > 1 or bool((sets.get(name) or {}).get("root"))
-    return f"data.sets.{name}.root" if is_own else "data.root"
-
-
-def _read_set(name: str, options: Mapping[str, Any], root_option: str, found: set[str]) -> DataSet:
+def _read_set(name: str, options: Mapping[str, Any], option_of_root: str, found: set[str]) -> DataSet:
     """Read the index of a data set, and add the words of `drop.class` that it has to those that are found."""
     source, root = get_source(options["source"]), options["root"]
     if options["source"] == "table" and not root:  # without a table, the source names the option
         root = Path(options["table"] or "").expanduser().absolute().parent
-    place = find_root(root, name, root_option)
+    place = find_root(root, name, option_of_root)
     try:
         index = source.read(place, options)
     except LayoutError as error:

@@ -1,6 +1,5 @@
 """The columns of a table by their roles, and what their cells say about patients, splits and sizes."""
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,6 @@ _GAPS = frozenset([
     "not applicable",
 ])  # fmt: skip
 _WITH_GAPS = ("patient", "group", "mask", "mm_per_pixel")
-_WHOLE = re.compile(r"^(\d+)\.0+$")  # a whole number, written as a float
 _MOST_FOLDS = 100
 _SMALLEST, _LARGEST = 0.001, 2  # mm per pixel: ultrasound has about 0.03 to 0.3
 
@@ -86,7 +84,7 @@ def read_names(columns: Columns, role: str, notes: list[str]) -> list[str]:
             raise UserError(
                 f"{columns.where(position)}, column {name}: a spreadsheet has rounded the number: write it as text."
             )
-        key = _WHOLE.sub(r"\1", "".join(value.casefold().split()))
+        key = fold("".join(value.split()))
         earlier = first.setdefault(key.lstrip("0") or key[:1], position)
         spelled.append(values[earlier])
         if value != values[earlier]:

@@ -7,13 +7,14 @@ from typing import TypeVar
 
 import pandas as pd
 
+from bus_lightning.config.run_names import CUT
 from bus_lightning.metrics.columns import COUNTS, PROBABILITY
 from bus_lightning.report.figures.style import PALETTE
 from bus_lightning.statistics.conditions import Condition
 from bus_lightning.statistics.option_differences import describe_differences
 
 _GROUPS = re.compile(r"^(?:\w+\.)+(?=\w+-)")  # prefix of the name of a setting: data.split.
-_CUT = re.compile(r"-[0-9a-f]{16}(?:__|$)")  # the end of a name that was too long for a folder
+_CUT = re.compile(rf"{CUT}(?:__|$)")  # also before the group
 _LONGEST = 72  # characters of a label
 PART_TITLES = {"train": "training", "val": "validation", "test": "test"}
 _Value = TypeVar("_Value")
