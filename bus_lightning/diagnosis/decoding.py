@@ -91,6 +91,7 @@ class Decoders:
             if child is None or not child.is_alive():
                 child = self._replace(child)
             if child is None:
+                check()  # the pool may have been closed since
                 raise UserError(NOT_STARTED)
             child.wait_until_ready(check)
         except BaseException:
@@ -100,7 +101,11 @@ class Decoders:
 
     def give_back(self, child: DecodingProcess | None, is_ready: bool) -> None:
         """Take a child back, and replace it if it is not ready for another file."""
-        self._free.put(child if is_ready and not self.is_closed else self._replace(child))
+        with self._lock:  # `close` ends only the children that it finds
+            if is_ready and not self.is_closed:
+                self._free.put(child)
+                return
+        self._free.put(self._replace(child))
 
     def _wait(self, check: Callable[[], None]) -> DecodingProcess | None:
         while True:

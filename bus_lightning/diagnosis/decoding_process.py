@@ -73,6 +73,7 @@ class DecodingProcess:
             try:
                 self.channel.receive(check_both)
             except BrokenChannelError:
+                check()  # another thread may have killed the process
                 raise UserError(NOT_STARTED) from None
             self._is_ready = True
 

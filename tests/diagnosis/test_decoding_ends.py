@@ -26,6 +26,7 @@ from PIL import Image
 
 from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.decoding import Decoders
+from bus_lightning.diagnosis.decoding_process import DecodingProcess
 
 
 @pytest.fixture
@@ -102,6 +103,27 @@ def test_closing_ends_all_children_also_those_that_are_decoding(large):
     assert "stopped" in lines[0]
     assert are_gone(children)
     assert "stopped" in refusal(decoders, large)
+
+
+@pytest.mark.parametrize("step", ["is_alive", "wait_until_ready"])
+def test_a_pool_that_is_closed_while_a_reading_takes_a_child_says_that_it_stopped(small, monkeypatch, step):
+    decoders, real = Decoders(), getattr(DecodingProcess, step)
+
+    def close_and_go_on(self, *checks):
+        if not checks:
+            decoders.close()
+            self._process.wait()
+            return real(self)
+        (check,) = checks
+
+        def check_and_close():
+            check()
+            decoders.close()  # so the child is killed after the last check
+
+        return real(self, check_and_close)
+
+    monkeypatch.setattr(DecodingProcess, step, close_and_go_on)
+    assert "stopped" in refusal(decoders, small)
 
 
 HANGING = """
