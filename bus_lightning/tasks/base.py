@@ -17,7 +17,7 @@ from bus_lightning.metrics.catalogue import EPOCH, shown_in
 from bus_lightning.metrics.per_case import metrics_of
 from bus_lightning.models.averaging import Logits as Logits
 from bus_lightning.models.averaging import average_over_flips
-from bus_lightning.tasks.depthwise import FastDepthwise
+from bus_lightning.tasks.fast_gradients import FastGradients
 from bus_lightning.tasks.processes import gather, interleave, sum_over_processes
 
 Batch = dict[str, Any]
@@ -97,7 +97,7 @@ class BusTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a training batch."""
-        mode: Any = FastDepthwise() if batch["image"].device.type == "cpu" else nullcontext()
+        mode: Any = FastGradients() if batch["image"].device.type == "cpu" else nullcontext()
         with mode:
             logits = self.training_logits(batch["image"])
         loss: Tensor = self.loss(logits, self.target(batch))

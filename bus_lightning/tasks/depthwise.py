@@ -6,7 +6,6 @@ third of a training step. Here, the same gradients are computed with the fast ke
 of the convolution without stride after zeros were put between its values, and larger weights are made of 3x3 parts.
 """
 
-from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,33 +13,15 @@ from torch import Tensor
 from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 
-class FastDepthwise(TorchFunctionMode):
-    """Use the fast gradients for all convolutions of a forward pass that have them; any network, without a change.
-
-    The values of the forward pass stay the same to the bit, and gradients change by rounding. Without autocast to
-    bfloat16, and on other devices, nothing changes.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # fmt: skip
-        """Call a function of PyTorch, or replace it."""
-        if func is functional.conv2d and (chosen := _as_depthwise(*args, **(kwargs or {}))):
-            return _Depthwise.apply(*chosen)
-        return func(*args, **(kwargs or {}))
-
-
-def _as_depthwise(
+def convolve_depthwise(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
-) -> tuple[Tensor, Tensor, int, int] | None:  # fmt: skip
-    """Return the arguments of `_Depthwise`; None for a convolution that it does not compute, or not faster."""
+) -> Tensor | None:  # fmt: skip
+    """Convolve as `conv2d` does, with fast gradients; None if there are none for this convolution."""
     channels, side = weight.shape[0], weight.shape[-1]
-    (step, *steps), (border, *borders), (apart, *aparts) = map(_as_pair, (stride, padding, dilation))
+    (step, *steps), (border, *borders), (apart, *aparts) = map(as_pair, (stride, padding, dilation))
     is_depthwise = groups == channels == input.shape[1] > 1 and weight.ndim == input.ndim == 4 and bias is None
     is_square = weight.shape[-2] == side and [step, border, apart] == [*steps, *borders, *aparts] and apart == 1
     if not (is_depthwise and is_square and weight.requires_grad and torch.is_grad_enabled()):
@@ -48,10 +29,14 @@ def _as_depthwise(
     is_slow = side % 2 == 1 and isinstance(border, int) and border < side and (side > 3 or (side == 3 and step > 1))
     is_bfloat16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16
     has_layout = input.device.type == "cpu" and input.is_contiguous(memory_format=torch.channels_last)
-    return (input, weight, step, border) if is_slow and is_bfloat16 and has_layout else None
+    if not (is_slow and is_bfloat16 and has_layout):
+        return None
+    y: Tensor = _Depthwise.apply(input, weight, step, border)
+    return y
 
 
-def _as_pair(value: Any) -> tuple[Any, Any]:
+def as_pair(value: Any) -> tuple[Any, Any]:
+    """Return a number, or a tuple of one or two, as a pair."""
     return tuple(value) * (2 // len(value)) if isinstance(value, tuple | list) else (value, value)
 
 

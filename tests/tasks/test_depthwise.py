@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bus_lightning.tasks.classification import ClassificationTask
-from bus_lightning.tasks.depthwise import FastDepthwise
+from bus_lightning.tasks.fast_gradients import FastGradients
 
 _CHANNELS = 16
 
@@ -52,7 +52,7 @@ def test_fast_gradients_are_those_of_the_convolution(side: int, kernel: int, str
     x, weight = _tensors(side, kernel)
     with torch.autocast("cpu", torch.bfloat16):
         plain = _convolve(x, weight, stride, padding)[0]
-        with FastDepthwise(), _Backward() as backward:
+        with FastGradients(), _Backward() as backward:
             y, *gradients = _convolve(x, weight, stride, padding)
     assert backward.computed == {(3, 1)}
     assert torch.equal(y, plain)
@@ -65,11 +65,11 @@ def test_fast_gradients_are_those_of_the_convolution(side: int, kernel: int, str
 def test_other_convolutions_and_float32_are_left_alone() -> None:
     x, weight = _tensors(9, 5)
     expected = _convolve(x, weight, 1, 2)
-    with FastDepthwise(), _Backward() as backward:
+    with FastGradients(), _Backward() as backward:
         assert all(map(torch.equal, _convolve(x, weight, 1, 2), expected))
     assert backward.computed == {(5, 1)}
     grouped, full = weight[:, :, :3, :3], weight.expand(-1, _CHANNELS, -1, -1)
-    with torch.autocast("cpu", torch.bfloat16), FastDepthwise():
+    with torch.autocast("cpu", torch.bfloat16), FastGradients():
         for convolve in (
             lambda: functional.conv2d(x, grouped, groups=_CHANNELS),
             lambda: functional.conv2d(x, full, padding="same"),
