@@ -1,0 +1,6 @@
+"""Time a training step of U2NET-Lite in float32."""
+
+from u2net_steps import time_steps
+
+if __name__ == "__main__":
+    time_steps(__doc__, in_bfloat16=False)
