@@ -34,6 +34,12 @@ def computed_precision(precision: str) -> str:
     return "fp32" if precision == "bf16" and "BF16" not in _capabilities() else precision
 
 
+def precision_note(asked: str) -> str | None:
+    """Say in a sentence that this CPU computes another precision than the one asked for; None if it does not."""
+    computed = computed_precision(asked)
+    return None if computed == asked else f"This CPU has no bfloat16: {asked} is computed in {computed}."
+
+
 def _capabilities() -> list[str]:
     return list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 

@@ -109,14 +109,13 @@ def _predict(options: argparse.Namespace) -> int:
         raise UserError(f"The bundle has no {precision}: choose one of {', '.join(bundle.precisions)}.")
     paths, left_out = _find_files(options)
     with Decoders(1, options.decode_mb, options.decode_seconds) as decoders:  # starts while OpenVINO is imported
-        from bus_lightning.diagnosis.networks import computed_precision
+        from bus_lightning.diagnosis.networks import computed_precision, precision_note
 
-        computed = computed_precision(precision)
-        if computed != precision:
-            print(f"This CPU has no bfloat16: {precision} is computed in {computed}.", file=sys.stderr)
+        if note := precision_note(precision):
+            print(note, file=sys.stderr)
         results = Results(
             options.out,
-            {"bundle": bundle.id, "precision": computed, "heat map": not options.no_heat_map,
+            {"bundle": bundle.id, "precision": computed_precision(precision), "heat map": not options.no_heat_map,
              "file names": options.keep_names},
             sentence(bundle.trained_on), bundle.answers,
         )  # fmt: skip

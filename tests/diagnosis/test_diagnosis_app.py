@@ -273,6 +273,25 @@ def test_what_prevents_the_start_is_one_line_and_exit_code_2(bundle, tmp_path, c
     assert "pip install 'bus_lightning[app]'" in capsys.readouterr().err
 
 
+NO_BFLOAT16 = """
+import sys
+from bus_lightning.diagnosis import app, networks
+from bus_lightning.diagnosis.page import serving
+networks._capabilities = lambda: ["FP32"]
+serving.wait_until = lambda stopped: None
+sys.exit(app.main(["--port", "0", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "is_said"), [("bf16", True), ("fp32", False)])
+def test_the_page_says_before_it_opens_that_the_cpu_has_no_bfloat16(precision, is_said):
+    command = [sys.executable, "-c", NO_BFLOAT16, "--precision", precision]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert ("This CPU has no bfloat16: bf16 is computed in fp32." in done.stderr) == is_said
+
+
 def test_port_0_takes_a_free_one():
     with listen("127.0.0.1", 0) as listener:
         assert listener.getsockname()[1] > 1023

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from bus_lightning.diagnosis.bundle import Bundle, load_bundle
 from bus_lightning.diagnosis.decoding import Decoders
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame, Limits
+from bus_lightning.diagnosis.networks import precision_note
 from bus_lightning.diagnosis.page.addresses import Addresses, is_loopback
 from bus_lightning.diagnosis.page.doors import Doors
 from bus_lightning.diagnosis.page.folders import private_folder
@@ -49,6 +51,8 @@ def serve(
         port = listener.getsockname()[1]
         addresses = Addresses(host, port, allowed_hosts)
         diagnoser = Diagnoser(load_bundle(bundle), precision, threads)
+        if note := precision_note(precision or diagnoser.bundle.default_precision):
+            print(note, file=sys.stderr)
         diagnoser.diagnose([Frame(np.zeros((64, 64, 3), np.uint8))])  # the first call of an engine takes longer
         stopped = threading.Event()
         with (
