@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import torch
-
+from benchmarks.bare import composed
 from benchmarks.contestants import SETTINGS, Setting
 from benchmarks.processes import probe, say
 from benchmarks.report import spread, table
+from bus_lightning.training.hardware import choose_hardware
 
 ABOUT = {"data": "random numbers"}  # also with BUSI_ROOT
 _MODELS = (*SETTINGS, Setting("unet", batch=8, size=256), Setting("efficientnet_lite0"))
@@ -14,12 +14,12 @@ _MODELS = (*SETTINGS, Setting("unet", batch=8, size=256), Setting("efficientnet_
 
 def measure(quick: bool) -> dict[str, Any]:
     """Measure every model in the precision that a run chooses on this machine."""
-    has_bfloat16 = any(torch.cpu.get_capabilities().get(key) for key in ("avx512_bf16", "amx_bf16"))
+    precision = "bf16" if "bf16" in choose_hardware(composed(), {}).precision else "fp32"
     models = []
     for setting in _MODELS:
         if quick and setting.model != "alexnet":
             continue
-        options = {"precision": "bf16" if has_bfloat16 else "fp32", "batch": setting.batch, "size": setting.size}
+        options = {"precision": precision, "batch": setting.batch, "size": setting.size}
         entry, _ = probe(
             "gradients", setting.model, *(f"--{key}={value}" for key, value in options.items()),
             f"--repeats={2 if quick else 5}",

@@ -104,7 +104,7 @@ ROWS = (
     ),
     Row(
         "u2net_lite_step_float32",
-        "the same in float32, on a CPU without AVX-512",
+        "the same in float32",
         1 / 1.2,
     ),
     Row("joint_step", "a training step of the joint network, 8 images of 192 pixels"),

@@ -11,6 +11,7 @@ import stat
 import tempfile
 import threading
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def precision_note(asked: str) -> str | None:
     return None if computed == asked else f"This CPU has no bfloat16: {asked} is computed in {computed}."
 
 
+@cache
 def _capabilities() -> list[str]:
     return list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 

@@ -1,4 +1,4 @@
-"""Time a training step of U2NET-Lite in bfloat16; only a CPU with AVX512-BF16 or AMX is fast at that."""
+"""Time a training step of U2NET-Lite in bfloat16, on a CPU with AVX512-BF16 or AMX."""
 
 from u2net_steps import time_steps
 

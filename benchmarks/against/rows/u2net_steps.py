@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from statistics import median
 from types import SimpleNamespace
@@ -17,13 +18,15 @@ _SKIPPED = 1  # the first step allocates memory
 
 
 def time_steps(description: str | None, in_bfloat16: bool) -> None:
-    """Run the command line of a probe."""
+    """Run the command line of a probe; with bfloat16, it ends at once on a CPU that cannot compute in it."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--work", required=True, help="an empty folder (not used)")
     parser.add_argument("--batch", type=int, default=8, help="images per step (default: %(default)s)")
     parser.add_argument("--size", type=int, default=320, help="side of an image in pixels (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=6, help="timed steps (default: %(default)s)")
     options = parser.parse_args()
+    if in_bfloat16 and not any(torch.cpu.get_capabilities().get(key) for key in ("avx512_bf16", "amx_bf16")):
+        sys.exit("This CPU has no bfloat16, which would take several times as long in software.")
     keep_freed_memory()
     torch.manual_seed(0)
     task = SegmentationTask(
