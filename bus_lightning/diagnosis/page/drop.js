@@ -8,10 +8,12 @@ function takeFiles(drop, give, refuse) {
     if (files.length > 1) refuse(files.length);
     else if (files.length) give(files[0]);
   };
-  input.addEventListener("change", () => {
+  const takeChosen = () => {
     take(input.files);
     input.value = ""; // allows the same file again, and leaves no name in the page
-  });
+  };
+  input.addEventListener("change", takeChosen);
+  takeChosen(); // a file that was chosen while the page was loading
   for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
     drop.addEventListener(kind, (event) => {
       event.preventDefault();

@@ -9,11 +9,20 @@ import { describe } from "./words.js";
 const byId = (id) => document.getElementById(id);
 const drop = document.querySelector(".drop");
 const slider = byId("strength").querySelector("input");
-const bundle = await (await fetch("bundle.json")).json();
 const hint = byId("answer").querySelector(".hint");
 const worker = new Worker("worker.js", { type: "module" });
+const opened = fetch("bundle.json").then((response) => response.json());
+let bundle = null; // what the page says and shows, once it has come
 let latest = 0; // number of the image that was given last
 let unopened = null; // the line that says why there are no networks
+
+// Do it when the bundle has come: a visitor may be faster.
+function withBundle(act) {
+  return async (...given) => {
+    bundle ??= await opened;
+    act(...given);
+  };
+}
 
 function give(file) {
   send(begin(), file);
@@ -49,15 +58,14 @@ function send(number, file) {
   else worker.postMessage({ number, file });
 }
 
-worker.addEventListener("message", ({ data }) => {
+function hear({ data }) {
   if (data.kind === "ready" && !latest) byId("loading")?.replaceChildren();
   else if (data.kind === "failed") failToOpen(data.reason);
   else if (data.number === latest) {
     if (data.kind === "answer") show(data);
     else fail(data.line ?? unopened ?? fill(bundle.sentences.cannot_diagnose, data));
   }
-});
-worker.addEventListener("error", (event) => failToOpen(event.message ?? ""));
+}
 
 function failToOpen(reason) {
   unopened = fill(bundle.sentences.cannot_open, { reason });
@@ -137,10 +145,12 @@ function heading(text) {
   return make("th", { scope: "row" }, text);
 }
 
-takeFiles(drop, give, refuse);
+worker.addEventListener("message", withBundle(hear));
+worker.addEventListener("error", withBundle((event) => failToOpen(event.message ?? "")));
+takeFiles(drop, withBundle(give), withBundle(refuse));
 for (const button of document.querySelectorAll("[data-sample]")) {
-  button.addEventListener("click", () => giveSample(bundle.samples[button.dataset.sample]));
+  button.addEventListener("click", withBundle(() => giveSample(bundle.samples[button.dataset.sample])));
 }
 slider.addEventListener("input", () => document.documentElement.style.setProperty("--strength", slider.value));
 byId("print").addEventListener("click", () => print());
-showCard(byId("card").querySelector("div"), bundle.card);
+withBundle(() => showCard(byId("card").querySelector("div"), bundle.card))();
