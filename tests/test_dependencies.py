@@ -41,8 +41,8 @@ assert main(["tests/kept/bundle", "tests/kept/data/phantom/normal/normal (1).png
 QUANTISE = """
 import numpy
 from pathlib import Path
-from bus_lightning.export.to_onnx import quantise
-quantise(Path("tests/kept/bundle/segmenter.onnx"), Path(out), [numpy.zeros((1, 3, 64, 64), "float32")])
+from bus_lightning.export.quantising import quantise
+quantise(Path("tests/kept/bundle/segmenter.onnx"), Path(out), [numpy.zeros((1, 3, 64, 64), "float32")], ["mask"])
 """
 # Extra -> what it promises, apart from the modules of the package that need it alone.
 PROMISES = {

@@ -14,7 +14,6 @@ import bus_lightning
 from bus_lightning.core.csv_files import write_csv
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.files import folder_aside, list_checksums, refuse_foreign
-from bus_lightning.core.randomness import shuffled
 from bus_lightning.core.reading import read_json
 from bus_lightning.data.index import read_image
 from bus_lightning.diagnosis.bundle import (
@@ -42,16 +41,16 @@ from bus_lightning.export.evidence import collect_cases, find_evidence
 from bus_lightning.export.heads import find_head
 from bus_lightning.export.numbers import find_numbers
 from bus_lightning.export.predictions import held_out_cases, out_of_fold_cases, read_folds, validation_cases
+from bus_lightning.export.quantising import quantise, training_images
 from bus_lightning.export.runs import RebuiltRun, rebuild, refuse_other_masks, training_data
 from bus_lightning.export.samples import draw_samples
 from bus_lightning.export.team import Team, by_test_images, compose
-from bus_lightning.export.to_onnx import export_onnx, halve_weights, quantise
+from bus_lightning.export.to_onnx import export_onnx, halve_weights
 from bus_lightning.runs.code import codes_of
 from bus_lightning.runs.ensembles import least_score_of
 from bus_lightning.runs.finished import FinishedRun
 
 OUTPUTS_OF = {"segmentation": (MASK,), "classification": (CLASS,), "joint": OUTPUTS}
-_RANGE_IMAGES = 64  # training images that the ranges of the 8-bit networks are found with
 
 
 def make_bundle(
@@ -119,7 +118,7 @@ def make_bundle(
         )  # fmt: skip
         report("comparing the precisions")
         compared, is_held_out = variants.choose_compared(list(opened.values()))
-        measured = variants.compare_variants(bundle, leaders[0], compared)
+        measured = variants.compare_variants(bundle, leaders[0].prepared, compared)
         default = variants.choose_precision(measured, precision)
         bundle = replace(bundle, variants=measured, default_precision=default)
         report(f"{bundle.default_precision} is the default")
@@ -227,7 +226,9 @@ def _export(key: str, opened: RebuiltRun, folder: Path, halves: bool, report: Ca
     )  # fmt: skip
     compare = variants.check_agreement
     report(f"{key}: differs from PyTorch by at most {compare(opened, stage):.1e}; quantising to 8 bits")
-    quantise(fp32, int8, _range_images(opened))
+    images = training_images(opened.data, run.split.train)
+    layers, total = quantise(fp32, int8, images, outputs)
+    report(f"{key}: {layers} of {total} layers are in 8 bits")
     if halves:
         halve_weights(fp32, fp32)
         report(f"{key}: differs by at most {compare(opened, stage, variants.HALVED):.1e} with weights in 16 bits")
@@ -245,14 +246,6 @@ def _keep_only_default(bundle: Bundle) -> Bundle:
         for file in set(stage.files.values()) - set(kept[key].files.values()):
             file.unlink()
     return replace(bundle, networks=kept)
-
-
-def _range_images(opened: RebuiltRun) -> list[np.ndarray]:
-    """Choose training images without augmentation, (1, C, S, S) float32, as the network takes them."""
-    dataset = opened.data.parts["train"]
-    positions = {id_: position for position, id_ in enumerate(opened.run.split.train)}
-    chosen = shuffled(positions, "ranges")[:_RANGE_IMAGES]
-    return [opened.data.collate([dataset[positions[id_]]])["image"].numpy() for id_ in chosen]
 
 
 def _describe_training(leaders: Sequence[RebuiltRun]) -> dict[str, Any]:

@@ -79,5 +79,5 @@ def _mask_cases(team: Team, bundle: Bundle, opened: Mapping[str, RebuiltRun]) ->
         few = replace(bundle, networks=networks, classes=classes, least_score=least_score_of(runs))
         reader = opened[names[runs[0].folder.path]]
         what = "averaging masks of test images"
-        cases, _ = diagnose_images([Diagnoser(few, "fp32")], reader, runs[0].split.test, what)["fp32"]
+        cases, _ = diagnose_images([Diagnoser(few, "fp32")], reader.prepared, runs[0].split.test, what)["fp32"]
         yield cases.assign(group=cases["id"].map(runs[0].split.groups))

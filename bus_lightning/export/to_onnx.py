@@ -1,10 +1,9 @@
-"""Write a network as an ONNX file, float32 or in 8 bits; the file names nothing of the machine that made it."""
+"""Write a network as an ONNX file; the file names nothing of the machine that made it."""
 
-import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,8 @@ from torch import nn
 
 from bus_lightning.export.heads import Head, WithFeatures
 
-_INPUT, _FEATURES = "image", "features"
+INPUT, FEATURES = "image", "features"
 _LEAST_HALVED, _MOST_HALF = 256, 65504.0  # values of a tensor that is stored in 16 bits, and the largest such number
-_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def export_onnx(
@@ -27,34 +25,15 @@ def export_onnx(
     `outputs` names its outputs: mask, class, or both. With a head, the feature map becomes the last output.
     """
     whole = net if head is None else WithFeatures(net, head)
-    outputs = [*outputs] if head is None else [*outputs, _FEATURES]
+    outputs = [*outputs] if head is None else [*outputs, FEATURES]
     example = torch.zeros(2, channels, size, size)  # a batch of 1 would become a constant
-    with _quietly(), torch.no_grad():
+    with quietly(), torch.no_grad():
         program = torch.onnx.export(
-            whole.eval(), (example,), input_names=[_INPUT], output_names=outputs, dynamo=True, verbose=False,
+            whole.eval(), (example,), input_names=[INPUT], output_names=outputs, dynamo=True, verbose=False,
             dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
         )  # fmt: skip
     assert program is not None
-    _save(program.model_proto, file)
-
-
-def quantise(file: Path, out: Path, images: Sequence[np.ndarray]) -> None:
-    """Quantise weights and activations to 8 bits with NNCF, except for the layers that give the logits.
-
-    `out` has QuantizeLinear and DequantizeLinear; the ranges come from training images, (1, C, S, S) float32 each.
-    """
-    model = onnx.load(file)
-    with _quietly(), redirect_stdout(io.StringIO()):  # NNCF prints a progress bar
-        import nncf
-
-        quantised = nncf.quantize(
-            model,
-            nncf.Dataset(images, lambda image: {_INPUT: image}),
-            preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(images),
-            ignored_scope=nncf.IgnoredScope(names=_last_layers(model)),
-        )
-    _save(quantised, out)
+    save_onnx(program.model_proto, file)
 
 
 def halve_weights(file: Path, out: Path) -> None:
@@ -71,27 +50,10 @@ def halve_weights(file: Path, out: Path) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    _save(model, out)
+    save_onnx(model, out)
 
 
-def _last_layers(model: onnx.ModelProto) -> list[str]:
-    """Name the layers that give the logits: they are cheap, and their rounding would directly change them."""
-    makers = {output: node for node in model.graph.node for output in node.output}
-    names = (_layer_behind(output.name, makers) for output in model.graph.output if output.name != _FEATURES)
-    return [name for name in names if name is not None]
-
-
-def _layer_behind(value: str, makers: Mapping[str, onnx.NodeProto]) -> str | None:
-    """Name the layer that a value was computed from, by the first inputs that lead to one; None if none does."""
-    node = makers.get(value)
-    if node is None:  # a weight, such as a scale of the logits, or the image
-        return None
-    if node.op_type in _LAYERS:
-        return str(node.name)
-    return next((name for each in node.input if (name := _layer_behind(each, makers)) is not None), None)
-
-
-def _save(model: onnx.ModelProto, file: Path) -> None:
+def save_onnx(model: onnx.ModelProto, file: Path) -> None:
     """Save a model without the stack traces of the export, which name folders of this machine."""
     model.doc_string = ""
     graph = model.graph
@@ -107,7 +69,7 @@ def _save(model: onnx.ModelProto, file: Path) -> None:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Hide the warnings and log lines of the exporting libraries."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

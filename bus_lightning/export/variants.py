@@ -14,6 +14,7 @@ from tqdm import tqdm
 from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import shuffled
 from bus_lightning.data.index import read_image, read_mask
+from bus_lightning.data.prepare import PreparedData
 from bus_lightning.diagnosis.bundle import Bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
@@ -79,12 +80,12 @@ def refuse_unmeasurable(precision: str) -> None:
         )
 
 
-def compare_variants(bundle: Bundle, reader: RebuiltRun, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def compare_variants(bundle: Bundle, prepared: PreparedData, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Diagnose images with every precision that this CPU computes; bf16 needs one with bfloat16.
 
     Args:
         bundle: The networks.
-        reader: The run whose folder the images are read from.
+        prepared: The index that has the images.
         ids: The images.
 
     Returns:
@@ -96,7 +97,7 @@ def compare_variants(bundle: Bundle, reader: RebuiltRun, ids: Sequence[str]) -> 
     computed = [precision for precision in bundle.precisions if computed_precision(precision) == precision]
     diagnosers = [Diagnoser(bundle, precision) for precision in computed]
     variants: dict[str, dict[str, Any]] = {}
-    diagnosed = diagnose_images(diagnosers, reader, ids, "comparing precisions")
+    diagnosed = diagnose_images(diagnosers, prepared, ids, "comparing precisions")
     for precision, (cases, milliseconds) in diagnosed.items():
         scores = _scores(bundle, cases)
         fp32 = variants.get("fp32", scores)  # fp32 comes first
@@ -134,7 +135,7 @@ def choose_precision(variants: Mapping[str, Mapping[str, Any]], wanted: str | No
 
 
 def diagnose_images(
-    diagnosers: Sequence[Diagnoser], reader: RebuiltRun, ids: Sequence[str], what: str
+    diagnosers: Sequence[Diagnoser], prepared: PreparedData, ids: Sequence[str], what: str
 ) -> dict[str, tuple[pd.DataFrame, float]]:
     """Diagnose images one by one, with each diagnoser in turn.
 
@@ -142,12 +143,12 @@ def diagnose_images(
         Precision -> cases, with `id`, `label`, counts of pixels and probabilities, as far as the bundle answers them;
         and the median time in milliseconds.
     """
-    frame = reader.prepared.frame
+    frame = prepared.frame
     rows = frame[frame["id"].isin(set(ids))].rename(columns={"class": "label_name"}).itertuples(index=False)
     cases: dict[str, list[dict[str, Any]]] = {diagnoser.precision: [] for diagnoser in diagnosers}
     seconds: dict[str, list[float]] = {diagnoser.precision: [] for diagnoser in diagnosers}
     for row in tqdm(list(rows), desc=what, unit="image", disable=None, leave=False):
-        image, mask = read_image(reader.prepared.root / row.image, reader.prepared.scale), None
+        image, mask = read_image(prepared.root / row.image, prepared.scale), None
         for diagnoser in diagnosers:
             start = time.perf_counter()
             (diagnosis,) = diagnoser.diagnose([Frame(image)], heat_map=False)
@@ -155,7 +156,7 @@ def diagnose_images(
             case = {"id": row.id, "label": row.label_name}
             if diagnosis.mask is not None:
                 if mask is None:
-                    mask = torch.from_numpy(read_mask(reader.prepared.root, row.masks, image.shape[:2]))
+                    mask = torch.from_numpy(read_mask(prepared.root, row.masks, image.shape[:2]))
                 case |= count_pixels(torch.from_numpy(diagnosis.mask), mask)
             case |= {f"{PROBABILITY}{name}": value for name, value in diagnosis.probabilities.items()}
             cases[diagnoser.precision].append(case)

@@ -12,8 +12,9 @@ from bus_lightning.diagnosis.networks import computed_precision
 from bus_lightning.diagnosis.stage import PRECISIONS
 from bus_lightning.export import variants
 from bus_lightning.export.making import make_bundle
+from bus_lightning.export.quantising import quantise
 from bus_lightning.export.runs import open_for_bundle, rebuild
-from bus_lightning.export.to_onnx import export_onnx, halve_weights, quantise
+from bus_lightning.export.to_onnx import export_onnx, halve_weights
 
 
 def test_every_precision_is_there_and_was_measured(made):
@@ -40,7 +41,7 @@ def test_a_precision_that_the_cpu_does_not_compute_is_refused_and_not_measured(m
     with pytest.raises(UserError, match="--precision bf16: this CPU has no bfloat16"):
         make_bundle([made_runs / "seg"], tmp_path / "bundle", precision="bf16")
     reader = rebuild(open_for_bundle(made_runs / "seg"))
-    assert list(variants.compare_variants(made, reader, reader.run.split.test[:2])) == ["fp32", "int8"]
+    assert list(variants.compare_variants(made, reader.prepared, reader.run.split.test[:2])) == ["fp32", "int8"]
 
 
 def test_the_fastest_precision_is_chosen_among_those_that_lose_little():
@@ -69,7 +70,7 @@ def test_logits_that_are_scaled_by_a_weight_can_be_quantised(tmp_path):
     fp32, int8 = tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
     export_onnx(ScaledLogits().eval(), None, 3, 32, fp32, ["mask"])
     assert [node.op_type for node in onnx.load(fp32).graph.node][-2:] == ["Mul", "Add"]
-    quantise(fp32, int8, [np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)])
+    quantise(fp32, int8, [np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)], ["mask"])
     makers = {name: node.op_type for node in onnx.load(int8).graph.node for name in node.output}
     first, last = (node for node in onnx.load(int8).graph.node if node.op_type == "Conv")
     assert "DequantizeLinear" in [makers.get(name) for name in first.input]

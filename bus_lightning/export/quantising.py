@@ -1,0 +1,182 @@
+"""Quantise a network to 8 bits, and keep the layers in float32 whose rounding changes its answers most."""
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from scipy.special import expit, softmax
+from tqdm import tqdm
+
+from bus_lightning.core.randomness import shuffled
+from bus_lightning.data.datamodule import BusDataModule
+from bus_lightning.diagnosis.engine import openvino
+from bus_lightning.diagnosis.stage import CLASS, MASK
+from bus_lightning.export.to_onnx import FEATURES, INPUT, quietly, save_onnx
+
+_USED = 128  # training images
+LEAST_AGREEMENT = 0.99  # with the answers in float32
+_TRIED = 3  # groups of layers that are tried in float32: the first ones give most of what can be won
+_COMPARED = 64  # images that measure the agreement
+_RANKED = 32  # those of the least agreement, which rank the layers
+_LEAST_SHARE = 0.75  # of the layers that can be in 8 bits: with fewer, little time would be won
+_SPECK = 1e-3  # share of an image: the agreement of two almost empty masks does not hang on less
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+class _Trials:
+    """Agreement of the networks that NNCF tries with the network in float32."""
+
+    def __init__(self, model: onnx.ModelProto, images: Sequence[np.ndarray], outputs: Sequence[str]) -> None:
+        self.outputs, self.expected = outputs, list(_logits(model, images, outputs))
+        self.pairs = [*zip(images, self.expected, strict=True)]
+        self.least_layers = 0.0  # in 8 bits
+        self.progress = tqdm(desc="quantising", unit="trial", disable=None, leave=False)
+
+    def score(self, candidate: onnx.ModelProto, pairs: Iterable[Any]) -> tuple[float, list[float]]:
+        """Return the mean and the values of the images; 0 for a network with too few layers in 8 bits."""
+        self.progress.update()
+        images, expected = zip(*pairs, strict=True)
+        if 0 < _count_layers(candidate)[0] < self.least_layers:  # none: the network in float32
+            return 0.0, [0.0] * len(images)
+        values = [_agreement(*each) for each in zip(_logits(candidate, images, self.outputs), expected, strict=True)]
+        return float(np.mean(values)), values
+
+
+def quantise(
+    file: Path, out: Path, images: Sequence[np.ndarray], outputs: Sequence[str], least: float = LEAST_AGREEMENT
+) -> tuple[int, int]:
+    """Quantise weights and activations to 8 bits with NNCF, except for the layers that give the logits.
+
+    If the answers then agree too little with those in float32, the groups of layers are ranked by what the agreement
+    wins when a group alone stays in float32, and up to three of the first are kept so while that helps and three
+    quarters of them are in 8 bits. The biases of the classes then make the mean logits of the images those in
+    float32. `out` has QuantizeLinear and DequantizeLinear, and gives the same answers on CPUs with and without
+    instructions for 8 bits (VNNI): weights have 7 bits, because sums of products of 8 bits overflow without VNNI.
+
+    Args:
+        file: The network in float32.
+        out: The file to write.
+        images: Training images, (1, C, S, S) float32 each: they give ranges and biases, and the first 64 the agreement.
+        outputs: What the first outputs of the network are: mask, class, or both.
+        least: Agreement, in [0, 1], that is enough; 0 leaves no further layer in float32.
+
+    Returns:
+        The number of layers in 8 bits, and of all.
+    """
+    model = onnx.load(file)
+    trials = _Trials(model, images, outputs)
+    with trials.progress, quietly(), redirect_stdout(io.StringIO()):  # NNCF prints progress bars
+        quantised = _quantise(model, images, trials, 0.0)
+        agreement, _ = trials.score(quantised, trials.pairs[:_COMPARED])
+        if agreement < least:
+            trials.least_layers = _LEAST_SHARE * _count_layers(quantised)[0]
+            mixed = _quantise(model, images, trials, least)
+            if trials.score(mixed, trials.pairs[:_COMPARED])[0] > agreement:
+                quantised = mixed
+        if CLASS in outputs:
+            given = _logits(quantised, images, outputs)
+            shifts = [wanted[CLASS] - got[CLASS] for wanted, got in zip(trials.expected, given, strict=True)]
+            _add_to_classes(quantised, np.mean(shifts, axis=0))
+    save_onnx(quantised, out)
+    return _count_layers(quantised)
+
+
+def _quantise(model: onnx.ModelProto, images: Sequence[np.ndarray], trials: _Trials, least: float) -> onnx.ModelProto:
+    """Let NNCF quantise, and keep groups of layers in float32 until the agreement is enough or three are tried."""
+    import nncf
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    return nncf.quantize_with_accuracy_control(
+        model,
+        nncf.Dataset(images, lambda image: {INPUT: image}),
+        nncf.Dataset(trials.pairs[:_COMPARED]),
+        trials.score,
+        max_drop=1 - least,
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(images),
+        ignored_scope=nncf.IgnoredScope(names=_last_layers(model)),
+        advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
+            overflow_fix=nncf.OverflowFix.ENABLE,
+            activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM,
+        ),
+        advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
+            max_num_iterations=_TRIED, ranking_subset_size=_RANKED, num_ranking_workers=1
+        ),
+    )
+
+
+def training_images(data: BusDataModule, train: Sequence[str]) -> list[np.ndarray]:
+    """Choose images that a network is quantised with, without augmentation: (1, C, S, S) float32 each.
+
+    Args:
+        data: The images, as the network takes them.
+        train: The ids of its training images.
+    """
+    dataset, positions = data.parts["train"], {id_: position for position, id_ in enumerate(train)}
+    chosen = shuffled(positions, "ranges")[:_USED]
+    return [data.collate([dataset[positions[id_]]])["image"].numpy() for id_ in chosen]
+
+
+def _logits(
+    model: onnx.ModelProto, images: Sequence[np.ndarray], outputs: Sequence[str]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the logits of each output for each image, as OpenVINO computes them in a bundle."""
+    core = openvino.Core()
+    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(io.BytesIO(model.SerializeToString())), "CPU", options)
+    request = compiled.create_infer_request()
+    for image in images:
+        request.infer([image], share_inputs=True)
+        yield {kind: np.array(request.get_output_tensor(k).data) for k, kind in enumerate(outputs)}
+
+
+def _agreement(given: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
+    """Return 1 minus the mean distance of two answers, in [0, 1].
+
+    The distance of masks is that of Bray and Curtis (Ecological Monographs 27, 1957, 325) between the probabilities of
+    the pixels, which is 1 minus their Dice score where these are 0 and 1; that of classes is the total variation.
+    """
+    distances = []
+    for kind in expected:
+        ours, theirs = (expit(x[kind]) if kind == MASK else softmax(x[kind], axis=1) for x in (given, expected))
+        size = ours.sum() + theirs.sum() + _SPECK * ours.size if kind == MASK else 2
+        distances.append(float(np.abs(ours - theirs).sum() / size))
+    return 1 - float(np.mean(distances))
+
+
+def _add_to_classes(model: onnx.ModelProto, shift: np.ndarray) -> None:
+    """Add (1, K) values to the logits of the classes."""
+    raw, name = f"{CLASS}.raw", f"{CLASS}.shift"
+    for node in model.graph.node:
+        node.input[:] = [raw if value == CLASS else value for value in node.input]
+        node.output[:] = [raw if value == CLASS else value for value in node.output]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(shift.astype(np.float32), name))
+    model.graph.node.append(onnx.helper.make_node("Add", [raw, name], [CLASS], f"{CLASS}.corrected"))
+
+
+def _count_layers(model: onnx.ModelProto) -> tuple[int, int]:
+    """Count the layers whose input is dequantised, and all layers."""
+    makers = {output: node.op_type for node in model.graph.node for output in node.output}
+    layers = [node for node in model.graph.node if node.op_type in _LAYERS]
+    return sum(makers.get(node.input[0]) == "DequantizeLinear" for node in layers), len(layers)
+
+
+def _last_layers(model: onnx.ModelProto) -> list[str]:
+    """Name the layers that give the logits: they are cheap, and their rounding would directly change them."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    names = (_layer_behind(output.name, makers) for output in model.graph.output if output.name != FEATURES)
+    return [name for name in names if name is not None]
+
+
+def _layer_behind(value: str, makers: Mapping[str, onnx.NodeProto]) -> str | None:
+    """Name the layer that a value was computed from, by the first inputs that lead to one; None if none does."""
+    node = makers.get(value)
+    if node is None:  # a weight, such as a scale of the logits, or the image
+        return None
+    if node.op_type in _LAYERS:
+        return str(node.name)
+    return next((name for each in node.input if (name := _layer_behind(each, makers)) is not None), None)
