@@ -5,8 +5,8 @@
 # Expected: 8-bit networks compute with integers, whose sums are exact: one file gives the same answers everywhere.
 # Seen: products of 8-bit levels are added in pairs in 16 bits, where they saturate without a warning. With weights that
 # use all 8 bits, as quantising tools write them, the answers are far off; with weights of 7 bits they are exact.
-# A loss that was measured on one CPU says nothing about the other. On a CPU with VNNI, both are exact, which this script
-# then checks.
+# A loss that was measured on one CPU says nothing about the other. On a CPU with VNNI, both are exact, and this script
+# checks that.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,4 +1,4 @@
-"""Quantise a network to 8 bits, and keep the layers in float32 whose rounding changes its answers most."""
+"""Quantise a network to 8 bits, and keep those layers in float32 whose rounding changes its answers most."""
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,10 +19,10 @@ from bus_lightning.export.to_onnx import FEATURES, INPUT, quietly, save_onnx
 
 _USED = 128  # training images
 LEAST_AGREEMENT = 0.99  # with the answers in float32
-_TRIED = 3  # groups of layers that are tried in float32: the first ones give most of what can be won
+_TRIED = 3  # groups of layers that are tried in float32: the first ones gain most
 _COMPARED = 64  # images that measure the agreement
 _RANKED = 32  # those of the least agreement, which rank the layers
-_LEAST_SHARE = 0.75  # of the layers that can be in 8 bits: with fewer, little time would be won
+_LEAST_SHARE = 0.75  # of the layers that can be in 8 bits: with fewer, little time is saved
 _SPECK = 1e-3  # share of an image: the agreement of two almost empty masks does not hang on less
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -51,16 +51,16 @@ def quantise(
 ) -> tuple[int, int]:
     """Quantise weights and activations to 8 bits with NNCF, except for the layers that give the logits.
 
-    If the answers then agree too little with those in float32, the groups of layers are ranked by what the agreement
-    wins when a group alone stays in float32, and up to three of the first are kept so while that helps and three
-    quarters of them are in 8 bits. The biases of the classes then make the mean logits of the images those in
-    float32. `out` has QuantizeLinear and DequantizeLinear, and gives the same answers on CPUs with and without
-    instructions for 8 bits (VNNI): weights have 7 bits, because sums of products of 8 bits overflow without VNNI.
+    If its answers agree too little with those in float32, NNCF ranks the groups of layers by the agreement that is
+    gained when that group alone stays in float32. Up to three groups stay so, as long as each helps and three quarters
+    of the layers remain in 8 bits. Then the biases of the classes are shifted, so that their mean logits are those in
+    float32. Weights have 7 bits: sums of products of 8 bits overflow on CPUs without instructions for them (VNNI), and
+    the answers would depend on the CPU. `out` has QuantizeLinear and DequantizeLinear.
 
     Args:
         file: The network in float32.
         out: The file to write.
-        images: Training images, (1, C, S, S) float32 each: they give ranges and biases, and the first 64 the agreement.
+        images: Training images, (1, C, S, S) float32 each: they give the ranges and the shift, the first 64 the agreement.
         outputs: What the first outputs of the network are: mask, class, or both.
         least: Agreement, in [0, 1], that is enough; 0 leaves no further layer in float32.
 
