@@ -60,7 +60,7 @@ def quantise(
     Args:
         file: The network in float32.
         out: The file to write.
-        images: Training images, (1, C, S, S) float32 each: they give the ranges and the shift, the first 64 the agreement.
+        images: Training images, (1, C, S, S) float32 each; the first 64 measure the agreement.
         outputs: What the first outputs of the network are: mask, class, or both.
         least: Agreement, in [0, 1], that is enough; 0 leaves no further layer in float32.
 
@@ -159,10 +159,10 @@ def _add_to_classes(model: onnx.ModelProto, shift: np.ndarray) -> None:
 
 
 def _count_layers(model: onnx.ModelProto) -> tuple[int, int]:
-    """Count the layers whose input is dequantised, and all layers."""
+    """Count the layers whose weights are dequantised, and all layers."""
     makers = {output: node.op_type for node in model.graph.node for output in node.output}
     layers = [node for node in model.graph.node if node.op_type in _LAYERS]
-    return sum(makers.get(node.input[0]) == "DequantizeLinear" for node in layers), len(layers)
+    return sum(makers.get(node.input[1]) == "DequantizeLinear" for node in layers), len(layers)
 
 
 def _last_layers(model: onnx.ModelProto) -> list[str]:
