@@ -3,12 +3,14 @@
 import os
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any
 
 import cv2
+import numpy as np
 import onnx
 from onnxscript.optimizer import optimize
 
@@ -21,7 +23,7 @@ from bus_lightning.data.prepare import PreparedData, prepare_data
 from bus_lightning.diagnosis.bundle import SHIPPED, Bundle, load_bundle
 from bus_lightning.diagnosis.diagnoser import Diagnoser
 from bus_lightning.diagnosis.frames import Frame
-from bus_lightning.diagnosis.networks import computed_precision
+from bus_lightning.diagnosis.networks import Network, computed_precision
 from bus_lightning.export.quantising import quantise, training_images
 from bus_lightning.export.variants import choose_precision, compare_variants
 
@@ -79,18 +81,34 @@ def _compare(bundles: Mapping[str, Bundle], prepared: PreparedData, ids: Sequenc
     return variants
 
 
-def _time(bundles: Mapping[str, Bundle], rounds: int) -> dict[str, list[float]]:
-    """Time a diagnosis without heat map, from the pixels to the answer, with one after another: name -> ms."""
+def _time(bundles: Mapping[str, Bundle], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Time a diagnosis without heat map, from the pixels to the answer, and its network alone, by turns.
+
+    Returns:
+        `whole` and `network`, each name -> ms.
+    """
     picture = read_image(SHIPPED / "samples" / "phantom-malignant-1.png")
     frame = Frame(cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC))
     plain = [name for name in ("fp32", "bf16") if computed_precision(name) == name]
-    diagnosers = {name: Diagnoser(bundles[MIXED], name, threads=CORES) for name in plain}
-    diagnosers |= {name: Diagnoser(bundle, "int8", threads=CORES) for name, bundle in bundles.items()}
+    timed = {name: (bundles[MIXED], name) for name in plain} | {name: (each, "int8") for name, each in bundles.items()}
+    (stage,) = bundles[MIXED].networks.values()
+    batch = np.zeros((1 + stage.flips, stage.channels, stage.preprocessing.size, stage.preprocessing.size), np.float32)
+    calls: dict[str, dict[str, Callable[[], object]]] = {"whole": {}, "network": {}}
+    for name, (bundle, precision) in timed.items():
+        (stage,) = bundle.networks.values()
+        diagnose, network = Diagnoser(bundle, precision, CORES).diagnose, Network(stage, precision, CORES)
+        calls["whole"][name] = partial(diagnose, [frame], heat_map=False)
+        calls["network"][name] = partial(network, batch)
+    return {part: _by_turns(named, rounds) for part, named in calls.items()}
+
+
+def _by_turns(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Time calls one after another, in ms."""
     taken: dict[str, list[float]] = defaultdict(list)
     for number in range(rounds + 1):
-        for name, diagnoser in diagnosers.items():
+        for name, call in calls.items():
             start = time.perf_counter()
-            diagnoser.diagnose([frame], heat_map=False)
+            call()
             if number:  # the first call of an engine takes longer
                 taken[name].append(1000 * (time.perf_counter() - start))
     for name, ms in taken.items():
@@ -112,14 +130,21 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
             rows.append([f"{data}, {scores['images']} images", name, *cells, scores["answers_changed"]])
     headings = ["images", "precision", "IoU", "difference", "macro AUC", "difference", "sensitivity, difference",
                 "specificity, difference", "answers changed"]  # fmt: skip
-    base = "bf16" if "bf16" in results["ms"] else "fp32"
+    whole, network = results["ms"]["whole"], results["ms"]["network"]
+    base = "bf16" if "bf16" in whole else "fp32"
     timed = []
-    for name, ms in results["ms"].items():
-        ratios = [theirs / ours for theirs, ours in zip(results["ms"][base], ms, strict=True)]
+    for name in whole:
+        ratios = [
+            [theirs / ours for theirs, ours in zip(part[base], part[name], strict=True)] for part in (whole, network)
+        ]
         layers = " of ".join(map(str, results["layers"].get(name, ["-"])))
-        timed.append([name, layers, spread(ms, 1), spread(ratios), _GOAL if name == MIXED else ""])
+        timed.append([name, layers, spread(whole[name], 1), spread(ratios[0]), _GOAL if name == MIXED else "",
+                      spread(network[name], 1), spread(ratios[1])])  # fmt: skip
+    answers = table(headings, rows)
+    headings = ["precision", "layers in 8 bits", "ms", f"times as fast as {base}", "goal", "its network alone, ms",
+                f"times as fast as {base}"]  # fmt: skip
     default = f"An export on this CPU makes {results['default']} the default."
     return {
-        "int8_answers": f"{table(headings, rows)}\n\n{default}",
-        "int8_time": table(["precision", "layers in 8 bits", "ms", f"times as fast as {base}", "goal"], timed),
+        "int8_answers": f"{answers}\n\n{default}",
+        "int8_time": table(headings, timed),
     }
