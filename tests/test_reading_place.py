@@ -59,6 +59,7 @@ ALLOWED = {
     "diagnosis/page/local/serving.py: path.read_bytes": "files of the package, and others whose checksum was checked",
     "diagnosis/page/rendering.py: Path(__file__).with_name('parts.html.j2').read_text": "a file of the package",
     "diagnosis/video.py: cv2.VideoCapture": "takes the descriptor of a stream that is open already",
+    "export/quantising.py: core.read_model": "a network in memory",
     "launch/command_line.py: Path(os.environ.get(JOBS, '')).read_text": "a temporary file of this command",
     "models/checkpoint_files.py: load_file": "the file was opened as a regular one just before",
     "paper/numbers.py: files(__package__).joinpath('numbers.csv').open": "a file of the package",
