@@ -11,6 +11,7 @@ import onnx
 from scipy.special import expit, softmax
 from tqdm import tqdm
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.core.randomness import shuffled
 from bus_lightning.data.datamodule import BusDataModule
 from bus_lightning.diagnosis.engine import openvino
@@ -25,6 +26,7 @@ _RANKED = 32  # those of the least agreement, which rank the layers
 _LEAST_SHARE = 0.75  # of the layers that can be in 8 bits: with fewer, little time is saved
 _SPECK = 1e-3  # share of an image: the agreement of two almost empty masks does not hang on less
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape", "Cast")  # of weights
 
 
 class _Trials:
@@ -52,8 +54,8 @@ def quantise(
     """Quantise weights and activations to 8 bits with NNCF, except for the layers that give the logits.
 
     If its answers agree too little with those in float32, NNCF ranks the groups of layers by the agreement that is
-    gained when that group alone stays in float32. Up to three groups stay so, as long as each helps and three quarters
-    of the layers remain in 8 bits. Then the biases of the classes are shifted, so that their mean logits are those in
+    gained when that group alone stays in float32. Up to three groups stay so, if that helps and three quarters of the
+    layers remain in 8 bits. Then the biases of the classes are shifted, so that their mean logits are those in
     float32. Weights have 7 bits: sums of products of 8 bits overflow on CPUs without instructions for them (VNNI), and
     the answers would depend on the CPU. `out` has QuantizeLinear and DequantizeLinear.
 
@@ -66,9 +68,14 @@ def quantise(
 
     Returns:
         The number of layers in 8 bits, and of all.
+
+    Raises:
+        UserError: When the network in float32 gives a number that is not finite for one of the images.
     """
     model = onnx.load(file)
     trials = _Trials(model, images, outputs)
+    if not all(np.isfinite(logits).all() for answer in trials.expected for logits in answer.values()):
+        raise UserError(f"{file.stem}: the network gives no finite number for a training image: it cannot be exported.")
     with trials.progress, quietly(), redirect_stdout(io.StringIO()):  # NNCF prints progress bars
         quantised = _quantise(model, images, trials, 0.0)
         agreement, _ = trials.score(quantised, trials.pairs[:_COMPARED])
@@ -159,10 +166,19 @@ def _add_to_classes(model: onnx.ModelProto, shift: np.ndarray) -> None:
 
 
 def _count_layers(model: onnx.ModelProto) -> tuple[int, int]:
-    """Count the layers whose weights are dequantised, and all layers."""
-    makers = {output: node.op_type for node in model.graph.node for output in node.output}
-    layers = [node for node in model.graph.node if node.op_type in _LAYERS]
-    return sum(makers.get(node.input[1]) == "DequantizeLinear" for node in layers), len(layers)
+    """Count the layers whose weights are dequantised, and all layers; a product of two activations is none."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    seconds = [node.input[1] for node in model.graph.node if node.op_type in _LAYERS]
+    weights = [value for value in seconds if _is_stored(value, makers)]
+    dequantised = (value in makers and makers[value].op_type == "DequantizeLinear" for value in weights)
+    return sum(dequantised), len(weights)
+
+
+def _is_stored(value: str, makers: Mapping[str, onnx.NodeProto]) -> bool:
+    """Return whether a value is stored in the file, apart from conversions; others depend on the image."""
+    while value in makers and makers[value].op_type in _CONVERSIONS:
+        value = makers[value].input[0]
+    return value not in makers and value != INPUT
 
 
 def _last_layers(model: onnx.ModelProto) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.special import expit
 
+from bus_lightning.core.errors import UserError
 from bus_lightning.diagnosis.stage import CLASS, MASK
 from bus_lightning.export import quantising
 from bus_lightning.export.quantising import quantise
@@ -45,6 +46,33 @@ def quantised(tmp_path):
         return quantise(fp32, int8, IMAGES, [MASK, CLASS], **options), fp32, int8
 
     return make
+
+
+class Attending(torch.nn.Module):
+    """Outlines; two of its matrix products have no weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = torch.nn.Conv2d(3, 8, 3, stride=4), torch.nn.ConvTranspose2d(8, 1, 4, stride=4)
+        self.query, self.key = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8, bias=False)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        features = torch.relu(self.first(image))
+        pixels = features.flatten(2).transpose(1, 2)
+        shares = torch.softmax(self.query(pixels) @ self.key(pixels).transpose(1, 2), dim=2)
+        return self.last((shares @ pixels).transpose(1, 2).reshape(features.shape))
+
+
+class Logarithmic(torch.nn.Module):
+    """Outlines, and gives NaN for an image whose mean is negative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = torch.nn.Conv2d(3, 1, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.last(image) + torch.log(image.mean(dim=(1, 2, 3), keepdim=True))
 
 
 def logits_of(file):
@@ -100,6 +128,21 @@ def test_weights_have_7_bits_so_that_no_cpu_overflows(quantised):
     stored = [values for values in weights if values.dtype == np.int8 and values.ndim == 4]
     assert len(stored) == 4
     assert all(32 < np.abs(values.astype(int)).max() <= 64 for values in stored)
+
+
+def test_products_of_activations_are_not_counted_as_layers(tmp_path):
+    fp32, int8 = tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
+    export_onnx(Attending().eval(), None, 3, 32, fp32, [MASK])
+    assert quantise(fp32, int8, IMAGES, [MASK], least=0.0) == (3, 4)  # the last one gives the logits
+
+
+def test_a_network_that_gives_no_number_for_a_training_image_is_refused(tmp_path):
+    fp32, int8 = tmp_path / "segmenter.onnx", tmp_path / "segmenter.int8.onnx"
+    export_onnx(Logarithmic().eval(), None, 3, 32, fp32, [MASK])
+    assert min(image.mean() for image in IMAGES) < 0
+    with pytest.raises(UserError, match="segmenter: the network gives no finite number for a training image"):
+        quantise(fp32, int8, IMAGES, [MASK])
+    assert not int8.exists()
 
 
 def test_quantising_again_gives_the_same_file(quantised):
