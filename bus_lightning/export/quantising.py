@@ -36,16 +36,21 @@ class _Trials:
         self.outputs, self.expected = outputs, list(_logits(model, images, outputs))
         self.pairs = [*zip(images, self.expected, strict=True)]
         self.least_layers = 0.0  # in 8 bits
+        self.best = 0.0  # mean of all compared images that a network with layers in 8 bits has reached
         self.progress = tqdm(desc="quantising", unit="trial", disable=None, leave=False)
 
     def score(self, candidate: onnx.ModelProto, pairs: Iterable[Any]) -> tuple[float, list[float]]:
         """Return the mean and the values of the images; 0 for a network with too few layers in 8 bits."""
         self.progress.update()
         images, expected = zip(*pairs, strict=True)
-        if 0 < _count_layers(candidate)[0] < self.least_layers:  # none: the network in float32
+        layers, _ = _count_layers(candidate)
+        if 0 < layers < self.least_layers:  # none: the network in float32
             return 0.0, [0.0] * len(images)
         values = [_agreement(*each) for each in zip(_logits(candidate, images, self.outputs), expected, strict=True)]
-        return float(np.mean(values)), values
+        mean = float(np.mean(values))
+        if layers and len(values) == len(self.pairs[:_COMPARED]):
+            self.best = max(self.best, mean)
+        return mean, values
 
 
 def quantise(
@@ -82,7 +87,11 @@ def quantise(
         if agreement < least:
             trials.least_layers = _LEAST_SHARE * _count_layers(quantised)[0]
             mixed = _quantise(model, images, trials, least)
-            if trials.score(mixed, trials.pairs[:_COMPARED])[0] > agreement:
+            reached, _ = trials.score(mixed, trials.pairs[:_COMPARED])
+            if reached <= agreement < trials.best:  # NNCF returns its last trial, even if an earlier one was better
+                mixed = _quantise(model, images, trials, trials.best)
+                reached, _ = trials.score(mixed, trials.pairs[:_COMPARED])
+            if reached > agreement:
                 quantised = mixed
         if CLASS in outputs:
             given = _logits(quantised, images, outputs)

@@ -48,6 +48,13 @@ def quantised(tmp_path):
     return make
 
 
+class Outlining(Fragile):
+    """Only outlines, so that all groups that NNCF tries have a layer."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return super().forward(image)[0]
+
+
 class Attending(torch.nn.Module):
     """Outlines; two of its matrix products have no weights."""
 
@@ -108,6 +115,13 @@ def test_a_layer_whose_rounding_changes_the_answers_stays_in_float(quantised):
 def test_a_mix_that_keeps_too_many_layers_in_float_is_not_made(quantised, monkeypatch):
     monkeypatch.setattr(quantising, "_LEAST_SHARE", 0.9)  # one of four is more than a tenth
     assert quantised(300.0)[0] == (4, 6)
+
+
+def test_a_good_mix_is_kept_if_all_later_ones_have_too_many_layers_in_float(tmp_path):
+    fp32, int8 = tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
+    export_onnx(Outlining(300.0).eval(), None, 3, 32, fp32, [MASK])
+    assert quantise(fp32, int8, IMAGES, [MASK], least=1.0) == (3, 5)
+    assert 2 in float_layers(int8)
 
 
 def test_a_network_that_agrees_keeps_all_layers_in_8_bits(quantised):
