@@ -36,6 +36,7 @@ def serve(contents):
 
 @pytest.mark.parametrize(("address", "line"), [
     ("samples/0.png", "synthetic image cannot be fetched"), ("networks/0.onnx", "cannot open its networks"),
+    ("bundle.json", "The page is incomplete"),
 ])  # fmt: skip
 def test_what_cannot_be_fetched_gives_one_line_each_time(browser, engine, tmp_path, address, line):
     picture = save_given(tmp_path)

@@ -49,6 +49,7 @@ _OWN = {
     ),
     "transparent": "The image has transparent pixels, whose colours a browser loses: save it without transparency.",
     "unreadable": "The file cannot be read: copy it to another disk.",
+    "incomplete": "The page is incomplete: load it again; if that does not help, start its server again.",
     "cannot_open": "The page cannot open its networks in this browser ({reason}): update the browser, or use another.",
     "cannot_diagnose": "The image could not be diagnosed in this browser ({reason}): make it smaller.",
 }  # fmt: skip

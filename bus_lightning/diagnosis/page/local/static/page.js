@@ -19,7 +19,12 @@ let unopened = null; // the line that says why there are no networks
 // Do it when the bundle has come: a visitor may be faster.
 function withBundle(act) {
   return async (...given) => {
-    bundle ??= await opened;
+    try {
+      bundle ??= await opened;
+    } catch {
+      fail(byId("message").dataset.incomplete);
+      return;
+    }
     act(...given);
   };
 }
