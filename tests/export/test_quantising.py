@@ -19,7 +19,7 @@ IMAGES = [np.random.default_rng(seed).normal(size=(1, 3, 32, 32)).astype(np.floa
 class Fragile(torch.nn.Module):
     """Outlines and classifies; a channel is always `outlier`, so that the others share too few of 256 levels."""
 
-    def __init__(self, outlier: float) -> None:
+    def __init__(self, outlier):
         super().__init__()
         torch.manual_seed(0)
         self.layers = torch.nn.ModuleList(torch.nn.Conv2d(width, 8, 3, padding=1) for width in (3, 8, 8, 8))
@@ -30,7 +30,7 @@ class Fragile(torch.nn.Module):
             for layer in (self.layers[3], self.last, self.linear):
                 layer.weight *= 4
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, image):
         for layer in self.layers:
             image = torch.relu(layer(image))
         return self.last(image), self.linear(image.mean(dim=(2, 3)))
@@ -51,7 +51,7 @@ def quantised(tmp_path):
 class Outlining(Fragile):
     """Only outlines, so that all groups that NNCF tries have a layer."""
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def forward(self, image):
         return super().forward(image)[0]
 
 
