@@ -35,7 +35,7 @@ class _Trials:
     def __init__(self, model: onnx.ModelProto, images: Sequence[np.ndarray], outputs: Sequence[str]) -> None:
         self.outputs, self.expected = outputs, list(_logits(model, images, outputs))
         self.pairs = [*zip(images, self.expected, strict=True)]
-        self.least_layers = 0.0  # in 8 bits
+        self.least_layers = 0.0  # in 8 bits, of a mix
         self.best = 0.0  # mean of all compared images that a network with layers in 8 bits has reached
         self.progress = tqdm(desc="quantising", unit="trial", disable=None, leave=False)
 
@@ -43,8 +43,9 @@ class _Trials:
         """Return the mean and the values of the images; 0 for a network with too few layers in 8 bits."""
         self.progress.update()
         images, expected = zip(*pairs, strict=True)
-        layers, _ = _count_layers(candidate)
-        if 0 < layers < self.least_layers:  # none: the network in float32
+        layers, _ = _count_layers(candidate)  # none: the network in float32
+        self.least_layers = self.least_layers or _LEAST_SHARE * layers  # NNCF tries all layers in 8 bits first
+        if 0 < layers < self.least_layers:
             return 0.0, [0.0] * len(images)
         values = [_agreement(*each) for each in zip(_logits(candidate, images, self.outputs), expected, strict=True)]
         mean = float(np.mean(values))
@@ -82,17 +83,10 @@ def quantise(
     if not all(np.isfinite(logits).all() for answer in trials.expected for logits in answer.values()):
         raise UserError(f"{file.stem}: the network gives no finite number for a training image: it cannot be exported.")
     with trials.progress, quietly(), redirect_stdout(io.StringIO()):  # NNCF prints progress bars
-        quantised = _quantise(model, images, trials, 0.0)
-        agreement, _ = trials.score(quantised, trials.pairs[:_COMPARED])
-        if agreement < least:
-            trials.least_layers = _LEAST_SHARE * _count_layers(quantised)[0]
-            mixed = _quantise(model, images, trials, least)
-            reached, _ = trials.score(mixed, trials.pairs[:_COMPARED])
-            if reached <= agreement < trials.best:  # NNCF returns its last trial, even if an earlier one was better
-                mixed = _quantise(model, images, trials, trials.best)
-                reached, _ = trials.score(mixed, trials.pairs[:_COMPARED])
-            if reached > agreement:
-                quantised = mixed
+        quantised = _quantise(model, images, trials, least)
+        reached, _ = trials.score(quantised, trials.pairs[:_COMPARED])
+        if reached < min(least, trials.best):  # NNCF returns its last trial, even if an earlier one was better
+            quantised = _quantise(model, images, trials, trials.best)
         if CLASS in outputs:
             given = _logits(quantised, images, outputs)
             shifts = [wanted[CLASS] - got[CLASS] for wanted, got in zip(trials.expected, given, strict=True)]

@@ -1,5 +1,6 @@
 """Runs to export, written without training, and what they are exported from."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,12 @@ from bus_lightning.runs.folder import RunDir
 from bus_lightning.runs.predicted_masks import with_predicted_masks
 
 ROOT = Path(__file__).parents[2]
+
+
+def copy_fp32(fp32, int8, images, outputs):
+    """Take the place of `quantise`, which other tests cover, in no time."""
+    shutil.copy(fp32, int8)
+    return 0, 1
 
 
 def layer(name: str, *arguments, **options) -> dict:

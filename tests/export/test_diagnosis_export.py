@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import timm
 import torch
-from exported_runs import images_of, write_run
+from exported_runs import copy_fp32, images_of, write_run
 from scipy.special import softmax
 from torch import nn
 
@@ -53,7 +53,7 @@ def segmenters(tmp_path_factory, phantom, audit_cache):
 def test_a_classifier_sees_a_mask_as_in_training(segmenters, phantom, audit_cache, tmp_path, style, monkeypatch):
     pattern = f"overlay.segmenters='{segmenters}/*'"
     run = write_run(tmp_path, phantom, audit_cache, "cls", f"overlay={style}", pattern)
-    monkeypatch.setattr(making, "quantise", lambda fp32, int8, *_: (shutil.copy(fp32, int8), (0, 1))[1])
+    monkeypatch.setattr(making, "quantise", copy_fp32)
     monkeypatch.setattr(variants, "compare_variants", lambda *_: {"fp32": made_up})
     made_up = {"iou": 0.5, "iou_difference": 0.0, "auc": 0.5, "auc_difference": 0.0, "images": 1, "ms": 1.0,
                "answers_changed": 0}  # fmt: skip

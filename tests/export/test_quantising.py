@@ -13,6 +13,7 @@ from bus_lightning.export import quantising
 from bus_lightning.export.quantising import quantise
 from bus_lightning.export.to_onnx import export_onnx
 
+OUTPUTS = [MASK, CLASS]
 IMAGES = [np.random.default_rng(seed).normal(size=(1, 3, 32, 32)).astype(np.float32) for seed in range(8)]
 
 
@@ -34,18 +35,6 @@ class Fragile(torch.nn.Module):
         for layer in self.layers:
             image = torch.relu(layer(image))
         return self.last(image), self.linear(image.mean(dim=(2, 3)))
-
-
-@pytest.fixture
-def quantised(tmp_path):
-    """Export and quantise the network; give the counts of layers, and the two files."""
-
-    def make(outlier, **options):
-        fp32, int8 = tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
-        export_onnx(Fragile(outlier).eval(), None, 3, 32, fp32, [MASK, CLASS])
-        return quantise(fp32, int8, IMAGES, [MASK, CLASS], **options), fp32, int8
-
-    return make
 
 
 class Outlining(Fragile):
@@ -82,6 +71,18 @@ class Logarithmic(torch.nn.Module):
         return self.last(image) + torch.log(image.mean(dim=(1, 2, 3), keepdim=True))
 
 
+@pytest.fixture
+def quantised(tmp_path):
+    """Export and quantise a network; give the counts of layers, and the two files."""
+
+    def make(net, outputs=(MASK,), **options):
+        fp32, int8 = tmp_path / "segmenter.onnx", tmp_path / "segmenter.int8.onnx"
+        export_onnx(net.eval(), None, 3, 32, fp32, outputs)
+        return quantise(fp32, int8, IMAGES, outputs, **options), fp32, int8
+
+    return make
+
+
 def logits_of(file):
     """Compute the logits of the images: masks, (N, 1, 32, 32), and classes, (N, 3)."""
     core = openvino.Core()
@@ -100,7 +101,7 @@ def float_layers(file):
 def test_a_layer_whose_rounding_changes_the_answers_stays_in_float(quantised):
     shares = {}
     for name, options in {"all": {"least": 0.0}, "mixed": {}}.items():
-        (layers, total), fp32, int8 = quantised(300.0, **options)
+        (layers, total), fp32, int8 = quantised(Fragile(300.0), OUTPUTS, **options)
         assert total == 6
         assert layers == 5 - len(float_layers(int8))  # the linear layer, which gives logits, is not in 8 bits
         shares[name] = [expit(logits_of(file)[0]) for file in (fp32, int8)]
@@ -114,51 +115,46 @@ def test_a_layer_whose_rounding_changes_the_answers_stays_in_float(quantised):
 
 def test_a_mix_that_keeps_too_many_layers_in_float_is_not_made(quantised, monkeypatch):
     monkeypatch.setattr(quantising, "_LEAST_SHARE", 0.9)  # one of four is more than a tenth
-    assert quantised(300.0)[0] == (4, 6)
+    assert quantised(Fragile(300.0), OUTPUTS)[0] == (4, 6)
 
 
-def test_a_good_mix_is_kept_if_all_later_ones_have_too_many_layers_in_float(tmp_path):
-    fp32, int8 = tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
-    export_onnx(Outlining(300.0).eval(), None, 3, 32, fp32, [MASK])
-    assert quantise(fp32, int8, IMAGES, [MASK], least=1.0) == (3, 5)
+def test_a_good_mix_is_kept_if_all_later_ones_have_too_many_layers_in_float(quantised):
+    counts, _, int8 = quantised(Outlining(300.0), least=1.0)
+    assert counts == (3, 5)
     assert 2 in float_layers(int8)
 
 
 def test_a_network_that_agrees_keeps_all_layers_in_8_bits(quantised):
-    (layers, total), *_ = quantised(1.0)
+    (layers, total), *_ = quantised(Fragile(1.0), OUTPUTS)
     assert (layers, total) == (4, 6)
 
 
 def test_the_mean_logits_of_classes_are_those_in_float(quantised):
-    _, fp32, int8 = quantised(5.0, least=0.0)
+    _, fp32, int8 = quantised(Fragile(5.0), OUTPUTS, least=0.0)
     ours, theirs = logits_of(int8)[1], logits_of(fp32)[1]
     np.testing.assert_allclose(ours.mean(axis=0), theirs.mean(axis=0), atol=1e-4)
     assert np.abs(ours - theirs).max() > 1e-3  # so their means would differ, too
 
 
 def test_weights_have_7_bits_so_that_no_cpu_overflows(quantised):
-    _, _, int8 = quantised(1.0)
+    _, _, int8 = quantised(Fragile(1.0), OUTPUTS)
     weights = [onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(int8).graph.initializer]
     stored = [values for values in weights if values.dtype == np.int8 and values.ndim == 4]
     assert len(stored) == 4
     assert all(32 < np.abs(values.astype(int)).max() <= 64 for values in stored)
 
 
-def test_products_of_activations_are_not_counted_as_layers(tmp_path):
-    fp32, int8 = tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
-    export_onnx(Attending().eval(), None, 3, 32, fp32, [MASK])
-    assert quantise(fp32, int8, IMAGES, [MASK], least=0.0) == (3, 4)  # the last one gives the logits
+def test_products_of_activations_are_not_counted_as_layers(quantised):
+    assert quantised(Attending(), least=0.0)[0] == (3, 4)  # the last one gives the logits
 
 
-def test_a_network_that_gives_no_number_for_a_training_image_is_refused(tmp_path):
-    fp32, int8 = tmp_path / "segmenter.onnx", tmp_path / "segmenter.int8.onnx"
-    export_onnx(Logarithmic().eval(), None, 3, 32, fp32, [MASK])
+def test_a_network_that_gives_no_number_for_a_training_image_is_refused(quantised, tmp_path):
     assert min(image.mean() for image in IMAGES) < 0
     with pytest.raises(UserError, match="segmenter: the network gives no finite number for a training image"):
-        quantise(fp32, int8, IMAGES, [MASK])
-    assert not int8.exists()
+        quantised(Logarithmic())
+    assert not (tmp_path / "segmenter.int8.onnx").exists()
 
 
 def test_quantising_again_gives_the_same_file(quantised):
-    first = quantised(300.0)[2].read_bytes()
-    assert quantised(300.0)[2].read_bytes() == first
+    first = quantised(Fragile(300.0), OUTPUTS)[2].read_bytes()
+    assert quantised(Fragile(300.0), OUTPUTS)[2].read_bytes() == first
